@@ -1,0 +1,1 @@
+"""The admin: API Access on the users' pages, and the API keys themselves."""

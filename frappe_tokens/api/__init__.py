@@ -1,0 +1,1 @@
+"""The addresses that Frappe's clients call."""

@@ -1,0 +1,94 @@
+"""Frappe's remote calls about users and their keys, at Frappe's own addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import MethodNotAllowed, NotFound, ValidationError
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
+from ..base_models import AbstractApiKey
+from ..keys import Actor, generate_keys
+from ..permissions import CanGenerateKeys
+from .envelope import FrappeEnvelopeMixin
+
+
+class RpcView(FrappeEnvelopeMixin, APIView):
+    """What every remote call shares: the ways to authenticate, and Frappe's envelope."""
+
+    authentication_classes = [
+        TokenAuthentication,
+        BasicAuthentication,
+        BearerAuthentication,
+        SessionAuthentication,
+    ]
+    throttle_classes = []
+    versioning_class = None
+
+
+class GetLoggedUser(RpcView):
+    """``frappe.auth.get_logged_user``: whom the request runs as."""
+
+    permission_classes = [IsAuthenticated]
+
+    def get(self, request: Request) -> Response:
+        return Response({"message": request.user.get_username()})
+
+    post = get
+
+
+@method_decorator(never_cache, name="dispatch")
+class GenerateKeys(RpcView):
+    """``frappe.core.doctype.user.user.generate_keys``: a new secret for a user's unnamed key.
+
+    ``user`` (the username) comes with the query, a form or JSON; the body has precedence.
+    """
+
+    permission_classes = [IsAuthenticated, CanGenerateKeys]
+    http_method_names = ["get", "post", "options"]  # Django would answer HEAD as GET
+
+    def get(self, request: Request) -> Response:
+        # Frappe's clients do call it by GET. Another site could make a browser do so as well,
+        # with the session's cookie; it cannot make it send an Authorization header.
+        if not isinstance(request.auth, AbstractApiKey):
+            raise MethodNotAllowed(
+                "GET", _("With a session, generate keys by POST with its CSRF token.")
+            )
+        return self.post(request)
+
+    @sensitive_variables()
+    def post(self, request: Request) -> Response:
+        user = _find_user(request)
+        try:
+            generated = generate_keys(user, by=Actor(request.user, request.auth))
+        except DjangoValidationError as error:
+            raise ValidationError({"detail": error.messages[0], "code": error.code}) from error
+        return Response(
+            {"message": {"api_key": generated.api_key, "api_secret": generated.api_secret}}
+        )
+
+
+def _find_user(request: Request) -> Any:
+    body = request.data if hasattr(request.data, "get") else {}
+    username = body.get("user") or request.query_params.get("user")
+    if not isinstance(username, str) or not username:
+        raise ValidationError({"detail": _("Name the user: user=<username>."), "code": "no_user"})
+    users = get_user_model()
+    try:
+        # PostgreSQL has no NUL in its texts, and its driver no friendly way to say so.
+        if "\0" in username:
+            raise users.DoesNotExist
+        return users._default_manager.get_by_natural_key(username)
+    except users.DoesNotExist:
+        raise NotFound(_("User %(user)s not found.") % {"user": username}) from None

@@ -1,0 +1,171 @@
+"""Django REST framework's way in: one class for each scheme, thin over the one decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+
+from . import credentials, verification
+from .base_models import AbstractApiKey
+from .conf import conf
+from .exceptions import Reason, Refused
+from .verification import RequestFacts
+
+RETRY_AFTER_SECONDS = 5
+
+
+class AuthenticationRefused(APIException):
+    """The answer to a refused request: ``{"detail": ..., "code": ...}`` with its headers.
+
+    It is no ``AuthenticationFailed``, because DRF answers that with the challenge of the view's
+    *first* authentication class, or with 403 where that one has none. This one names the scheme
+    that the client used, whatever the order.
+
+    Attributes:
+        status_code: 401, 403 or 503.
+        reason: the :class:`~frappe_tokens.exceptions.Reason`.
+        auth_header: the value of ``WWW-Authenticate``, "" for none.
+        wait: seconds for ``Retry-After``, or None.
+    """
+
+    def __init__(self, refused: Refused, auth_header: str) -> None:
+        reason = refused.reason
+        super().__init__({"detail": reason.sentence, "code": reason.code}, reason.code)
+        self.status_code = reason.status
+        self.reason = reason
+        self.auth_header = auth_header
+        self.wait = RETRY_AFTER_SECONDS if reason.status == 503 else None
+
+
+class _SchemeAuthentication(BaseAuthentication):
+    """What the three classes share. ``scheme`` is the word in the header, in lower case."""
+
+    scheme: str
+
+    def authenticate(self, request: Request) -> tuple[Any, AbstractApiKey] | None:
+        """The key's user and the key, or None where the header is for another class.
+
+        Raises:
+            AuthenticationRefused: in every other case.
+        """
+        credential = credentials.parse(_header(request), self.scheme)
+        if credential is None:
+            return None
+        if not credential.ours and _leave_to_later_class(request, self):
+            return None
+        try:
+            key = verification.verify(credential, _facts(request))
+        except Refused as refused:
+            raise self.refuse(refused) from refused
+        return key.user, key
+
+    def authenticate_header(self, request: Request) -> str:
+        """The challenge of a 401 for a request without credentials (RFC 9110, section 11.6.1)."""
+        return self._realm()
+
+    @property
+    def scheme_name(self) -> str:
+        """The scheme as it is customarily written."""
+        return self.scheme.capitalize()
+
+    def refuse(self, refused: Refused) -> AuthenticationRefused:
+        """The exception to raise for ``refused``, with this scheme's challenge."""
+        return AuthenticationRefused(refused, self._challenge(refused))
+
+    def _challenge(self, refused: Refused) -> str:
+        return self._realm() if refused.reason.status == 401 else ""
+
+    def _realm(self) -> str:
+        return f'{self.scheme_name} realm="{conf.REALM}"'
+
+
+class TokenAuthentication(_SchemeAuthentication):
+    """``Authorization: token <api_key>:<api_secret>``."""
+
+    scheme = "token"
+
+    @property
+    def scheme_name(self) -> str:
+        return "token"  # as Frappe writes it
+
+
+class BasicAuthentication(_SchemeAuthentication):
+    """``Authorization: Basic base64(<api_key>:<api_secret>)`` (RFC 7617)."""
+
+    scheme = "basic"
+
+
+class BearerAuthentication(_SchemeAuthentication):
+    """``Authorization: Bearer <api_key>:<api_secret>`` (the header of RFC 6750)."""
+
+    scheme = "bearer"
+
+    def _challenge(self, refused: Refused) -> str:
+        # RFC 6750, section 3.1.
+        if refused.reason is Reason.INSUFFICIENT_SCOPE:
+            scopes = " ".join(refused.required_scopes)
+            return f'{self._realm()}, error="insufficient_scope"' + (
+                f', scope="{scopes}"' if scopes else ""
+            )
+        challenge = super()._challenge(refused)
+        return f'{challenge}, error="invalid_token"' if challenge else ""
+
+
+class _Unclaimed(BaseAuthentication):
+    """Stands behind the last class that a credential was left to, and refuses what comes so far.
+
+    Without it, a credential that no class claimed would pass as anonymous, or as the session's
+    user: simplejwt answers "Bearer" but passes over "bearer".
+    """
+
+    def __init__(self, authenticator: _SchemeAuthentication) -> None:
+        self.authenticator = authenticator
+
+    def authenticate(self, request: Request) -> None:
+        if credentials.parse(_header(request), self.authenticator.scheme) is not None:
+            raise self.authenticator.refuse(Refused(Reason.MALFORMED_CREDENTIALS))
+
+
+def _leave_to_later_class(request: Request, authenticator: _SchemeAuthentication) -> bool:
+    """Whether a later class of the view answers the same scheme; it is asked next, if so."""
+    # The very list that DRF is going through: it meets what is put in behind the present place.
+    authenticators = request.authenticators
+    if not isinstance(authenticators, list):
+        return False
+    later = False
+    for place in reversed(range(len(authenticators))):
+        other = authenticators[place]
+        if other is authenticator:
+            break
+        if not later and _answers(other, authenticator.scheme, request):
+            later = True
+            behind = authenticators[place + 1 : place + 2]
+            if not any(isinstance(guard, _Unclaimed) for guard in behind):
+                authenticators.insert(place + 1, _Unclaimed(authenticator))
+    return later
+
+
+def _answers(authenticator: Any, scheme: str, request: Request) -> bool:
+    challenge = (authenticator.authenticate_header(request) or "").split()
+    return bool(challenge) and challenge[0].lower() == scheme
+
+
+def _header(request: Request) -> str | None:
+    header: str | None = request.META.get("HTTP_AUTHORIZATION")
+    return header
+
+
+def _facts(request: Request) -> RequestFacts:
+    meta = request.META
+    scopes = getattr(request.parser_context.get("view"), "required_scopes", None) or ()
+    return RequestFacts(
+        # Both, so that no method override, of whichever middleware, opens more than was sent.
+        methods=(meta.get("REQUEST_METHOD", "").upper(), request.method or ""),
+        remote_addr=meta.get("REMOTE_ADDR", ""),
+        forwarded_for=meta.get("HTTP_X_FORWARDED_FOR", ""),
+        source=meta.get("HTTP_FRAPPE_AUTHORIZATION_SOURCE"),
+        required_scopes=tuple(scopes.split() if isinstance(scopes, str) else scopes),
+    )

@@ -1,0 +1,175 @@
+"""The columns that every source of keys has. Importable without installing the app."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from . import crypto, policy
+from .credentials import API_KEY_MAX_LENGTH
+from .fields import ExactCharField
+
+
+def validate_scopes(scopes: Any) -> None:
+    """Raise ValidationError unless ``scopes`` is a list of scope tokens (RFC 6749, section 3.3)."""
+    if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
+        raise ValidationError(_("Give the scopes as a list of words."))
+    for scope in scopes:
+        if not scope or not all(" " < char <= "~" and char not in '"\\' for char in scope):
+            raise ValidationError(
+                _("%(scope)r is no scope: use printable ASCII without spaces, quotes and \\."),
+                params={"scope": scope},
+            )
+
+
+def validate_networks(networks: Any) -> None:
+    """Raise ValidationError unless ``networks`` is a list of addresses and CIDR networks."""
+    if not isinstance(networks, list) or not all(isinstance(item, str) for item in networks):
+        raise ValidationError(_("Give the allowed addresses as a list."))
+    for network in networks:
+        try:
+            policy.parse_network(network)
+        except ValueError as error:
+            raise ValidationError(
+                _("%(network)s is no address or network, such as 192.0.2.7 or 2001:db8::/32."),
+                params={"network": network},
+            ) from error
+
+
+def validate_rate(rate: str) -> None:
+    """Raise ValidationError unless ``rate`` is one that DRF understands, such as ``100/minute``."""
+    number, slash, period = rate.partition("/")
+    if not (number.isascii() and number.isdigit() and slash and period[:1] in {"s", "m", "h", "d"}):
+        raise ValidationError(_("Give the rate as a number a period, such as 100/minute."))
+
+
+class ApiKeyQuerySet(models.QuerySet[Any]):
+    """Questions and the two bookkeeping writes that every source shares."""
+
+    def live(self) -> ApiKeyQuerySet:
+        """Those not revoked."""
+        return self.filter(revoked_at__isnull=True)
+
+
+class AbstractApiKey(models.Model):
+    """An API key with its secret's digest and its policies.
+
+    A concrete subclass is a source of keys. Its requests run as ``user``, which a subclass may
+    redefine as another relation to the user model. Let its ``Meta`` inherit ``AbstractApiKey.Meta``
+    for the constraints.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="%(app_label)s_%(class)ss",
+        verbose_name=_("user"),
+    )
+    api_key = ExactCharField(
+        _("API key"),
+        max_length=API_KEY_MAX_LENGTH,
+        unique=True,
+        editable=False,
+        default=crypto.generate_api_key,
+        help_text=_("Says which key it is. Not secret, and never changes."),
+    )
+    secret_digest = models.CharField(
+        max_length=crypto.DIGEST_MAX_LENGTH, blank=True, default="", editable=False
+    )
+    previous_digest = models.CharField(
+        max_length=crypto.DIGEST_MAX_LENGTH, blank=True, default="", editable=False
+    )
+    previous_expires_at = models.DateTimeField(
+        _("old secret works until"), null=True, blank=True, editable=False
+    )
+    previous_used_at = models.DateTimeField(
+        _("old secret last used"), null=True, blank=True, editable=False
+    )
+    scopes = models.JSONField(
+        _("scopes"),
+        default=list,
+        blank=True,
+        validators=[validate_scopes],
+        help_text=_("A key with scopes opens only the views that require some of them."),
+    )
+    read_only = models.BooleanField(
+        _("read-only"), default=False, help_text=_("Only GET, HEAD and OPTIONS.")
+    )
+    allowed_ips = models.JSONField(
+        _("allowed addresses"),
+        default=list,
+        blank=True,
+        validators=[validate_networks],
+        help_text=_("Addresses or networks that the key may be used from. None: from everywhere."),
+    )
+    rate_limit = models.CharField(
+        _("rate limit"),
+        max_length=30,
+        blank=True,
+        default="",
+        validators=[validate_rate],
+        help_text=_("Such as 100/minute, for views that limit rates by key."),
+    )
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    revoked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("revoked by"),
+    )
+    revoked_reason = models.CharField(
+        _("reason"), max_length=200, blank=True, default="", editable=False
+    )
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
+    last_used_ip = models.GenericIPAddressField(
+        _("last used from"), null=True, blank=True, editable=False
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("created by"),
+    )
+    rotated_at = models.DateTimeField(_("secret generated"), null=True, blank=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.CheckConstraint(
+                name="%(app_label)s_%(class)s_has_api_key",
+                condition=~Q(api_key=""),
+            ),
+            models.CheckConstraint(
+                name="%(app_label)s_%(class)s_grace_ends",
+                condition=Q(previous_digest="", previous_expires_at__isnull=True)
+                | (~Q(previous_digest="") & Q(previous_expires_at__isnull=False)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.api_key
+
+    @property
+    def is_revoked(self) -> bool:
+        return self.revoked_at is not None
+
+    def is_expired(self, now: datetime | None = None) -> bool:
+        """Whether the key's expiry has come, at ``now`` or at the present time."""
+        return policy.has_ended(self.expires_at, now or timezone.now())

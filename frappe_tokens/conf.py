@@ -1,0 +1,120 @@
+"""The settings, ``FRAPPE_TOKENS = {...}``: one typed property for each, read at every access."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+# Printable, no colon (the token's separator) and nothing that a header or a shell would need quoted.
+_PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
+
+PEPPER_MIN_LENGTH = 32
+
+
+class Settings:
+    """A live view of ``settings.FRAPPE_TOKENS``; every property documents its default.
+
+    Raises:
+        ImproperlyConfigured: by any property whose value has the wrong type, saying which.
+    """
+
+    @property
+    def SOURCES(self) -> Mapping[str, str]:  # noqa: N802 - named as the setting is
+        """What ``Frappe-Authorization-Source`` may name, and its model: ``{"User": ...}``."""
+        sources = self._get("SOURCES", dict, {"User": "frappe_tokens.ApiKey"})
+        return {"User": "frappe_tokens.ApiKey", **sources}
+
+    @property
+    def KEY_PREFIX(self) -> str:  # noqa: N802
+        """What new API keys begin with: ``"ftk_"``."""
+        return self._prefix("KEY_PREFIX", "ftk_")
+
+    @property
+    def SECRET_PREFIX(self) -> str:  # noqa: N802
+        """What new API secrets begin with: ``"fts_"``."""
+        return self._prefix("SECRET_PREFIX", "fts_")
+
+    @property
+    def PEPPERS(self) -> tuple[str, ...]:  # noqa: N802
+        """Keys of the HMAC that stored digests are made with, the newest first: none."""
+        peppers = self._get("PEPPERS", (list, tuple), ())
+        for pepper in peppers:
+            if not isinstance(pepper, str) or len(pepper) < PEPPER_MIN_LENGTH:
+                raise ImproperlyConfigured(
+                    f"FRAPPE_TOKENS['PEPPERS'] must hold strings of at least "
+                    f"{PEPPER_MIN_LENGTH} characters. Make one with: "
+                    'python -c "import secrets; print(secrets.token_urlsafe(48))"'
+                )
+        return tuple(peppers)
+
+    @property
+    def DEFAULT_LIFETIME(self) -> timedelta | None:  # noqa: N802
+        """How long a key lives for which no expiry was named: for ever."""
+        return self._optional_timedelta("DEFAULT_LIFETIME")
+
+    @property
+    def MAX_LIFETIME(self) -> timedelta | None:  # noqa: N802
+        """How long a key may live at the most: for ever."""
+        return self._optional_timedelta("MAX_LIFETIME")
+
+    @property
+    def ROTATION_GRACE(self) -> timedelta:  # noqa: N802
+        """How long a replaced secret goes on working: not at all."""
+        grace = self._get("ROTATION_GRACE", timedelta, timedelta(0))
+        if grace < timedelta(0):
+            raise ImproperlyConfigured("FRAPPE_TOKENS['ROTATION_GRACE'] must not be negative.")
+        return grace
+
+    @property
+    def LAST_USED_INTERVAL(self) -> timedelta:  # noqa: N802
+        """How old a key's recorded last use must be before it is written again: a minute."""
+        return self._get("LAST_USED_INTERVAL", timedelta, timedelta(minutes=1))
+
+    @property
+    def NUM_PROXIES(self) -> int | None:  # noqa: N802
+        """How many trusted proxies stand before the app: DRF's own setting, else none."""
+        own = self._get("NUM_PROXIES", (int, type(None)), None)
+        if own is not None:
+            return own
+        # Read from the settings and not from DRF: the core must run without it.
+        return getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
+
+    @property
+    def REALM(self) -> str:  # noqa: N802
+        """The realm that a 401 names (RFC 9110, section 11.5): ``"api"``."""
+        realm = self._get("REALM", str, "api")
+        if not re.fullmatch(r"[ !#-\[\]-~]*", realm):
+            raise ImproperlyConfigured(
+                "FRAPPE_TOKENS['REALM'] must be printable ASCII without quotes and backslashes."
+            )
+        return realm
+
+    def _prefix(self, name: str, default: str) -> str:
+        prefix = self._get(name, str, default)
+        if not _PREFIX.fullmatch(prefix):
+            raise ImproperlyConfigured(
+                f"FRAPPE_TOKENS[{name!r}] must be 1 to 20 letters, digits, '_', '-' or '.'."
+            )
+        return prefix
+
+    def _optional_timedelta(self, name: str) -> timedelta | None:
+        lifetime = self._get(name, (timedelta, type(None)), None)
+        if lifetime is not None and lifetime <= timedelta(0):
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be longer than nothing.")
+        return lifetime
+
+    def _get(self, name: str, types: type | tuple[type, ...], default: Any) -> Any:
+        value = getattr(settings, "FRAPPE_TOKENS", {}).get(name, default)
+        if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
+            wanted = types if isinstance(types, tuple) else (types,)
+            names = " or ".join("None" if t is type(None) else t.__name__ for t in wanted)
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type {names}.")
+        return value
+
+
+conf = Settings()

@@ -1,0 +1,109 @@
+"""From the Authorization header to a :class:`Credential`: the only parser, for all schemes.
+
+Sources: RFC 9110 section 11.4 (the header), RFC 7617 (Basic), RFC 6750 section 2.1 (Bearer),
+https://docs.frappe.io/framework/user/en/guides/integration/rest_api/token_based_authentication.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+
+from . import crypto
+from .conf import conf
+
+API_KEY_MAX_LENGTH = 64
+API_SECRET_MAX_LENGTH = 256
+
+# Nothing of ours is longer, so nothing longer is decoded or split: a header of ten megabytes
+# costs no more than a short one.
+_TOKEN_MAX_LENGTH = API_KEY_MAX_LENGTH + 1 + API_SECRET_MAX_LENGTH
+_BASE64_MAX_LENGTH = (_TOKEN_MAX_LENGTH + 2) // 3 * 4
+
+# A scheme is a token of RFC 9110, section 5.6.2. What follows it must be a space or a tab, or
+# nothing; "token<NBSP>key:secret" has our scheme and no credential.
+_SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+_PRINTABLE = re.compile(r"[!-~]+")
+_FRAPPE_PART = re.compile(r"[0-9a-f]{15}")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the Authorization header holds for one scheme.
+
+    Attributes:
+        scheme: in lower case: ``token``, ``basic`` or ``bearer``.
+        api_key: the presented key, "" unless well formed.
+        api_secret: the presented secret, "" unless well formed.
+        ours: it bears our marks, so no other authentication class may have it.
+        well_formed: worth looking up.
+    """
+
+    scheme: str
+    api_key: str = ""
+    api_secret: str = field(default="", repr=False)
+    ours: bool = False
+    well_formed: bool = False
+
+
+def parse(header: str | None, scheme: str) -> Credential | None:
+    """The credential that ``header`` holds for ``scheme``.
+
+    Args:
+        header: the value of ``Authorization`` as WSGI and ASGI give it (Latin-1 text), or None.
+        scheme: ``token``, ``basic`` or ``bearer``.
+
+    Returns:
+        None where there is no such header or it names another scheme. Never raises.
+    """
+    named = _SCHEME.match(header) if header else None
+    if header is None or named is None or named.group().lower() != scheme:
+        return None
+    rest = header[named.end() :]
+    value = rest.strip(" \t")
+    if not rest.startswith((" ", "\t")) or not value:
+        # Only the scheme's word, or something stuck to it. No other class would see a credential
+        # in it either, so none is asked: it would pass as anonymous there.
+        return Credential(scheme, ours=True)
+    if scheme == "basic":
+        return _parse_token(scheme, _decode_base64(value))
+    return _parse_token(scheme, value)
+
+
+def _parse_token(scheme: str, token: str) -> Credential:
+    """Split ``<api_key>:<api_secret>`` at the first colon and say whose it is."""
+    if len(token) > _TOKEN_MAX_LENGTH:
+        return Credential(scheme)
+    api_key, colon, api_secret = token.partition(":")
+    marked = (
+        api_key.startswith(conf.KEY_PREFIX)
+        or api_secret.startswith(conf.SECRET_PREFIX)
+        or crypto.has_valid_checksum(api_secret)
+        or bool(_FRAPPE_PART.fullmatch(api_key) and _FRAPPE_PART.fullmatch(api_secret))
+    )
+    well_formed = (
+        0 < len(api_key) <= API_KEY_MAX_LENGTH
+        and 0 < len(api_secret) <= API_SECRET_MAX_LENGTH
+        and _PRINTABLE.fullmatch(api_key) is not None
+        and _PRINTABLE.fullmatch(api_secret) is not None
+        and (not api_secret.startswith(conf.SECRET_PREFIX) or crypto.has_valid_checksum(api_secret))
+    )
+    # A username and its password are a pair too, but the tokens of no other package that sends
+    # "Token" or "Bearer" have a colon (RFC 6750's b64token forbids it).
+    ours = marked or (bool(colon) and scheme != "basic")
+    if not well_formed:
+        return Credential(scheme, ours=ours)
+    return Credential(scheme, api_key, api_secret, ours=ours, well_formed=True)
+
+
+def _decode_base64(value: str) -> str:
+    """The text in ``value``; "" (which is no token) for what is not strict Base64 of ASCII."""
+    if len(value) > _BASE64_MAX_LENGTH:
+        return ""
+    try:
+        return base64.b64decode(value.encode("ascii"), validate=True).decode("ascii")
+    except (binascii.Error, UnicodeError):
+        return ""

@@ -1,0 +1,83 @@
+"""What a decision says when it says no."""
+
+from __future__ import annotations
+
+import enum
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class Reason(enum.Enum):
+    """Why a request was refused: the stable ``code`` on the wire, the HTTP status, the sentence."""
+
+    MALFORMED_CREDENTIALS = (
+        "malformed_credentials",
+        401,
+        _(
+            "The Authorization header holds no well-formed credentials. Send <api_key>:<api_secret>."
+        ),
+    )
+    INVALID_CREDENTIALS = (
+        "invalid_credentials",
+        401,
+        _("Invalid API key or secret."),
+    )
+    KEY_REVOKED = (
+        "key_revoked",
+        401,
+        _("This API key was revoked. Ask for a new one."),
+    )
+    KEY_EXPIRED = (
+        "key_expired",
+        401,
+        _("This API key has expired. Ask for a later expiry or a new key."),
+    )
+    USER_INACTIVE = (
+        "user_inactive",
+        401,
+        _("The user of this API key is inactive."),
+    )
+    IP_NOT_ALLOWED = (
+        "ip_not_allowed",
+        403,
+        _("This API key may not be used from your address."),
+    )
+    KEY_READ_ONLY = (
+        "key_read_only",
+        403,
+        _("This API key is read-only: it may use GET, HEAD and OPTIONS."),
+    )
+    INSUFFICIENT_SCOPE = (
+        "insufficient_scope",
+        403,
+        _("The scopes of this API key do not open this view."),
+    )
+    SERVICE_UNAVAILABLE = (
+        "service_unavailable",
+        503,
+        _("Credentials cannot be checked at the moment. Try again shortly."),
+    )
+
+    def __init__(self, code: str, status: int, sentence: Promise) -> None:
+        self.code = code
+        self.status = status
+        self.sentence = sentence
+
+
+class Refused(Exception):
+    """A request that must not go on.
+
+    Args:
+        reason: why.
+        api_key: the presented API key where it was well formed, else "". Never the secret.
+        required_scopes: the scopes that the view asks for, where that is the reason.
+    """
+
+    def __init__(
+        self, reason: Reason, *, api_key: str = "", required_scopes: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(reason.code)
+        self.reason = reason
+        self.api_key = api_key
+        self.required_scopes = required_scopes

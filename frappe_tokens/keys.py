@@ -1,0 +1,279 @@
+"""Making, rotating and revoking keys: the only place that writes credentials.
+
+Every way in (admin, command, RPC) calls these functions, and every rule of who may do what to
+whom is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connections, router, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from . import crypto
+from .base_models import AbstractApiKey, validate_networks, validate_scopes
+from .conf import conf
+from .crypto import Secret
+from .models import ApiKey
+
+PERMISSION = "frappe_tokens.generate_keys"
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedKeys:
+    """What was made. ``api_secret`` is here and nowhere else, ever; ``repr()`` hides it."""
+
+    api_key: str
+    api_secret: Secret = field(repr=False)
+    instance: AbstractApiKey
+
+    @property
+    def token(self) -> Secret:
+        """``<api_key>:<api_secret>``, as the Authorization header takes it."""
+        return Secret(f"{self.api_key}:{self.api_secret}")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks for something to be done to a key.
+
+    Attributes:
+        user: the user that the request runs as.
+        credential: what the request came with (``request.auth``); None for a session.
+    """
+
+    user: Any
+    credential: Any = None
+
+    @property
+    def may_generate(self) -> bool:
+        """Whether keys may be made, rotated or revoked by this user in this request.
+
+        The user needs the permission ``frappe_tokens.generate_keys``, and the request a session
+        or a key that is neither read-only nor scoped.
+        """
+        credential = self.credential
+        unrestricted = credential is None or (
+            isinstance(credential, AbstractApiKey)
+            and not credential.read_only
+            and not credential.scopes
+        )
+        return bool(unrestricted and self.user.is_active and self.user.has_perm(PERMISSION))
+
+    def may_generate_for(self, user: Any) -> bool:
+        """The same, for a key of ``user``: only a superuser makes a superuser's key."""
+        return self.may_generate and (
+            not getattr(user, "is_superuser", False) or getattr(self.user, "is_superuser", False)
+        )
+
+
+@sensitive_variables()
+def generate_keys(
+    user: AbstractBaseUser,
+    *,
+    name: str = "",
+    grace: timedelta | None = None,
+    expires_at: datetime | None = None,
+    scopes: Iterable[str] = (),
+    read_only: bool = False,
+    allowed_ips: Iterable[str] = (),
+    by: Actor | None = None,
+) -> GeneratedKeys:
+    """Make a key for ``user``, or give the key that they have of this ``name`` a new secret.
+
+    A key that exists keeps its API key. Its policies stay as they are too, except for those that
+    are named here: a rotation never widens a key by leaving something out.
+
+    Args:
+        user: whose requests the key is to make.
+        name: tells the user's keys apart; "" is the key that Frappe's calls act on.
+        grace: how long the replaced secret goes on working; None is ``ROTATION_GRACE``.
+        expires_at: when the key ends (aware); for a new key, None is ``DEFAULT_LIFETIME`` from now.
+        scopes: the views that the key opens, by their ``required_scopes``; empty: all.
+        read_only: only GET, HEAD and OPTIONS.
+        allowed_ips: addresses or CIDR networks that the key may be used from; empty: all.
+        by: who asks. None is trusted code, such as a shell, which may do everything that a
+            superuser may.
+
+    Raises:
+        PermissionDenied: ``by`` may not do this.
+        ValidationError: the user is inactive, the key has expired, or an argument is not usable.
+    """
+    name = clean_name(name)
+    policies = _policies(expires_at, scopes, read_only, allowed_ips)
+    if grace is not None and grace < timedelta(0):
+        raise ValidationError(_("The grace must not be negative."), code="grace")
+    alias = router.db_for_write(ApiKey)
+    with transaction.atomic(using=alias):
+        user = _lock(user, name, alias)
+        _check_target(user, by)
+        now = timezone.now()
+        secret = crypto.generate_api_secret()
+        live = ApiKey._default_manager.using(alias).filter(user=user, name=name, live=True)
+        if connections[alias].features.has_select_for_update:
+            # A snapshot of this transaction may be older than the lock; a locking read is not.
+            live = live.select_for_update()
+        key = live.first()
+        if key is None:
+            key = ApiKey(user=user, name=name, created_at=now)
+            key.created_by = by.user if by is not None else None
+            key.expires_at = _default_expiry(now)
+        for field_name, value in policies.items():
+            setattr(key, field_name, value)
+        if key.is_expired(now):
+            raise ValidationError(
+                _(
+                    "The API key %(api_key)s has expired. Give it a later expiry or revoke it, "
+                    "then generate again."
+                ),
+                code="key_expired",
+                params={"api_key": key.api_key},
+            )
+        _replace_secret(key, secret, conf.ROTATION_GRACE if grace is None else grace, now)
+        key.save(using=alias)
+    return GeneratedKeys(key.api_key, secret, key)
+
+
+def clean_name(name: str) -> str:
+    """``name`` without the space around it.
+
+    Raises:
+        ValidationError: it is too long or has control characters.
+    """
+    name = name.strip()
+    longest = ApiKey._meta.get_field("name").max_length
+    if len(name) > longest or not name.isprintable():
+        raise ValidationError(
+            _("A key's name has at most %(length)s characters, all of them printable."),
+            code="name",
+            params={"length": longest},
+        )
+    return name
+
+
+def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) -> bool:
+    """End ``key`` for good, from the next request on. Its row stays, for the log.
+
+    Args:
+        key: the key; brought up to date.
+        reason: why, in a few words, for those who look at it later.
+        by: who asks. None is trusted code.
+
+    Returns:
+        Whether it was live until now. Revoking again changes nothing.
+
+    Raises:
+        PermissionDenied: ``by`` may not do this.
+    """
+    if by is not None and not by.may_generate:
+        raise PermissionDenied(_("You may not revoke API keys."))
+    model = type(key)
+    alias = router.db_for_write(model)
+    changes: dict[str, Any] = {
+        "revoked_at": timezone.now(),
+        "revoked_by": by.user if by is not None else None,
+        "revoked_reason": reason[:200],
+        "previous_digest": "",
+        "previous_expires_at": None,
+    }
+    if isinstance(key, ApiKey):
+        changes["live"] = None
+    still_live = model._default_manager.using(alias).filter(pk=key.pk, revoked_at__isnull=True)
+    revoked = bool(still_live.update(**changes))
+    key.refresh_from_db(using=alias)
+    return revoked
+
+
+def _lock(user: AbstractBaseUser, name: str, alias: str) -> Any:
+    """Queue up behind everyone who generates for ``user``, and return the user as stored now."""
+    features = connections[alias].features
+    users = get_user_model()._base_manager.using(alias)
+    if features.has_select_for_update:
+        # Without the key: inserting a row that refers to the user must not wait for us.
+        users = users.select_for_update(no_key=features.has_select_for_no_key_update)
+    else:
+        # SQLite locks the database at the first write. A read before it would have to be upgraded,
+        # and fails at once where another has written meanwhile.
+        ApiKey._default_manager.using(alias).filter(user_id=user.pk, name=name).update(name=name)
+    try:
+        return users.get(pk=user.pk)
+    except get_user_model().DoesNotExist:
+        raise ValidationError(_("This user does not exist any more."), code="no_user") from None
+
+
+def _check_target(user: Any, by: Actor | None) -> None:
+    if by is not None and not by.may_generate_for(user):
+        raise PermissionDenied(
+            _("Only a superuser may generate API keys for a superuser.")
+            if by.may_generate
+            else _("You may not generate API keys.")
+        )
+    if not user.is_active:
+        raise ValidationError(
+            _("%(user)s is inactive. Activate the user first."),
+            code="user_inactive",
+            params={"user": user.get_username()},
+        )
+
+
+def _policies(
+    expires_at: datetime | None,
+    scopes: Iterable[str],
+    read_only: bool,
+    allowed_ips: Iterable[str],
+) -> dict[str, Any]:
+    """The policies that were named, checked."""
+    policies: dict[str, Any] = {}
+    if scopes := list(scopes):
+        validate_scopes(scopes)
+        policies["scopes"] = scopes
+    if allowed_ips := list(allowed_ips):
+        validate_networks(allowed_ips)
+        policies["allowed_ips"] = allowed_ips
+    if read_only:
+        policies["read_only"] = True
+    if expires_at is not None:
+        policies["expires_at"] = _check_expiry(expires_at)
+    return policies
+
+
+def _check_expiry(expires_at: datetime) -> datetime:
+    now = timezone.now()
+    if timezone.is_naive(expires_at):
+        raise ValidationError(_("The expiry needs a time zone."), code="expiry")
+    if expires_at <= now:
+        raise ValidationError(_("The expiry must lie in the future."), code="expiry")
+    longest = conf.MAX_LIFETIME
+    if longest is not None and expires_at > now + longest:
+        raise ValidationError(
+            _("A key may live for %(days)s days at the most."),
+            code="expiry",
+            params={"days": longest.days},
+        )
+    return expires_at
+
+
+def _default_expiry(now: datetime) -> datetime | None:
+    lifetimes = [span for span in (conf.DEFAULT_LIFETIME, conf.MAX_LIFETIME) if span is not None]
+    return now + min(lifetimes) if lifetimes else None
+
+
+def _replace_secret(key: AbstractApiKey, secret: str, grace: timedelta, now: datetime) -> None:
+    if key.secret_digest and grace:
+        key.previous_digest = key.secret_digest
+        key.previous_expires_at = now + grace
+    else:
+        key.previous_digest = ""
+        key.previous_expires_at = None
+    key.previous_used_at = None
+    key.secret_digest = crypto.make_digest(secret)
+    key.rotated_at = now

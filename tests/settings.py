@@ -1,0 +1,20 @@
+"""The example project's settings, made fit for tests."""
+
+import tempfile
+from pathlib import Path
+
+from testproject.settings import *  # noqa: F403
+from testproject.settings import DATABASES
+
+SECRET_KEY = "only for tests"
+DEBUG = False
+SECURE_SSL_REDIRECT = False
+
+# The names are of no use outside the tests, so they need not be slow to check.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file, because threads (the live server's, parallel writers) share no database in memory.
+    DATABASES["default"]["TEST"] = {
+        "NAME": str(Path(tempfile.mkdtemp(prefix="frappe_tokens-tests-")) / "test.sqlite3")
+    }
