@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-# Printable, no colon (the token's separator) and nothing that a header or a shell would need quoted.
+# No colon (the token's separator) and nothing that a header or a shell would need quoted.
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
 
 PEPPER_MIN_LENGTH = 32
@@ -24,23 +24,23 @@ class Settings:
     """
 
     @property
-    def SOURCES(self) -> Mapping[str, str]:  # noqa: N802 - named as the setting is
+    def SOURCES(self) -> Mapping[str, str]:
         """What ``Frappe-Authorization-Source`` may name, and its model: ``{"User": ...}``."""
         sources = self._get("SOURCES", dict, {"User": "frappe_tokens.ApiKey"})
         return {"User": "frappe_tokens.ApiKey", **sources}
 
     @property
-    def KEY_PREFIX(self) -> str:  # noqa: N802
+    def KEY_PREFIX(self) -> str:
         """What new API keys begin with: ``"ftk_"``."""
         return self._prefix("KEY_PREFIX", "ftk_")
 
     @property
-    def SECRET_PREFIX(self) -> str:  # noqa: N802
+    def SECRET_PREFIX(self) -> str:
         """What new API secrets begin with: ``"fts_"``."""
         return self._prefix("SECRET_PREFIX", "fts_")
 
     @property
-    def PEPPERS(self) -> tuple[str, ...]:  # noqa: N802
+    def PEPPERS(self) -> tuple[str, ...]:
         """Keys of the HMAC that stored digests are made with, the newest first: none."""
         peppers = self._get("PEPPERS", (list, tuple), ())
         for pepper in peppers:
@@ -53,17 +53,17 @@ class Settings:
         return tuple(peppers)
 
     @property
-    def DEFAULT_LIFETIME(self) -> timedelta | None:  # noqa: N802
+    def DEFAULT_LIFETIME(self) -> timedelta | None:
         """How long a key lives for which no expiry was named: for ever."""
         return self._optional_timedelta("DEFAULT_LIFETIME")
 
     @property
-    def MAX_LIFETIME(self) -> timedelta | None:  # noqa: N802
+    def MAX_LIFETIME(self) -> timedelta | None:
         """How long a key may live at the most: for ever."""
         return self._optional_timedelta("MAX_LIFETIME")
 
     @property
-    def ROTATION_GRACE(self) -> timedelta:  # noqa: N802
+    def ROTATION_GRACE(self) -> timedelta:
         """How long a replaced secret goes on working: not at all."""
         grace = self._get("ROTATION_GRACE", timedelta, timedelta(0))
         if grace < timedelta(0):
@@ -71,12 +71,12 @@ class Settings:
         return grace
 
     @property
-    def LAST_USED_INTERVAL(self) -> timedelta:  # noqa: N802
+    def LAST_USED_INTERVAL(self) -> timedelta:
         """How old a key's recorded last use must be before it is written again: a minute."""
         return self._get("LAST_USED_INTERVAL", timedelta, timedelta(minutes=1))
 
     @property
-    def NUM_PROXIES(self) -> int | None:  # noqa: N802
+    def NUM_PROXIES(self) -> int | None:
         """How many trusted proxies stand before the app: DRF's own setting, else none."""
         own = self._get("NUM_PROXIES", (int, type(None)), None)
         if own is not None:
@@ -85,7 +85,7 @@ class Settings:
         return getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
 
     @property
-    def REALM(self) -> str:  # noqa: N802
+    def REALM(self) -> str:
         """The realm that a 401 names (RFC 9110, section 11.5): ``"api"``."""
         realm = self._get("REALM", str, "api")
         if not re.fullmatch(r"[ !#-\[\]-~]*", realm):

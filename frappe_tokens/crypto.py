@@ -59,7 +59,7 @@ def checksum(text: str) -> str:
 
 
 def has_valid_checksum(secret: str) -> bool:
-    """Whether ``secret`` is of the generated form, under whichever prefix, and its checksum right."""
+    """Whether ``secret`` has the generated form, under whichever prefix, and a right checksum."""
     body, claimed = secret[:-CHECKSUM_LENGTH], secret[-CHECKSUM_LENGTH:]
     return len(body) > API_SECRET_RANDOM_LENGTH and checksum(body) == claimed
 

@@ -15,7 +15,8 @@ class Reason(enum.Enum):
         "malformed_credentials",
         401,
         _(
-            "The Authorization header holds no well-formed credentials. Send <api_key>:<api_secret>."
+            "The Authorization header holds no well-formed credentials. "
+            "Send <api_key>:<api_secret>."
         ),
     )
     INVALID_CREDENTIALS = (

@@ -74,7 +74,7 @@ def parse_network(text: str) -> Network:
 
 
 def method_allowed(read_only: bool, methods: Iterable[str]) -> bool:
-    """Whether a key may use every one of ``methods`` (the one sent, and the one it was turned to)."""
+    """Whether a key may use every one of ``methods``."""
     return not read_only or all(method in SAFE_METHODS for method in methods)
 
 
