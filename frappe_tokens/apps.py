@@ -1,6 +1,6 @@
 """The app's configuration."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,3 +8,12 @@ class FrappeTokensConfig(AppConfig):
     name = "frappe_tokens"
     verbose_name = _("API access")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        if apps.is_installed("django.contrib.admin"):
+            from django.contrib import admin
+
+            from .admin import add_api_access
+
+            # Again, for a ModelAdmin of users that another app registered after our own module.
+            add_api_access(admin.site)

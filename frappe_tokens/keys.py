@@ -115,7 +115,7 @@ def generate_keys(
     alias = router.db_for_write(ApiKey)
     with transaction.atomic(using=alias):
         user = _lock(user, name, alias)
-        _check_target(user, by)
+        check_target(user, by)
         now = timezone.now()
         secret = crypto.generate_api_secret()
         live = ApiKey._default_manager.using(alias).filter(user=user, name=name, live=True)
@@ -210,7 +210,13 @@ def _lock(user: AbstractBaseUser, name: str, alias: str) -> Any:
         raise ValidationError(_("This user does not exist any more."), code="no_user") from None
 
 
-def _check_target(user: Any, by: Actor | None) -> None:
+def check_target(user: Any, by: Actor | None) -> None:
+    """Whether a key may be made for ``user``, now and by ``by`` (None: trusted code).
+
+    Raises:
+        PermissionDenied: not by this one.
+        ValidationError: not by anyone, as the user is inactive.
+    """
     if by is not None and not by.may_generate_for(user):
         raise PermissionDenied(
             _("Only a superuser may generate API keys for a superuser.")
@@ -242,11 +248,16 @@ def _policies(
     if read_only:
         policies["read_only"] = True
     if expires_at is not None:
-        policies["expires_at"] = _check_expiry(expires_at)
+        policies["expires_at"] = check_expiry(expires_at)
     return policies
 
 
-def _check_expiry(expires_at: datetime) -> datetime:
+def check_expiry(expires_at: datetime) -> datetime:
+    """``expires_at``, if a key may end then.
+
+    Raises:
+        ValidationError: it is naive, past, or beyond ``MAX_LIFETIME``.
+    """
     now = timezone.now()
     if timezone.is_naive(expires_at):
         raise ValidationError(_("The expiry needs a time zone."), code="expiry")

@@ -1,1 +1,42 @@
 """The admin: API Access on the users' pages, and the API keys themselves."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin import AdminSite
+from django.contrib.auth import get_user_model
+from django.utils.module_loading import module_has_submodule
+
+from ..models import ApiKey
+from .apikeys import ApiKeyAdmin
+from .users import ApiAccessMixin
+
+__all__ = ["ApiAccessMixin", "ApiKeyAdmin", "add_api_access"]
+
+
+def add_api_access(site: AdminSite) -> None:
+    """Register the user model anew on ``site``, with API Access added to the ModelAdmin it has.
+
+    Nothing is done where the model is not registered, or its ModelAdmin is an ApiAccessMixin
+    already.
+    """
+    users = get_user_model()
+    if not site.is_registered(users):
+        return
+    registered = type(site.get_model_admin(users))
+    if issubclass(registered, ApiAccessMixin):
+        return
+    site.unregister(users)
+    site.register(users, type(registered.__name__, (ApiAccessMixin, registered), {}))
+
+
+# The users' own admin module may come after ours.
+_users_app = apps.get_app_config(get_user_model()._meta.app_label)
+if module_has_submodule(_users_app.module, "admin"):
+    import_module(f"{_users_app.name}.admin")
+
+admin.site.register(ApiKey, ApiKeyAdmin)
+add_api_access(admin.site)

@@ -114,7 +114,9 @@ def _create_user(username: str) -> Any:
         with transaction.atomic():
             return model._default_manager.create_user(**{model.USERNAME_FIELD: username})
     except ValidationError as error:
-        raise CommandError(f"{username!r} cannot be a username: {' '.join(error.messages)}") from None
+        raise CommandError(
+            f"{username!r} cannot be a username: {' '.join(error.messages)}"
+        ) from None
     except (TypeError, FieldError, ValueError, IntegrityError) as error:
         raise CommandError(
             f"User {username!r} cannot be made from a username alone ({error}). "

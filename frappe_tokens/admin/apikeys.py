@@ -1,0 +1,206 @@
+"""The API keys' own pages: add, narrow, rotate, revoke."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..keys import Actor, generate_keys, revoke
+from ..models import ApiKey
+from .forms import ApiKeyForm, RevokeForm
+from .generation import Plan, generate_page, generated_page, plan_for
+from .users import api_access_media
+
+# ModelAdmin takes a type argument for the type checker only.
+_ModelAdmin = admin.ModelAdmin[ApiKey] if TYPE_CHECKING else admin.ModelAdmin
+
+POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at")
+STATES = ("api_key", "state", "created_at", "created_by", "rotated_at")
+USE = ("last_used_at", "last_used_ip")
+GRACE = ("previous_expires_at", "previous_used_at")
+REVOCATION = ("revoked_at", "revoked_by", "revoked_reason")
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = gettext_lazy("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("active", _("Active")), ("expired", _("Expired")), ("revoked", _("Revoked"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        now = timezone.now()
+        live = queryset.filter(revoked_at__isnull=True)
+        match self.value():
+            case "active":
+                return live.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+            case "expired":
+                return live.filter(expires_at__lte=now)
+            case "revoked":
+                return queryset.filter(revoked_at__isnull=False)
+            case _any:
+                return queryset
+
+
+class ApiKeyAdmin(_ModelAdmin):
+    """Whoever may generate keys may see, add, narrow, rotate and revoke them here."""
+
+    form = ApiKeyForm
+    change_form_template = "frappe_tokens/admin/api_key_change_form.html"
+    list_display = ["api_key", "user", "name", "state", "read_only", "last_used_at", "created_at"]
+    list_filter = [StateFilter, "read_only"]
+    list_select_related = ["user"]
+    raw_id_fields = ["user"]
+
+    @property
+    def media(self) -> Any:
+        return super().media + api_access_media()
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, key: ApiKey) -> str:
+        if key.is_revoked:
+            return _("Revoked")
+        return _("Expired") if key.is_expired() else _("Active")
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        return ["api_key", "name", f"user__{get_user_model().USERNAME_FIELD}"]
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
+        """Search for the user where the project's admin of users can, else ask for the id."""
+        if not self.admin_site.is_registered(get_user_model()):
+            return []
+        users = self.admin_site.get_model_admin(get_user_model())
+        searchable = users.get_search_fields(request) and users.has_view_permission(request)
+        return ["user"] if searchable else []
+
+    def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        policies = (_("Policies"), {"fields": POLICIES})
+        if obj is None:
+            return [(None, {"fields": ("user", "name")}), policies]
+        sections = [(None, {"fields": ("user", "name", *STATES)}), policies]
+        if obj.previous_digest:
+            sections.append((_("Old secret"), {"fields": GRACE}))
+        sections.append((_("Use"), {"fields": USE}))
+        if obj.is_revoked:
+            sections.append((_("Revocation"), {"fields": REVOCATION}))
+        return sections
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        always = (*STATES, *GRACE, *USE, *REVOCATION)
+        return always if obj is None else ("user", *always)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, **kwargs)
+        form.actor = Actor(request.user)
+        return form
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return Actor(request.user).may_generate or super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return Actor(request.user).may_generate
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        actor = Actor(request.user)
+        if obj is None:
+            return actor.may_generate
+        return not obj.is_revoked and actor.may_generate_for(obj.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Keys are revoked, and their rows stay for the log. Only with their user do they go.
+        match = request.resolver_match
+        if match is not None and (match.url_name or "").startswith("frappe_tokens_apikey"):
+            return False
+        return super().has_delete_permission(request, obj)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        wrap = self.admin_site.admin_view
+        return [
+            path(
+                "<path:object_id>/generate-keys/",
+                wrap(self.generate_keys_view),
+                name="frappe_tokens_apikey_generate_keys",
+            ),
+            path(
+                "<path:object_id>/revoke/",
+                wrap(self.revoke_view),
+                name="frappe_tokens_apikey_revoke",
+            ),
+            *super().get_urls(),
+        ]
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            # Not the whole row: a secret that is being replaced at this moment stays replaced.
+            obj.save(update_fields=form.changed_data)
+            return
+        policies = {name: form.cleaned_data[name] for name in POLICIES if name != "rate_limit"}
+        generated = generate_keys(obj.user, name=obj.name, by=Actor(request.user), **policies)
+        generated.instance.rate_limit = obj.rate_limit
+        generated.instance.save(update_fields=["rate_limit"])
+        obj.pk = generated.instance.pk
+        obj.refresh_from_db()
+        request._generated_keys = generated  # type: ignore[attr-defined]
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """The secret, in the answer to the form itself: a redirect would have to store it."""
+        generated = request._generated_keys  # type: ignore[attr-defined]
+        plan = Plan(obj.user, obj.name, obj, "")
+        return generated_page(self, request, [generated], self._change_url(obj), plan=plan)
+
+    def generate_keys_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A new secret for this key: GET asks, POST generates and shows it once."""
+        key = self._live_key(request, object_id)
+        (plan,) = plan_for([key.user], Actor(request.user), key.name)
+        return generate_page(self, request, plan, self._change_url(key))
+
+    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET asks for a reason, POST revokes."""
+        key = self._live_key(request, object_id)
+        form = RevokeForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            revoke(key, reason=form.cleaned_data["reason"], by=Actor(request.user))
+            note = _("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
+            self.log_change(request, key, note)
+            self.log_change(request, key.user, note)
+            self.message_user(request, note, messages.SUCCESS)
+            return HttpResponseRedirect(self._change_url(key))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Revoke API key"),
+            "opts": self.opts,
+            "media": self.media,
+            "back_url": self._change_url(key),
+            "key": key,
+            "form": form,
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "frappe_tokens/admin/revoke_key.html", context)
+
+    def _live_key(self, request: HttpRequest, object_id: str) -> ApiKey:
+        if not Actor(request.user).may_generate:
+            raise PermissionDenied
+        key = self.get_object(request, unquote(object_id))
+        if key is None or key.is_revoked:
+            raise Http404(_("There is no such API key, or it was revoked."))
+        return key
+
+    def _change_url(self, key: ApiKey) -> str:
+        name = f"{self.admin_site.name}:frappe_tokens_apikey_change"
+        return reverse(name, args=(quote(key.pk),))

@@ -1,0 +1,98 @@
+"""The forms of the API keys' pages."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from ..base_models import validate_networks, validate_scopes
+from ..keys import Actor, check_expiry, check_target, clean_name
+from ..models import ApiKey
+
+
+class WordsField(forms.CharField):
+    """A list of words, written with spaces, commas or line breaks between them."""
+
+    widget = forms.Textarea(attrs={"rows": 3, "class": "vLargeTextField"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+        return (super().to_python(value) or "").replace(",", " ").split()
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self.to_python(data) != (initial or [])
+
+
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What an administrator may set of a key. The API key and the secret are no part of it."""
+
+    actor: ClassVar[Actor]  # set for each request by the ModelAdmin
+
+    scopes = WordsField(
+        required=False,
+        validators=[validate_scopes],
+        label=_("Scopes"),
+        help_text=_(
+            "One a line. A key with scopes opens only the views that require some of them."
+        ),
+    )
+    allowed_ips = WordsField(
+        required=False,
+        validators=[validate_networks],
+        label=_("Allowed addresses"),
+        help_text=_("Addresses or networks, one a line, such as 192.0.2.0/24. None: everywhere."),
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ["user", "name", "scopes", "read_only", "allowed_ips", "rate_limit", "expires_at"]
+
+    def clean_name(self) -> str:
+        return clean_name(self.cleaned_data["name"])
+
+    def clean_user(self) -> Any:
+        user = self.cleaned_data["user"]
+        try:
+            check_target(user, self.actor)
+        except PermissionDenied as error:
+            raise ValidationError(str(error)) from error
+        return user
+
+    def clean_expires_at(self) -> Any:
+        expires_at = self.cleaned_data["expires_at"]
+        if expires_at is not None and "expires_at" in self.changed_data:
+            check_expiry(expires_at)
+        return expires_at
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        user = cleaned.get("user") or getattr(self.instance, "user", None)
+        name = cleaned.get("name", self.instance.name)
+        others = ApiKey.objects.filter(user=user, name=name, live=True).exclude(pk=self.instance.pk)
+        if user is not None and others.exists():
+            # Adding again, be it by reloading the page that showed the secret, changes nothing.
+            self.add_error(
+                "name",
+                _(
+                    "This user has an API key of this name already. Generate a new secret on that "
+                    "key's page, or choose another name."
+                ),
+            )
+        return cleaned
+
+
+class RevokeForm(forms.Form):
+    """Why a key is revoked."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=200,
+        label=_("Reason"),
+        help_text=_("Kept with the key, for those who look at it later."),
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+    )

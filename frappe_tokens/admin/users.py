@@ -1,0 +1,148 @@
+"""API access on the pages of users: for Django's stock UserAdmin, and as a mixin for your own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin import helpers
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.forms import Media
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.translation import gettext_lazy as _
+
+from ..keys import Actor
+from ..models import ApiKey
+from .generation import generate_page, generate_selected_page, plan_for
+
+# For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
+_Base = admin.ModelAdmin[Any] if TYPE_CHECKING else object
+
+API_ACCESS_FIELDS = ("api_access_key", "api_access_state", "api_access_last_used")
+
+
+class ApiAccessMixin(_Base):
+    """Adds the section *API Access* and the action *Generate Keys* to a ModelAdmin of users.
+
+    ``class UserAdmin(ApiAccessMixin, DjangoUserAdmin): ...``
+
+    Both are there for those who may generate keys, and for no one else.
+    """
+
+    @property
+    def media(self) -> Any:
+        return super().media + api_access_media()
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        return [
+            path(
+                "<path:object_id>/generate-keys/",
+                self.admin_site.admin_view(self.generate_keys_view),
+                name=_url_name(self),
+            ),
+            *super().get_urls(),
+        ]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions = super().get_actions(request)
+        if "generate_keys" not in actions and Actor(request.user).may_generate:
+            # Added here and not in ``actions``, which a subclass usually sets anew.
+            actions["generate_keys"] = (
+                type(self).generate_keys,
+                "generate_keys",
+                _("Generate Keys"),
+            )
+        return actions
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not Actor(request.user).may_generate:
+            return fieldsets
+        may = Actor(request.user).may_generate_for(obj)
+        button = "api_access_generate" if may else "api_access_superuser"
+        section = (_("API Access"), {"fields": (*API_ACCESS_FIELDS, button)})
+        return [*fieldsets, section]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [
+            *super().get_readonly_fields(request, obj),
+            *API_ACCESS_FIELDS,
+            "api_access_generate",
+            "api_access_superuser",
+        ]
+
+    @admin.display(description=_("API Key"))
+    def api_access_key(self, user: Any) -> str:
+        return _render("key", user, admin_site=self.admin_site)
+
+    @admin.display(description=_("State"))
+    def api_access_state(self, user: Any) -> str:
+        return _render("state", user)
+
+    @admin.display(description=_("Last used"))
+    def api_access_last_used(self, user: Any) -> str:
+        return _render("last_used", user)
+
+    @admin.display(description=_("API Secret"))
+    def api_access_generate(self, user: Any) -> str:
+        url = reverse(f"{self.admin_site.name}:{_url_name(self)}", args=(quote(user.pk),))
+        return _render("generate", user, url=url)
+
+    @admin.display(description=_("API Secret"))
+    def api_access_superuser(self, user: Any) -> str:
+        return str(_("Only a superuser may generate API keys for a superuser."))
+
+    def generate_keys_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The page behind the button: GET asks, POST generates and shows the secret once."""
+        if not Actor(request.user).may_generate:
+            raise PermissionDenied
+        user = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        if not self.has_view_or_change_permission(request, user):
+            raise PermissionDenied
+        (plan,) = plan_for([user], Actor(request.user))
+        opts = self.opts
+        back_url = reverse(
+            f"{self.admin_site.name}:{opts.app_label}_{opts.model_name}_change",
+            args=(quote(user.pk),),
+        )
+        return generate_page(self, request, plan, back_url)
+
+    def generate_keys(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """The action: a confirmation, and then one page with all the secrets."""
+        plans = plan_for(queryset, Actor(request.user))
+        context = {
+            "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+            "select_across": request.POST.get("select_across", "0"),
+        }
+        return generate_selected_page(self, request, plans, request.get_full_path(), context)
+
+
+def api_access_media() -> Media:
+    """The style and the script of our pages."""
+    return Media(css={"all": ["frappe_tokens/admin.css"]}, js=["frappe_tokens/admin.js"])
+
+
+def _url_name(model_admin: admin.ModelAdmin[Any]) -> str:
+    opts = model_admin.opts
+    return f"{opts.app_label}_{opts.model_name}_generate_keys"
+
+
+def _render(part: str, user: Any, **context: Any) -> str:
+    """One row of the section. The key is read once for all of them."""
+    if not hasattr(user, "_api_access"):
+        keys = list(ApiKey.objects.filter(user=user).order_by("-pk"))
+        live = [key for key in keys if key.live]
+        user._api_access = {
+            "key": next((key for key in live if not key.name), None),
+            "revoked": next((key for key in keys if not key.live and not key.name), None),
+            "named": [key for key in live if key.name],
+        }
+    return render_to_string(
+        f"frappe_tokens/admin/api_access_{part}.html", {**user._api_access, **context}
+    )

@@ -1,0 +1,129 @@
+/* Copy buttons, and the dialog around the Generate Keys page.
+
+   The page works without any of this: a link leads to it, a form on it generates, and the secret
+   is in the answer. Here the same page is fetched and its content shown in a dialog. */
+"use strict";
+{
+    const CONTENT = "#frappe-tokens-content";
+
+    const copyText = async (element) => {
+        try {
+            await navigator.clipboard.writeText(element.textContent);
+            return true;
+        } catch {
+            // No clipboard, for example on a site without HTTPS: select, so that Ctrl+C copies it.
+            const selection = window.getSelection();
+            selection.selectAllChildren(element);
+            return document.execCommand("copy");
+        }
+    };
+
+    const showCopyButtons = (root) => {
+        for (const button of root.querySelectorAll("[data-frappe-tokens-copy]")) {
+            button.hidden = false;
+            const label = button.textContent;
+            button.addEventListener("click", async () => {
+                const value = root.querySelector(`#${button.dataset.frappeTokensCopy}`);
+                const copied = await copyText(value);
+                button.textContent = copied ? button.dataset.copied : button.dataset.failed;
+                window.setTimeout(() => {
+                    button.textContent = label;
+                }, 2000);
+            });
+        }
+    };
+
+    const load = async (url, options = {}) => {
+        const response = await fetch(url, { credentials: "same-origin", ...options });
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        return document.importNode(page.querySelector(CONTENT), true);
+    };
+
+    /* Only our own section is renewed: whatever was typed into the form around it stays. */
+    const renewSection = async () => {
+        const find = (page) => page.querySelector(".field-api_access_key")?.closest("fieldset");
+        const section = find(document);
+        const response = await fetch(window.location.href, { credentials: "same-origin" });
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        if (section && find(page)) {
+            section.replaceWith(document.importNode(find(page), true));
+            document.querySelector("[data-frappe-tokens-dialog]").focus();
+        }
+    };
+
+    const openDialog = async (link) => {
+        const dialog = document.createElement("dialog");
+        dialog.className = "frappe-tokens-dialog";
+        dialog.setAttribute("aria-labelledby", "frappe-tokens-heading");
+        let generated = false;
+
+        const show = (content) => {
+            generated = content.querySelector("[data-frappe-tokens-generated]") !== null;
+            dialog.replaceChildren(content);
+            showCopyButtons(dialog);
+            if (generated) {
+                dialog.querySelector("#frappe-tokens-heading").focus();
+            }
+        };
+
+        dialog.addEventListener("click", (event) => {
+            if (event.target.closest(".frappe-tokens-close")) {
+                event.preventDefault();
+                dialog.close();
+            }
+        });
+        dialog.addEventListener("cancel", (event) => {
+            // Escape must not lose a secret that nobody has copied yet.
+            if (generated) {
+                event.preventDefault();
+            }
+        });
+        dialog.addEventListener("close", () => {
+            dialog.remove();
+            link.focus();
+            if (generated) {
+                renewSection();
+            }
+        });
+        dialog.addEventListener("submit", async (event) => {
+            event.preventDefault();
+            const form = event.target;
+            form.querySelector("[type=submit]").disabled = true;
+            try {
+                show(await load(form.action, { method: "POST", body: new FormData(form) }));
+            } catch {
+                const note = document.createElement("p");
+                note.className = "frappe-tokens-note frappe-tokens-warning";
+                note.setAttribute("role", "alert");
+                note.textContent = link.dataset.unreachable;
+                const close = document.createElement("button");
+                close.type = "button";
+                close.className = "button frappe-tokens-close";
+                close.textContent = link.dataset.close;
+                form.replaceWith(note, close);
+                close.focus();
+            }
+        });
+
+        try {
+            show(await load(link.href));
+        } catch {
+            // Signed out, refused or offline: the page itself says so.
+            window.location.assign(link.href);
+            return;
+        }
+        document.body.append(dialog);
+        dialog.showModal();
+    };
+
+    document.addEventListener("click", (event) => {
+        const link = event.target.closest("[data-frappe-tokens-dialog]");
+        const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey;
+        if (link && plain) {
+            event.preventDefault();
+            openDialog(link);
+        }
+    });
+
+    document.addEventListener("DOMContentLoaded", () => showCopyButtons(document));
+}
