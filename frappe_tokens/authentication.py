@@ -33,7 +33,7 @@ class AuthenticationRefused(APIException):
 
     def __init__(self, refused: Refused, auth_header: str) -> None:
         reason = refused.reason
-        super().__init__({"detail": reason.sentence, "code": reason.code}, reason.code)
+        super().__init__({"detail": str(reason.sentence), "code": reason.code}, reason.code)
         self.status_code = reason.status
         self.reason = reason
         self.auth_header = auth_header

@@ -50,14 +50,6 @@ def validate_rate(rate: str) -> None:
         raise ValidationError(_("Give the rate as a number a period, such as 100/minute."))
 
 
-class ApiKeyQuerySet(models.QuerySet[Any]):
-    """Questions and the two bookkeeping writes that every source shares."""
-
-    def live(self) -> ApiKeyQuerySet:
-        """Those not revoked."""
-        return self.filter(revoked_at__isnull=True)
-
-
 class AbstractApiKey(models.Model):
     """An API key with its secret's digest and its policies.
 
@@ -147,8 +139,6 @@ class AbstractApiKey(models.Model):
     )
     rotated_at = models.DateTimeField(_("secret generated"), null=True, blank=True, editable=False)
 
-    objects = ApiKeyQuerySet.as_manager()
-
     class Meta:
         abstract = True
         constraints = [
@@ -164,7 +154,7 @@ class AbstractApiKey(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.api_key
+        return str(self.api_key)
 
     @property
     def is_revoked(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from types import NoneType
+from typing import TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -14,6 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
 
 PEPPER_MIN_LENGTH = 32
+
+T = TypeVar("T")
 
 
 class Settings:
@@ -26,7 +29,7 @@ class Settings:
     @property
     def SOURCES(self) -> Mapping[str, str]:
         """What ``Frappe-Authorization-Source`` may name, and its model: ``{"User": ...}``."""
-        sources = self._get("SOURCES", dict, {"User": "frappe_tokens.ApiKey"})
+        sources = self._get("SOURCES", (dict,), {"User": "frappe_tokens.ApiKey"})
         return {"User": "frappe_tokens.ApiKey", **sources}
 
     @property
@@ -42,7 +45,7 @@ class Settings:
     @property
     def PEPPERS(self) -> tuple[str, ...]:
         """Keys of the HMAC that stored digests are made with, the newest first: none."""
-        peppers = self._get("PEPPERS", (list, tuple), ())
+        peppers: tuple[str, ...] = self._get("PEPPERS", (list, tuple), ())
         for pepper in peppers:
             if not isinstance(pepper, str) or len(pepper) < PEPPER_MIN_LENGTH:
                 raise ImproperlyConfigured(
@@ -65,7 +68,7 @@ class Settings:
     @property
     def ROTATION_GRACE(self) -> timedelta:
         """How long a replaced secret goes on working: not at all."""
-        grace = self._get("ROTATION_GRACE", timedelta, timedelta(0))
+        grace = self._get("ROTATION_GRACE", (timedelta,), timedelta(0))
         if grace < timedelta(0):
             raise ImproperlyConfigured("FRAPPE_TOKENS['ROTATION_GRACE'] must not be negative.")
         return grace
@@ -73,21 +76,24 @@ class Settings:
     @property
     def LAST_USED_INTERVAL(self) -> timedelta:
         """How old a key's recorded last use must be before it is written again: a minute."""
-        return self._get("LAST_USED_INTERVAL", timedelta, timedelta(minutes=1))
+        return self._get("LAST_USED_INTERVAL", (timedelta,), timedelta(minutes=1))
 
     @property
     def NUM_PROXIES(self) -> int | None:
         """How many trusted proxies stand before the app: DRF's own setting, else none."""
-        own = self._get("NUM_PROXIES", (int, type(None)), None)
+        own: int | None = self._get("NUM_PROXIES", (int, NoneType), None)
         if own is not None:
+            if own < 0:
+                raise ImproperlyConfigured("FRAPPE_TOKENS['NUM_PROXIES'] must not be negative.")
             return own
         # Read from the settings and not from DRF: the core must run without it.
-        return getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
+        shared: int | None = getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
+        return shared
 
     @property
     def REALM(self) -> str:
         """The realm that a 401 names (RFC 9110, section 11.5): ``"api"``."""
-        realm = self._get("REALM", str, "api")
+        realm = self._get("REALM", (str,), "api")
         if not re.fullmatch(r"[ !#-\[\]-~]*", realm):
             raise ImproperlyConfigured(
                 "FRAPPE_TOKENS['REALM'] must be printable ASCII without quotes and backslashes."
@@ -95,7 +101,7 @@ class Settings:
         return realm
 
     def _prefix(self, name: str, default: str) -> str:
-        prefix = self._get(name, str, default)
+        prefix = self._get(name, (str,), default)
         if not _PREFIX.fullmatch(prefix):
             raise ImproperlyConfigured(
                 f"FRAPPE_TOKENS[{name!r}] must be 1 to 20 letters, digits, '_', '-' or '.'."
@@ -103,16 +109,16 @@ class Settings:
         return prefix
 
     def _optional_timedelta(self, name: str) -> timedelta | None:
-        lifetime = self._get(name, (timedelta, type(None)), None)
+        lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)
         if lifetime is not None and lifetime <= timedelta(0):
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be longer than nothing.")
         return lifetime
 
-    def _get(self, name: str, types: type | tuple[type, ...], default: Any) -> Any:
-        value = getattr(settings, "FRAPPE_TOKENS", {}).get(name, default)
-        if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
-            wanted = types if isinstance(types, tuple) else (types,)
-            names = " or ".join("None" if t is type(None) else t.__name__ for t in wanted)
+    def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
+        value: T = getattr(settings, "FRAPPE_TOKENS", {}).get(name, default)
+        # A bool is an int to Python, and a mistake here.
+        if not isinstance(value, types) or isinstance(value, bool):
+            names = " or ".join("None" if t is NoneType else t.__name__ for t in types)
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type {names}.")
         return value
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from . import crypto
 from .conf import conf
+from .crypto import Secret
 
 API_KEY_MAX_LENGTH = 64
 API_SECRET_MAX_LENGTH = 256
@@ -37,7 +38,7 @@ class Credential:
     Attributes:
         scheme: in lower case: ``token``, ``basic`` or ``bearer``.
         api_key: the presented key, "" unless well formed.
-        api_secret: the presented secret, "" unless well formed.
+        api_secret: the presented secret, "" unless well formed; ``repr()`` hides it.
         ours: it bears our marks, so no other authentication class may have it.
         well_formed: worth looking up.
     """
@@ -59,11 +60,14 @@ def parse(header: str | None, scheme: str) -> Credential | None:
     Returns:
         None where there is no such header or it names another scheme. Never raises.
     """
-    named = _SCHEME.match(header) if header else None
-    if header is None or named is None or named.group().lower() != scheme:
+    # Servers strip the field's value (RFC 9110, section 5.5). Where one does not, a space before
+    # the scheme must not hide the credential: the request would run as the session's user.
+    header = Secret((header or "").strip(" \t"))
+    named = _SCHEME.match(header)
+    if named is None or named.group().lower() != scheme:
         return None
-    rest = header[named.end() :]
-    value = rest.strip(" \t")
+    rest = Secret(header[named.end() :])
+    value = Secret(rest.strip(" \t"))
     if not rest.startswith((" ", "\t")) or not value:
         # Only the scheme's word, or something stuck to it. No other class would see a credential
         # in it either, so none is asked: it would pass as anonymous there.
@@ -77,26 +81,30 @@ def _parse_token(scheme: str, token: str) -> Credential:
     """Split ``<api_key>:<api_secret>`` at the first colon and say whose it is."""
     if len(token) > _TOKEN_MAX_LENGTH:
         return Credential(scheme)
+    # Before the token is taken apart, so that no debug page about a wrong setting shows it.
+    secret_prefix, key_prefix = conf.SECRET_PREFIX, conf.KEY_PREFIX
     api_key, colon, api_secret = token.partition(":")
+    frappe = _FRAPPE_PART.fullmatch(api_key) and _FRAPPE_PART.fullmatch(api_secret)
+    generated = crypto.has_valid_checksum(api_secret)
     marked = (
-        api_key.startswith(conf.KEY_PREFIX)
-        or api_secret.startswith(conf.SECRET_PREFIX)
-        or crypto.has_valid_checksum(api_secret)
-        or bool(_FRAPPE_PART.fullmatch(api_key) and _FRAPPE_PART.fullmatch(api_secret))
+        api_key.startswith(key_prefix)
+        or api_secret.startswith(secret_prefix)
+        or generated
+        or frappe is not None
     )
     well_formed = (
         0 < len(api_key) <= API_KEY_MAX_LENGTH
         and 0 < len(api_secret) <= API_SECRET_MAX_LENGTH
         and _PRINTABLE.fullmatch(api_key) is not None
         and _PRINTABLE.fullmatch(api_secret) is not None
-        and (not api_secret.startswith(conf.SECRET_PREFIX) or crypto.has_valid_checksum(api_secret))
+        and (generated or frappe is not None or not api_secret.startswith(secret_prefix))
     )
     # A username and its password are a pair too, but the tokens of no other package that sends
     # "Token" or "Bearer" have a colon (RFC 6750's b64token forbids it).
     ours = marked or (bool(colon) and scheme != "basic")
     if not well_formed:
         return Credential(scheme, ours=ours)
-    return Credential(scheme, api_key, api_secret, ours=ours, well_formed=True)
+    return Credential(scheme, api_key, Secret(api_secret), ours=ours, well_formed=True)
 
 
 def _decode_base64(value: str) -> str:
@@ -104,6 +112,9 @@ def _decode_base64(value: str) -> str:
     if len(value) > _BASE64_MAX_LENGTH:
         return ""
     try:
-        return base64.b64decode(value.encode("ascii"), validate=True).decode("ascii")
+        encoded = value.encode("ascii")
+        decoded = base64.b64decode(encoded, validate=True)
+        # Python lets superfluous padding pass, and bits that belong to no byte.
+        return Secret(decoded.decode("ascii") if base64.b64encode(decoded) == encoded else "")
     except (binascii.Error, UnicodeError):
         return ""

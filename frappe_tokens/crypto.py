@@ -7,6 +7,7 @@ the database, makes a stolen table useless even for imported secrets that are sh
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import secrets
@@ -61,7 +62,7 @@ def checksum(text: str) -> str:
 def has_valid_checksum(secret: str) -> bool:
     """Whether ``secret`` has the generated form, under whichever prefix, and a right checksum."""
     body, claimed = secret[:-CHECKSUM_LENGTH], secret[-CHECKSUM_LENGTH:]
-    return len(body) > API_SECRET_RANDOM_LENGTH and checksum(body) == claimed
+    return len(body) > API_SECRET_RANDOM_LENGTH and body.isascii() and checksum(body) == claimed
 
 
 def make_digest(secret: str) -> str:
@@ -104,6 +105,8 @@ def _hmac_digest(secret: str, pepper: str) -> str:
     return _hmac_label(pepper) + mac.hex()
 
 
+# Kept, so that every comparison costs one digest, whichever pepper the stored one was made with.
+@functools.lru_cache(maxsize=32)
 def _hmac_label(pepper: str) -> str:
     # The id is derived, so that nobody has to number peppers and none can be mixed up. It tells
     # nothing of a pepper but which one it is.

@@ -1,7 +1,7 @@
 """Making, rotating and revoking keys: the only place that writes credentials.
 
-Every way in (admin, command, RPC) calls these functions, and every rule of who may do what to
-whom is decided here.
+Every way in (admin, command, RPC) calls these functions. Who may do what to whom is decided in
+:mod:`frappe_tokens.actors`, which they ask.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connections, router, transaction
 from django.utils import timezone
@@ -20,12 +19,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from . import crypto
+from .actors import Actor, check_target
 from .base_models import AbstractApiKey, validate_networks, validate_scopes
 from .conf import conf
 from .crypto import Secret
-from .models import ApiKey
-
-PERMISSION = "frappe_tokens.generate_keys"
+from .models import NAME_MAX_LENGTH, ApiKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,43 +40,9 @@ class GeneratedKeys:
         return Secret(f"{self.api_key}:{self.api_secret}")
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who asks for something to be done to a key.
-
-    Attributes:
-        user: the user that the request runs as.
-        credential: what the request came with (``request.auth``); None for a session.
-    """
-
-    user: Any
-    credential: Any = None
-
-    @property
-    def may_generate(self) -> bool:
-        """Whether keys may be made, rotated or revoked by this user in this request.
-
-        The user needs the permission ``frappe_tokens.generate_keys``, and the request a session
-        or a key that is neither read-only nor scoped.
-        """
-        credential = self.credential
-        unrestricted = credential is None or (
-            isinstance(credential, AbstractApiKey)
-            and not credential.read_only
-            and not credential.scopes
-        )
-        return bool(unrestricted and self.user.is_active and self.user.has_perm(PERMISSION))
-
-    def may_generate_for(self, user: Any) -> bool:
-        """The same, for a key of ``user``: only a superuser makes a superuser's key."""
-        return self.may_generate and (
-            not getattr(user, "is_superuser", False) or getattr(self.user, "is_superuser", False)
-        )
-
-
 @sensitive_variables()
 def generate_keys(
-    user: AbstractBaseUser,
+    user: Any,
     *,
     name: str = "",
     grace: timedelta | None = None,
@@ -150,12 +114,11 @@ def clean_name(name: str) -> str:
         ValidationError: it is too long or has control characters.
     """
     name = name.strip()
-    longest = ApiKey._meta.get_field("name").max_length
-    if len(name) > longest or not name.isprintable():
+    if len(name) > NAME_MAX_LENGTH or not name.isprintable():
         raise ValidationError(
             _("A key's name has at most %(length)s characters, all of them printable."),
             code="name",
-            params={"length": longest},
+            params={"length": NAME_MAX_LENGTH},
         )
     return name
 
@@ -193,7 +156,7 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
     return revoked
 
 
-def _lock(user: AbstractBaseUser, name: str, alias: str) -> Any:
+def _lock(user: Any, name: str, alias: str) -> Any:
     """Queue up behind everyone who generates for ``user``, and return the user as stored now."""
     features = connections[alias].features
     users = get_user_model()._base_manager.using(alias)
@@ -208,27 +171,6 @@ def _lock(user: AbstractBaseUser, name: str, alias: str) -> Any:
         return users.get(pk=user.pk)
     except get_user_model().DoesNotExist:
         raise ValidationError(_("This user does not exist any more."), code="no_user") from None
-
-
-def check_target(user: Any, by: Actor | None) -> None:
-    """Whether a key may be made for ``user``, now and by ``by`` (None: trusted code).
-
-    Raises:
-        PermissionDenied: not by this one.
-        ValidationError: not by anyone, as the user is inactive.
-    """
-    if by is not None and not by.may_generate_for(user):
-        raise PermissionDenied(
-            _("Only a superuser may generate API keys for a superuser.")
-            if by.may_generate
-            else _("You may not generate API keys.")
-        )
-    if not user.is_active:
-        raise ValidationError(
-            _("%(user)s is inactive. Activate the user first."),
-            code="user_inactive",
-            params={"user": user.get_username()},
-        )
 
 
 def _policies(

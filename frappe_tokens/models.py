@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from .base_models import AbstractApiKey
 from .fields import ExactCharField
 
+NAME_MAX_LENGTH = 100
+
 
 class ApiKey(AbstractApiKey):
     """A user's API key. A user may have several, told apart by ``name``.
@@ -18,7 +20,7 @@ class ApiKey(AbstractApiKey):
 
     name = ExactCharField(
         _("name"),
-        max_length=100,
+        max_length=NAME_MAX_LENGTH,
         blank=True,
         default="",
         help_text=_(

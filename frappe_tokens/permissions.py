@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rest_framework.permissions import BasePermission
 
-from .keys import Actor
+from .actors import Actor
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

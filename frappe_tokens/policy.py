@@ -32,11 +32,12 @@ def client_address(remote_addr: str, forwarded_for: str, num_proxies: int | None
     """
     if not num_proxies:
         return _normalise(remote_addr)
-    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+    # An empty hop counts as one: left out, it would move what anyone can send into its place.
+    hops = forwarded_for.split(",") if forwarded_for.strip() else []
     if len(hops) < num_proxies:
         # It did not come through all the proxies, so no hop is one that they vouch for.
         return _normalise(remote_addr)
-    return _normalise(hops[-num_proxies])
+    return _normalise(hops[-num_proxies].strip())
 
 
 def address_allowed(networks: Collection[str], address: str) -> bool:

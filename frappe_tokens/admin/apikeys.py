@@ -16,14 +16,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..keys import Actor, generate_keys, revoke
+from ..actors import Actor
+from ..keys import generate_keys, revoke
 from ..models import ApiKey
 from .forms import ApiKeyForm, RevokeForm
 from .generation import Plan, generate_page, generated_page, plan_for
 from .users import api_access_media
 
 # ModelAdmin takes a type argument for the type checker only.
-_ModelAdmin = admin.ModelAdmin[ApiKey] if TYPE_CHECKING else admin.ModelAdmin
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[ApiKey]
+else:
+    _ModelAdmin = admin.ModelAdmin
 
 POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at")
 STATES = ("api_key", "state", "created_at", "created_by", "rotated_at")
@@ -58,7 +62,7 @@ class ApiKeyAdmin(_ModelAdmin):
 
     form = ApiKeyForm
     change_form_template = "frappe_tokens/admin/api_key_change_form.html"
-    list_display = ["api_key", "user", "name", "state", "read_only", "last_used_at", "created_at"]
+    list_display = ["api_key", "user", "name", "state", "limits", "last_used_at"]
     list_filter = [StateFilter, "read_only"]
     list_select_related = ["user"]
     raw_id_fields = ["user"]
@@ -72,6 +76,16 @@ class ApiKeyAdmin(_ModelAdmin):
         if key.is_revoked:
             return _("Revoked")
         return _("Expired") if key.is_expired() else _("Active")
+
+    @admin.display(description=gettext_lazy("limits"))
+    def limits(self, key: ApiKey) -> str:
+        limits = [
+            _("read-only") if key.read_only else "",
+            " ".join(key.scopes),
+            " ".join(key.allowed_ips),
+            key.rate_limit,
+        ]
+        return "; ".join(limit for limit in limits if limit)
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         return ["api_key", "name", f"user__{get_user_model().USERNAME_FIELD}"]
@@ -143,6 +157,16 @@ class ApiKeyAdmin(_ModelAdmin):
             *super().get_urls(),
         ]
 
+    def add_view(
+        self,
+        request: HttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        # After adding comes the page with the secret, whichever button it was.
+        one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, {**(extra_context or {}), **one_button})
+
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
             # Not the whole row: a secret that is being replaced at this moment stays replaced.
@@ -190,7 +214,7 @@ class ApiKeyAdmin(_ModelAdmin):
             "key": key,
             "form": form,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "frappe_tokens/admin/revoke_key.html", context)
 
     def _live_key(self, request: HttpRequest, object_id: str) -> ApiKey:

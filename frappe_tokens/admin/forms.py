@@ -8,8 +8,9 @@ from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from ..actors import Actor, check_target
 from ..base_models import validate_networks, validate_scopes
-from ..keys import Actor, check_expiry, check_target, clean_name
+from ..keys import check_expiry, clean_name
 from ..models import ApiKey
 
 

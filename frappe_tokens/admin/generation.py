@@ -23,8 +23,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
+from ..actors import Actor, check_target
 from ..conf import conf
-from ..keys import Actor, GeneratedKeys, check_target, generate_keys
+from ..keys import GeneratedKeys, generate_keys
 from ..models import ApiKey
 
 
@@ -137,7 +138,7 @@ def _page(
 def _context(
     model_admin: ModelAdmin[Any], request: HttpRequest, title: str, back_url: str
 ) -> dict[str, Any]:
-    request.current_app = model_admin.admin_site.name  # type: ignore[attr-defined]
+    request.current_app = model_admin.admin_site.name
     return {
         **model_admin.admin_site.each_context(request),
         "title": title,

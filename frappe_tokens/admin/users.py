@@ -15,12 +15,15 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from ..keys import Actor
+from ..actors import Actor
 from ..models import ApiKey
 from .generation import generate_page, generate_selected_page, plan_for
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
-_Base = admin.ModelAdmin[Any] if TYPE_CHECKING else object
+if TYPE_CHECKING:
+    _Base = admin.ModelAdmin[Any]
+else:
+    _Base = object
 
 API_ACCESS_FIELDS = ("api_access_key", "api_access_state", "api_access_last_used")
 

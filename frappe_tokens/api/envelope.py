@@ -7,12 +7,12 @@ frappe-client read of an error: the latter looks at no status, only for a non-em
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rest_framework import status
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
+from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -40,9 +40,9 @@ class FirstRenderer(DefaultContentNegotiation):
 class FrappeEnvelopeMixin:
     """For DRF views whose clients are Frappe's: JSON in and out, errors in Frappe's envelope."""
 
-    content_negotiation_class = FirstRenderer
-    renderer_classes = [JSONRenderer]
-    parser_classes = [JSONParser, FormParser, MultiPartParser]
+    content_negotiation_class: type[BaseContentNegotiation] = FirstRenderer
+    renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
+    parser_classes: Sequence[type[BaseParser]] = [JSONParser, FormParser, MultiPartParser]
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return envelope_exception_handler

@@ -17,9 +17,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ..actors import Actor
 from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
 from ..base_models import AbstractApiKey
-from ..keys import Actor, generate_keys
+from ..keys import generate_keys
 from ..permissions import CanGenerateKeys
 from .envelope import FrappeEnvelopeMixin
 

@@ -110,7 +110,8 @@ def _users(options: dict[str, Any]) -> list[Any]:
 def _create_user(username: str) -> Any:
     model = get_user_model()
     try:
-        model._meta.get_field(model.USERNAME_FIELD).clean(username, None)
+        field: Any = model._meta.get_field(model.USERNAME_FIELD)
+        field.clean(username, None)
         with transaction.atomic():
             return model._default_manager.create_user(**{model.USERNAME_FIELD: username})
     except ValidationError as error:
