@@ -7,6 +7,7 @@ Every way in (admin, command, RPC) calls these functions. Who may do what to who
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +26,9 @@ from .conf import conf
 from .crypto import Secret
 from .models import NAME_MAX_LENGTH, ApiKey
 
+# Whoever needs an old secret for longer needs two keys.
+GRACE_MAX = timedelta(days=3650)
+
 
 @dataclass(frozen=True, slots=True)
 class GeneratedKeys:
@@ -38,6 +42,11 @@ class GeneratedKeys:
     def token(self) -> Secret:
         """``<api_key>:<api_secret>``, as the Authorization header takes it."""
         return Secret(f"{self.api_key}:{self.api_secret}")
+
+    @property
+    def header(self) -> Secret:
+        """The header of a request, ready to copy."""
+        return Secret(f"Authorization: token {self.token}")
 
 
 @sensitive_variables()
@@ -74,11 +83,15 @@ def generate_keys(
     """
     name = clean_name(name)
     policies = _policies(expires_at, scopes, read_only, allowed_ips)
-    if grace is not None and grace < timedelta(0):
-        raise ValidationError(_("The grace must not be negative."), code="grace")
+    if grace is not None and not timedelta(0) <= grace <= GRACE_MAX:
+        raise ValidationError(
+            _("The grace must be between nothing and %(days)s days."),
+            code="grace",
+            params={"days": GRACE_MAX.days},
+        )
     alias = router.db_for_write(ApiKey)
     with transaction.atomic(using=alias):
-        user = _lock(user, name, alias)
+        user = _lock(user, name, by, alias)
         check_target(user, by)
         now = timezone.now()
         secret = crypto.generate_api_secret()
@@ -151,26 +164,43 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
     if isinstance(key, ApiKey):
         changes["live"] = None
     still_live = model._default_manager.using(alias).filter(pk=key.pk, revoked_at__isnull=True)
-    revoked = bool(still_live.update(**changes))
-    key.refresh_from_db(using=alias)
+    with transaction.atomic(using=alias):
+        if connections[alias].features.has_select_for_update:
+            _lock_users(key.user_id, by, alias)
+        revoked = bool(still_live.update(**changes))
+    with suppress(model.DoesNotExist):  # deleted meanwhile, with its user
+        key.refresh_from_db(using=alias)
     return revoked
 
 
-def _lock(user: Any, name: str, alias: str) -> Any:
+def _lock(user: Any, name: str, by: Actor | None, alias: str) -> Any:
     """Queue up behind everyone who generates for ``user``, and return the user as stored now."""
-    features = connections[alias].features
-    users = get_user_model()._base_manager.using(alias)
-    if features.has_select_for_update:
-        # Without the key: inserting a row that refers to the user must not wait for us.
-        users = users.select_for_update(no_key=features.has_select_for_no_key_update)
-    else:
+    if not connections[alias].features.has_select_for_update:
         # SQLite locks the database at the first write. A read before it would have to be upgraded,
         # and fails at once where another has written meanwhile.
         ApiKey._default_manager.using(alias).filter(user_id=user.pk, name=name).update(name=name)
     try:
-        return users.get(pk=user.pk)
-    except get_user_model().DoesNotExist:
+        return _lock_users(user.pk, by, alias)[user.pk]
+    except KeyError:
         raise ValidationError(_("This user does not exist any more."), code="no_user") from None
+
+
+def _lock_users(user_pk: Any, by: Actor | None, alias: str) -> dict[Any, Any]:
+    """The user, and who else has to be locked, by primary key.
+
+    Users are locked before keys and in the order of their primary keys, always: that is what keeps
+    parallel calls from waiting for each other in a circle.
+    """
+    features = connections[alias].features
+    pks = [user_pk]
+    if by is not None and not features.has_select_for_no_key_update:
+        # On MySQL and MariaDB, writing a row that refers to a user waits for that user's lock.
+        pks.append(by.user.pk)
+    users = get_user_model()._base_manager.using(alias).filter(pk__in=pks).order_by("pk")
+    if features.has_select_for_update:
+        # Without the key: inserting a row that refers to the user must not wait for us.
+        users = users.select_for_update(no_key=features.has_select_for_no_key_update)
+    return {user.pk: user for user in users}
 
 
 def _policies(
@@ -181,10 +211,11 @@ def _policies(
 ) -> dict[str, Any]:
     """The policies that were named, checked."""
     policies: dict[str, Any] = {}
-    if scopes := list(scopes):
+    # One string would pass for a list of one-letter words; the validators say what is wrong.
+    if scopes := scopes if isinstance(scopes, str) else list(scopes):
         validate_scopes(scopes)
         policies["scopes"] = scopes
-    if allowed_ips := list(allowed_ips):
+    if allowed_ips := allowed_ips if isinstance(allowed_ips, str) else list(allowed_ips):
         validate_networks(allowed_ips)
         policies["allowed_ips"] = allowed_ips
     if read_only:

@@ -25,6 +25,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..actors import Actor, check_target
 from ..conf import conf
+from ..crypto import Secret
 from ..keys import GeneratedKeys, generate_keys
 from ..models import ApiKey
 
@@ -174,7 +175,7 @@ def _obstacle(user: Any, key: ApiKey | None, actor: Actor) -> str:
     return ""
 
 
-def _csv_link(generated: Iterable[GeneratedKeys]) -> str:
+def _csv_link(generated: Iterable[GeneratedKeys]) -> Secret:
     """A link that is the file: nothing has to be kept on the server for the download."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -184,6 +185,6 @@ def _csv_link(generated: Iterable[GeneratedKeys]) -> str:
         # A spreadsheet would run a username that begins like a formula.
         quoted = "'" + username if username.startswith(("=", "+", "-", "@")) else username
         writer.writerow([quoted, made.api_key, made.api_secret])
-    return (
-        "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.getvalue().encode()).decode()
-    )
+    content = base64.b64encode(text.getvalue().encode()).decode()
+    # A template's error prints its context.
+    return Secret(f"data:text/csv;charset=utf-8;base64,{content}")

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from django.contrib.admin import AdminSite, ModelAdmin, site
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
+
+from frappe_tokens.admin import ApiAccessMixin, add_api_access
+
+
+def test_stock_user_admin_has_api_access() -> None:
+    user_admin = site.get_model_admin(User)
+
+    assert isinstance(user_admin, ApiAccessMixin)
+    assert isinstance(user_admin, UserAdmin)
+
+
+def test_adds_api_access_to_a_projects_own_model_admin() -> None:
+    class PlainUserAdmin(ModelAdmin):  # type: ignore[type-arg]
+        pass
+
+    own = AdminSite(name="own")
+    own.register(User, PlainUserAdmin)
+
+    add_api_access(own)
+
+    user_admin = own.get_model_admin(User)
+    assert isinstance(user_admin, ApiAccessMixin)
+    assert isinstance(user_admin, PlainUserAdmin)
+
+
+def test_leaves_a_model_admin_that_uses_the_mixin_alone() -> None:
+    class MixedUserAdmin(ApiAccessMixin, UserAdmin):
+        pass
+
+    own = AdminSite(name="own")
+    own.register(User, MixedUserAdmin)
+
+    add_api_access(own)
+
+    assert type(own.get_model_admin(User)) is MixedUserAdmin
+
+
+def test_registers_no_users_where_there_are_none() -> None:
+    own = AdminSite(name="own")
+
+    add_api_access(own)
+
+    assert not own.is_registered(User)

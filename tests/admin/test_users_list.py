@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from frappe_tokens import crypto
+from frappe_tokens.keys import generate_keys
+from frappe_tokens.models import ApiKey
+
+from .conftest import secrets_on, version_on
+
+USERS = "/admin/auth/user/"
+
+
+@pytest.fixture
+def three(make_user: Any) -> list[User]:
+    return [make_user(name) for name in ("ada", "grace", "hedy")]
+
+
+def action(users: list[User], **more: str) -> dict[str, Any]:
+    return {
+        "action": "generate_keys",
+        "_selected_action": [str(user.pk) for user in users],
+        **more,
+    }
+
+
+def csv_on(response: Any) -> list[dict[str, str]]:
+    link = re.search(
+        r'href="data:text/csv;charset=utf-8;base64,([^"]+)"', response.content.decode()
+    )
+    assert link is not None
+    text = base64.b64decode(html.unescape(link[1])).decode()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_asks_before_it_generates(manager_client: Client, three: list[User]) -> None:
+    kept = generate_keys(three[0])
+
+    page = manager_client.post(USERS, action(three)).content.decode()
+
+    assert "Generate Keys for 3 users" in page
+    assert f"The API key <code>{kept.api_key}</code> stays." in page
+    assert page.count("A new API key and secret will be made.") == 2
+    assert ApiKey.objects.count() == 1
+    assert ApiKey.objects.get().secret_digest == kept.instance.secret_digest
+
+
+def test_generates_for_all_and_shows_them_once_with_a_csv(
+    manager_client: Client, three: list[User]
+) -> None:
+    confirmation = manager_client.post(USERS, action(three))
+    answer = manager_client.post(USERS, action(three, version=version_on(confirmation)))
+
+    assert "no-store" in answer["Cache-Control"]
+    rows = csv_on(answer)
+    assert {row["user"] for row in rows} == {"ada", "grace", "hedy"}
+    assert {row["api_secret"] for row in rows} == secrets_on(answer)
+    for row in rows:
+        key = ApiKey.objects.get(user__username=row["user"])
+        assert key.api_key == row["api_key"]
+        assert crypto.matches(row["api_secret"], key.secret_digest)
+
+
+def test_reloading_the_answer_generates_nothing(manager_client: Client, three: list[User]) -> None:
+    version = version_on(manager_client.post(USERS, action(three)))
+    manager_client.post(USERS, action(three, version=version))
+    digests = set(ApiKey.objects.values_list("secret_digest", flat=True))
+
+    again = manager_client.post(USERS, action(three, version=version))
+
+    assert again.status_code == 409
+    assert not secrets_on(again)
+    assert set(ApiKey.objects.values_list("secret_digest", flat=True)) == digests
+
+
+def test_leaves_out_whom_it_may_not_and_says_why(
+    manager_client: Client, three: list[User], make_user: Any
+) -> None:
+    superuser = make_user("root", is_superuser=True)
+    inactive = make_user("gone", is_active=False)
+    expired = three[2]
+    generate_keys(expired)
+    ApiKey.objects.update(expires_at=timezone.now() - timedelta(days=1))
+    chosen = [*three, superuser, inactive]
+
+    confirmation = manager_client.post(USERS, action(chosen))
+    page = confirmation.content.decode()
+    assert "Generate Keys for 2 users" in page
+    assert "Only a superuser may generate API keys for a superuser." in page
+    assert "The user is inactive." in page
+    assert "The API key has expired." in page
+
+    answer = manager_client.post(USERS, action(chosen, version=version_on(confirmation)))
+    assert {row["user"] for row in csv_on(answer)} == {"ada", "grace"}
+    assert "Left out:" in answer.content.decode()
+    assert not ApiKey.objects.filter(user__in=[superuser, inactive]).exists()
+
+
+def test_generates_for_none_where_none_is_left(manager_client: Client, make_user: Any) -> None:
+    inactive = make_user("gone", is_active=False)
+
+    page = manager_client.post(USERS, action([inactive], version="x"))
+
+    assert "Keys can be generated for none of these users." in page.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_ignores_the_action_of_a_user_without_the_permission(
+    client: Client, make_user: Any, three: list[User]
+) -> None:
+    client.force_login(
+        make_user("clerk", is_staff=True, permissions=("auth.view_user", "auth.change_user"))
+    )
+
+    client.post(USERS, action(three, version="by hand"))
+
+    assert not ApiKey.objects.exists()
+
+
+def test_quotes_a_username_that_a_spreadsheet_would_run(
+    manager_client: Client, make_user: Any
+) -> None:
+    user = make_user("@SUM(1+9)")
+
+    version = version_on(manager_client.post(USERS, action([user])))
+    answer = manager_client.post(USERS, action([user], version=version))
+
+    assert [row["user"] for row in csv_on(answer)] == ["'@SUM(1+9)"]
