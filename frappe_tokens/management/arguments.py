@@ -6,7 +6,8 @@ import argparse
 import re
 from datetime import timedelta
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
+_LONGEST = timedelta(days=36_500)  # so that no date is out of range
 
 
 def duration(text: str) -> timedelta:
@@ -20,7 +21,7 @@ def duration(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no duration. Give a number and a unit, such as 90d, 24h or 30m."
         )
-    try:
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
-    except OverflowError:
-        raise argparse.ArgumentTypeError(f"{text!r} is too long.") from None
+    span = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if span > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is too long. Give less than a century.")
+    return span

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from io import StringIO
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.test.utils import override_settings
+
+from frappe_tokens import crypto
+from frappe_tokens.keys import generate_keys
+from frappe_tokens.models import ApiKey
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=timezone.utc)
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> tuple[str, str]:
+    out, err = StringIO(), StringIO()
+    call_command("generate_keys", *arguments, stdout=out, stderr=err)
+    return out.getvalue(), err.getvalue()
+
+
+def test_prints_key_and_secret_of_each_user(make_user: Callable[..., Any]) -> None:
+    make_user("ada")
+    make_user("grace")
+
+    out, err = run("ada", "grace", "ada")
+
+    assert re.findall(r"^\w+$", out, re.MULTILINE) == ["ada", "grace"]
+    pairs = re.findall(r"API key     (\S+)\n  API secret  (\S+)\n", out)
+    assert len(pairs) == ApiKey.objects.count() == 2
+    for api_key, api_secret in pairs:
+        assert crypto.matches(api_secret, ApiKey.objects.get(api_key=api_key).secret_digest)
+    assert "not shown again" in err
+    assert "fts_" not in err
+
+
+def test_keeps_the_api_key_of_a_user_who_has_one(user: Any) -> None:
+    generated = generate_keys(user)
+
+    out, _ = run("ada")
+
+    assert generated.api_key in out
+    assert generated.api_secret not in out
+
+
+def test_prints_one_json_object_a_line(make_user: Callable[..., Any]) -> None:
+    make_user("ada")
+    make_user("grace")
+
+    out, err = run("ada", "grace", "--format", "json", "--name", "ci")
+
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert [set(made) for made in objects] == [{"user", "name", "api_key", "api_secret"}] * 2
+    assert [(made["user"], made["name"]) for made in objects] == [("ada", "ci"), ("grace", "ci")]
+    assert err == ""
+
+
+def test_prints_variables_that_a_shell_reads(user: Any) -> None:
+    out, _ = run("ada", "--format", "env")
+
+    shell = subprocess.run(
+        ["sh", "-c", f'{out}\nprintf "%s:%s" "$API_KEY" "$API_SECRET"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    api_key, _, api_secret = shell.stdout.partition(":")
+    assert crypto.matches(api_secret, ApiKey.objects.get(api_key=api_key).secret_digest)
+
+
+def test_a_username_cannot_break_out_of_the_comment(make_user: Callable[..., Any]) -> None:
+    make_user("x\ntouch /broken; '")
+
+    out, _ = run("x\ntouch /broken; '", "--format", "env")
+
+    assert [line[:1] for line in out.splitlines()] == ["#", "A", "A"]
+
+
+def test_prints_a_curl_command_that_works(user: Any, client: Client) -> None:
+    out, _ = run("ada", "--format", "curl", "--url", "https://api.example.org/")
+
+    program, flag, header, url = shlex.split(out)
+    assert (program, flag) == ("curl", "-H")
+    name, _, value = header.partition(": ")
+    assert name == "Authorization"
+    path = url.removeprefix("https://api.example.org")
+    assert client.get(path, headers={"authorization": value}).json() == {"message": "ada"}
+
+
+@override_settings(ROOT_URLCONF="tests.commands.no_urls")
+def test_prints_frappes_path_where_the_calls_are_not_served(user: Any) -> None:
+    out, _ = run("ada", "--format", "curl")
+
+    assert out.endswith("http://localhost:8000/api/method/frappe.auth.get_logged_user\n")
+
+
+@time_machine.travel(NOW, tick=False)
+def test_sets_every_policy(user: Any) -> None:
+    out, _ = run(
+        "ada",
+        *("--name", "ci", "--read-only", "--scope", "todos", "--scope", "events"),
+        *("--allow-ip", "192.0.2.0/24", "--allow-ip", "2001:db8::/32", "--expires-in", "90d"),
+    )
+
+    key = ApiKey.objects.get()
+    assert key.name == "ci"
+    assert key.read_only
+    assert key.scopes == ["todos", "events"]
+    assert key.allowed_ips == ["192.0.2.0/24", "2001:db8::/32"]
+    assert key.expires_at == NOW + timedelta(days=90)
+    assert "ada (ci)" in out
+    assert "Expires     2027-01-30 12:00 UTC" in out
+
+
+@time_machine.travel(NOW, tick=False)
+def test_leaves_the_old_secret_its_grace(user: Any) -> None:
+    generated = generate_keys(user)
+
+    run("ada", "--grace", "24h")
+
+    key = ApiKey.objects.get()
+    assert crypto.matches(generated.api_secret, key.previous_digest)
+    assert key.previous_expires_at == NOW + timedelta(hours=24)
+
+
+def test_makes_users_who_may_only_use_the_api() -> None:
+    run("robot", "--create-user")
+
+    robot = get_user_model().objects.get(username="robot")
+    assert not robot.has_usable_password()
+    assert not robot.is_staff
+    assert not robot.is_superuser
+    assert ApiKey.objects.get().user == robot
+
+
+def test_create_user_takes_those_who_exist_as_they_are(user: Any) -> None:
+    run("ada", "--create-user")
+
+    user.refresh_from_db()
+    assert user.has_usable_password()
+    assert ApiKey.objects.get().user == user
+
+
+def test_generates_for_all_active_users(make_user: Callable[..., Any]) -> None:
+    make_user("ada")
+    make_user("grace")
+    make_user("gone", is_active=False)
+
+    out, _ = run("--all-active", "--format", "json")
+
+    assert [json.loads(line)["user"] for line in out.splitlines()] == ["ada", "grace"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["ada", "nobody"], "There is no user 'nobody'."),
+        (["ada", "gone"], "User 'gone' is inactive."),
+        (["new", "nobody\x00", "--create-user"], "cannot be a username"),
+        (["new", "no spaces", "--create-user"], "cannot be a username"),
+        (["ada", "--scope", 'a"b'], "is no scope"),
+        (["ada", "--allow-ip", "elsewhere"], "is no address or network"),
+        (["ada", "--name", "x" * 101], "at most 100 characters"),
+        (["ada", "--expires-in", "0s"], "must lie in the future"),
+        (["ada", "expired"], "has expired"),
+        ([], "Name the users"),
+        (["ada", "--all-active"], "Name the users"),
+        (["ada", "--grace", "soon"], "is no duration"),
+        (["ada", "--expires-in", "999999999w"], "is too long"),
+        (["ada", "--expires-in", "9999999d"], "is too long"),
+    ],
+)
+def test_makes_nothing_for_anyone_where_something_is_wrong(
+    make_user: Callable[..., Any], arguments: list[str], complaint: str
+) -> None:
+    make_user("ada")
+    make_user("gone", is_active=False)
+    expired = generate_keys(make_user("expired")).instance
+    ApiKey.objects.filter(pk=expired.pk).update(expires_at=NOW)
+
+    with pytest.raises(CommandError, match=re.escape(complaint)):
+        run(*arguments)
+
+    assert ApiKey.objects.exclude(user__username="expired").count() == 0
+    assert not get_user_model().objects.filter(username="new").exists()
+
+
+def test_says_how_to_go_on_where_a_username_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create_user(**fields: Any) -> None:
+        raise TypeError("missing 1 required argument: 'badge'")
+
+    monkeypatch.setattr(get_user_model().objects, "create_user", create_user)
+
+    with pytest.raises(CommandError, match=r"'badge'.*generate keys without --create-user"):
+        run("robot", "--create-user")
+
+
+def test_exits_with_1_on_the_command_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "generate_keys"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == "CommandError: Name the users, or give --all-active.\n"
