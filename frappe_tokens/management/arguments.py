@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
-_LONGEST = timedelta(days=36_500)  # so that no date is out of range
+_CENTURY = 36_500 * 86_400  # later dates are out of range sooner or later
 
 
 def duration(text: str) -> timedelta:
@@ -21,7 +21,7 @@ def duration(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no duration. Give a number and a unit, such as 90d, 24h or 30m."
         )
-    span = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if span > _LONGEST:
+    seconds = int(match[1]) * _UNITS[match[2]]
+    if seconds > _CENTURY:
         raise argparse.ArgumentTypeError(f"{text!r} is too long. Give less than a century.")
-    return span
+    return timedelta(seconds=seconds)
