@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.conftest import PASSWORD
 from tests.groups import leave_out
@@ -48,15 +49,22 @@ class Visitor:
     page: Page
     site: str
     complaints: list[str] = field(default_factory=list)
+    folder: Path | None = None
 
     def open(self, path: str) -> None:
         self.page.goto(self.site + path)
 
     def shoot(self, name: str) -> None:
-        """Keep a picture, where ``SCREENSHOT_DIR`` says so."""
-        if folder := os.environ.get("SCREENSHOT_DIR"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=f"{folder}/{name}.png")
+        """Keep a picture, where there is a folder for it (``SCREENSHOT_DIR``)."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        picture = self.folder / f"{name}.png"
+        try:
+            self.page.screenshot(path=picture)
+        except PlaywrightError:
+            # On a busy machine headless Chromium sometimes has no frame to show yet.
+            self.page.screenshot(path=picture)
 
 
 @pytest.fixture
@@ -66,6 +74,7 @@ def visit(chromium: Browser, live_server: Any) -> Iterator[Callable[..., Visitor
     Every window runs under the strict Content-Security-Policy of the test settings; a violation
     or an error in a script fails the test.
     """
+    folder = os.environ.get("SCREENSHOT_DIR")
     contexts: list[BrowserContext] = []
     visitors: list[Visitor] = []
 
@@ -73,7 +82,9 @@ def visit(chromium: Browser, live_server: Any) -> Iterator[Callable[..., Visitor
         context = chromium.new_context(**options)
         contexts.append(context)
         context.set_default_timeout(10_000)
-        visitor = Visitor(context.new_page(), live_server.url)
+        visitor = Visitor(
+            context.new_page(), live_server.url, folder=Path(folder) if folder else None
+        )
         visitors.append(visitor)
         visitor.page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
         visitor.page.on(

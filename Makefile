@@ -1,0 +1,46 @@
+# Two commands are all that a fresh machine needs: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+BIN = $(VENV)/bin
+PINS ?=
+PYTEST ?=
+
+EXTRAS := test
+ifneq (,$(findstring postgres,$(DATABASE_URL)))
+EXTRAS := $(EXTRAS),postgres
+endif
+ifneq (,$(findstring mysql,$(DATABASE_URL)))
+EXTRAS := $(EXTRAS),mysql
+endif
+ifneq (,$(REDIS_URL))
+EXTRAS := $(EXTRAS),redis
+endif
+
+.PHONY: demo test lint screenshots clean
+
+demo: $(VENV)/installed-demo
+	PORT=$(PORT) $(BIN)/python manage.py demo
+
+test: $(VENV)/installed-$(EXTRAS)
+	COVERAGE_FILE=.coverage.$(EXTRAS) $(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/installed-test,lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+screenshots: $(VENV)/installed-test
+	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest --no-cov -m browser -k documentation
+
+clean:
+	rm -rf $(VENV) demo.sqlite3 .coverage .mypy_cache .pytest_cache .ruff_cache
+
+# A new environment where there is none, and a new installation where setup.cfg has changed.
+$(VENV)/installed-%: setup.cfg
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]" $(PINS)
+	touch $@
