@@ -9,7 +9,6 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
 from . import credentials, verification
-from .base_models import AbstractApiKey
 from .conf import conf
 from .exceptions import Reason, Refused
 from .verification import RequestFacts
@@ -45,7 +44,7 @@ class _SchemeAuthentication(BaseAuthentication):
 
     scheme: str
 
-    def authenticate(self, request: Request) -> tuple[Any, AbstractApiKey] | None:
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         """The key's user and the key, or None where the header is for another class.
 
         Raises:
@@ -54,7 +53,8 @@ class _SchemeAuthentication(BaseAuthentication):
         credential = credentials.parse(_header(request), self.scheme)
         if credential is None:
             return None
-        if not credential.ours and _leave_to_later_class(request, self):
+        if not credential.ours and (later := _later_classes(request, self)):
+            _leave_to(later, request, self)
             return None
         try:
             key = verification.verify(credential, _facts(request))
@@ -129,23 +129,32 @@ class _Unclaimed(BaseAuthentication):
             raise self.authenticator.refuse(Refused(Reason.MALFORMED_CREDENTIALS))
 
 
-def _leave_to_later_class(request: Request, authenticator: _SchemeAuthentication) -> bool:
-    """Whether a later class of the view answers the same scheme; it is asked next, if so."""
-    # The very list that DRF is going through: it meets what is put in behind the present place.
+def _later_classes(request: Request, authenticator: _SchemeAuthentication) -> list[Any]:
+    """Those behind ``authenticator`` in the view that answer the same scheme."""
+    asked = iter(request.authenticators or ())
+    # Goes on to its place, or to the end where another class wraps it, and none is later.
+    if not any(other is authenticator for other in asked):
+        return []
+    return [other for other in asked if _answers(other, authenticator.scheme, request)]
+
+
+def _leave_to(later: list[Any], request: Request, authenticator: _SchemeAuthentication) -> None:
+    """Let the ``later`` classes answer, and refuse what none of them claims."""
     authenticators = request.authenticators
-    if not isinstance(authenticators, list):
-        return False
-    later = False
-    for place in reversed(range(len(authenticators))):
-        other = authenticators[place]
-        if other is authenticator:
-            break
-        if not later and _answers(other, authenticator.scheme, request):
-            later = True
-            behind = authenticators[place + 1 : place + 2]
-            if not any(isinstance(guard, _Unclaimed) for guard in behind):
-                authenticators.insert(place + 1, _Unclaimed(authenticator))
-    return later
+    if isinstance(authenticators, list):
+        # The very list that DRF is going through: it meets what is put in behind the present
+        # place. A view may keep its list for other requests, so that the guard is there already.
+        place = max(i for i, other in enumerate(authenticators) if other is later[-1])
+        if not any(
+            isinstance(guard, _Unclaimed) and guard.authenticator.scheme == authenticator.scheme
+            for guard in authenticators[place + 1 :]
+        ):
+            authenticators.insert(place + 1, _Unclaimed(authenticator))
+        return
+    # No guard can be put into a tuple, so they are asked here, and by DRF once more: what they
+    # answer must be theirs, as some permissions ask which class it was that answered.
+    if all(other.authenticate(request) is None for other in later):
+        raise authenticator.refuse(Refused(Reason.MALFORMED_CREDENTIALS))
 
 
 def _answers(authenticator: Any, scheme: str, request: Request) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -15,39 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from . import crypto, policy
 from .credentials import API_KEY_MAX_LENGTH
 from .fields import ExactCharField
-
-
-def validate_scopes(scopes: Any) -> None:
-    """Raise ValidationError unless ``scopes`` is a list of scope tokens (RFC 6749, section 3.3)."""
-    if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
-        raise ValidationError(_("Give the scopes as a list of words."))
-    for scope in scopes:
-        if not scope or not all(" " < char <= "~" and char not in '"\\' for char in scope):
-            raise ValidationError(
-                _("%(scope)r is no scope: use printable ASCII without spaces, quotes and \\."),
-                params={"scope": scope},
-            )
-
-
-def validate_networks(networks: Any) -> None:
-    """Raise ValidationError unless ``networks`` is a list of addresses and CIDR networks."""
-    if not isinstance(networks, list) or not all(isinstance(item, str) for item in networks):
-        raise ValidationError(_("Give the allowed addresses as a list."))
-    for network in networks:
-        try:
-            policy.parse_network(network)
-        except ValueError as error:
-            raise ValidationError(
-                _("%(network)s is no address or network, such as 192.0.2.7 or 2001:db8::/32."),
-                params={"network": network},
-            ) from error
-
-
-def validate_rate(rate: str) -> None:
-    """Raise ValidationError unless ``rate`` is one that DRF understands, such as ``100/minute``."""
-    number, slash, period = rate.partition("/")
-    if not (number.isascii() and number.isdigit() and slash and period[:1] in {"s", "m", "h", "d"}):
-        raise ValidationError(_("Give the rate as a number a period, such as 100/minute."))
+from .validation import validate_networks, validate_rate, validate_scopes
 
 
 class AbstractApiKey(models.Model):

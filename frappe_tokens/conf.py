@@ -115,7 +115,10 @@ class Settings:
         return lifetime
 
     def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
-        value: T = getattr(settings, "FRAPPE_TOKENS", {}).get(name, default)
+        own = getattr(settings, "FRAPPE_TOKENS", {})
+        if not isinstance(own, Mapping):
+            raise ImproperlyConfigured("FRAPPE_TOKENS must be a dictionary.")
+        value: T = own.get(name, default)
         # A bool is an int to Python, and a mistake here.
         if not isinstance(value, types) or isinstance(value, bool):
             names = " or ".join("None" if t is NoneType else t.__name__ for t in types)

@@ -21,13 +21,11 @@ from django.views.decorators.debug import sensitive_variables
 
 from . import crypto
 from .actors import Actor, check_target
-from .base_models import AbstractApiKey, validate_networks, validate_scopes
+from .base_models import AbstractApiKey
 from .conf import conf
 from .crypto import Secret
-from .models import NAME_MAX_LENGTH, ApiKey
-
-# Whoever needs an old secret for longer needs two keys.
-GRACE_MAX = timedelta(days=3650)
+from .models import ApiKey
+from .validation import check_grace, clean_name, clean_policies, default_expiry
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +80,8 @@ def generate_keys(
         ValidationError: the user is inactive, the key has expired, or an argument is not usable.
     """
     name = clean_name(name)
-    policies = _policies(expires_at, scopes, read_only, allowed_ips)
-    if grace is not None and not timedelta(0) <= grace <= GRACE_MAX:
-        raise ValidationError(
-            _("The grace must be between nothing and %(days)s days."),
-            code="grace",
-            params={"days": GRACE_MAX.days},
-        )
+    policies = clean_policies(expires_at, scopes, read_only, allowed_ips)
+    grace = conf.ROTATION_GRACE if grace is None else check_grace(grace)
     alias = router.db_for_write(ApiKey)
     with transaction.atomic(using=alias):
         user = _lock(user, name, by, alias)
@@ -103,7 +96,7 @@ def generate_keys(
         if key is None:
             key = ApiKey(user=user, name=name, created_at=now)
             key.created_by = by.user if by is not None else None
-            key.expires_at = _default_expiry(now)
+            key.expires_at = default_expiry(now)
         for field_name, value in policies.items():
             setattr(key, field_name, value)
         if key.is_expired(now):
@@ -115,25 +108,9 @@ def generate_keys(
                 code="key_expired",
                 params={"api_key": key.api_key},
             )
-        _replace_secret(key, secret, conf.ROTATION_GRACE if grace is None else grace, now)
+        _replace_secret(key, secret, grace, now)
         key.save(using=alias)
     return GeneratedKeys(key.api_key, secret, key)
-
-
-def clean_name(name: str) -> str:
-    """``name`` without the space around it.
-
-    Raises:
-        ValidationError: it is too long or has control characters.
-    """
-    name = name.strip()
-    if len(name) > NAME_MAX_LENGTH or not name.isprintable():
-        raise ValidationError(
-            _("A key's name has at most %(length)s characters, all of them printable."),
-            code="name",
-            params={"length": NAME_MAX_LENGTH},
-        )
-    return name
 
 
 def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) -> bool:
@@ -201,54 +178,6 @@ def _lock_users(user_pk: Any, by: Actor | None, alias: str) -> dict[Any, Any]:
         # Without the key: inserting a row that refers to the user must not wait for us.
         users = users.select_for_update(no_key=features.has_select_for_no_key_update)
     return {user.pk: user for user in users}
-
-
-def _policies(
-    expires_at: datetime | None,
-    scopes: Iterable[str],
-    read_only: bool,
-    allowed_ips: Iterable[str],
-) -> dict[str, Any]:
-    """The policies that were named, checked."""
-    policies: dict[str, Any] = {}
-    # One string would pass for a list of one-letter words; the validators say what is wrong.
-    if scopes := scopes if isinstance(scopes, str) else list(scopes):
-        validate_scopes(scopes)
-        policies["scopes"] = scopes
-    if allowed_ips := allowed_ips if isinstance(allowed_ips, str) else list(allowed_ips):
-        validate_networks(allowed_ips)
-        policies["allowed_ips"] = allowed_ips
-    if read_only:
-        policies["read_only"] = True
-    if expires_at is not None:
-        policies["expires_at"] = check_expiry(expires_at)
-    return policies
-
-
-def check_expiry(expires_at: datetime) -> datetime:
-    """``expires_at``, if a key may end then.
-
-    Raises:
-        ValidationError: it is naive, past, or beyond ``MAX_LIFETIME``.
-    """
-    now = timezone.now()
-    if timezone.is_naive(expires_at):
-        raise ValidationError(_("The expiry needs a time zone."), code="expiry")
-    if expires_at <= now:
-        raise ValidationError(_("The expiry must lie in the future."), code="expiry")
-    longest = conf.MAX_LIFETIME
-    if longest is not None and expires_at > now + longest:
-        raise ValidationError(
-            _("A key may live for %(days)s days at the most."),
-            code="expiry",
-            params={"days": longest.days},
-        )
-    return expires_at
-
-
-def _default_expiry(now: datetime) -> datetime | None:
-    lifetimes = [span for span in (conf.DEFAULT_LIFETIME, conf.MAX_LIFETIME) if span is not None]
-    return now + min(lifetimes) if lifetimes else None
 
 
 def _replace_secret(key: AbstractApiKey, secret: str, grace: timedelta, now: datetime) -> None:

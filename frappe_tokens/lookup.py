@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
 from django.apps import apps
-from django.db import DatabaseError, router, transaction
+from django.db import DatabaseError, InterfaceError, connections, router, transaction
 from django.db.models import Q
 
 from . import crypto
@@ -69,11 +70,14 @@ def record_use(key: AbstractApiKey, *, now: datetime, address: str, secret: str,
     if not changes:
         return
     model = type(key)
+    alias = router.db_for_write(model)
+    # A failed statement would otherwise spoil a transaction that the request runs in.
+    in_atomic_block = connections[alias].in_atomic_block
+    savepoint = transaction.atomic(using=alias) if in_atomic_block else nullcontext()
     try:
-        # A failed statement would otherwise spoil a transaction that the request runs in.
-        with transaction.atomic(using=router.db_for_write(model, instance=None)):
-            model._default_manager.filter(still_so).update(**changes)
-    except DatabaseError:
+        with savepoint:
+            model._default_manager.using(alias).filter(still_so).update(**changes)
+    except (DatabaseError, InterfaceError):
         logger.exception("The use of API key %s could not be written down.", key.api_key)
     else:
         for name, value in changes.items():

@@ -8,8 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .base_models import AbstractApiKey
 from .fields import ExactCharField
-
-NAME_MAX_LENGTH = 100
+from .validation import NAME_MAX_LENGTH
 
 
 class ApiKey(AbstractApiKey):

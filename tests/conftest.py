@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens.keys import GeneratedKeys, generate_keys
+
+from .groups import LEFT_OUT
 
 PASSWORD = "a long made-up password"
 
@@ -63,3 +68,41 @@ def basic_header(generated: GeneratedKeys) -> str:
 
 def bearer_header(generated: GeneratedKeys) -> str:
     return f"Bearer {generated.token}"
+
+
+@pytest.fixture(
+    params=[token_header, basic_header, bearer_header], ids=["token", "basic", "bearer"]
+)
+def header_of(request: pytest.FixtureRequest) -> Callable[[GeneratedKeys], str]:
+    """The Authorization header of a pair, by each of the three schemes in turn."""
+    header: Callable[[GeneratedKeys], str] = request.param
+    return header
+
+
+@pytest.fixture
+def statements() -> Callable[[], AbstractContextManager[list[str]]]:
+    """Records the verbs that reach the database: ``with statements() as verbs: ...``.
+
+    Less those of transactions: the tests' own decide whether there are savepoints.
+    """
+
+    @contextmanager
+    def record() -> Iterator[list[str]]:
+        verbs: list[str] = []
+        with CaptureQueriesContext(connection) as captured:
+            yield verbs
+        verbs += [
+            verb
+            for verb in (query["sql"].split()[0].upper() for query in captured)
+            if verb in {"SELECT", "INSERT", "UPDATE", "DELETE"}
+        ]
+
+    return record
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which groups of tests were left out, and what they would need."""
+    if LEFT_OUT:
+        terminalreporter.section("left out on this machine")
+        for group, why in sorted(LEFT_OUT.items()):
+            terminalreporter.write_line(f"{group}: {why}")

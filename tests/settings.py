@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from testproject.settings import *  # noqa: F403
-from testproject.settings import DATABASES
+from testproject.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
 
 SECRET_KEY = "only for tests"
 DEBUG = False
@@ -18,3 +18,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"] = {
         "NAME": str(Path(tempfile.mkdtemp(prefix="frappe_tokens-tests-")) / "test.sqlite3")
     }
+
+# Other packages that send the same scheme words; the app has to live beside them.
+INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework.authtoken", "knox"]
+
+MIDDLEWARE = ["tests.csp.content_security_policy", *MIDDLEWARE]

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,7 +20,7 @@ from ..actors import Actor
 from ..keys import generate_keys, revoke
 from ..models import ApiKey
 from .forms import ApiKeyForm, RevokeForm
-from .generation import Plan, generate_page, generated_page, plan_for
+from .generation import Plan, generate_page, generated_page, log_on, plan_for
 from .users import api_access_media
 
 # ModelAdmin takes a type argument for the type checker only.
@@ -45,16 +45,14 @@ class StateFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now = timezone.now()
-        live = queryset.filter(revoked_at__isnull=True)
-        match self.value():
-            case "active":
-                return live.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
-            case "expired":
-                return live.filter(expires_at__lte=now)
-            case "revoked":
-                return queryset.filter(revoked_at__isnull=False)
-            case _any:
-                return queryset
+        live = Q(revoked_at__isnull=True)
+        states = {
+            "active": live & (Q(expires_at__isnull=True) | Q(expires_at__gt=now)),
+            "expired": live & Q(expires_at__lte=now),
+            "revoked": ~live,
+        }
+        chosen: QuerySet[Any] = queryset.filter(states.get(self.value() or "", Q()))
+        return chosen
 
 
 class ApiKeyAdmin(_ModelAdmin):
@@ -114,8 +112,10 @@ class ApiKeyAdmin(_ModelAdmin):
         always = (*STATES, *GRACE, *USE, *REVOCATION)
         return always if obj is None else ("user", *always)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, **kwargs)
+    def get_form(
+        self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)
         form.actor = Actor(request.user)
         return form
 
@@ -141,7 +141,7 @@ class ApiKeyAdmin(_ModelAdmin):
             return False
         return super().has_delete_permission(request, obj)
 
-    def get_urls(self) -> list[URLPattern | URLResolver]:
+    def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
             path(
@@ -178,6 +178,7 @@ class ApiKeyAdmin(_ModelAdmin):
         generated.instance.save(update_fields=["rate_limit"])
         obj.pk = generated.instance.pk
         obj.refresh_from_db()
+        # Only as long as the request, for response_add, which Django calls next.
         request._generated_keys = generated  # type: ignore[attr-defined]
 
     def response_add(
@@ -201,8 +202,7 @@ class ApiKeyAdmin(_ModelAdmin):
         if request.method == "POST" and form.is_valid():
             revoke(key, reason=form.cleaned_data["reason"], by=Actor(request.user))
             note = _("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
-            self.log_change(request, key, note)
-            self.log_change(request, key.user, note)
+            log_on(self, request, note, key, key.user)
             self.message_user(request, note, messages.SUCCESS)
             return HttpResponseRedirect(self._change_url(key))
         context = {

@@ -9,9 +9,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from ..actors import Actor, check_target
-from ..base_models import validate_networks, validate_scopes
-from ..keys import check_expiry, clean_name
 from ..models import ApiKey
+from ..validation import check_expiry, clean_name, validate_networks, validate_scopes
 
 
 class WordsField(forms.CharField):

@@ -158,9 +158,14 @@ def _generate(
         made = [generate_keys(plan.user, name=plan.name, by=actor) for plan in plans]
         for plan, generated in zip(plans, made, strict=True):
             note = _("Generated a secret for API key %(api_key)s.") % {"api_key": generated.api_key}
-            model_admin.log_change(request, plan.user, note)
-            model_admin.log_change(request, generated.instance, note)
+            log_on(model_admin, request, note, plan.user, generated.instance)
     return made
+
+
+def log_on(model_admin: ModelAdmin[Any], request: HttpRequest, note: str, *objects: Any) -> None:
+    """Write ``note`` into the admin history of each of ``objects``."""
+    for changed in objects:
+        model_admin.log_change(request, changed, note)
 
 
 def _obstacle(user: Any, key: ApiKey | None, actor: Actor) -> str:

@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 from django.forms import Media
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..actors import Actor
@@ -40,7 +41,7 @@ class ApiAccessMixin(_Base):
     def media(self) -> Any:
         return super().media + api_access_media()
 
-    def get_urls(self) -> list[URLPattern | URLResolver]:
+    def get_urls(self) -> list[URLPattern]:
         return [
             path(
                 "<path:object_id>/generate-keys/",
@@ -51,13 +52,13 @@ class ApiAccessMixin(_Base):
         ]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions = super().get_actions(request)
+        actions: dict[str, Any] = super().get_actions(request)
         if "generate_keys" not in actions and Actor(request.user).may_generate:
             # Added here and not in ``actions``, which a subclass usually sets anew.
             actions["generate_keys"] = (
                 type(self).generate_keys,
                 "generate_keys",
-                _("Generate Keys"),
+                gettext("Generate Keys"),
             )
         return actions
 

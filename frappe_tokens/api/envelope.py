@@ -10,7 +10,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
+from django.utils.translation import gettext as _
 from rest_framework import status
+from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -37,12 +40,26 @@ class FirstRenderer(DefaultContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
+class StrictJSONParser(JSONParser):
+    """DRF's, except that a body nested too deeply is a parse error too, and not a server error."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(*args, **kwargs)
+        except RecursionError as error:
+            raise ParseError(_("The JSON body is nested too deeply.")) from error
+
+
 class FrappeEnvelopeMixin:
     """For DRF views whose clients are Frappe's: JSON in and out, errors in Frappe's envelope."""
 
     content_negotiation_class: type[BaseContentNegotiation] = FirstRenderer
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
-    parser_classes: Sequence[type[BaseParser]] = [JSONParser, FormParser, MultiPartParser]
+    parser_classes: Sequence[type[BaseParser]] = [
+        StrictJSONParser,
+        FormParser,
+        MultiPartParser,
+    ]
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return envelope_exception_handler
@@ -56,6 +73,9 @@ def envelope_exception_handler(exc: Exception, context: Mapping[str, Any]) -> Re
         its headers and its status are DRF's, except that a 400 becomes Frappe's 417. None for an
         exception that is no answer (it becomes a 500).
     """
+    if isinstance(exc, SuspiciousOperation):
+        # Such as a body that is too large. Django would answer with a page of HTML.
+        exc = ParseError(_("The request cannot be read: %(error)s") % {"error": exc})
     response = exception_handler(exc, dict(context))
     if response is None:
         return None
@@ -74,6 +94,8 @@ def error_envelope(status_code: int, message: str, code: str) -> dict[str, str]:
         message: what went wrong, for people.
         code: what went wrong, for programs.
     """
+    # What it repeats of the request may hold a lone surrogate: JSON has those, UTF-8 has not.
+    message = message.encode("utf-8", "backslashreplace").decode()
     exc_type = _EXC_TYPES.get(status_code, "ValidationError")
     shown = {"message": message, "title": "Message", "indicator": "red", "raise_exception": 1}
     return {

@@ -86,10 +86,13 @@ def _find_user(request: Request) -> Any:
     if not isinstance(username, str) or not username:
         raise ValidationError({"detail": _("Name the user: user=<username>."), "code": "no_user"})
     users = get_user_model()
+    # JSON can carry half a surrogate pair, which is no text.
+    shown = username.encode(errors="replace").decode()
     try:
-        # PostgreSQL has no NUL in its texts, and its driver no friendly way to say so.
-        if "\0" in username:
+        # No user is called so, but drivers and encoders raise errors of their own about it:
+        # PostgreSQL's about a NUL, all of them about half a pair.
+        if "\0" in username or shown != username:
             raise users.DoesNotExist
         return users._default_manager.get_by_natural_key(username)
     except users.DoesNotExist:
-        raise NotFound(_("User %(user)s not found.") % {"user": username}) from None
+        raise NotFound(_("User %(user)s not found.") % {"user": shown}) from None

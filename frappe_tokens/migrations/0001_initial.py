@@ -5,9 +5,9 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import frappe_tokens.base_models
 import frappe_tokens.crypto
 import frappe_tokens.fields
+import frappe_tokens.validation
 
 
 class Migration(migrations.Migration):
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         default=list,
                         help_text="A key with scopes opens only the views that require some of them.",
-                        validators=[frappe_tokens.base_models.validate_scopes],
+                        validators=[frappe_tokens.validation.validate_scopes],
                         verbose_name="scopes",
                     ),
                 ),
@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         default=list,
                         help_text="Addresses or networks that the key may be used from. None: from everywhere.",
-                        validators=[frappe_tokens.base_models.validate_networks],
+                        validators=[frappe_tokens.validation.validate_networks],
                         verbose_name="allowed addresses",
                     ),
                 ),
@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
                         default="",
                         help_text="Such as 100/minute, for views that limit rates by key.",
                         max_length=30,
-                        validators=[frappe_tokens.base_models.validate_rate],
+                        validators=[frappe_tokens.validation.validate_rate],
                         verbose_name="rate limit",
                     ),
                 ),

@@ -15,7 +15,7 @@ def test_stock_user_admin_has_api_access() -> None:
 
 
 def test_adds_api_access_to_a_projects_own_model_admin() -> None:
-    class PlainUserAdmin(ModelAdmin):  # type: ignore[type-arg]
+    class PlainUserAdmin(ModelAdmin):
         pass
 
     own = AdminSite(name="own")

@@ -1,0 +1,136 @@
+"""What a key may be given: its name, its policies, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from . import policy
+from .conf import conf
+
+NAME_MAX_LENGTH = 100
+
+# Whoever needs an old secret for longer needs two keys.
+GRACE_MAX = timedelta(days=3650)
+
+
+def validate_scopes(scopes: Any) -> None:
+    """Raise ValidationError unless ``scopes`` is a list of scope tokens (RFC 6749, section 3.3)."""
+    if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
+        raise ValidationError(_("Give the scopes as a list of words."))
+    for scope in scopes:
+        if not scope or not all(" " < char <= "~" and char not in '"\\' for char in scope):
+            raise ValidationError(
+                _("%(scope)r is no scope: use printable ASCII without spaces, quotes and \\."),
+                params={"scope": scope},
+            )
+
+
+def validate_networks(networks: Any) -> None:
+    """Raise ValidationError unless ``networks`` is a list of addresses and CIDR networks."""
+    if not isinstance(networks, list) or not all(isinstance(item, str) for item in networks):
+        raise ValidationError(_("Give the allowed addresses as a list."))
+    for network in networks:
+        try:
+            policy.parse_network(network)
+        except ValueError as error:
+            raise ValidationError(
+                _("%(network)s is no address or network, such as 192.0.2.7 or 2001:db8::/32."),
+                params={"network": network},
+            ) from error
+
+
+def validate_rate(rate: str) -> None:
+    """Raise ValidationError unless ``rate`` is one that DRF understands, such as ``100/minute``."""
+    number, slash, period = rate.partition("/")
+    if not (number.isascii() and number.isdigit() and slash and period[:1] in {"s", "m", "h", "d"}):
+        raise ValidationError(_("Give the rate as a number a period, such as 100/minute."))
+
+
+def clean_name(name: str) -> str:
+    """``name`` without the space around it.
+
+    Raises:
+        ValidationError: it is too long or has control characters.
+    """
+    name = name.strip()
+    if len(name) > NAME_MAX_LENGTH or not name.isprintable():
+        raise ValidationError(
+            _("A key's name has at most %(length)s characters, all of them printable."),
+            code="name",
+            params={"length": NAME_MAX_LENGTH},
+        )
+    return name
+
+
+def check_grace(grace: timedelta) -> timedelta:
+    """``grace``, if an old secret may go on working for so long.
+
+    Raises:
+        ValidationError: it is negative or out of all proportion.
+    """
+    if not timedelta(0) <= grace <= GRACE_MAX:
+        raise ValidationError(
+            _("The grace must be between nothing and %(days)s days."),
+            code="grace",
+            params={"days": GRACE_MAX.days},
+        )
+    return grace
+
+
+def clean_policies(
+    expires_at: datetime | None,
+    scopes: Iterable[str],
+    read_only: bool,
+    allowed_ips: Iterable[str],
+) -> dict[str, Any]:
+    """Those policies that were named, by the name of their field, checked.
+
+    Raises:
+        ValidationError: one of them is not usable.
+    """
+    policies: dict[str, Any] = {}
+    # One string would pass for a list of one-letter words; the validators say what is wrong.
+    if scopes := scopes if isinstance(scopes, str) else list(scopes):
+        validate_scopes(scopes)
+        policies["scopes"] = scopes
+    if allowed_ips := allowed_ips if isinstance(allowed_ips, str) else list(allowed_ips):
+        validate_networks(allowed_ips)
+        policies["allowed_ips"] = allowed_ips
+    if read_only:
+        policies["read_only"] = True
+    if expires_at is not None:
+        policies["expires_at"] = check_expiry(expires_at)
+    return policies
+
+
+def check_expiry(expires_at: datetime) -> datetime:
+    """``expires_at``, if a key may end then.
+
+    Raises:
+        ValidationError: it is naive, past, or beyond ``MAX_LIFETIME``.
+    """
+    now = timezone.now()
+    if timezone.is_naive(expires_at):
+        raise ValidationError(_("The expiry needs a time zone."), code="expiry")
+    if expires_at <= now:
+        raise ValidationError(_("The expiry must lie in the future."), code="expiry")
+    longest = conf.MAX_LIFETIME
+    if longest is not None and expires_at > now + longest:
+        raise ValidationError(
+            _("A key may live for %(days)s days at the most."),
+            code="expiry",
+            params={"days": longest.days},
+        )
+    return expires_at
+
+
+def default_expiry(now: datetime) -> datetime | None:
+    """When a key made ``now`` ends, where nobody says; None for never."""
+    lifetimes = [span for span in (conf.DEFAULT_LIFETIME, conf.MAX_LIFETIME) if span is not None]
+    return now + min(lifetimes) if lifetimes else None

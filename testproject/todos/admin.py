@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from .models import ToDo
+
+
+@admin.register(ToDo)
+class ToDoAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["description", "status", "priority", "date", "owner", "modified"]
+    list_filter = ["status", "priority"]
+    list_select_related = ["owner"]
+    search_fields = ["name", "description"]
+    readonly_fields = ["name", "owner", "creation", "modified"]
+
+    def save_model(self, request: HttpRequest, obj: ToDo, form: Any, change: bool) -> None:
+        if not change:
+            obj.owner = request.user  # type: ignore[assignment]
+        super().save_model(request, obj, form, change)

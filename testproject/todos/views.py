@@ -1,0 +1,182 @@
+"""The ToDos at Frappe's addresses: ``api/resource/ToDo`` and ``api/method/frappe.client.*``.
+
+Both do their work through :class:`ToDos`, so that the permissions, the validation and the filters
+are the same whichever way a client comes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from frappe_tokens.api.envelope import FrappeEnvelopeMixin
+
+from .columns import PATHS, columns, ordering, page
+from .filters import all_of, any_of
+from .models import ToDo
+from .parameters import flag, from_body, from_query, parsed, parsed_or_word, text
+from .permissions import RolePermissions
+from .serializers import ToDoSerializer
+
+NAME_LENGTH = 40  # as the model has it
+
+
+class ToDos(FrappeEnvelopeMixin, GenericViewSet[ToDo]):
+    """What can be done with ToDos. How users prove who they are is the project's setting."""
+
+    queryset = ToDo.objects.select_related("owner")
+    serializer_class = ToDoSerializer
+    permission_classes = [RolePermissions]
+    required_scopes = ["todos"]  # keys with scopes get in if they hold this one
+
+    def find(self, values: dict[str, Any]) -> list[Any]:
+        """The rows that ``fields``, ``filters``, ``order_by`` and the limits ask for."""
+        names = columns(parsed("fields", values.get("fields")))
+        rows = self.get_queryset().filter(self.sought(values))
+        rows = rows.order_by(*ordering(values.get("order_by") or ""))[page(values)]
+        found = self.get_serializer(rows, many=True).data
+        if flag("as_dict", values.get("as_dict", True)):
+            return [{name: row[name] for name in names} for row in found]
+        return [[row[name] for name in names] for row in found]
+
+    def sought(self, values: dict[str, Any]) -> Q:
+        if values.get("group_by"):
+            raise ValidationError("ToDos cannot be grouped. Leave group_by out.")
+        return all_of(values.get("filters")) & any_of(values.get("or_filters"))
+
+    def fetch(self, name: Any, lock: bool = False) -> ToDo:
+        rows = ToDo.objects.select_for_update() if lock else self.get_queryset()
+        try:
+            return rows.get(name=text("name", name, NAME_LENGTH))
+        except ToDo.DoesNotExist:
+            raise NotFound(f"ToDo {name} not found.") from None
+
+    def add(self, values: dict[str, Any]) -> dict[str, Any]:
+        serializer = self.get_serializer(data=values)
+        serializer.is_valid(raise_exception=True)
+        return self.document(serializer.save(owner=self.request.user))
+
+    @transaction.atomic
+    def change(self, name: Any, values: dict[str, Any]) -> dict[str, Any]:
+        # Locked, so that two changes at once do not undo each other, nor a deletion.
+        serializer = self.get_serializer(self.fetch(name, lock=True), data=values, partial=True)
+        serializer.is_valid(raise_exception=True)
+        return self.document(serializer.save())
+
+    def document(self, todo: ToDo) -> dict[str, Any]:
+        """The whole ToDo, with what Frappe's clients take every document to have."""
+        return {"doctype": "ToDo", **self.get_serializer(todo).data, "docstatus": 0, "idx": 0}
+
+
+class ToDoResource(ToDos):
+    """``api/resource/ToDo`` and ``api/resource/ToDo/<name>``."""
+
+    def list(self, request: Request) -> Response:
+        return Response({"data": self.find(from_query(request))})
+
+    def create(self, request: Request) -> Response:
+        return Response({"data": self.add(from_body(request))})
+
+    def retrieve(self, request: Request, name: str) -> Response:
+        return Response({"data": self.document(self.fetch(name))})
+
+    def update(self, request: Request, name: str) -> Response:
+        return Response({"data": self.change(name, from_body(request))})
+
+    def destroy(self, request: Request, name: str) -> Response:
+        self.fetch(name).delete()
+        # Frappe 14 says it in "message", Frappe 15 in "data".
+        return Response({"data": "ok", "message": "ok"}, status=202)
+
+
+class ToDoCalls(ToDos):
+    """``api/method/frappe.client.*``, whose parameters come in the query or in the body."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.values = {**from_query(request), **from_body(request)}
+        if self.action != "insert":
+            self.check_doctype(self.values.get("doctype"))
+
+    def check_doctype(self, doctype: Any) -> None:
+        if not doctype:
+            raise ValidationError("Name the DocType: doctype=ToDo.")
+        if doctype != "ToDo":
+            raise NotFound(f"DocType {ascii(doctype)[:80]} not found.")
+
+    def get_list(self, request: Request) -> Response:
+        return Response({"message": self.find(self.values)})
+
+    def get_count(self, request: Request) -> Response:
+        rows = self.get_queryset().filter(self.sought(self.values))
+        return Response({"message": rows.count()})
+
+    def get_value(self, request: Request) -> Response:
+        names = columns(parsed_or_word("fieldname", self.values.get("fieldname")))
+        filters = parsed_or_word("filters", self.values.get("filters"))
+        if filters and isinstance(filters, str):
+            filters = {"name": filters}
+        found = self.find({"fields": names, "filters": filters, "limit": 1})
+        if flag("as_dict", self.values.get("as_dict", True)):
+            return Response({"message": found[0] if found else {}})
+        values = list(found[0].values()) if found else None
+        return Response({"message": values[0] if values and len(names) == 1 else values})
+
+    def get_doc(self, request: Request) -> Response:
+        return Response({"message": self.document(self.fetch(self.values.get("name")))})
+
+    def insert(self, request: Request) -> Response:
+        values = parsed("doc", self.values.get("doc"))
+        if not isinstance(values, dict):
+            raise ValidationError("Give doc as an object.")
+        self.check_doctype(values.get("doctype"))
+        return Response({"message": self.add(values)})
+
+    def set_value(self, request: Request) -> Response:
+        fieldname = parsed_or_word("fieldname", self.values.get("fieldname"))
+        if not isinstance(fieldname, dict):
+            fieldname = {text("fieldname", fieldname): self.values.get("value")}
+        fields = ToDoSerializer().fields
+        writable = [name for name in PATHS if not fields[name].read_only]
+        for name in fieldname:
+            if name not in writable:
+                raise ValidationError(
+                    f"{ascii(name)[:80]} cannot be set. You may set {', '.join(writable)}."
+                )
+        return Response({"message": self.change(self.values.get("name"), fieldname)})
+
+    def delete_doc(self, request: Request) -> Response:
+        self.fetch(self.values.get("name")).delete()
+        return Response({"message": "ok"})
+
+
+class Unknown(FrappeEnvelopeMixin, APIView):
+    """Every method and DocType that there is not."""
+
+    permission_classes = [AllowAny]
+    required_scopes = ToDos.required_scopes
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        raise NotFound("There is no such method or DocType.")
+
+    post = put = patch = delete = get
+
+
+class Logout(FrappeEnvelopeMixin, APIView):
+    """What clients say at the end. A key has no session to end, and stays what it was."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    def get(self, request: Request) -> Response:
+        return Response({"message": {}})
+
+    post = get

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+
+from ..groups import leave_out
+
+HERE = Path(__file__).parent
+ALL_PERMISSIONS = ("todos.view_todo", "todos.add_todo", "todos.change_todo", "todos.delete_todo")
+
+
+def install_sdk(directory: Path) -> Path:
+    """Install the pinned frappe-js-sdk into ``directory``, where there is Node.js to run it."""
+    group, npm = "frappe-js-sdk", shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        leave_out(group, "Node.js and npm are needed to run it")
+    for name in ("package.json", "package-lock.json", "round.mjs"):
+        shutil.copy(HERE / name, directory)
+    npm_ci = [npm, "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"]
+    done = subprocess.run(npm_ci, cwd=directory, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        leave_out(group, f"npm could not install it: {done.stderr.strip()}")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with round.mjs, and frappe-js-sdk beside it."""
+    return install_sdk(tmp_path_factory.mktemp("frappe-js-sdk"))
+
+
+@pytest.fixture
+def worker_keys(make_user: Callable[..., Any]) -> GeneratedKeys:
+    """The keys of a user with every permission on ToDos."""
+    return generate_keys(make_user("worker", permissions=ALL_PERMISSIONS))

@@ -1,0 +1,196 @@
+"""``manage.py demo``, and what it prints."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.test import Client
+from pytest_django.live_server_helper import LiveServer
+
+from frappe_tokens.actors import Actor
+from frappe_tokens.keys import generate_keys
+from frappe_tokens.models import ApiKey
+from testproject.todos.management.commands import demo
+from testproject.todos.models import ToDo
+
+PROJECT = Path(__file__).parent.parent.parent
+
+
+def run_demo(*arguments: str) -> str:
+    """What the demo prints."""
+    printed = io.StringIO()
+    call_command("demo", *arguments, stdout=printed)
+    return printed.getvalue()
+
+
+def commands(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.startswith("curl ")]
+
+
+def paste(line: str) -> Any:
+    """What a shell answers to ``line``, which must be JSON."""
+    done = subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, check=True, timeout=60
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(autouse=True)
+def _debug(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.DEBUG = True
+    monkeypatch.delenv("PORT", raising=False)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The server is not started; here is what it would have been started with."""
+    calls: list[tuple[Any, ...]] = []
+
+    def call(name: str, *arguments: Any, **options: Any) -> None:
+        if name == "runserver":
+            calls.append((*arguments, options))
+        else:
+            call_command(name, *arguments, **options)
+
+    monkeypatch.setattr(demo, "call_command", call)
+    return calls
+
+
+def test_each_command_can_be_pasted(live_server: LiveServer) -> None:
+    printed = run_demo("--no-serve")
+    lines = [line.replace("http://127.0.0.1:8000", live_server.url) for line in commands(printed)]
+    assert [paste(line) for line in lines[:3]] == [{"message": "api-user"}] * 3
+    for scheme, line in zip(("token", "Basic", "Bearer"), lines[:3], strict=True):
+        assert f"Authorization: {scheme} " in line
+    listed = paste(lines[3])["data"]
+    assert {row["description"] for row in listed} == {
+        sample["description"] for sample in demo.SAMPLES
+    }
+    assert len(lines) == 4
+
+
+def test_the_manager_can_do_in_the_admin_what_it_says(db: None, client: Client) -> None:
+    printed = run_demo("--no-serve")
+    login = next(line for line in printed.splitlines() if "Login" in line)
+    username, _, password = login.split()[1:]
+    assert client.login(username=username, password=password)
+    manager = get_user_model().objects.get(username="manager")
+    assert manager.is_staff
+    assert not manager.is_superuser
+    api_user = get_user_model().objects.get(username="api-user")
+    assert Actor(manager).may_generate_for(api_user)
+    for page in ("", "auth/user/", f"auth/user/{api_user.pk}/change/", "todos/todo/"):
+        assert client.get(f"/admin/{page}").status_code == 200
+
+
+def test_the_api_user_has_the_api_alone(db: None) -> None:
+    run_demo("--no-serve")
+    api_user = get_user_model().objects.get(username="api-user")
+    assert not api_user.has_usable_password()
+    assert not api_user.is_staff
+    assert api_user.get_all_permissions() == {
+        f"todos.{verb}_todo" for verb in ("view", "add", "change", "delete")
+    }
+
+
+def test_runs_again_with_new_secrets(db: None) -> None:
+    first = run_demo("--no-serve")
+    before = list(ApiKey.objects.order_by("pk").values_list("api_key", "secret_digest"))
+    ToDo.objects.first().delete()
+    second = run_demo("--no-serve")
+    after = list(ApiKey.objects.order_by("pk").values_list("api_key", "secret_digest"))
+    assert [key for key, _ in before] == [key for key, _ in after]
+    assert not {digest for _, digest in before} & {digest for _, digest in after}
+    assert not set(commands(first)) & set(commands(second))
+    assert ToDo.objects.count() == len(demo.SAMPLES) - 1
+
+
+def test_serves_on_the_port(
+    db: None,
+    served: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    free_port: int,
+) -> None:
+    monkeypatch.setenv("PORT", str(free_port))
+    assert f"http://127.0.0.1:{free_port}/admin/" in run_demo()
+    assert served == [(f"127.0.0.1:{free_port}", {"use_reloader": False})]
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_says_which_port_to_take_instead(
+    db: None, served: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setenv("PORT", str(other.getsockname()[1]))
+        with pytest.raises(CommandError, match="PORT=8001 make demo"):
+            run_demo()
+    assert not served
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "\u0661"])
+def test_refuses_what_is_no_port(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    monkeypatch.setenv("PORT", port)
+    with pytest.raises(CommandError, match="is no port"):
+        run_demo("--no-serve")
+
+
+def test_refuses_without_debug(settings: Any) -> None:
+    settings.DEBUG = False
+    with pytest.raises(CommandError, match="DEBUG only"):
+        run_demo("--no-serve")
+
+
+def test_says_so_where_a_user_cannot_have_keys(make_user: Callable[..., Any]) -> None:
+    generate_keys(make_user("api-user"))
+    get_user_model().objects.update(is_active=False)
+    with pytest.raises(CommandError, match="api-user: The user is inactive"):
+        run_demo("--no-serve")
+
+
+def test_in_a_fresh_place_it_prepares_and_serves(tmp_path: Path, free_port: int) -> None:
+    environment = {
+        **os.environ,
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'demo.sqlite3'}",
+        "DJANGO_SETTINGS_MODULE": "testproject.settings",
+        "DJANGO_DEBUG": "1",
+        "PORT": str(free_port),
+        "PYTHONUNBUFFERED": "",
+    }
+    process = subprocess.Popen(
+        [sys.executable, PROJECT / "manage.py", "demo"],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        printed = list(takewhile(lambda line: "/admin/" not in line, process.stdout))
+        # The server comes up a moment later; curl asks again until it does.
+        retry = "curl -s --retry 60 --retry-delay 1 --retry-connrefused"
+        lines = [line.replace("curl -s", retry) for line in commands("".join(printed))]
+        assert [paste(line) for line in lines[:3]] == [{"message": "api-user"}] * 3
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)

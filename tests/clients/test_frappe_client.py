@@ -1,0 +1,127 @@
+"""The unmodified Python frappe-client does its whole round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from frappeclient import FrappeClient
+from frappeclient.frappeclient import AuthError, FrappeException
+from pytest_django.live_server_helper import LiveServer
+
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from testproject.todos.models import ToDo
+
+
+@pytest.fixture
+def connect(live_server: LiveServer) -> Iterator[Callable[..., FrappeClient]]:
+    """Makes clients, and closes their connections in the end: they do not do so themselves."""
+    clients: list[FrappeClient] = []
+
+    def made(api_key: str = "", api_secret: str = "") -> FrappeClient:
+        clients.append(FrappeClient(live_server.url, api_key=api_key, api_secret=api_secret))
+        return clients[-1]
+
+    yield made
+    for client in clients:
+        client.session.close()
+
+
+@pytest.fixture
+def client_(connect: Callable[..., FrappeClient], worker_keys: GeneratedKeys) -> FrappeClient:
+    return connect(worker_keys.api_key, worker_keys.api_secret)
+
+
+def test_knows_its_user(client_: FrappeClient) -> None:
+    assert client_.get_api("frappe.auth.get_logged_user") == "worker"
+    assert client_.post_api("frappe.auth.get_logged_user") == "worker"
+
+
+def test_does_its_round(client_: FrappeClient) -> None:
+    inserted = client_.insert({"doctype": "ToDo", "description": "Water", "date": "2026-01-31"})
+    client_.insert({"doctype": "ToDo", "description": "Weed"})
+    name = inserted["name"]
+    assert client_.get_doc("ToDo", name) == inserted
+    assert client_.get_doc("ToDo", filters={"description": "Water"}) == [{"name": name}]
+
+    updated = client_.update({**inserted, "status": "Closed"})
+    assert (updated["status"], updated["date"]) == ("Closed", "2026-01-31")
+
+    everything = client_.get_list("ToDo", order_by="description desc")
+    assert [row["description"] for row in everything] == ["Weed", "Water"]
+    some = client_.get_list(
+        "ToDo",
+        fields=["name"],
+        filters={"status": ["!=", "Open"]},
+        limit_start=0,
+        limit_page_length=5,
+    )
+    assert some == [{"name": name}]
+
+    assert client_.get_value("ToDo", "status", {"name": name}) == {"status": "Closed"}
+    assert client_.get_value("ToDo", ["status", "date"], name) == {
+        "status": "Closed",
+        "date": "2026-01-31",
+    }
+    assert client_.get_value("ToDo").keys() == {"name"}
+    assert client_.set_value("ToDo", name, "status", "Open")["status"] == "Open"
+    client_.delete("ToDo", name)
+    assert [todo.description for todo in ToDo.objects.all()] == ["Weed"]
+
+
+def test_generates_keys(
+    connect: Callable[..., FrappeClient], system_manager: Any, user: Any
+) -> None:
+    manager = generate_keys(system_manager)
+    client = connect(manager.api_key, manager.api_secret)
+    method = "frappe.core.doctype.user.user.generate_keys"
+    by_path = client.get_api(method, {"user": "ada"})
+    by_cmd = client.post_request({"cmd": method, "user": "ada"})
+    assert by_path["api_key"] == by_cmd["api_key"]
+    again = connect(by_cmd["api_key"], by_cmd["api_secret"])
+    assert again.get_api("frappe.auth.get_logged_user") == "ada"
+
+
+def test_leaves_its_with_block_in_peace(client_: FrappeClient) -> None:
+    with client_:
+        pass
+    assert client_.get_api("frappe.auth.get_logged_user") == "worker"
+
+
+def test_raises_on_a_wrong_secret(
+    connect: Callable[..., FrappeClient], worker_keys: GeneratedKeys
+) -> None:
+    client = connect(worker_keys.api_key, "wrong")
+    for call in (
+        lambda: client.get_api("frappe.auth.get_logged_user"),
+        lambda: client.get_list("ToDo"),
+        lambda: client.get_value("ToDo", "status"),
+        lambda: client.insert({"doctype": "ToDo", "description": "Weed"}),
+    ):
+        with pytest.raises(FrappeException, match="AuthenticationError"):
+            call()
+
+
+def test_raises_what_it_is_told(client_: FrappeClient) -> None:
+    with pytest.raises(FrappeException, match="DoesNotExistError: ToDo nobody not found"):
+        client_.delete("ToDo", "nobody")
+    with pytest.raises(FrappeException, match="DoesNotExistError"):
+        client_.rename_doc("ToDo", "a", "b")
+    with pytest.raises(FrappeException, match="ValidationError: A ToDo has no field"):
+        client_.get_list("ToDo", fields=["owner__password"])
+
+
+def test_raises_on_a_missing_permission(
+    connect: Callable[..., FrappeClient], make_user: Callable[..., Any]
+) -> None:
+    viewer = generate_keys(make_user("viewer", permissions=("todos.view_todo",)))
+    client = connect(viewer.api_key, viewer.api_secret)
+    assert client.get_list("ToDo") == []
+    with pytest.raises(FrappeException, match=r"PermissionError: viewer lacks .*add_todo"):
+        client.insert({"doctype": "ToDo", "description": "Weed"})
+
+
+def test_cannot_log_in_with_a_password(live_server: LiveServer, user: Any) -> None:
+    with pytest.raises(AuthError):
+        FrappeClient(live_server.url, "ada", "a long made-up password")

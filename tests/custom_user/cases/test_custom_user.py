@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.test import Client
+
+from frappe_tokens.actors import Actor
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.models import ApiKey
+from tests.conftest import PASSWORD, token_header
+from tests.custom_user.models import Person
+
+pytestmark = pytest.mark.django_db
+
+WHO = "/api/method/frappe.auth.get_logged_user"
+GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
+
+
+@pytest.fixture
+def person(make_user: Callable[..., Any]) -> Any:
+    return make_user("ada@example.com")
+
+
+@pytest.fixture
+def manager(make_user: Callable[..., Any]) -> Any:
+    manager = make_user("manager@example.com")
+    manager.groups.add(Group.objects.get(name="System Manager"))
+    return manager
+
+
+def test_user_model_is_the_projects_own() -> None:
+    assert get_user_model() is Person
+    assert not hasattr(Person, "username")
+    column = ApiKey._meta.get_field("user")
+    assert column.related_model is Person
+    assert isinstance(Person(email="x@example.com").pk, uuid.UUID)
+    assert str(Person(email="x@example.com")) == "x@example.com"
+
+
+def test_migrate_makes_table_and_group() -> None:
+    assert ApiKey._meta.db_table in connection.introspection.table_names()
+    group = Group.objects.get(name="System Manager")
+    assert group.permissions.get().codename == "generate_keys"
+
+
+def test_authenticates_by_each_scheme(
+    person: Any, header_of: Callable[[GeneratedKeys], str], statements: Any
+) -> None:
+    headers = {"authorization": header_of(generate_keys(person))}
+    with statements() as verbs:
+        assert Client().get(WHO, headers=headers).json() == {"message": "ada@example.com"}
+    assert verbs == ["SELECT", "UPDATE"]
+
+
+def test_session_works(person: Any) -> None:
+    client = Client()
+    assert client.login(email="ada@example.com", password=PASSWORD)
+    assert client.get(WHO).json() == {"message": "ada@example.com"}
+
+
+def test_generates_by_email(manager: Any, person: Any) -> None:
+    headers = {"authorization": token_header(generate_keys(manager))}
+    response = Client().post(GENERATE, {"user": "ada@example.com"}, headers=headers)
+    message = response.json()["message"]
+    key = ApiKey.objects.get(api_key=message["api_key"])
+    assert (key.user, key.created_by) == (person, manager)
+    token = f"token {message['api_key']}:{message['api_secret']}"
+    answer = Client().get(WHO, headers={"authorization": token})
+    assert answer.json() == {"message": "ada@example.com"}
+    response = Client().post(GENERATE, {"user": "nobody@example.com"}, headers=headers)
+    assert response.status_code == 404
+
+
+def test_rotates_and_revokes(manager: Any, person: Any) -> None:
+    first = generate_keys(person, by=Actor(manager))
+    second = generate_keys(person, by=Actor(manager))
+    assert second.api_key == first.api_key
+    assert revoke(second.instance, by=Actor(manager))
+    assert ApiKey.objects.get().revoked_by == manager
+    headers = {"authorization": token_header(second)}
+    assert Client().get(WHO, headers=headers).status_code == 401
+
+
+def test_inactive_person_is_refused(person: Any) -> None:
+    headers = {"authorization": token_header(generate_keys(person))}
+    Person.objects.update(is_active=False)
+    assert Client().get(WHO, headers=headers).json()["code"] == "user_inactive"

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from frappe_tokens.conf import conf
+
+PEPPER = "long enough to be the key of an HMAC"
+DEFAULTS: dict[str, Any] = {
+    "SOURCES": {"User": "frappe_tokens.ApiKey"},
+    "KEY_PREFIX": "ftk_",
+    "SECRET_PREFIX": "fts_",
+    "PEPPERS": (),
+    "DEFAULT_LIFETIME": None,
+    "MAX_LIFETIME": None,
+    "ROTATION_GRACE": timedelta(0),
+    "LAST_USED_INTERVAL": timedelta(minutes=1),
+    "NUM_PROXIES": None,
+    "REALM": "api",
+}
+OTHERS: dict[str, Any] = {
+    "SOURCES": {"User": "events.EventConsumer"},
+    "KEY_PREFIX": "k",
+    "SECRET_PREFIX": "a-long.prefix_of_20c",
+    "PEPPERS": (PEPPER,),
+    "DEFAULT_LIFETIME": timedelta(days=90),
+    "MAX_LIFETIME": timedelta(seconds=1),
+    "ROTATION_GRACE": timedelta(hours=1),
+    "LAST_USED_INTERVAL": timedelta(0),
+    "NUM_PROXIES": 2,
+    "REALM": "Example Ltd. (api)",
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_default(settings: Any, name: str) -> None:
+    assert getattr(conf, name) == DEFAULTS[name]
+    settings.FRAPPE_TOKENS = {}
+    assert getattr(conf, name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_is_read_live(name: str) -> None:
+    with override_settings(FRAPPE_TOKENS={name: OTHERS[name]}):
+        assert getattr(conf, name) == OTHERS[name]
+    assert getattr(conf, name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SOURCES", ["frappe_tokens.ApiKey"]),
+        ("SOURCES", None),
+        ("KEY_PREFIX", ""),
+        ("KEY_PREFIX", "with:colon"),
+        ("KEY_PREFIX", "with space"),
+        ("KEY_PREFIX", "ümlaut"),
+        ("KEY_PREFIX", "newline\n"),
+        ("KEY_PREFIX", "x" * 21),
+        ("KEY_PREFIX", None),
+        ("SECRET_PREFIX", ""),
+        ("SECRET_PREFIX", b"fts_"),
+        ("PEPPERS", PEPPER),
+        ("PEPPERS", ["short"]),
+        ("PEPPERS", [PEPPER, 7]),
+        ("PEPPERS", [PEPPER.encode()]),
+        ("DEFAULT_LIFETIME", 90),
+        ("DEFAULT_LIFETIME", timedelta(0)),
+        ("MAX_LIFETIME", timedelta(days=-1)),
+        ("MAX_LIFETIME", "90d"),
+        ("ROTATION_GRACE", None),
+        ("ROTATION_GRACE", timedelta(seconds=-1)),
+        ("ROTATION_GRACE", 60),
+        ("LAST_USED_INTERVAL", 60),
+        ("NUM_PROXIES", "1"),
+        ("NUM_PROXIES", True),
+        ("NUM_PROXIES", -1),
+        ("REALM", None),
+        ("REALM", 'with "quotes"'),
+        ("REALM", "with \\"),
+        ("REALM", "with\r\nSet-Cookie: x=1"),
+        ("REALM", "ümlaut"),
+    ],
+)
+def test_refuses_a_wrong_value_and_names_the_setting(settings: Any, name: str, value: Any) -> None:
+    settings.FRAPPE_TOKENS = {name: value}
+    with pytest.raises(ImproperlyConfigured, match=rf"FRAPPE_TOKENS\['{name}'\]"):
+        getattr(conf, name)
+
+
+def test_message_about_a_pepper_does_not_show_it(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"PEPPERS": ["canary"]}
+    with pytest.raises(ImproperlyConfigured) as raised:
+        _ = conf.PEPPERS
+    assert "canary" not in str(raised.value)
+
+
+def test_refuses_settings_that_are_no_dictionary(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = [("REALM", "api")]
+    with pytest.raises(ImproperlyConfigured, match="FRAPPE_TOKENS"):
+        _ = conf.REALM
+
+
+def test_user_stays_a_source_beside_others(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Event Consumer": "events.EventConsumer"}}
+    assert conf.SOURCES == {
+        "User": "frappe_tokens.ApiKey",
+        "Event Consumer": "events.EventConsumer",
+    }
+
+
+def test_number_of_proxies_is_that_of_drf_unless_ours_is_set(settings: Any) -> None:
+    settings.REST_FRAMEWORK = {"NUM_PROXIES": 3}
+    assert conf.NUM_PROXIES == 3
+    settings.FRAPPE_TOKENS = {"NUM_PROXIES": 1}
+    assert conf.NUM_PROXIES == 1
+    settings.FRAPPE_TOKENS = {"NUM_PROXIES": 0}
+    assert conf.NUM_PROXIES == 0
+    settings.FRAPPE_TOKENS = {"NUM_PROXIES": None}
+    assert conf.NUM_PROXIES == 3
+    del settings.REST_FRAMEWORK
+    assert conf.NUM_PROXIES is None

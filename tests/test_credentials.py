@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import base64
+import random
+from typing import Any
+
+import pytest
+
+from frappe_tokens import crypto
+from frappe_tokens.credentials import (
+    API_KEY_MAX_LENGTH,
+    API_SECRET_MAX_LENGTH,
+    Credential,
+    parse,
+)
+
+KEY = "ftk_0123456789abcdef"
+SECRET = "fts_" + "a" * 43 + crypto.checksum("fts_" + "a" * 43)
+TOKEN = f"{KEY}:{SECRET}"
+FRAPPE_KEY, FRAPPE_SECRET = "0a1b2c3d4e5f607", "fedcba987654321"
+SCHEMES = ["token", "basic", "bearer"]
+
+
+def encode(text: str) -> str:
+    return base64.b64encode(text.encode("latin-1")).decode()
+
+
+def header(scheme: str, token: str = TOKEN) -> str:
+    return f"{scheme} {encode(token) if scheme.lower() == 'basic' else token}"
+
+
+def credential(scheme: str, token: str = TOKEN) -> Credential:
+    parsed = parse(header(scheme, token), scheme)
+    assert parsed is not None
+    return parsed
+
+
+@pytest.fixture(params=SCHEMES)
+def scheme(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def test_reads_a_pair(scheme: str) -> None:
+    assert credential(scheme) == Credential(scheme, KEY, SECRET, ours=True, well_formed=True)
+
+
+def test_splits_at_the_first_colon(scheme: str) -> None:
+    assert credential(scheme, "key:se:cr:et") == Credential(
+        scheme, "key", "se:cr:et", ours=scheme != "basic", well_formed=True
+    )
+
+
+@pytest.mark.parametrize("spelling", [str.lower, str.upper, str.title, str.swapcase])
+def test_case_of_the_scheme_does_not_matter(scheme: str, spelling: Any) -> None:
+    _, value = header(scheme).split()
+    parsed = parse(f"{spelling(scheme)} {value}", scheme)
+    assert parsed == credential(scheme)
+
+
+@pytest.mark.parametrize("before", [" ", "  ", "\t", " \t \t"])
+@pytest.mark.parametrize("after", ["", " ", "\t", " \t "])
+def test_spaces_and_tabs_may_stand_around_the_credential(
+    scheme: str, before: str, after: str
+) -> None:
+    _, value = header(scheme).split()
+    assert parse(f"{scheme}{before}{value}{after}", scheme) == credential(scheme)
+
+
+@pytest.mark.parametrize("before", [" ", "\t", " \t "])
+def test_spaces_and_tabs_before_the_scheme_hide_no_credential(scheme: str, before: str) -> None:
+    assert parse(before + header(scheme), scheme) == credential(scheme)
+
+
+@pytest.mark.parametrize("space", ["\xa0", "\x0b", "\x0c", "\r", "\n", "\x1c", "\x85", "\u2003"])
+def test_nothing_else_is_trimmed(scheme: str, space: str) -> None:
+    _, value = header(scheme).split()
+    for text in (
+        f"{scheme}{space}{value}",
+        f"{scheme} {space}{value}",
+        f"{scheme} {value}{space}",
+        f"{scheme} {value}{space} ",
+    ):
+        parsed = parse(text, scheme)
+        assert parsed is not None
+        assert not parsed.well_formed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        " ",
+        "\t",
+        "\x00",
+        ":",
+        "Digest x",
+        "Tokens a:b",
+        "token_ a:b",
+        '"token" a:b',
+        "\xa0",
+    ],
+)
+def test_header_of_nobodys_scheme_is_no_credential(scheme: str, text: str | None) -> None:
+    assert parse(text, scheme) is None
+
+
+def test_header_of_another_scheme_is_no_credential(scheme: str) -> None:
+    for other in set(SCHEMES) - {scheme}:
+        assert parse(header(other), scheme) is None
+
+
+@pytest.mark.parametrize(
+    "rest", ["", " ", "\t", "  \t", "=x", ":a:b", ",", "\x00a:b", "\xa0a:b", "/"]
+)
+def test_scheme_alone_or_with_something_stuck_to_it_is_ours_to_refuse(
+    scheme: str, rest: str
+) -> None:
+    assert parse(scheme + rest, scheme) == Credential(scheme, ours=True)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        ":",
+        f"{KEY}:",
+        f":{SECRET}",
+        KEY,
+        SECRET,
+        f"{KEY} :{SECRET}",
+        f"{KEY}: {SECRET}",
+        f"{KEY}:{SECRET} x",
+        f"{KEY}:{SECRET},token {KEY}:{SECRET}",
+        f"{KEY}:{SECRET}, token {KEY}:{SECRET}",
+        f"{KEY}\x00:{SECRET}",
+        f"{KEY}:{SECRET}\x00",
+        f"{KEY}:\x00",
+        f"\xff{KEY}:{SECRET}",
+        f"{KEY}:{SECRET}\xff",
+        f"{KEY}:s\xe9cret",
+        f"{KEY}:\x7f",
+        f"{KEY}:se\tcret",
+        f"{KEY}:{'x' * (API_SECRET_MAX_LENGTH + 1)}",
+        f"{'k' * (API_KEY_MAX_LENGTH + 1)}:secret",
+        ":" * 1_000_000,
+        "a" * 10_000_000,
+        f"{KEY}:" + "a" * 10_000_000,
+    ],
+    ids=lambda token: repr(token[:30]),
+)
+def test_refuses_what_is_no_well_formed_pair(scheme: str, token: str) -> None:
+    parsed = credential(scheme, token)
+    assert not parsed.well_formed
+    assert (parsed.api_key, parsed.api_secret) == ("", "")
+
+
+def test_nothing_that_is_too_long_is_taken_apart(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = "base64" if scheme == "basic" else "crypto"
+    monkeypatch.delattr(f"frappe_tokens.credentials.{needed}")
+    parsed = parse(f"{scheme} {'a:' * 5_000_000}", scheme)
+    assert parsed is not None
+    assert not parsed.well_formed
+
+
+def test_longest_pair(scheme: str) -> None:
+    key, secret = "k" * API_KEY_MAX_LENGTH, "s" * API_SECRET_MAX_LENGTH
+    assert credential(scheme, f"{key}:{secret}").well_formed
+
+
+def test_secret_with_our_prefix_and_a_wrong_checksum_is_malformed(scheme: str) -> None:
+    wrong = SECRET[:-1] + ("0" if SECRET[-1] != "0" else "1")
+    assert not credential(scheme, f"{KEY}:{wrong}").well_formed
+    assert not credential(scheme, f"{KEY}:fts_short").well_formed
+    assert not credential(scheme, f"{KEY}:fts_").well_formed
+
+
+def test_secret_with_a_former_prefix_is_well_formed_and_ours(scheme: str, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "acmes_"}
+    parsed = credential(scheme)
+    assert parsed.well_formed
+    assert parsed.ours
+
+
+def test_pair_from_a_frappe_site_is_well_formed_and_ours(scheme: str) -> None:
+    parsed = credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}")
+    assert parsed == Credential(scheme, FRAPPE_KEY, FRAPPE_SECRET, ours=True, well_formed=True)
+
+
+def test_pair_from_a_frappe_site_works_under_a_prefix_that_it_happens_to_bear(
+    scheme: str, settings: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": "fed"}
+    assert credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}").well_formed
+
+
+def test_username_and_password_are_not_ours() -> None:
+    parsed = credential("basic", "ada:a password")
+    assert not parsed.ours
+    parsed = credential("basic", "ada:password")
+    assert not parsed.ours
+    assert parsed.well_formed
+
+
+@pytest.mark.parametrize("scheme", ["token", "bearer"])
+@pytest.mark.parametrize("opaque", ["a" * 40, "eyJh.eyJz.c2ln", "a" * 2000, "x y"])
+def test_opaque_token_is_not_ours(scheme: str, opaque: str) -> None:
+    assert parse(f"{scheme} {opaque}", scheme) == Credential(scheme)
+
+
+@pytest.mark.parametrize("scheme", ["token", "bearer"])
+def test_pair_is_ours_by_its_colon(scheme: str) -> None:
+    assert credential(scheme, "key:secret").ours
+    assert credential(scheme, "key: secret").ours
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f'"{encode(TOKEN)}"',
+        f"'{encode(TOKEN)}'",
+        encode(TOKEN) + "!",
+        encode(TOKEN) + "=",
+        encode(TOKEN) + "==",
+        encode(TOKEN) + "====",
+        encode(TOKEN) + encode("x"),
+        encode("a:bc") + "=",
+        encode("a:b").rstrip("=") + "=" * 3,
+        encode("key:secrets").rstrip("="),
+        encode("key:secret?>~").replace("/", "_").replace("+", "-"),
+        encode(TOKEN)[:8] + " " + encode(TOKEN)[8:],
+        encode(TOKEN)[:8] + "\t" + encode(TOKEN)[8:],
+        encode(TOKEN)[:8] + "\n" + encode(TOKEN)[8:],
+        encode(TOKEN)[:8] + "==" + encode(TOKEN)[8:],
+        "=" + encode(TOKEN),
+        encode(TOKEN) + "\x00",
+        encode(TOKEN) + "\xff",
+        encode(TOKEN) + "\xa0",
+        encode(TOKEN) + "," + encode(TOKEN),
+        f"{encode(TOKEN)},Basic {encode(TOKEN)}",
+        TOKEN,
+        "=",
+        "A" * 10_000_000,
+    ],
+    ids=lambda value: repr(value[-20:]),
+)
+def test_base64_is_strict(value: str) -> None:
+    parsed = parse(f"Basic {value}", "basic")
+    assert parsed is not None
+    assert not parsed.well_formed
+
+
+def test_base64_with_bits_left_over_is_refused() -> None:
+    # Four ways to write the same byte; RFC 4648, section 3.5, has one canonical.
+    assert encode("k:s1") == "azpzMQ=="
+    for value in ("azpzMR==", "azpzMS==", "azpzMf=="):
+        parsed = parse(f"Basic {value}", "basic")
+        assert parsed is not None
+        assert not parsed.well_formed
+
+
+def test_url_safe_alphabet_is_not_base64() -> None:
+    assert "/" in encode("key:~~~???")
+    assert credential("basic", "key:~~~???").well_formed
+    parsed = parse("Basic " + encode("key:~~~???").replace("/", "_"), "basic")
+    assert parsed is not None
+    assert not parsed.well_formed
+
+
+def test_repr_hides_the_secret(scheme: str) -> None:
+    parsed = credential(scheme)
+    assert SECRET not in repr(parsed)
+    assert SECRET not in repr([parsed.api_secret])
+    assert KEY in repr(parsed)
+
+
+def test_never_raises_and_never_lets_a_bad_part_through() -> None:
+    source = random.Random(20240229)
+    alphabet = [
+        *"abz059AZ:_-.=+/,\"' \t\r\n\x00\x7f\x80\x85\xa0\xff",
+        "ftk_",
+        "fts_",
+        KEY,
+        SECRET,
+        TOKEN,
+        encode(TOKEN),
+        encode(":"),
+        encode("a:b\x00"),
+        encode("a:\xff"),
+        FRAPPE_KEY,
+        FRAPPE_SECRET,
+        "x" * 60,
+        "x" * 260,
+        "token ",
+        "Basic ",
+        "BEARER ",
+        "\u0130",
+        "\u212a",
+        "\ud800",
+    ]
+    well_formed = 0
+    for _ in range(30_000):
+        scheme = source.choice(SCHEMES)
+        text = "".join(source.choices(alphabet, k=source.randint(0, 8)))
+        if source.random() < 0.3:
+            text = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
+        if source.random() < 0.8:
+            text = scheme + source.choice([" ", "\t", "  ", ""]) + text
+        for named in SCHEMES:
+            parsed = parse(text, named)
+            if parsed is None:
+                continue
+            assert parsed.scheme == named
+            if not parsed.well_formed:
+                assert (parsed.api_key, parsed.api_secret) == ("", "")
+                continue
+            well_formed += 1
+            assert 0 < len(parsed.api_key) <= API_KEY_MAX_LENGTH
+            assert 0 < len(parsed.api_secret) <= API_SECRET_MAX_LENGTH
+            for part in (parsed.api_key, parsed.api_secret):
+                assert all("!" <= character <= "~" for character in part)
+            assert ":" not in parsed.api_key
+            if parsed.api_secret.startswith("fts_"):
+                assert crypto.has_valid_checksum(parsed.api_secret)
+    assert well_formed > 100

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import string
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from frappe_tokens import crypto
+from frappe_tokens.crypto import Secret
+
+OLD = "the older pepper, long enough for HMAC"
+NEW = "the newer pepper, long enough for HMAC"
+SHA256 = re.compile(r"sha256\$[0-9a-f]{64}")
+HMAC = re.compile(r"hmac-sha256\$[0-9a-f]+\$[0-9a-f]{64}")
+
+
+def as_number(base62: str) -> int:
+    number = 0
+    for character in base62:
+        digits = string.digits + string.ascii_uppercase + string.ascii_lowercase
+        number = number * 62 + digits.index(character)
+    return number
+
+
+def test_api_key_is_a_prefix_and_16_base62_characters() -> None:
+    assert re.fullmatch(r"ftk_[0-9A-Za-z]{16}", crypto.generate_api_key())
+
+
+def test_api_secret_is_a_prefix_43_base62_characters_and_6_of_checksum() -> None:
+    secret = crypto.generate_api_secret()
+    assert re.fullmatch(r"fts_[0-9A-Za-z]{43}[0-9A-Za-z]{6}", secret)
+    assert secret[-6:] == crypto.checksum(secret[:-6])
+
+
+def test_43_base62_characters_hold_256_bits() -> None:
+    assert 62**crypto.API_SECRET_RANDOM_LENGTH >= 2**256
+
+
+def test_prefixes_are_settings(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme-key.", "SECRET_PREFIX": "acme-secret."}
+    secret = crypto.generate_api_secret()
+    assert re.fullmatch(r"acme-key\.[0-9A-Za-z]{16}", crypto.generate_api_key())
+    assert re.fullmatch(r"acme-secret\.[0-9A-Za-z]{49}", secret)
+    assert crypto.has_valid_checksum(secret)
+
+
+def test_keys_and_secrets_come_from_the_secrets_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crypto, "secrets", SimpleNamespace(choice=lambda characters: "7"))
+    assert crypto.generate_api_key() == "ftk_" + "7" * 16
+    assert crypto.generate_api_secret()[:-6] == "fts_" + "7" * 43
+
+
+def test_no_two_are_alike() -> None:
+    assert len({crypto.generate_api_key() for _ in range(1000)}) == 1000
+    assert len({crypto.generate_api_secret() for _ in range(1000)}) == 1000
+
+
+def test_every_base62_character_is_drawn() -> None:
+    drawn = "".join(crypto.generate_api_secret()[4:47] for _ in range(200))
+    assert set(drawn) == set(string.ascii_letters + string.digits)
+
+
+def test_checksum_is_the_crc_32() -> None:
+    assert as_number(crypto.checksum("123456789")) == 0xCBF43926  # the check value of CRC-32
+
+
+def test_checksum_is_padded_with_zeros() -> None:
+    assert crypto.checksum("") == "000000"
+    assert {len(crypto.checksum(str(number))) for number in range(5000)} == {6}
+    assert any(crypto.checksum(str(number)).startswith("00") for number in range(50000))
+
+
+def test_checksum_covers_all_before_it() -> None:
+    secret = crypto.generate_api_secret()
+    for place, character in enumerate(secret):
+        other = "x" if character != "x" else "y"
+        assert not crypto.has_valid_checksum(secret[:place] + other + secret[place + 1 :])
+
+
+@pytest.mark.parametrize("cut", [1, 6, 7, 44, 53])
+def test_a_shortened_secret_has_no_valid_checksum(cut: int) -> None:
+    secret = crypto.generate_api_secret()
+    assert not crypto.has_valid_checksum(secret[:-cut])
+    assert not crypto.has_valid_checksum(secret[cut:])
+
+
+def test_a_short_text_with_a_right_checksum_is_no_secret() -> None:
+    assert not crypto.has_valid_checksum("")
+    assert not crypto.has_valid_checksum("000000")
+    assert not crypto.has_valid_checksum("abc" + crypto.checksum("abc"))
+
+
+def test_checksum_of_another_prefix_is_valid_too() -> None:
+    body = "other_" + "a" * 43
+    assert crypto.has_valid_checksum(body + crypto.checksum(body))
+
+
+def test_text_that_cannot_be_encoded_has_no_valid_checksum() -> None:
+    assert not crypto.has_valid_checksum("fts_" + "\ud800" * 49)
+
+
+def test_repr_hides_a_secret() -> None:
+    secret = Secret("canary")
+    for shown in (repr(secret), repr([secret]), repr({"a": secret}), f"{secret!r}", ascii(secret)):
+        assert "canary" not in shown
+    assert str(secret) == "canary"
+    assert secret == "canary"
+    assert "canary" not in repr(crypto.generate_api_secret())
+    assert isinstance(crypto.generate_api_secret(), Secret)
+
+
+def test_digest_without_pepper() -> None:
+    digest = crypto.make_digest("secret")
+    assert digest == "sha256$" + hashlib.sha256(b"secret").hexdigest()
+    assert SHA256.fullmatch(digest)
+
+
+def test_digest_with_pepper(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"PEPPERS": [NEW, OLD]}
+    digest = crypto.make_digest("secret")
+    assert HMAC.fullmatch(digest)
+    assert digest.endswith("$" + hmac.digest(NEW.encode(), b"secret", "sha256").hex())
+    assert len(digest) <= crypto.DIGEST_MAX_LENGTH
+
+
+def test_pepper_id_tells_peppers_apart_and_does_not_tell_the_pepper(settings: Any) -> None:
+    ids = set()
+    for pepper in (OLD, NEW):
+        settings.FRAPPE_TOKENS = {"PEPPERS": [pepper]}
+        _, pepper_id, _ = crypto.make_digest("secret").split("$")
+        assert pepper_id == crypto.make_digest("another secret").split("$")[1]
+        assert pepper_id not in hashlib.sha256(pepper.encode()).hexdigest()
+        assert pepper_id not in pepper.encode().hex()
+        ids.add(pepper_id)
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("made_with", "peppers", "verifies", "is_current"),
+    [
+        ([], [], True, True),
+        ([], [NEW], True, False),
+        ([], [NEW, OLD], True, False),
+        ([OLD], [OLD], True, True),
+        ([OLD], [NEW, OLD], True, False),
+        ([NEW], [NEW, OLD], True, True),
+        ([OLD], [NEW], False, False),
+        ([OLD], [], False, False),
+        ([OLD, NEW], [NEW], False, False),
+    ],
+)
+def test_pepper_rotation(
+    settings: Any, made_with: list[str], peppers: list[str], verifies: bool, is_current: bool
+) -> None:
+    settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
+    digest = crypto.make_digest("secret")
+    settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
+    assert crypto.matches("secret", digest) is verifies
+    assert not crypto.matches("Secret", digest)
+    assert crypto.is_current(digest) is is_current
+
+
+@pytest.mark.parametrize("peppers", [[], [NEW], [NEW, OLD]])
+@pytest.mark.parametrize(
+    "digest",
+    ["", "sha256$", "sha256$00", "md5$5ebe2294ecd0e0f08eab7690d2a6ee69", "hmac-sha256$", "secret"],
+)
+def test_nothing_matches_what_is_no_digest(settings: Any, peppers: list[str], digest: str) -> None:
+    settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
+    assert not crypto.matches("secret", digest)
+    assert not crypto.matches("", digest)
+
+
+def test_comparison_is_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def compare_digest(one: str, other: str) -> bool:
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(
+        crypto, "hmac", SimpleNamespace(compare_digest=compare_digest, digest=hmac.digest)
+    )
+    digest = crypto.make_digest("secret")
+    assert crypto.matches("secret", digest)
+    assert not crypto.matches("wrong", digest)
+    assert not crypto.matches("secret", "")
+    assert [other for _, other in compared] == [digest, digest, ""]

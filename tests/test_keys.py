@@ -1,0 +1,671 @@
+"""Making, rotating and revoking keys, and who may."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser, Group
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import path
+from django.views.debug import ExceptionReporter
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from frappe_tokens import crypto
+from frappe_tokens.actors import Actor
+from frappe_tokens.authentication import (
+    BasicAuthentication,
+    BearerAuthentication,
+    TokenAuthentication,
+)
+from frappe_tokens.credentials import parse
+from frappe_tokens.exceptions import Reason, Refused
+from frappe_tokens.keys import GeneratedKeys, clean_name, generate_keys, revoke
+from frappe_tokens.models import ApiKey
+from frappe_tokens.verification import RequestFacts, verify
+
+from .conftest import token_header
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+
+NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+
+
+class Broken(APIView):
+    authentication_classes = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
+
+    def get(self, request: Request) -> Response:
+        raise RuntimeError("something else is broken")
+
+
+urlpatterns = [path("broken/", Broken.as_view())]
+
+
+def works(keys: GeneratedKeys) -> bool:
+    return why_not(keys) is None
+
+
+def why_not(keys: GeneratedKeys) -> Reason | None:
+    credential = parse(token_header(keys), "token")
+    assert credential is not None
+    try:
+        verify(credential, RequestFacts(("GET",)))
+    except Refused as refused:
+        return refused.reason
+    return None
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    with pytest.raises(ValidationError) as raised:
+        call()
+    assert raised.value.messages[0]
+    return str(raised.value.code)
+
+
+# Making
+
+
+def test_what_is_generated_works(user: Any) -> None:
+    keys = generate_keys(user)
+    assert works(keys)
+    assert keys.instance == ApiKey.objects.get()
+    assert keys.api_key == keys.instance.api_key
+    assert keys.instance.user == user
+    assert keys.token == f"{keys.api_key}:{keys.api_secret}"
+    assert keys.header == f"Authorization: {token_header(keys)}"
+
+
+def test_secret_is_stored_as_a_digest_only(keys: GeneratedKeys) -> None:
+    row = ApiKey.objects.values().get()
+    assert row["secret_digest"] == crypto.make_digest(keys.api_secret)
+    assert keys.api_secret not in repr(row)
+    assert keys.api_secret not in repr(vars(keys.instance))
+
+
+def test_client_cannot_choose_a_secret_or_an_api_key() -> None:
+    assert set(inspect.signature(generate_keys).parameters) == {
+        "user",
+        "name",
+        "grace",
+        "expires_at",
+        "scopes",
+        "read_only",
+        "allowed_ips",
+        "by",
+    }
+
+
+def test_user_may_have_several_keys_told_apart_by_name(user: Any) -> None:
+    unnamed, backup = generate_keys(user), generate_keys(user, name="backup")
+    assert unnamed.api_key != backup.api_key
+    assert works(unnamed)
+    assert works(backup)
+    generate_keys(user, name="backup")
+    assert works(unnamed)
+    assert not works(backup)
+
+
+def test_users_of_one_name_have_keys_of_their_own(make_user: Callable[..., Any]) -> None:
+    ada, grace = generate_keys(make_user("ada")), generate_keys(make_user("grace"))
+    assert works(ada)
+    assert works(grace)
+
+
+def test_names_are_stripped(user: Any) -> None:
+    first = generate_keys(user, name=" backup\t")
+    assert first.instance.name == "backup"
+    assert generate_keys(user, name="backup").api_key == first.api_key
+    assert generate_keys(user, name="Backup").api_key != first.api_key
+
+
+@pytest.mark.parametrize("name", ["n" * 101, "a\x00b", "a\nb", "a\u200bb", "\ud800"])
+def test_refuses_a_name_that_cannot_be_shown(user: Any, name: str) -> None:
+    assert code_of(lambda: generate_keys(user, name=name)) == "name"
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", "n" * 100, "Zürich \U0001f511", "a: b, 'c' \"d\" <e>"])
+def test_other_names_are_fine(user: Any, name: str) -> None:
+    assert clean_name(name) == name
+    assert generate_keys(user, name=name).instance.name == name
+
+
+def test_policies_are_stored(user: Any) -> None:
+    expires_at = datetime.now(timezone.utc) + DAY
+    keys = generate_keys(
+        user,
+        name="all",
+        expires_at=expires_at,
+        scopes=("todo", "user"),
+        read_only=True,
+        allowed_ips=iter(["192.0.2.0/24", "2001:db8::1"]),
+    )
+    stored = ApiKey.objects.get(pk=keys.instance.pk)
+    assert stored.expires_at == expires_at
+    assert stored.scopes == ["todo", "user"]
+    assert stored.read_only is True
+    assert stored.allowed_ips == ["192.0.2.0/24", "2001:db8::1"]
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        {"scopes": ["with space"]},
+        {"scopes": [""]},
+        {"scopes": [1]},
+        {"scopes": "todo"},  # which would be four scopes of one letter
+        {"allowed_ips": ["192.0.2.7/24"]},
+        {"allowed_ips": ["nonsense"]},
+        {"allowed_ips": "::"},
+        {"allowed_ips": [1]},
+        {"expires_at": datetime(2100, 1, 1)},
+        {"expires_at": datetime(2020, 1, 1, tzinfo=timezone.utc)},
+        {"grace": -DAY},
+        {"grace": timedelta.max},
+    ],
+    ids=str,
+)
+def test_refuses_policies_that_mean_nothing(user: Any, policies: dict[str, Any]) -> None:
+    before = generate_keys(user)
+    for name in ("", "new"):
+        code_of(lambda name=name: generate_keys(user, name=name, **policies))
+    assert ApiKey.objects.values().get() == model_values(before.instance)
+    assert works(before)
+
+
+def model_values(key: Any) -> dict[str, Any]:
+    return {field.attname: getattr(key, field.attname) for field in key._meta.concrete_fields}
+
+
+def test_refuses_an_inactive_user(user: Any) -> None:
+    user.is_active = False
+    user.save()
+    assert code_of(lambda: generate_keys(user)) == "user_inactive"
+    assert not ApiKey.objects.exists()
+
+
+def test_looks_at_the_user_as_stored_now(user: Any) -> None:
+    get_user_model()._default_manager.filter(pk=user.pk).update(is_active=False)
+    assert user.is_active
+    assert code_of(lambda: generate_keys(user)) == "user_inactive"
+
+
+def test_refuses_a_user_who_was_deleted_meanwhile(user: Any) -> None:
+    get_user_model()._default_manager.filter(pk=user.pk).delete()
+    assert code_of(lambda: generate_keys(user)) == "no_user"
+
+
+@pytest.mark.parametrize("nobody", [AnonymousUser(), get_user_model()()])
+def test_refuses_nobody(db: None, nobody: Any) -> None:
+    assert code_of(lambda: generate_keys(nobody)) == "no_user"
+
+
+# Rotating
+
+
+def test_rotation_keeps_the_api_key_and_replaces_the_secret(keys: GeneratedKeys) -> None:
+    new = generate_keys(keys.instance.user)
+    assert new.api_key == keys.api_key
+    assert new.instance.pk == keys.instance.pk
+    assert new.api_secret != keys.api_secret
+    assert works(new)
+    assert why_not(keys) is Reason.INVALID_CREDENTIALS
+    assert ApiKey.objects.count() == 1
+
+
+def test_rotation_keeps_policies_and_history(user: Any) -> None:
+    generate_keys(
+        user,
+        expires_at=datetime.now(timezone.utc) + DAY,
+        scopes=["todo"],
+        read_only=True,
+        allowed_ips=["192.0.2.0/24"],
+    )
+    ApiKey.objects.update(rate_limit="5/minute", last_used_at=NOON, created_by=user)
+    before = ApiKey.objects.values().get()
+    generate_keys(user)
+    after = ApiKey.objects.values().get()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"secret_digest", "rotated_at"}
+
+
+def test_rotation_narrows_by_what_is_named(keys: GeneratedKeys) -> None:
+    generate_keys(keys.instance.user, read_only=True)
+    generate_keys(keys.instance.user, scopes=["todo"])
+    generate_keys(keys.instance.user, allowed_ips=["192.0.2.1"])
+    key = ApiKey.objects.get()
+    assert (key.read_only, key.scopes, key.allowed_ips) == (True, ["todo"], ["192.0.2.1"])
+
+
+def test_grace_lets_the_old_secret_work_until_its_end(user: Any) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        old = generate_keys(user)
+        new = generate_keys(user, grace=timedelta(hours=1))
+        assert works(old)
+        clock.move_to(NOON + timedelta(hours=1) - timedelta(microseconds=1))
+        assert works(old)
+        assert works(new)
+        clock.move_to(NOON + timedelta(hours=1))
+        assert why_not(old) is Reason.INVALID_CREDENTIALS
+        assert works(new)
+
+
+def test_grace_is_none_unless_set(user: Any, settings: Any) -> None:
+    old = generate_keys(user)
+    generate_keys(user)
+    assert not works(old)
+    settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(hours=1)}
+    with time_machine.travel(NOON, tick=False) as clock:
+        old = generate_keys(user)
+        generate_keys(user)
+        assert works(old)
+        clock.shift(timedelta(hours=1))
+        assert not works(old)
+    generate_keys(user, grace=timedelta(0))
+    key = ApiKey.objects.get()
+    assert (key.previous_digest, key.previous_expires_at) == ("", None)
+
+
+def test_only_the_last_secret_has_a_grace(user: Any) -> None:
+    hour = timedelta(hours=1)
+    first, second, third = (generate_keys(user, grace=hour) for _ in range(3))
+    assert not works(first)
+    assert works(second)
+    assert works(third)
+
+
+def test_rotation_without_grace_ends_the_grace_of_the_one_before(user: Any) -> None:
+    first, second = generate_keys(user), generate_keys(user, grace=timedelta(hours=1))
+    third = generate_keys(user)
+    assert not works(first)
+    assert not works(second)
+    assert works(third)
+
+
+def test_new_key_leaves_no_grace_for_the_empty_secret(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(hours=1)}
+    key = generate_keys(user).instance
+    assert (key.previous_digest, key.previous_expires_at) == ("", None)
+
+
+def test_note_of_the_old_secrets_use_starts_anew(user: Any) -> None:
+    generate_keys(user)
+    generate_keys(user, grace=timedelta(hours=1))
+    ApiKey.objects.update(previous_used_at=NOON)
+    generate_keys(user, grace=timedelta(hours=1))
+    assert ApiKey.objects.get().previous_used_at is None
+
+
+def test_key_from_a_frappe_site_is_rotated_like_any(user: Any) -> None:
+    ApiKey.objects.create(
+        user=user,
+        api_key="0a1b2c3d4e5f607",
+        secret_digest=crypto.make_digest("fedcba987654321"),
+    )
+    keys = generate_keys(user)
+    assert keys.api_key == "0a1b2c3d4e5f607"
+    assert works(keys)
+
+
+def test_expired_key_is_not_rotated_without_a_later_expiry(user: Any) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        old = generate_keys(user, expires_at=NOON + DAY)
+        clock.move_to(NOON + DAY)
+        assert code_of(lambda: generate_keys(user)) == "key_expired"
+        assert ApiKey.objects.get().secret_digest == old.instance.secret_digest
+        new = generate_keys(user, expires_at=NOON + 2 * DAY)
+        assert new.api_key == old.api_key
+        assert works(new)
+        assert not works(old)
+
+
+# Lifetimes
+
+
+def test_keys_live_for_ever_unless_set(keys: GeneratedKeys) -> None:
+    assert keys.instance.expires_at is None
+
+
+@pytest.mark.parametrize(
+    ("default", "longest", "days"),
+    [(90, None, 90), (None, 365, 365), (90, 365, 90), (365, 90, 90)],
+)
+def test_lifetime_of_a_key_for_which_no_expiry_is_named(
+    user: Any, settings: Any, default: int | None, longest: int | None, days: int
+) -> None:
+    settings.FRAPPE_TOKENS = {
+        "DEFAULT_LIFETIME": default and timedelta(days=default),
+        "MAX_LIFETIME": longest and timedelta(days=longest),
+    }
+    with time_machine.travel(NOON, tick=False):
+        assert generate_keys(user).instance.expires_at == NOON + timedelta(days=days)
+
+
+def test_max_lifetime_bounds_the_expiry(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": DAY}
+    with time_machine.travel(NOON, tick=False):
+        late = NOON + DAY + timedelta(microseconds=1)
+        assert code_of(lambda: generate_keys(user, expires_at=late)) == "expiry"
+        keys = generate_keys(user, expires_at=NOON + DAY)
+        assert keys.instance.expires_at == NOON + DAY
+        assert code_of(lambda: generate_keys(user, expires_at=late)) == "expiry"
+
+
+# Revoking
+
+
+def test_revoking_ends_a_key_at_once(keys: GeneratedKeys, system_manager: Any) -> None:
+    assert revoke(keys.instance, reason="leaked", by=Actor(system_manager)) is True
+    assert why_not(keys) is Reason.KEY_REVOKED
+    key = ApiKey.objects.get()
+    assert key.revoked_at is not None
+    assert key.revoked_by == system_manager
+    assert key.revoked_reason == "leaked"
+    assert key.live is None
+    assert model_values(key) == model_values(keys.instance)
+
+
+def test_revoking_again_changes_nothing(keys: GeneratedKeys, system_manager: Any) -> None:
+    stale = ApiKey.objects.get()
+    assert revoke(keys.instance, reason="leaked")
+    before = ApiKey.objects.values().get()
+    for key in (keys.instance, stale):
+        assert revoke(key, reason="again", by=Actor(system_manager)) is False
+    assert ApiKey.objects.values().get() == before
+    assert model_values(stale) == before
+
+
+def test_revoking_ends_a_grace_too(user: Any) -> None:
+    old = generate_keys(user)
+    new = generate_keys(user, grace=timedelta(hours=1))
+    revoke(new.instance)
+    # Not as of a revoked key: nothing is left of it.
+    assert why_not(old) is Reason.INVALID_CREDENTIALS
+    assert why_not(new) is Reason.KEY_REVOKED
+
+
+def test_generating_under_a_revoked_keys_name_makes_a_new_key(user: Any) -> None:
+    for name in ("", "backup"):
+        old = generate_keys(user, name=name)
+        revoke(old.instance)
+        new = generate_keys(user, name=name)
+        assert new.api_key != old.api_key
+        assert works(new)
+        assert why_not(old) is Reason.KEY_REVOKED
+    assert ApiKey.objects.count() == 4
+
+
+def test_long_reason_is_cut(keys: GeneratedKeys) -> None:
+    revoke(keys.instance, reason="x" * 1000)
+    assert ApiKey.objects.get().revoked_reason == "x" * 200
+
+
+def test_revoking_a_key_that_was_deleted_meanwhile_changes_nothing(keys: GeneratedKeys) -> None:
+    ApiKey.objects.all().delete()
+    assert revoke(keys.instance) is False
+
+
+# Who may
+
+
+def test_new_key_remembers_who_made_it(user: Any, system_manager: Any) -> None:
+    assert generate_keys(user, by=Actor(system_manager)).instance.created_by == system_manager
+    assert generate_keys(user).instance.created_by == system_manager
+    assert generate_keys(user, name="shell").instance.created_by is None
+
+
+def test_group_system_manager_may_generate(system_manager: Any, user: Any) -> None:
+    assert Group.objects.filter(name="System Manager", user=system_manager).exists()
+    actor = Actor(system_manager)
+    assert actor.may_generate
+    assert works(generate_keys(user, by=actor))
+
+
+def test_permission_alone_is_enough(make_user: Callable[..., Any], user: Any) -> None:
+    permitted = make_user("grace", permissions=("frappe_tokens.generate_keys",))
+    assert works(generate_keys(user, by=Actor(permitted)))
+
+
+def test_superuser_may_generate_for_everyone(make_user: Callable[..., Any], user: Any) -> None:
+    superuser = make_user("root", is_superuser=True)
+    for target in (user, superuser):
+        assert works(generate_keys(target, by=Actor(superuser)))
+
+
+def denied(user: Any, actor: Actor) -> bool:
+    """Whether ``actor`` may neither make, nor rotate, nor widen, nor revoke a key of ``user``."""
+    existing = generate_keys(user, name="existing", read_only=True)
+    before = list(ApiKey.objects.order_by("pk").values())
+    for arguments in ({}, {"name": "existing"}, {"name": "existing", "scopes": ["more"]}):
+        with pytest.raises(PermissionDenied):
+            generate_keys(user, by=actor, **arguments)
+    assert list(ApiKey.objects.order_by("pk").values()) == before
+    return works(existing)
+
+
+def test_user_without_the_permission_may_not(user: Any, make_user: Callable[..., Any]) -> None:
+    staff = make_user("staff", is_staff=True, permissions=("frappe_tokens.change_apikey",))
+    for nobody in (staff, user, AnonymousUser()):
+        assert denied(user, Actor(nobody))
+        with pytest.raises(PermissionDenied):
+            revoke(generate_keys(user).instance, by=Actor(nobody))
+    assert works(generate_keys(user))
+
+
+def test_inactive_actor_may_not(user: Any, system_manager: Any) -> None:
+    system_manager.is_active = False
+    assert denied(user, Actor(system_manager))
+
+
+def test_nobody_but_a_superuser_generates_for_a_superuser(
+    make_user: Callable[..., Any], system_manager: Any
+) -> None:
+    superuser = make_user("root", is_superuser=True)
+    actor = Actor(system_manager)
+    assert actor.may_generate
+    assert not actor.may_generate_for(superuser)
+    assert denied(superuser, actor)
+
+
+def test_superuser_is_who_is_one_in_the_database_now(
+    make_user: Callable[..., Any], system_manager: Any
+) -> None:
+    target = make_user("rising")
+    get_user_model()._default_manager.filter(pk=target.pk).update(is_superuser=True)
+    assert not target.is_superuser
+    assert denied(target, Actor(system_manager))
+
+
+@pytest.mark.parametrize("policies", [{"read_only": True}, {"scopes": ["todo"]}])
+@pytest.mark.parametrize("superuser", [True, False])
+def test_request_with_a_limited_key_may_not(
+    make_user: Callable[..., Any],
+    system_manager: Any,
+    user: Any,
+    policies: dict[str, Any],
+    superuser: bool,
+) -> None:
+    system_manager.is_superuser = superuser
+    system_manager.save()
+    limited = generate_keys(system_manager, name="limited", **policies).instance
+    actor = Actor(system_manager, limited)
+    assert not actor.may_generate
+    assert denied(user, actor)
+    with pytest.raises(PermissionDenied):
+        revoke(generate_keys(user).instance, by=actor)
+    with pytest.raises(PermissionDenied):  # nor widen itself
+        generate_keys(system_manager, name="limited", by=actor)
+
+
+def test_request_with_an_unlimited_key_may(system_manager: Any, user: Any) -> None:
+    key = generate_keys(system_manager, allowed_ips=["192.0.2.1"]).instance
+    assert works(generate_keys(user, by=Actor(system_manager, key)))
+
+
+@pytest.mark.parametrize("credential", ["a token", object(), {"scope": "all"}, 0, ""])
+def test_request_with_a_credential_of_another_kind_may_not(
+    system_manager: Any, user: Any, credential: Any
+) -> None:
+    assert denied(user, Actor(system_manager, credential))
+
+
+def test_refused_actor_learns_nothing_of_the_user(make_user: Callable[..., Any], user: Any) -> None:
+    inactive = make_user("gone", is_active=False)
+    with pytest.raises(PermissionDenied):
+        generate_keys(inactive, by=Actor(user))
+
+
+# Where a secret is not
+
+CANARY = "Canary0123456789"
+
+
+@pytest.fixture
+def canary(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A secret that can be looked for; it is what will be generated."""
+    body = "fts_" + (CANARY * 3)[:43]
+    secret = body + crypto.checksum(body)
+    monkeypatch.setattr(crypto, "generate_api_secret", lambda: crypto.Secret(secret))
+    return secret
+
+
+def test_repr_of_what_is_returned_hides_the_secret(user: Any, canary: str) -> None:
+    keys = generate_keys(user)
+    assert keys.api_secret == canary
+    for shown in (
+        repr(keys),
+        str(keys),
+        f"{keys} {keys!r}",
+        f"{keys.token!r} {keys.header!r}",
+        repr(copy.deepcopy(keys)),
+        repr(keys.instance),
+        str(keys.instance),
+        repr(vars(keys.instance)),
+        repr(Actor(user, keys.instance)),
+        repr(parse(token_header(keys), "token")),
+        repr([keys.api_secret, {"secret": keys.api_secret}, (keys.token,)]),
+    ):
+        assert CANARY not in shown
+    assert keys.api_key in repr(keys)
+
+
+def test_no_log_line_carries_the_secret(
+    user: Any, canary: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    keys = generate_keys(user)
+    generate_keys(user, grace=DAY)
+    assert works(keys)
+    revoke(keys.instance)
+    assert not works(keys)
+    logging.getLogger(__name__).info("%s %r %s", keys, keys, {"secret": keys.api_secret})
+    assert CANARY not in caplog.text
+
+
+def technical_page(call: Callable[[], Any], error: type[Exception]) -> str:
+    with pytest.raises(error) as raised:
+        call()
+    reporter = ExceptionReporter(RequestFactory().get("/"), raised.type, raised.value, raised.tb)
+    return reporter.get_traceback_html() + reporter.get_traceback_text()
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_error_page_about_a_failing_generation_hides_the_secret(
+    user: Any, canary: str, settings: Any, monkeypatch: pytest.MonkeyPatch, debug: bool
+) -> None:
+    def save(self: ApiKey, **options: Any) -> None:
+        raise RuntimeError("the disk is full")
+
+    settings.DEBUG = debug
+    monkeypatch.setattr(ApiKey, "save", save)
+    page = technical_page(lambda: generate_keys(user), RuntimeError)
+    assert "generate_keys" in page
+    assert "the disk is full" in page
+    assert CANARY not in page
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"PEPPERS": ["short"]}, {"KEY_PREFIX": ":"}, {"SECRET_PREFIX": ""}, {"REALM": '"'}]
+)
+@pytest.mark.parametrize("debug", [True, False])
+def test_error_page_about_a_wrong_setting_hides_the_presented_secret(
+    user: Any,
+    canary: str,
+    settings: Any,
+    header_of: Callable[[GeneratedKeys], str],
+    wrong: dict[str, Any],
+    debug: bool,
+) -> None:
+    header = header_of(generate_keys(user))
+    settings.DEBUG = debug
+    settings.FRAPPE_TOKENS = {"NUM_PROXIES": -1, **wrong}
+    client = Client(raise_request_exception=False)
+    response = client.get("/broken/", headers={"authorization": header})
+    assert response.status_code == 500
+    page = response.content.decode()
+    assert ("ImproperlyConfigured" in page) is debug
+    assert CANARY not in page
+    assert header.split()[1] not in page
+
+
+def test_error_page_of_a_failing_view_hides_the_presented_secret(
+    user: Any,
+    canary: str,
+    settings: Any,
+    header_of: Callable[[GeneratedKeys], str],
+) -> None:
+    header = header_of(generate_keys(user))
+    settings.DEBUG = True
+    client = Client(raise_request_exception=False)
+    response = client.get("/broken/", headers={"authorization": header})
+    assert response.status_code == 500
+    page = response.content.decode()
+    assert "something else is broken" in page
+    assert CANARY not in page
+    assert header.split()[1] not in page
+
+
+def test_error_page_of_a_failing_lookup_hides_the_presented_secret(
+    user: Any,
+    canary: str,
+    settings: Any,
+    header_of: Callable[[GeneratedKeys], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*args: Any, **options: Any) -> HttpResponse:
+        raise RuntimeError("something else is broken")
+
+    header = header_of(generate_keys(user))
+    settings.DEBUG = True
+    monkeypatch.setattr("frappe_tokens.lookup.record_use", broken)
+    client = Client(raise_request_exception=False)
+    page = client.get("/broken/", headers={"authorization": header}).content.decode()
+    assert "something else is broken" in page
+    assert CANARY not in page
+    assert header.split()[1] not in page
+
+
+def test_no_exception_carries_the_secret(user: Any, canary: str) -> None:
+    request = HttpRequest()
+    request.META["HTTP_AUTHORIZATION"] = token_header(generate_keys(user))
+    revoke(ApiKey.objects.get())
+    page = technical_page(
+        lambda: TokenAuthentication().authenticate(
+            Request(request, authenticators=[TokenAuthentication()])
+        ),
+        Exception,
+    )
+    assert "AuthenticationRefused" in page
+    assert CANARY not in page

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
+
+from frappe_tokens import crypto, lookup
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiKey
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
+MINUTE = timedelta(minutes=1)
+TICK = timedelta(microseconds=1)
+PEPPERS = ["the newest pepper, long enough for HMAC", "an older pepper, long enough for HMAC"]
+
+
+def record(key: Any, now: datetime, secret: str, slot: str = "secret_digest", **more: Any) -> None:
+    lookup.record_use(key, now=now, secret=secret, slot=slot, **{"address": "192.0.2.1", **more})
+
+
+def test_default_source_is_the_apps_own_model() -> None:
+    assert lookup.source_model("User") is ApiKey
+
+
+def test_another_name_is_no_source(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Else": "frappe_tokens.ApiKey"}}
+    assert lookup.source_model("Else") is ApiKey
+    assert lookup.source_model("else") is None
+    assert lookup.source_model("auth.User") is None
+
+
+def test_brings_key_and_user_in_one_select(
+    keys: GeneratedKeys, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(1):
+        key = lookup.find(ApiKey, keys.api_key)
+        assert key is not None
+        assert key.user.get_username() == "ada"
+
+
+def test_finds_no_key_that_is_not_there(keys: GeneratedKeys) -> None:
+    assert lookup.find(ApiKey, "ftk_unknown") is None
+
+
+@pytest.mark.parametrize("change", [str.lower, str.upper, str.swapcase, "{} ".format, " {}".format])
+def test_finds_by_the_exact_key_only(
+    keys: GeneratedKeys, change: Callable[[str], str], django_assert_num_queries: Any
+) -> None:
+    ApiKey.objects.update(api_key="ftk_MiXeD")
+    assert lookup.find(ApiKey, "ftk_MiXeD") is not None
+    assert lookup.find(ApiKey, change("ftk_MiXeD")) is None
+
+
+def test_database_tells_keys_apart_by_case(keys: GeneratedKeys, user: Any) -> None:
+    ApiKey.objects.update(api_key="ftk_mixed")
+    assert not ApiKey.objects.filter(api_key="ftk_MIXED").exists()
+    ApiKey.objects.create(user=user, name="other", api_key="ftk_MIXED")
+    assert ApiKey.objects.filter(api_key="ftk_MIXED").count() == 1
+
+
+def test_row_that_a_careless_collation_finds_is_not_the_key(
+    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QuerySet, "get", lambda self, **conditions: keys.instance)
+    assert lookup.find(ApiKey, keys.api_key) is keys.instance
+    assert lookup.find(ApiKey, keys.api_key.swapcase()) is None
+
+
+def test_use_is_written_down(keys: GeneratedKeys) -> None:
+    record(keys.instance, NOON, keys.api_secret)
+    stored = ApiKey.objects.get()
+    assert (stored.last_used_at, stored.last_used_ip) == (NOON, "192.0.2.1")
+    assert (keys.instance.last_used_at, keys.instance.last_used_ip) == (NOON, "192.0.2.1")
+    assert stored.previous_used_at is None
+
+
+def test_use_from_an_unknown_address_is_written_down(keys: GeneratedKeys) -> None:
+    record(keys.instance, NOON, keys.api_secret)
+    record(keys.instance, NOON + MINUTE, keys.api_secret, address="")
+    assert ApiKey.objects.get().last_used_ip is None
+
+
+def test_use_is_written_at_most_once_a_minute(keys: GeneratedKeys, statements: Any) -> None:
+    record(keys.instance, NOON, keys.api_secret)
+    key = ApiKey.objects.get()
+    with statements() as verbs:
+        record(key, NOON + MINUTE - TICK, keys.api_secret)
+    assert verbs == []
+    with statements() as verbs:
+        record(key, NOON + MINUTE, keys.api_secret)
+    assert verbs == ["UPDATE"]
+    assert ApiKey.objects.get().last_used_at == NOON + MINUTE
+
+
+def test_interval_is_a_setting(keys: GeneratedKeys, settings: Any, statements: Any) -> None:
+    settings.FRAPPE_TOKENS = {"LAST_USED_INTERVAL": timedelta(hours=1)}
+    record(keys.instance, NOON, keys.api_secret)
+    with statements() as verbs:
+        record(keys.instance, NOON + timedelta(minutes=59), keys.api_secret)
+    assert verbs == []
+
+
+def test_of_two_processes_that_find_it_due_one_writes(keys: GeneratedKeys) -> None:
+    one, other = ApiKey.objects.get(), ApiKey.objects.get()
+    record(one, NOON, keys.api_secret)
+    record(other, NOON + TICK, keys.api_secret, address="192.0.2.2")
+    stored = ApiKey.objects.get()
+    assert (stored.last_used_at, stored.last_used_ip) == (NOON, "192.0.2.1")
+
+
+def test_use_of_the_old_secret_is_written_beside(keys: GeneratedKeys) -> None:
+    generate_keys(keys.instance.user, grace=timedelta(hours=1))
+    record(ApiKey.objects.get(), NOON, keys.api_secret, "previous_digest")
+    stored = ApiKey.objects.get()
+    assert (stored.last_used_at, stored.previous_used_at) == (NOON, NOON)
+
+
+@pytest.mark.parametrize("made_with", [[], PEPPERS[1:]])
+def test_outdated_digest_is_renewed_by_one_update(
+    user: Any, settings: Any, statements: Any, made_with: list[str]
+) -> None:
+    settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
+    keys = generate_keys(user)
+    record(keys.instance, NOON, keys.api_secret)
+    settings.FRAPPE_TOKENS = {"PEPPERS": PEPPERS}
+    with statements() as verbs:
+        record(keys.instance, NOON + TICK, keys.api_secret)  # not due for another reason
+    assert verbs == ["UPDATE"]
+    stored = ApiKey.objects.get()
+    assert stored.secret_digest == crypto.make_digest(keys.api_secret)
+    assert crypto.is_current(stored.secret_digest)
+    with statements() as verbs:
+        record(stored, NOON + TICK, keys.api_secret)
+    assert verbs == []
+
+
+def test_outdated_digest_of_the_old_secret_is_renewed_in_its_place(
+    keys: GeneratedKeys, settings: Any
+) -> None:
+    new = generate_keys(keys.instance.user, grace=timedelta(hours=1))
+    settings.FRAPPE_TOKENS = {"PEPPERS": PEPPERS}
+    record(ApiKey.objects.get(), NOON, keys.api_secret, "previous_digest")
+    stored = ApiKey.objects.get()
+    assert stored.previous_digest == crypto.make_digest(keys.api_secret)
+    assert stored.secret_digest == new.instance.secret_digest
+
+
+def test_secret_that_is_replaced_meanwhile_stays_replaced(
+    keys: GeneratedKeys, settings: Any
+) -> None:
+    read_before = ApiKey.objects.get()
+    settings.FRAPPE_TOKENS = {"PEPPERS": PEPPERS}
+    new = generate_keys(keys.instance.user)
+    record(read_before, NOON, keys.api_secret)
+    assert ApiKey.objects.get().secret_digest == new.instance.secret_digest
+
+
+@pytest.mark.parametrize("error", [DatabaseError, OperationalError, InterfaceError])
+def test_use_that_cannot_be_written_down_is_logged_without_the_secret(
+    keys: GeneratedKeys, caplog: pytest.LogCaptureFixture, settings: Any, error: type[Exception]
+) -> None:
+    settings.FRAPPE_TOKENS = {"PEPPERS": PEPPERS}
+    with connection.execute_wrapper(refuse_updates(error)):
+        record(keys.instance, NOON, keys.api_secret)
+    assert [entry.levelno for entry in caplog.records] == [logging.ERROR]
+    assert keys.api_key in caplog.text
+    assert keys.api_secret not in caplog.text
+    assert keys.instance.last_used_at is None
+
+
+def test_update_that_fails_leaves_the_requests_transaction_usable(keys: GeneratedKeys) -> None:
+    with transaction.atomic():
+        with connection.execute_wrapper(break_updates):
+            record(keys.instance, NOON, keys.api_secret)
+        assert ApiKey.objects.count() == 1
+
+
+def refuse_updates(error: type[Exception]) -> Callable[..., Any]:
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            raise error("the disk is full")
+        return execute(sql, params, many, context)
+
+    return refuse
+
+
+def break_updates(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    if sql.startswith("UPDATE"):
+        sql = "UPDATE no_such_table SET nothing = 1"
+        params = ()
+    return execute(sql, params, many, context)

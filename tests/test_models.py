@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.db import IntegrityError, connection, models, transaction
+from django.utils import timezone
+
+from frappe_tokens import crypto
+from frappe_tokens.base_models import (
+    AbstractApiKey,
+    validate_networks,
+    validate_rate,
+    validate_scopes,
+)
+from frappe_tokens.fields import ExactCharField
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.models import ApiKey
+
+pytestmark = pytest.mark.django_db
+
+
+def refused_by_the_database(change: Callable[[], Any]) -> bool:
+    try:
+        with transaction.atomic():
+            change()
+    except IntegrityError:
+        return True
+    return False
+
+
+def change(**values: Any) -> bool:
+    """Whether the database refuses to give the one key these values."""
+    return refused_by_the_database(lambda: ApiKey.objects.update(**values))
+
+
+# Constraints
+
+
+def test_api_key_is_unique(keys: GeneratedKeys, user: Any) -> None:
+    assert refused_by_the_database(
+        lambda: ApiKey.objects.create(user=user, name="x", api_key=keys.api_key)
+    )
+
+
+def test_api_key_is_unique_among_revoked_ones_too(keys: GeneratedKeys, user: Any) -> None:
+    revoke(keys.instance)
+    assert refused_by_the_database(lambda: ApiKey.objects.create(user=user, api_key=keys.api_key))
+
+
+def test_api_key_may_not_be_empty(keys: GeneratedKeys) -> None:
+    assert change(api_key="")
+    assert change(api_key=None)
+
+
+def test_old_digest_has_an_end_and_an_end_has_an_old_digest(keys: GeneratedKeys) -> None:
+    now = timezone.now()
+    assert change(previous_digest="sha256$0", previous_expires_at=None)
+    assert change(previous_digest="", previous_expires_at=now)
+    assert change(previous_digest=None, previous_expires_at=None)
+    assert change(previous_digest=None, previous_expires_at=now)
+    assert not change(previous_digest="sha256$0", previous_expires_at=now)
+    assert not change(previous_digest="", previous_expires_at=None)
+
+
+def test_key_is_live_until_it_is_revoked(keys: GeneratedKeys) -> None:
+    now = timezone.now()
+    assert change(live=True, revoked_at=now)
+    assert change(live=False, revoked_at=None)
+    assert change(live=False, revoked_at=now)
+    assert change(live=None, revoked_at=None)
+    assert not change(live=None, revoked_at=now)
+    assert not change(live=True, revoked_at=None)
+
+
+@pytest.mark.parametrize("name", ["", "backup"])
+def test_one_live_key_of_a_name(user: Any, make_user: Callable[..., Any], name: str) -> None:
+    ApiKey.objects.create(user=user, name=name)
+    assert refused_by_the_database(lambda: ApiKey.objects.create(user=user, name=name))
+    ApiKey.objects.create(user=make_user("grace"), name=name)
+    ApiKey.objects.create(user=user, name="other")
+
+
+def test_any_number_of_revoked_keys_of_a_name(user: Any) -> None:
+    for _ in range(3):
+        assert revoke(generate_keys(user).instance)
+    generate_keys(user)
+    assert ApiKey.objects.count() == 4
+    assert ApiKey.objects.filter(live=True).count() == 1
+
+
+def test_names_differ_by_case_and_accents(user: Any) -> None:
+    for name in ("resume", "Resume", "r\u00e9sum\u00e9", "\u20ac \U0001f511"):
+        ApiKey.objects.create(user=user, name=name)
+        assert ApiKey.objects.get(name=name).name == name
+    assert ApiKey.objects.filter(name="resume").count() == 1
+
+
+def test_form_says_that_the_name_is_taken(user: Any, keys: GeneratedKeys) -> None:
+    with pytest.raises(ValidationError, match="has an API key of this name already"):
+        ApiKey(user=user).full_clean()
+    revoke(keys.instance)
+    ApiKey(user=user).full_clean()
+
+
+def test_user_has_to_exist(keys: GeneratedKeys) -> None:
+    assert change(user=None)
+
+
+# Fields
+
+
+def test_longest_values_fit(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {
+        "PEPPERS": ["a pepper that is long enough for HMAC"],
+        "KEY_PREFIX": "k" * 20,
+    }
+    keys = generate_keys(user, name="n" * 100)
+    ApiKey.objects.update(api_key="k" * 64, last_used_ip="2001:db8:1111:2222:3333:4444:5555:6666")
+    stored = ApiKey.objects.get()
+    assert stored.api_key == "k" * 64
+    assert crypto.matches(keys.api_secret, stored.secret_digest)
+
+
+def test_new_keys_default_to_a_generated_api_key_and_no_secret() -> None:
+    key = ApiKey()
+    assert key.api_key.startswith("ftk_")
+    assert (key.secret_digest, key.previous_digest, key.live) == ("", "", True)
+
+
+def test_text_of_a_key_is_its_name_and_api_key(user: Any) -> None:
+    assert str(ApiKey(user=user, api_key="ftk_1")) == "ftk_1"
+    assert str(ApiKey(user=user, api_key="ftk_1", name="backup")) == "backup (ftk_1)"
+    assert repr(ApiKey(user=user, api_key="ftk_1")) == "<ApiKey: ftk_1>"
+    assert AbstractApiKey.__str__(ApiKey(api_key="ftk_1", name="backup")) == "ftk_1"
+
+
+def test_nothing_that_the_credential_consists_of_can_be_edited_in_a_form() -> None:
+    editable = {field.name for field in ApiKey._meta.get_fields() if getattr(field, "editable", 0)}
+    assert (
+        editable & {"api_key", "secret_digest", "previous_digest", "previous_expires_at"} == set()
+    )
+    assert editable & {"live", "revoked_at", "created_at", "created_by", "last_used_at"} == set()
+
+
+def test_keys_go_with_their_user_and_outlive_those_who_made_and_revoked_them(
+    make_user: Callable[..., Any],
+) -> None:
+    owner, maker = make_user("owner"), make_user("maker")
+    key = generate_keys(owner).instance
+    ApiKey.objects.update(created_by=maker, revoked_by=maker)
+    maker.delete()
+    key.refresh_from_db()
+    assert (key.created_by, key.revoked_by) == (None, None)
+    owner.delete()
+    assert not ApiKey.objects.exists()
+
+
+def test_exact_field_survives_a_migration() -> None:
+    _, import_path, _, options = ExactCharField(max_length=9).deconstruct()
+    assert import_path == "frappe_tokens.fields.ExactCharField"
+    assert options == {"max_length": 9}
+    assert isinstance(ApiKey._meta.get_field("api_key"), ExactCharField)
+    assert isinstance(ApiKey._meta.get_field("api_key"), models.CharField)
+
+
+@pytest.mark.parametrize("vendor", ["mysql", "sqlite", "postgresql"])
+def test_collation_is_named_where_the_default_is_not_exact(
+    monkeypatch: pytest.MonkeyPatch, vendor: str
+) -> None:
+    monkeypatch.setattr(connection, "vendor", vendor)
+    parameters = ApiKey._meta.get_field("api_key").db_parameters(connection)
+    if vendor == "mysql":
+        assert parameters["collation"] == "utf8mb4_bin"
+        assert parameters["type"].endswith("CHARACTER SET utf8mb4")
+    else:
+        assert parameters["collation"] is None
+
+
+# Validators
+
+
+@pytest.mark.parametrize("scopes", [[], ["todo"], ["todo:read", "a.b-c_d/e", "!"]])
+def test_scopes(scopes: list[str]) -> None:
+    validate_scopes(scopes)
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    ["todo", None, {"todo": 1}, [1], [None], [""], ["a b"], ['"'], ["\\"], ["\x00"], ["\u00e9"]],
+)
+def test_refuses_what_are_no_scopes(scopes: Any) -> None:
+    with pytest.raises(ValidationError):
+        validate_scopes(scopes)
+
+
+@pytest.mark.parametrize("networks", [[], ["192.0.2.1", "192.0.2.0/24", "2001:db8::/32"]])
+def test_networks(networks: list[str]) -> None:
+    validate_networks(networks)
+
+
+@pytest.mark.parametrize("networks", ["::", None, [1], [""], ["192.0.2.7/24"], ["host"], ["*"]])
+def test_refuses_what_are_no_networks(networks: Any) -> None:
+    with pytest.raises(ValidationError):
+        validate_networks(networks)
+
+
+@pytest.mark.parametrize("rate", ["1/s", "100/minute", "5/h", "9/day"])
+def test_rates(rate: str) -> None:
+    validate_rate(rate)
+
+
+@pytest.mark.parametrize(
+    "rate", ["", "100", "/m", "x/m", "-1/m", "1.5/m", "1/", "1/year", "\u0661/m"]
+)
+def test_refuses_what_are_no_rates(rate: str) -> None:
+    with pytest.raises(ValidationError):
+        validate_rate(rate)
+
+
+# Migrations
+
+
+def test_migrations_match_the_models() -> None:
+    output = StringIO()
+    call_command("makemigrations", "frappe_tokens", check=True, dry_run=True, stdout=output)
+    assert "No changes" in output.getvalue()
+
+
+@pytest.fixture
+def forget_app(transactional_db: None) -> Iterator[None]:
+    """The database as it was before the app: neither tables, nor group, nor permission."""
+    get_user_model()._default_manager.all().delete()
+    call_command("migrate", "frappe_tokens", "zero", verbosity=0)
+    Group.objects.all().delete()
+    Permission.objects.filter(content_type__app_label="frappe_tokens").delete()
+    apps.get_model("contenttypes", "ContentType").objects.filter(app_label="frappe_tokens").delete()
+    yield
+    call_command("migrate", verbosity=0)
+
+
+def test_migrate_makes_the_group_of_those_who_may_generate_keys_once(
+    forget_app: None, make_user: Callable[..., Any]
+) -> None:
+    assert "frappe_tokens_apikey" not in connection.introspection.table_names()
+    call_command("migrate", verbosity=0)
+    group = Group.objects.get(name="System Manager")
+    permission = group.permissions.get()
+    assert permission.content_type.app_label == "frappe_tokens"
+    assert permission.codename == "generate_keys"
+    assert permission.name == "Can generate API keys"
+    assert Permission.objects.filter(codename="generate_keys").count() == 1
+
+    member = make_user("ada")
+    assert not member.has_perm("frappe_tokens.generate_keys")
+    member.groups.add(group)
+    member = get_user_model()._default_manager.get(pk=member.pk)
+    assert member.has_perm("frappe_tokens.generate_keys")
+
+    group.permissions.clear()
+    call_command("migrate", verbosity=0)
+    assert not group.permissions.exists()
+    group.delete()
+    call_command("migrate", verbosity=0)
+    assert not Group.objects.exists()
+
+
+def test_group_that_is_there_already_is_taken(forget_app: None) -> None:
+    group = Group.objects.create(name="System Manager")
+    call_command("migrate", verbosity=0)
+    assert Group.objects.get() == group
+    assert group.permissions.get().codename == "generate_keys"
+
+
+class NoGroupsHere:
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return app_label != "auth"
+
+
+def test_no_group_is_made_in_a_database_that_has_none(settings: Any) -> None:
+    Group.objects.all().delete()
+    settings.DATABASE_ROUTERS = [NoGroupsHere()]
+    migration = import_module("frappe_tokens.migrations.0002_system_manager")
+    editor = SimpleNamespace(connection=connection)
+    migration.make_group(apps, editor)
+    assert not Group.objects.exists()
+    settings.DATABASE_ROUTERS = []
+    migration.make_group(apps, editor)
+    assert Group.objects.get().name == "System Manager"

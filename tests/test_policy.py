@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from frappe_tokens import policy
+
+NOON = datetime(2024, 2, 29, 12, tzinfo=timezone.utc)
+TICK = timedelta(microseconds=1)
+
+
+def test_an_expiry_has_come_from_that_very_moment_on() -> None:
+    assert not policy.has_ended(NOON, NOON - TICK)
+    assert policy.has_ended(NOON, NOON)
+    assert policy.has_ended(NOON, NOON + TICK)
+    assert not policy.has_ended(None, NOON)
+
+
+@pytest.mark.parametrize(
+    ("remote_addr", "forwarded_for", "num_proxies", "address"),
+    [
+        # Nobody is trusted: the header says nothing.
+        ("192.0.2.1", "", None, "192.0.2.1"),
+        ("192.0.2.1", "203.0.113.9", None, "192.0.2.1"),
+        ("192.0.2.1", "203.0.113.9", 0, "192.0.2.1"),
+        # One hop for each trusted proxy, counted from the end.
+        ("192.0.2.1", "203.0.113.9", 1, "203.0.113.9"),
+        ("192.0.2.1", "198.51.100.66, 203.0.113.9", 1, "203.0.113.9"),
+        ("192.0.2.1", "198.51.100.66,203.0.113.9 , 192.0.2.7", 2, "203.0.113.9"),
+        # It did not come through all of them.
+        ("192.0.2.1", "203.0.113.9", 2, "192.0.2.1"),
+        ("192.0.2.1", "", 1, "192.0.2.1"),
+        ("192.0.2.1", " ", 1, "192.0.2.1"),
+        # A proxy that wrote nothing is a hop all the same: the one before it is anybody's.
+        ("192.0.2.1", "198.51.100.66, , 192.0.2.7", 2, ""),
+        ("192.0.2.1", "198.51.100.66,", 1, ""),
+        # Forms.
+        ("192.0.2.1", "203.0.113.9:4711", 1, "203.0.113.9"),
+        ("192.0.2.1", "[2001:db8::9]:4711", 1, "2001:db8::9"),
+        ("192.0.2.1", "[2001:db8::9]", 1, "2001:db8::9"),
+        ("2001:0db8:0000::0001", "", None, "2001:db8::1"),
+        ("::ffff:192.0.2.1", "", None, "192.0.2.1"),
+        ("fe80::1%eth0", "", None, "fe80::1"),
+        # No address at all.
+        ("", "", None, ""),
+        ("unix:", "", None, ""),
+        ("192.0.2.1", "unknown", 1, ""),
+        ("192.0.2.1", "_hidden, for=203.0.113.9", 1, ""),
+        ("192.0.2.1", "203.0.113.9:4711:12", 1, ""),
+        ("192.0.2.1", "1.2.3", 1, ""),
+        ("192.0.2.1", "١٩٢.0.2.1", 1, ""),
+        ("192.0.2.1", "203.0.113.9\x00", 1, ""),
+        ("192.0.2.1", "9" * 10_000, 1, ""),
+        ("192.0.2.1", "," * 10_000, 3, ""),
+    ],
+)
+def test_client_address(
+    remote_addr: str, forwarded_for: str, num_proxies: int | None, address: str
+) -> None:
+    assert policy.client_address(remote_addr, forwarded_for, num_proxies) == address
+
+
+@pytest.mark.parametrize(
+    ("networks", "address", "allowed"),
+    [
+        ([], "192.0.2.1", True),
+        ([], "", True),
+        (["192.0.2.1"], "192.0.2.1", True),
+        (["192.0.2.1"], "192.0.2.2", False),
+        (["192.0.2.0/24"], "192.0.2.255", True),
+        (["192.0.2.0/24"], "192.0.3.0", False),
+        (["198.51.100.0/24", "192.0.2.0/24"], "192.0.2.9", True),
+        (["0.0.0.0/0"], "203.0.113.9", True),
+        (["2001:db8::/32"], "2001:db8:ffff::1", True),
+        (["2001:db8::/32"], "2001:db9::1", False),
+        (["2001:db8::1"], "2001:0DB8:0:0::1", True),
+        # The two families do not mix, but for an IPv4 address in IPv6's clothes.
+        (["0.0.0.0/0"], "2001:db8::1", False),
+        (["192.0.2.0/24"], "::ffff:192.0.2.1", True),
+        (["192.0.2.0/24"], "::ffff:c000:0201", True),
+        (["::ffff:192.0.2.0/120"], "192.0.2.1", True),
+        (["::ffff:192.0.2.0/120"], "192.0.3.1", False),
+        (["::ffff:192.0.2.1"], "::ffff:192.0.2.1", True),
+        ([" 192.0.2.0/24 "], "192.0.2.1", True),
+        # A restricted key is of no use to somebody from nowhere.
+        (["0.0.0.0/0", "::/0"], "", False),
+        (["0.0.0.0/0", "::/0"], "unknown", False),
+        # What cannot be understood allows nobody, and hides nobody else.
+        (["nonsense"], "192.0.2.1", False),
+        (["192.0.2.7/24"], "192.0.2.7", False),
+        (["nonsense", "192.0.2.0/24"], "192.0.2.1", True),
+    ],
+)
+def test_address_allowed(networks: list[str], address: str, allowed: bool) -> None:
+    assert policy.address_allowed(networks, address) is allowed
+
+
+@pytest.mark.parametrize("text", ["", "x", "192.0.2.1/33", "192.0.2.7/24", "2001:db8::/129"])
+def test_refuses_what_is_no_network(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        policy.parse_network(text)
+
+
+@pytest.mark.parametrize(
+    ("methods", "allowed"),
+    [
+        (["GET"], True),
+        (["HEAD"], True),
+        (["OPTIONS"], True),
+        (["POST"], False),
+        (["PUT"], False),
+        (["PATCH"], False),
+        (["DELETE"], False),
+        (["TRACE"], False),
+        (["PROPFIND"], False),
+        (["get"], False),
+        ([""], False),
+        (["GET", "POST"], False),
+        (["POST", "GET"], False),
+        (["GET", "HEAD"], True),
+    ],
+)
+def test_methods_of_a_read_only_key(methods: list[str], allowed: bool) -> None:
+    assert policy.method_allowed(True, methods) is allowed
+    assert policy.method_allowed(False, methods) is True
+
+
+@pytest.mark.parametrize(
+    ("held", "required", "opens"),
+    [
+        ([], [], True),
+        ([], ["todo"], True),
+        (["todo"], [], False),
+        (["todo"], ["todo"], True),
+        (["todo", "user"], ["todo"], True),
+        (["todo"], ["todo", "user"], False),
+        (["todo"], ["user"], False),
+        (["todo"], ["Todo"], False),
+        (["todo"], ["tod"], False),
+    ],
+)
+def test_scopes(held: list[str], required: list[str], opens: bool) -> None:
+    assert policy.scopes_open(held, required) is opens

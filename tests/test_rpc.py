@@ -1,0 +1,441 @@
+"""Frappe's remote calls, as they go over the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import OperationalError, connection
+from django.test import Client
+
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.models import ApiKey
+
+from .conftest import PASSWORD, token_header
+
+pytestmark = pytest.mark.django_db
+
+WHO = "/api/method/frappe.auth.get_logged_user"
+GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
+ADDRESSES = [
+    address + slash
+    for address in (
+        GENERATE,
+        "/api/method/frappe.core.doctype.user.user",
+        "/api/method/frappe.core.api.auth.generate_api_keys",
+    )
+    for slash in ("", "/")
+]
+
+
+@pytest.fixture
+def manager_keys(system_manager: Any) -> GeneratedKeys:
+    return generate_keys(system_manager)
+
+
+@pytest.fixture
+def call(manager_keys: GeneratedKeys) -> Callable[..., Any]:
+    """Calls with the manager's key: ``call("post", GENERATE, {"user": "ada"})``."""
+
+    def make_call(method: str, url: str, data: Any = None, **options: Any) -> Any:
+        headers = {"authorization": token_header(manager_keys), **options.pop("headers", {})}
+        return getattr(Client(), method)(url, data, headers=headers, **options)
+
+    return make_call
+
+
+def works(api_key: str, api_secret: str) -> bool:
+    response = Client().get(WHO, headers={"authorization": f"token {api_key}:{api_secret}"})
+    return response.status_code == 200
+
+
+def assert_generated(response: Any, user: Any) -> None:
+    assert response.status_code == 200
+    assert response["Content-Type"] == "application/json"
+    assert set(response.json()) == {"message"}
+    message = response.json()["message"]
+    assert set(message) == {"api_key", "api_secret"}
+    assert ApiKey.objects.get(api_key=message["api_key"]).user == user
+    assert works(**message)
+    assert "no-store" in response["Cache-Control"]
+
+
+def assert_error(response: Any, status: int, exc_type: str, code: str, message: str = "") -> None:
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/json"
+    body = response.json()
+    assert set(body) == {"exc_type", "exception", "exc", "_server_messages", "code"}
+    assert body["exc_type"] == exc_type
+    assert body["code"] == code
+    assert body["exception"].startswith(f"frappe.exceptions.{exc_type}: ")
+    text = body["exception"].removeprefix(f"frappe.exceptions.{exc_type}: ")
+    assert message in text
+    assert text
+    assert json.loads(body["exc"]) == [f"{exc_type}: {text}"]
+    assert "Traceback" not in body["exc"]
+    (shown,) = json.loads(body["_server_messages"])
+    assert json.loads(shown)["message"] == text
+
+
+# get_logged_user
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_says_whom_the_request_runs_as(
+    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str], method: str, slash: str
+) -> None:
+    response = getattr(Client(), method)(WHO + slash, headers={"authorization": header_of(keys)})
+    assert response.status_code == 200
+    assert response.json() == {"message": "ada"}
+
+
+def test_says_whom_a_session_belongs_to(user: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    assert client.login(username="ada", password=PASSWORD)
+    assert client.get(WHO).json() == {"message": "ada"}
+    assert_error(client.post(WHO), 403, "PermissionError", "permission_denied", "CSRF")
+
+
+def test_says_nothing_to_nobody() -> None:
+    response = Client().get(WHO)
+    assert_error(response, 401, "AuthenticationError", "not_authenticated")
+    assert response["WWW-Authenticate"] == 'token realm="api"'
+
+
+def test_refused_credential_comes_in_the_envelope(
+    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
+) -> None:
+    revoke(keys.instance)
+    response = Client().get(WHO, headers={"authorization": header_of(keys)})
+    assert_error(response, 401, "AuthenticationError", "key_revoked", "This API key was revoked.")
+    assert response["WWW-Authenticate"].lower().startswith(header_of(keys).split()[0].lower())
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "*/*;q=0", ""])
+def test_answers_json_whatever_is_accepted(keys: GeneratedKeys, accept: str) -> None:
+    headers = {"authorization": token_header(keys), "accept": accept}
+    assert Client().get(WHO, headers=headers).json() == {"message": "ada"}
+    assert_error(
+        Client().get(WHO, headers={"accept": accept}),
+        401,
+        "AuthenticationError",
+        "not_authenticated",
+    )
+    assert Client().get(WHO + "?format=xml", headers=headers).json() == {"message": "ada"}
+
+
+def test_database_that_does_not_answer_is_503(keys: GeneratedKeys) -> None:
+    def fail(*args: Any) -> None:
+        raise OperationalError("the server went away")
+
+    with connection.execute_wrapper(fail):
+        response = Client().get(WHO, headers={"authorization": token_header(keys)})
+    assert_error(response, 503, "SessionStopped", "service_unavailable")
+    assert response["Retry-After"]
+
+
+# generate_keys
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_generates_at_each_address(call: Callable[..., Any], user: Any, url: str) -> None:
+    assert_generated(call("post", url, {"user": "ada"}), user)
+    assert_generated(call("get", url, {"user": "ada"}), user)
+
+
+def test_user_comes_with_the_query_a_form_or_json(call: Callable[..., Any], user: Any) -> None:
+    assert_generated(call("get", f"{GENERATE}?user=ada"), user)
+    assert_generated(call("post", f"{GENERATE}?user=ada"), user)
+    assert_generated(call("post", GENERATE, {"user": "ada"}), user)
+    form = "application/x-www-form-urlencoded"
+    assert_generated(call("post", GENERATE, "user=ada", content_type=form), user)
+    body = json.dumps({"user": "ada"})
+    assert_generated(call("post", GENERATE, body, content_type="application/json"), user)
+    empty = "application/json"
+    assert_generated(call("post", f"{GENERATE}?user=ada", "{}", content_type=empty), user)
+
+
+def test_body_has_precedence_over_the_query(
+    call: Callable[..., Any], user: Any, make_user: Callable[..., Any]
+) -> None:
+    make_user("grace")
+    assert_generated(call("post", f"{GENERATE}?user=grace", {"user": "ada"}), user)
+
+
+def test_rotates_the_unnamed_key(call: Callable[..., Any], keys: GeneratedKeys) -> None:
+    named = generate_keys(keys.instance.user, name="backup")
+    message = call("post", GENERATE, {"user": "ada"}).json()["message"]
+    assert message["api_key"] == keys.api_key
+    assert message["api_secret"] != keys.api_secret
+    assert not works(keys.api_key, keys.api_secret)
+    assert works(named.api_key, named.api_secret)
+
+
+def test_key_remembers_who_made_it(
+    call: Callable[..., Any], user: Any, system_manager: Any
+) -> None:
+    call("post", GENERATE, {"user": "ada"})
+    assert ApiKey.objects.get(user=user).created_by == system_manager
+
+
+def test_client_cannot_choose_anything_else(call: Callable[..., Any], user: Any) -> None:
+    chosen = {"api_key": "mine", "api_secret": "mine", "name": "mine", "scopes": "[]"}
+    response = call("post", GENERATE, {"user": "ada", **chosen})
+    assert_generated(response, user)
+    assert "mine" not in response.content.decode()
+    assert ApiKey.objects.get(user=user).name == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type"),
+    [
+        ("", "application/json"),
+        ("{}", "application/json"),
+        ('{"user": ""}', "application/json"),
+        ('{"user": null}', "application/json"),
+        ('{"user": 1}', "application/json"),
+        ('{"user": ["ada"]}', "application/json"),
+        ('{"user": {"name": "ada"}}', "application/json"),
+        ('["ada"]', "application/json"),
+        ('"ada"', "application/json"),
+        ("null", "application/json"),
+        ("1", "application/json"),
+        ("user=", "application/x-www-form-urlencoded"),
+        ("users=ada", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_missing_user_is_417(call: Callable[..., Any], data: str, content_type: str) -> None:
+    response = call("post", GENERATE, data, content_type=content_type)
+    assert_error(response, 417, "ValidationError", "no_user", "Name the user")
+
+
+@pytest.mark.parametrize("data", ["{", "", "\xff", '{"user": "ada"', "user=ada", "NaN"])
+def test_broken_json_is_417(call: Callable[..., Any], data: str, user: Any) -> None:
+    body = data.encode("latin-1") or b" "
+    response = call("post", GENERATE, body, content_type="application/json")
+    assert_error(response, 417, "ValidationError", "parse_error")
+    assert not ApiKey.objects.filter(user=user).exists()
+
+
+@pytest.mark.parametrize(
+    "username",
+    ["nobody", "ad", "ada!", "a" * 10_000, "\x00", "ada\x00", "\ud800", "a\udfffb", "\U0001f511"],
+    ids=ascii,
+)
+def test_unknown_user_is_404(call: Callable[..., Any], username: str) -> None:
+    body = json.dumps({"user": username})
+    response = call("post", GENERATE, body, content_type="application/json")
+    assert_error(response, 404, "DoesNotExistError", "not_found", "not found")
+
+
+@pytest.mark.parametrize(
+    "query", ["user=nobody", "user=%00", "user=ada%00", "user=%ff", "user=%ED%A0%80"]
+)
+def test_unknown_user_in_the_query_is_404(call: Callable[..., Any], query: str) -> None:
+    assert_error(call("get", f"{GENERATE}?{query}"), 404, "DoesNotExistError", "not_found")
+
+
+def test_inactive_user_is_417(call: Callable[..., Any], make_user: Callable[..., Any]) -> None:
+    make_user("gone", is_active=False)
+    response = call("post", GENERATE, {"user": "gone"})
+    assert_error(response, 417, "ValidationError", "user_inactive", "inactive")
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_expired_key_is_417(call: Callable[..., Any], keys: GeneratedKeys) -> None:
+    ApiKey.objects.filter(pk=keys.instance.pk).update(expires_at=keys.instance.created_at)
+    response = call("post", GENERATE, {"user": "ada"})
+    assert_error(response, 417, "ValidationError", "key_expired", keys.api_key)
+
+
+def test_other_content_type_is_415(call: Callable[..., Any]) -> None:
+    response = call("post", GENERATE, "<user>ada</user>", content_type="application/xml")
+    assert_error(response, 415, "ValidationError", "unsupported_media_type")
+
+
+@pytest.mark.parametrize("method", ["head", "put", "patch", "delete", "trace"])
+def test_other_methods_are_405(call: Callable[..., Any], user: Any, method: str) -> None:
+    data = None if method == "trace" else {"user": "ada"}
+    options = {} if method in {"head", "trace"} else {"content_type": "application/json"}
+    url = f"{GENERATE}?user=ada"
+    response = call(method, url, data, **options) if data else call(method, url)
+    assert response.status_code == 405
+    assert set(response["Allow"].split(", ")) == {"GET", "POST", "OPTIONS"}
+    if method != "head":
+        assert_error(response, 405, "PermissionError", "method_not_allowed")
+    assert not ApiKey.objects.filter(user=user).exists()
+
+
+def test_options_generates_nothing(call: Callable[..., Any], user: Any) -> None:
+    assert call("options", f"{GENERATE}?user=ada").status_code == 200
+    assert not ApiKey.objects.filter(user=user).exists()
+
+
+# Who may
+
+
+def test_nobody_may_not(user: Any) -> None:
+    for method in (Client().get, Client().post):
+        response = method(f"{GENERATE}?user=ada")
+        assert_error(response, 401, "AuthenticationError", "not_authenticated")
+        assert "no-store" in response["Cache-Control"]
+
+
+def test_user_without_the_permission_may_not_and_learns_of_no_user(keys: GeneratedKeys) -> None:
+    for user in ("ada", "nobody", ""):
+        headers = {"authorization": token_header(keys)}
+        response = Client().post(GENERATE, {"user": user}, headers=headers)
+        assert_error(response, 403, "PermissionError", "permission_denied")
+    assert works(keys.api_key, keys.api_secret)
+
+
+def test_manager_may_not_generate_for_a_superuser(
+    call: Callable[..., Any], make_user: Callable[..., Any]
+) -> None:
+    root = make_user("root", is_superuser=True)
+    for method in ("get", "post"):
+        response = call(method, GENERATE, {"user": "root"})
+        assert_error(response, 403, "PermissionError", "permission_denied", "Only a superuser")
+    assert not ApiKey.objects.filter(user=root).exists()
+
+
+def test_superuser_may(make_user: Callable[..., Any]) -> None:
+    root = make_user("root", is_superuser=True)
+    headers = {"authorization": token_header(generate_keys(root, name="shell"))}
+    assert_generated(Client().post(GENERATE, {"user": "root"}, headers=headers), root)
+
+
+@pytest.mark.parametrize(
+    ("policies", "method", "code"),
+    [
+        ({"read_only": True}, "post", "key_read_only"),
+        ({"read_only": True}, "get", "permission_denied"),
+        ({"scopes": ["todo"]}, "post", "insufficient_scope"),
+        ({"scopes": ["todo"]}, "get", "insufficient_scope"),
+    ],
+)
+def test_limited_key_may_not(
+    system_manager: Any, user: Any, policies: dict[str, Any], method: str, code: str
+) -> None:
+    limited = generate_keys(system_manager, **policies)
+    headers = {"authorization": token_header(limited)}
+    response = getattr(Client(), method)(GENERATE, {"user": "ada"}, headers=headers)
+    assert_error(response, 403, "PermissionError", code)
+    assert not ApiKey.objects.filter(user=user).exists()
+
+
+# With a session
+
+
+@pytest.fixture
+def browser(system_manager: Any) -> Client:
+    client = Client(enforce_csrf_checks=True)
+    assert client.login(username="manager", password=PASSWORD)
+    return client
+
+
+def test_session_needs_its_csrf_token(browser: Client, user: Any) -> None:
+    response = browser.post(GENERATE, {"user": "ada"})
+    assert_error(response, 403, "PermissionError", "permission_denied", "CSRF")
+    assert not ApiKey.objects.filter(user=user).exists()
+
+    browser.get("/admin/password_change/")
+    token = browser.cookies["csrftoken"].value
+    headers = {"x-csrftoken": token}
+    assert_generated(browser.post(GENERATE, {"user": "ada"}, headers=headers), user)
+    wrong = {"x-csrftoken": token[::-1]}
+    assert browser.post(GENERATE, {"user": "ada"}, headers=wrong).status_code == 403
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_session_may_not_generate_by_get(browser: Client, user: Any, url: str) -> None:
+    response = browser.get(url, {"user": "ada"})
+    assert_error(response, 405, "PermissionError", "method_not_allowed", "POST")
+    assert browser.head(url, {"user": "ada"}).status_code == 405
+    assert not ApiKey.objects.filter(user=user).exists()
+
+
+def test_session_beside_a_header_changes_nothing(
+    browser: Client, user: Any, keys: GeneratedKeys
+) -> None:
+    browser.get("/admin/password_change/")
+    headers = {"x-csrftoken": browser.cookies["csrftoken"].value}
+    for authorization in (token_header(keys), "token a:b", "token", "Basic !"):
+        headers["authorization"] = authorization
+        response = browser.post(GENERATE, {"user": "ada"}, headers=headers)
+        assert response.status_code == (403 if authorization == token_header(keys) else 401)
+    assert works(keys.api_key, keys.api_secret)
+
+
+# Secrets
+
+
+def test_secret_is_in_the_answer_and_nowhere_else(
+    call: Callable[..., Any], user: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    response = call("post", GENERATE, {"user": "ada"})
+    secret = response.json()["message"]["api_secret"]
+    assert secret not in str(response.headers)
+    assert secret not in str(response.cookies)
+    assert secret not in caplog.text
+    assert secret not in repr(list(ApiKey.objects.values()))
+    assert secret not in repr(response.data)
+
+
+def test_second_answer_has_another_secret(call: Callable[..., Any], user: Any) -> None:
+    answers = [call("post", GENERATE, {"user": "ada"}).json()["message"] for _ in range(3)]
+    assert len({answer["api_key"] for answer in answers}) == 1
+    assert len({answer["api_secret"] for answer in answers}) == 3
+    assert [works(**answer) for answer in answers] == [False, False, True]
+
+
+def test_user_deleted_meanwhile_is_417(
+    call: Callable[..., Any], user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = type(get_user_model()._default_manager).get_by_natural_key
+
+    def find_and_lose(self: Any, username: str) -> Any:
+        found = find(self, username)
+        get_user_model()._default_manager.filter(pk=found.pk).delete()
+        return found
+
+    monkeypatch.setattr(
+        type(get_user_model()._default_manager), "get_by_natural_key", find_and_lose
+    )
+    response = call("post", GENERATE, {"user": "ada"})
+    assert_error(response, 417, "ValidationError", "no_user", "does not exist any more")
+
+
+def test_body_nested_too_deeply_is_a_validation_error(
+    client: Client, manager_keys: GeneratedKeys
+) -> None:
+    response = client.post(
+        GENERATE,
+        data="[" * 100_000,
+        content_type="application/json",
+        headers={"authorization": token_header(manager_keys)},
+    )
+
+    assert response.status_code == 417
+    assert response.json()["exc_type"] == "ValidationError"
+
+
+def test_body_that_is_too_large_is_a_validation_error(
+    client: Client, manager_keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+
+    response = client.post(
+        GENERATE,
+        data={"user": "x" * 1000},
+        content_type="application/x-www-form-urlencoded",
+        headers={"authorization": token_header(manager_keys)},
+    )
+
+    assert response.status_code == 417
+    assert json.loads(response.json()["exc"])

@@ -1,0 +1,366 @@
+"""The decision itself: its order, its clock, its costs."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
+from django.test import RequestFactory
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from frappe_tokens import crypto
+from frappe_tokens.authentication import (
+    BasicAuthentication,
+    BearerAuthentication,
+    TokenAuthentication,
+)
+from frappe_tokens.credentials import Credential, parse
+from frappe_tokens.exceptions import Reason, Refused
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.models import ApiKey
+from frappe_tokens.verification import RequestFacts, verify
+
+from .conftest import token_header
+from .groups import leave_out
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
+TICK = timedelta(microseconds=1)
+NEW = "the newest pepper, long enough for HMAC"
+OLD = "an older pepper, long enough for HMAC"
+
+
+def credential(api_key: str, api_secret: str) -> Credential:
+    parsed = parse(f"token {api_key}:{api_secret}", "token")
+    assert parsed is not None
+    return parsed
+
+
+def attempt(
+    keys: GeneratedKeys, methods: tuple[str, ...] = ("GET",), **facts: Any
+) -> ApiKey | Reason:
+    """The key, or the reason why not."""
+    try:
+        key = verify(credential(keys.api_key, keys.api_secret), RequestFacts(methods, **facts))
+    except Refused as refused:
+        return refused.reason
+    assert isinstance(key, ApiKey)
+    return key
+
+
+def with_wrong_secret(keys: GeneratedKeys) -> GeneratedKeys:
+    return GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
+
+
+class Ping(APIView):
+    authentication_classes = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
+
+    def get(self, request: Request) -> Response:
+        return Response("pong")
+
+
+def ping(header: str) -> Any:
+    response: Any = Ping.as_view()(RequestFactory().get("/", headers={"authorization": header}))
+    return response.render()
+
+
+# The order
+
+REASONS_IN_ORDER = [
+    Reason.KEY_REVOKED,
+    Reason.KEY_EXPIRED,
+    Reason.USER_INACTIVE,
+    Reason.IP_NOT_ALLOWED,
+    Reason.KEY_READ_ONLY,
+    Reason.INSUFFICIENT_SCOPE,
+]
+
+
+def give_reasons(key: ApiKey, reasons: list[Reason]) -> None:
+    changes: dict[Reason, dict[str, Any]] = {
+        Reason.KEY_EXPIRED: {"expires_at": key.created_at},
+        Reason.IP_NOT_ALLOWED: {"allowed_ips": ["192.0.2.0/24"]},
+        Reason.KEY_READ_ONLY: {"read_only": True},
+        Reason.INSUFFICIENT_SCOPE: {"scopes": ["todo"]},
+    }
+    for reason in reasons:
+        if reason in changes:
+            ApiKey.objects.filter(pk=key.pk).update(**changes[reason])
+    if Reason.USER_INACTIVE in reasons:
+        key.user.is_active = False
+        key.user.save()
+    if Reason.KEY_REVOKED in reasons:
+        revoke(key)
+
+
+@pytest.mark.parametrize("first", range(len(REASONS_IN_ORDER)))
+def test_first_of_several_reasons_is_told(keys: GeneratedKeys, first: int, statements: Any) -> None:
+    give_reasons(keys.instance, REASONS_IN_ORDER[first:])
+    with statements() as verbs:
+        assert attempt(keys, ("POST",), remote_addr="203.0.113.9") is REASONS_IN_ORDER[first]
+    assert verbs == ["SELECT"]
+
+
+@pytest.mark.parametrize("reason", REASONS_IN_ORDER)
+def test_reason_is_told_only_to_the_right_secret(keys: GeneratedKeys, reason: Reason) -> None:
+    give_reasons(keys.instance, [reason])
+    facts = {"methods": ("POST",), "remote_addr": "203.0.113.9"}
+    assert attempt(keys, **facts) is reason
+    assert attempt(with_wrong_secret(keys), **facts) is Reason.INVALID_CREDENTIALS
+
+
+@pytest.mark.parametrize("source", [None, "User", "Nobody"])
+def test_malformed_credential_is_refused_before_anything_else(
+    source: str | None, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(0), pytest.raises(Refused) as raised:
+        verify(Credential("token"), RequestFacts(("GET",), source=source))
+    assert raised.value.reason is Reason.MALFORMED_CREDENTIALS
+    assert raised.value.api_key == ""
+
+
+def test_unknown_source_is_refused_without_a_query(
+    keys: GeneratedKeys, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(0):
+        assert attempt(keys, source="Nobody") is Reason.INVALID_CREDENTIALS
+
+
+def test_refusal_names_the_presented_key_and_never_the_secret(keys: GeneratedKeys) -> None:
+    wrong = with_wrong_secret(keys)
+    with pytest.raises(Refused) as raised:
+        verify(credential(wrong.api_key, wrong.api_secret), RequestFacts(("GET",)))
+    assert raised.value.api_key == keys.api_key
+    assert str(raised.value) == "invalid_credentials"
+    shown = repr(raised.value) + repr(vars(raised.value))
+    assert wrong.api_secret not in shown
+
+
+def test_refusal_writes_nothing(keys: GeneratedKeys, statements: Any) -> None:
+    before = ApiKey.objects.values().get()
+    with statements() as verbs:
+        attempt(with_wrong_secret(keys))
+        attempt(GeneratedKeys("ftk_unknown", keys.api_secret, keys.instance))
+    assert verbs == ["SELECT", "SELECT"]
+    assert ApiKey.objects.values().get() == before
+
+
+def test_key_without_a_secret_opens_to_none(user: Any) -> None:
+    key = ApiKey.objects.create(user=user)
+    for secret in ("sha256$", "x", crypto.generate_api_secret()):
+        pair = GeneratedKeys(key.api_key, crypto.Secret(secret), key)
+        assert attempt(pair) is Reason.INVALID_CREDENTIALS
+
+
+def test_stored_digest_is_no_secret(keys: GeneratedKeys) -> None:
+    stolen = crypto.Secret(keys.instance.secret_digest)
+    pair = GeneratedKeys(keys.api_key, stolen, keys.instance)
+    assert attempt(pair) is Reason.INVALID_CREDENTIALS
+
+
+def test_secret_of_another_key_does_not_fit(keys: GeneratedKeys, make_user: Any) -> None:
+    other = generate_keys(make_user("grace"))
+    pair = GeneratedKeys(keys.api_key, other.api_secret, keys.instance)
+    assert attempt(pair) is Reason.INVALID_CREDENTIALS
+
+
+# What it costs
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts the hashes that are computed, and the comparisons."""
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            counts[name] += 1
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr(crypto, "hashlib", SimpleNamespace(sha256=counted("hash", hashlib.sha256)))
+    monkeypatch.setattr(
+        crypto,
+        "hmac",
+        SimpleNamespace(
+            digest=counted("hash", hmac.digest),
+            compare_digest=counted("compare", hmac.compare_digest),
+        ),
+    )
+    return counts
+
+
+@pytest.mark.parametrize("peppers", [[], [NEW], [NEW, OLD], [NEW, OLD, OLD + "er"]])
+@pytest.mark.parametrize("made_with", [[], [OLD], [NEW]])
+@pytest.mark.parametrize("grace", [timedelta(0), timedelta(hours=1)])
+def test_unknown_key_costs_the_same_hash_work_as_a_wrong_secret(
+    user: Any,
+    settings: Any,
+    hashes: Counter[str],
+    peppers: list[str],
+    made_with: list[str],
+    grace: timedelta,
+) -> None:
+    settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
+    generate_keys(user)
+    keys = generate_keys(user, grace=grace)
+    settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
+    unknown = GeneratedKeys("ftk_unknown", keys.api_secret, keys.instance)
+    crypto.make_digest("warm")
+    for pepper in peppers:
+        crypto._hmac_label(pepper)
+
+    costs = []
+    for pair in (unknown, with_wrong_secret(keys)):
+        hashes.clear()
+        assert attempt(pair) is Reason.INVALID_CREDENTIALS
+        costs.append(dict(hashes))
+    assert costs[0] == costs[1] == {"hash": 2, "compare": 2}
+
+
+# Peppers
+
+
+@pytest.mark.parametrize("made_with", [[], [OLD]])
+def test_older_digest_verifies_and_is_replaced_at_its_next_use(
+    user: Any, settings: Any, statements: Any, made_with: list[str]
+) -> None:
+    settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
+    keys = generate_keys(user)
+    settings.FRAPPE_TOKENS = {"PEPPERS": [NEW, OLD]}
+    assert attempt(with_wrong_secret(keys)) is Reason.INVALID_CREDENTIALS
+    assert ApiKey.objects.get().secret_digest == keys.instance.secret_digest
+    with statements() as verbs:
+        assert attempt(keys) == keys.instance
+    assert verbs == ["SELECT", "UPDATE"]
+    assert ApiKey.objects.get().secret_digest == crypto.make_digest(keys.api_secret)
+    with statements() as verbs:
+        assert attempt(keys) == keys.instance
+    assert verbs == ["SELECT"]
+    settings.FRAPPE_TOKENS = {"PEPPERS": [NEW]}
+    assert attempt(keys) == keys.instance
+
+
+def test_digest_of_a_removed_pepper_is_refused(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"PEPPERS": [OLD]}
+    keys = generate_keys(user)
+    for peppers in ([NEW], []):
+        settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
+        assert attempt(keys) is Reason.INVALID_CREDENTIALS
+    settings.FRAPPE_TOKENS = {"PEPPERS": [OLD]}
+    assert attempt(keys) == keys.instance
+
+
+# The clock
+
+
+def test_key_works_until_its_expiry_and_not_at_that_moment(user: Any) -> None:
+    with time_machine.travel(NOON - timedelta(days=1), tick=False) as clock:
+        keys = generate_keys(user, expires_at=NOON)
+        clock.move_to(NOON - TICK)
+        assert attempt(keys) == keys.instance
+        clock.move_to(NOON)
+        assert attempt(keys) is Reason.KEY_EXPIRED
+        clock.move_to(NOON + TICK)
+        assert attempt(keys) is Reason.KEY_EXPIRED
+
+
+def test_old_secret_works_until_its_grace_ends_and_not_at_that_moment(user: Any) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        old = generate_keys(user)
+        new = generate_keys(user, grace=timedelta(hours=1))
+        clock.move_to(NOON + timedelta(hours=1) - TICK)
+        assert attempt(old) == attempt(new) == old.instance
+        clock.move_to(NOON + timedelta(hours=1))
+        assert attempt(old) is Reason.INVALID_CREDENTIALS
+        assert attempt(new) == new.instance
+
+
+def test_use_is_written_at_most_once_a_minute(keys: GeneratedKeys, statements: Any) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        for seconds, expected in [
+            (0, ["SELECT", "UPDATE"]),
+            (30, ["SELECT"]),
+            (59.999999, ["SELECT"]),
+            (60, ["SELECT", "UPDATE"]),
+            (61, ["SELECT"]),
+        ]:
+            clock.move_to(NOON + timedelta(seconds=seconds))
+            with statements() as verbs:
+                assert attempt(keys, remote_addr="::ffff:192.0.2.1") == keys.instance
+            assert verbs == expected
+    stored = ApiKey.objects.get()
+    assert stored.last_used_at == NOON + timedelta(seconds=60)
+    assert stored.last_used_ip == "192.0.2.1"
+
+
+# A database that does not answer
+
+
+def failing(error: type[Exception], verb: str) -> Callable[..., Any]:
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith(verb):
+            raise error("server closed the connection unexpectedly")
+        return execute(sql, params, many, context)
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_database_that_does_not_answer_is_503(
+    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str], error: type[Exception]
+) -> None:
+    with connection.execute_wrapper(failing(error, "SELECT")):
+        response = ping(header_of(keys))
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) > 0
+    assert "WWW-Authenticate" not in response
+    assert json.loads(response.content) == {
+        "detail": "Credentials cannot be checked at the moment. Try again shortly.",
+        "code": "service_unavailable",
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connection_that_broke_is_503_and_the_next_request_goes_on(
+    keys: GeneratedKeys,
+) -> None:
+    if connection.vendor == "sqlite":
+        leave_out("database server", "SQLite has no connection that breaks", in_ci_too=True)
+    mysql = connection.vendor == "mysql"
+    number = connection.connection.thread_id() if mysql else connection.connection.info.backend_pid
+    other = connections.create_connection("default")
+    with other.cursor() as cursor:
+        cursor.execute("KILL %s" if mysql else "SELECT pg_terminate_backend(%s)", [number])
+    other.close()
+    assert ping(token_header(keys)).status_code == 503
+    connection.close_if_unusable_or_obsolete()  # as Django does between requests
+    assert ping(token_header(keys)).status_code == 200
+
+
+@pytest.mark.parametrize("error", [DatabaseError, OperationalError, InterfaceError])
+def test_use_that_cannot_be_written_never_fails_the_request(
+    keys: GeneratedKeys,
+    header_of: Callable[[GeneratedKeys], str],
+    error: type[Exception],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with connection.execute_wrapper(failing(error, "UPDATE")):
+        response = ping(header_of(keys))
+    assert response.status_code == 200
+    assert "could not be written down" in caplog.text
+    assert keys.api_secret not in caplog.text
+    assert header_of(keys).split()[1] not in caplog.text

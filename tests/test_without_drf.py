@@ -1,0 +1,69 @@
+"""The core runs where Django REST framework does not, and its base model where the app does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SETUP = """
+import sys
+for name in {forbidden!r}:
+    sys.modules[name] = None
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS={apps!r},
+    DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}},
+    USE_TZ=True,
+)
+import django
+django.setup()
+"""
+
+USE = """
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from frappe_tokens import credentials, keys, lookup, models, verification
+generated = keys.generate_keys(get_user_model().objects.create_user("ada"))
+credential = credentials.parse(f"token {generated.token}", "token")
+key = verification.verify(credential, verification.RequestFacts(("GET",)))
+assert key.user.username == "ada"
+assert keys.revoke(key)
+"""
+
+DEFINE = """
+from frappe_tokens.base_models import AbstractApiKey
+class Key(AbstractApiKey):
+    class Meta(AbstractApiKey.Meta):
+        app_label = "auth"
+assert Key._meta.get_field("user").related_model._meta.label == "auth.User"
+assert {constraint.name for constraint in Key._meta.constraints} == {
+    "auth_key_has_api_key", "auth_key_grace_ends"
+}
+"""
+
+
+def run(code: str, apps: list[str], forbidden: list[str]) -> None:
+    script = SETUP.format(apps=apps, forbidden=forbidden) + code
+    script += "\nassert all(sys.modules[name] is None for name in " + repr(forbidden) + ")"
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_core_needs_no_rest_framework() -> None:
+    django_apps = ["django.contrib.auth", "django.contrib.contenttypes", "frappe_tokens"]
+    run(USE, django_apps, ["rest_framework", "oauth2_provider", "drf_spectacular"])
+
+
+def test_base_model_needs_no_installed_app() -> None:
+    run(DEFINE, ["django.contrib.auth", "django.contrib.contenttypes"], ["rest_framework"])

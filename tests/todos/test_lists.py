@@ -1,0 +1,290 @@
+"""Lists of ToDos: fields, filters, order and pages."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timezone
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from testproject.todos.models import ToDo
+
+from .conftest import assert_error
+
+LIST = "/api/resource/ToDo"
+ALL = {"name", "owner", "creation", "modified", "description", "status", "priority", "date"}
+
+
+def names(api: APIClient, **query: Any) -> list[str]:
+    """The names in the list that ``query`` gives, its lists and objects sent as JSON."""
+    query = {
+        key: json.dumps(value) if isinstance(value, list | dict) else value
+        for key, value in query.items()
+    }
+    response = api.get(LIST, {"order_by": "name", **query})
+    assert response.status_code == 200, response.json()
+    return [row["name"] for row in response.json()["data"]]
+
+
+def refused(api: APIClient, sentence: str, **query: Any) -> None:
+    assert_error(api.get(LIST, query), 417, "ValidationError", sentence)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("", {"name"}),
+        ("[]", {"name"}),
+        ('["name", "status", "name"]', {"name", "status"}),
+        ('["`tabToDo`.`status`", "tabToDo.name"]', {"status", "name"}),
+        ('"status"', {"status"}),
+        ('["*"]', ALL),
+        ('"*"', ALL),
+    ],
+)
+def test_gives_the_fields_asked_for(
+    api: APIClient, todo: ToDo, fields: str, expected: set[str]
+) -> None:
+    assert api.get(LIST, {"fields": fields}).json()["data"][0].keys() == expected
+
+
+def test_gives_rows_as_lists(api: APIClient, todo: ToDo) -> None:
+    query = {"fields": '["status", "owner", "date"]', "as_dict": "False"}
+    assert api.get(LIST, query).json() == {"data": [["Open", "worker", None]]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '["password"]',
+        '["owner__password"]',
+        '["owner.password"]',
+        '["pk"]',
+        '["count(name)"]',
+        '["\\ud800"]',
+        '["\\u0000"]',
+        "[7]",
+        "[[]]",
+    ],
+)
+def test_refuses_to_read_other_fields(api: APIClient, todo: ToDo, fields: str) -> None:
+    refused(api, "A ToDo has no field", fields=fields)
+
+
+@pytest.mark.parametrize("field", ["owner__password", "owner__is_superuser", "pk", "status__regex"])
+def test_refuses_to_filter_and_order_by_other_fields(
+    api: APIClient, todo: ToDo, field: str
+) -> None:
+    refused(api, "A ToDo has no field", filters=json.dumps({field: "x"}))
+    refused(api, "A ToDo has no field", or_filters=json.dumps([[field, "=", "x"]]))
+    refused(api, "A ToDo has no field", order_by=field)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], "abc"),
+        ({}, "abc"),
+        ("null", "abc"),
+        ({"status": "Open"}, "a"),
+        ({"status": ["!=", "Open"], "owner": "worker"}, "c"),
+        ([["status", "=", "Open"]], "a"),
+        ([["ToDo", "status", "<>", "Open"], ["name", "<", "c"]], "b"),
+        ([["owner", "=", "boss"]], "b"),
+        ([["name", ">", "b"]], "c"),
+        ([["name", ">=", "b"]], "bc"),
+        ([["name", "<=", "b"]], "ab"),
+        ([["status", "in", ["Open", "Closed"]]], "ab"),
+        ([["status", "in", "Open, Closed"]], "ab"),
+        ([["status", "in", []]], ""),
+        ([["status", "NOT  IN", ["Open"]]], "bc"),
+        ([["date", "not in", ["2026-01-01"]]], "bc"),
+        ([["date", "=", "2026-01-01"]], "a"),
+        ([["date", "!=", "2026-01-01"]], "bc"),
+        ([["date", "=", None]], "c"),
+        ([["date", "!=", None]], "ab"),
+        ([["date", "is", "set"]], "ab"),
+        ([["date", "is", "not set"]], "c"),
+        ([["description", "is", "set"]], "abc"),
+        ([["owner", "is", "not set"]], ""),
+        ([["date", "between", ["2026-01-01", "2026-01-31"]]], "a"),
+        ([["name", "between", ["b", "c"]]], "bc"),
+        ([["description", "=", 7]], ""),
+        # LIKE: the client's wildcards count, the backslash does not.
+        ([["description", "like", "%a%"]], "abc"),
+        ([["description", "like", "ALPHA%"]], "a"),
+        ([["description", "like", "beta__"]], "b"),
+        ([["description", "like", "g%_m\\"]], ""),
+        ([["description", "like", "g%ma\\"]], "c"),
+        ([["description", "like", "alpha"]], ""),
+        ([["description", "not like", "%eta%"]], "ac"),
+        ([["owner", "like", "BO%"]], "b"),
+    ],
+)
+def test_filters(api: APIClient, todos: list[ToDo], filters: Any, expected: str) -> None:
+    assert names(api, filters=filters) == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["2026-01-02", "2026-01-03"], "bc"),
+        (["2026-01-02 12:00:00", "2026-01-03 12:00:00"], "bc"),
+        (["2026-01-02T12:00:00.000001", "2026-01-03"], "c"),
+        (["2026-01-02T13:30:00+01:00", "2026-01-03T11:59:59Z"], ""),
+    ],
+)
+def test_filters_by_time(
+    api: APIClient, todos: list[ToDo], value: list[str], expected: str
+) -> None:
+    for day, todo in enumerate(todos, start=1):
+        moment = datetime(2026, 1, day, 12, tzinfo=timezone.utc)
+        ToDo.objects.filter(pk=todo.pk).update(creation=moment)
+    assert names(api, filters=[["creation", "between", value]]) == list(expected)
+
+
+def test_a_time_that_was_read_can_be_searched_for(api: APIClient, todo: ToDo) -> None:
+    row = api.get(LIST, {"fields": '["creation"]'}).json()["data"][0]
+    assert names(api, filters=row) == [todo.name]
+
+
+def test_joins_or_filters_to_the_others(api: APIClient, todos: list[ToDo]) -> None:
+    either = [["status", "=", "Closed"], ["priority", "=", "Low"]]
+    assert names(api, or_filters=either) == ["b", "c"]
+    assert names(api, or_filters=either, filters={"owner": "worker"}) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "sentence"),
+    [
+        ("{", "filters is not valid JSON."),
+        ("[" * 5000, "filters is not valid JSON."),
+        ("7", "Give filters as a list"),
+        ('"a"', "Give filters as a list"),
+        ('["status", "=", "Open"]', "Give filters as a list"),
+        ("[[]]", "A filter is [field, operator, value]"),
+        ('[["status", "Open"]]', "A filter is [field, operator, value]"),
+        ('[["status", 1, "Open"]]', "A filter is [field, operator, value]"),
+        ('[["ToDo", "a", "b", "c", "d"]]', "A filter is [field, operator, value]"),
+        ('[["User", "password", "=", "x"]]', "by fields of ToDo alone"),
+        ('{"status": ["Open", "Closed"]}', "'open' is no operator"),
+        ('[["status", "regexp", "a"]]', "'regexp' is no operator"),
+        ('[["status", "is", "null"]]', "'is' is no operator"),
+        ('[["status", "\\ud800", "a"]]', "is no operator"),
+        ('[["status", "=", ["a"]]]', "status must be a text or a number"),
+        ('[["status", "=", true]]', "status must be a text or a number"),
+        ('[["status", ">", null]]', "status must be a text or a number"),
+        ('[["status", "in", 7]]', "status: give the values as a list"),
+        ('[["status", "between", ["a"]]]', "between takes two values"),
+        ('[["status", "=", "\\u0000"]]', "cannot be stored"),
+        ('[["owner", "like", "\\ud800"]]', "cannot be stored"),
+        (json.dumps([["name", "=", "a" * 501]]), "name is too long"),
+        (json.dumps([["name", "in", ["a"] * 401]]), "may hold 400 values"),
+        (json.dumps([["name", "=", "a"]] * 401), "may hold 400 values"),
+        ('[["date", "like", "2026%"]]', "date is no text"),
+        ('[["date", "=", "soon"]]', "date must be a date"),
+        ('[["date", "=", "2026-02-30"]]', "date must be a date"),
+        ('[["creation", ">", "soon"]]', "creation must be a time"),
+        ('[["creation", ">", "2026-02-30 12:00:00"]]', "creation must be a time"),
+        ('[["creation", ">", "0001-01-01 00:00:00+14:00"]]', "creation must be a time"),
+    ],
+)
+def test_refuses_unusable_filters(api: APIClient, todo: ToDo, filters: str, sentence: str) -> None:
+    refused(api, sentence, filters=filters)
+
+
+def test_takes_as_many_values_as_it_says(api: APIClient, todo: ToDo) -> None:
+    many = [["name", "in", [todo.name] * 400]]
+    assert names(api, filters=many, or_filters=[["name", "=", todo.name]] * 400) == [todo.name]
+
+
+@pytest.mark.parametrize(
+    ("order_by", "expected"),
+    [
+        ("name desc", "cba"),
+        ("`tabToDo`.`name` DESC", "cba"),
+        ("name,name desc", "abc"),
+        ("owner, name desc", "bca"),
+        ("owner desc", "acb"),
+        ("date", "cab"),
+        ("date desc", "bac"),
+        ("modified asc", "abc"),
+        ("", "cba"),
+    ],
+)
+def test_orders(api: APIClient, todos: list[ToDo], order_by: str, expected: str) -> None:
+    for day, todo in enumerate(todos, start=1):
+        moment = datetime(2026, 1, day, tzinfo=timezone.utc)
+        ToDo.objects.filter(pk=todo.pk).update(modified=moment)
+    assert names(api, order_by=order_by) == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("order_by", "sentence"),
+    [
+        ("name sideways", '"asc" or "desc"'),
+        ("name desc nulls last", '"asc" or "desc"'),
+        ("name,", "A ToDo has no field ''"),
+        ("random()", "A ToDo has no field"),
+        ("name;drop", "A ToDo has no field"),
+        ("?", "A ToDo has no field"),
+        ("-name", "A ToDo has no field"),
+    ],
+)
+def test_refuses_an_unusable_order(
+    api: APIClient, todo: ToDo, order_by: str, sentence: str
+) -> None:
+    refused(api, sentence, order_by=order_by)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"limit": "2"}, 2),
+        ({"limit_page_length": "2"}, 2),
+        ({"limit_start": "1", "limit": "2"}, 2),
+        ({"limit_start": "21"}, 1),
+        ({"limit_start": "1000000"}, 0),
+        ({"limit": "", "limit_page_length": "3"}, 3),
+        ({}, 20),
+        ({"limit": "0"}, 22),
+        ({"limit": "999999999999999999"}, 22),
+    ],
+)
+def test_pages(api: APIClient, worker: Any, query: dict[str, str], expected: int) -> None:
+    ToDo.objects.bulk_create(ToDo(owner=worker, description="a") for _ in range(22))
+    assert len(names(api, **query)) == expected
+
+
+def test_never_gives_more_than_the_maximum(api: APIClient, worker: Any) -> None:
+    ToDo.objects.bulk_create(ToDo(owner=worker, description="a") for _ in range(501))
+    assert len(names(api, limit="0")) == len(names(api, limit="1000")) == 500
+
+
+@pytest.mark.parametrize("name", ["limit", "limit_page_length", "limit_start"])
+@pytest.mark.parametrize("value", ["-1", "x", "1.5", "\u0661", "1" * 5000, "\0"])
+def test_refuses_unusable_limits(api: APIClient, todo: ToDo, name: str, value: str) -> None:
+    refused(api, f"{name} must be a whole number", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"limit_start": "1000001"}, "limit_start must be at most 1000000"),
+        ({"fields": "name"}, "fields is not valid JSON"),
+        ({"fields": '{"name": 1}'}, "Give fields as a list"),
+        ({"as_dict": "perhaps"}, "as_dict must be true or false"),
+        ({"group_by": "status"}, "Leave group_by out"),
+    ],
+)
+def test_refuses_what_it_cannot_do(
+    api: APIClient, todo: ToDo, query: dict[str, str], sentence: str
+) -> None:
+    refused(api, sentence, **query)
+
+
+def test_dates_are_written_as_dates(api: APIClient, make_todo: Any) -> None:
+    make_todo(date=date(2026, 1, 31))
+    assert api.get(LIST, {"fields": '["date"]'}).json() == {"data": [{"date": "2026-01-31"}]}
