@@ -50,6 +50,7 @@ class _SchemeAuthentication(BaseAuthentication):
         Raises:
             AuthenticationRefused: in every other case.
         """
+        _vary_on_header(request)
         credential = credentials.parse(_header(request), self.scheme)
         if credential is None:
             return None
@@ -160,6 +161,13 @@ def _leave_to(later: list[Any], request: Request, authenticator: _SchemeAuthenti
 def _answers(authenticator: Any, scheme: str, request: Request) -> bool:
     challenge = (authenticator.authenticate_header(request) or "").split()
     return bool(challenge) and challenge[0].lower() == scheme
+
+
+def _vary_on_header(request: Request) -> None:
+    """Tell caches, Django's own among them, to keep the answers for different keys apart."""
+    headers = getattr(request.parser_context.get("view"), "headers", None)
+    if headers is not None and "Authorization" not in headers.get("Vary", ""):
+        headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Authorization")))
 
 
 def _header(request: Request) -> str | None:

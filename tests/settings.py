@@ -20,6 +20,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 
 # Other packages that send the same scheme words; the app has to live beside them.
-INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework.authtoken", "knox"]
+INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework.authtoken", "knox", "tests.sources"]
 
 MIDDLEWARE = ["tests.csp.content_security_policy", *MIDDLEWARE]

@@ -439,3 +439,25 @@ def test_body_that_is_too_large_is_a_validation_error(
 
     assert response.status_code == 417
     assert json.loads(response.json()["exc"])
+
+
+def test_what_is_no_answer_stays_a_server_error(
+    client: Client, manager_keys: GeneratedKeys, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("frappe_tokens.api.rpc.generate_keys", broken)
+
+    with pytest.raises(RuntimeError, match="broken"):
+        client.post(
+            GENERATE,
+            {"user": user.get_username()},
+            headers={"authorization": token_header(manager_keys)},
+        )
+
+
+def test_answers_are_kept_in_no_cache(client: Client, keys: GeneratedKeys) -> None:
+    response = client.get(WHO, headers={"authorization": token_header(keys)})
+
+    assert "no-store" in response["Cache-Control"]

@@ -25,6 +25,7 @@ from ..permissions import CanGenerateKeys
 from .envelope import FrappeEnvelopeMixin
 
 
+@method_decorator(never_cache, name="dispatch")
 class RpcView(FrappeEnvelopeMixin, APIView):
     """What every remote call shares: the ways to authenticate, and Frappe's envelope."""
 
@@ -49,7 +50,6 @@ class GetLoggedUser(RpcView):
     post = get
 
 
-@method_decorator(never_cache, name="dispatch")
 class GenerateKeys(RpcView):
     """``frappe.core.doctype.user.user.generate_keys``: a new secret for a user's unnamed key.
 

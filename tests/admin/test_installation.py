@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Any
+
+from django.apps import apps
 from django.contrib.admin import AdminSite, ModelAdmin, site
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
@@ -46,3 +49,12 @@ def test_registers_no_users_where_there_are_none() -> None:
     add_api_access(own)
 
     assert not own.is_registered(User)
+
+
+def test_needs_no_admin(settings: Any) -> None:
+    settings.INSTALLED_APPS = [
+        app for app in settings.INSTALLED_APPS if app != "django.contrib.admin"
+    ]
+
+    assert apps.is_installed("frappe_tokens")
+    assert not apps.is_installed("django.contrib.admin")

@@ -25,8 +25,7 @@ def test_takes_the_pictures_of_the_documentation(
 ) -> None:
     users = [make_user(name) for name in ("ada", "grace", "hedy")]
     visitor = visit(system_manager, viewport={"width": 1100, "height": 720}, color_scheme=scheme)
-    if not visitor.folder:
-        visitor.folder = tmp_path
+    visitor.folder = visitor.folder or tmp_path
     page = visitor.page
     visitor.open(f"/admin/auth/user/{users[0].pk}/change/")
     page.click("[data-frappe-tokens-dialog]")

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.test import Client
+
+from frappe_tokens import crypto
+from frappe_tokens.keys import GeneratedKeys, revoke
+from frappe_tokens.models import ApiKey
+
+from .models import Robot
+
+pytestmark = pytest.mark.django_db
+
+WHO = "/api/method/frappe.auth.get_logged_user"
+
+
+@pytest.fixture(autouse=True)
+def robots_are_a_source(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+
+
+@pytest.fixture
+def robot(make_user: Any) -> GeneratedKeys:
+    secret = crypto.generate_api_secret()
+    robot = Robot.objects.create(
+        user=make_user("operator"), secret_digest=crypto.make_digest(secret)
+    )
+    return GeneratedKeys(robot.api_key, secret, robot)
+
+
+def ask(keys: GeneratedKeys, **headers: str) -> Any:
+    return Client().get(WHO, headers={"authorization": f"token {keys.token}", **headers})
+
+
+def test_key_of_another_source_runs_as_its_user(robot: GeneratedKeys) -> None:
+    response = ask(robot, frappe_authorization_source="Robot")
+
+    assert response.json() == {"message": "operator"}
+    robot.instance.refresh_from_db()
+    assert robot.instance.last_used_at is not None
+
+
+def test_key_is_looked_up_on_the_named_source_alone(
+    robot: GeneratedKeys, keys: GeneratedKeys
+) -> None:
+    assert ask(robot).status_code == 401
+    assert ask(robot, frappe_authorization_source="User").status_code == 401
+    assert ask(keys, frappe_authorization_source="Robot").status_code == 401
+    assert ask(keys, frappe_authorization_source="User").status_code == 200
+
+
+def test_header_picks_from_the_list_alone(
+    robot: GeneratedKeys, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(0):
+        response = ask(robot, frappe_authorization_source="sources.Robot")
+
+    assert response.status_code == 401
+    assert response.json()["code"] == "invalid_credentials"
+
+
+def test_revokes_a_key_of_another_source(robot: GeneratedKeys) -> None:
+    assert revoke(robot.instance)
+
+    response = ask(robot, frappe_authorization_source="Robot")
+    assert response.json()["code"] == "key_revoked"
+
+
+def test_a_row_without_a_secret_accepts_none(make_user: Any) -> None:
+    row = Robot.objects.create(user=make_user("operator"))
+    guess = GeneratedKeys(row.api_key, crypto.generate_api_secret(), row)
+
+    assert ask(guess, frappe_authorization_source="Robot").status_code == 401
+
+
+def test_inherits_the_constraints_under_names_of_its_own(robot: GeneratedKeys) -> None:
+    names = {constraint.name for constraint in Robot._meta.constraints}
+    assert names == {"sources_robot_has_api_key", "sources_robot_grace_ends"}
+    assert not names & {constraint.name for constraint in ApiKey._meta.constraints}
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Robot.objects.update(previous_digest="sha256$ended when?")

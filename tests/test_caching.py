@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.http import HttpResponse
+from django.test import RequestFactory
+from django.views.decorators.cache import cache_page
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from frappe_tokens.authentication import TokenAuthentication
+from frappe_tokens.keys import generate_keys
+
+from .conftest import token_header
+
+pytestmark = pytest.mark.django_db
+
+
+class Who(APIView):
+    authentication_classes = [TokenAuthentication]
+    permission_classes = [IsAuthenticated]
+    renderer_classes = [JSONRenderer]
+
+    def get(self, request: Request) -> Response:
+        return Response(request.user.get_username())
+
+
+class Browsable(Who):
+    renderer_classes = [JSONRenderer, BrowsableAPIRenderer]
+
+
+@pytest.mark.parametrize(
+    ("view", "vary"), [(Who, "Authorization"), (Browsable, "Accept, Authorization")]
+)
+def test_answers_vary_by_the_header(view: type[APIView], vary: str) -> None:
+    assert view.as_view()(RequestFactory().get("/"))["Vary"] == vary
+
+
+def test_djangos_cache_keeps_the_answers_of_two_keys_apart(make_user: Any) -> None:
+    cache.clear()
+    cached = cache_page(60)(Who.as_view())
+
+    def ask(authorization: str) -> HttpResponse:
+        request = RequestFactory().get("/", headers={"authorization": authorization})
+        response: HttpResponse = cached(request)
+        return response
+
+    ada, grace = (generate_keys(make_user(name)) for name in ("ada", "grace"))
+    for _ in range(2):
+        assert ask(token_header(ada)).content == b'"ada"'
+        assert ask(token_header(grace)).content == b'"grace"'
+    assert ask("").status_code == 401
