@@ -42,5 +42,5 @@ clean:
 # A new environment where there is none, and a new installation where setup.cfg has changed.
 $(VENV)/installed-%: setup.cfg
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]" $(PINS)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[$*]" $(PINS)
 	touch $@
