@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
@@ -62,6 +62,14 @@ def no_sideways_scrolling(visitor: Visitor) -> bool:
             "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         )
     )
+
+
+def tab_to(page: Page, selector: str, at_most: int = 80) -> None:
+    for _ in range(at_most):
+        page.keyboard.press("Tab")
+        if page.locator(selector).evaluate("e => e === document.activeElement"):
+            return
+    pytest.fail(f"{selector} is not reached by Tab")
 
 
 @pytest.fixture
@@ -157,14 +165,7 @@ def test_everything_by_keyboard_alone(
     page = visitor.page
     visitor.open(user_path(target))
 
-    def tab_to(selector: str, at_most: int = 80) -> None:
-        for _ in range(at_most):
-            page.keyboard.press("Tab")
-            if page.locator(selector).evaluate("e => e === document.activeElement"):
-                return
-        pytest.fail(f"{selector} is not reached by Tab")
-
-    tab_to(GENERATE)
+    tab_to(page, GENERATE)
     page.keyboard.press("Enter")
     # The dialog opens with its first control focused, and Escape closes it.
     expect(page.locator(SUBMIT)).to_be_focused()
@@ -178,14 +179,14 @@ def test_everything_by_keyboard_alone(
     page.keyboard.press("Enter")
     expect(page.locator("#frappe-tokens-heading")).to_be_focused()
     header = page.inner_text(HEADER)
-    tab_to(f"{HEADER} + .frappe-tokens-copy", at_most=4)
+    tab_to(page, f"{HEADER} + .frappe-tokens-copy", at_most=4)
     page.keyboard.press("Enter")
     expect(page.locator(f"{HEADER} + .frappe-tokens-copy")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == header
     # A secret on show is not lost by a slip.
     page.keyboard.press("Escape")
     expect(page.locator(SECRET)).to_be_visible()
-    tab_to(".frappe-tokens-close", at_most=2)
+    tab_to(page, ".frappe-tokens-close", at_most=2)
     page.keyboard.press("Enter")
     expect(page.locator("dialog")).to_have_count(0)
     expect(page.locator(GENERATE)).to_be_focused()
@@ -275,6 +276,35 @@ def test_generates_for_three_users_from_the_list_with_a_csv(
         assert whoami(visitor.site, header) == (200, f'{{"message":"{row["user"]}"}}')
     page.reload()
     assert "fts_" not in page.content()
+    assert whoami(visitor.site, header)[0] == 200
+
+
+def test_the_list_by_keyboard_alone(
+    visit: Callable[..., Visitor], system_manager: User, target: User
+) -> None:
+    visitor = visit(system_manager)
+    page = visitor.page
+    visitor.open("/admin/auth/user/")
+
+    tab_to(page, "select[name=action]")
+    page.keyboard.type("Generate Keys")
+    box = f"input[name=_selected_action][value='{target.pk}']"
+    tab_to(page, box)
+    page.keyboard.press("Space")
+    while not page.locator("button[name=index]").evaluate("e => e === document.activeElement"):
+        page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(SUBMIT)).to_be_visible()
+    tab_to(page, SUBMIT)
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-frappe-tokens-generated]")).to_be_visible()
+    tab_to(page, "a[download]")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+
+    with open(download.value.path(), encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    header = f"Authorization: token {row['api_key']}:{row['api_secret']}"
     assert whoami(visitor.site, header)[0] == 200
 
 
