@@ -16,6 +16,7 @@ from pytest_django.live_server_helper import LiveServer
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from testproject.todos.models import ToDo
 
+from .. import groups
 from .conftest import install_sdk
 
 
@@ -75,6 +76,7 @@ def test_is_left_out_without_node_but_never_in_ci(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ci: str, outcome: type[BaseException]
 ) -> None:
     monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(groups, "LEFT_OUT", {})
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(outcome, match=r"frappe-js-sdk: Node\.js and npm are needed"):
         install_sdk(tmp_path)
@@ -84,6 +86,7 @@ def test_is_left_out_where_npm_cannot_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(groups, "LEFT_OUT", {})
     # Any program that fails when it is told to "ci".
     monkeypatch.setattr(shutil, "which", lambda name: sys.executable)
     with pytest.raises(pytest.skip.Exception, match="npm could not install it: "):
