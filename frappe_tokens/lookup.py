@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.db import DatabaseError, InterfaceError, connections, router, transaction
 from django.db.models import Q
 
@@ -36,6 +37,20 @@ def find(model: type[AbstractApiKey], api_key: str) -> AbstractApiKey | None:
         return None
     # A column whose collation was changed by hand may be found by a key in the wrong case.
     return key if key.api_key == api_key else None
+
+
+def find_user(username: str) -> Any:
+    """The user of this name; None where there is no such user, whatever the text holds."""
+    users = get_user_model()
+    try:
+        # No user is called so, but drivers and encoders raise errors of their own about it:
+        # PostgreSQL's about a NUL, all of them about half a surrogate pair.
+        username.encode()
+        if "\0" in username:
+            return None
+        return users._default_manager.get_by_natural_key(username)
+    except (UnicodeEncodeError, users.DoesNotExist):
+        return None
 
 
 def record_use(key: AbstractApiKey, *, now: datetime, address: str, secret: str, slot: str) -> None:

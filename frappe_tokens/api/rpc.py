@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -21,6 +20,7 @@ from ..actors import Actor
 from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
 from ..base_models import AbstractApiKey
 from ..keys import generate_keys
+from ..lookup import find_user
 from ..permissions import CanGenerateKeys
 from .envelope import FrappeEnvelopeMixin
 
@@ -85,14 +85,7 @@ def _find_user(request: Request) -> Any:
     username = body.get("user") or request.query_params.get("user")
     if not isinstance(username, str) or not username:
         raise ValidationError({"detail": _("Name the user: user=<username>."), "code": "no_user"})
-    users = get_user_model()
-    # JSON can carry half a surrogate pair, which is no text.
-    shown = username.encode(errors="replace").decode()
-    try:
-        # No user is called so, but drivers and encoders raise errors of their own about it:
-        # PostgreSQL's about a NUL, all of them about half a pair.
-        if "\0" in username or shown != username:
-            raise users.DoesNotExist
-        return users._default_manager.get_by_natural_key(username)
-    except users.DoesNotExist:
-        raise NotFound(_("User %(user)s not found.") % {"user": shown}) from None
+    user = find_user(username)
+    if user is None:
+        raise NotFound(_("User %(user)s not found.") % {"user": username})
+    return user

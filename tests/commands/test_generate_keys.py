@@ -170,6 +170,8 @@ def test_generates_for_all_active_users(make_user: Callable[..., Any]) -> None:
         (["ada", "nobody"], "There is no user 'nobody'."),
         (["ada", "gone"], "User 'gone' is inactive."),
         (["new", "nobody\x00", "--create-user"], "cannot be a username"),
+        (["new", "nobody\udcff", "--create-user"], "cannot be a username"),
+        (["ada", "nobody\udcff"], "There is no user"),
         (["new", "no spaces", "--create-user"], "cannot be a username"),
         (["ada", "--scope", 'a"b'], "is no scope"),
         (["ada", "--allow-ip", "elsewhere"], "is no address or network"),

@@ -15,6 +15,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from ...keys import GeneratedKeys, generate_keys
+from ...lookup import find_user
 from ...models import ApiKey
 from ..arguments import duration
 
@@ -92,12 +93,11 @@ def _users(options: dict[str, Any]) -> list[Any]:
         return list(users.filter(is_active=True).order_by("pk"))
     found, wrong = [], []
     for username in dict.fromkeys(options["users"]):
-        try:
-            user = users.get_by_natural_key(username)
-        except users.model.DoesNotExist:
-            if not options["create_user"]:
-                wrong.append(f"There is no user {username!r}. (--create-user would make one.)")
-                continue
+        user = find_user(username)
+        if user is None and not options["create_user"]:
+            wrong.append(f"There is no user {username!r}. (--create-user would make one.)")
+            continue
+        if user is None:
             user = _create_user(username)
         if not user.is_active:
             wrong.append(f"User {username!r} is inactive. Activate the user first.")
