@@ -18,7 +18,7 @@ class Actor:
     """Who asks for something to be done to a key.
 
     Attributes:
-        user: the user that the request runs as.
+        user: the user that the request runs as; None where a project has no anonymous user.
         credential: what the request came with (``request.auth``); None for a session.
     """
 
@@ -38,7 +38,8 @@ class Actor:
             and not credential.read_only
             and not credential.scopes
         )
-        return bool(unrestricted and self.user.is_active and self.user.has_perm(PERMISSION))
+        user = self.user
+        return bool(user and unrestricted and user.is_active and user.has_perm(PERMISSION))
 
     def may_generate_for(self, user: Any) -> bool:
         """The same, for a key of ``user``: only a superuser makes a superuser's key."""

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from . import credentials, verification
 from .conf import conf
+from .credentials import Credential
 from .exceptions import Reason, Refused
 from .verification import RequestFacts
 
@@ -54,7 +55,8 @@ class _SchemeAuthentication(BaseAuthentication):
         credential = credentials.parse(_header(request), self.scheme)
         if credential is None:
             return None
-        if not credential.ours and (later := _later_classes(request, self)):
+        later = [] if credential.ours else _later_classes(request, self, credential)
+        if later:
             _leave_to(later, request, self)
             return None
         try:
@@ -130,13 +132,18 @@ class _Unclaimed(BaseAuthentication):
             raise self.authenticator.refuse(Refused(Reason.MALFORMED_CREDENTIALS))
 
 
-def _later_classes(request: Request, authenticator: _SchemeAuthentication) -> list[Any]:
-    """Those behind ``authenticator`` in the view that answer the same scheme."""
-    asked = iter(request.authenticators or ())
+def _later_classes(
+    request: Request, authenticator: _SchemeAuthentication, credential: Credential
+) -> list[Any]:
+    """Those behind ``authenticator`` in the view that may answer ``credential``."""
+    # A pair of nobody's mark may be an imported key, so only a class that names the scheme gets it.
+    # What is no pair cannot be ours. A class may answer more schemes than the one that it names.
+    any_scheme = not credential.well_formed
+    asked = iter(getattr(request, "authenticators", None) or ())
     # Goes on to its place, or to the end where another class wraps it, and none is later.
     if not any(other is authenticator for other in asked):
         return []
-    return [other for other in asked if _answers(other, authenticator.scheme, request)]
+    return [other for other in asked if _answers(other, authenticator.scheme, any_scheme, request)]
 
 
 def _leave_to(later: list[Any], request: Request, authenticator: _SchemeAuthentication) -> None:
@@ -158,16 +165,24 @@ def _leave_to(later: list[Any], request: Request, authenticator: _SchemeAuthenti
         raise authenticator.refuse(Refused(Reason.MALFORMED_CREDENTIALS))
 
 
-def _answers(authenticator: Any, scheme: str, request: Request) -> bool:
+def _answers(authenticator: Any, scheme: str, any_scheme: bool, request: Request) -> bool:
+    if isinstance(authenticator, _SchemeAuthentication):
+        return authenticator.scheme == scheme
+    # A class without a challenge reads no header: it is the session's, or such.
     challenge = (authenticator.authenticate_header(request) or "").split()
-    return bool(challenge) and challenge[0].lower() == scheme
+    return bool(challenge) and (any_scheme or challenge[0].lower() == scheme)
 
 
 def _vary_on_header(request: Request) -> None:
     """Tell caches, Django's own among them, to keep the answers for different keys apart."""
-    headers = getattr(request.parser_context.get("view"), "headers", None)
+    headers = getattr(_view(request), "headers", None)
     if headers is not None and "Authorization" not in headers.get("Vary", ""):
         headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Authorization")))
+
+
+def _view(request: Request) -> Any:
+    """The view; None for a request that no view of DRF's has prepared."""
+    return (getattr(request, "parser_context", None) or {}).get("view")
 
 
 def _header(request: Request) -> str | None:
@@ -177,7 +192,7 @@ def _header(request: Request) -> str | None:
 
 def _facts(request: Request) -> RequestFacts:
     meta = request.META
-    scopes = getattr(request.parser_context.get("view"), "required_scopes", None) or ()
+    scopes = getattr(_view(request), "required_scopes", None) or ()
     return RequestFacts(
         # Both, so that no method override, of whichever middleware, opens more than was sent.
         methods=(meta.get("REQUEST_METHOD", "").upper(), request.method or ""),

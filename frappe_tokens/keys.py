@@ -25,7 +25,7 @@ from .base_models import AbstractApiKey
 from .conf import conf
 from .crypto import Secret
 from .models import ApiKey
-from .validation import check_grace, clean_name, clean_policies, default_expiry
+from .validation import bounded_expiry, check_grace, clean_name, clean_policies, default_expiry
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def generate_keys(
     grace = conf.ROTATION_GRACE if grace is None else check_grace(grace)
     alias = router.db_for_write(ApiKey)
     with transaction.atomic(using=alias):
-        user = _lock(user, name, by, alias)
+        user = _lock(user, by)
         check_target(user, by)
         now = timezone.now()
         secret = crypto.generate_api_secret()
@@ -95,10 +95,11 @@ def generate_keys(
         key = live.first()
         if key is None:
             key = ApiKey(user=user, name=name, created_at=now)
-            key.created_by = by.user if by is not None else None
+            key.created_by_id = by.user.pk if by is not None else None
             key.expires_at = default_expiry(now)
         for field_name, value in policies.items():
             setattr(key, field_name, value)
+        key.expires_at = bounded_expiry(key.expires_at, now)
         if key.is_expired(now):
             raise ValidationError(
                 _(
@@ -142,42 +143,49 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
         changes["live"] = None
     still_live = model._default_manager.using(alias).filter(pk=key.pk, revoked_at__isnull=True)
     with transaction.atomic(using=alias):
-        if connections[alias].features.has_select_for_update:
-            _lock_users(key.user_id, by, alias)
+        lock_users([key.user_id], by)
         revoked = bool(still_live.update(**changes))
     with suppress(model.DoesNotExist):  # deleted meanwhile, with its user
         key.refresh_from_db(using=alias)
     return revoked
 
 
-def _lock(user: Any, name: str, by: Actor | None, alias: str) -> Any:
-    """Queue up behind everyone who generates for ``user``, and return the user as stored now."""
-    if not connections[alias].features.has_select_for_update:
-        # SQLite locks the database at the first write. A read before it would have to be upgraded,
-        # and fails at once where another has written meanwhile.
-        ApiKey._default_manager.using(alias).filter(user_id=user.pk, name=name).update(name=name)
-    try:
-        return _lock_users(user.pk, by, alias)[user.pk]
-    except KeyError:
-        raise ValidationError(_("This user does not exist any more."), code="no_user") from None
+def lock_users(pks: Iterable[Any], by: Actor | None = None) -> dict[Any, Any]:
+    """Queue up behind everyone who generates for any of these users.
 
-
-def _lock_users(user_pk: Any, by: Actor | None, alias: str) -> dict[Any, Any]:
-    """The user, and who else has to be locked, by primary key.
-
+    Call it first in a transaction that generates for several users, or writes keys otherwise.
     Users are locked before keys and in the order of their primary keys, always: that is what keeps
     parallel calls from waiting for each other in a circle.
+
+    Args:
+        pks: the primary keys of the users.
+        by: who asks.
+
+    Returns:
+        Those that exist, as stored now, by primary key.
     """
+    alias = router.db_for_write(ApiKey)
     features = connections[alias].features
-    pks = [user_pk]
-    if by is not None and not features.has_select_for_no_key_update:
+    wanted = set(pks)
+    if not features.has_select_for_update:
+        # SQLite locks the database at the first write. A read before it would have to be upgraded,
+        # and fails at once where another has written meanwhile.
+        ApiKey._base_manager.using(alias).filter(pk=0).update(name="")
+    elif by is not None and not features.has_select_for_no_key_update:
         # On MySQL and MariaDB, writing a row that refers to a user waits for that user's lock.
-        pks.append(by.user.pk)
-    users = get_user_model()._base_manager.using(alias).filter(pk__in=pks).order_by("pk")
+        wanted.add(by.user.pk)
+    users = get_user_model()._base_manager.using(alias).filter(pk__in=wanted).order_by("pk")
     if features.has_select_for_update:
         # Without the key: inserting a row that refers to the user must not wait for us.
         users = users.select_for_update(no_key=features.has_select_for_no_key_update)
     return {user.pk: user for user in users}
+
+
+def _lock(user: Any, by: Actor | None) -> Any:
+    try:
+        return lock_users([user.pk], by)[user.pk]
+    except KeyError:
+        raise ValidationError(_("This user does not exist any more."), code="no_user") from None
 
 
 def _replace_secret(key: AbstractApiKey, secret: str, grace: timedelta, now: datetime) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, InterfaceError, connections, router, transaction
+from django.db import DatabaseError, InterfaceError, router, transaction
 from django.db.models import Q
 
 from . import crypto
@@ -49,7 +48,7 @@ def find_user(username: str) -> Any:
         if "\0" in username:
             return None
         return users._default_manager.get_by_natural_key(username)
-    except (UnicodeEncodeError, users.DoesNotExist):
+    except (UnicodeEncodeError, users.DoesNotExist, users.MultipleObjectsReturned):
         return None
 
 
@@ -86,14 +85,15 @@ def record_use(key: AbstractApiKey, *, now: datetime, address: str, secret: str,
         return
     model = type(key)
     alias = router.db_for_write(model)
-    # A failed statement would otherwise spoil a transaction that the request runs in.
-    in_atomic_block = connections[alias].in_atomic_block
-    savepoint = transaction.atomic(using=alias) if in_atomic_block else nullcontext()
-    try:
-        with savepoint:
+
+    def write() -> None:
+        try:
             model._default_manager.using(alias).filter(still_so).update(**changes)
-    except (DatabaseError, InterfaceError):
-        logger.exception("The use of API key %s could not be written down.", key.api_key)
-    else:
-        for name, value in changes.items():
-            setattr(key, name, value)
+        except (DatabaseError, InterfaceError):
+            logger.exception("The use of API key %s could not be written down.", key.api_key)
+        else:
+            for name, value in changes.items():
+                setattr(key, name, value)
+
+    # Where the request runs in a transaction, after its end: the row would stay locked till then.
+    transaction.on_commit(write, using=alias, robust=True)

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from . import policy
@@ -116,18 +118,31 @@ def check_expiry(expires_at: datetime) -> datetime:
         ValidationError: it is naive, past, or beyond ``MAX_LIFETIME``.
     """
     now = timezone.now()
-    if timezone.is_naive(expires_at):
-        raise ValidationError(_("The expiry needs a time zone."), code="expiry")
+    if timezone.is_naive(expires_at) == settings.USE_TZ:
+        raise ValidationError(
+            _("The expiry needs a time zone.")
+            if settings.USE_TZ
+            else _("The expiry must be without a time zone, as USE_TZ is off."),
+            code="expiry",
+        )
     if expires_at <= now:
         raise ValidationError(_("The expiry must lie in the future."), code="expiry")
     longest = conf.MAX_LIFETIME
     if longest is not None and expires_at > now + longest:
         raise ValidationError(
-            _("A key may live for %(days)s days at the most."),
+            _("The key must expire before %(latest)s."),
             code="expiry",
-            params={"days": longest.days},
+            params={"latest": date_format(now + longest, "DATETIME_FORMAT")},
         )
     return expires_at
+
+
+def bounded_expiry(expires_at: datetime | None, now: datetime) -> datetime | None:
+    """``expires_at``, or the end of ``MAX_LIFETIME`` where that comes earlier."""
+    if conf.MAX_LIFETIME is None:
+        return expires_at
+    latest = now + conf.MAX_LIFETIME
+    return latest if expires_at is None else min(expires_at, latest)
 
 
 def default_expiry(now: datetime) -> datetime | None:

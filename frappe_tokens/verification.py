@@ -6,6 +6,7 @@ into an answer.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,8 @@ from .base_models import AbstractApiKey
 from .conf import conf
 from .credentials import Credential
 from .exceptions import Reason, Refused
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_SOURCE = "User"
 
@@ -57,6 +60,7 @@ def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
     try:
         key = lookup.find(model, credential.api_key)
     except (OperationalError, InterfaceError) as error:
+        logger.exception("Credentials cannot be checked: the database does not answer.")
         raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=credential.api_key) from error
     now = timezone.now()
     key, slot = _check_secret(key, credential, now)

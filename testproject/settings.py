@@ -58,7 +58,9 @@ TEMPLATES = [
 WSGI_APPLICATION = "testproject.wsgi.application"
 
 DATABASES = {
-    "default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'demo.sqlite3'}"),
+    "default": dj_database_url.parse(
+        os.environ.get("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'demo.sqlite3'}"
+    ),
 }
 
 if REDIS_URL := os.environ.get("REDIS_URL"):

@@ -133,6 +133,7 @@ def test_request_runs_as_the_keys_user(
     assert seen["auth"].user is seen["user"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_first_use_costs_one_select_and_one_update_and_the_next_one_select(
     keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str], statements: Any
 ) -> None:

@@ -13,7 +13,8 @@ from frappe_tokens import crypto, lookup
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 
-pytestmark = pytest.mark.django_db
+# With real commits: a use is written down at the end of the transaction.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)

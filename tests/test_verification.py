@@ -235,6 +235,7 @@ def test_unknown_key_costs_the_same_hash_work_as_a_wrong_secret(
 
 
 @pytest.mark.parametrize("made_with", [[], [OLD]])
+@pytest.mark.django_db(transaction=True)
 def test_older_digest_verifies_and_is_replaced_at_its_next_use(
     user: Any, settings: Any, statements: Any, made_with: list[str]
 ) -> None:
@@ -289,6 +290,7 @@ def test_old_secret_works_until_its_grace_ends_and_not_at_that_moment(user: Any)
         assert attempt(new) == new.instance
 
 
+@pytest.mark.django_db(transaction=True)
 def test_use_is_written_at_most_once_a_minute(keys: GeneratedKeys, statements: Any) -> None:
     with time_machine.travel(NOON, tick=False) as clock:
         for seconds, expected in [
@@ -352,6 +354,7 @@ def test_connection_that_broke_is_503_and_the_next_request_goes_on(
 
 
 @pytest.mark.parametrize("error", [DatabaseError, OperationalError, InterfaceError])
+@pytest.mark.django_db(transaction=True)
 def test_use_that_cannot_be_written_never_fails_the_request(
     keys: GeneratedKeys,
     header_of: Callable[[GeneratedKeys], str],

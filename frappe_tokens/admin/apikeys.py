@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..actors import Actor
-from ..keys import generate_keys, revoke
+from ..keys import generate_keys, lock_users, revoke
 from ..models import ApiKey
 from .forms import ApiKeyForm, RevokeForm
 from .generation import Plan, generate_page, generated_page, log_on, plan_for
@@ -119,6 +120,12 @@ class ApiKeyAdmin(_ModelAdmin):
         form.actor = Actor(request.user)
         return form
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # As UserAdmin does for passwords: a filter would tell a digest letter by letter.
+        if lookup.startswith(("secret_digest", "previous_digest")):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
@@ -156,6 +163,29 @@ class ApiKeyAdmin(_ModelAdmin):
             ),
             *super().get_urls(),
         ]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        with transaction.atomic(using=router.db_for_write(ApiKey)):
+            lock_users([])  # SQLite: before the first read
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        key = context.get("original")
+        # Ending a leaked key comes first, so that a superuser's may be revoked as well.
+        context["may_revoke"] = (
+            key is not None and not key.is_revoked and Actor(request.user).may_generate
+        )
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def add_view(
         self,

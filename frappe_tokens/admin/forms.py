@@ -6,11 +6,20 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import router
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..actors import Actor, check_target
+from ..keys import lock_users
 from ..models import ApiKey
-from ..validation import check_expiry, clean_name, validate_networks, validate_scopes
+from ..validation import (
+    check_expiry,
+    clean_name,
+    default_expiry,
+    validate_networks,
+    validate_scopes,
+)
 
 
 class WordsField(forms.CharField):
@@ -65,7 +74,9 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
-        if expires_at is not None and "expires_at" in self.changed_data:
+        if "expires_at" in self.changed_data:
+            if expires_at is None:
+                return default_expiry(timezone.now())
             check_expiry(expires_at)
         return expires_at
 
@@ -73,8 +84,13 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         cleaned = super().clean() or {}
         user = cleaned.get("user") or getattr(self.instance, "user", None)
         name = cleaned.get("name", self.instance.name)
-        others = ApiKey.objects.filter(user=user, name=name, live=True).exclude(pk=self.instance.pk)
-        if user is not None and others.exists():
+        if user is None:
+            return cleaned
+        # Until the form is saved, so that the name is not taken meanwhile.
+        lock_users([user.pk], self.actor)
+        alias = router.db_for_write(ApiKey)
+        others = ApiKey.objects.using(alias).filter(user_id=user.pk, name=name, live=True)
+        if others.exclude(pk=self.instance.pk).exists():
             # Adding again, be it by reloading the page that showed the secret, changes nothing.
             self.add_error(
                 "name",

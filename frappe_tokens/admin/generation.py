@@ -11,10 +11,11 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse
@@ -23,10 +24,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
+from .. import policy
 from ..actors import Actor, check_target
 from ..conf import conf
 from ..crypto import Secret
-from ..keys import GeneratedKeys, generate_keys
+from ..keys import GeneratedKeys, generate_keys, lock_users
 from ..models import ApiKey
 
 
@@ -49,14 +51,24 @@ class Plan:
     @property
     def version(self) -> str:
         """Changes with every generation, so that a form which was sent already is told."""
-        state = (self.key.pk, self.key.rotated_at) if self.key else None
-        return hashlib.sha256(repr((self.user.pk, self.name, state)).encode()).hexdigest()
+        key = (self.key.pk, self.key.rotated_at) if self.key else None
+        state = (self.user.pk, self.name, key, bool(self.obstacle))
+        return hashlib.sha256(repr(state).encode()).hexdigest()
+
+    @property
+    def ends_older_secret(self) -> bool:
+        """Whether a secret that is in its grace stops working before its time."""
+        if self.key is None or self.key.previous_expires_at is None:
+            return False
+        return not policy.has_ended(self.key.previous_expires_at, timezone.now())
 
 
 def plan_for(users: Iterable[Any], actor: Actor, name: str = "") -> list[Plan]:
     """A plan for each of ``users``, with one query for all their keys."""
     users = list(users)
-    live = ApiKey.objects.filter(user__in=users, name=name, live=True)
+    # From where they are written: a replica may not know yet that this very form was sent already.
+    keys_now = ApiKey.objects.using(router.db_for_write(ApiKey))
+    live = keys_now.filter(user__in=[user.pk for user in users], name=name, live=True)
     keys = {key.user_id: key for key in live}
     plans = []
     for user in users:
@@ -71,19 +83,22 @@ def generate_page(
     """The page for one key: a confirmation, and on POST the secret."""
     if plan.obstacle and not Actor(request.user).may_generate_for(plan.user):
         raise PermissionDenied(plan.obstacle)
-    return _page(model_admin, request, [plan], plan.version, back_url, {"plan": plan})
+    return _page(model_admin, request, [plan], back_url, None)
 
 
 def generate_selected_page(
     model_admin: ModelAdmin[Any],
     request: HttpRequest,
-    plans: Sequence[Plan],
+    plans: list[Plan],
     back_url: str,
-    context: dict[str, Any],
+    select_across: bool,
 ) -> HttpResponse:
-    """The page for several users, reached from a list's action; ``context`` carries its form."""
-    version = hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
-    return _page(model_admin, request, plans, version, back_url, {"plans": plans, **context})
+    """The page for several users, reached from a list's action.
+
+    Args:
+        select_across: all rows of the list were chosen, and not only those that were ticked.
+    """
+    return _page(model_admin, request, plans, back_url, select_across)
 
 
 def generated_page(
@@ -107,33 +122,65 @@ def generated_page(
 def _page(
     model_admin: ModelAdmin[Any],
     request: HttpRequest,
-    plans: Sequence[Plan],
-    version: str,
+    plans: list[Plan],
     back_url: str,
-    extra: dict[str, Any],
+    select_across: bool | None,
 ) -> HttpResponse:
-    possible = [plan for plan in plans if not plan.obstacle]
+    """Either page; ``select_across`` is None on the page for one key."""
     sent = request.POST.get("version")
-    if sent == version and possible:
-        generated = _generate(model_admin, request, possible)
-        left_out = [plan for plan in plans if plan.obstacle]
-        return generated_page(model_admin, request, generated, back_url, left_out=left_out, **extra)
+    if sent is not None:
+        with transaction.atomic(using=router.db_for_write(ApiKey)):
+            # Under the locks, so that what was confirmed is still so when it is done.
+            plans = _plan_again(plans, Actor(request.user))
+            if sent == _version(plans) and any(not plan.obstacle for plan in plans):
+                generated = _generate(model_admin, request, plans)
+                extra = (
+                    {"left_out": [plan for plan in plans if plan.obstacle]}
+                    if select_across is not None
+                    else {"plan": plans[0]}
+                )
+                return generated_page(model_admin, request, generated, back_url, **extra)
     context = {
         **_context(model_admin, request, _("Generate Keys"), back_url),
-        "possible": possible,
-        "version": version,
+        "possible": [plan for plan in plans if not plan.obstacle],
+        "version": _version(plans),
         "grace": conf.ROTATION_GRACE,
         "grace_ends": timezone.now() + conf.ROTATION_GRACE,
         "stale": sent is not None,
-        **extra,
     }
-    form_name = "generate_keys.html" if "plan" in extra else "generate_keys_selected.html"
+    if select_across is None:
+        template = "generate_keys.html"
+        context["plan"] = plans[0]
+    else:
+        template = "generate_keys_selected.html"
+        context |= {
+            "plans": plans,
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
+            "select_across": int(select_across),
+            # One stands for all of them: Django takes no more than 1,000 fields of a form.
+            "carried": plans[:1] if select_across else plans,
+        }
     return TemplateResponse(
         request,
-        f"frappe_tokens/admin/{form_name}",
+        f"frappe_tokens/admin/{template}",
         context,
         status=409 if sent is not None else 200,
     )
+
+
+def _plan_again(plans: Iterable[Plan], actor: Actor) -> list[Plan]:
+    """Lock the users of ``plans`` and plan for them as they are now."""
+    plans = list(plans)
+    locked = lock_users([plan.user.pk for plan in plans], actor)
+    users = [locked[plan.user.pk] for plan in plans if plan.user.pk in locked]
+    again = plan_for(users, actor, plans[0].name if plans else "")
+    # The page for one key needs its plan, also where the user was deleted meanwhile.
+    gone = _("This user does not exist any more.")
+    return again or [replace(plan, obstacle=gone) for plan in plans]
+
+
+def _version(plans: Iterable[Plan]) -> str:
+    return hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
 
 
 def _context(
@@ -150,15 +197,15 @@ def _context(
 
 
 def _generate(
-    model_admin: ModelAdmin[Any], request: HttpRequest, plans: Sequence[Plan]
+    model_admin: ModelAdmin[Any], request: HttpRequest, plans: Iterable[Plan]
 ) -> list[GeneratedKeys]:
-    """Generate for every plan, or, where one fails, for none."""
+    """Generate for every plan that can be done, or, where one of these fails, for none."""
     actor = Actor(request.user)
-    with transaction.atomic(using=router.db_for_write(ApiKey)):
-        made = [generate_keys(plan.user, name=plan.name, by=actor) for plan in plans]
-        for plan, generated in zip(plans, made, strict=True):
-            note = _("Generated a secret for API key %(api_key)s.") % {"api_key": generated.api_key}
-            log_on(model_admin, request, note, plan.user, generated.instance)
+    possible = [plan for plan in plans if not plan.obstacle]
+    made = [generate_keys(plan.user, name=plan.name, by=actor) for plan in possible]
+    for plan, generated in zip(possible, made, strict=True):
+        note = _("Generated a secret for API key %(api_key)s.") % {"api_key": generated.api_key}
+        log_on(model_admin, request, note, plan.user, generated.instance)
     return made
 
 
@@ -188,8 +235,9 @@ def _csv_link(generated: Iterable[GeneratedKeys]) -> Secret:
     for made in generated:
         username = made.instance.user.get_username()
         # A spreadsheet would run a username that begins like a formula.
-        quoted = "'" + username if username.startswith(("=", "+", "-", "@")) else username
-        writer.writerow([quoted, made.api_key, made.api_secret])
+        if username.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+            username = "'" + username
+        writer.writerow([username, made.api_key, made.api_secret])
     content = base64.b64encode(text.getvalue().encode()).decode()
     # A template's error prints its context.
     return Secret(f"data:text/csv;charset=utf-8;base64,{content}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.admin import helpers
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -119,12 +118,10 @@ class ApiAccessMixin(_Base):
 
     def generate_keys(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """The action: a confirmation, and then one page with all the secrets."""
-        plans = plan_for(queryset, Actor(request.user))
-        context = {
-            "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
-            "select_across": request.POST.get("select_across", "0"),
-        }
-        return generate_selected_page(self, request, plans, request.get_full_path(), context)
+        users = [user for user in queryset if self.has_view_or_change_permission(request, user)]
+        plans = plan_for(users, Actor(request.user))
+        across = request.POST.get("select_across") == "1"
+        return generate_selected_page(self, request, plans, request.get_full_path(), across)
 
 
 def api_access_media() -> Media:

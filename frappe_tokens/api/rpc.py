@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import transaction
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -25,6 +26,8 @@ from ..permissions import CanGenerateKeys
 from .envelope import FrappeEnvelopeMixin
 
 
+# Generating has a transaction of its own, which takes its locks in its own order.
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
 class RpcView(FrappeEnvelopeMixin, APIView):
     """What every remote call shares: the ways to authenticate, and Frappe's envelope."""

@@ -35,6 +35,7 @@ def ask(keys: GeneratedKeys, **headers: str) -> Any:
     return Client().get(WHO, headers={"authorization": f"token {keys.token}", **headers})
 
 
+@pytest.mark.django_db(transaction=True)
 def test_key_of_another_source_runs_as_its_user(robot: GeneratedKeys) -> None:
     response = ask(robot, frappe_authorization_source="Robot")
 

@@ -14,7 +14,7 @@ from django.db import IntegrityError, router, transaction
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from ...keys import GeneratedKeys, generate_keys
+from ...keys import GeneratedKeys, generate_keys, lock_users
 from ...lookup import find_user
 from ...models import ApiKey
 from ..arguments import duration
@@ -72,7 +72,10 @@ class Command(BaseCommand):
         try:
             # All or nothing: a secret is printed only when every one is stored.
             with transaction.atomic(using=router.db_for_write(ApiKey)):
-                made = [generate_keys(user, **policies) for user in _users(options)]
+                lock_users([])  # SQLite: before the first read
+                users = _users(options)
+                lock_users(user.pk for user in users)
+                made = [generate_keys(user, **policies) for user in users]
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
         for generated in made:

@@ -56,6 +56,7 @@
         dialog.className = "frappe-tokens-dialog";
         dialog.setAttribute("aria-labelledby", "frappe-tokens-heading");
         let generated = false;
+        let generating = false;
 
         const show = (content) => {
             generated = content.querySelector("[data-frappe-tokens-generated]") !== null;
@@ -72,13 +73,17 @@
                 dialog.close();
             }
         });
-        dialog.addEventListener("cancel", (event) => {
-            // Escape must not lose a secret that nobody has copied yet.
-            if (generated) {
+        // On the document: the button that was pressed is disabled, and has no focus any more.
+        const keepOpen = (event) => {
+            // Escape must not lose a secret that nobody has copied yet. (A browser lets "cancel" be
+            // prevented only so often.)
+            if (event.key === "Escape" && (generated || generating)) {
                 event.preventDefault();
             }
-        });
+        };
+        document.addEventListener("keydown", keepOpen);
         dialog.addEventListener("close", () => {
+            document.removeEventListener("keydown", keepOpen);
             dialog.remove();
             link.focus();
             if (generated) {
@@ -89,6 +94,7 @@
             event.preventDefault();
             const form = event.target;
             form.querySelector("[type=submit]").disabled = true;
+            generating = true;
             try {
                 show(await load(form.action, { method: "POST", body: new FormData(form) }));
             } catch {
@@ -102,6 +108,8 @@
                 close.textContent = link.dataset.close;
                 form.replaceWith(note, close);
                 close.focus();
+            } finally {
+                generating = false;
             }
         });
 
@@ -121,7 +129,10 @@
         const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey;
         if (link && plain) {
             event.preventDefault();
-            openDialog(link);
+            if (!link.ariaBusy) {
+                link.ariaBusy = "true";
+                openDialog(link).finally(() => { link.ariaBusy = null; });
+            }
         }
     });
 

@@ -49,6 +49,7 @@ def test_migrate_makes_table_and_group() -> None:
     assert group.permissions.get().codename == "generate_keys"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_authenticates_by_each_scheme(
     person: Any, header_of: Callable[[GeneratedKeys], str], statements: Any
 ) -> None:
