@@ -6,7 +6,7 @@ from pathlib import Path
 from testproject.settings import *  # noqa: F403
 from testproject.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
 
-SECRET_KEY = "only for tests"
+SECRET_KEY = "only for tests, and long enough to sign JSON Web Tokens with"
 DEBUG = False
 SECURE_SSL_REDIRECT = False
 

@@ -792,3 +792,35 @@ def test_basic_pair_may_be_left_to_drf_only_when_it_is_not_ours(keys: GeneratedK
     header = basic_header(wrong)
     response = ask(view(*OURS, drf.BasicAuthentication), header)
     assert_refused(response, header, INVALID)
+
+
+def test_class_that_names_another_of_its_schemes_is_asked_too(
+    user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """simplejwt answers each of its header types and names the first of them."""
+    module = "rest_framework_simplejwt.authentication"
+    monkeypatch.setattr(f"{module}.AUTH_HEADER_TYPES", ("JWT", "Bearer"))
+    monkeypatch.setattr(f"{module}.AUTH_HEADER_TYPE_BYTES", {b"JWT", b"Bearer"})
+
+    class Who(APIView):
+        authentication_classes = [BearerAuthentication, JWTAuthentication]
+
+        def get(self, request: Request) -> Response:
+            return Response(str(request.user))
+
+    def ask(authorization: str) -> Response:
+        request = RequestFactory().get("/", headers={"authorization": authorization})
+        response: Response = Who.as_view()(request)
+        return response
+
+    token = AccessToken.for_user(user)
+    assert ask(f"Bearer {token}").data == ask(f"JWT {token}").data == user.get_username()
+    assert ask(f"bearer {token}").status_code == 401
+
+
+def test_authenticates_a_plain_request_of_django(keys: GeneratedKeys) -> None:
+    request = RequestFactory().get("/", headers={"authorization": token_header(keys)})
+
+    found = TokenAuthentication().authenticate(request)  # as DRF's own class does
+
+    assert found == (keys.instance.user, keys.instance)

@@ -17,6 +17,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path
+from django.utils import timezone as django_timezone
 from django.views.debug import ExceptionReporter
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -669,3 +670,41 @@ def test_no_exception_carries_the_secret(user: Any, canary: str) -> None:
     )
     assert "AuthenticationRefused" in page
     assert CANARY not in page
+
+
+def test_rotation_brings_an_endless_key_within_max_lifetime(user: Any, settings: Any) -> None:
+    generate_keys(user)
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
+
+    expires_at = generate_keys(user).instance.expires_at
+
+    assert timedelta(days=29) < expires_at - django_timezone.now() <= timedelta(days=30)
+
+
+def test_rotation_never_makes_a_life_longer(user: Any, settings: Any) -> None:
+    soon = django_timezone.now() + timedelta(days=1)
+    generate_keys(user, expires_at=soon)
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
+
+    assert generate_keys(user).instance.expires_at == soon
+
+
+def test_expiry_is_naive_where_time_zones_are_off(user: Any, settings: Any) -> None:
+    aware = django_timezone.now() + timedelta(days=1)
+    settings.USE_TZ = False
+
+    with pytest.raises(ValidationError, match="must be without a time zone"):
+        generate_keys(user, expires_at=aware)
+    naive = django_timezone.now() + timedelta(days=1)
+    assert generate_keys(user, expires_at=naive).instance.expires_at == naive
+
+
+def test_the_one_who_asks_may_come_from_a_replica(user: Any, make_user: Any) -> None:
+    manager = make_user("root", is_superuser=True)
+    manager._state.db = "replica"
+
+    assert generate_keys(user, by=Actor(manager)).instance.created_by_id == manager.pk
+
+
+def test_nobody_may_generate_nothing() -> None:
+    assert not Actor(None).may_generate

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db import connection, connections, transaction
+from django.test import Client
 
 from frappe_tokens import crypto
 from frappe_tokens.actors import Actor
+from frappe_tokens.credentials import parse
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
+from frappe_tokens.verification import RequestFacts, verify
+
+from .groups import leave_out
 
 pytestmark = [pytest.mark.parallel, pytest.mark.django_db(transaction=True)]
 
@@ -133,3 +141,110 @@ def test_manager_may_revoke_and_generate_their_own_key_at_once(
             lambda key=key: revoke(key, by=actor),
         ]
         assert at_once(*calls * 3)[1] == []
+
+
+def superuser_client(make_user: Callable[..., Any], username: str) -> Client:
+    client = Client()
+    client.force_login(make_user(username, is_staff=True, is_superuser=True))
+    return client
+
+
+def key_form(**fields: Any) -> dict[str, Any]:
+    empty = ("name", "scopes", "allowed_ips", "rate_limit", "expires_at_0", "expires_at_1")
+    return {**dict.fromkeys(empty, ""), **fields}
+
+
+def test_commands_for_the_same_users_in_opposite_order(make_user: Callable[..., Any]) -> None:
+    names = [f"user{number}" for number in range(8)]
+    for name in names:
+        make_user(name)
+
+    def run(order: list[str]) -> None:
+        call_command("generate_keys", *order, stdout=StringIO(), stderr=StringIO())
+
+    for _ in range(5):
+        _, errors = at_once(lambda: run(names), lambda: run(names[::-1]))
+        assert errors == []
+    assert ApiKey.objects.filter(live=True).count() == len(names)
+
+
+def test_list_actions_for_the_same_users_in_opposite_order(make_user: Callable[..., Any]) -> None:
+    users = [make_user(f"user{number}") for number in range(8)]
+    action = {"action": "generate_keys", "_selected_action": [user.pk for user in users]}
+    clients = {order: superuser_client(make_user, f"root{order}") for order in ("1", "-1")}
+
+    def confirm(order: str) -> Callable[[], int]:
+        url, client = f"/admin/auth/user/?o={order}", clients[order]
+        page = client.post(url, action).content.decode()
+        found = re.search(r'name="version" value="(\w+)"', page)
+        assert found is not None
+        return lambda: client.post(url, {**action, "version": found[1]}).status_code
+
+    for _ in range(5):
+        statuses, errors = at_once(confirm("1"), confirm("-1"))
+        assert errors == []
+        # What the later of the two confirmed was no longer so, and nothing was generated for it.
+        assert sorted(statuses) == [200, 409]
+
+
+def test_adding_one_name_at_once_makes_one_key(make_user: Callable[..., Any], user: Any) -> None:
+    clients = [superuser_client(make_user, f"root{number}") for number in range(4)]
+    form = key_form(user=user.pk, name="ci")
+
+    def add(client: Client) -> Callable[[], Any]:
+        return lambda: client.post("/admin/frappe_tokens/apikey/add/", form)
+
+    answers, errors = at_once(*[add(client) for client in clients])
+
+    assert errors == []
+    shown = [answer for answer in answers if b"Keys generated" in answer.content]
+    assert len(shown) == ApiKey.objects.count() == 1
+
+
+def test_renaming_while_that_name_is_generated_never_fails(
+    make_user: Callable[..., Any], user: Any
+) -> None:
+    client = superuser_client(make_user, "root")
+
+    def rename_beside(old: str, new: str) -> tuple[list[Any], list[BaseException]]:
+        page = f"/admin/frappe_tokens/apikey/{generate_keys(user, name=old).instance.pk}/change/"
+        return at_once(
+            lambda: client.post(page, key_form(name=new)).status_code,
+            lambda: generate_keys(user, name=new),
+            lambda: generate_keys(user, name=old),
+        )
+
+    for number in range(5):
+        answers, errors = rename_beside(f"old{number}", f"new{number}")
+        assert errors == []
+        assert answers[0] in {200, 302}
+
+
+def test_a_request_in_a_transaction_holds_no_lock_on_its_key(
+    keys: GeneratedKeys,
+) -> None:
+    """A long request must not make the others of its key wait, nor meet a rotation crosswise."""
+    if connection.vendor == "sqlite":
+        leave_out("database server", "SQLite commits nothing while another reads", in_ci_too=True)
+    facts = RequestFacts(methods=("GET",))
+    credential = parse(f"token {keys.token}", "token")
+    assert credential is not None
+    used, rotated = threading.Event(), threading.Event()
+
+    def long_request() -> bool:
+        with transaction.atomic():
+            verify(credential, facts)
+            used.set()
+            return rotated.wait(10)
+
+    def rotation() -> GeneratedKeys:
+        used.wait(10)
+        made = generate_keys(keys.instance.user)
+        rotated.set()
+        return made
+
+    results, errors = at_once(long_request, rotation)
+
+    assert errors == []
+    assert True in results
+    assert ApiKey.objects.get().last_used_at is not None

@@ -328,3 +328,38 @@ def test_asks_for_the_id_where_users_cannot_be_searched(client: Client, make_use
         assert '<input type="text" name="user"' in client.get(f"{KEYS}add/").content.decode()
     finally:
         admin.site.register(User, registered)
+
+
+def test_a_cleared_expiry_stays_within_the_longest_lifetime(
+    manager_client: Client, user: User, settings: Any
+) -> None:
+    key = generate_keys(user, expires_at=timezone.now() + timedelta(days=1)).instance
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
+
+    assert manager_client.post(page_of(key), form_of(user)).status_code == 302
+
+    key.refresh_from_db()
+    assert key.expires_at is not None
+    assert timedelta(days=29) < key.expires_at - timezone.now() <= timedelta(days=30)
+
+
+@pytest.mark.parametrize("field", ["secret_digest", "previous_digest"])
+def test_no_filter_tells_a_digest_letter_by_letter(
+    client: Client, make_user: Any, keys: GeneratedKeys, field: str
+) -> None:
+    client.force_login(
+        make_user("auditor", is_staff=True, permissions=("frappe_tokens.view_apikey",))
+    )
+
+    assert client.get(KEYS, {f"{field}__startswith": "sha256$"}).status_code == 400
+    assert client.get(KEYS, {"name__startswith": ""}).status_code == 200
+
+
+def test_a_manager_may_end_a_superusers_leaked_key(manager_client: Client, make_user: Any) -> None:
+    key = generate_keys(make_user("root", is_superuser=True)).instance
+
+    page = manager_client.get(page_of(key)).content.decode()
+    assert page_of(key, "revoke") in page
+    assert page_of(key, "generate-keys") not in page
+    assert manager_client.post(page_of(key, "revoke"), {"reason": "leaked"}).status_code == 302
+    assert ApiKey.objects.get().is_revoked

@@ -252,3 +252,56 @@ def test_actor_without_any_credential_needs_the_permission(user: User) -> None:
     assert not Actor(user).may_generate
     user.user_permissions.add(Permission.objects.get(codename="generate_keys"))
     assert Actor(User.objects.get(pk=user.pk)).may_generate
+
+
+def test_what_changed_since_the_confirmation_is_not_generated(
+    manager_client: Client, user: User
+) -> None:
+    form = {"version": version_on(manager_client.get(generate_page(user)))}
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+    answer = manager_client.post(generate_page(user), form)
+
+    assert answer.status_code == 409
+    assert "The user is inactive." in answer.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_a_user_deleted_since_the_page_was_asked_for_gets_no_key(
+    manager_client: Client, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = {"version": version_on(manager_client.get(generate_page(user)))}
+    monkeypatch.setattr("frappe_tokens.admin.generation.lock_users", lambda pks, by: {})
+
+    answer = manager_client.post(generate_page(user), form)
+
+    assert answer.status_code == 409
+    assert "This user does not exist any more." in answer.content.decode()
+
+
+def test_says_that_a_secret_in_its_grace_ends_early(manager_client: Client, user: User) -> None:
+    generate_keys(user)
+    early = "The secret before it, which is still in its grace, stops working at once."
+    assert early not in manager_client.get(generate_page(user)).content.decode()
+    generate_keys(user, grace=timedelta(hours=1))
+    assert early in manager_client.get(generate_page(user)).content.decode()
+
+
+def test_a_replica_that_lags_behind_generates_no_second_secret(
+    manager_client: Client, user: User, settings: Any
+) -> None:
+    settings.DATABASE_ROUTERS = ["tests.admin.test_user_page.LaggingReplica"]
+    form = {"version": version_on(manager_client.get(generate_page(user)))}
+    assert secrets_on(manager_client.post(generate_page(user), form))
+
+    assert not secrets_on(manager_client.post(generate_page(user), form))
+
+
+class LaggingReplica:
+    """A router whose replica knows users, and no keys yet."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "missing" if model is ApiKey else None
+
+    def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
+        return True

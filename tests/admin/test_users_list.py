@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -137,3 +138,32 @@ def test_quotes_a_username_that_a_spreadsheet_would_run(
     answer = manager_client.post(USERS, action([user], version=version))
 
     assert [row["user"] for row in csv_on(answer)] == ["'@SUM(1+9)"]
+
+
+def test_the_action_keeps_to_the_permission_for_each_user(
+    manager_client: Client, three: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_admin = type(admin.site.get_model_admin(User))
+    monkeypatch.setattr(
+        user_admin,
+        "has_view_permission",
+        lambda self, request, obj=None: obj is None or obj.username != "grace",
+    )
+
+    confirmation = manager_client.post(USERS, action(three))
+    answer = manager_client.post(USERS, action(three, version=version_on(confirmation)))
+
+    assert {row["user"] for row in csv_on(answer)} == {"ada", "hedy"}
+    assert not ApiKey.objects.filter(user__username="grace").exists()
+
+
+def test_generates_for_more_users_than_a_form_may_have_fields(manager_client: Client) -> None:
+    User.objects.bulk_create(User(username=f"user{number}") for number in range(1_100))
+    chosen = action([User.objects.get(username="user0")], select_across="1")
+
+    confirmation = manager_client.post(USERS, chosen)
+    page = confirmation.content.decode()
+    assert page.count('name="_selected_action"') == 1
+    answer = manager_client.post(USERS, {**chosen, "version": version_on(confirmation)})
+
+    assert len(csv_on(answer)) == User.objects.filter(is_active=True).count()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
@@ -371,3 +371,41 @@ def test_a_user_without_the_permission_sees_none_of_it(
     )
     assert answer == 403
     assert not ApiKey.objects.exists()
+
+
+def test_escape_never_loses_a_secret(
+    visit: Callable[..., Visitor], system_manager: User, target: User
+) -> None:
+    visitor = visit(system_manager)
+    page = visitor.page
+    visitor.open(user_path(target))
+    held: list[Route] = []
+    page.route(
+        "**/generate-keys/",
+        lambda route: held.append(route) if route.request.method == "POST" else route.continue_(),
+    )
+    page.click(GENERATE)
+    with page.expect_request(lambda request: request.method == "POST"):
+        page.click(SUBMIT)
+
+    page.keyboard.press("Escape")  # while the answer with the secret is under way
+    expect(page.locator("dialog")).to_be_visible()
+    held[0].continue_()
+    expect(page.locator(SECRET)).to_be_visible()
+
+    for _ in range(4):  # a browser lets a page prevent the closing only so often
+        page.keyboard.press("Escape")
+        expect(page.locator(SECRET)).to_be_visible()
+
+
+def test_a_double_click_opens_one_dialog(
+    visit: Callable[..., Visitor], system_manager: User, target: User
+) -> None:
+    visitor = visit(system_manager)
+    page = visitor.page
+    visitor.open(user_path(target))
+
+    page.dblclick(GENERATE)
+
+    expect(page.locator(SUBMIT)).to_be_visible()
+    assert page.locator("dialog").count() == 1
