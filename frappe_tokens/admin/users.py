@@ -12,7 +12,6 @@ from django.forms import Media
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..actors import Actor
@@ -36,6 +35,13 @@ class ApiAccessMixin(_Base):
     Both are there for those who may generate keys, and for no one else.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Here and not as ``actions`` of the class, which a subclass usually sets anew. None means
+        # that the project wants no actions.
+        if self.actions is not None and "generate_keys" not in self.actions:
+            self.actions = [*self.actions, "generate_keys"]
+
     @property
     def media(self) -> Any:
         return super().media + api_access_media()
@@ -50,16 +56,9 @@ class ApiAccessMixin(_Base):
             *super().get_urls(),
         ]
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions: dict[str, Any] = super().get_actions(request)
-        if "generate_keys" not in actions and Actor(request.user).may_generate:
-            # Added here and not in ``actions``, which a subclass usually sets anew.
-            actions["generate_keys"] = (
-                type(self).generate_keys,
-                "generate_keys",
-                gettext("Generate Keys"),
-            )
-        return actions
+    def has_generate_keys_permission(self, request: HttpRequest) -> bool:
+        """Asked by Django before it offers or runs the action."""
+        return Actor(request.user).may_generate
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
@@ -116,6 +115,7 @@ class ApiAccessMixin(_Base):
         )
         return generate_page(self, request, plan, back_url)
 
+    @admin.action(permissions=["generate_keys"], description=_("Generate Keys"))
     def generate_keys(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """The action: a confirmation, and then one page with all the secrets."""
         users = [user for user in queryset if self.has_view_or_change_permission(request, user)]

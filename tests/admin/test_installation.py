@@ -58,3 +58,18 @@ def test_needs_no_admin(settings: Any) -> None:
 
     assert apps.is_installed("frappe_tokens")
     assert not apps.is_installed("django.contrib.admin")
+
+
+def test_offers_the_action_beside_those_of_the_project() -> None:
+    class OwnActions(ApiAccessMixin, UserAdmin):
+        actions = ["greet"]
+
+    class NoActions(ApiAccessMixin, UserAdmin):
+        actions = None
+
+    class Listed(ApiAccessMixin, UserAdmin):
+        actions = ["generate_keys"]
+
+    assert OwnActions(User, site).actions == ["greet", "generate_keys"]
+    assert NoActions(User, site).actions is None
+    assert Listed(User, site).actions == ["generate_keys"]
