@@ -8,6 +8,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
+# CharField takes type arguments for the type checker only, and not at run time.
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
     """A CharField that compares exactly on every database, case and accents too.
 

@@ -9,17 +9,16 @@ from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..actors import Actor
-from ..keys import generate_keys, lock_users, revoke
+from ..keys import GeneratedKeys, generate_keys, lock_users, revoke
 from ..models import ApiKey
+from .filters import StateFilter
 from .forms import ApiKeyForm, RevokeForm
 from .generation import Plan, generate_page, generated_page, log_on, plan_for
 from .users import api_access_media
@@ -34,26 +33,10 @@ POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at")
 STATES = ("api_key", "state", "created_at", "created_by", "rotated_at")
 USE = ("last_used_at", "last_used_ip")
 GRACE = ("previous_expires_at", "previous_used_at")
+# The attribute of a request that takes what was generated from save_model to response_add.
+GENERATED = "_frappe_tokens_generated"
+
 REVOCATION = ("revoked_at", "revoked_by", "revoked_reason")
-
-
-class StateFilter(admin.SimpleListFilter):
-    title = gettext_lazy("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("active", _("Active")), ("expired", _("Expired")), ("revoked", _("Revoked"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        now = timezone.now()
-        live = Q(revoked_at__isnull=True)
-        states = {
-            "active": live & (Q(expires_at__isnull=True) | Q(expires_at__gt=now)),
-            "expired": live & Q(expires_at__lte=now),
-            "revoked": ~live,
-        }
-        chosen: QuerySet[Any] = queryset.filter(states.get(self.value() or "", Q()))
-        return chosen
 
 
 class ApiKeyAdmin(_ModelAdmin):
@@ -208,14 +191,13 @@ class ApiKeyAdmin(_ModelAdmin):
         generated.instance.save(update_fields=["rate_limit"])
         obj.pk = generated.instance.pk
         obj.refresh_from_db()
-        # Only as long as the request, for response_add, which Django calls next.
-        request._generated_keys = generated  # type: ignore[attr-defined]
+        setattr(request, GENERATED, generated)
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
         """The secret, in the answer to the form itself: a redirect would have to store it."""
-        generated = request._generated_keys  # type: ignore[attr-defined]
+        generated: GeneratedKeys = getattr(request, GENERATED)
         plan = Plan(obj.user, obj.name, obj, "")
         return generated_page(self, request, [generated], self._change_url(obj), plan=plan)
 

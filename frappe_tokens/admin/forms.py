@@ -30,6 +30,7 @@ class WordsField(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
 
+    # A form field may clean to whatever it likes; the stubs know a CharField's text only.
     def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
         return (super().to_python(value) or "").replace(",", " ").split()
 
@@ -37,6 +38,7 @@ class WordsField(forms.CharField):
         return self.to_python(data) != (initial or [])
 
 
+# ModelForm takes a type argument for the type checker only, and not at run time.
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """What an administrator may set of a key. The API key and the secret are no part of it."""
 

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from .models import ToDo
 
 
+# ModelAdmin takes a type argument for the type checker only, and not at run time.
 @admin.register(ToDo)
 class ToDoAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["description", "status", "priority", "date", "owner", "modified"]
@@ -18,5 +19,5 @@ class ToDoAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: ToDo, form: Any, change: bool) -> None:
         if not change:
-            obj.owner = request.user  # type: ignore[assignment]
+            obj.owner_id = request.user.pk
         super().save_model(request, obj, form, change)
