@@ -19,5 +19,6 @@ class ToDoAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: ToDo, form: Any, change: bool) -> None:
         if not change:
-            obj.owner_id = request.user.pk
+            # Anonymous users, whom the stubs think of, do not get as far as this.
+            obj.owner = request.user  # type: ignore[assignment]
         super().save_model(request, obj, form, change)
