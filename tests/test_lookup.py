@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
@@ -176,11 +177,12 @@ def test_use_that_cannot_be_written_down_is_logged_without_the_secret(
     assert keys.instance.last_used_at is None
 
 
-def test_update_that_fails_leaves_the_requests_transaction_usable(keys: GeneratedKeys) -> None:
-    with transaction.atomic():
-        with connection.execute_wrapper(break_updates):
-            record(keys.instance, NOON, keys.api_secret)
-        assert ApiKey.objects.count() == 1
+def test_update_that_fails_leaves_what_the_request_did(keys: GeneratedKeys) -> None:
+    with connection.execute_wrapper(break_updates), transaction.atomic():
+        record(keys.instance, NOON, keys.api_secret)
+        Group.objects.create(name="made by the request")
+    assert Group.objects.filter(name="made by the request").exists()
+    assert ApiKey.objects.get().last_used_at is None
 
 
 def refuse_updates(error: type[Exception]) -> Callable[..., Any]:
