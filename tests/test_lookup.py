@@ -186,10 +186,9 @@ def test_update_that_fails_leaves_what_the_request_did(keys: GeneratedKeys) -> N
 
 
 def refuse_updates(error: type[Exception]) -> Callable[..., Any]:
-    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("UPDATE"):
-            raise error("the disk is full")
-        return execute(sql, params, many, context)
+    def refuse(execute: Any, sql: str, *rest: Any) -> Any:
+        assert sql.startswith("UPDATE")
+        raise error("the disk is full")
 
     return refuse
 
