@@ -148,21 +148,29 @@ def _later_classes(
 
 def _leave_to(later: list[Any], request: Request, authenticator: _SchemeAuthentication) -> None:
     """Let the ``later`` classes answer, and refuse what none of them claims."""
-    authenticators = request.authenticators
-    if isinstance(authenticators, list):
+    authenticators = request.authenticators or ()
+    places = {id(other): place for place, other in enumerate(authenticators)}
+    last = places[id(later[-1])]
+    before_last = authenticators[places[id(authenticator)] + 1 : last]
+    if isinstance(authenticators, list) and all(_reads_header(o, request) for o in before_last):
         # The very list that DRF is going through: it meets what is put in behind the present
         # place. A view may keep its list for other requests, so that the guard is there already.
-        place = max(i for i, other in enumerate(authenticators) if other is later[-1])
         if not any(
             isinstance(guard, _Unclaimed) and guard.authenticator.scheme == authenticator.scheme
-            for guard in authenticators[place + 1 :]
+            for guard in authenticators[last + 1 :]
         ):
-            authenticators.insert(place + 1, _Unclaimed(authenticator))
+            authenticators.insert(last + 1, _Unclaimed(authenticator))
         return
-    # No guard can be put into a tuple, so they are asked here, and by DRF once more: what they
-    # answer must be theirs, as some permissions ask which class it was that answered.
+    # Before a guard came the session's class, or it cannot be put into a tuple. So they are asked
+    # here, and by DRF once more: what they answer must be theirs, as some permissions ask which
+    # class it was that answered.
     if all(other.authenticate(request) is None for other in later):
         raise authenticator.refuse(Refused(Reason.MALFORMED_CREDENTIALS))
+
+
+def _reads_header(authenticator: Any, request: Request) -> bool:
+    """Whether the Authorization header is for this class: the session's has no challenge."""
+    return isinstance(authenticator, _Unclaimed) or bool(authenticator.authenticate_header(request))
 
 
 def _answers(authenticator: Any, scheme: str, any_scheme: bool, request: Request) -> bool:

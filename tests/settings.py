@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from testproject.settings import *  # noqa: F403
+from testproject.settings import *  # noqa: F403 - settings are modules, and build on each other so
 from testproject.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
 
 SECRET_KEY = "only for tests, and long enough to sign JSON Web Tokens with"

@@ -824,3 +824,20 @@ def test_authenticates_a_plain_request_of_django(keys: GeneratedKeys) -> None:
     found = TokenAuthentication().authenticate(request)  # as DRF's own class does
 
     assert found == (keys.instance.user, keys.instance)
+
+
+@pytest.mark.parametrize("authorization", ["token 0123456789abcdef", "token", "Token a b"])
+@pytest.mark.parametrize("behind", [JWTAuthentication, drf.TokenAuthentication])
+def test_session_between_ours_and_a_later_class_is_not_asked_first(
+    user: Any, authorization: str, behind: type[drf.BaseAuthentication]
+) -> None:
+    class Who(APIView):
+        authentication_classes = [TokenAuthentication, drf.SessionAuthentication, behind]
+
+        def get(self, request: Request) -> Response:
+            return Response(str(request.user))
+
+    request = RequestFactory().get("/", headers={"authorization": authorization})
+    request.user = user  # signed in
+
+    assert Who.as_view()(request).status_code == 401

@@ -323,11 +323,17 @@ def failing(error: type[Exception], verb: str) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
 def test_database_that_does_not_answer_is_503(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str], error: type[Exception]
+    keys: GeneratedKeys,
+    header_of: Callable[[GeneratedKeys], str],
+    error: type[Exception],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with connection.execute_wrapper(failing(error, "SELECT")):
         response = ping(header_of(keys))
     assert response.status_code == 503
+    # The operator learns the cause, which the client is not told.
+    assert "server closed the connection unexpectedly" in caplog.text
+    assert keys.api_secret not in caplog.text
     assert int(response["Retry-After"]) > 0
     assert "WWW-Authenticate" not in response
     assert json.loads(response.content) == {

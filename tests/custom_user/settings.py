@@ -1,6 +1,6 @@
 """The tests' settings with another user model, in a database of its own."""
 
-from tests.settings import *  # noqa: F403
+from tests.settings import *  # noqa: F403 - settings are modules, and build on each other so
 from tests.settings import DATABASES, INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.custom_user.apps.CustomUserConfig"]
