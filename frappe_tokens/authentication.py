@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
+from django.utils.translation import get_language
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, ErrorDetail
 from rest_framework.request import Request
 
 from . import credentials, verification
@@ -33,11 +35,21 @@ class AuthenticationRefused(APIException):
 
     def __init__(self, refused: Refused, auth_header: str) -> None:
         reason = refused.reason
-        super().__init__({"detail": str(reason.sentence), "code": reason.code}, reason.code)
         self.status_code = reason.status
+        # In place of the base class's, which would translate and wrap the same words each time.
+        self.detail = dict(_body(reason, get_language()))
         self.reason = reason
         self.auth_header = auth_header
         self.wait = RETRY_AFTER_SECONDS if reason.status == 503 else None
+
+
+@lru_cache(maxsize=1024)
+def _body(reason: Reason, language: str | None) -> dict[str, ErrorDetail]:
+    """The answer's body in the present ``language``."""
+    return {
+        "detail": ErrorDetail(str(reason.sentence), reason.code),
+        "code": ErrorDetail(reason.code, reason.code),
+    }
 
 
 class _SchemeAuthentication(BaseAuthentication):
@@ -51,7 +63,12 @@ class _SchemeAuthentication(BaseAuthentication):
         Raises:
             AuthenticationRefused: in every other case.
         """
+        answer = self._answer(request)
+        # Refusals raise: they are answers that no cache keeps.
         _vary_on_header(request)
+        return answer
+
+    def _answer(self, request: Request) -> tuple[Any, Any] | None:
         credential = credentials.parse(_header(request), self.scheme)
         if credential is None:
             return None
@@ -59,8 +76,9 @@ class _SchemeAuthentication(BaseAuthentication):
         if later:
             _leave_to(later, request, self)
             return None
+        facts = RequestFacts(request, _view(request))
         try:
-            key = verification.verify(credential, _facts(request))
+            key = verification.verify(credential, facts)
         except Refused as refused:
             raise self.refuse(refused) from refused
         return key.user, key
@@ -139,7 +157,10 @@ def _later_classes(
     # A pair of nobody's mark may be an imported key, so only a class that names the scheme gets it.
     # What is no pair cannot be ours. A class may answer more schemes than the one that it names.
     any_scheme = not credential.well_formed
-    asked = iter(getattr(request, "authenticators", None) or ())
+    authenticators = getattr(request, "authenticators", None) or ()
+    if authenticators and authenticators[-1] is authenticator:
+        return []
+    asked = iter(authenticators)
     # Goes on to its place, or to the end where another class wraps it, and none is later.
     if not any(other is authenticator for other in asked):
         return []
@@ -196,16 +217,3 @@ def _view(request: Request) -> Any:
 def _header(request: Request) -> str | None:
     header: str | None = request.META.get("HTTP_AUTHORIZATION")
     return header
-
-
-def _facts(request: Request) -> RequestFacts:
-    meta = request.META
-    scopes = getattr(_view(request), "required_scopes", None) or ()
-    return RequestFacts(
-        # Both, so that no method override, of whichever middleware, opens more than was sent.
-        methods=(meta.get("REQUEST_METHOD", "").upper(), request.method or ""),
-        remote_addr=meta.get("REMOTE_ADDR", ""),
-        forwarded_for=meta.get("HTTP_X_FORWARDED_FOR", ""),
-        source=meta.get("HTTP_FRAPPE_AUTHORIZATION_SOURCE"),
-        required_scopes=tuple(scopes.split() if isinstance(scopes, str) else scopes),
-    )

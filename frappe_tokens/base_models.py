@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import models
@@ -10,10 +12,48 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import crypto, policy
+from . import crypto, key_cache, policy
 from .credentials import API_KEY_MAX_LENGTH
 from .fields import ExactCharField
 from .validation import validate_networks, validate_rate, validate_scopes
+
+_Key = TypeVar("_Key", bound="AbstractApiKey")
+
+
+class ApiKeyQuerySet(models.QuerySet[_Key]):
+    """A queryset whose writes end what a cache keeps of the keys.
+
+    Build the manager of your own source of keys from it:
+    ``objects = MyManager.from_queryset(ApiKeyQuerySet)()``.
+    """
+
+    # Deleting, and all that saves one key after the other, is told by Django's signals.
+
+    def update(self, **kwargs: Any) -> int:
+        rows = super().update(**kwargs)
+        if rows:
+            key_cache.end_all(self.model.cache_label(), self.db)
+        return rows
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_create(
+        self,
+        objs: Iterable[_Key],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[_Key]:
+        made = super().bulk_create(
+            objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+        )
+        if update_conflicts:
+            key_cache.end_all(self.model.cache_label(), self.db)
+        return made
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
 
 
 class AbstractApiKey(models.Model):
@@ -105,6 +145,8 @@ class AbstractApiKey(models.Model):
     )
     rotated_at = models.DateTimeField(_("secret generated"), null=True, blank=True, editable=False)
 
+    objects = ApiKeyQuerySet.as_manager()
+
     class Meta:
         abstract = True
         constraints = [
@@ -121,6 +163,16 @@ class AbstractApiKey(models.Model):
 
     def __str__(self) -> str:
         return str(self.api_key)
+
+    @classmethod
+    def cache_label(cls) -> str:
+        """What the keys of this model go by in a cache: the table that they are in.
+
+        The same for a proxy, and for a model that extends another one's table.
+        """
+        owner: Any = cls._meta.get_field("api_key").model
+        label: str = owner._meta.concrete_model._meta.label_lower
+        return label
 
     @property
     def is_revoked(self) -> bool:

@@ -9,12 +9,18 @@ from types import NoneType
 from typing import TypeVar
 
 from django.conf import settings
+from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 
 # No colon (the token's separator) and nothing that a header or a shell would need quoted.
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
+_REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
+
+_MINUTE = timedelta(minutes=1)
+_DEFAULT_REALM = "api"
+_DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
 
 T = TypeVar("T")
 
@@ -29,8 +35,8 @@ class Settings:
     @property
     def SOURCES(self) -> Mapping[str, str]:
         """What ``Frappe-Authorization-Source`` may name, and its model: ``{"User": ...}``."""
-        sources = self._get("SOURCES", (dict,), {"User": "frappe_tokens.ApiKey"})
-        return {"User": "frappe_tokens.ApiKey", **sources}
+        sources = self._get("SOURCES", (dict,), _DEFAULT_SOURCES)
+        return sources if "User" in sources else {**_DEFAULT_SOURCES, **sources}
 
     @property
     def KEY_PREFIX(self) -> str:
@@ -76,7 +82,28 @@ class Settings:
     @property
     def LAST_USED_INTERVAL(self) -> timedelta:
         """How old a key's recorded last use must be before it is written again: a minute."""
-        return self._get("LAST_USED_INTERVAL", (timedelta,), timedelta(minutes=1))
+        return self._get("LAST_USED_INTERVAL", (timedelta,), _MINUTE)
+
+    @property
+    def CACHE(self) -> str | None:
+        """The alias of the Django cache that verified keys are kept in: none."""
+        alias: str | None = self._get("CACHE", (str, NoneType), None)
+        if alias is not None and alias not in caches.settings:
+            raise ImproperlyConfigured(
+                f"FRAPPE_TOKENS['CACHE'] is {alias!r}, which is not among CACHES: "
+                f"{', '.join(caches.settings)}."
+            )
+        return alias
+
+    @property
+    def CACHE_TIMEOUT(self) -> timedelta:
+        """How long a key is kept there at the most: a minute."""
+        timeout = self._get("CACHE_TIMEOUT", (timedelta,), _MINUTE)
+        if timeout <= timedelta(0):
+            raise ImproperlyConfigured(
+                "FRAPPE_TOKENS['CACHE_TIMEOUT'] must be longer than nothing."
+            )
+        return timeout
 
     @property
     def NUM_PROXIES(self) -> int | None:
@@ -93,8 +120,8 @@ class Settings:
     @property
     def REALM(self) -> str:
         """The realm that a 401 names (RFC 9110, section 11.5): ``"api"``."""
-        realm = self._get("REALM", (str,), "api")
-        if not re.fullmatch(r"[ !#-\[\]-~]*", realm):
+        realm = self._get("REALM", (str,), _DEFAULT_REALM)
+        if realm is not _DEFAULT_REALM and not _REALM.fullmatch(realm):
             raise ImproperlyConfigured(
                 "FRAPPE_TOKENS['REALM'] must be printable ASCII without quotes and backslashes."
             )
@@ -102,7 +129,7 @@ class Settings:
 
     def _prefix(self, name: str, default: str) -> str:
         prefix = self._get(name, (str,), default)
-        if not _PREFIX.fullmatch(prefix):
+        if prefix is not default and not _PREFIX.fullmatch(prefix):
             raise ImproperlyConfigured(
                 f"FRAPPE_TOKENS[{name!r}] must be 1 to 20 letters, digits, '_', '-' or '.'."
             )
@@ -115,10 +142,15 @@ class Settings:
         return lifetime
 
     def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
-        own = getattr(settings, "FRAPPE_TOKENS", {})
-        if not isinstance(own, Mapping):
+        own = getattr(settings, "FRAPPE_TOKENS", None)
+        if own is None:
+            return default
+        # Asked of its type first: every request comes by here several times.
+        if type(own) is not dict and not isinstance(own, Mapping):
             raise ImproperlyConfigured("FRAPPE_TOKENS must be a dictionary.")
-        value: T = own.get(name, default)
+        if name not in own:
+            return default
+        value: T = own[name]
         # A bool is an int to Python, and a mistake here.
         if not isinstance(value, types) or isinstance(value, bool):
             names = " or ".join("None" if t is NoneType else t.__name__ for t in types)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from . import crypto
 from .conf import conf
@@ -27,25 +27,25 @@ _BASE64_MAX_LENGTH = (_TOKEN_MAX_LENGTH + 2) // 3 * 4
 # nothing; "token<NBSP>key:secret" has our scheme and no credential.
 _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-_PRINTABLE = re.compile(r"[!-~]+")
-_FRAPPE_PART = re.compile(r"[0-9a-f]{15}")
+# Printable ASCII within the limits; the key ends at the first colon.
+_WELL_FORMED = re.compile(rf"[!-9;-~]{{1,{API_KEY_MAX_LENGTH}}}:[!-~]{{1,{API_SECRET_MAX_LENGTH}}}")
+_FRAPPE_TOKEN = re.compile(r"[0-9a-f]{15}:[0-9a-f]{15}")
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """What the Authorization header holds for one scheme.
 
     Attributes:
         scheme: in lower case: ``token``, ``basic`` or ``bearer``.
         api_key: the presented key, "" unless well formed.
-        api_secret: the presented secret, "" unless well formed; ``repr()`` hides it.
+        api_secret: the presented secret, "" unless well formed; its ``repr()`` hides it.
         ours: it bears our marks, so no other authentication class may have it.
         well_formed: worth looking up.
     """
 
     scheme: str
     api_key: str = ""
-    api_secret: str = field(default="", repr=False)
+    api_secret: Secret = Secret()
     ours: bool = False
     well_formed: bool = False
 
@@ -81,30 +81,20 @@ def _parse_token(scheme: str, token: str) -> Credential:
     """Split ``<api_key>:<api_secret>`` at the first colon and say whose it is."""
     if len(token) > _TOKEN_MAX_LENGTH:
         return Credential(scheme)
-    # Before the token is taken apart, so that no debug page about a wrong setting shows it.
-    secret_prefix, key_prefix = conf.SECRET_PREFIX, conf.KEY_PREFIX
     api_key, colon, api_secret = token.partition(":")
-    frappe = _FRAPPE_PART.fullmatch(api_key) and _FRAPPE_PART.fullmatch(api_secret)
-    generated = crypto.has_valid_checksum(api_secret)
-    marked = (
-        api_key.startswith(key_prefix)
-        or api_secret.startswith(secret_prefix)
-        or generated
-        or frappe is not None
-    )
-    well_formed = (
-        0 < len(api_key) <= API_KEY_MAX_LENGTH
-        and 0 < len(api_secret) <= API_SECRET_MAX_LENGTH
-        and _PRINTABLE.fullmatch(api_key) is not None
-        and _PRINTABLE.fullmatch(api_secret) is not None
-        and (generated or frappe is not None or not api_secret.startswith(secret_prefix))
-    )
+    if not colon:
+        return Credential(scheme, ours=token.startswith(conf.KEY_PREFIX))
+    # Hidden at once, so that no debug page about a wrong setting shows it.
+    api_secret = Secret(api_secret)
+    # The prefixes are asked for where nothing else tells: every request comes by here.
+    marked = crypto.has_valid_checksum(api_secret) or _FRAPPE_TOKEN.fullmatch(token) is not None
+    misspelt = not marked and api_secret.startswith(conf.SECRET_PREFIX)
     # A username and its password are a pair too, but the tokens of no other package that sends
     # "Token" or "Bearer" have a colon (RFC 6750's b64token forbids it).
-    ours = marked or (bool(colon) and scheme != "basic")
-    if not well_formed:
+    ours = marked or misspelt or scheme != "basic" or api_key.startswith(conf.KEY_PREFIX)
+    if misspelt or _WELL_FORMED.fullmatch(token) is None:
         return Credential(scheme, ours=ours)
-    return Credential(scheme, api_key, Secret(api_secret), ours=ours, well_formed=True)
+    return Credential(scheme, api_key, api_secret, ours, True)
 
 
 def _decode_base64(value: str) -> str:

@@ -3,39 +3,98 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, InterfaceError, router, transaction
+from django.db import DatabaseError, InterfaceError, connections, router, transaction
 from django.db.models import Q
 
-from . import crypto
+from . import crypto, key_cache
 from .base_models import AbstractApiKey
 from .conf import conf
+from .prepared import PreparedSelect, prepared_select
 
 logger = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """A key that is there.
+
+    Attributes:
+        key: the key, its user loaded.
+        from_cache: no query was needed.
+        place: where the cache may keep it; None where nothing is to be kept.
+        prepared: how it is kept.
+    """
+
+    key: AbstractApiKey
+    from_cache: bool = False
+    place: key_cache.Place | None = None
+    prepared: PreparedSelect | None = None
+
+    def keep(self) -> None:
+        """Put the key into the cache as it is now, if there is a place for it."""
+        if self.place is not None and self.prepared is not None:
+            key_cache.put(self.place, self.prepared.keep(self.key))
 
 
 def source_model(source: str) -> type[AbstractApiKey] | None:
     """The model behind a name of ``FRAPPE_TOKENS["SOURCES"]``; None for every other name."""
     label = conf.SOURCES.get(source)
-    return apps.get_model(label) if label is not None else None
+    return _model(label) if label is not None else None
 
 
-def find(model: type[AbstractApiKey], api_key: str) -> AbstractApiKey | None:
-    """The key and its user, in one SELECT; None where there is no such key.
+@cache
+def _model(label: str) -> type[AbstractApiKey]:
+    return apps.get_model(label)
+
+
+def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
+    """The key and its user: in one SELECT, or from the cache; None where there is no such key.
 
     Raises:
         django.db.DatabaseError: if the database does not answer.
     """
-    try:
-        key = model._default_manager.select_related("user").get(api_key=api_key)
-    except model.DoesNotExist:
+    alias = router.db_for_read(model)
+    connection = connections[alias]
+    prepared = prepared_select(model, connection)
+    if prepared is None:
+        return _find_by_queryset(model, alias, api_key)
+    cache = conf.CACHE
+    if cache is None:
+        key = prepared.fetch(connection, api_key)
+        return Found(key) if key is not None else None
+    kept, place = key_cache.look(cache, prepared.label, prepared.fingerprint, api_key)
+    if kept is not None:
+        return Found(prepared.restore(alias, kept), True, place, prepared)
+    # What is kept must be the present row, and a replica may be behind.
+    connection = connections[router.db_for_write(model)]
+    key = prepared.fetch(connection, api_key)
+    if key is None:
         return None
-    # A column whose collation was changed by hand may be found by a key in the wrong case.
-    return key if key.api_key == api_key else None
+    return Found(key, False, place if _sees_the_present(connection) else None, prepared)
+
+
+def _find_by_queryset(model: type[AbstractApiKey], alias: str, api_key: str) -> Found | None:
+    """The same where the model is none for the prepared statement."""
+    keys = model._default_manager.using(alias).select_related("user").filter(api_key=api_key)
+    # More than one, or one in the wrong case, where a collation was changed by hand.
+    return next((Found(key) for key in keys if key.api_key == api_key), None)
+
+
+def _sees_the_present(connection: Any) -> bool:
+    """Whether a SELECT brings what is committed now, and not an older snapshot's row."""
+    if not connection.in_atomic_block:
+        return True
+    # A transaction may see the database as it was at its beginning. Django names the level as the
+    # driver does: "read committed" (MySQL), or a number with that name (PostgreSQL).
+    level = getattr(connection, "isolation_level", None)
+    name = getattr(level, "name", level) or ""
+    return str(name).replace("_", " ").lower() == "read committed"
 
 
 def find_user(username: str) -> Any:
@@ -52,48 +111,62 @@ def find_user(username: str) -> Any:
         return None
 
 
-def record_use(key: AbstractApiKey, *, now: datetime, address: str, secret: str, slot: str) -> None:
-    """Write down that ``key`` was used, where that is due, and renew an outdated digest.
+def record_use(
+    found: Found, *, now: datetime, address: Callable[[], str], secret: str, slot: str
+) -> None:
+    """Write down that a key was used, where that is due, and renew an outdated digest.
 
     One UPDATE at the most, and none within ``LAST_USED_INTERVAL`` of the last. It never fails the
     request: what cannot be written is reported through ``logging``.
 
     Args:
-        key: the key that was used.
+        found: the key that was used.
         now: when.
-        address: from where, "" if unknown.
+        address: tells from where, "" if unknown; asked where it is written down.
         secret: the secret that was verified.
         slot: the name of the field whose digest it matched.
     """
+    key = found.key
     digest = getattr(key, slot)
     used = ["last_used_at"] if slot == "secret_digest" else ["last_used_at", "previous_used_at"]
     due = now - conf.LAST_USED_INTERVAL
+    changes: dict[str, Any] = {}
     # Each condition is asked again in the UPDATE. Of many processes that find it due, one writes,
     # and a secret that is being replaced at this moment stays replaced.
-    still_so = Q(pk=key.pk)
-    changes: dict[str, Any] = {}
+    conditions = []
     for name in used:
-        if getattr(key, name) is None or getattr(key, name) <= due:
+        last = getattr(key, name)
+        if last is None or last <= due:
             changes[name] = now
-            still_so &= Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__lte": due})
+            conditions.append(Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__lte": due}))
     if "last_used_at" in changes:
-        changes["last_used_ip"] = address or None
+        changes["last_used_ip"] = address() or None
     if not crypto.is_current(digest):
         changes[slot] = crypto.make_digest(secret)
-        still_so &= Q(**{slot: digest})
+        conditions.append(Q(**{slot: digest}))
     if not changes:
+        if not found.from_cache:
+            found.keep()
         return
     model = type(key)
     alias = router.db_for_write(model)
 
     def write() -> None:
         try:
-            model._default_manager.using(alias).filter(still_so).update(**changes)
+            # Not by the model's own queryset, which would end what is kept of every key.
+            stored = model._base_manager.using(alias).filter(*conditions, pk=key.pk)
+            stored.update(**changes)
         except (DatabaseError, InterfaceError):
             logger.exception("The use of API key %s could not be written down.", key.api_key)
         else:
             for name, value in changes.items():
                 setattr(key, name, value)
+        found.keep()
 
-    # Where the request runs in a transaction, after its end: the row would stay locked till then.
-    transaction.on_commit(write, using=alias, robust=True)
+    connection = connections[alias]
+    if connection.in_atomic_block or connection.get_autocommit():
+        # After the end of the request's transaction: the row would stay locked till then.
+        transaction.on_commit(write, using=alias, robust=True)
+    else:
+        # A transaction that is run by hand tells nobody of its end.
+        write()

@@ -7,8 +7,9 @@ into an answer.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
@@ -18,29 +19,54 @@ from .base_models import AbstractApiKey
 from .conf import conf
 from .credentials import Credential
 from .exceptions import Reason, Refused
+from .lookup import Found
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_SOURCE = "User"
 
 
-@dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What the decision needs to know of a request besides its credential.
+    """What the decision asks of a request besides its credential, looked up where it asks.
 
-    Attributes:
-        methods: the method that was sent and, where a middleware turned it into another, that one.
-        remote_addr: the peer's address (``REMOTE_ADDR``).
-        forwarded_for: the value of ``X-Forwarded-For``, or "".
-        source: the value of ``Frappe-Authorization-Source``, or None.
-        required_scopes: the scopes that the view declares; empty where it declares none.
+    Args:
+        request: Django's, or what wraps it.
+        view: what is to answer. Its ``required_scopes``, a list or words in a string, are those
+            that a scoped key has to hold; None and a view without any declare none.
     """
 
-    methods: tuple[str, ...]
-    remote_addr: str = ""
-    forwarded_for: str = ""
-    source: str | None = None
-    required_scopes: tuple[str, ...] = ()
+    __slots__ = ("_meta", "_request", "_view")
+
+    def __init__(self, request: Any, view: Any = None) -> None:
+        self._request = request
+        self._meta: Mapping[str, Any] = request.META
+        self._view = view
+
+    @property
+    def methods(self) -> tuple[str, str]:
+        """The method that was sent, and what it is now."""
+        # Both, so that no method override, of whichever middleware, opens more than was sent.
+        return self._meta.get("REQUEST_METHOD", "").upper(), self._request.method or ""
+
+    @property
+    def source(self) -> str | None:
+        """The value of ``Frappe-Authorization-Source``."""
+        source: str | None = self._meta.get("HTTP_FRAPPE_AUTHORIZATION_SOURCE")
+        return source
+
+    @property
+    def required_scopes(self) -> tuple[str, ...]:
+        """The scopes that the view declares."""
+        scopes = getattr(self._view, "required_scopes", None) or ()
+        return tuple(scopes.split() if isinstance(scopes, str) else scopes)
+
+    def address(self) -> str:
+        """The client's address, "" if unknown."""
+        return policy.client_address(
+            self._meta.get("REMOTE_ADDR", ""),
+            self._meta.get("HTTP_X_FORWARDED_FOR", ""),
+            conf.NUM_PROXIES,
+        )
 
 
 def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
@@ -51,62 +77,63 @@ def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
         facts: the rest of the request.
 
     Returns:
-        The key, its ``user`` loaded. One SELECT.
+        The key, its ``user`` loaded. One SELECT, or none where the cache has it.
 
     Raises:
         Refused: with the reason. Why a right secret was refused is told only once it matched.
     """
     model = _check_before_lookup(credential, facts)
     try:
-        key = lookup.find(model, credential.api_key)
+        found = lookup.find(model, credential.api_key)
     except (OperationalError, InterfaceError) as error:
         logger.exception("Credentials cannot be checked: the database does not answer.")
         raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=credential.api_key) from error
     now = timezone.now()
-    key, slot = _check_secret(key, credential, now)
-    address = policy.client_address(facts.remote_addr, facts.forwarded_for, conf.NUM_PROXIES)
-    _check_policies(key, facts, address, now)
-    lookup.record_use(key, now=now, address=address, secret=credential.api_secret, slot=slot)
-    return key
+    found, slot = _check_secret(found, credential, now)
+    _check_policies(found.key, facts, now)
+    lookup.record_use(
+        found, now=now, address=facts.address, secret=credential.api_secret, slot=slot
+    )
+    return found.key
 
 
 def _check_before_lookup(credential: Credential, facts: RequestFacts) -> type[AbstractApiKey]:
     if not credential.well_formed:
         raise Refused(Reason.MALFORMED_CREDENTIALS)
-    model = lookup.source_model(DEFAULT_SOURCE if facts.source is None else facts.source)
+    source = facts.source
+    model = lookup.source_model(DEFAULT_SOURCE if source is None else source)
     if model is None:
         raise Refused(Reason.INVALID_CREDENTIALS, api_key=credential.api_key)
     return model
 
 
-def _check_secret(
-    key: AbstractApiKey | None, credential: Credential, now: datetime
-) -> tuple[AbstractApiKey, str]:
+def _check_secret(found: Found | None, credential: Credential, now: datetime) -> tuple[Found, str]:
     """The key and the name of the field whose digest the secret matches."""
-    # Both comparisons are made in every case: neither an unknown key nor the absence of an old
-    # secret may be told by less work.
-    current = crypto.matches(credential.api_secret, key.secret_digest if key else "")
+    key = found.key if found is not None else None
     in_grace = key is not None and not policy.has_ended(key.previous_expires_at, now)
-    previous = crypto.matches(
-        credential.api_secret, key.previous_digest if key and in_grace else ""
+    current, previous = crypto.matches_which(
+        credential.api_secret,
+        key.secret_digest if key is not None else "",
+        key.previous_digest if key is not None and in_grace else "",
     )
-    if key is None or not (current or previous):
+    if found is None or not (current or previous):
         raise Refused(Reason.INVALID_CREDENTIALS, api_key=credential.api_key)
-    return key, "secret_digest" if current else "previous_digest"
+    return found, "secret_digest" if current else "previous_digest"
 
 
-def _check_policies(key: AbstractApiKey, facts: RequestFacts, address: str, now: datetime) -> None:
+def _check_policies(key: AbstractApiKey, facts: RequestFacts, now: datetime) -> None:
     if key.is_revoked:
         raise Refused(Reason.KEY_REVOKED, api_key=key.api_key)
     if key.is_expired(now):
         raise Refused(Reason.KEY_EXPIRED, api_key=key.api_key)
-    if not key.user.is_active:
+    user = key.user
+    if user is None or not user.is_active:
         raise Refused(Reason.USER_INACTIVE, api_key=key.api_key)
-    if not policy.address_allowed(key.allowed_ips, address):
+    if key.allowed_ips and not policy.address_allowed(key.allowed_ips, facts.address()):
         raise Refused(Reason.IP_NOT_ALLOWED, api_key=key.api_key)
-    if not policy.method_allowed(key.read_only, facts.methods):
+    if key.read_only and not policy.method_allowed(key.read_only, facts.methods):
         raise Refused(Reason.KEY_READ_ONLY, api_key=key.api_key)
-    if not policy.scopes_open(key.scopes, facts.required_scopes):
+    if key.scopes and not policy.scopes_open(key.scopes, facts.required_scopes):
         raise Refused(
             Reason.INSUFFICIENT_SCOPE, api_key=key.api_key, required_scopes=facts.required_scopes
         )

@@ -9,9 +9,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.db import connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.verification import RequestFacts
 
 from .groups import LEFT_OUT
 
@@ -77,6 +79,11 @@ def header_of(request: pytest.FixtureRequest) -> Callable[[GeneratedKeys], str]:
     """The Authorization header of a pair, by each of the three schemes in turn."""
     header: Callable[[GeneratedKeys], str] = request.param
     return header
+
+
+def facts_of(method: str = "GET", **meta: str) -> RequestFacts:
+    """The facts of a request; ``meta`` is more of its ``META``."""
+    return RequestFacts(RequestFactory().generic(method, "/", **meta))
 
 
 @pytest.fixture

@@ -19,6 +19,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "NAME": str(Path(tempfile.mkdtemp(prefix="frappe_tokens-tests-")) / "test.sqlite3")
     }
 
+# The same database by another connection, as a replica that is never behind.
+DATABASES["replica"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
+
 # Other packages that send the same scheme words; the app has to live beside them.
 INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework.authtoken", "knox", "tests.sources"]
 

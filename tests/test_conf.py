@@ -19,6 +19,8 @@ DEFAULTS: dict[str, Any] = {
     "MAX_LIFETIME": None,
     "ROTATION_GRACE": timedelta(0),
     "LAST_USED_INTERVAL": timedelta(minutes=1),
+    "CACHE": None,
+    "CACHE_TIMEOUT": timedelta(minutes=1),
     "NUM_PROXIES": None,
     "REALM": "api",
 }
@@ -31,6 +33,8 @@ OTHERS: dict[str, Any] = {
     "MAX_LIFETIME": timedelta(seconds=1),
     "ROTATION_GRACE": timedelta(hours=1),
     "LAST_USED_INTERVAL": timedelta(0),
+    "CACHE": "default",
+    "CACHE_TIMEOUT": timedelta(seconds=10),
     "NUM_PROXIES": 2,
     "REALM": "Example Ltd. (api)",
 }
@@ -76,6 +80,10 @@ def test_is_read_live(name: str) -> None:
         ("ROTATION_GRACE", timedelta(seconds=-1)),
         ("ROTATION_GRACE", 60),
         ("LAST_USED_INTERVAL", 60),
+        ("CACHE", "nowhere"),
+        ("CACHE", True),
+        ("CACHE_TIMEOUT", 60),
+        ("CACHE_TIMEOUT", timedelta(0)),
         ("NUM_PROXIES", "1"),
         ("NUM_PROXIES", True),
         ("NUM_PROXIES", -1),

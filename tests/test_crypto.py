@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import string
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,10 +49,29 @@ def test_prefixes_are_settings(settings: Any) -> None:
     assert crypto.has_valid_checksum(secret)
 
 
+def draw(monkeypatch: pytest.MonkeyPatch, *drawn: bytes) -> None:
+    """Let the random bytes be those, one portion after the other."""
+    portions = iter(drawn)
+    source = SimpleNamespace(token_bytes=lambda count: next(portions))
+    monkeypatch.setattr(crypto, "secrets", source)
+
+
 def test_keys_and_secrets_come_from_the_secrets_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crypto, "secrets", SimpleNamespace(choice=lambda characters: "7"))
+    draw(monkeypatch, b"\x07" * 16, b"\x07" * 43)
     assert crypto.generate_api_key() == "ftk_" + "7" * 16
     assert crypto.generate_api_secret()[:-6] == "fts_" + "7" * 43
+
+
+def test_every_character_is_as_likely_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for byte in range(256):
+        with monkeypatch.context() as patch:
+            draw(patch, bytes([byte]), b"\x3d" * 16)
+            drawn.append(crypto.generate_api_key()[4])
+    counts = Counter(drawn[:248])
+    assert set(counts) == set(string.ascii_letters + string.digits)
+    assert set(counts.values()) == {4}
+    assert drawn[248:] == ["z"] * 8  # of the next portion: these bytes would make it uneven
 
 
 def test_no_two_are_alike() -> None:

@@ -29,9 +29,9 @@ from frappe_tokens.credentials import Credential, parse
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification import RequestFacts, verify
+from frappe_tokens.verification import verify
 
-from .conftest import token_header
+from .conftest import facts_of, token_header
 from .groups import leave_out
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +39,7 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
 TICK = timedelta(microseconds=1)
 NEW = "the newest pepper, long enough for HMAC"
+SOURCE = "HTTP_FRAPPE_AUTHORIZATION_SOURCE"
 OLD = "an older pepper, long enough for HMAC"
 
 
@@ -48,12 +49,10 @@ def credential(api_key: str, api_secret: str) -> Credential:
     return parsed
 
 
-def attempt(
-    keys: GeneratedKeys, methods: tuple[str, ...] = ("GET",), **facts: Any
-) -> ApiKey | Reason:
+def attempt(keys: GeneratedKeys, method: str = "GET", **meta: str) -> ApiKey | Reason:
     """The key, or the reason why not."""
     try:
-        key = verify(credential(keys.api_key, keys.api_secret), RequestFacts(methods, **facts))
+        key = verify(credential(keys.api_key, keys.api_secret), facts_of(method, **meta))
     except Refused as refused:
         return refused.reason
     assert isinstance(key, ApiKey)
@@ -109,24 +108,25 @@ def give_reasons(key: ApiKey, reasons: list[Reason]) -> None:
 def test_first_of_several_reasons_is_told(keys: GeneratedKeys, first: int, statements: Any) -> None:
     give_reasons(keys.instance, REASONS_IN_ORDER[first:])
     with statements() as verbs:
-        assert attempt(keys, ("POST",), remote_addr="203.0.113.9") is REASONS_IN_ORDER[first]
+        assert attempt(keys, "POST", REMOTE_ADDR="203.0.113.9") is REASONS_IN_ORDER[first]
     assert verbs == ["SELECT"]
 
 
 @pytest.mark.parametrize("reason", REASONS_IN_ORDER)
 def test_reason_is_told_only_to_the_right_secret(keys: GeneratedKeys, reason: Reason) -> None:
     give_reasons(keys.instance, [reason])
-    facts = {"methods": ("POST",), "remote_addr": "203.0.113.9"}
-    assert attempt(keys, **facts) is reason
-    assert attempt(with_wrong_secret(keys), **facts) is Reason.INVALID_CREDENTIALS
+    elsewhere = "203.0.113.9"
+    assert attempt(keys, "POST", REMOTE_ADDR=elsewhere) is reason
+    wrong = attempt(with_wrong_secret(keys), "POST", REMOTE_ADDR=elsewhere)
+    assert wrong is Reason.INVALID_CREDENTIALS
 
 
-@pytest.mark.parametrize("source", [None, "User", "Nobody"])
+@pytest.mark.parametrize("source", [{}, {SOURCE: "User"}, {SOURCE: "Nobody"}])
 def test_malformed_credential_is_refused_before_anything_else(
-    source: str | None, django_assert_num_queries: Any
+    source: dict[str, str], django_assert_num_queries: Any
 ) -> None:
     with django_assert_num_queries(0), pytest.raises(Refused) as raised:
-        verify(Credential("token"), RequestFacts(("GET",), source=source))
+        verify(Credential("token"), facts_of(**source))
     assert raised.value.reason is Reason.MALFORMED_CREDENTIALS
     assert raised.value.api_key == ""
 
@@ -135,13 +135,13 @@ def test_unknown_source_is_refused_without_a_query(
     keys: GeneratedKeys, django_assert_num_queries: Any
 ) -> None:
     with django_assert_num_queries(0):
-        assert attempt(keys, source="Nobody") is Reason.INVALID_CREDENTIALS
+        assert attempt(keys, **{SOURCE: "Nobody"}) is Reason.INVALID_CREDENTIALS
 
 
 def test_refusal_names_the_presented_key_and_never_the_secret(keys: GeneratedKeys) -> None:
     wrong = with_wrong_secret(keys)
     with pytest.raises(Refused) as raised:
-        verify(credential(wrong.api_key, wrong.api_secret), RequestFacts(("GET",)))
+        verify(credential(wrong.api_key, wrong.api_secret), facts_of())
     assert raised.value.api_key == keys.api_key
     assert str(raised.value) == "invalid_credentials"
     shown = repr(raised.value) + repr(vars(raised.value))
@@ -302,7 +302,7 @@ def test_use_is_written_at_most_once_a_minute(keys: GeneratedKeys, statements: A
         ]:
             clock.move_to(NOON + timedelta(seconds=seconds))
             with statements() as verbs:
-                assert attempt(keys, remote_addr="::ffff:192.0.2.1") == keys.instance
+                assert attempt(keys, REMOTE_ADDR="::ffff:192.0.2.1") == keys.instance
             assert verbs == expected
     stored = ApiKey.objects.get()
     assert stored.last_used_at == NOON + timedelta(seconds=60)

@@ -25,11 +25,13 @@ django.setup()
 USE = """
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.test import RequestFactory
 call_command("migrate", verbosity=0)
 from frappe_tokens import credentials, keys, lookup, models, verification
 generated = keys.generate_keys(get_user_model().objects.create_user("ada"))
 credential = credentials.parse(f"token {generated.token}", "token")
-key = verification.verify(credential, verification.RequestFacts(("GET",)))
+request = RequestFactory().get("/")
+key = verification.verify(credential, verification.RequestFacts(request))
 assert key.user.username == "ada"
 assert keys.revoke(key)
 """

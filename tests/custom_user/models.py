@@ -1,4 +1,4 @@
-"""A user model as unlike Django's as projects have: no username, an email address, a UUID."""
+"""A user model as unlike Django's as projects have: an email address, a UUID, and two tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 
 
+class Account(AbstractBaseUser, PermissionsMixin):
+    """The table that the user model extends."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    email = models.EmailField(unique=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+
+    def __str__(self) -> str:
+        return self.email
+
+
 class PersonManager(BaseUserManager["Person"]):
     def create_user(self, email: str, password: str, **fields: Any) -> Person:
         person = Person(email=self.normalize_email(email), **fields)
@@ -18,16 +33,15 @@ class PersonManager(BaseUserManager["Person"]):
         return person
 
 
-class Person(AbstractBaseUser, PermissionsMixin):
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    email = models.EmailField(unique=True)
-    is_active = models.BooleanField(default=True)
-    is_staff = models.BooleanField(default=False)
+class Person(Account):
+    nickname = models.CharField(max_length=100, blank=True)
+    preferences = models.JSONField(default=dict)
+    birthday = models.DateField(null=True)
 
     objects = PersonManager()
 
-    USERNAME_FIELD = "email"
-    EMAIL_FIELD = "email"
 
-    def __str__(self) -> str:
-        return self.email
+class Employee(Person):
+    """What extends the user model."""
+
+    salary = models.DecimalField(max_digits=10, decimal_places=2, default=0)

@@ -10,7 +10,7 @@ from frappe_tokens import crypto
 from frappe_tokens.keys import GeneratedKeys, revoke
 from frappe_tokens.models import ApiKey
 
-from .models import Robot
+from .models import Robot, Sensor
 
 pytestmark = pytest.mark.django_db
 
@@ -75,6 +75,16 @@ def test_a_row_without_a_secret_accepts_none(make_user: Any) -> None:
     guess = GeneratedKeys(row.api_key, crypto.generate_api_secret(), row)
 
     assert ask(guess, frappe_authorization_source="Robot").status_code == 401
+
+
+def test_a_row_without_a_user_is_refused(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "sources.Sensor"}}
+    secret = crypto.generate_api_secret()
+    row = Sensor.objects.create(secret_digest=crypto.make_digest(secret))
+
+    response = ask(GeneratedKeys(row.api_key, secret, row), frappe_authorization_source="Sensor")
+    assert response.status_code == 401
+    assert response.json()["code"] == "user_inactive"
 
 
 def test_inherits_the_constraints_under_names_of_its_own(robot: GeneratedKeys) -> None:

@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
 from frappe_tokens.actors import Actor
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.lookup import find
 from frappe_tokens.models import ApiKey
+from frappe_tokens.prepared import prepared_select
 from tests.conftest import PASSWORD, token_header
-from tests.custom_user.models import Person
+from tests.custom_user.models import Account, Employee, Person
+from tests.instances import deferred, described, unread
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +44,7 @@ def test_user_model_is_the_projects_own() -> None:
     assert not hasattr(Person, "username")
     column = ApiKey._meta.get_field("user")
     assert column.related_model is Person
-    assert isinstance(Person(email="x@example.com").pk, uuid.UUID)
+    assert isinstance(Person(email="x@example.com").id, uuid.UUID)
     assert str(Person(email="x@example.com")) == "x@example.com"
 
 
@@ -88,7 +93,50 @@ def test_rotates_and_revokes(manager: Any, person: Any) -> None:
     assert Client().get(WHO, headers=headers).status_code == 401
 
 
+@pytest.fixture
+def remembered(person: Any) -> GeneratedKeys:
+    """Keys of a person with something in every column."""
+    person.nickname, person.preferences = "Ada", {"dark": True}
+    person.birthday = date(1815, 12, 10)
+    person.save()
+    return generate_keys(person)
+
+
+def test_lookup_brings_what_a_queryset_brings(remembered: GeneratedKeys) -> None:
+    statement = prepared_select(ApiKey, connection)
+    assert statement is not None
+    plain = ApiKey.objects.select_related("user").get()
+    fetched = statement.fetch(connection, remembered.api_key)
+    restored = statement.restore("default", statement.keep(plain))
+    assert deferred(fetched) == (unread(ApiKey), set())
+    assert deferred(restored) == (unread(ApiKey), {"password"})
+    assert described(fetched) == described(restored) == described(plain)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("model", [Account, Person, Employee])
+def test_person_who_is_saved_as_another_model_is_cached_no_longer(
+    remembered: GeneratedKeys, settings: Any, model: type[Account]
+) -> None:
+    settings.FRAPPE_TOKENS = {"CACHE": "default"}
+    employee = Employee(person_ptr=remembered.instance.user)
+    employee.save_base(raw=True)  # less the tables that it extends
+    employee = Employee.objects.get()
+    cache.clear()
+    headers = {"authorization": token_header(remembered)}
+    for _ in range(2):
+        assert Client().get(WHO, headers=headers).status_code == 200
+    found = find(ApiKey, remembered.api_key)
+    assert found is not None
+    assert found.from_cache
+    saved = model._base_manager.get(pk=employee.pk)
+    saved.is_active = False
+    saved.save()
+    assert Client().get(WHO, headers=headers).json()["code"] == "user_inactive"
+    cache.clear()
+
+
 def test_inactive_person_is_refused(person: Any) -> None:
     headers = {"authorization": token_header(generate_keys(person))}
-    Person.objects.update(is_active=False)
+    Account.objects.update(is_active=False)
     assert Client().get(WHO, headers=headers).json()["code"] == "user_inactive"

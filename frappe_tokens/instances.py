@@ -1,0 +1,51 @@
+"""From a row's values to a model's instance."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db.models import Model
+from django.db.models.base import ModelState
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
+
+Values = Sequence[Any]
+
+
+def is_plain(model: Any) -> bool:
+    """Whether ``model`` leaves the making of its instances to Django, and nobody listens to it."""
+    django: Any = Model
+    columns = [inspect.getattr_static(model, f.attname) for f in model._meta.concrete_fields]
+    return (
+        model.from_db.__func__ is django.from_db.__func__
+        and model.__init__ is django.__init__
+        and model.__new__ is object.__new__
+        and model.__setattr__ is object.__setattr__
+        and not pre_init.has_listeners(model)
+        and not post_init.has_listeners(model)
+        and {type(column) for column in columns} <= {DeferredAttribute, ForeignKeyDeferredAttribute}
+    )
+
+
+def maker_of(model: Any) -> Callable[[str, Sequence[str], Values], Any]:
+    """``model.from_db``, or what comes to the same in a quarter of the time.
+
+    ``Model.__init__`` sets one attribute after the other and tells its signals. Of a plain model
+    the instance's dictionary can be filled at once, as it is when Django reads a pickled instance.
+    """
+    if not is_plain(model):
+        from_db: Callable[[str, Sequence[str], Values], Any] = model.from_db
+        return from_db
+
+    def make(alias: str, names: Sequence[str], values: Values) -> Any:
+        instance = model.__new__(model)
+        instance._state = state = ModelState()
+        state.adding = False
+        state.db = alias
+        instance.__dict__.update(zip(names, values, strict=True))
+        return instance
+
+    return make

@@ -1,0 +1,170 @@
+"""Keys in Django's cache: entries that end for all processes at once.
+
+An entry is kept under its API key. Beside the entries there are *stamps*, random words: one for
+each shard, which an API key's checksum assigns it to. An entry names the stamp that its reader saw
+**before** it asked the database, and counts only as long as that stamp is there. Whoever changes a
+row removes its stamp after the commit. So a reader that read the old row and is slow to put it into
+the cache puts in an entry that never counts: its stamp is gone, and no new one is ever the same.
+
+From the change until the commit the stamp is *closed*: nobody uses or makes entries. Should the
+process die right after its commit, or another hook keep ours from running, the old row is not used
+then either. A closed stamp ends after ``CACHE_TIMEOUT``, like every entry.
+
+Stamps are made for shards and not for keys, so that whoever asks for keys that do not exist can
+make no more than ``SHARDS`` of them. Entries are made of verified keys alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from django.core.cache import BaseCache, caches
+from django.db import transaction
+
+from .conf import conf
+
+logger = logging.getLogger(__name__)
+
+# A change to one key ends the entries of its shard, so there are many. They stay few enough to be
+# ended all at once.
+SHARDS = 256
+STAMP_SECONDS = 86_400
+COMPLAINT_SECONDS = 60
+
+_CLOSED = "closed"
+
+
+class Place(NamedTuple):
+    """Where a key's entry is, and what it needs to count.
+
+    Attributes:
+        cache: the alias of Django's cache.
+        entry: the entry's name there.
+        stamp: that of its shard, before the database was asked; None where no entry can be made.
+        ends_at: ``CACHE_TIMEOUT`` after that, in seconds since 1970: the end of what is read then.
+    """
+
+    cache: str
+    entry: str
+    stamp: str | None
+    ends_at: float
+
+
+def look(alias: str, label: str, fingerprint: str, api_key: str) -> tuple[Any, Place | None]:
+    """What is kept of a key, and the place for it. Never raises.
+
+    Args:
+        alias: which of Django's caches.
+        label: the model that the column ``api_key`` belongs to, as ``app.model``.
+        fingerprint: of the columns that an entry holds.
+        api_key: the presented key.
+
+    Returns:
+        What :func:`put` was given, or None; for the place None where the cache does not answer.
+    """
+    entry_name = f"frappe_tokens:{fingerprint}:{api_key}"
+    stamp_name = _stamp_name(label, _shard(api_key))
+    try:
+        cache = caches[alias]
+        answer = cache.get_many((entry_name, stamp_name))
+        now = time.time()
+        stamp = answer.get(stamp_name) or _new_stamp(cache, stamp_name)
+        entry = answer.get(entry_name)
+        if entry is not None and stamp is not None:
+            made_with, ends_at, kept = entry
+            if made_with == stamp and now < ends_at:
+                return kept, Place(alias, entry_name, stamp, ends_at)
+    except Exception:
+        _complain()
+        return None, None
+    if stamp == _CLOSED:
+        stamp = None
+    return None, Place(alias, entry_name, stamp, now + conf.CACHE_TIMEOUT.total_seconds())
+
+
+def put(place: Place, kept: Any) -> None:
+    """Keep ``kept`` at ``place``. Never raises.
+
+    Args:
+        place: what :func:`look` gave, before the database was asked.
+        kept: plain values, less everything that is secret.
+    """
+    seconds = place.ends_at - time.time()
+    if place.stamp is None or seconds <= 0:
+        return
+    entry = (place.stamp, place.ends_at, kept)
+    _tell(lambda: caches[place.cache].set(place.entry, entry, seconds))
+
+
+def end(label: str, api_keys: Iterable[str], using: str) -> None:
+    """End the entries of ``api_keys``: at the commit, and unused until then. Never raises.
+
+    Args:
+        label: as for :func:`look`.
+        api_keys: whose rows, or whose users' rows, were changed just now.
+        using: the alias of the database where they were.
+    """
+    _end({_stamp_name(label, _shard(api_key)) for api_key in api_keys}, using)
+
+
+def end_all(label: str, using: str) -> None:
+    """The same for all keys of a model, where nobody knows which ones were changed."""
+    _end({_stamp_name(label, shard) for shard in range(SHARDS)}, using)
+
+
+def _end(stamps: set[str], using: str) -> None:
+    alias = conf.CACHE
+    if alias is None or not stamps:
+        return
+    connection = transaction.get_connection(using)
+    at_once = connection.get_autocommit()
+    if not at_once:
+        seconds = conf.CACHE_TIMEOUT.total_seconds()
+        _tell(lambda: caches[alias].set_many(dict.fromkeys(stamps, _CLOSED), seconds))
+    if at_once or connection.in_atomic_block:
+        # In a transaction that is run by hand nobody tells of its commit: the stamps stay closed.
+        transaction.on_commit(
+            lambda: _tell(lambda: caches[alias].delete_many(stamps)), using=using, robust=True
+        )
+
+
+def _shard(api_key: str) -> int:
+    return zlib.crc32(api_key.encode()) % SHARDS
+
+
+def _stamp_name(label: str, shard: int) -> str:
+    return f"frappe_tokens:{label}:{shard}"
+
+
+def _new_stamp(cache: BaseCache, name: str) -> str | None:
+    stamp = secrets.token_hex(8)
+    if cache.add(name, stamp, STAMP_SECONDS):
+        return stamp
+    # Another process was faster, or is at work on a change.
+    other: str | None = cache.get(name)
+    return other
+
+
+def _tell(write: Callable[[], object]) -> None:
+    try:
+        write()
+    except Exception:
+        _complain()
+
+
+_complained_at = -math.inf
+
+
+def _complain() -> None:
+    """Report the present exception; once a minute, as the next ones will be the same."""
+    global _complained_at
+    now = time.monotonic()
+    if now - _complained_at >= COMPLAINT_SECONDS:
+        _complained_at = now
+        logger.exception("The cache does not answer. Keys are read from the database.")

@@ -1,0 +1,212 @@
+"""One SELECT for a key and its user, compiled once and then only executed.
+
+Four fifths of what a lookup costs through a queryset is Django putting the same statement together
+again. Here its compiler writes the statement once for each model, database and backend; afterwards
+every request executes it with the API key as its only parameter. Django's own columns, converters
+and ``from_db`` make the instances, so that all that sees them sees ordinary models. The columns of
+a key that no request needs are deferred in the ORM's way: they are loaded when asked for.
+
+Where this cannot be done with the same result (a manager with querysets of its own, a backend that
+wants more parameters), there is no :class:`PreparedSelect`, and whoever asks uses a queryset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.db.models import QuerySet
+from django.db.models.manager import BaseManager
+
+from .base_models import AbstractApiKey, ApiKeyQuerySet
+from .instances import Values, is_plain, maker_of
+
+logger = logging.getLogger(__name__)
+
+# Neither the decision nor a view has use for them, and each column costs the database, the driver
+# and Python some time. A user is always whole.
+_DEFERRED = frozenset(
+    {
+        "created_at",
+        "created_by",
+        "last_used_ip",
+        "live",
+        "revoked_by",
+        "revoked_reason",
+        "rotated_at",
+    }
+)
+
+
+class PreparedSelect:
+    """The statement for one model, and how its rows become instances.
+
+    Attributes:
+        label: what the keys of this model go by in a cache.
+        fingerprint: changes with the columns that are read, as they do in an upgrade.
+    """
+
+    def __init__(self, model: type[AbstractApiKey], connection: Any) -> None:
+        """Compile the statement.
+
+        Args:
+            model: a source of keys.
+            connection: compiles it, and stays with it: one that no thread uses.
+
+        Raises:
+            ValueError: the model cannot be served so; the message says why.
+        """
+        manager = model._default_manager
+        if type(manager).get_queryset is not BaseManager.get_queryset:
+            raise ValueError("its manager decides anew what each queryset is")
+        if manager._queryset_class not in (QuerySet, ApiKeyQuerySet):
+            raise ValueError("its manager has a queryset of its own")
+        names = {field.name for field in model._meta.concrete_fields}
+        # A model that does something of its own with its instances may need all of them for it.
+        deferred = names & _DEFERRED if is_plain(model) else set()
+        keys = manager.using(connection.alias).select_related("user").defer(*deferred).order_by()
+        # It is never executed with this text, which serves to find the parameter.
+        compiler: Any = keys.filter(api_key=__name__).query.get_compiler(connection=connection)
+        sql, parameters = compiler.as_sql()
+        if tuple(parameters) != (__name__,) or sql.count("%s") != 1:
+            raise ValueError("its statement takes other parameters than the key")
+        columns = [column for column, _, _ in compiler.select]
+        (user,) = compiler.klass_info["related_klass_infos"]
+        self._key_names = _names(
+            model, columns, compiler.klass_info["select_fields"], start=0, deferred=deferred
+        )
+        self._split = len(self._key_names)
+        self._user_names = _names(user["model"], columns, user["select_fields"], start=self._split)
+        self._user_pk = self._user_names.index(user["model"]._meta.pk.attname)
+        self._set_user: Callable[[Any, Any], None] = user["local_setter"]
+        self._set_key: Callable[[Any, Any], None] = user["remote_setter"]
+        self._api_key = self._key_names.index("api_key")
+        self._converters = [
+            (position, functions, column)
+            for position, (functions, column) in compiler.get_converters(columns).items()
+        ]
+        # By name, because Django replaces it at every execution: on SQLite that takes a search by
+        # regular expression for "%s", and next to nothing for a name.
+        self._sql: str = sql.replace("%s", "%(api_key)s")
+        self.label = model.cache_label()
+        self.fingerprint = hashlib.sha256(sql.encode()).hexdigest()[:16]
+        # A cache has no business with the hash of a password. Whoever asks a user from the cache
+        # for it has it loaded then, as the ORM does with deferred columns.
+        self._kept_user_names = [name for name in self._user_names if name != "password"]
+        self._make_key = maker_of(model)
+        self._make_user = maker_of(user["model"])
+
+    def fetch(self, connection: Any, api_key: str) -> Any:
+        """The key and its user, or None; one SELECT.
+
+        Args:
+            connection: the present thread's, to a database of the same kind.
+            api_key: the presented key.
+
+        Raises:
+            django.db.DatabaseError: if the database does not answer.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, {"api_key": api_key})
+            # A column whose collation was changed by hand may be found by a key in the wrong case.
+            rows = [list(row) for row in cursor if row[self._api_key] == api_key]
+        for row in rows:
+            for position, functions, column in self._converters:
+                value = row[position]
+                for function in functions:
+                    value = function(value, column, connection)
+                row[position] = value
+            user_values = row[self._split :]
+            return self._build(
+                connection.alias,
+                row[: self._split],
+                self._user_names,
+                None if user_values[self._user_pk] is None else user_values,
+            )
+        return None
+
+    def keep(self, key: Any) -> tuple[Values, Values | None]:
+        """``key`` and its user as plain values, for a cache. No password's hash is in them."""
+        user = key.user
+        return (
+            [getattr(key, name) for name in self._key_names],
+            user and [getattr(user, name) for name in self._kept_user_names],
+        )
+
+    def restore(self, alias: str, kept: tuple[Values, Values | None]) -> Any:
+        """The key and its user again, from what :meth:`keep` gave."""
+        key_values, user_values = kept
+        return self._build(alias, key_values, self._kept_user_names, user_values)
+
+    def _build(
+        self, alias: str, key_values: Values, user_names: list[str], user_values: Values | None
+    ) -> Any:
+        key = self._make_key(alias, self._key_names, key_values)
+        user = None
+        if user_values is not None:
+            user = self._make_user(alias, user_names, user_values)
+            self._set_key(user, key)
+        self._set_user(key, user)
+        return key
+
+
+# By model, database and kind of connection.
+_prepared: dict[tuple[type[AbstractApiKey], str, type[Any]], PreparedSelect | None] = {}
+
+
+def prepared_select(model: type[AbstractApiKey], connection: Any) -> PreparedSelect | None:
+    """The statement for ``model`` on such a ``connection``; None where a queryset has to do."""
+    which = (model, connection.alias, type(connection))
+    try:
+        return _prepared[which]
+    except KeyError:
+        _prepared[which] = prepared = _compile(model, connection)
+        return prepared
+
+
+def _compile(model: type[AbstractApiKey], connection: Any) -> PreparedSelect | None:
+    # Some converters hold on to the connection that they were made for. Were it this thread's, it
+    # would stay open when the thread has ended.
+    twin = connection.copy()
+    try:
+        return PreparedSelect(model, twin)
+    except Exception as error:
+        # Whatever it is, the queryset gives the same answer, or an error that says more.
+        logger.info("%s is looked up through a queryset: %s", model._meta.label, error)
+        return None
+    finally:
+        twin.close()
+
+
+def _names(
+    model: Any,
+    columns: Sequence[Any],
+    positions: Sequence[int],
+    *,
+    start: int,
+    deferred: Collection[str] = (),
+) -> list[str]:
+    """The attributes that ``from_db`` takes, in the order of the columns.
+
+    Raises:
+        ValueError: they are not the columns of the model, in its order, from ``start`` on.
+    """
+    names = [columns[position].target.attname for position in positions]
+    expected = [f.attname for f in model._meta.concrete_fields if f.name not in deferred]
+    if names != expected or list(positions) != list(range(start, start + len(names))):
+        raise ValueError(
+            f"its statement does not bring the columns of {model._meta.label} in order"
+        )
+    return names
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    """Tests change settings that are compiled in."""
+    if setting in {"DATABASES", "TIME_ZONE", "USE_TZ"}:
+        _prepared.clear()
+
+
+setting_changed.connect(_forget)
