@@ -32,11 +32,12 @@ from frappe_tokens.authentication import (
 )
 from frappe_tokens.credentials import parse
 from frappe_tokens.exceptions import Reason, Refused
-from frappe_tokens.keys import GeneratedKeys, clean_name, generate_keys, revoke
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification import RequestFacts, verify
+from frappe_tokens.validation import clean_name
+from frappe_tokens.verification import verify
 
-from .conftest import token_header
+from .conftest import facts_of, token_header
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -62,7 +63,7 @@ def why_not(keys: GeneratedKeys) -> Reason | None:
     credential = parse(token_header(keys), "token")
     assert credential is not None
     try:
-        verify(credential, RequestFacts(("GET",)))
+        verify(credential, facts_of())
     except Refused as refused:
         return refused.reason
     return None

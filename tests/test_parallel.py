@@ -15,13 +15,15 @@ from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.test import Client
 
-from frappe_tokens import crypto
+from frappe_tokens import crypto, locking
+from frappe_tokens import keys as keys_module
 from frappe_tokens.actors import Actor
 from frappe_tokens.credentials import parse
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_users, revoke
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification import RequestFacts, verify
+from frappe_tokens.verification import verify
 
+from .conftest import facts_of
 from .groups import leave_out
 
 pytestmark = [pytest.mark.parallel, pytest.mark.django_db(transaction=True)]
@@ -143,6 +145,64 @@ def test_manager_may_revoke_and_generate_their_own_key_at_once(
         assert at_once(*calls * 3)[1] == []
 
 
+def test_bulk_calls_for_the_same_users_in_opposite_order(
+    make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Several batches and several locking statements, and actors who are among the users.
+    monkeypatch.setattr(keys_module, "BATCH_SIZE", 3)
+    monkeypatch.setattr(locking, "LOCK_SIZE", 4)
+    ada = make_user("ada", is_superuser=True)
+    users = [ada, *(make_user(f"user{number}") for number in range(10))]
+    users.append(make_user("grace", is_superuser=True))
+    some = users[::2]
+    calls: list[Callable[[], Any]] = [
+        lambda: generate_keys_for_users(users, by=Actor(ada)),
+        lambda: generate_keys_for_users(users[::-1], by=Actor(users[-1])),
+        lambda: generate_keys_for_users(some[::-1], by=Actor(users[-1])),
+        lambda: [generate_keys(users[5], by=Actor(ada))],
+    ]
+
+    for _ in range(5):
+        results, errors = at_once(*calls * 2)
+        assert errors == []
+        assert ApiKey.objects.count() == len(users)
+        generated = [keys for result in results for keys in result]
+        for key in ApiKey.objects.all():
+            assert len(secret_that_works(generated, key)) == 1
+
+
+def test_a_user_who_is_deactivated_meanwhile_is_no_active_user(
+    make_user: Callable[..., Any],
+) -> None:
+    for name in ("ada", "grace", "hedy"):
+        make_user(name)
+    deactivated, asked = threading.Event(), threading.Event()
+
+    def deactivate() -> None:
+        with transaction.atomic():
+            get_user_model()._default_manager.filter(username="grace").update(is_active=False)
+            deactivated.set()
+            asked.wait(10)
+
+    def ask(execute: Callable[..., Any], *query: Any) -> Any:
+        # The first statement is on its way, and will wait for the other transaction's end.
+        asked.set()
+        return execute(*query)
+
+    def command() -> str:
+        out = StringIO()
+        deactivated.wait(10)
+        with connection.execute_wrapper(ask):
+            call_command("generate_keys", "--all-active", stdout=out, stderr=StringIO())
+        return out.getvalue()
+
+    results, errors = at_once(deactivate, command)
+
+    assert errors == []
+    assert re.findall(r"^\w+$", results[1], re.MULTILINE) == ["ada", "hedy"]
+    assert set(ApiKey.objects.values_list("user__username", flat=True)) == {"ada", "hedy"}
+
+
 def superuser_client(make_user: Callable[..., Any], username: str) -> Client:
     client = Client()
     client.force_login(make_user(username, is_staff=True, is_superuser=True))
@@ -226,7 +286,7 @@ def test_a_request_in_a_transaction_holds_no_lock_on_its_key(
     """A long request must not make the others of its key wait, nor meet a rotation crosswise."""
     if connection.vendor == "sqlite":
         leave_out("database server", "SQLite commits nothing while another reads", in_ci_too=True)
-    facts = RequestFacts(methods=("GET",))
+    facts = facts_of()
     credential = parse(f"token {keys.token}", "token")
     assert credential is not None
     used, rotated = threading.Event(), threading.Event()

@@ -16,11 +16,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..actors import Actor
-from ..keys import GeneratedKeys, generate_keys, lock_users, revoke
+from ..keys import GeneratedKeys, generate_keys, revoke
+from ..locking import lock_users
 from ..models import ApiKey
 from .filters import StateFilter
 from .forms import ApiKeyForm, RevokeForm
-from .generation import Plan, generate_page, generated_page, log_on, plan_for
+from .generation import generate_page, generated_page
+from .history import log_on
+from .plans import Plan, plan_for
 from .users import api_access_media
 
 # ModelAdmin takes a type argument for the type checker only.

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..actors import Actor, check_target
-from ..keys import lock_users
+from ..locking import lock_users
 from ..models import ApiKey
 from ..validation import (
     check_expiry,

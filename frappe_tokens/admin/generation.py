@@ -11,12 +11,12 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -24,57 +24,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import policy
-from ..actors import Actor, check_target
+from ..actors import Actor
 from ..conf import conf
 from ..crypto import Secret
-from ..keys import GeneratedKeys, generate_keys, lock_users
+from ..keys import GeneratedKeys, generate_keys, generate_keys_for_users
+from ..locking import lock_users
 from ..models import ApiKey
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What generating for one user and name would do.
-
-    Attributes:
-        user: whose key it is.
-        name: which of the user's keys.
-        key: the live key, which stays and gets a new secret; None where one will be made.
-        obstacle: why it cannot be done, in words; "" where it can.
-    """
-
-    user: Any
-    name: str
-    key: ApiKey | None
-    obstacle: str
-
-    @property
-    def version(self) -> str:
-        """Changes with every generation, so that a form which was sent already is told."""
-        key = (self.key.pk, self.key.rotated_at) if self.key else None
-        state = (self.user.pk, self.name, key, bool(self.obstacle))
-        return hashlib.sha256(repr(state).encode()).hexdigest()
-
-    @property
-    def ends_older_secret(self) -> bool:
-        """Whether a secret that is in its grace stops working before its time."""
-        if self.key is None or self.key.previous_expires_at is None:
-            return False
-        return not policy.has_ended(self.key.previous_expires_at, timezone.now())
-
-
-def plan_for(users: Iterable[Any], actor: Actor, name: str = "") -> list[Plan]:
-    """A plan for each of ``users``, with one query for all their keys."""
-    users = list(users)
-    # From where they are written: a replica may not know yet that this very form was sent already.
-    keys_now = ApiKey.objects.using(router.db_for_write(ApiKey))
-    live = keys_now.filter(user__in=[user.pk for user in users], name=name, live=True)
-    keys = {key.user_id: key for key in live}
-    plans = []
-    for user in users:
-        key = keys.get(user.pk)
-        plans.append(Plan(user, name, key, _obstacle(user, key, actor)))
-    return plans
+from .history import log_on, log_on_many
+from .plans import Plan, plan_for, shown_and_counted
 
 
 def generate_page(
@@ -133,12 +90,12 @@ def _page(
             # Under the locks, so that what was confirmed is still so when it is done.
             plans = _plan_again(plans, Actor(request.user))
             if sent == _version(plans) and any(not plan.obstacle for plan in plans):
-                generated = _generate(model_admin, request, plans)
-                extra = (
-                    {"left_out": [plan for plan in plans if plan.obstacle]}
-                    if select_across is not None
-                    else {"plan": plans[0]}
-                )
+                if select_across is None:
+                    generated = _generate_one(model_admin, request, plans[0])
+                    extra: dict[str, Any] = {"plan": plans[0]}
+                else:
+                    generated = _generate(model_admin, request, plans)
+                    extra = {"left_out": [plan for plan in plans if plan.obstacle]}
                 return generated_page(model_admin, request, generated, back_url, **extra)
     context = {
         **_context(model_admin, request, _("Generate Keys"), back_url),
@@ -153,8 +110,11 @@ def _page(
         context["plan"] = plans[0]
     else:
         template = "generate_keys_selected.html"
+        shown, more = shown_and_counted(plans)
         context |= {
-            "plans": plans,
+            "plans": shown,
+            "more": len(more),
+            "more_that_stay": sum(plan.key is not None for plan in more),
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
             "select_across": int(select_across),
             # One stands for all of them: Django takes no more than 1,000 fields of a form.
@@ -202,29 +162,24 @@ def _generate(
     """Generate for every plan that can be done, or, where one of these fails, for none."""
     actor = Actor(request.user)
     possible = [plan for plan in plans if not plan.obstacle]
-    made = [generate_keys(plan.user, name=plan.name, by=actor) for plan in possible]
-    for plan, generated in zip(possible, made, strict=True):
-        note = _("Generated a secret for API key %(api_key)s.") % {"api_key": generated.api_key}
-        log_on(model_admin, request, note, plan.user, generated.instance)
+    users = [plan.user for plan in possible]
+    made = generate_keys_for_users(users, name=possible[0].name, by=actor)
+    notes = (
+        (changed, _("Generated a secret for API key %(api_key)s.") % {"api_key": keys.api_key})
+        for user, keys in zip(users, made, strict=True)
+        for changed in (user, keys.instance)
+    )
+    log_on_many(model_admin, request, notes)
     return made
 
 
-def log_on(model_admin: ModelAdmin[Any], request: HttpRequest, note: str, *objects: Any) -> None:
-    """Write ``note`` into the admin history of each of ``objects``."""
-    for changed in objects:
-        model_admin.log_change(request, changed, note)
-
-
-def _obstacle(user: Any, key: ApiKey | None, actor: Actor) -> str:
-    try:
-        check_target(user, actor)
-    except PermissionDenied as error:
-        return str(error)
-    except ValidationError as error:
-        return " ".join(error.messages)
-    if key is not None and key.is_expired():
-        return _("The API key has expired. Give it a later expiry under API keys, or revoke it.")
-    return ""
+def _generate_one(
+    model_admin: ModelAdmin[Any], request: HttpRequest, plan: Plan
+) -> list[GeneratedKeys]:
+    made = generate_keys(plan.user, name=plan.name, by=Actor(request.user))
+    note = _("Generated a secret for API key %(api_key)s.") % {"api_key": made.api_key}
+    log_on(model_admin, request, note, plan.user, made.instance)
+    return [made]
 
 
 def _csv_link(generated: Iterable[GeneratedKeys]) -> Secret:

@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 
 from ..actors import Actor
 from ..models import ApiKey
-from .generation import generate_page, generate_selected_page, plan_for
+from .generation import generate_page, generate_selected_page
+from .plans import plan_for
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
 if TYPE_CHECKING:

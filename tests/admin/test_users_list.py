@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from frappe_tokens import crypto
@@ -167,3 +171,87 @@ def test_generates_for_more_users_than_a_form_may_have_fields(manager_client: Cl
     answer = manager_client.post(USERS, {**chosen, "version": version_on(confirmation)})
 
     assert len(csv_on(answer)) == User.objects.filter(is_active=True).count()
+
+
+def people(count: int) -> dict[str, Any]:
+    """The action for all users, of whom there are ``count`` more."""
+    User.objects.bulk_create(User(username=f"user{number}") for number in range(count))
+    return action([User.objects.get(username="user0")], select_across="1")
+
+
+def test_thousands_of_users_take_few_statements(manager_client: Client) -> None:
+    chosen = people(3_000)
+
+    with CaptureQueriesContext(connection) as confirming:
+        version = version_on(manager_client.post(USERS, chosen))
+    with CaptureQueriesContext(connection) as generating:
+        answer = manager_client.post(USERS, {**chosen, "version": version})
+
+    everyone = User.objects.count()
+    assert len(csv_on(answer)) == len(secrets_on(answer)) == everyone
+    assert len(confirming) < 50
+    # Older SQLite takes 47 keys a statement.
+    assert len(generating) < 300
+
+
+def test_writes_the_history_of_every_user_and_every_key(
+    manager_client: Client, system_manager: User, make_user: Any
+) -> None:
+    chosen = people(20)
+    generate_keys(User.objects.get(username="user7"))
+
+    version = version_on(manager_client.post(USERS, chosen))
+    answer = manager_client.post(USERS, {**chosen, "version": version})
+
+    entries = LogEntry.objects.filter(user=system_manager, action_flag=CHANGE)
+    assert entries.count() == 2 * User.objects.count() == 2 * ApiKey.objects.count()
+    for key in ApiKey.objects.select_related("user"):
+        for changed in (key, key.user):
+            entry = entries.get(
+                content_type=ContentType.objects.get_for_model(changed), object_id=changed.pk
+            )
+            assert entry.get_change_message() == f"Generated a secret for API key {key.api_key}."
+            assert entry.object_repr == str(changed)
+            assert entry.get_edited_object() == changed
+    history = repr(list(LogEntry.objects.values()))
+    assert not any(secret in history for secret in secrets_on(answer))
+
+
+def test_tells_a_project_that_writes_its_own_history_of_each(
+    manager_client: Client, three: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    user_admin = type(admin.site.get_model_admin(User))
+    monkeypatch.setattr(
+        user_admin, "log_change", lambda self, request, changed, note: told.append(changed)
+    )
+
+    version = version_on(manager_client.post(USERS, action(three)))
+    manager_client.post(USERS, action(three, version=version))
+
+    assert [changed for changed in told if isinstance(changed, User)] == three
+    assert {changed for changed in told if isinstance(changed, ApiKey)} == set(ApiKey.objects.all())
+
+
+def test_lists_some_hundred_users_and_counts_the_others(
+    manager_client: Client, make_user: Any
+) -> None:
+    chosen = people(400)
+    for user in User.objects.filter(username__startswith="user")[:5]:
+        generate_keys(user)
+    left_out = [make_user(f"z-gone{number}", is_active=False) for number in range(3)]
+
+    confirmation = manager_client.post(USERS, {**chosen, "o": "-1"})
+
+    page = confirmation.content.decode()
+    assert "Generate Keys for 401 users" in page
+    rows = page.count('<th scope="row">')
+    more = User.objects.count() - rows
+    assert 300 <= rows <= 303
+    assert f"{more} more users are not listed" in page
+    for user in left_out:
+        assert user.username in page
+    assert page.count("The user is inactive.") == 3
+
+    answer = manager_client.post(USERS, {**chosen, "version": version_on(confirmation)})
+    assert len(csv_on(answer)) == 401

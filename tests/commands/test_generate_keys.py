@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 from io import StringIO
 from typing import Any
@@ -14,11 +16,14 @@ import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 from django.test import Client
 from django.test.utils import override_settings
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import generate_keys
+from frappe_tokens.management.commands import generate_keys as generate_keys_command
+from frappe_tokens.management.progress import progress_bar
 from frappe_tokens.models import ApiKey
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=timezone.utc)
@@ -164,6 +169,65 @@ def test_generates_for_all_active_users(make_user: Callable[..., Any]) -> None:
     assert [json.loads(line)["user"] for line in out.splitlines()] == ["ada", "grace"]
 
 
+def test_many_users_take_few_statements(
+    make_user: Callable[..., Any],
+    statements: Callable[[], AbstractContextManager[list[str]]],
+) -> None:
+    model = get_user_model()
+    model._default_manager.bulk_create(model(username=f"user{number}") for number in range(600))
+
+    with statements() as verbs:
+        out, _ = run("--all-active", "--format", "json")
+
+    names = [json.loads(line)["user"] for line in out.splitlines()]
+    assert names == [f"user{number}" for number in range(600)]
+    assert len(verbs) < 40
+
+
+def test_prints_in_the_order_of_the_names_over_all_batches(
+    make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate_keys_command, "BATCH_SIZE", 2)
+    names = [f"user{number}" for number in range(5)]
+    for name in names:
+        make_user(name)
+
+    out, _ = run(*names[::-1])
+
+    assert re.findall(r"^\w+$", out, re.MULTILINE) == names[::-1]
+
+
+def test_two_names_of_one_user_make_one_secret(
+    user: Any, make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some user models, and some databases, do not tell upper from lower case."""
+
+    def get_by_natural_key(username: str) -> Any:
+        return get_user_model().objects.get(username=username.lower())
+
+    monkeypatch.setattr(get_user_model().objects, "get_by_natural_key", get_by_natural_key)
+    monkeypatch.setattr(generate_keys_command, "BATCH_SIZE", 1)
+
+    out, _ = run("ada", "ADA", "--format", "json")
+
+    (line,) = out.splitlines()
+    assert crypto.matches(json.loads(line)["api_secret"], ApiKey.objects.get().secret_digest)
+
+
+def test_all_active_users_or_none_of_them(
+    make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate_keys_command, "BATCH_SIZE", 1)
+    make_user("ada")
+    expired = generate_keys(make_user("expired")).instance
+    ApiKey.objects.update(expires_at=NOW)
+
+    with pytest.raises(CommandError, match=f"{expired.api_key} has expired"):
+        run("--all-active")
+
+    assert ApiKey.objects.get().secret_digest == expired.secret_digest
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -221,3 +285,103 @@ def test_exits_with_1_on_the_command_line() -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == "CommandError: Name the users, or give --all-active.\n"
+
+
+# The progress bar
+
+
+def on_terminal(*arguments: str) -> tuple[str, str]:
+    """What the command prints, and what reaches the terminal that its stderr is."""
+    out = StringIO()
+    controller, terminal = os.openpty()
+    with os.fdopen(controller, "rb", buffering=0) as screen, os.fdopen(terminal, "w") as err:
+        try:
+            call_command("generate_keys", *arguments, stdout=out, stderr=err)
+        except CommandError as error:
+            err.write(str(error))
+        # Read before the terminal is closed, which loses the rest on some systems.
+        err.write("END")
+        err.flush()
+        shown = ""
+        while not shown.endswith("END"):
+            shown += screen.read(65_536).decode()
+    return out.getvalue(), shown.removesuffix("END")
+
+
+@pytest.fixture
+def five_users(make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate_keys_command, "BATCH_SIZE", 2)
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("LINES", "24")
+    for number in range(5):
+        make_user(f"user{number}")
+
+
+def test_shows_progress_on_a_terminal_and_clears_it(five_users: None) -> None:
+    out, shown = on_terminal("--all-active", "--format", "json")
+
+    assert len(out.splitlines()) == 5
+    blank = " " * len("[#############] 5/5")
+    bars = [f"[{done:<13}] {count}/5" for done, count in bar_at(13, (0, 2, 4, 5), 5)]
+    assert shown.split("\r") == ["", *bars, blank, ""]
+
+
+def bar_at(width: int, counts: tuple[int, ...], total: int) -> list[tuple[str, int]]:
+    return [("#" * (width * count // total), count) for count in counts]
+
+
+def test_clears_the_bar_before_it_says_what_is_wrong(five_users: None) -> None:
+    generate_keys(get_user_model().objects.get(username="user4"))
+    ApiKey.objects.update(expires_at=NOW)
+
+    out, shown = on_terminal("--all-active")
+
+    assert out == ""
+    *_, bar, blank, message = shown.split("\r")
+    assert bar.endswith("4/5")
+    assert blank == " " * len(bar)
+    assert "has expired" in message
+
+
+def test_no_bar_where_silence_was_asked_for(five_users: None) -> None:
+    _, shown = on_terminal("--all-active", "--format", "json", "--verbosity", "0")
+    assert shown == ""
+
+
+def test_a_window_that_is_made_narrower_keeps_nothing_of_a_longer_bar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = StringIO()
+    screen.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setenv("LINES", "24")
+    monkeypatch.setenv("COLUMNS", "20")
+    with progress_bar(OutputWrapper(screen), 10, 1) as advance:
+        monkeypatch.setenv("COLUMNS", "14")
+        advance(5)
+        monkeypatch.setenv("COLUMNS", "3")  # narrower than the numbers
+        advance(5)
+
+    assert screen.getvalue().split("\r") == [
+        "",
+        "[            ] 0/10",
+        "[###   ] 5/10      ",
+        "[#] 10/10    ",
+        "         ",
+        "",
+    ]
+
+
+def test_no_bar_for_nothing() -> None:
+    screen = StringIO()
+    screen.isatty = lambda: True  # type: ignore[method-assign]
+    with progress_bar(OutputWrapper(screen), 0, 1) as advance:
+        advance(0)
+    assert screen.getvalue() == ""
+
+
+def test_no_bar_where_stderr_is_no_terminal(five_users: None) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as piped:
+        with os.fdopen(writer, "w") as err:
+            call_command("generate_keys", "--all-active", stdout=StringIO(), stderr=err)
+        assert piped.read() == "Store the secrets now: they are not shown again.\n"

@@ -14,10 +14,14 @@ from django.db import IntegrityError, router, transaction
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from ...keys import GeneratedKeys, generate_keys, lock_users
+from ...batches import in_batches
+from ...keys import BATCH_SIZE, generate_keys_for_users
+from ...locking import lock_active_users, lock_users
 from ...lookup import find_user
 from ...models import ApiKey
+from ...terms import GeneratedKeys
 from ..arguments import duration
+from ..progress import progress_bar
 
 DEFAULT_URL = "http://localhost:8000"
 
@@ -69,31 +73,34 @@ class Command(BaseCommand):
             "read_only": options["read_only"],
             "allowed_ips": options["allow_ip"],
         }
+        as_lines = _FORMATS[options["format"]]
+        # The lines and not the keys: an instance takes up far more.
+        texts = []
         try:
             # All or nothing: a secret is printed only when every one is stored.
             with transaction.atomic(using=router.db_for_write(ApiKey)):
-                lock_users([])  # SQLite: before the first read
-                users = _users(options)
-                lock_users(user.pk for user in users)
-                made = [generate_keys(user, **policies) for user in users]
+                users = lock_active_users() if options["all_active"] else _users(options)
+                with progress_bar(self.stderr, len(users), options["verbosity"]) as advance:
+                    for batch in in_batches(users, BATCH_SIZE):
+                        made = generate_keys_for_users(batch, **policies)
+                        lines = (line for keys in made for line in as_lines(keys, options["url"]))
+                        texts.append("".join(f"{line}\n" for line in lines))
+                        advance(len(batch))
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
-        for generated in made:
-            for line in _FORMATS[options["format"]](generated, options["url"]):
-                self.stdout.write(line)
+        for text in texts:
+            self.stdout.write(text, ending="")
         if options["format"] == "text":
             self.stderr.write("Store the secrets now: they are not shown again.")
 
 
 def _users(options: dict[str, Any]) -> list[Any]:
-    """The users to generate for.
+    """The primary keys of the users who were named, locked.
 
     Raises:
         CommandError: naming every one that is unknown or inactive.
     """
-    users = get_user_model()._default_manager
-    if options["all_active"]:
-        return list(users.filter(is_active=True).order_by("pk"))
+    lock_users([])  # SQLite: before the first read
     found, wrong = [], []
     for username in dict.fromkeys(options["users"]):
         user = find_user(username)
@@ -104,10 +111,13 @@ def _users(options: dict[str, Any]) -> list[Any]:
             user = _create_user(username)
         if not user.is_active:
             wrong.append(f"User {username!r} is inactive. Activate the user first.")
-        found.append(user)
+        found.append(user.pk)
     if wrong:
         raise CommandError("\n".join([*wrong, "Nothing was generated."]))
-    return found
+    # All of them before the first batch, because they stay in the order in which they were named.
+    lock_users(found)
+    # Two names may be one user's, where the database thinks nothing of upper and lower case.
+    return list(dict.fromkeys(found))
 
 
 def _create_user(username: str) -> Any:

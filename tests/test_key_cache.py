@@ -1,0 +1,522 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth import get_user_model
+from django.core.cache import cache, caches
+from django.db import OperationalError, connection, connections, transaction
+from django.test import Client
+from django.utils import timezone
+
+from frappe_tokens import key_cache, lookup
+from frappe_tokens.keys import (
+    GeneratedKeys,
+    generate_keys,
+    generate_keys_for_users,
+    revoke,
+)
+from frappe_tokens.models import ApiKey
+
+from .conftest import PASSWORD, token_header
+from .instances import deferred, described, unread
+from .sources.models import Drone, Meter, Robot
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WHO = "/api/method/frappe.auth.get_logged_user"
+LABEL = "frappe_tokens.apikey"
+
+
+@pytest.fixture(autouse=True)
+def keys_are_cached(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.FRAPPE_TOKENS = {"CACHE": "default", "SOURCES": {"Robot": "sources.Robot"}}
+    monkeypatch.setattr(key_cache, "_complained_at", -1e9)
+    cache.clear()
+    yield
+    cache.clear()
+
+
+def ask(keys: GeneratedKeys) -> Any:
+    return Client().get(WHO, headers={"authorization": token_header(keys)})
+
+
+def is_cached(keys: GeneratedKeys) -> bool:
+    found = lookup.find(type(keys.instance), keys.api_key)
+    return found is not None and found.from_cache
+
+
+def test_second_request_needs_no_query(keys: GeneratedKeys, statements: Any) -> None:
+    with statements() as verbs:
+        assert ask(keys).json() == {"message": "ada"}
+    assert verbs == ["SELECT", "UPDATE"]
+    with statements() as verbs:
+        assert ask(keys).json() == {"message": "ada"}
+        assert ask(keys).status_code == 200
+    assert verbs == []
+
+
+def test_without_the_setting_nothing_is_kept(keys: GeneratedKeys, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {}
+    ask(keys)
+    generate_keys(keys.instance.user)
+    settings.FRAPPE_TOKENS = {"CACHE": "default"}
+    assert not is_cached(keys)
+
+
+def test_cached_key_is_an_ordinary_instance(keys: GeneratedKeys) -> None:
+    ask(keys)
+    found = lookup.find(ApiKey, keys.api_key)
+    assert found is not None
+    assert found.from_cache
+    assert deferred(found.key) == (unread(ApiKey), {"password"})
+    assert described(found.key) == described(ApiKey.objects.select_related("user").get())
+    assert found.key.user.check_password(PASSWORD)
+
+
+def test_wrong_secret_is_refused_from_the_cache_too(
+    keys: GeneratedKeys, user: Any, statements: Any
+) -> None:
+    ask(keys)
+    other = GeneratedKeys(keys.api_key, generate_keys(user, name="other").api_secret, keys.instance)
+    ask(keys)
+    with statements() as verbs:
+        assert ask(other).json()["code"] == "invalid_credentials"
+    assert verbs == []
+
+
+def test_every_policy_is_asked_of_a_cached_key(user: Any) -> None:
+    read_only = generate_keys(user, read_only=True)
+    scoped = generate_keys(user, name="scoped", scopes=["todos"])
+    for keys in (read_only, scoped):
+        ask(keys)
+    assert is_cached(read_only)
+    headers = {"authorization": token_header(read_only)}
+    assert Client().post(WHO, headers=headers).json()["code"] == "key_read_only"
+    assert ask(scoped).json()["code"] == "insufficient_scope"
+
+
+def test_expiry_counts_in_the_cache_at_its_very_moment(user: Any) -> None:
+    with time_machine.travel("2030-02-28T12:00:00Z", tick=False) as clock:
+        keys = generate_keys(user, expires_at=timezone.now() + timedelta(seconds=30))
+        ask(keys)
+        clock.shift(timedelta(seconds=30) - timedelta(microseconds=1))
+        assert is_cached(keys)
+        assert ask(keys).status_code == 200
+        clock.shift(timedelta(microseconds=1))
+        assert ask(keys).json()["code"] == "key_expired"
+
+
+def test_only_verified_keys_are_kept(keys: GeneratedKeys, user: Any) -> None:
+    other = generate_keys(user, name="other")
+    ask(GeneratedKeys(keys.api_key, other.api_secret, keys.instance))
+    assert not is_cached(keys)
+
+
+def test_refused_keys_are_not_kept(keys: GeneratedKeys) -> None:
+    revoke(keys.instance)
+    ask(keys)
+    ask(keys)
+    assert not is_cached(keys)
+
+
+def test_unknown_keys_are_not_kept_and_fill_no_cache(settings: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(key_cache, "SHARDS", 8)
+    settings.CACHES = {"default": LOCAL}
+    for number in range(200):
+        assert lookup.find(ApiKey, f"ftk_made_up_{number}") is None
+    kept = caches["default"]._cache  # type: ignore[attr-defined]
+    assert len(kept) == 8
+    assert not any("made_up" in name for name in kept)
+
+
+def test_no_secret_and_no_password_is_kept(
+    keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CACHES = {"default": LOCAL}
+    ask(keys)
+    ask(keys)
+    assert is_cached(keys)
+    kept = caches["default"]._cache  # type: ignore[attr-defined]
+    everything = b"".join([name.encode() + value for name, value in kept.items()])
+    assert keys.api_key.encode() in everything
+    assert keys.api_secret.encode() not in everything
+    assert keys.instance.secret_digest.encode() in everything
+    assert keys.instance.user.password.encode() not in everything
+
+
+LOCAL = {
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+    "LOCATION": "keys",
+    "OPTIONS": {"MAX_ENTRIES": 100_000},
+}
+
+
+def save_key(keys: GeneratedKeys) -> None:
+    keys.instance.save()
+
+
+def save_user(keys: GeneratedKeys) -> None:
+    user = get_user_model()._default_manager.get()
+    user.is_active = False
+    user.save()
+
+
+CHANGES: dict[str, Callable[[GeneratedKeys], Any]] = {
+    "saving": save_key,
+    "deleting": lambda keys: ApiKey.objects.get().delete(),
+    "rotating": lambda keys: generate_keys(keys.instance.user),
+    "rotating many": lambda keys: generate_keys_for_users([keys.instance.user]),
+    "revoking": lambda keys: revoke(keys.instance),
+    "saving the user": save_user,
+    "deleting the user": lambda keys: keys.instance.user.delete(),
+    "update": lambda keys: ApiKey.objects.filter(pk=keys.instance.pk).update(read_only=True),
+    "update of the user's keys": lambda keys: keys.instance.user.frappe_tokens_apikeys.update(
+        read_only=True
+    ),
+    "queryset's delete": lambda keys: ApiKey.objects.all().delete(),
+    "bulk_update": lambda keys: ApiKey.objects.bulk_update([keys.instance], ["rate_limit"]),
+    "bulk_create": lambda keys: ApiKey.objects.bulk_create(
+        [keys.instance],
+        update_conflicts=True,
+        update_fields=["rate_limit"],
+        unique_fields=["api_key"] if connection.vendor != "mysql" else None,
+    ),
+    "update_or_create": lambda keys: ApiKey.objects.update_or_create(
+        api_key=keys.api_key, defaults={"read_only": True}
+    ),
+}
+
+
+@pytest.fixture(params=CHANGES, ids=lambda name: name.replace(" ", "-"))
+def change(request: pytest.FixtureRequest) -> Callable[[GeneratedKeys], Any]:
+    return CHANGES[request.param]
+
+
+def test_change_ends_the_entry(keys: GeneratedKeys, change: Any) -> None:
+    ask(keys)
+    assert is_cached(keys)
+    change(keys)
+    assert not is_cached(keys)
+
+
+def test_change_ends_the_entry_with_its_transaction(keys: GeneratedKeys, change: Any) -> None:
+    ask(keys)
+    with transaction.atomic():
+        change(keys)
+        assert not is_cached(keys)
+    assert not is_cached(keys)
+
+
+def test_change_that_is_rolled_back_leaves_the_database_to_answer_for_a_while(
+    keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.CACHES = {"default": LOCAL}
+    ask(keys)
+    with transaction.atomic():
+        keys.instance.save()
+        transaction.set_rollback(True)
+    assert not is_cached(keys)
+    with time_machine.travel(timezone.now() + timedelta(seconds=61)):
+        ask(keys)
+        assert is_cached(keys)
+
+
+def test_change_in_a_transaction_run_by_hand_ends_the_entry(keys: GeneratedKeys) -> None:
+    ask(keys)
+    transaction.set_autocommit(False)
+    try:
+        keys.instance.save()
+        assert not is_cached(keys)
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    assert not is_cached(keys)
+
+
+def test_row_is_not_used_though_another_hook_kept_ours_from_running(keys: GeneratedKeys) -> None:
+    def fail() -> None:
+        raise InterruptedError
+
+    @transaction.atomic
+    def revoke_and_fail() -> None:
+        transaction.on_commit(fail)
+        revoke(keys.instance)
+
+    ask(keys)
+    with pytest.raises(InterruptedError):
+        revoke_and_fail()
+    assert ask(keys).json()["code"] == "key_revoked"
+    assert not is_cached(keys)
+
+
+def test_what_django_does_not_see_ends_with_the_timeout(keys: GeneratedKeys, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"CACHE": "default", "CACHE_TIMEOUT": timedelta(seconds=30)}
+    with time_machine.travel("2030-02-28T12:00:00Z", tick=False) as clock:
+        ask(keys)
+        ApiKey._base_manager.update(read_only=True)
+        for _ in range(3):  # being used does not prolong it
+            clock.shift(timedelta(seconds=9))
+            found = lookup.find(ApiKey, keys.api_key)
+            assert found is not None
+            assert (found.from_cache, found.key.read_only) == (True, False)
+            found.keep()
+        clock.shift(timedelta(seconds=3))
+        found = lookup.find(ApiKey, keys.api_key)
+        assert found is not None
+        assert (found.from_cache, found.key.read_only) == (False, True)
+        found.keep()
+        assert is_cached(keys)
+
+
+def test_row_that_was_read_too_long_ago_is_not_kept(keys: GeneratedKeys) -> None:
+    with time_machine.travel("2030-02-28T12:00:00Z", tick=False) as clock:
+        ask(keys)
+        cache.clear()
+        found = lookup.find(ApiKey, keys.api_key)
+        assert found is not None
+        clock.shift(timedelta(minutes=1))
+        found.keep()
+        assert not is_cached(keys)
+
+
+def test_use_is_written_once_an_interval_from_the_cache_too(
+    keys: GeneratedKeys, settings: Any, statements: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"CACHE": "default", "LAST_USED_INTERVAL": timedelta(seconds=20)}
+    with time_machine.travel("2030-02-28T12:00:00Z", tick=False) as clock, statements() as verbs:
+        for _ in range(6):
+            ask(keys)
+            clock.shift(timedelta(seconds=10))
+    assert verbs == ["SELECT", "UPDATE", "UPDATE", "UPDATE"]
+
+
+def test_digest_that_was_renewed_is_the_one_in_the_cache(
+    keys: GeneratedKeys, settings: Any, statements: Any
+) -> None:
+    ask(keys)
+    pepper = "a new pepper, which is long enough for HMAC"
+    settings.FRAPPE_TOKENS = {"CACHE": "default", "PEPPERS": [pepper]}
+    with statements() as verbs:
+        assert ask(keys).status_code == 200
+        assert ask(keys).status_code == 200
+    assert verbs == ["UPDATE"]
+
+
+def test_keys_of_one_shard_are_kept_apart(
+    user: Any, keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_cache, "SHARDS", 1)
+    other = generate_keys(user, name="other")
+    for made in (keys, other, keys, other):
+        found = lookup.find(ApiKey, made.api_key)
+        assert found is not None
+        assert found.key.api_key == made.api_key
+        found.keep()
+    assert is_cached(keys)
+    assert is_cached(other)
+
+
+def test_revoking_or_rotating_a_key_leaves_the_others_in_the_cache(
+    user: Any, keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = {keys.api_key: 1}
+    monkeypatch.setattr(key_cache, "_shard", lambda api_key: shards.get(api_key, 0))
+    ask(keys)
+    other = generate_keys(user, name="other")
+    generate_keys(user, name="other")
+    revoke(other.instance)
+    assert is_cached(keys)
+
+
+def test_update_that_changes_nothing_ends_nothing(keys: GeneratedKeys) -> None:
+    ask(keys)
+    ApiKey.objects.filter(name="no such key").update(read_only=True)
+    assert is_cached(keys)
+
+
+def test_models_that_share_a_table_share_their_ends(user: Any) -> None:
+    drone = Drone.objects.create(user=user)
+    for model in (Drone, Robot):
+        found = lookup.find(model, drone.api_key)
+        assert found is not None
+        found.keep()
+    found = lookup.find(Drone, drone.api_key)
+    assert found is not None
+    assert found.from_cache
+    Robot.objects.get().save()
+    for model in (Drone, Robot):
+        found = lookup.find(model, drone.api_key)
+        assert found is not None
+        assert not found.from_cache
+
+
+def test_change_of_the_user_ends_the_keys_of_other_sources(user: Any) -> None:
+    robot = Robot.objects.create(user=user)
+    found = lookup.find(Robot, robot.api_key)
+    assert found is not None
+    found.keep()
+    found = lookup.find(Robot, robot.api_key)
+    assert found is not None
+    assert found.from_cache
+    user.save()
+    found = lookup.find(Robot, robot.api_key)
+    assert found is not None
+    assert not found.from_cache
+
+
+def test_model_that_has_no_prepared_statement_is_not_kept(user: Any) -> None:
+    robot = Robot.objects.create(user=user)
+    for _ in range(2):
+        found = lookup.find(Meter, robot.api_key)
+        assert found is not None
+        assert not found.from_cache
+        found.keep()
+
+
+def test_changes_of_other_models_cost_nothing(
+    user: Any, settings: Any, django_assert_num_queries: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {}
+    with django_assert_num_queries(1):
+        user.save()
+
+
+@pytest.mark.parametrize("backend", ["DeadCache", "FullCache"])
+def test_database_answers_where_the_cache_does_not(
+    keys: GeneratedKeys, settings: Any, statements: Any, backend: str
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": f"tests.caches.{backend}"}}
+    ask(keys)
+    with statements() as verbs:
+        assert ask(keys).json() == {"message": "ada"}
+    assert verbs == ["SELECT"]
+    user = keys.instance.user
+    with transaction.atomic():
+        revoke(generate_keys(user).instance)
+    user.save()
+    assert ask(keys).json()["code"] == "invalid_credentials"
+
+
+def test_cache_that_is_down_is_reported_once_a_minute(
+    keys: GeneratedKeys, settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
+    now = 1000.0
+    monkeypatch.setattr("frappe_tokens.key_cache.time.monotonic", lambda: now)
+    for _ in range(5):
+        ask(keys)
+    now += 59
+    ask(keys)
+    reports = [entry for entry in caplog.records if entry.name == "frappe_tokens.key_cache"]
+    assert [entry.levelno for entry in reports] == [logging.ERROR]
+    assert keys.api_key not in caplog.text
+    now += 1
+    ask(keys)
+    reports = [entry for entry in caplog.records if entry.name == "frappe_tokens.key_cache"]
+    assert len(reports) == 2
+
+
+def test_entry_that_cannot_be_read_is_no_entry(keys: GeneratedKeys) -> None:
+    ask(keys)
+    found = lookup.find(ApiKey, keys.api_key)
+    assert found is not None
+    assert found.place is not None
+    cache.set(found.place.entry, "something else")
+    assert ask(keys).status_code == 200
+
+
+def test_database_that_is_down_is_not_asked_while_cached(keys: GeneratedKeys) -> None:
+    ask(keys)
+    with connection.execute_wrapper(no_database):
+        assert ask(keys).json() == {"message": "ada"}
+        cache.clear()
+        assert ask(keys).json()["code"] == "service_unavailable"
+
+
+def no_database(*_: Any) -> Any:
+    raise OperationalError("the server has gone away")
+
+
+class Replicas:
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "replica"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "default"
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+def test_what_is_kept_is_read_where_it_is_written(
+    keys: GeneratedKeys, settings: Any, django_assert_num_queries: Any
+) -> None:
+    settings.DATABASE_ROUTERS = [Replicas()]
+    with django_assert_num_queries(0, using="replica"):
+        found = lookup.find(ApiKey, keys.api_key)
+        assert found is not None
+        assert found.key._state.db == "default"
+        found.keep()
+        found = lookup.find(ApiKey, keys.api_key)
+    assert found is not None
+    assert found.from_cache
+    assert (found.key._state.db, found.key.user._state.db) == ("replica", "replica")
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+def test_without_a_cache_a_replica_is_read_and_never_written(
+    keys: GeneratedKeys, settings: Any, django_assert_num_queries: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {}
+    settings.DATABASE_ROUTERS = [Replicas()]
+    with (
+        django_assert_num_queries(1, using="replica"),
+        django_assert_num_queries(1, using="default") as written,
+    ):
+        assert ask(keys).status_code == 200
+    assert written[0]["sql"].startswith("UPDATE")
+    settings.DATABASE_ROUTERS = []  # asked at every call
+    with django_assert_num_queries(0, using="replica"):
+        assert ask(keys).status_code == 200
+
+
+def level(name: str) -> Any:
+    """An isolation level as this database's backend takes it in its options."""
+    if connection.vendor == "postgresql":
+        from psycopg import IsolationLevel
+
+        return IsolationLevel[name.upper().replace(" ", "_")]
+    return name
+
+
+@pytest.mark.parametrize(
+    ("name", "present"),
+    [("read committed", True), ("repeatable read", False), ("serializable", False)],
+)
+def test_transaction_with_an_older_snapshot_puts_nothing_into_the_cache(
+    name: str, present: bool
+) -> None:
+    twin = connection.copy()
+    if connection.vendor != "sqlite":
+        twin.settings_dict["OPTIONS"]["isolation_level"] = level(name)
+    try:
+        twin.connect()
+        assert lookup._sees_the_present(twin)
+        twin.in_atomic_block = True
+        assert lookup._sees_the_present(twin) is (present and connection.vendor != "sqlite")
+    finally:
+        twin.in_atomic_block = False
+        twin.close()
+
+
+def test_request_in_a_transaction_is_cached_where_it_sees_what_is_committed(
+    keys: GeneratedKeys,
+) -> None:
+    with transaction.atomic():
+        ask(keys)
+    # The use is written at the end of the transaction, and the entry with it.
+    assert is_cached(keys) is (connection.vendor != "sqlite")
+    assert connections["default"].in_atomic_block is False

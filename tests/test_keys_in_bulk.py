@@ -1,0 +1,342 @@
+"""Generating for many users at once: the same as one by one, with few statements."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
+from django.test import RequestFactory
+from django.views.debug import ExceptionReporter
+
+from frappe_tokens import crypto, keys
+from frappe_tokens.actors import Actor
+from frappe_tokens.keys import generate_keys, generate_keys_for_users, revoke
+from frappe_tokens.models import ApiKey
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+CANARY = "Canary0123456789"
+
+MakeUser = Callable[..., Any]
+Statements = Callable[[], AbstractContextManager[list[str]]]
+
+
+def values(key: Any) -> dict[str, Any]:
+    return {field.attname: getattr(key, field.attname) for field in key._meta.concrete_fields}
+
+
+def stored(user: Any) -> list[dict[str, Any]]:
+    """The user's keys, without what differs from key to key anyway."""
+    own = {"id", "user_id", "api_key", "secret_digest", "previous_digest"}
+    rows = ApiKey.objects.filter(user=user).order_by("pk").values()
+    return [
+        {
+            **{name: value for name, value in row.items() if name not in own},
+            "previous": bool(row["previous_digest"]),
+        }
+        for row in rows
+    ]
+
+
+# How a user's keys may stand before.
+
+
+def none(user: Any) -> None:
+    pass
+
+
+def plain(user: Any) -> None:
+    generate_keys(user)
+
+
+def narrow(user: Any) -> None:
+    generate_keys(
+        user,
+        expires_at=NOON + 30 * DAY,
+        scopes=["todo"],
+        read_only=True,
+        allowed_ips=["192.0.2.0/24"],
+    )
+
+
+def used(user: Any) -> None:
+    generate_keys(user)
+    generate_keys(user, grace=HOUR)
+    ApiKey.objects.filter(user=user).update(
+        rate_limit="5/minute",
+        last_used_at=NOON,
+        last_used_ip="192.0.2.7",
+        previous_used_at=NOON,
+        created_by=user,
+    )
+
+
+def short_lived(user: Any) -> None:
+    generate_keys(user, expires_at=NOON + DAY)
+
+
+def never_generated(user: Any) -> None:
+    ApiKey.objects.create(user=user)
+
+
+def revoked(user: Any) -> None:
+    revoke(generate_keys(user).instance)
+
+
+def named_only(user: Any) -> None:
+    generate_keys(user, name="ci")
+
+
+SITUATIONS = [none, plain, narrow, used, short_lived, never_generated, revoked, named_only]
+
+
+@pytest.mark.parametrize(
+    "settings_now",
+    [
+        {},
+        {"DEFAULT_LIFETIME": 90 * DAY},
+        {"MAX_LIFETIME": 10 * DAY},
+        {"ROTATION_GRACE": HOUR},
+        {"PEPPERS": ["a pepper that is long enough for HMAC"]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"name": " ci "},
+        {"grace": 2 * HOUR},
+        {"grace": timedelta(0), "expires_at": NOON + 9 * DAY},
+        {"scopes": ("event",), "read_only": True, "allowed_ips": ["2001:db8::/32"]},
+    ],
+    ids=["nothing", "name", "grace", "expiry", "policies"],
+)
+def test_makes_of_every_key_what_one_by_one_would_make(
+    make_user: MakeUser, settings: Any, settings_now: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    manager = make_user("manager", is_superuser=True)
+    with time_machine.travel(NOON, tick=False) as clock:
+        singly = [make_user(f"single{number}") for number in range(len(SITUATIONS))]
+        together = [make_user(f"bulk{number}") for number in range(len(SITUATIONS))]
+        for users in (singly, together):
+            for prepare, user in zip(SITUATIONS, users, strict=True):
+                prepare(user)
+        ApiKey.objects.filter(created_by__in=[*singly, *together]).update(created_by=manager)
+        clock.shift(60)
+        settings.FRAPPE_TOKENS = settings_now
+        one_by_one = [generate_keys(user, by=Actor(manager), **arguments) for user in singly]
+        made = generate_keys_for_users(together, by=Actor(manager), **arguments)
+
+    assert [generated.instance.user for generated in made] == together
+    for expected, generated in zip(one_by_one, made, strict=True):
+        key = generated.instance
+        assert stored(key.user) == stored(expected.instance.user)
+        assert values(key) == values(ApiKey.objects.get(pk=key.pk))
+        assert generated.api_key == key.api_key
+        assert crypto.matches(generated.api_secret, key.secret_digest)
+        assert not key._state.adding
+
+
+def test_takes_what_generating_for_one_takes() -> None:
+    one, many = (
+        inspect.signature(call).parameters for call in (generate_keys, generate_keys_for_users)
+    )
+    assert list(many.values())[1:] == list(one.values())[1:]
+
+
+def test_keeps_the_api_keys_and_lets_old_secrets_work_for_their_grace(make_user: MakeUser) -> None:
+    users = [make_user(f"user{number}") for number in range(5)]
+    old = generate_keys_for_users(users[:4])
+
+    new = generate_keys_for_users(users, grace=HOUR)
+
+    assert [keys.api_key for keys in new[:4]] == [keys.api_key for keys in old]
+    for before, after in zip(old, new, strict=False):
+        key = ApiKey.objects.get(pk=after.instance.pk)
+        assert crypto.matches(before.api_secret, key.previous_digest)
+        assert crypto.matches(after.api_secret, key.secret_digest)
+        assert key.previous_expires_at == key.rotated_at + HOUR
+    assert ApiKey.objects.get(user=users[4]).previous_digest == ""
+
+
+def test_no_two_secrets_are_alike(make_user: MakeUser) -> None:
+    made = generate_keys_for_users([make_user(f"user{number}") for number in range(9)])
+
+    assert len({keys.api_key for keys in made}) == 9
+    assert len({keys.api_secret for keys in made}) == 9
+
+
+def test_changing_one_keys_policies_changes_no_others(make_user: MakeUser) -> None:
+    ada, grace = generate_keys_for_users([make_user("ada"), make_user("grace")], scopes=["todo"])
+
+    ada.instance.scopes.append("event")
+
+    assert grace.instance.scopes == ["todo"]
+
+
+def test_answers_in_the_order_of_the_users_and_each_once(make_user: MakeUser) -> None:
+    ada, grace, hedy = (make_user(name) for name in ("ada", "grace", "hedy"))
+
+    made = generate_keys_for_users([hedy, ada, hedy.pk, SimpleNamespace(pk=grace.pk), ada])
+
+    assert [keys.instance.user for keys in made] == [hedy, ada, grace]
+    assert ApiKey.objects.count() == 3
+
+
+def test_nobody_to_generate_for_is_fine(db: None) -> None:
+    assert generate_keys_for_users([]) == []
+
+
+@pytest.mark.parametrize("rotate", [False, True])
+def test_statements_are_as_many_as_batches_whatever_their_size(
+    make_user: MakeUser, statements: Statements, monkeypatch: pytest.MonkeyPatch, rotate: bool
+) -> None:
+    users = [make_user(f"user{number}") for number in range(16)]
+
+    def needed(count: int, batch: int) -> int:
+        if not rotate:
+            ApiKey.objects.all().delete()
+        monkeypatch.setattr(keys, "BATCH_SIZE", batch)
+        with statements() as verbs:
+            generate_keys_for_users(users[:count], grace=HOUR)
+        return len(verbs)
+
+    if rotate:
+        generate_keys_for_users(users)
+    two = needed(4, 2)
+    assert needed(16, 8) == two
+    # MySQL has to be asked for the primary keys of new rows.
+    assert needed(8, 2) - two in ({4} if rotate else {4, 6})
+
+
+@pytest.mark.parametrize("batch", [2, 100])
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (lambda user: type(user).objects.filter(pk=user.pk).update(is_active=False), "inactive"),
+        (lambda user: type(user).objects.filter(pk=user.pk).update(is_superuser=True), "superuser"),
+        (lambda user: type(user).objects.filter(pk=user.pk).delete(), "does not exist any more"),
+        (lambda user: ApiKey.objects.filter(user=user).update(expires_at=NOON), "has expired"),
+    ],
+    ids=["inactive", "superuser", "deleted", "expired"],
+)
+def test_all_or_nothing(
+    make_user: MakeUser,
+    system_manager: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Any], Any],
+    error: str,
+    batch: int,
+) -> None:
+    monkeypatch.setattr(keys, "BATCH_SIZE", batch)
+    users = [make_user(f"user{number}") for number in range(5)]
+    generate_keys_for_users(users[2:])
+    spoil(users[4])
+    before = list(ApiKey.objects.order_by("pk").values())
+
+    with (
+        time_machine.travel(NOON, tick=False),
+        pytest.raises((ValidationError, PermissionDenied), match=error),
+    ):
+        generate_keys_for_users(users, by=Actor(system_manager))
+
+    assert list(ApiKey.objects.order_by("pk").values()) == before
+
+
+def test_names_the_key_that_has_expired(make_user: MakeUser) -> None:
+    users = [make_user("ada"), make_user("grace")]
+    expired = generate_keys(users[1]).instance
+    ApiKey.objects.update(expires_at=NOON)
+
+    with time_machine.travel(NOON), pytest.raises(ValidationError, match=expired.api_key):
+        generate_keys_for_users(users)
+
+
+def test_names_the_user_who_is_inactive(make_user: MakeUser) -> None:
+    users = [make_user("ada"), make_user("gone", is_active=False)]
+
+    with pytest.raises(ValidationError, match="gone: The user is inactive") as raised:
+        generate_keys_for_users(users)
+    assert raised.value.code == "user_inactive"
+
+
+@pytest.mark.parametrize("nobody", [AnonymousUser(), get_user_model()(), None])
+def test_refuses_nobody(user: Any, nobody: Any) -> None:
+    with pytest.raises(ValidationError) as raised:
+        generate_keys_for_users([user, nobody])
+    assert raised.value.code == "no_user"
+    assert not ApiKey.objects.exists()
+
+
+def test_refuses_an_actor_who_may_not(user: Any, make_user: MakeUser) -> None:
+    with pytest.raises(PermissionDenied):
+        generate_keys_for_users([user], by=Actor(make_user("grace")))
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("arguments", [{"name": "a\nb"}, {"scopes": "todo"}, {"grace": -HOUR}])
+def test_refuses_arguments_that_mean_nothing(user: Any, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        generate_keys_for_users([user], **arguments)
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_new_keys_are_instances_like_any_whether_the_database_tells_their_ids_or_not(
+    make_user: MakeUser, monkeypatch: pytest.MonkeyPatch, tells: bool
+) -> None:
+    if not tells:
+        features = type(connection.features)
+        monkeypatch.setattr(features, "can_return_rows_from_bulk_insert", False)
+
+    for generated in generate_keys_for_users([make_user("ada"), make_user("grace")]):
+        key = generated.instance
+        assert key == ApiKey.objects.get(api_key=generated.api_key)
+        assert key._state.db == "default"
+        key.rate_limit = "5/minute"
+        key.save()
+    assert ApiKey.objects.filter(rate_limit="5/minute").count() == 2
+
+
+@pytest.mark.parametrize("verb", ["INSERT", "UPDATE"])
+@pytest.mark.parametrize("debug", [True, False])
+def test_error_page_about_a_failing_generation_hides_the_secrets(
+    make_user: MakeUser,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    debug: bool,
+) -> None:
+    users = [make_user("ada"), make_user("grace")]
+    generate_keys(users[0])
+    secret = crypto.Secret("fts_" + CANARY * 3)
+    monkeypatch.setattr(crypto, "generate_api_secret", lambda: secret)
+
+    def full(execute: Callable[..., Any], sql: str, params: Any, *more: Any) -> Any:
+        # SQLite locks by an UPDATE of the name.
+        if sql.startswith(verb) and "secret_digest" in sql:
+            raise RuntimeError("the disk is full")
+        return execute(sql, params, *more)
+
+    settings.DEBUG = debug
+    with connection.execute_wrapper(full), pytest.raises(RuntimeError) as raised:
+        generate_keys_for_users(users)
+    reporter = ExceptionReporter(RequestFactory().get("/"), raised.type, raised.value, raised.tb)
+    page = reporter.get_traceback_html() + reporter.get_traceback_text()
+    assert "generate_keys_for_users" in page
+    assert "the disk is full" in page
+    assert CANARY not in page

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from frappe_tokens import locking
+from frappe_tokens.actors import Actor
+from frappe_tokens.locking import lock_active_users, lock_users
+
+pytestmark = pytest.mark.django_db
+
+
+def test_brings_the_users_that_exist_as_stored_now(make_user: Callable[..., Any]) -> None:
+    ada, grace = make_user("ada"), make_user("grace")
+    type(ada).objects.filter(pk=ada.pk).update(is_active=False)
+
+    locked = lock_users([grace.pk, None, ada.pk, grace.pk + 1_000, ada.pk])
+
+    assert list(locked) == [ada.pk, grace.pk]
+    assert locked[ada.pk].is_active is False
+
+
+def test_locks_a_hundred_thousand_users(user: Any) -> None:
+    assert list(lock_users(range(user.pk, user.pk + 100_000))) == [user.pk]
+
+
+def test_the_order_is_kept_over_all_statements(
+    make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "LOCK_SIZE", 2)
+    pks = [make_user(f"user{number}").pk for number in range(5)]
+
+    with CaptureQueriesContext(connection) as queries:
+        assert list(lock_users(pks[::-1])) == pks
+
+    assert sum(query["sql"].startswith("SELECT") for query in queries) == 3
+
+
+def test_whoever_asks_is_locked_in_their_place_where_that_matters(
+    make_user: Callable[..., Any],
+) -> None:
+    first, manager, last = make_user("ada"), make_user("manager"), make_user("grace")
+
+    locked = lock_users([last.pk, first.pk], Actor(manager))
+
+    wait_for_it = connection.vendor == "mysql"
+    assert list(locked) == [first.pk, *([manager.pk] if wait_for_it else []), last.pk]
+
+
+def test_keys_that_are_no_numbers_are_left_to_the_databases_order(
+    make_user: Callable[..., Any],
+) -> None:
+    pks = [make_user("ada").pk, make_user("grace").pk]
+
+    assert sorted(lock_users(str(pk) for pk in pks)) == pks
+
+
+def test_locks_every_active_user(make_user: Callable[..., Any]) -> None:
+    ada = make_user("ada")
+    make_user("gone", is_active=False)
+    grace = make_user("grace")
+
+    assert lock_active_users() == [ada.pk, grace.pk]
