@@ -6,6 +6,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 PINS ?=
 PYTEST ?=
+BENCH ?=
 
 EXTRAS := test
 ifneq (,$(findstring postgres,$(DATABASE_URL)))
@@ -18,13 +19,16 @@ ifneq (,$(REDIS_URL))
 EXTRAS := $(EXTRAS),redis
 endif
 
-.PHONY: demo test lint screenshots clean
+.PHONY: demo test bench lint screenshots clean
 
 demo: $(VENV)/installed-demo
 	PORT=$(PORT) $(BIN)/python manage.py demo
 
 test: $(VENV)/installed-$(EXTRAS)
 	COVERAGE_FILE=.coverage.$(EXTRAS) $(BIN)/python -m pytest $(PYTEST)
+
+bench: $(VENV)/installed-$(subst test,bench,$(EXTRAS))
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(VENV)/installed-test,lint
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""What authenticating costs, side by side with the peers: ``python -m benchmarks``."""

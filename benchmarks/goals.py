@@ -1,0 +1,64 @@
+"""What the figures are held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A bound that has to be kept, and a better one that is aimed at.
+
+    Attributes:
+        target: at most this much, or at least.
+        aim: the same, for the better one.
+        at_least: whether more is better.
+    """
+
+    target: float
+    aim: float
+    at_least: bool = False
+
+    def verdict(self, measured: float) -> str:
+        """Whether the target is kept."""
+        kept = measured >= self.target if self.at_least else measured <= self.target
+        return "ok" if kept else "misses"
+
+
+COLUMNS = ("target", "aim", "")
+NO_GOAL = ("-", "-", "-")
+
+
+def cells(goal: Goal | None, measured: float) -> tuple[str, str, str]:
+    """For :data:`COLUMNS` of a table."""
+    if goal is None:
+        return NO_GOAL
+    sign = ">=" if goal.at_least else "<="
+    return f"{sign} {goal.target:.2f}", f"{goal.aim:.2f}", goal.verdict(measured)
+
+
+# Cost above the open view, as a multiple of DRF TokenAuthentication's; by name of database.
+DATABASE_LOOKUP = {
+    "SQLite": Goal(0.36, 0.25),
+    "PostgreSQL": Goal(0.55, 0.40),
+    "MariaDB": Goal(0.60, 0.45),
+    "MySQL": Goal(0.60, 0.45),
+}
+LOCAL_CACHE = Goal(0.20, 0.10)
+REDIS_CACHE = Goal(0.50, 0.30)
+
+# The whole request, as a multiple of one to the open view.
+MALFORMED = Goal(1.5, 1.2)
+
+# Cost above the open view, as a multiple of the same with few rows.
+MANY_ROWS = 1_000_000
+MANY_KEYS = Goal(1.10, 1.02)
+MANY_KEYS_OF_USER = Goal(1.05, 1.00)
+
+# Time a user, as a multiple of drf_create_token's.
+BULK = Goal(0.10, 0.03)
+
+# Requests a second. Set for PostgreSQL alone.
+SERVED_TO_DRF_TOKEN = Goal(1.4, 1.7, at_least=True)
+SERVED_TO_KNOX = Goal(1.9, 2.3, at_least=True)
+SERVED_CACHED_TO_OPEN = Goal(0.85, 0.93, at_least=True)

@@ -1,0 +1,134 @@
+"""One request in this process: what authenticating adds to the view that it guards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.conf import settings
+
+from . import contenders, goals
+from .contenders import Contender
+from .goals import Goal
+from .measure import Probe, Timings, interleave
+from .report import Table, quartiles
+from .requests import count_queries, probe_of
+
+OPEN = "open view"
+OURS = "frappe_tokens"
+LOCAL = "frappe_tokens, local memory"
+REDIS = "frappe_tokens, Redis by django-redis"
+DJANGOS_REDIS = "frappe_tokens, Redis by Django"
+YARDSTICK = "DRF TokenAuthentication"
+
+# Theirs only, so that what may be counted against an address is not counted against the others'.
+MALFORMED_FROM = "192.0.2.1"
+
+
+def measure(database: str, rounds: int) -> list[Table]:
+    """The table of the packages, and the one of malformed credentials.
+
+    Args:
+        database: its name, which the goals are kept under.
+        rounds: how many times each is timed.
+    """
+    user = contenders.make_user("ada")
+    ours = contenders.frappe_tokens(user)
+    packages = [
+        probe_of(ours),
+        probe_of(ours, name=LOCAL, cache="local"),
+        *(_by_redis(ours) if "redis" in settings.CACHES else []),
+        probe_of(contenders.drf_token(user)),
+        probe_of(contenders.session(user)),
+        probe_of(contenders.knox(user)),
+        probe_of(contenders.api_key(user)),
+        probe_of(contenders.simplejwt(user)),
+        probe_of(contenders.oauth_toolkit(user)),
+    ]
+    malformed = _malformed(ours)
+    opened = probe_of(contenders.opened())
+    timings = interleave([opened, *packages, *malformed], rounds)
+    return [
+        _packages(packages, timings, {OURS: goals.DATABASE_LOOKUP.get(database), **_CACHED}),
+        _refusals(malformed, timings),
+    ]
+
+
+def _by_redis(ours: Contender) -> list[Probe]:
+    # Django's backend makes a new client, with all that belongs to it, at every call.
+    return [
+        probe_of(ours, name=REDIS, cache="django-redis"),
+        probe_of(ours, name=DJANGOS_REDIS, cache="redis"),
+    ]
+
+
+_CACHED: dict[str, Goal | None] = {LOCAL: goals.LOCAL_CACHE, REDIS: goals.REDIS_CACHE}
+
+
+def _malformed(ours: Contender) -> list[Probe]:
+    right = ours.headers["HTTP_AUTHORIZATION"]
+    wrong = right[:-1] + ("0" if right[-1] != "0" else "1")
+    return [
+        probe_of(
+            replace(ours, headers={"HTTP_AUTHORIZATION": header, "REMOTE_ADDR": MALFORMED_FROM}),
+            name=name,
+            status=401,
+        )
+        for name, header in (("token nonsense", "token nonsense"), ("a wrong checksum", wrong))
+    ]
+
+
+def _packages(probes: list[Probe], timings: Timings, bounds: dict[str, Goal | None]) -> Table:
+    table = Table(
+        "Authenticating one request, above the open view",
+        ("", "us", "quartiles", "ratio", "quartiles", "cold", "SQL", *goals.COLUMNS),
+    )
+    cold_timings = timings.cold or timings
+    for probe in probes:
+        cost = timings.above(probe.name, OPEN)
+        ratio = timings.ratio(probe.name, YARDSTICK, OPEN)
+        cold = cold_timings.ratio(probe.name, YARDSTICK, OPEN)
+        queries = count_queries(probe)
+        table.rows.append(
+            (
+                probe.name,
+                f"{cost.middle:.0f}",
+                quartiles(cost),
+                f"{ratio.middle:.3f}",
+                quartiles(ratio, 2),
+                f"{cold.middle:.2f}",
+                str(queries),
+                *goals.cells(bounds.get(probe.name), ratio.middle),
+            )
+        )
+        if probe.cache and queries:
+            table.notes.append(f"{probe.name}: the cache served nothing.")
+    if "redis" not in settings.CACHES:
+        table.notes.append("Redis was left out: REDIS_URL is not set.")
+    whole = timings.total(OPEN)
+    table.notes.append(f"The open view itself: {whole.middle:.0f} us ({quartiles(whole)}).")
+    return table
+
+
+def _refusals(probes: list[Probe], timings: Timings) -> Table:
+    table = Table(
+        "A malformed credential, answered 401: the whole request against the open view's",
+        ("", "us", "quartiles", "ratio", "quartiles", "cold", "SQL", *goals.COLUMNS),
+    )
+    cold_timings = timings.cold or timings
+    for probe in probes:
+        whole = timings.total(probe.name)
+        ratio = timings.ratio(probe.name, OPEN)
+        cold = cold_timings.ratio(probe.name, OPEN)
+        table.rows.append(
+            (
+                probe.name,
+                f"{whole.middle:.0f}",
+                quartiles(whole),
+                f"{ratio.middle:.3f}",
+                quartiles(ratio, 2),
+                f"{cold.middle:.2f}",
+                str(count_queries(probe)),
+                *goals.cells(goals.MALFORMED, ratio.middle),
+            )
+        )
+    return table

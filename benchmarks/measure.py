@@ -1,0 +1,147 @@
+"""Timing several things in turn, so that what slows the machine slows all of them alike."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+from django.conf import settings
+
+WARM_UP = 20  # untimed rounds
+BLOCK = 50  # rounds between two collections of garbage
+
+
+Samples = dict[str, list[int]]
+
+
+class WrongAnswer(Exception):
+    """What was measured did not do its work, so that its time means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One call to time, and what then looks at its result (and raises :class:`WrongAnswer`)."""
+
+    call: Callable[[], Any]
+    check: Callable[[Any], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Something to time.
+
+    Attributes:
+        name: what it is called in the timings.
+        prepare: makes a fresh trial, outside of what is timed.
+        cache: the alias for ``FRAPPE_TOKENS["CACHE"]``, or None.
+    """
+
+    name: str
+    prepare: Callable[[], Trial]
+    cache: str | None = None
+
+    def run(self) -> int:
+        """Try it once; the nanoseconds that it took."""
+        trial = self.prepare()
+        begin = time.perf_counter_ns()
+        result = trial.call()
+        end = time.perf_counter_ns()
+        if trial.check is not None:
+            trial.check(result)
+        return end - begin
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A median with its quartiles."""
+
+    middle: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        if len(values) < 2:
+            return cls(values[0], values[0], values[0])
+        low, middle, high = quantiles(values, n=4, method="inclusive")
+        return cls(middle, low, high)
+
+
+class Timings:
+    """Nanoseconds by name of probe, one for each round; what is given out is microseconds.
+
+    Attributes:
+        cold: the timings of the trials that came behind those of other probes; None in these.
+    """
+
+    def __init__(self, samples: Samples, cold: Samples | None = None) -> None:
+        self._samples = samples
+        self.cold = None if cold is None else Timings(cold)
+
+    def total(self, name: str) -> Figure:
+        """What a call took."""
+        return Figure.of(self._above(name))
+
+    def above(self, name: str, *floor: str) -> Figure:
+        """What a call took above those of ``floor`` together, in the same round."""
+        return Figure.of(self._above(name, *floor))
+
+    def ratio(self, name: str, yardstick: str, *floor: str) -> Figure:
+        """``name`` as a multiple of ``yardstick``, both above ``floor`` where one is named.
+
+        Of the medians of each block by itself: a machine that is slow for a while is so for both.
+        """
+        ours, theirs = self._above(name, *floor), self._above(yardstick, *floor)
+        return Figure.of(
+            [
+                median(ours[start : start + BLOCK]) / median(theirs[start : start + BLOCK])
+                for start in range(0, len(ours), BLOCK)
+            ]
+        )
+
+    def _above(self, name: str, *floor: str) -> list[float]:
+        rounds = zip(*(self._samples[one] for one in (name, *floor)), strict=True)
+        return [(taken - sum(less)) / 1000 for taken, *less in rounds]
+
+
+def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
+    """Time every probe once a round, in an order that chance picks for each round.
+
+    It is tried twice each time. The second is the one that counts: on a server, the request before
+    was one like it too. The first finds the processor's caches full of the others' code, which
+    costs everything about the same and so weighs most on what is cheap; it is kept as ``cold``.
+    Garbage is collected between the blocks and never while something is timed.
+    """
+    cold: Samples = {probe.name: [] for probe in probes}
+    samples: Samples = {probe.name: [] for probe in probes}
+    for _ in range(WARM_UP):
+        for probe in probes:
+            use_cache(probe.cache)
+            probe.run()
+    for start in range(0, rounds, BLOCK):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(start, min(start + BLOCK, rounds)):
+                for probe in random.sample(probes, len(probes)):
+                    use_cache(probe.cache)
+                    cold[probe.name].append(probe.run())
+                    samples[probe.name].append(probe.run())
+        finally:
+            gc.enable()
+    use_cache(None)
+    return Timings(samples, cold)
+
+
+def use_cache(alias: str | None) -> None:
+    """Have frappe_tokens use this cache from now on. It reads its settings live."""
+    present: dict[str, Any] = getattr(settings, "FRAPPE_TOKENS", {})
+    if present.get("CACHE") != alias:
+        settings.FRAPPE_TOKENS = {**present, "CACHE": alias}
+        # The first access after a change is a slow one, and not to be timed.
+        getattr(settings, "FRAPPE_TOKENS", None)

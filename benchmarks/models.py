@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from frappe_tokens.base_models import AbstractApiKey
+
+
+class FewKeys(AbstractApiKey):
+    """A source with few rows, to hold :class:`ManyKeys` against in the same run."""
+
+    class Meta(AbstractApiKey.Meta):
+        pass
+
+
+class ManyKeys(AbstractApiKey):
+    """A source with very many rows."""
+
+    class Meta(AbstractApiKey.Meta):
+        pass

@@ -1,0 +1,120 @@
+"""A gunicorn of our own, and wrk that loads it."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .measure import WrongAnswer
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS = 2
+START_SECONDS = 60
+STOP_SECONDS = 10
+
+
+def missing() -> list[str]:
+    """What is not installed here, of the programs that are needed."""
+    found = {"wrk": shutil.which("wrk"), "gunicorn": importlib.util.find_spec("gunicorn")}
+    return [name for name, where in found.items() if where is None]
+
+
+@contextmanager
+def served(environment: Mapping[str, str]) -> Iterator[int]:
+    """Serve the benchmarks' WSGI application; its port on 127.0.0.1.
+
+    Args:
+        environment: variables besides this process's own.
+    """
+    # The socket is made here and handed on: so the port is free, and a request that comes before
+    # the workers are there waits for them.
+    with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile("w+") as log:
+        port: int = listener.getsockname()[1]
+        command = [sys.executable, "-m", "gunicorn", "benchmarks.wsgi:application"]
+        command += [f"--bind=fd://{listener.fileno()}", f"--workers={WORKERS}"]
+        command += ["--worker-class=sync", "--log-level=warning", "--no-control-socket"]
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            pass_fds=[listener.fileno()],
+            stdout=log,
+            stderr=log,
+            # A group of its own, so that its workers can be ended with it.
+            start_new_session=True,
+        )
+        try:
+            # Only the server's copy is left open, so that without a server there is no connection.
+            listener.close()
+            yield port
+        except BaseException:
+            log.seek(0)
+            sys.stderr.write(log.read()[-4000:])
+            raise
+        finally:
+            _stop(process)
+
+
+def ask(port: int, path: str, header: str) -> str:
+    """The user that the server names.
+
+    Raises:
+        WrongAnswer: the answer is another one than 200.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+    try:
+        connection.request("GET", path, headers={"Authorization": header} if header else {})
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise WrongAnswer(f"The server does not answer at {path}: {error}") from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise WrongAnswer(f"{path} answered {response.status}: {body[:500]!r}")
+    username: str = json.loads(body)["user"]
+    return username
+
+
+def load(port: int, path: str, header: str, seconds: int) -> float:
+    """Requests a second that wrk gets answered over 4 connections.
+
+    Raises:
+        WrongAnswer: one of them failed.
+    """
+    command = ["wrk", "--threads", "2", "--connections", "4", "--duration", f"{seconds}s"]
+    if header:
+        command += ["--header", f"Authorization: {header}"]
+    finished = subprocess.run(
+        [*command, f"http://127.0.0.1:{port}{path}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=seconds + START_SECONDS,
+    )
+    failures = re.findall(r"Non-2xx.*|Socket errors.*", finished.stdout)
+    speed = re.search(r"Requests/sec:\s+([0-9.]+)", finished.stdout)
+    if failures or speed is None or not float(speed[1]):
+        raise WrongAnswer(f"wrk on {path}: {' '.join(failures) or finished.stdout}")
+    return float(speed[1])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+            return

@@ -1,0 +1,56 @@
+"""The example project's settings with the peers beside it, for measuring and nothing else.
+
+In the environment, besides ``DATABASE_URL`` and ``REDIS_URL``: ``BENCHMARKS_CACHE``, the cache
+alias for ``FRAPPE_TOKENS["CACHE"]``. Settings are process-wide, so a server with a cache is another
+server.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from testproject.settings import *  # noqa: F403 - settings are modules, and build on each other so
+from testproject.settings import DATABASES, INSTALLED_APPS
+
+# The same in every server process, and long enough to sign JSON Web Tokens with.
+SECRET_KEY = "only for measuring, on loopback, for as long as a benchmark runs"
+DEBUG = False
+SECURE_SSL_REDIRECT = False
+ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
+
+# A database of our own beside the one that is named, under one name for all processes.
+named = Path(DATABASES["default"]["NAME"])
+DATABASES["default"]["NAME"] = str(named.with_stem(f"{named.stem}_bench"))
+DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
+DATABASES["default"]["CONN_MAX_AGE"] = 600  # seconds
+
+INSTALLED_APPS = [
+    *INSTALLED_APPS,
+    "rest_framework.authtoken",
+    "knox",
+    "rest_framework_api_key",
+    "oauth2_provider",
+    "benchmarks",
+]
+ROOT_URLCONF = "benchmarks.urls"
+WSGI_APPLICATION = "benchmarks.wsgi.application"
+
+REDIS_URL = os.environ.get("REDIS_URL")
+REDIS_PREFIX = "frappe_tokens_bench"
+LOCAL_MEMORY = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "local"}
+CACHES = {
+    "default": {**LOCAL_MEMORY, "LOCATION": "default"},
+    "local": LOCAL_MEMORY,
+}
+if REDIS_URL:
+    served = {"LOCATION": REDIS_URL, "KEY_PREFIX": REDIS_PREFIX}
+    CACHES["redis"] = {**served, "BACKEND": "django.core.cache.backends.redis.RedisCache"}
+    CACHES["django-redis"] = {**served, "BACKEND": "django_redis.cache.RedisCache"}
+    CACHES["default"] = CACHES["redis"]
+
+# Everything else stays as it comes.
+FRAPPE_TOKENS: dict[str, Any] = {
+    "SOURCES": {"FewKeys": "benchmarks.FewKeys", "ManyKeys": "benchmarks.ManyKeys"}
+}
+if os.environ.get("BENCHMARKS_CACHE"):
+    FRAPPE_TOKENS["CACHE"] = os.environ["BENCHMARKS_CACHE"]

@@ -1,0 +1,112 @@
+"""Where the time of one authenticated request of ours goes.
+
+The only part of the benchmarks that calls functions behind the public ones.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.db import connection
+from rest_framework.request import Request
+
+from frappe_tokens import credentials, lookup, verification
+from frappe_tokens.authentication import TokenAuthentication
+from frappe_tokens.models import ApiKey
+
+from . import contenders
+from .contenders import Contender
+from .measure import Probe, Timings, Trial, interleave
+from .report import Table, quartiles
+from .requests import make_request, probe_of
+
+# Each is what its first function takes above the others.
+STAGES = [
+    ("parse the header", "parse", ()),
+    ("execute the statement", "statement", ()),
+    ("build the instances, find the statement", "find", ("statement",)),
+    ("decide: digests, policies, last use", "verify", ("find",)),
+    ("DRF's class around it", "authenticate", ("parse", "verify")),
+    ("DRF's request and permission", "frappe_tokens", ("open view", "authenticate")),
+]
+
+
+def measure(rounds: int) -> list[Table]:
+    """The table of the stages, each timed ``rounds`` times."""
+    ours = contenders.frappe_tokens(contenders.make_user("ada"))
+    calls = _calls(ours)
+    probes = [Probe(name, partial(Trial, call)) for name, call in calls.items()]
+    probes += [
+        Probe("authenticate", partial(_authentication, ours)),
+        probe_of(ours),
+        probe_of(contenders.opened()),
+    ]
+    timings = interleave(probes, rounds)
+    return [_table(timings)]
+
+
+def _calls(ours: Contender) -> dict[str, Any]:
+    """What needs no fresh argument for each trial."""
+    header = ours.headers["HTTP_AUTHORIZATION"]
+    credential = credentials.parse(header, "token")
+    if credential is None:
+        raise TypeError("The parser does not know our own header.")
+    facts = verification.RequestFacts(make_request(ours.headers))
+    find = partial(lookup.find, ApiKey, credential.api_key)
+    return {
+        "parse": partial(credentials.parse, header, "token"),
+        "statement": partial(_execute, *_statement_of(find)),
+        "find": find,
+        "verify": partial(verification.verify, credential, facts),
+    }
+
+
+def _statement_of(find: Any) -> tuple[str, Any]:
+    """The statement that the lookup executes, and its parameters."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        seen.append((sql, params))
+        return execute(sql, params, many, context)
+
+    find()
+    with connection.execute_wrapper(note):
+        find()
+    (statement,) = seen
+    return statement
+
+
+def _execute(sql: str, params: Any) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall()
+
+
+def _authentication(ours: Contender) -> Trial:
+    request = ours.view().initialize_request(make_request(ours.headers))
+    authenticator = TokenAuthentication()
+    authenticate: Any = partial(authenticator.authenticate, _as_if_in_view(request))
+    return Trial(authenticate)
+
+
+def _as_if_in_view(request: Request) -> Request:
+    """The view has its own ``headers`` once it has been called."""
+    view = request.parser_context["view"]
+    view.headers = view.default_response_headers
+    return request
+
+
+def _table(timings: Timings) -> Table:
+    table = Table("Where our own time goes, one request", ("", "us", "quartiles", "part"))
+    whole = timings.above("frappe_tokens", "open view")
+    for title, name, less in STAGES:
+        taken = timings.above(name, *less)
+        part = f"{taken.middle / whole.middle:.0%}"
+        table.rows.append((title, f"{taken.middle:.0f}", quartiles(taken), part))
+    table.rows.append(("all, above the open view", f"{whole.middle:.0f}", quartiles(whole), "100%"))
+    table.notes.append(
+        "Medians of differences, so that they do not add up exactly. The statement is the floor: "
+        "raw cursor, execute and fetch."
+    )
+    return table
