@@ -18,6 +18,7 @@ _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
 
+_DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
 _MINUTE = timedelta(minutes=1)
 _DEFAULT_REALM = "api"
 _DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
@@ -92,6 +93,11 @@ class Settings:
             raise ImproperlyConfigured(
                 f"FRAPPE_TOKENS['CACHE'] is {alias!r}, which is not among CACHES: "
                 f"{', '.join(caches.settings)}."
+            )
+        if alias is not None and caches.settings[alias].get("BACKEND") == _DATABASE_CACHE:
+            raise ImproperlyConfigured(
+                f"FRAPPE_TOKENS['CACHE'] must not be {alias!r}: a cache in the database takes part "
+                "in its transactions, and saves no query. Use Redis or Memcached."
             )
         return alias
 

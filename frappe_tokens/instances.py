@@ -15,10 +15,9 @@ from django.db.models.signals import post_init, pre_init
 Values = Sequence[Any]
 
 
-def is_plain(model: Any) -> bool:
+def is_made_plainly(model: Any) -> bool:
     """Whether ``model`` leaves the making of its instances to Django, and nobody listens to it."""
     django: Any = Model
-    columns = [inspect.getattr_static(model, f.attname) for f in model._meta.concrete_fields]
     return (
         model.from_db.__func__ is django.from_db.__func__
         and model.__init__ is django.__init__
@@ -26,8 +25,14 @@ def is_plain(model: Any) -> bool:
         and model.__setattr__ is object.__setattr__
         and not pre_init.has_listeners(model)
         and not post_init.has_listeners(model)
-        and {type(column) for column in columns} <= {DeferredAttribute, ForeignKeyDeferredAttribute}
     )
+
+
+def is_plain(model: Any) -> bool:
+    """Whether, besides, all columns of ``model`` are attributes that just hold their value."""
+    columns = [inspect.getattr_static(model, f.attname) for f in model._meta.concrete_fields]
+    kinds = {type(column) for column in columns}
+    return is_made_plainly(model) and kinds <= {DeferredAttribute, ForeignKeyDeferredAttribute}
 
 
 def maker_of(model: Any) -> Callable[[str, Sequence[str], Values], Any]:

@@ -29,19 +29,34 @@ def connect() -> None:
 
 
 def _key_changed(instance: AbstractApiKey, using: str, **_: Any) -> None:
-    key_cache.end(instance.cache_label(), [instance.api_key], using)
-
-
-def _user_changed(instance: Any, using: str, **_: Any) -> None:
     if conf.CACHE is None:
         return
+    label = instance.cache_label()
+    api_key = instance.__dict__.get("api_key")
+    if api_key is None:
+        # Deferred, and of a row that was deleted nobody can load it any more.
+        key_cache.end_all(label, using)
+    else:
+        key_cache.end(label, [api_key], using)
+
+
+def _user_changed(instance: Any, using: str, created: bool = False, **_: Any) -> None:
+    if conf.CACHE is None or created:
+        return
+    user_model = get_user_model()
+    if isinstance(instance, user_model):
+        # What extends the user model may have a primary key of its own.
+        name = user_model._meta.pk.attname
+    else:
+        name = instance._meta.pk.attname
+    theirs = {f"user__{name}": getattr(instance, name)}
 
     def end() -> None:
-        for label in set(conf.SOURCES.values()):
-            model = apps.get_model(label)
-            keys = model._base_manager.using(router.db_for_write(model))
-            theirs = keys.filter(user__pk=instance.pk).values_list("api_key", flat=True)
-            key_cache.end(model.cache_label(), theirs, using)
+        for source in set(conf.SOURCES.values()):
+            model = apps.get_model(source)
+            keys = model._base_manager.using(router.db_for_write(model)).filter(**theirs)
+            label = model.cache_label()
+            key_cache.end(label, keys.values_list("api_key", flat=True), using)
 
     end()
     if transaction.get_connection(using).in_atomic_block:

@@ -8,7 +8,8 @@ the cache puts in an entry that never counts: its stamp is gone, and no new one 
 
 From the change until the commit the stamp is *closed*: nobody uses or makes entries. Should the
 process die right after its commit, or another hook keep ours from running, the old row is not used
-then either. A closed stamp ends after ``CACHE_TIMEOUT``, like every entry.
+then either. A stamp is open again when all who closed it have committed. What is left closed, by a
+transaction that was rolled back for one, opens by itself after ``CLOSED_SECONDS``.
 
 Stamps are made for shards and not for keys, so that whoever asks for keys that do not exist can
 make no more than ``SHARDS`` of them. Entries are made of verified keys alone.
@@ -37,7 +38,10 @@ SHARDS = 256
 STAMP_SECONDS = 86_400
 COMPLAINT_SECONDS = 60
 
-_CLOSED = "closed"
+# Longer than transactions that change keys take. Until then the database is asked.
+CLOSED_SECONDS = 600
+
+_CLOSED = "closed:"
 
 
 class Place(NamedTuple):
@@ -77,14 +81,16 @@ def look(alias: str, label: str, fingerprint: str, api_key: str) -> tuple[Any, P
         stamp = answer.get(stamp_name) or _new_stamp(cache, stamp_name)
         entry = answer.get(entry_name)
         if entry is not None and stamp is not None:
+            if type(entry) is not tuple:
+                raise TypeError("The cache's serializer must give back what it was given.")
             made_with, ends_at, kept = entry
             if made_with == stamp and now < ends_at:
                 return kept, Place(alias, entry_name, stamp, ends_at)
+        if stamp is not None and stamp.startswith(_CLOSED):
+            stamp = None
     except Exception:
         _complain()
         return None, None
-    if stamp == _CLOSED:
-        stamp = None
     return None, Place(alias, entry_name, stamp, now + conf.CACHE_TIMEOUT.total_seconds())
 
 
@@ -124,14 +130,37 @@ def _end(stamps: set[str], using: str) -> None:
         return
     connection = transaction.get_connection(using)
     at_once = connection.get_autocommit()
+    writer = secrets.token_hex(8)
     if not at_once:
-        seconds = conf.CACHE_TIMEOUT.total_seconds()
-        _tell(lambda: caches[alias].set_many(dict.fromkeys(stamps, _CLOSED), seconds))
+        _tell(lambda: _close(caches[alias], stamps, writer))
     if at_once or connection.in_atomic_block:
         # In a transaction that is run by hand nobody tells of its commit: the stamps stay closed.
         transaction.on_commit(
-            lambda: _tell(lambda: caches[alias].delete_many(stamps)), using=using, robust=True
+            lambda: _tell(lambda: _open(caches[alias], stamps, writer)), using=using, robust=True
         )
+
+
+def _close(cache: BaseCache, stamps: set[str], writer: str) -> None:
+    present = cache.get_many(stamps)
+    closed = {name: f"{_CLOSED}{writer} {' '.join(_writers(present.get(name)))}" for name in stamps}
+    cache.set_many(closed, CLOSED_SECONDS)
+
+
+def _open(cache: BaseCache, stamps: set[str], writer: str) -> None:
+    """Remove ``stamps``, but for those that other writers keep closed."""
+    present = cache.get_many(stamps)
+    others = {name: _writers(stamp) - {writer} for name, stamp in present.items()}
+    closed = {name: f"{_CLOSED}{' '.join(writers)}" for name, writers in others.items() if writers}
+    if closed:
+        cache.set_many(closed, CLOSED_SECONDS)
+    cache.delete_many(stamps - closed.keys())
+
+
+def _writers(stamp: str | None) -> set[str]:
+    """Those who keep a stamp closed."""
+    if stamp is None or not stamp.startswith(_CLOSED):
+        return set()
+    return set(stamp.removeprefix(_CLOSED).split())
 
 
 def _shard(api_key: str) -> int:

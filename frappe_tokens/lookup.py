@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -28,18 +28,27 @@ class Found(NamedTuple):
         key: the key, its user loaded.
         from_cache: no query was needed.
         place: where the cache may keep it; None where nothing is to be kept.
-        prepared: how it is kept.
+        prepared: the statement that it came by.
+        kept: what is kept of it: its columns as they were read. Not as the view leaves them, which
+            gets the key and the user and may change them without saving.
     """
 
     key: AbstractApiKey
     from_cache: bool = False
     place: key_cache.Place | None = None
     prepared: PreparedSelect | None = None
+    kept: Any = None
+
+    def changed(self, changes: Mapping[str, Any]) -> Found:
+        """The same with ``changes`` to what is kept, which the view cannot get hold of."""
+        if self.place is None or self.prepared is None:
+            return self
+        return self._replace(kept=self.prepared.changed(self.kept, changes))
 
     def keep(self) -> None:
-        """Put the key into the cache as it is now, if there is a place for it."""
-        if self.place is not None and self.prepared is not None:
-            key_cache.put(self.place, self.prepared.keep(self.key))
+        """Put it into the cache, if there is a place for it."""
+        if self.place is not None:
+            key_cache.put(self.place, self.kept)
 
 
 def source_model(source: str) -> type[AbstractApiKey] | None:
@@ -64,19 +73,24 @@ def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
     prepared = prepared_select(model, connection)
     if prepared is None:
         return _find_by_queryset(model, alias, api_key)
-    cache = conf.CACHE
-    if cache is None:
-        key = prepared.fetch(connection, api_key)
-        return Found(key) if key is not None else None
-    kept, place = key_cache.look(cache, prepared.label, prepared.fingerprint, api_key)
+    alias_of_cache = conf.CACHE
+    if alias_of_cache is None or not prepared.may_be_kept:
+        row = prepared.fetch(connection, api_key)
+        return Found(prepared.instance(connection, row)) if row is not None else None
+    # The database is in the name: two may hold the same key, each for a tenant of its own.
+    kept, place = key_cache.look(
+        alias_of_cache, prepared.label, f"{alias}:{prepared.fingerprint}", api_key
+    )
     if kept is not None:
-        return Found(prepared.restore(alias, kept), True, place, prepared)
+        return Found(prepared.restore(connection, kept), True, place, prepared, kept)
     # What is kept must be the present row, and a replica may be behind.
     connection = connections[router.db_for_write(model)]
-    key = prepared.fetch(connection, api_key)
-    if key is None:
+    row = prepared.fetch(connection, api_key)
+    if row is None:
         return None
-    return Found(key, False, place if _sees_the_present(connection) else None, prepared)
+    if not _sees_the_present(connection):
+        place = None
+    return Found(prepared.instance(connection, row), False, place, prepared, prepared.kept(row))
 
 
 def _find_by_queryset(model: type[AbstractApiKey], alias: str, api_key: str) -> Found | None:
@@ -88,7 +102,7 @@ def _find_by_queryset(model: type[AbstractApiKey], alias: str, api_key: str) -> 
 
 def _sees_the_present(connection: Any) -> bool:
     """Whether a SELECT brings what is committed now, and not an older snapshot's row."""
-    if not connection.in_atomic_block:
+    if connection.get_autocommit():
         return True
     # A transaction may see the database as it was at its beginning. Django names the level as the
     # driver does: "read committed" (MySQL), or a number with that name (PostgreSQL).
@@ -148,25 +162,33 @@ def record_use(
         if not found.from_cache:
             found.keep()
         return
-    model = type(key)
-    alias = router.db_for_write(model)
+    changed = found.changed(changes)
 
     def write() -> None:
+        # Not by the model's own queryset, which would end what is kept of every key.
+        stored = type(key)._base_manager.using(alias).filter(*conditions, pk=key.pk)
         try:
-            # Not by the model's own queryset, which would end what is kept of every key.
-            stored = model._base_manager.using(alias).filter(*conditions, pk=key.pk)
             stored.update(**changes)
         except (DatabaseError, InterfaceError):
-            logger.exception("The use of API key %s could not be written down.", key.api_key)
+            _cannot_write(key)
         else:
             for name, value in changes.items():
                 setattr(key, name, value)
-        found.keep()
+            changed.keep()
 
-    connection = connections[alias]
-    if connection.in_atomic_block or connection.get_autocommit():
-        # After the end of the request's transaction: the row would stay locked till then.
-        transaction.on_commit(write, using=alias, robust=True)
-    else:
-        # A transaction that is run by hand tells nobody of its end.
-        write()
+    alias = router.db_for_write(type(key))
+    try:
+        connection = connections[alias]
+        if connection.in_atomic_block or connection.get_autocommit():
+            # After the end of the request's transaction: the row would stay locked till then.
+            transaction.on_commit(write, using=alias, robust=True)
+        else:
+            # A transaction that is run by hand tells nobody of its end.
+            write()
+    except (DatabaseError, InterfaceError):
+        # A key from the cache is the first to need the database.
+        _cannot_write(key)
+
+
+def _cannot_write(key: AbstractApiKey) -> None:
+    logger.exception("The use of API key %s could not be written down.", key.api_key)

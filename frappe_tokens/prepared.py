@@ -12,9 +12,11 @@ wants more parameters), there is no :class:`PreparedSelect`, and whoever asks us
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from django.core.signals import setting_changed
@@ -22,7 +24,7 @@ from django.db.models import QuerySet
 from django.db.models.manager import BaseManager
 
 from .base_models import AbstractApiKey, ApiKeyQuerySet
-from .instances import Values, is_plain, maker_of
+from .instances import is_made_plainly, is_plain, maker_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class PreparedSelect:
     Attributes:
         label: what the keys of this model go by in a cache.
         fingerprint: changes with the columns that are read, as they do in an upgrade.
+        may_be_kept: whether a cache may take part.
     """
 
     def __init__(self, model: type[AbstractApiKey], connection: Any) -> None:
@@ -71,8 +74,10 @@ class PreparedSelect:
         # It is never executed with this text, which serves to find the parameter.
         compiler: Any = keys.filter(api_key=__name__).query.get_compiler(connection=connection)
         sql, parameters = compiler.as_sql()
-        if tuple(parameters) != (__name__,) or sql.count("%s") != 1:
+        if tuple(parameters) != (__name__,):
             raise ValueError("its statement takes other parameters than the key")
+        if sql.count("%") != 1:
+            raise ValueError("there is a percent sign in the name of a column")
         columns = [column for column, _, _ in compiler.select]
         (user,) = compiler.klass_info["related_klass_infos"]
         self._key_names = _names(
@@ -80,14 +85,17 @@ class PreparedSelect:
         )
         self._split = len(self._key_names)
         self._user_names = _names(user["model"], columns, user["select_fields"], start=self._split)
-        self._user_pk = self._user_names.index(user["model"]._meta.pk.attname)
+        self._user_pk: str = user["model"]._meta.pk.attname
         self._set_user: Callable[[Any, Any], None] = user["local_setter"]
         self._set_key: Callable[[Any, Any], None] = user["remote_setter"]
         self._api_key = self._key_names.index("api_key")
-        self._converters = [
+        converters = [
             (position, functions, column)
             for position, (functions, column) in compiler.get_converters(columns).items()
         ]
+        self._converters = [one for one in converters if _is_djangos(one[1])]
+        # A field of the project's own may decrypt. What it makes is in no cache.
+        self._late_converters = [one for one in converters if not _is_djangos(one[1])]
         # By name, because Django replaces it at every execution: on SQLite that takes a search by
         # regular expression for "%s", and next to nothing for a name.
         self._sql: str = sql.replace("%s", "%(api_key)s")
@@ -96,11 +104,13 @@ class PreparedSelect:
         # A cache has no business with the hash of a password. Whoever asks a user from the cache
         # for it has it loaded then, as the ORM does with deferred columns.
         self._kept_user_names = [name for name in self._user_names if name != "password"]
+        # One that does something of its own with its columns may stumble over a deferred one.
+        self.may_be_kept = is_made_plainly(user["model"])
         self._make_key = maker_of(model)
         self._make_user = maker_of(user["model"])
 
-    def fetch(self, connection: Any, api_key: str) -> Any:
-        """The key and its user, or None; one SELECT.
+    def fetch(self, connection: Any, api_key: str) -> list[Any] | None:
+        """The columns of the key and its user, or None; one SELECT.
 
         Args:
             connection: the present thread's, to a database of the same kind.
@@ -113,44 +123,57 @@ class PreparedSelect:
             cursor.execute(self._sql, {"api_key": api_key})
             # A column whose collation was changed by hand may be found by a key in the wrong case.
             rows = [list(row) for row in cursor if row[self._api_key] == api_key]
-        for row in rows:
-            for position, functions, column in self._converters:
-                value = row[position]
-                for function in functions:
-                    value = function(value, column, connection)
-                row[position] = value
-            user_values = row[self._split :]
-            return self._build(
-                connection.alias,
-                row[: self._split],
-                self._user_names,
-                None if user_values[self._user_pk] is None else user_values,
-            )
-        return None
+        if not rows:
+            return None
+        (row,) = rows
+        _convert(row, self._converters, connection)
+        return row
 
-    def keep(self, key: Any) -> tuple[Values, Values | None]:
-        """``key`` and its user as plain values, for a cache. No password's hash is in them."""
-        user = key.user
-        return (
-            [getattr(key, name) for name in self._key_names],
-            user and [getattr(user, name) for name in self._kept_user_names],
-        )
+    def instance(self, connection: Any, row: list[Any]) -> Any:
+        """The key, its user loaded, of what :meth:`fetch` gave."""
+        return self._build(connection, row, self._user_names)
 
-    def restore(self, alias: str, kept: tuple[Values, Values | None]) -> Any:
-        """The key and its user again, from what :meth:`keep` gave."""
-        key_values, user_values = kept
-        return self._build(alias, key_values, self._kept_user_names, user_values)
+    def kept(self, row: list[Any]) -> list[Any]:
+        """``row`` for a cache: without the hash of the user's password."""
+        user_columns = zip(self._user_names, row[self._split :], strict=True)
+        return row[: self._split] + [value for name, value in user_columns if name != "password"]
 
-    def _build(
-        self, alias: str, key_values: Values, user_names: list[str], user_values: Values | None
-    ) -> Any:
-        key = self._make_key(alias, self._key_names, key_values)
+    def changed(self, kept: list[Any], changes: Mapping[str, Any]) -> list[Any]:
+        """A copy of what :meth:`kept` gave, with the key's attributes ``changes``."""
+        kept = copy.deepcopy(kept)
+        for position, name in enumerate(self._key_names):
+            kept[position] = changes.get(name, kept[position])
+        return kept
+
+    def restore(self, connection: Any, kept: list[Any]) -> Any:
+        """The key and its user again, from what :meth:`kept` gave. No query."""
+        return self._build(connection, kept, self._kept_user_names)
+
+    def _build(self, connection: Any, row: list[Any], user_names: list[str]) -> Any:
+        if self._late_converters:
+            row = [*row]
+            _convert(row, self._late_converters, connection)
+        alias, split = connection.alias, self._split
+        key = self._make_key(alias, self._key_names, row[:split])
         user = None
-        if user_values is not None:
-            user = self._make_user(alias, user_names, user_values)
+        if row[split + user_names.index(self._user_pk)] is not None:
+            user = self._make_user(alias, user_names, row[split:])
             self._set_key(user, key)
         self._set_user(key, user)
         return key
+
+
+def _is_djangos(functions: Sequence[Callable[..., Any]]) -> bool:
+    modules = [getattr(function, "__module__", None) or "" for function in functions]
+    return all(module.startswith("django.") for module in modules)
+
+
+def _convert(row: list[Any], converters: Sequence[Any], connection: Any) -> None:
+    for position, functions, column in converters:
+        value = row[position]
+        for function in functions:
+            value = function(value, column, connection)
+        row[position] = value
 
 
 # By model, database and kind of connection.
@@ -170,15 +193,13 @@ def prepared_select(model: type[AbstractApiKey], connection: Any) -> PreparedSel
 def _compile(model: type[AbstractApiKey], connection: Any) -> PreparedSelect | None:
     # Some converters hold on to the connection that they were made for. Were it this thread's, it
     # would stay open when the thread has ended.
-    twin = connection.copy()
     try:
-        return PreparedSelect(model, twin)
+        with closing(connection.copy()) as twin:
+            return PreparedSelect(model, twin)
     except Exception as error:
         # Whatever it is, the queryset gives the same answer, or an error that says more.
         logger.info("%s is looked up through a queryset: %s", model._meta.label, error)
         return None
-    finally:
-        twin.close()
 
 
 def _names(

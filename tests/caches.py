@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NoReturn
 
 from django.core.cache.backends.base import BaseCache
@@ -31,3 +32,10 @@ class FullCache(LocMemCache):
 
     def add(self, *args: Any, **kwargs: Any) -> bool:
         return False
+
+
+class JSONCache(LocMemCache):
+    """One that makes lists of tuples and texts of dates, as JSON does."""
+
+    def set(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        super().set(key, json.loads(json.dumps(value, default=str)), *args, **kwargs)

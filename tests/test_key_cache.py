@@ -9,11 +9,13 @@ import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.core.cache import cache, caches
+from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, connections, transaction
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
-from frappe_tokens import key_cache, lookup
+from frappe_tokens import key_cache, lookup, prepared
+from frappe_tokens.credentials import parse
 from frappe_tokens.keys import (
     GeneratedKeys,
     generate_keys,
@@ -21,8 +23,9 @@ from frappe_tokens.keys import (
     revoke,
 )
 from frappe_tokens.models import ApiKey
+from frappe_tokens.verification import verify
 
-from .conftest import PASSWORD, token_header
+from .conftest import PASSWORD, facts_of, token_header
 from .instances import deferred, described, unread
 from .sources.models import Drone, Meter, Robot
 
@@ -221,7 +224,7 @@ def test_change_that_is_rolled_back_leaves_the_database_to_answer_for_a_while(
         keys.instance.save()
         transaction.set_rollback(True)
     assert not is_cached(keys)
-    with time_machine.travel(timezone.now() + timedelta(seconds=61)):
+    with time_machine.travel(timezone.now() + timedelta(seconds=key_cache.CLOSED_SECONDS + 1)):
         ask(keys)
         assert is_cached(keys)
 
@@ -442,6 +445,105 @@ def no_database(*_: Any) -> Any:
     raise OperationalError("the server has gone away")
 
 
+def test_database_that_is_down_fails_no_cached_request_whose_use_is_due(
+    keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"CACHE": "default", "LAST_USED_INTERVAL": timedelta(0)}
+    ask(keys)
+    connection.close()
+    with monkeypatch.context() as broken:
+        broken.setattr(type(connections["default"]), "get_new_connection", no_database)
+        assert ask(keys).json() == {"message": "ada"}
+    assert "could not be written down" in caplog.text
+
+
+class Tenants:
+    """One database for each tenant."""
+
+    present = "default"
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return self.present
+
+    db_for_write = db_for_read
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+def test_keys_of_one_database_are_not_those_of_another(
+    keys: GeneratedKeys, settings: Any, django_assert_num_queries: Any
+) -> None:
+    settings.DATABASE_ROUTERS = [tenants := Tenants()]
+    ask(keys)
+    assert is_cached(keys)
+    tenants.present = "replica"
+    with django_assert_num_queries(1, using="replica"):
+        assert not is_cached(keys)
+
+
+@pytest.mark.parametrize("due", [timedelta(0), timedelta(hours=1)])
+def test_what_a_view_does_to_user_and_key_is_not_kept(
+    keys: GeneratedKeys, settings: Any, due: timedelta
+) -> None:
+    settings.FRAPPE_TOKENS = {"CACHE": "default", "LAST_USED_INTERVAL": due}
+    for _ in range(3):
+        with transaction.atomic():
+            key = verify(parse_token(keys), facts_of())
+            assert (key.scopes, key.user.is_superuser) == ([], False)
+            key.user.is_superuser = True
+            key.scopes.append("all")
+
+
+@pytest.mark.parametrize("change", ["save", "delete", "delete all"])
+def test_key_whose_columns_are_deferred_can_be_changed(keys: GeneratedKeys, change: str) -> None:
+    ask(keys)
+    few = ApiKey.objects.only("pk", "read_only")
+    {"save": few.get().save, "delete": few.get().delete, "delete all": few.delete}[change]()
+    found = lookup.find(ApiKey, keys.api_key)
+    assert found is None or not found.from_cache
+
+
+def test_user_model_that_reads_the_password_when_made_is_not_kept(
+    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = get_user_model()
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        super(model, self).__init__(*args, **kwargs)
+        self.before = (self.password, self.email)
+
+    monkeypatch.setattr(model, "__init__", init)
+    monkeypatch.setattr(prepared, "_prepared", {})
+    for _ in range(3):
+        assert ask(keys).status_code == 200
+    assert not is_cached(keys)
+
+
+def test_serializer_that_gives_back_something_else_is_reported(
+    keys: GeneratedKeys, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": "tests.caches.JSONCache"}}
+    for _ in range(3):
+        assert ask(keys).json() == {"message": "ada"}
+    assert "serializer must give back what it was given" in caplog.text
+
+
+def test_cache_in_the_database_is_refused(keys: GeneratedKeys) -> None:
+    backend = "django.core.cache.backends.db.DatabaseCache"
+    in_database = {"default": {"BACKEND": backend, "LOCATION": "cache_table"}}
+    with (
+        override_settings(CACHES=in_database),
+        pytest.raises(ImproperlyConfigured, match="must not be 'default'"),
+    ):
+        ask(keys)
+
+
+def test_new_user_costs_no_query(
+    make_user: Any, keys: GeneratedKeys, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(1):
+        make_user("grace")
+
+
 class Replicas:
     def db_for_read(self, model: Any, **hints: Any) -> str:
         return "replica"
@@ -492,6 +594,10 @@ def level(name: str) -> Any:
     return name
 
 
+def parse_token(keys: GeneratedKeys) -> Any:
+    return parse(token_header(keys), "token")
+
+
 @pytest.mark.parametrize(
     ("name", "present"),
     [("read committed", True), ("repeatable read", False), ("serializable", False)],
@@ -505,10 +611,9 @@ def test_transaction_with_an_older_snapshot_puts_nothing_into_the_cache(
     try:
         twin.connect()
         assert lookup._sees_the_present(twin)
-        twin.in_atomic_block = True
+        twin.set_autocommit(False)
         assert lookup._sees_the_present(twin) is (present and connection.vendor != "sqlite")
     finally:
-        twin.in_atomic_block = False
         twin.close()
 
 

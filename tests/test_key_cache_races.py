@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import connection, connections, transaction
 
@@ -17,10 +18,21 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from frappe_tokens.prepared import PreparedSelect, prepared_select
 
+from .groups import leave_out
+
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 
 # When a reader's step is taken, seen from the writer.
 BEFORE, WRITTEN, COMMITTED, AFTER = range(4)
+
+
+def others_change() -> None:
+    """Another writer's change to another key, which may share the shard, and to none."""
+    user = get_user_model()._default_manager.get_or_create(username="grace")[0]
+    other = ApiKey.objects.get_or_create(user=user, name="another")[0]
+    other.save()
+    ApiKey.objects.filter(pk=other.pk).update(rate_limit="1/s")
+
 
 DECIDES = ["secret_digest", "previous_digest", "read_only", "revoked_at", "expires_at"]
 
@@ -46,17 +58,17 @@ class Reader:
         self.steps = [self.look, self.read, self.put]
 
     def look(self) -> None:
-        fingerprint = self.statement.fingerprint
+        fingerprint = f"default:{self.statement.fingerprint}"
         self.kept, self.place = key_cache.look(
             "default", self.statement.label, fingerprint, self.api_key
         )
 
     def read(self) -> None:
-        self.key = self.statement.fetch(connections["replica"], self.api_key)
+        self.row = self.statement.fetch(connections["replica"], self.api_key)
 
     def put(self) -> None:
-        if self.kept is None and self.place is not None:
-            key_cache.put(self.place, self.statement.keep(self.key))
+        if self.kept is None and self.place is not None and self.row is not None:
+            key_cache.put(self.place, self.statement.kept(self.row))
 
 
 def deactivate(keys: GeneratedKeys) -> None:
@@ -113,6 +125,84 @@ def test_no_order_of_steps_leaves_the_old_row(
         stored = ApiKey._base_manager.select_related("user").get()
         seen, now = ([getattr(key, name) for name in DECIDES] for key in (found.key, stored))
         assert (seen, found.key.user.is_active) == (now, stored.user.is_active), order
+
+
+def elsewhere(call: Callable[[], Any]) -> Any:
+    """What ``call`` returns on a connection of its own."""
+
+    def run() -> Any:
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
+def needs_two_writers() -> None:
+    if connection.vendor == "sqlite":
+        leave_out("database server", "SQLite lets one write at a time", in_ci_too=True)
+
+
+def is_read_only(keys: GeneratedKeys) -> bool:
+    """What a request finds, which then puts it into the cache."""
+    found = lookup.find(ApiKey, keys.api_key)
+    assert found is not None
+    found.keep()
+    return found.key.read_only
+
+
+@pytest.fixture
+def one_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_cache, "SHARDS", 1)
+
+
+@pytest.mark.parallel
+@pytest.mark.usefixtures("one_shard")
+def test_row_that_was_never_committed_is_not_kept(keys: GeneratedKeys) -> None:
+    needs_two_writers()
+    with transaction.atomic():
+        keys.instance.read_only = True
+        keys.instance.save()
+        elsewhere(others_change)
+        assert is_read_only(keys)
+        transaction.set_rollback(True)
+    assert not is_read_only(keys)
+
+
+@pytest.mark.parallel
+@pytest.mark.usefixtures("one_shard")
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_another_writer_does_not_open_what_is_closed(keys: GeneratedKeys, by_hand: bool) -> None:
+    needs_two_writers()
+    is_read_only(keys)
+
+    def change() -> None:
+        ApiKey.objects.filter(pk=keys.instance.pk).update(read_only=True)
+        elsewhere(others_change)
+        assert not elsewhere(lambda: is_read_only(keys))
+
+    def fail() -> None:
+        raise InterruptedError
+
+    @transaction.atomic
+    def change_and_fail() -> None:
+        transaction.on_commit(fail)
+        change()
+
+    if by_hand:
+        transaction.set_autocommit(False)
+        try:
+            change()
+            transaction.commit()
+        finally:
+            transaction.set_autocommit(True)
+    else:
+        with pytest.raises(InterruptedError):
+            change_and_fail()
+    assert is_read_only(keys)
+    assert is_read_only(keys)
 
 
 @pytest.mark.parallel

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -65,7 +67,23 @@ def by_queryset(model: type[AbstractApiKey], api_key: str) -> Any:
 def by_statement(model: type[AbstractApiKey], api_key: str) -> Any:
     statement = prepared_select(model, connection)
     assert statement is not None
-    return statement.fetch(connection, api_key)
+    row = statement.fetch(connection, api_key)
+    return row and statement.instance(connection, row)
+
+
+def user_hash(model: type[AbstractApiKey], api_key: str) -> Any:
+    user = by_queryset(model, api_key).user
+    return user.password if user else "no user, no hash"
+
+
+def by_cache(model: type[AbstractApiKey], api_key: str) -> Any:
+    statement = prepared_select(model, connection)
+    assert statement is not None
+    row = statement.fetch(connection, api_key)
+    assert row is not None
+    kept = statement.kept(row)
+    assert user_hash(model, api_key) not in kept
+    return statement.restore(connection, kept)
 
 
 @pytest.mark.parametrize("model", PREPARED)
@@ -106,19 +124,13 @@ def test_kept_values_bring_the_same_without_the_passwords_hash(
     model: type[AbstractApiKey], user: Any
 ) -> None:
     plain = by_queryset(model, full(model, user).api_key)
-    statement = prepared_select(model, connection)
-    assert statement is not None
-    restored = statement.restore("default", statement.keep(plain))
-
+    restored = by_cache(model, plain.api_key)
     assert deferred(restored) == (unread(model), {"password"})
     assert described(restored) == described(plain)
 
 
 def test_kept_values_bring_a_key_without_a_user() -> None:
-    key = Sensor.objects.create()
-    statement = prepared_select(Sensor, connection)
-    assert statement is not None
-    assert statement.restore("default", statement.keep(key)).user is None
+    assert by_cache(Sensor, Sensor.objects.create().api_key).user is None
 
 
 def own_from_db(model: Any, patch: pytest.MonkeyPatch, seen: list[Any]) -> None:
@@ -248,13 +260,24 @@ class MoreParameters(SQLCompiler):
         return f"{sql} AND 1 = %s", (*parameters, 1)
 
 
+class Percent(SQLCompiler):
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        sql, parameters = super().as_sql(*args, **kwargs)
+        return sql.replace("rate_limit", "rate_limit%"), parameters
+
+
 class OtherOrder(SQLCompiler):
     def get_default_columns(self, *args: Any, **kwargs: Any) -> Any:
         return super().get_default_columns(*args, **kwargs)[::-1]
 
 
 @pytest.mark.parametrize(
-    ("compiler", "why"), [(MoreParameters, "other parameters"), (OtherOrder, "columns")]
+    ("compiler", "why"),
+    [
+        (MoreParameters, "other parameters"),
+        (OtherOrder, "does not bring the columns"),
+        (Percent, "percent sign"),
+    ],
 )
 def test_backend_of_another_mind_is_served_by_a_queryset(
     keys: GeneratedKeys,
@@ -271,6 +294,35 @@ def test_backend_of_another_mind_is_served_by_a_queryset(
     assert why in caplog.text
 
 
+def test_connection_that_cannot_be_copied_is_served_by_a_queryset(
+    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = another_kind_of_connection()
+    strange.settings_dict = {**strange.settings_dict, "LOCK": threading.Lock()}
+    assert prepared_select(ApiKey, strange) is None
+
+
+def test_field_that_reads_in_its_own_way_is_kept_as_it_is_stored(
+    user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that decrypts does."""
+
+    def from_db_value(self: Any, value: Any, *_: Any) -> Any:
+        return value and f"decrypted {value}"
+
+    key = ApiKey.objects.create(user=user, rate_limit="cipher")
+    monkeypatch.setattr(prepared, "_prepared", {})
+    column = ApiKey._meta.get_field("rate_limit")
+    monkeypatch.setattr(column, "from_db_value", MethodType(from_db_value, column), raising=False)
+    statement = prepared_select(ApiKey, connection)
+    assert statement is not None
+    row = statement.fetch(connection, key.api_key)
+    assert row is not None
+    assert "cipher" in statement.kept(row)
+    assert statement.instance(connection, row).rate_limit == "decrypted cipher"
+    assert statement.restore(connection, statement.kept(row)).rate_limit == "decrypted cipher"
+
+
 def careless(statement: Any) -> Any:
     """``statement`` as it would find rows if its column told no case."""
     head, where = statement._sql.split(" WHERE ")
@@ -283,8 +335,9 @@ def test_row_that_a_careless_collation_finds_is_not_the_key(user: Any) -> None:
     statement = careless(prepared.PreparedSelect(ApiKey, connection.copy()))
     mixed = ApiKey.objects.create(user=user, name="mixed", api_key="ftk_MiXeD")
     lower = ApiKey.objects.create(user=user, name="lower", api_key="ftk_mixed")
-    assert statement.fetch(connection, "ftk_MiXeD") == mixed
-    assert statement.fetch(connection, "ftk_mixed") == lower
+    for api_key, key in (("ftk_MiXeD", mixed), ("ftk_mixed", lower)):
+        row = statement.fetch(connection, api_key)
+        assert statement.instance(connection, row) == key
     assert statement.fetch(connection, "ftk_MIXED") is None
 
 

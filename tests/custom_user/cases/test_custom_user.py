@@ -106,8 +106,10 @@ def test_lookup_brings_what_a_queryset_brings(remembered: GeneratedKeys) -> None
     statement = prepared_select(ApiKey, connection)
     assert statement is not None
     plain = ApiKey.objects.select_related("user").get()
-    fetched = statement.fetch(connection, remembered.api_key)
-    restored = statement.restore("default", statement.keep(plain))
+    row = statement.fetch(connection, remembered.api_key)
+    assert row is not None
+    fetched = statement.instance(connection, row)
+    restored = statement.restore(connection, statement.kept(row))
     assert deferred(fetched) == (unread(ApiKey), set())
     assert deferred(restored) == (unread(ApiKey), {"password"})
     assert described(fetched) == described(restored) == described(plain)
