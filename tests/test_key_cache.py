@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -31,6 +31,7 @@ from .sources.models import Drone, Meter, Robot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
 WHO = "/api/method/frappe.auth.get_logged_user"
 LABEL = "frappe_tokens.apikey"
 
@@ -104,7 +105,7 @@ def test_every_policy_is_asked_of_a_cached_key(user: Any) -> None:
 
 
 def test_expiry_counts_in_the_cache_at_its_very_moment(user: Any) -> None:
-    with time_machine.travel("2030-02-28T12:00:00Z", tick=False) as clock:
+    with time_machine.travel(NOON, tick=False) as clock:
         keys = generate_keys(user, expires_at=timezone.now() + timedelta(seconds=30))
         ask(keys)
         clock.shift(timedelta(seconds=30) - timedelta(microseconds=1))
@@ -259,7 +260,7 @@ def test_row_is_not_used_though_another_hook_kept_ours_from_running(keys: Genera
 
 def test_what_django_does_not_see_ends_with_the_timeout(keys: GeneratedKeys, settings: Any) -> None:
     settings.FRAPPE_TOKENS = {"CACHE": "default", "CACHE_TIMEOUT": timedelta(seconds=30)}
-    with time_machine.travel("2030-02-28T12:00:00Z", tick=False) as clock:
+    with time_machine.travel(NOON, tick=False) as clock:
         ask(keys)
         ApiKey._base_manager.update(read_only=True)
         for _ in range(3):  # being used does not prolong it
@@ -277,7 +278,7 @@ def test_what_django_does_not_see_ends_with_the_timeout(keys: GeneratedKeys, set
 
 
 def test_row_that_was_read_too_long_ago_is_not_kept(keys: GeneratedKeys) -> None:
-    with time_machine.travel("2030-02-28T12:00:00Z", tick=False) as clock:
+    with time_machine.travel(NOON, tick=False) as clock:
         ask(keys)
         cache.clear()
         found = lookup.find(ApiKey, keys.api_key)
@@ -291,7 +292,7 @@ def test_use_is_written_once_an_interval_from_the_cache_too(
     keys: GeneratedKeys, settings: Any, statements: Any
 ) -> None:
     settings.FRAPPE_TOKENS = {"CACHE": "default", "LAST_USED_INTERVAL": timedelta(seconds=20)}
-    with time_machine.travel("2030-02-28T12:00:00Z", tick=False) as clock, statements() as verbs:
+    with time_machine.travel(NOON, tick=False) as clock, statements() as verbs:
         for _ in range(6):
             ask(keys)
             clock.shift(timedelta(seconds=10))
