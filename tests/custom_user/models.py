@@ -42,6 +42,7 @@ class Person(Account):
 
 
 class Employee(Person):
-    """What extends the user model."""
+    """What extends the user model, and has another primary key."""
 
-    salary = models.DecimalField(max_digits=10, decimal_places=2, default=0)
+    number = models.CharField(max_length=10, primary_key=True)
+    person_ptr = models.OneToOneField(Person, on_delete=models.CASCADE, parent_link=True)
