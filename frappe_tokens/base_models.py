@@ -28,6 +28,7 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
     """
 
     # Deleting, and all that saves one key after the other, is told by Django's signals.
+    # ``alters_data`` keeps templates from calling these; it is lost when Django's are overridden.
 
     def update(self, **kwargs: Any) -> int:
         rows = super().update(**kwargs)

@@ -94,8 +94,8 @@ def matches_which(secret: str, digest: str, older: str) -> tuple[bool, bool]:
     Two hashes and two comparisons in every case: neither the absence of an old digest ("") nor that
     of the key ("" twice) is told by less work.
     """
-    presented, presented_too = _digest_like(secret, digest), _digest_like(secret, older or digest)
-    return hmac.compare_digest(presented, digest), hmac.compare_digest(presented_too, older)
+    presented = _digest_like(secret, older or digest)
+    return matches(secret, digest), hmac.compare_digest(presented, older)
 
 
 def is_current(digest: str) -> bool:
