@@ -14,7 +14,7 @@ from . import credentials, verification
 from .conf import conf
 from .credentials import Credential
 from .exceptions import Reason, Refused
-from .verification import RequestFacts
+from .verification import RequestFacts, meta_of
 
 RETRY_AFTER_SECONDS = 5
 
@@ -215,5 +215,5 @@ def _view(request: Request) -> Any:
 
 
 def _header(request: Request) -> str | None:
-    header: str | None = request.META.get("HTTP_AUTHORIZATION")
+    header: str | None = meta_of(request).get("HTTP_AUTHORIZATION")
     return header

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from types import NoneType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.cache import caches
@@ -32,6 +33,22 @@ class Settings:
     Raises:
         ImproperlyConfigured: by any property whose value has the wrong type, saying which.
     """
+
+    @property
+    def _own(self) -> Any:
+        return getattr(settings, "FRAPPE_TOKENS", None)
+
+    def snapshot(self) -> Settings:
+        """The settings of this moment, for whoever asks for several of them at every request.
+
+        Each is read and checked once, until one of them is another.
+        """
+        global _last
+        own, last = self._own, _last
+        if last is not None and own == last.own and last.caches is caches.settings:
+            return last
+        _last = made = _Snapshot(own)
+        return made
 
     @property
     def SOURCES(self) -> Mapping[str, str]:
@@ -148,7 +165,7 @@ class Settings:
         return lifetime
 
     def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
-        own = getattr(settings, "FRAPPE_TOKENS", None)
+        own = self._own
         if own is None:
             return default
         # Asked of its type first: every request comes by here several times.
@@ -162,6 +179,32 @@ class Settings:
             names = " or ".join("None" if t is NoneType else t.__name__ for t in types)
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type {names}.")
         return value
+
+
+class _Snapshot(Settings):
+    """Settings that were read before, with a copy of what they were read from to know it by."""
+
+    _own: Any = None
+
+    def __init__(self, own: Any) -> None:
+        self._own = self.own = own
+        if isinstance(own, Mapping):
+            # What is changed in place would otherwise always be equal to itself.
+            self._own = self.own = {name: _copied(value) for name, value in own.items()}
+        self.caches = caches.settings
+
+    # What every request asks for.
+    SOURCES = cached_property(Settings.SOURCES.fget)  # type: ignore
+    PEPPERS = cached_property(Settings.PEPPERS.fget)  # type: ignore
+    LAST_USED_INTERVAL = cached_property(Settings.LAST_USED_INTERVAL.fget)  # type: ignore
+    CACHE = cached_property(Settings.CACHE.fget)  # type: ignore
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, dict | list) else value
+
+
+_last: _Snapshot | None = None
 
 
 conf = Settings()

@@ -25,7 +25,7 @@ _BASE64_MAX_LENGTH = (_TOKEN_MAX_LENGTH + 2) // 3 * 4
 
 # A scheme is a token of RFC 9110, section 5.6.2. What follows it must be a space or a tab, or
 # nothing; "token<NBSP>key:secret" has our scheme and no credential.
-_SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SCHEME = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]?)")
 
 # Printable ASCII within the limits; the key ends at the first colon.
 _WELL_FORMED = re.compile(rf"[!-9;-~]{{1,{API_KEY_MAX_LENGTH}}}:[!-~]{{1,{API_SECRET_MAX_LENGTH}}}")
@@ -62,13 +62,14 @@ def parse(header: str | None, scheme: str) -> Credential | None:
     """
     # Servers strip the field's value (RFC 9110, section 5.5). Where one does not, a space before
     # the scheme must not hide the credential: the request would run as the session's user.
-    header = Secret((header or "").strip(" \t"))
-    named = _SCHEME.match(header)
-    if named is None or named.group().lower() != scheme:
+    if header is None:
         return None
-    rest = Secret(header[named.end() :])
-    value = Secret(rest.strip(" \t"))
-    if not rest.startswith((" ", "\t")) or not value:
+    header = Secret(header)
+    named = _SCHEME.match(header)
+    if named is None or named[1].lower() != scheme:
+        return None
+    value = Secret(header[named.end() :].strip(" \t"))
+    if not named[2] or not value:
         # Only the scheme's word, or something stuck to it. No other class would see a credential
         # in it either, so none is asked: it would pass as anonymous there.
         return Credential(scheme, ours=True)

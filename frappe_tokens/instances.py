@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import datetime
+import decimal
 import inspect
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +17,23 @@ from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
 Values = Sequence[Any]
+
+_IMMUTABLE = frozenset(
+    {
+        bool,
+        bytes,
+        datetime.date,
+        datetime.datetime,
+        datetime.time,
+        datetime.timedelta,
+        decimal.Decimal,
+        float,
+        int,
+        str,
+        type(None),
+        uuid.UUID,
+    }
+)
 
 
 def is_made_plainly(model: Any) -> bool:
@@ -46,11 +67,41 @@ def maker_of(model: Any) -> Callable[[str, Sequence[str], Values], Any]:
         return from_db
 
     def make(alias: str, names: Sequence[str], values: Values) -> Any:
-        instance = model.__new__(model)
-        instance._state = state = ModelState()
-        state.adding = False
-        state.db = alias
-        instance.__dict__.update(zip(names, values, strict=True))
+        return _filled(model, alias, zip(names, values, strict=True))
+
+    return make
+
+
+def copier_of(model: Any, alias: str, names: Sequence[str], values: Values) -> Callable[[], Any]:
+    """Makes the same instance of :func:`maker_of` over and over, each one with values of its own.
+
+    Args:
+        model: of the instances.
+        alias: the database that they are from.
+        names: of the attributes.
+        values: of the attributes; they stay as they are, whatever becomes of the instances.
+    """
+    if not is_plain(model):
+        return lambda: model.from_db(alias, names, copy.deepcopy(values))
+    attributes = dict(zip(names, values, strict=True))
+    mutable = [name for name, value in attributes.items() if type(value) not in _IMMUTABLE]
+
+    def make() -> Any:
+        instance = _filled(model, alias, attributes)
+        own = instance.__dict__
+        for name in mutable:
+            value = own[name]
+            # Most are empty lists, and a deep copy of one takes longer than all the rest.
+            own[name] = [] if value == [] else copy.deepcopy(value)
         return instance
 
     return make
+
+
+def _filled(model: Any, alias: str, attributes: Any) -> Any:
+    instance = model.__new__(model)
+    instance._state = state = ModelState()
+    state.adding = False
+    state.db = alias
+    instance.__dict__.update(attributes)
+    return instance

@@ -11,6 +11,8 @@ process die right after its commit, or another hook keep ours from running, the 
 then either. A stamp is open again when all who closed it have committed. What is left closed, by a
 transaction that was rolled back for one, opens by itself after ``CLOSED_SECONDS``.
 
+A process remembers the entries that it has met, and then asks for the stamp alone.
+
 Stamps are made for shards and not for keys, so that whoever asks for keys that do not exist can
 make no more than ``SHARDS`` of them. Entries are made of verified keys alone.
 """
@@ -23,12 +25,14 @@ import secrets
 import time
 import zlib
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.core.cache import BaseCache, caches
 from django.db import transaction
 
+from . import key_memory
 from .conf import conf
+from .key_memory import Entry, Place
 
 logger = logging.getLogger(__name__)
 
@@ -44,23 +48,13 @@ CLOSED_SECONDS = 600
 _CLOSED = "closed:"
 
 
-class Place(NamedTuple):
-    """Where a key's entry is, and what it needs to count.
-
-    Attributes:
-        cache: the alias of Django's cache.
-        entry: the entry's name there.
-        stamp: that of its shard, before the database was asked; None where no entry can be made.
-        ends_at: ``CACHE_TIMEOUT`` after that, in seconds since 1970: the end of what is read then.
-    """
-
-    cache: str
-    entry: str
-    stamp: str | None
-    ends_at: float
-
-
-def look(alias: str, label: str, fingerprint: str, api_key: str) -> tuple[Any, Place | None]:
+def look(
+    alias: str,
+    label: str,
+    fingerprint: str,
+    api_key: str,
+    maker: Callable[[list[Any]], Callable[[], Any]],
+) -> tuple[Entry | None, Place | None]:
     """What is kept of a key, and the place for it. Never raises.
 
     Args:
@@ -68,24 +62,34 @@ def look(alias: str, label: str, fingerprint: str, api_key: str) -> tuple[Any, P
         label: the model that the column ``api_key`` belongs to, as ``app.model``.
         fingerprint: of the columns that an entry holds.
         api_key: the presented key.
+        maker: gives the ``make`` of an :class:`Entry` with these values.
 
     Returns:
-        What :func:`put` was given, or None; for the place None where the cache does not answer.
+        The entry, or None; for the place None where the cache does not answer.
     """
     entry_name = f"frappe_tokens:{fingerprint}:{api_key}"
     stamp_name = _stamp_name(label, _shard(api_key))
     try:
         cache = caches[alias]
+        remembered = key_memory.recall(alias, entry_name)
+        if remembered is not None:
+            if time.time() < remembered.until and cache.get(stamp_name) == remembered.place.stamp:
+                return remembered, remembered.place
+            key_memory.forget(alias, entry_name)
         answer = cache.get_many((entry_name, stamp_name))
         now = time.time()
         stamp = answer.get(stamp_name) or _new_stamp(cache, stamp_name)
-        entry = answer.get(entry_name)
-        if entry is not None and stamp is not None:
-            if type(entry) is not tuple:
+        stored = answer.get(entry_name)
+        if stored is not None and stamp is not None:
+            if type(stored) is not tuple:
                 raise TypeError("The cache's serializer must give back what it was given.")
-            made_with, ends_at, kept = entry
+            made_with, ends_at, due_at, kept = stored
             if made_with == stamp and now < ends_at:
-                return kept, Place(alias, entry_name, stamp, ends_at)
+                place = Place(alias, entry_name, stamp, ends_at)
+                # Another process may then have written down that the key was used.
+                entry = Entry(place, min(ends_at, due_at), kept, maker(kept))
+                key_memory.remember(entry)
+                return entry, place
         if stamp is not None and stamp.startswith(_CLOSED):
             stamp = None
     except Exception:
@@ -94,17 +98,19 @@ def look(alias: str, label: str, fingerprint: str, api_key: str) -> tuple[Any, P
     return None, Place(alias, entry_name, stamp, now + conf.CACHE_TIMEOUT.total_seconds())
 
 
-def put(place: Place, kept: Any) -> None:
+def put(place: Place, kept: list[Any], due_at: float) -> None:
     """Keep ``kept`` at ``place``. Never raises.
 
     Args:
         place: what :func:`look` gave, before the database was asked.
         kept: plain values, less everything that is secret.
+        due_at: when the next use of the key is to be written down, in seconds since 1970.
     """
     seconds = place.ends_at - time.time()
     if place.stamp is None or seconds <= 0:
         return
-    entry = (place.stamp, place.ends_at, kept)
+    entry = (place.stamp, place.ends_at, due_at, kept)
+    key_memory.forget(place.cache, place.entry)
     _tell(lambda: caches[place.cache].set(place.entry, entry, seconds))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -15,8 +16,9 @@ from django.db.models import Q
 
 from . import crypto, key_cache
 from .base_models import AbstractApiKey
-from .conf import conf
-from .prepared import PreparedSelect, prepared_select
+from .conf import Settings, conf
+from .key_memory import Place
+from .prepared import PreparedSelect, latest_select, prepared_select
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class Found(NamedTuple):
 
     key: AbstractApiKey
     from_cache: bool = False
-    place: key_cache.Place | None = None
+    place: Place | None = None
     prepared: PreparedSelect | None = None
     kept: Any = None
 
@@ -45,15 +47,19 @@ class Found(NamedTuple):
             return self
         return self._replace(kept=self.prepared.changed(self.kept, changes))
 
-    def keep(self) -> None:
-        """Put it into the cache, if there is a place for it."""
+    def keep(self, due_at: float) -> None:
+        """Put it into the cache, if there is a place for it.
+
+        Args:
+            due_at: when the key's next use is to be written down, in seconds since 1970.
+        """
         if self.place is not None:
-            key_cache.put(self.place, self.kept)
+            key_cache.put(self.place, self.kept, due_at)
 
 
-def source_model(source: str) -> type[AbstractApiKey] | None:
+def source_model(source: str, present: Settings = conf) -> type[AbstractApiKey] | None:
     """The model behind a name of ``FRAPPE_TOKENS["SOURCES"]``; None for every other name."""
-    label = conf.SOURCES.get(source)
+    label = present.SOURCES.get(source)
     return _model(label) if label is not None else None
 
 
@@ -62,27 +68,38 @@ def _model(label: str) -> type[AbstractApiKey]:
     return apps.get_model(label)
 
 
-def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
+def find(model: type[AbstractApiKey], api_key: str, present: Settings = conf) -> Found | None:
     """The key and its user: in one SELECT, or from the cache; None where there is no such key.
+
+    Args:
+        model: the source of keys.
+        api_key: the presented key.
+        present: the settings, or a snapshot of them.
 
     Raises:
         django.db.DatabaseError: if the database does not answer.
     """
     alias = router.db_for_read(model)
-    connection = connections[alias]
-    prepared = prepared_select(model, connection)
+    alias_of_cache = present.CACHE
+    prepared = latest_select(model, alias) if alias_of_cache is not None else None
     if prepared is None:
-        return _find_by_queryset(model, alias, api_key)
-    alias_of_cache = conf.CACHE
+        prepared = prepared_select(model, connections[alias])
+        if prepared is None:
+            return _find_by_queryset(model, alias, api_key)
     if alias_of_cache is None or not prepared.may_be_kept:
+        connection = connections[alias]
         row = prepared.fetch(connection, api_key)
         return Found(prepared.instance(connection, row)) if row is not None else None
     # The database is in the name: two may hold the same key, each for a tenant of its own.
-    kept, place = key_cache.look(
-        alias_of_cache, prepared.label, f"{alias}:{prepared.fingerprint}", api_key
+    entry, place = key_cache.look(
+        alias_of_cache,
+        prepared.label,
+        f"{alias}:{prepared.fingerprint}",
+        api_key,
+        partial(prepared.restorer, alias),
     )
-    if kept is not None:
-        return Found(prepared.restore(connection, kept), True, place, prepared, kept)
+    if entry is not None:
+        return Found(entry.make(), True, place, prepared, entry.kept)
     # What is kept must be the present row, and a replica may be behind.
     connection = connections[router.db_for_write(model)]
     row = prepared.fetch(connection, api_key)
@@ -126,7 +143,13 @@ def find_user(username: str) -> Any:
 
 
 def record_use(
-    found: Found, *, now: datetime, address: Callable[[], str], secret: str, slot: str
+    found: Found,
+    *,
+    now: datetime,
+    address: Callable[[], str],
+    secret: str,
+    slot: str,
+    present: Settings = conf,
 ) -> None:
     """Write down that a key was used, where that is due, and renew an outdated digest.
 
@@ -139,11 +162,12 @@ def record_use(
         address: tells from where, "" if unknown; asked where it is written down.
         secret: the secret that was verified.
         slot: the name of the field whose digest it matched.
+        present: the settings, or a snapshot of them.
     """
     key = found.key
     digest = getattr(key, slot)
     used = ["last_used_at"] if slot == "secret_digest" else ["last_used_at", "previous_used_at"]
-    due = now - conf.LAST_USED_INTERVAL
+    due = now - present.LAST_USED_INTERVAL
     changes: dict[str, Any] = {}
     # Each condition is asked again in the UPDATE. Of many processes that find it due, one writes,
     # and a secret that is being replaced at this moment stays replaced.
@@ -155,12 +179,13 @@ def record_use(
             conditions.append(Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__lte": due}))
     if "last_used_at" in changes:
         changes["last_used_ip"] = address() or None
-    if not crypto.is_current(digest):
+    if not crypto.is_current(digest, present):
         changes[slot] = crypto.make_digest(secret)
         conditions.append(Q(**{slot: digest}))
+    used_at: Any = changes.get("last_used_at", key.last_used_at)
     if not changes:
         if not found.from_cache:
-            found.keep()
+            found.keep(_next_due_at(used_at, due))
         return
     changed = found.changed(changes)
 
@@ -174,7 +199,7 @@ def record_use(
         else:
             for name, value in changes.items():
                 setattr(key, name, value)
-            changed.keep()
+            changed.keep(_next_due_at(used_at, due))
 
     alias = router.db_for_write(type(key))
     try:
@@ -188,6 +213,12 @@ def record_use(
     except (DatabaseError, InterfaceError):
         # A key from the cache is the first to need the database.
         _cannot_write(key)
+
+
+def _next_due_at(used_at: datetime, due: datetime) -> float:
+    """When a use is to be written down again, in seconds since 1970."""
+    # By the difference: the two may be naive, and the local time of Django's settings.
+    return time.time() + (used_at - due).total_seconds()
 
 
 def _cannot_write(key: AbstractApiKey) -> None:

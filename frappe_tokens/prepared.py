@@ -20,11 +20,12 @@ from contextlib import closing
 from typing import Any
 
 from django.core.signals import setting_changed
+from django.db import connections
 from django.db.models import QuerySet
 from django.db.models.manager import BaseManager
 
 from .base_models import AbstractApiKey, ApiKeyQuerySet
-from .instances import is_made_plainly, is_plain, maker_of
+from .instances import copier_of, is_made_plainly, is_plain, maker_of
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ class PreparedSelect:
         self._kept_user_names = [name for name in self._user_names if name != "password"]
         # One that does something of its own with its columns may stumble over a deferred one.
         self.may_be_kept = is_made_plainly(user["model"])
+        self._key_model, self._user_model = model, user["model"]
         self._make_key = maker_of(model)
         self._make_user = maker_of(user["model"])
 
@@ -145,9 +147,26 @@ class PreparedSelect:
             kept[position] = changes.get(name, kept[position])
         return kept
 
-    def restore(self, connection: Any, kept: list[Any]) -> Any:
-        """The key and its user again, from what :meth:`kept` gave. No query."""
-        return self._build(connection, kept, self._kept_user_names)
+    def restorer(self, alias: str, kept: list[Any]) -> Callable[[], Any]:
+        """Makes the key and its user again, from what :meth:`kept` gave. No query.
+
+        Args:
+            alias: the database that they are from.
+            kept: stays as it is, whatever a view does to the instances.
+        """
+        split, names = self._split, self._kept_user_names
+        if self._late_converters:
+            return lambda: self._build(connections[alias], copy.deepcopy(kept), names)
+        make_key = copier_of(self._key_model, alias, self._key_names, kept[:split])
+        if kept[split + names.index(self._user_pk)] is None:
+            make_user: Callable[[], Any] = _nobody
+        else:
+            make_user = copier_of(self._user_model, alias, names, kept[split:])
+
+        def restore() -> Any:
+            return self._together(make_key(), make_user())
+
+        return restore
 
     def _build(self, connection: Any, row: list[Any], user_names: list[str]) -> Any:
         if self._late_converters:
@@ -158,9 +177,17 @@ class PreparedSelect:
         user = None
         if row[split + user_names.index(self._user_pk)] is not None:
             user = self._make_user(alias, user_names, row[split:])
+        return self._together(key, user)
+
+    def _together(self, key: Any, user: Any) -> Any:
+        if user is not None:
             self._set_key(user, key)
         self._set_user(key, user)
         return key
+
+
+def _nobody() -> None:
+    """The user of a key without one."""
 
 
 def _is_djangos(functions: Sequence[Callable[..., Any]]) -> bool:
@@ -176,18 +203,28 @@ def _convert(row: list[Any], converters: Sequence[Any], connection: Any) -> None
         row[position] = value
 
 
-# By model, database and kind of connection.
-_prepared: dict[tuple[type[AbstractApiKey], str, type[Any]], PreparedSelect | None] = {}
+# By model, database and kind of connection; and by model and database the one that was used last.
+_prepared: dict[tuple[Any, ...], PreparedSelect | None] = {}
 
 
 def prepared_select(model: type[AbstractApiKey], connection: Any) -> PreparedSelect | None:
     """The statement for ``model`` on such a ``connection``; None where a queryset has to do."""
     which = (model, connection.alias, type(connection))
     try:
-        return _prepared[which]
+        prepared = _prepared[which]
     except KeyError:
         _prepared[which] = prepared = _compile(model, connection)
-        return prepared
+    _prepared[which[:2]] = prepared
+    return prepared
+
+
+def latest_select(model: type[AbstractApiKey], alias: str) -> PreparedSelect | None:
+    """The statement that was last used for ``model`` on the database ``alias``, if any.
+
+    It is enough to find an entry of a cache by, since those name the statement that they came by;
+    and to ask for the thread's connection takes longer than this.
+    """
+    return _prepared.get((model, alias))
 
 
 def _compile(model: type[AbstractApiKey], connection: Any) -> PreparedSelect | None:

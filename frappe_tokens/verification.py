@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from . import crypto, lookup, policy
 from .base_models import AbstractApiKey
-from .conf import conf
+from .conf import Settings, conf
 from .credentials import Credential
 from .exceptions import Reason, Refused
 from .lookup import Found
@@ -39,7 +39,7 @@ class RequestFacts:
 
     def __init__(self, request: Any, view: Any = None) -> None:
         self._request = request
-        self._meta: Mapping[str, Any] = request.META
+        self._meta = meta_of(request)
         self._view = view
 
     @property
@@ -69,6 +69,15 @@ class RequestFacts:
         )
 
 
+def meta_of(request: Any) -> Mapping[str, Any]:
+    """The ``META`` of Django's request, or of the one that wraps it.
+
+    DRF's wrapper takes as long to hand on an attribute as a whole header takes to parse.
+    """
+    meta: Mapping[str, Any] = getattr(request, "_request", request).META
+    return meta
+
+
 def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
     """Accept or refuse a request, in the order that the documentation of refusals gives.
 
@@ -82,9 +91,10 @@ def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
     Raises:
         Refused: with the reason. Why a right secret was refused is told only once it matched.
     """
-    model = _check_before_lookup(credential, facts)
+    present = conf.snapshot()
+    model = _check_before_lookup(credential, facts, present)
     try:
-        found = lookup.find(model, credential.api_key)
+        found = lookup.find(model, credential.api_key, present)
     except (OperationalError, InterfaceError) as error:
         logger.exception("Credentials cannot be checked: the database does not answer.")
         raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=credential.api_key) from error
@@ -92,16 +102,23 @@ def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
     found, slot = _check_secret(found, credential, now)
     _check_policies(found.key, facts, now)
     lookup.record_use(
-        found, now=now, address=facts.address, secret=credential.api_secret, slot=slot
+        found,
+        now=now,
+        address=facts.address,
+        secret=credential.api_secret,
+        slot=slot,
+        present=present,
     )
     return found.key
 
 
-def _check_before_lookup(credential: Credential, facts: RequestFacts) -> type[AbstractApiKey]:
+def _check_before_lookup(
+    credential: Credential, facts: RequestFacts, present: Settings
+) -> type[AbstractApiKey]:
     if not credential.well_formed:
         raise Refused(Reason.MALFORMED_CREDENTIALS)
     source = facts.source
-    model = lookup.source_model(DEFAULT_SOURCE if source is None else source)
+    model = lookup.source_model(DEFAULT_SOURCE if source is None else source, present)
     if model is None:
         raise Refused(Reason.INVALID_CREDENTIALS, api_key=credential.api_key)
     return model

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -268,12 +269,12 @@ def test_what_django_does_not_see_ends_with_the_timeout(keys: GeneratedKeys, set
             found = lookup.find(ApiKey, keys.api_key)
             assert found is not None
             assert (found.from_cache, found.key.read_only) == (True, False)
-            found.keep()
+            found.keep(math.inf)
         clock.shift(timedelta(seconds=3))
         found = lookup.find(ApiKey, keys.api_key)
         assert found is not None
         assert (found.from_cache, found.key.read_only) == (False, True)
-        found.keep()
+        found.keep(math.inf)
         assert is_cached(keys)
 
 
@@ -284,7 +285,7 @@ def test_row_that_was_read_too_long_ago_is_not_kept(keys: GeneratedKeys) -> None
         found = lookup.find(ApiKey, keys.api_key)
         assert found is not None
         clock.shift(timedelta(minutes=1))
-        found.keep()
+        found.keep(math.inf)
         assert not is_cached(keys)
 
 
@@ -320,7 +321,7 @@ def test_keys_of_one_shard_are_kept_apart(
         found = lookup.find(ApiKey, made.api_key)
         assert found is not None
         assert found.key.api_key == made.api_key
-        found.keep()
+        found.keep(math.inf)
     assert is_cached(keys)
     assert is_cached(other)
 
@@ -348,7 +349,7 @@ def test_models_that_share_a_table_share_their_ends(user: Any) -> None:
     for model in (Drone, Robot):
         found = lookup.find(model, drone.api_key)
         assert found is not None
-        found.keep()
+        found.keep(math.inf)
     found = lookup.find(Drone, drone.api_key)
     assert found is not None
     assert found.from_cache
@@ -363,7 +364,7 @@ def test_change_of_the_user_ends_the_keys_of_other_sources(user: Any) -> None:
     robot = Robot.objects.create(user=user)
     found = lookup.find(Robot, robot.api_key)
     assert found is not None
-    found.keep()
+    found.keep(math.inf)
     found = lookup.find(Robot, robot.api_key)
     assert found is not None
     assert found.from_cache
@@ -379,7 +380,7 @@ def test_model_that_has_no_prepared_statement_is_not_kept(user: Any) -> None:
         found = lookup.find(Meter, robot.api_key)
         assert found is not None
         assert not found.from_cache
-        found.keep()
+        found.keep(math.inf)
 
 
 def test_changes_of_other_models_cost_nothing(
@@ -562,7 +563,7 @@ def test_what_is_kept_is_read_where_it_is_written(
         found = lookup.find(ApiKey, keys.api_key)
         assert found is not None
         assert found.key._state.db == "default"
-        found.keep()
+        found.keep(math.inf)
         found = lookup.find(ApiKey, keys.api_key)
     assert found is not None
     assert found.from_cache

@@ -83,7 +83,7 @@ def by_cache(model: type[AbstractApiKey], api_key: str) -> Any:
     assert row is not None
     kept = statement.kept(row)
     assert user_hash(model, api_key) not in kept
-    return statement.restore(connection, kept)
+    return statement.restorer(connection.alias, kept)()
 
 
 @pytest.mark.parametrize("model", PREPARED)
@@ -320,7 +320,9 @@ def test_field_that_reads_in_its_own_way_is_kept_as_it_is_stored(
     assert row is not None
     assert "cipher" in statement.kept(row)
     assert statement.instance(connection, row).rate_limit == "decrypted cipher"
-    assert statement.restore(connection, statement.kept(row)).rate_limit == "decrypted cipher"
+    assert (
+        statement.restorer(connection.alias, statement.kept(row))().rate_limit == "decrypted cipher"
+    )
 
 
 def careless(statement: Any) -> Any:

@@ -109,7 +109,7 @@ def test_lookup_brings_what_a_queryset_brings(remembered: GeneratedKeys) -> None
     row = statement.fetch(connection, remembered.api_key)
     assert row is not None
     fetched = statement.instance(connection, row)
-    restored = statement.restore(connection, statement.kept(row))
+    restored = statement.restorer(connection.alias, statement.kept(row))()
     assert deferred(fetched) == (unread(ApiKey), set())
     assert deferred(restored) == (unread(ApiKey), {"password"})
     assert described(fetched) == described(restored) == described(plain)
