@@ -40,7 +40,7 @@ class AuthenticationRefused(APIException):
         self.detail = dict(_body(reason, get_language()))
         self.reason = reason
         self.auth_header = auth_header
-        self.wait = RETRY_AFTER_SECONDS if reason.status == 503 else None
+        self.wait = RETRY_AFTER_SECONDS if reason.status == 503 else refused.retry_after
 
 
 @lru_cache(maxsize=1024)
@@ -96,6 +96,12 @@ class _SchemeAuthentication(BaseAuthentication):
         """The exception to raise for ``refused``, with this scheme's challenge."""
         return AuthenticationRefused(refused, self._challenge(refused))
 
+    def refuse_unclaimed(self, request: Request) -> AuthenticationRefused:
+        """The exception to raise for a credential that none of the view's classes claims."""
+        facts = RequestFacts(request, _view(request))
+        refused = Refused(Reason.MALFORMED_CREDENTIALS)
+        return self.refuse(verification.report_failure(refused, facts))
+
     def _challenge(self, refused: Refused) -> str:
         return self._realm() if refused.reason.status == 401 else ""
 
@@ -147,7 +153,7 @@ class _Unclaimed(BaseAuthentication):
 
     def authenticate(self, request: Request) -> None:
         if credentials.parse(_header(request), self.authenticator.scheme) is not None:
-            raise self.authenticator.refuse(Refused(Reason.MALFORMED_CREDENTIALS))
+            raise self.authenticator.refuse_unclaimed(request)
 
 
 def _later_classes(
@@ -186,7 +192,7 @@ def _leave_to(later: list[Any], request: Request, authenticator: _SchemeAuthenti
     # here, and by DRF once more: what they answer must be theirs, as some permissions ask which
     # class it was that answered.
     if all(other.authenticate(request) is None for other in later):
-        raise authenticator.refuse(Refused(Reason.MALFORMED_CREDENTIALS))
+        raise authenticator.refuse_unclaimed(request)
 
 
 def _reads_header(authenticator: Any, request: Request) -> bool:

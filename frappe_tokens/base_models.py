@@ -20,6 +20,10 @@ from .validation import validate_networks, validate_rate, validate_scopes
 _Key = TypeVar("_Key", bound="AbstractApiKey")
 
 
+# The fields that narrow what a key may do, where, how often and for how long.
+POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at")
+
+
 class ApiKeyQuerySet(models.QuerySet[_Key]):
     """A queryset whose writes end what a cache keeps of the keys.
 
@@ -174,6 +178,11 @@ class AbstractApiKey(models.Model):
         owner: Any = cls._meta.get_field("api_key").model
         label: str = owner._meta.concrete_model._meta.label_lower
         return label
+
+    @property
+    def policies(self) -> dict[str, Any]:
+        """What narrows the key, by the names of the fields."""
+        return {name: getattr(self, name) for name in POLICIES}
 
     @property
     def is_revoked(self) -> bool:

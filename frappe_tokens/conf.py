@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 
+from .rates import Rate, parse_rate
+
 # No colon (the token's separator) and nothing that a header or a shell would need quoted.
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
 _REALM = re.compile(r"[ !#-\[\]-~]*")
@@ -22,6 +24,7 @@ PEPPER_MIN_LENGTH = 32
 _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
 _MINUTE = timedelta(minutes=1)
 _DEFAULT_REALM = "api"
+_DEFAULT_FAILURE_LIMIT = "100/minute"
 _DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
 
 T = TypeVar("T")
@@ -129,6 +132,29 @@ class Settings:
         return timeout
 
     @property
+    def SELF_SERVICE(self) -> bool:
+        """Whether users may make, rotate and revoke their own keys: no."""
+        # Not by the type check of the others, to which a bool is a mistake.
+        own = self._mapping().get("SELF_SERVICE", False)
+        if not isinstance(own, bool):
+            raise ImproperlyConfigured("FRAPPE_TOKENS['SELF_SERVICE'] must be of type bool.")
+        return own
+
+    @property
+    def FAILURE_LIMIT(self) -> Rate | None:
+        """How often an address may fail with one key, ten times that with all: 100 a minute."""
+        own: str | None = self._get("FAILURE_LIMIT", (str, NoneType), _DEFAULT_FAILURE_LIMIT)
+        try:
+            rate = parse_rate(own) if own is not None else None
+        except ValueError as error:
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS['FAILURE_LIMIT']: {error}") from None
+        if rate is not None and not rate.number:
+            raise ImproperlyConfigured(
+                "FRAPPE_TOKENS['FAILURE_LIMIT'] must let at least one attempt fail; None is off."
+            )
+        return rate
+
+    @property
     def NUM_PROXIES(self) -> int | None:
         """How many trusted proxies stand before the app: DRF's own setting, else none."""
         own: int | None = self._get("NUM_PROXIES", (int, NoneType), None)
@@ -164,13 +190,17 @@ class Settings:
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be longer than nothing.")
         return lifetime
 
-    def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
+    def _mapping(self) -> Mapping[str, Any]:
         own = self._own
         if own is None:
-            return default
+            return {}
         # Asked of its type first: every request comes by here several times.
         if type(own) is not dict and not isinstance(own, Mapping):
             raise ImproperlyConfigured("FRAPPE_TOKENS must be a dictionary.")
+        return own
+
+    def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
+        own = self._mapping()
         if name not in own:
             return default
         value: T = own[name]

@@ -19,6 +19,11 @@ class Reason(enum.Enum):
             "Send <api_key>:<api_secret>."
         ),
     )
+    TOO_MANY_FAILURES = (
+        "too_many_failures",
+        429,
+        _("Too many failed attempts. Check the API key and secret, and try again later."),
+    )
     INVALID_CREDENTIALS = (
         "invalid_credentials",
         401,
@@ -73,12 +78,19 @@ class Refused(Exception):
         reason: why.
         api_key: the presented API key where it was well formed, else "". Never the secret.
         required_scopes: the scopes that the view asks for, where that is the reason.
+        retry_after: seconds after which it may be tried again; None where that is no question.
     """
 
     def __init__(
-        self, reason: Reason, *, api_key: str = "", required_scopes: tuple[str, ...] = ()
+        self,
+        reason: Reason,
+        *,
+        api_key: str = "",
+        required_scopes: tuple[str, ...] = (),
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(reason.code)
         self.reason = reason
         self.api_key = api_key
         self.required_scopes = required_scopes
+        self.retry_after = retry_after

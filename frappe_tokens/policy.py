@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from typing import Any
+
+from .rates import parse_rate
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -77,6 +80,76 @@ def parse_network(text: str) -> Network:
 def method_allowed(read_only: bool, methods: Iterable[str]) -> bool:
     """Whether a key may use every one of ``methods``."""
     return not read_only or all(method in SAFE_METHODS for method in methods)
+
+
+def required_scopes(view: object, method: str) -> tuple[str, ...]:
+    """The scopes that ``view`` declares for a request; none where it declares nothing.
+
+    Args:
+        view: has ``required_scopes``: a list, words in a string, or a dictionary of these by the
+            ``action`` of a viewset, or by the method in lower case.
+        method: the request's, for a view without actions.
+    """
+    declared = getattr(view, "required_scopes", None)
+    if isinstance(declared, Mapping):
+        # Django answers HEAD by what it has for GET.
+        name = "get" if method == "HEAD" else method.lower()
+        declared = declared.get(getattr(view, "action", None) or name, ())
+    if isinstance(declared, str):
+        return tuple(declared.split())
+    return tuple(declared or ())
+
+
+def widens(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a key with the policies ``after`` reaches further than one with those ``before``.
+
+    Args:
+        before, after: ``scopes``, ``read_only``, ``allowed_ips``, ``rate_limit``, ``expires_at``.
+    """
+    return (
+        (before["read_only"] and not after["read_only"])
+        or _more_scopes(before["scopes"], after["scopes"])
+        or _more_networks(before["allowed_ips"], after["allowed_ips"])
+        or _later(before["expires_at"], after["expires_at"])
+        or _faster(before["rate_limit"], after["rate_limit"])
+    )
+
+
+def _more_scopes(before: Collection[str], after: Collection[str]) -> bool:
+    return bool(before) and not (after and set(after) <= set(before))
+
+
+def _more_networks(before: Collection[str], after: Collection[str]) -> bool:
+    if not before:
+        return False
+    try:
+        held = [parse_network(network) for network in before]
+        asked = [parse_network(network) for network in after]
+    except ValueError:
+        # Written past the validation. What cannot be understood allowed nobody.
+        return True
+    return not asked or not all(any(_lies_in(one, other) for other in held) for one in asked)
+
+
+def _lies_in(network: Network, other: Network) -> bool:
+    # Each asks after its own kind: the two families share no address.
+    if isinstance(network, ipaddress.IPv4Network):
+        return isinstance(other, ipaddress.IPv4Network) and network.subnet_of(other)
+    return isinstance(other, ipaddress.IPv6Network) and network.subnet_of(other)
+
+
+def _later(before: datetime | None, after: datetime | None) -> bool:
+    return before is not None and (after is None or after > before)
+
+
+def _faster(before: str, after: str) -> bool:
+    """Another rate may not let more through, in any length of time."""
+    if not before or before == after:
+        return False
+    if not after:
+        return True
+    old, new = parse_rate(before), parse_rate(after)
+    return new.number > old.number or new.number * old.seconds > old.number * new.seconds
 
 
 def scopes_open(held: Collection[str], required: Collection[str]) -> bool:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from . import crypto
-from .actors import Actor
+from .actors import Actor, check_widening
 from .base_models import AbstractApiKey
 from .conf import conf
 from .crypto import Secret
@@ -73,6 +73,7 @@ class Terms:
         scopes: Iterable[str],
         read_only: bool,
         allowed_ips: Iterable[str],
+        rate_limit: str,
         by: Actor | None,
     ) -> Terms:
         """The terms of :func:`frappe_tokens.keys.generate_keys`.
@@ -82,8 +83,8 @@ class Terms:
         """
         return cls(
             clean_name(name),
-            clean_policies(expires_at, scopes, read_only, allowed_ips),
-            conf.ROTATION_GRACE if grace is None else check_grace(grace),
+            clean_policies(expires_at, scopes, read_only, allowed_ips, rate_limit),
+            grace_or_default(grace),
             by,
         )
 
@@ -97,38 +98,66 @@ class Terms:
             now: the present time, the same for all keys of a call.
 
         Raises:
+            PermissionDenied: who asks may not widen the key.
             ValidationError: the key has expired.
         """
         if key is None:
             key = ApiKey(name=self.name, created_at=now, expires_at=default_expiry(now))
             key.created_by_id = self.by.user.pk if self.by is not None else None
+        before = key.policies
         key.user = user
         for field_name, value in self.policies.items():
             # Each its own list, so that changing one key's changes no other's.
             setattr(key, field_name, copy.copy(value))
-        key.expires_at = bounded_expiry(key.expires_at, now)
-        if key.is_expired(now):
-            raise ValidationError(
-                _(
-                    "The API key %(api_key)s has expired. Give it a later expiry or revoke it, "
-                    "then generate again."
-                ),
-                code="key_expired",
-                params={"api_key": key.api_key},
-            )
-        if key.secret_digest and self.grace:
-            key.previous_digest = key.secret_digest
-            key.previous_expires_at = now + self.grace
-        else:
-            key.previous_digest = ""
-            key.previous_expires_at = None
-        key.previous_used_at = None
-        secret = crypto.generate_api_secret()
-        key.secret_digest = crypto.make_digest(secret)
-        key.rotated_at = now
-        return GeneratedKeys(key.api_key, secret, key)
+        if not key._state.adding:
+            check_widening(before, key, self.by)
+        return renew(key, self.grace, now)
 
     @property
     def writes(self) -> tuple[str, ...]:
         """The fields that :meth:`fulfil` changes of a key which exists."""
         return (*sorted({"expires_at", *self.policies}), *SECRET_FIELDS)
+
+
+def grace_or_default(grace: timedelta | None) -> timedelta:
+    """``grace`` or ``ROTATION_GRACE``.
+
+    Raises:
+        ValidationError: an old secret may not go on working for so long.
+    """
+    return conf.ROTATION_GRACE if grace is None else check_grace(grace)
+
+
+@sensitive_variables()
+def renew(key: AbstractApiKey, grace: timedelta, now: datetime) -> GeneratedKeys:
+    """Give ``key``, of any source, a new secret. Nothing is saved yet.
+
+    Args:
+        key: the key as stored now.
+        grace: how long the secret that it has goes on working.
+        now: the present time.
+
+    Raises:
+        ValidationError: the key has expired.
+    """
+    key.expires_at = bounded_expiry(key.expires_at, now)
+    if key.is_expired(now):
+        raise ValidationError(
+            _(
+                "The API key %(api_key)s has expired. Give it a later expiry or revoke it, "
+                "then generate again."
+            ),
+            code="key_expired",
+            params={"api_key": key.api_key},
+        )
+    if key.secret_digest and grace:
+        key.previous_digest = key.secret_digest
+        key.previous_expires_at = now + grace
+    else:
+        key.previous_digest = ""
+        key.previous_expires_at = None
+    key.previous_used_at = None
+    secret = crypto.generate_api_secret()
+    key.secret_digest = crypto.make_digest(secret)
+    key.rotated_at = now
+    return GeneratedKeys(key.api_key, secret, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from . import policy
 from .conf import conf
+from .rates import parse_rate
 
 NAME_MAX_LENGTH = 100
 
@@ -49,9 +50,12 @@ def validate_networks(networks: Any) -> None:
 
 def validate_rate(rate: str) -> None:
     """Raise ValidationError unless ``rate`` is one that DRF understands, such as ``100/minute``."""
-    number, slash, period = rate.partition("/")
-    if not (number.isascii() and number.isdigit() and slash and period[:1] in {"s", "m", "h", "d"}):
-        raise ValidationError(_("Give the rate as a number a period, such as 100/minute."))
+    try:
+        parse_rate(rate)
+    except ValueError as error:
+        raise ValidationError(
+            _("Give the rate as a number a period, such as 100/minute."), code="rate_limit"
+        ) from error
 
 
 def clean_name(name: str) -> str:
@@ -90,6 +94,7 @@ def clean_policies(
     scopes: Iterable[str],
     read_only: bool,
     allowed_ips: Iterable[str],
+    rate_limit: str = "",
 ) -> dict[str, Any]:
     """Those policies that were named, by the name of their field, checked.
 
@@ -106,9 +111,50 @@ def clean_policies(
         policies["allowed_ips"] = allowed_ips
     if read_only:
         policies["read_only"] = True
+    if rate_limit:
+        validate_rate(rate_limit)
+        policies["rate_limit"] = rate_limit
     if expires_at is not None:
         policies["expires_at"] = check_expiry(expires_at)
     return policies
+
+
+def clean_changes(changes: dict[str, Any]) -> dict[str, Any]:
+    """New values for a key's policies and its name, checked.
+
+    Raises:
+        ValidationError: one of them is not usable; by the name of its field where it is several's.
+        TypeError: one of them is nothing that may be changed.
+    """
+    cleaners: dict[str, Callable[[Any], Any]] = {
+        "name": clean_name,
+        "scopes": _checked_by(validate_scopes),
+        "allowed_ips": _checked_by(validate_networks),
+        "rate_limit": lambda rate: _checked_by(validate_rate)(rate) if rate else "",
+        "read_only": bool,
+        "expires_at": lambda moment: (
+            default_expiry(timezone.now()) if moment is None else check_expiry(moment)
+        ),
+    }
+    if unknown := sorted(changes.keys() - cleaners.keys()):
+        raise TypeError(f"Of a key, {', '.join(unknown)} cannot be changed.")
+    cleaned, errors = {}, {}
+    for name, value in changes.items():
+        try:
+            cleaned[name] = cleaners[name](value)
+        except ValidationError as error:
+            errors[name] = error
+    if errors:
+        raise ValidationError(errors)
+    return cleaned
+
+
+def _checked_by(validate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        validate(value)
+        return value
+
+    return check
 
 
 def check_expiry(expires_at: datetime) -> datetime:

@@ -14,16 +14,27 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from . import crypto, lookup, policy
+from . import crypto, limiter, lookup, policy
 from .base_models import AbstractApiKey
 from .conf import Settings, conf
 from .credentials import Credential
 from .exceptions import Reason, Refused
 from .lookup import Found
+from .signals import authentication_failed, authentication_succeeded
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_SOURCE = "User"
+
+# What a client that tries again and again fails with. A malformed credential costs nothing.
+_COUNTED = frozenset(
+    {
+        Reason.INVALID_CREDENTIALS,
+        Reason.KEY_REVOKED,
+        Reason.KEY_EXPIRED,
+        Reason.USER_INACTIVE,
+    }
+)
 
 
 class RequestFacts:
@@ -32,7 +43,8 @@ class RequestFacts:
     Args:
         request: Django's, or what wraps it.
         view: what is to answer. Its ``required_scopes``, a list or words in a string, are those
-            that a scoped key has to hold; None and a view without any declare none.
+            that a scoped key has to hold; a dictionary has them by the action of a viewset, or by
+            the method in lower case. None and a view without any declare none.
     """
 
     __slots__ = ("_meta", "_request", "_view")
@@ -57,8 +69,15 @@ class RequestFacts:
     @property
     def required_scopes(self) -> tuple[str, ...]:
         """The scopes that the view declares."""
-        scopes = getattr(self._view, "required_scopes", None) or ()
-        return tuple(scopes.split() if isinstance(scopes, str) else scopes)
+        return policy.required_scopes(self._view, self._request.method or "")
+
+    def described(self) -> dict[str, str]:
+        """What the receivers of a signal may know: nothing of the header, the query or the body."""
+        return {
+            "address": self.address(),
+            "method": self.methods[0],
+            "path": str(getattr(self._request, "path", "")),
+        }
 
     def address(self) -> str:
         """The client's address, "" if unknown."""
@@ -92,15 +111,14 @@ def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
         Refused: with the reason. Why a right secret was refused is told only once it matched.
     """
     present = conf.snapshot()
-    model = _check_before_lookup(credential, facts, present)
     try:
-        found = lookup.find(model, credential.api_key, present)
-    except (OperationalError, InterfaceError) as error:
-        logger.exception("Credentials cannot be checked: the database does not answer.")
-        raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=credential.api_key) from error
-    now = timezone.now()
-    found, slot = _check_secret(found, credential, now)
-    _check_policies(found.key, facts, now)
+        model = _check_before_lookup(credential, facts, present)
+        found = _find(model, credential, present)
+        now = timezone.now()
+        found, slot = _check_secret(found, credential, now)
+        _check_policies(found.key, facts, now)
+    except Refused as refused:
+        raise report_failure(_counted(refused, facts), facts) from refused.__cause__
     lookup.record_use(
         found,
         now=now,
@@ -109,7 +127,38 @@ def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
         slot=slot,
         present=present,
     )
+    if authentication_succeeded.receivers:
+        authentication_succeeded.send_robust(
+            sender=type(found.key), instance=found.key, **facts.described()
+        )
     return found.key
+
+
+def report_failure(refused: Refused, facts: RequestFacts) -> Refused:
+    """Tell the receivers of ``authentication_failed``, and give back what was refused."""
+    if authentication_failed.receivers:
+        authentication_failed.send_robust(
+            sender=None, code=refused.reason.code, api_key=refused.api_key, **facts.described()
+        )
+    return refused
+
+
+def _counted(refused: Refused, facts: RequestFacts) -> Refused:
+    """``refused``, or what is said instead to an address that has failed too often."""
+    if refused.reason in _COUNTED:
+        try:
+            limiter.count(facts.address(), refused.api_key)
+        except Refused as too_many:
+            return too_many
+    return refused
+
+
+def _find(model: type[AbstractApiKey], credential: Credential, present: Settings) -> Found | None:
+    try:
+        return lookup.find(model, credential.api_key, present)
+    except (OperationalError, InterfaceError) as error:
+        logger.exception("Credentials cannot be checked: the database does not answer.")
+        raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=credential.api_key) from error
 
 
 def _check_before_lookup(
@@ -117,6 +166,8 @@ def _check_before_lookup(
 ) -> type[AbstractApiKey]:
     if not credential.well_formed:
         raise Refused(Reason.MALFORMED_CREDENTIALS)
+    if limiter.is_active():
+        limiter.check(facts.address(), credential.api_key)
     source = facts.source
     model = lookup.source_model(DEFAULT_SOURCE if source is None else source, present)
     if model is None:

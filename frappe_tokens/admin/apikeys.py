@@ -15,14 +15,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..actors import Actor
-from ..keys import GeneratedKeys, generate_keys, revoke
+from ..base_models import POLICIES
+from ..keys import GeneratedKeys, change_key, generate_keys, revoke
 from ..locking import lock_users
 from ..models import ApiKey
 from .filters import StateFilter
 from .forms import ApiKeyForm, RevokeForm
 from .generation import generate_page, generated_page
-from .history import log_on
+from .history import actor_of, log_on
 from .plans import Plan, plan_for
 from .users import api_access_media
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 else:
     _ModelAdmin = admin.ModelAdmin
 
-POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at")
 STATES = ("api_key", "state", "created_at", "created_by", "rotated_at")
 USE = ("last_used_at", "last_used_ip")
 GRACE = ("previous_expires_at", "previous_used_at")
@@ -103,7 +102,7 @@ class ApiKeyAdmin(_ModelAdmin):
         self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form: Any = super().get_form(request, obj, change, **kwargs)
-        form.actor = Actor(request.user)
+        form.actor = actor_of(request)
         return form
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -116,16 +115,16 @@ class ApiKeyAdmin(_ModelAdmin):
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return Actor(request.user).may_generate or super().has_view_permission(request, obj)
+        return actor_of(request).may_generate or super().has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return Actor(request.user).may_generate
+        return actor_of(request).may_generate
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        actor = Actor(request.user)
+        actor = actor_of(request)
         if obj is None:
             return actor.may_generate
-        return not obj.is_revoked and actor.may_generate_for(obj.user)
+        return not obj.is_revoked and actor.may_manage(obj.user)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Keys are revoked, and their rows stay for the log. Only with their user do they go.
@@ -169,7 +168,7 @@ class ApiKeyAdmin(_ModelAdmin):
         key = context.get("original")
         # Ending a leaked key comes first, so that a superuser's may be revoked as well.
         context["may_revoke"] = (
-            key is not None and not key.is_revoked and Actor(request.user).may_generate
+            key is not None and not key.is_revoked and actor_of(request).may_generate
         )
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -185,13 +184,11 @@ class ApiKeyAdmin(_ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
-            # Not the whole row: a secret that is being replaced at this moment stays replaced.
-            obj.save(update_fields=form.changed_data)
+            changes = {name: form.cleaned_data[name] for name in form.changed_data}
+            change_key(obj, by=actor_of(request), **changes)
             return
-        policies = {name: form.cleaned_data[name] for name in POLICIES if name != "rate_limit"}
-        generated = generate_keys(obj.user, name=obj.name, by=Actor(request.user), **policies)
-        generated.instance.rate_limit = obj.rate_limit
-        generated.instance.save(update_fields=["rate_limit"])
+        policies = {name: form.cleaned_data[name] for name in POLICIES}
+        generated = generate_keys(obj.user, name=obj.name, by=actor_of(request), **policies)
         obj.pk = generated.instance.pk
         obj.refresh_from_db()
         setattr(request, GENERATED, generated)
@@ -207,7 +204,7 @@ class ApiKeyAdmin(_ModelAdmin):
     def generate_keys_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A new secret for this key: GET asks, POST generates and shows it once."""
         key = self._live_key(request, object_id)
-        (plan,) = plan_for([key.user], Actor(request.user), key.name)
+        (plan,) = plan_for([key.user], actor_of(request), key.name)
         return generate_page(self, request, plan, self._change_url(key))
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -215,7 +212,7 @@ class ApiKeyAdmin(_ModelAdmin):
         key = self._live_key(request, object_id)
         form = RevokeForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            revoke(key, reason=form.cleaned_data["reason"], by=Actor(request.user))
+            revoke(key, reason=form.cleaned_data["reason"], by=actor_of(request))
             note = _("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
             log_on(self, request, note, key, key.user)
             self.message_user(request, note, messages.SUCCESS)
@@ -233,7 +230,7 @@ class ApiKeyAdmin(_ModelAdmin):
         return TemplateResponse(request, "frappe_tokens/admin/revoke_key.html", context)
 
     def _live_key(self, request: HttpRequest, object_id: str) -> ApiKey:
-        if not Actor(request.user).may_generate:
+        if not actor_of(request).may_generate:
             raise PermissionDenied
         key = self.get_object(request, unquote(object_id))
         if key is None or key.is_revoked:

@@ -91,6 +91,9 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         # Until the form is saved, so that the name is not taken meanwhile.
         lock_users([user.pk], self.actor)
         alias = router.db_for_write(ApiKey)
+        stored = ApiKey.objects.using(alias)
+        if stored.filter(pk=self.instance.pk, revoked_at__isnull=False).exists():
+            raise ValidationError(_("This API key was revoked, and that is final. Make a new key."))
         others = ApiKey.objects.using(alias).filter(user_id=user.pk, name=name, live=True)
         if others.exclude(pk=self.instance.pk).exists():
             # Adding again, be it by reloading the page that showed the secret, changes nothing.

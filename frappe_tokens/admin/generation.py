@@ -30,7 +30,7 @@ from ..crypto import Secret
 from ..keys import GeneratedKeys, generate_keys, generate_keys_for_users
 from ..locking import lock_users
 from ..models import ApiKey
-from .history import log_on, log_on_many
+from .history import actor_of, log_on, log_on_many
 from .plans import Plan, plan_for, shown_and_counted
 
 
@@ -38,7 +38,7 @@ def generate_page(
     model_admin: ModelAdmin[Any], request: HttpRequest, plan: Plan, back_url: str
 ) -> HttpResponse:
     """The page for one key: a confirmation, and on POST the secret."""
-    if plan.obstacle and not Actor(request.user).may_generate_for(plan.user):
+    if plan.obstacle and not actor_of(request).may_manage(plan.user):
         raise PermissionDenied(plan.obstacle)
     return _page(model_admin, request, [plan], back_url, None)
 
@@ -88,7 +88,7 @@ def _page(
     if sent is not None:
         with transaction.atomic(using=router.db_for_write(ApiKey)):
             # Under the locks, so that what was confirmed is still so when it is done.
-            plans = _plan_again(plans, Actor(request.user))
+            plans = _plan_again(plans, actor_of(request))
             if sent == _version(plans) and any(not plan.obstacle for plan in plans):
                 if select_across is None:
                     generated = _generate_one(model_admin, request, plans[0])
@@ -160,7 +160,7 @@ def _generate(
     model_admin: ModelAdmin[Any], request: HttpRequest, plans: Iterable[Plan]
 ) -> list[GeneratedKeys]:
     """Generate for every plan that can be done, or, where one of these fails, for none."""
-    actor = Actor(request.user)
+    actor = actor_of(request)
     possible = [plan for plan in plans if not plan.obstacle]
     users = [plan.user for plan in possible]
     made = generate_keys_for_users(users, name=possible[0].name, by=actor)
@@ -176,7 +176,7 @@ def _generate(
 def _generate_one(
     model_admin: ModelAdmin[Any], request: HttpRequest, plan: Plan
 ) -> list[GeneratedKeys]:
-    made = generate_keys(plan.user, name=plan.name, by=Actor(request.user))
+    made = generate_keys(plan.user, name=plan.name, by=actor_of(request))
     note = _("Generated a secret for API key %(api_key)s.") % {"api_key": made.api_key}
     log_on(model_admin, request, note, plan.user, made.instance)
     return [made]

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.options import get_content_type_for_model
 from django.http import HttpRequest
 
-from ..batches import in_batches
+from ..actors import Actor
+from ..history import write_entries
 
-# Entries a statement; Django makes it less where the database takes fewer parameters.
-BATCH_SIZE = 500
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Who asks for something in the admin, which writes its history itself."""
+    return Actor(request.user, getattr(request, "auth", None), history=False)
 
 
 def log_on(model_admin: ModelAdmin[Any], request: HttpRequest, note: str, *objects: Any) -> None:
@@ -31,16 +32,4 @@ def log_on_many(
         for changed, note in notes:
             model_admin.log_change(request, changed, note)
         return
-    author: Any = request.user
-    for batch in in_batches(notes, BATCH_SIZE):
-        LogEntry.objects.bulk_create(
-            LogEntry(
-                user_id=author.pk,
-                content_type_id=get_content_type_for_model(changed).pk,
-                object_id=changed.pk,
-                object_repr=str(changed)[:200],
-                action_flag=CHANGE,
-                change_message=note,
-            )
-            for changed, note in batch
-        )
+    write_entries(request.user, notes)

@@ -14,9 +14,9 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from ..actors import Actor
 from ..models import ApiKey
 from .generation import generate_page, generate_selected_page
+from .history import actor_of
 from .plans import plan_for
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
@@ -59,13 +59,13 @@ class ApiAccessMixin(_Base):
 
     def has_generate_keys_permission(self, request: HttpRequest) -> bool:
         """Asked by Django before it offers or runs the action."""
-        return Actor(request.user).may_generate
+        return actor_of(request).may_generate
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or not Actor(request.user).may_generate:
+        if obj is None or not actor_of(request).may_generate:
             return fieldsets
-        may = Actor(request.user).may_generate_for(obj)
+        may = actor_of(request).may_manage(obj)
         button = "api_access_generate" if may else "api_access_superuser"
         section = (_("API Access"), {"fields": (*API_ACCESS_FIELDS, button)})
         return [*fieldsets, section]
@@ -101,14 +101,14 @@ class ApiAccessMixin(_Base):
 
     def generate_keys_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The page behind the button: GET asks, POST generates and shows the secret once."""
-        if not Actor(request.user).may_generate:
+        if not actor_of(request).may_generate:
             raise PermissionDenied
         user = self.get_object(request, unquote(object_id))
         if user is None:
             raise Http404
         if not self.has_view_or_change_permission(request, user):
             raise PermissionDenied
-        (plan,) = plan_for([user], Actor(request.user))
+        (plan,) = plan_for([user], actor_of(request))
         opts = self.opts
         back_url = reverse(
             f"{self.admin_site.name}:{opts.app_label}_{opts.model_name}_change",
@@ -120,7 +120,7 @@ class ApiAccessMixin(_Base):
     def generate_keys(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """The action: a confirmation, and then one page with all the secrets."""
         users = [user for user in queryset if self.has_view_or_change_permission(request, user)]
-        plans = plan_for(users, Actor(request.user))
+        plans = plan_for(users, actor_of(request))
         across = request.POST.get("select_across") == "1"
         return generate_selected_page(self, request, plans, request.get_full_path(), across)
 

@@ -15,7 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import Actor, generate_keys, revoke
+from frappe_tokens.actors import Actor
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import generate_page, secrets_on, user_page, version_on

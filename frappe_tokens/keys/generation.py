@@ -1,31 +1,27 @@
-"""Making, rotating and revoking keys: the only place that writes credentials.
-
-Every way in (admin, command, RPC) calls these functions. Who may do what to whom is decided in
-:mod:`frappe_tokens.actors`, which they ask.
-"""
+"""Making keys and giving them new secrets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import connections, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from . import key_cache
-from .actors import Actor, check_target
-from .base_models import AbstractApiKey
-from .batches import in_batches, update_rows
-from .locking import lock_users
-from .models import ApiKey
-from .terms import GeneratedKeys, Terms
-
-__all__ = ["BATCH_SIZE", "GeneratedKeys", "generate_keys", "generate_keys_for_users", "revoke"]
+from ..actors import Actor, check_target
+from ..base_models import AbstractApiKey
+from ..batches import in_batches
+from ..locking import lock_users
+from ..models import ApiKey
+from ..terms import SECRET_FIELDS, GeneratedKeys, Terms, grace_or_default, renew
+from .announcements import announce_generated
+from .rows import locked
+from .writing import write_keys
 
 # Users whose keys are written with one statement. More make neither the database nor Python any
 # faster, and with fewer the 999 parameters that older SQLite takes are enough.
@@ -42,6 +38,7 @@ def generate_keys(
     scopes: Iterable[str] = (),
     read_only: bool = False,
     allowed_ips: Iterable[str] = (),
+    rate_limit: str = "",
     by: Actor | None = None,
 ) -> GeneratedKeys:
     """Make a key for ``user``, or give the key that they have of this ``name`` a new secret.
@@ -57,6 +54,7 @@ def generate_keys(
         scopes: the views that the key opens, by their ``required_scopes``; empty: all.
         read_only: only GET, HEAD and OPTIONS.
         allowed_ips: addresses or CIDR networks that the key may be used from; empty: all.
+        rate_limit: for views that are throttled by key, such as ``100/minute``; "": their own.
         by: who asks. None is trusted code, such as a shell, which may do everything that a
             superuser may.
 
@@ -64,14 +62,16 @@ def generate_keys(
         PermissionDenied: ``by`` may not do this.
         ValidationError: the user is inactive, the key has expired, or an argument is not usable.
     """
-    terms = Terms.of(name, grace, expires_at, scopes, read_only, allowed_ips, by)
+    terms = Terms.of(name, grace, expires_at, scopes, read_only, allowed_ips, rate_limit, by)
     alias = router.db_for_write(ApiKey)
     with transaction.atomic(using=alias):
         (target,) = _lock([user.pk], by)
         check_target(target, by)
         live = _live_keys([target], terms.name, alias)
-        generated = terms.fulfil(target, live.get(target.pk), timezone.now())
+        key = live.get(target.pk)
+        generated = terms.fulfil(target, key, timezone.now())
         generated.instance.save(using=alias)
+        announce_generated([(generated.instance, key is not None)], by)
     return generated
 
 
@@ -85,6 +85,7 @@ def generate_keys_for_users(
     scopes: Iterable[str] = (),
     read_only: bool = False,
     allowed_ips: Iterable[str] = (),
+    rate_limit: str = "",
     by: Actor | None = None,
 ) -> list[GeneratedKeys]:
     """Do what :func:`generate_keys` does for each of many users, or, where one fails, for none.
@@ -93,7 +94,8 @@ def generate_keys_for_users(
 
     Args:
         users: the users, or their primary keys. Whoever comes twice gets one key.
-        name, grace, expires_at, scopes, read_only, allowed_ips, by: as for :func:`generate_keys`.
+        name, grace, expires_at, scopes, read_only, allowed_ips, rate_limit, by: as for
+            :func:`generate_keys`.
 
     Returns:
         What was made, in the order of ``users``.
@@ -102,7 +104,7 @@ def generate_keys_for_users(
         PermissionDenied: ``by`` may not do this for one of them.
         ValidationError: one of them is inactive, a key has expired, or an argument is not usable.
     """
-    terms = Terms.of(name, grace, expires_at, scopes, read_only, allowed_ips, by)
+    terms = Terms.of(name, grace, expires_at, scopes, read_only, allowed_ips, rate_limit, by)
     alias = router.db_for_write(ApiKey)
     pks = dict.fromkeys(getattr(user, "pk", user) for user in users)
     made: list[GeneratedKeys] = []
@@ -114,47 +116,41 @@ def generate_keys_for_users(
         for batch in in_batches(targets, BATCH_SIZE):
             live = _live_keys(batch, terms.name, alias)
             generated = [terms.fulfil(target, live.get(target.pk), now) for target in batch]
-            _write([keys.instance for keys in generated], terms, alias)
+            write_keys([keys.instance for keys in generated], terms.writes, alias)
+            announce_generated(
+                [(keys.instance, keys.instance.user_id in live) for keys in generated], by
+            )
             made += generated
     return made
 
 
-def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) -> bool:
-    """End ``key`` for good, from the next request on. Its row stays, for the log.
+@sensitive_variables()
+def generate_keys_for_source(
+    key: AbstractApiKey, *, grace: timedelta | None = None, by: Actor | None = None
+) -> GeneratedKeys:
+    """Give ``key``, a row of any source in ``SOURCES``, a secret, or a new one.
 
     Args:
-        key: the key; brought up to date.
-        reason: why, in a few words, for those who look at it later.
-        by: who asks. None is trusted code.
-
-    Returns:
-        Whether it was live until now. Revoking again changes nothing.
+        key: the row, which has its API key from the time that it was made; brought up to date.
+        grace: how long the replaced secret goes on working; None is ``ROTATION_GRACE``.
+        by: who asks, as for :func:`generate_keys`.
 
     Raises:
-        PermissionDenied: ``by`` may not do this.
+        PermissionDenied: ``by`` may not do this for the row's user.
+        ValidationError: the row has no user or an inactive one, is revoked, expired or deleted, or
+            an argument is not usable.
     """
-    if by is not None and not by.may_generate:
-        raise PermissionDenied(_("You may not revoke API keys."))
-    model = type(key)
-    alias = router.db_for_write(model)
-    changes: dict[str, Any] = {
-        "revoked_at": timezone.now(),
-        "revoked_by": by.user if by is not None else None,
-        "revoked_reason": reason[:200],
-        "previous_digest": "",
-        "previous_expires_at": None,
-    }
-    if isinstance(key, ApiKey):
-        changes["live"] = None
-    # Not by the model's own queryset, which would end what is cached of every key.
-    still_live = model._base_manager.using(alias).filter(pk=key.pk, revoked_at__isnull=True)
-    with transaction.atomic(using=alias):
-        lock_users([key.user_id], by)
-        revoked = bool(still_live.update(**changes))
-        key_cache.end(model.cache_label(), [key.api_key], alias)
-    with suppress(model.DoesNotExist):  # deleted meanwhile, with its user
-        key.refresh_from_db(using=alias)
-    return revoked
+    grace = grace_or_default(grace)
+    with locked(key, by) as stored:
+        if stored.user is None:
+            raise ValidationError(_("Choose the user that the key runs as first."), code="no_user")
+        check_target(stored.user, by)
+        rotated = bool(stored.secret_digest)
+        generated = renew(stored, grace, timezone.now())
+        stored.save(update_fields=["expires_at", *SECRET_FIELDS])
+        announce_generated([(generated.instance, rotated)], by)
+    key.refresh_from_db(using=stored._state.db)
+    return replace(generated, instance=key)
 
 
 def _lock(pks: Iterable[Any], by: Actor | None) -> list[Any]:
@@ -186,26 +182,3 @@ def _live_keys(users: Iterable[Any], name: str, alias: str) -> dict[Any, ApiKey]
         # A snapshot of this transaction may be older than the lock; a locking read is not.
         live = live.select_for_update()
     return {key.user_id: key for key in live.order_by()}
-
-
-def _write(keys: Iterable[Any], terms: Terms, alias: str) -> None:
-    """Save ``keys``, new ones and others."""
-    new: list[ApiKey] = []
-    existing: list[ApiKey] = []
-    for key in keys:
-        (new if key._state.adding else existing).append(key)
-    if new:
-        _insert(new, alias)
-    if existing:
-        update_rows(existing, terms.writes, alias)
-
-
-def _insert(keys: list[ApiKey], alias: str) -> None:
-    stored = ApiKey._default_manager.using(alias)
-    stored.bulk_create(keys)
-    # MySQL does not tell the primary keys of many new rows.
-    untold = {key.api_key: key for key in keys if key.pk is None}
-    for api_key, pk in stored.filter(api_key__in=untold).values_list("api_key", "pk"):
-        untold[api_key].pk = pk
-        untold[api_key]._state.adding = False
-        untold[api_key]._state.db = alias
