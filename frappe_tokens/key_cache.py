@@ -20,7 +20,6 @@ make no more than ``SHARDS`` of them. Entries are made of verified keys alone.
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import time
 import zlib
@@ -31,16 +30,18 @@ from django.core.cache import BaseCache, caches
 from django.db import transaction
 
 from . import key_memory
+from .complaints import Complaint
 from .conf import conf
 from .key_memory import Entry, Place
 
-logger = logging.getLogger(__name__)
+_complain = Complaint(
+    logging.getLogger(__name__), "The cache does not answer. Keys are read from the database."
+)
 
 # A change to one key ends the entries of its shard, so there are many. They stay few enough to be
 # ended all at once.
 SHARDS = 256
 STAMP_SECONDS = 86_400
-COMPLAINT_SECONDS = 60
 
 # Longer than transactions that change keys take. Until then the database is asked.
 CLOSED_SECONDS = 600
@@ -191,15 +192,3 @@ def _tell(write: Callable[[], object]) -> None:
         write()
     except Exception:
         _complain()
-
-
-_complained_at = -math.inf
-
-
-def _complain() -> None:
-    """Report the present exception; once a minute, as the next ones will be the same."""
-    global _complained_at
-    now = time.monotonic()
-    if now - _complained_at >= COMPLAINT_SECONDS:
-        _complained_at = now
-        logger.exception("The cache does not answer. Keys are read from the database.")

@@ -20,14 +20,19 @@ import time
 
 from django.core.cache import caches
 
+from .complaints import Complaint
 from .conf import conf
 from .exceptions import Reason, Refused
 from .policy import parse_address
 from .rates import Rate
 
-logger = logging.getLogger(__name__)
+_complain = Complaint(
+    logging.getLogger(__name__), "The cache does not answer. Failed attempts are not counted."
+)
 
 ADDRESS_FACTOR = 10
+
+PREFIX = "frappe_tokens:failures:"
 
 # Whoever has an IPv6 address usually has all of its network.
 IPV6_PREFIX = 64
@@ -102,9 +107,9 @@ def count(address: str, api_key: str) -> None:
 def _names(address: str, api_key: str) -> tuple[str, ...]:
     """What is counted: address and key, and the address if it is known."""
     network = _network(address)
-    both = f"frappe_tokens:failures:{network}|{api_key}"
+    both = f"{PREFIX}{network}|{api_key}"
     # Without an address everyone would be counted together, and could lock out everyone else.
-    return (both, f"frappe_tokens:failures:{network}") if network else (both,)
+    return (both, f"{PREFIX}{network}") if network else (both,)
 
 
 def _network(address: str) -> str:
@@ -124,7 +129,7 @@ def _add_one(name: str, limit: Rate) -> int:
     except ValueError:
         return 1  # ended, or was evicted, between the two
     except Exception:
-        logger.exception("Failed attempts are not counted: the cache does not answer.")
+        _complain()
         return 0
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from frappe_tokens.conf import Settings, conf
 from frappe_tokens.exceptions import Reason
+from frappe_tokens.rates import Rate, parse_rate
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,6 +46,7 @@ def test_guide_names_every_setting_with_its_default() -> None:
     }
 
     assert set(documented) == set(defaults)
+    documented["FAILURE_LIMIT"] = repr(parse_rate(eval(documented["FAILURE_LIMIT"])))  # noqa: S307
     for name, default in documented.items():
-        value = eval(default, {"timedelta": timedelta})  # noqa: S307 - our own documentation
+        value = eval(default, {"timedelta": timedelta, "Rate": Rate})  # noqa: S307 - our own documentation
         assert (tuple(value) if isinstance(value, list) else value) == defaults[name], name

@@ -40,7 +40,7 @@ LABEL = "frappe_tokens.apikey"
 @pytest.fixture(autouse=True)
 def keys_are_cached(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.FRAPPE_TOKENS = {"CACHE": "default", "SOURCES": {"Robot": "sources.Robot"}}
-    monkeypatch.setattr(key_cache, "_complained_at", -1e9)
+    monkeypatch.setattr(key_cache._complain, "_made_at", -math.inf)
     cache.clear()
     yield
     cache.clear()
@@ -412,7 +412,7 @@ def test_cache_that_is_down_is_reported_once_a_minute(
 ) -> None:
     settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
     now = 1000.0
-    monkeypatch.setattr("frappe_tokens.key_cache.time.monotonic", lambda: now)
+    monkeypatch.setattr("frappe_tokens.complaints.time.monotonic", lambda: now)
     for _ in range(5):
         ask(keys)
     now += 59

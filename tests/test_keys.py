@@ -105,6 +105,7 @@ def test_client_cannot_choose_a_secret_or_an_api_key() -> None:
         "scopes",
         "read_only",
         "allowed_ips",
+        "rate_limit",
         "by",
     }
 

@@ -18,9 +18,9 @@ from django.db import connection
 from django.test import RequestFactory
 from django.views.debug import ExceptionReporter
 
-from frappe_tokens import crypto, keys
+from frappe_tokens import crypto
 from frappe_tokens.actors import Actor
-from frappe_tokens.keys import generate_keys, generate_keys_for_users, revoke
+from frappe_tokens.keys import generate_keys, generate_keys_for_users, generation, revoke
 from frappe_tokens.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -210,7 +210,7 @@ def test_statements_are_as_many_as_batches_whatever_their_size(
     def needed(count: int, batch: int) -> int:
         if not rotate:
             ApiKey.objects.all().delete()
-        monkeypatch.setattr(keys, "BATCH_SIZE", batch)
+        monkeypatch.setattr(generation, "BATCH_SIZE", batch)
         with statements() as verbs:
             generate_keys_for_users(users[:count], grace=HOUR)
         return len(verbs)
@@ -242,7 +242,7 @@ def test_all_or_nothing(
     error: str,
     batch: int,
 ) -> None:
-    monkeypatch.setattr(keys, "BATCH_SIZE", batch)
+    monkeypatch.setattr(generation, "BATCH_SIZE", batch)
     users = [make_user(f"user{number}") for number in range(5)]
     generate_keys_for_users(users[2:])
     spoil(users[4])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -142,3 +143,59 @@ def test_methods_of_a_read_only_key(methods: list[str], allowed: bool) -> None:
 )
 def test_scopes(held: list[str], required: list[str], opens: bool) -> None:
     assert policy.scopes_open(held, required) is opens
+
+
+NO_POLICIES: dict[str, Any] = {
+    "scopes": [],
+    "read_only": False,
+    "allowed_ips": [],
+    "rate_limit": "",
+    "expires_at": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("policy_name", "before", "after"),
+    [
+        ("read_only", True, False),
+        ("scopes", ["a", "b"], []),
+        ("scopes", ["a", "b"], ["a", "c"]),
+        ("allowed_ips", ["192.0.2.0/24"], []),
+        ("allowed_ips", ["192.0.2.0/24"], ["192.0.2.0/23"]),
+        ("allowed_ips", ["192.0.2.0/24"], ["192.0.2.7", "2001:db8::1"]),
+        ("allowed_ips", ["2001:db8::/32"], ["192.0.2.7"]),
+        ("allowed_ips", ["no network"], ["192.0.2.7"]),
+        ("rate_limit", "10/minute", ""),
+        ("rate_limit", "10/minute", "11/minute"),
+        ("rate_limit", "10/minute", "10/s"),
+        ("rate_limit", "60/minute", "2/s"),
+        ("rate_limit", "10/minute", "600/hour"),
+        ("expires_at", NOON, None),
+        ("expires_at", NOON, NOON + TICK),
+    ],
+)
+def test_widens(policy_name: str, before: Any, after: Any) -> None:
+    assert policy.widens({**NO_POLICIES, policy_name: before}, {**NO_POLICIES, policy_name: after})
+
+
+@pytest.mark.parametrize(
+    ("policy_name", "before", "after"),
+    [
+        ("read_only", False, True),
+        ("read_only", True, True),
+        ("scopes", [], ["a"]),
+        ("scopes", ["a", "b"], ["b"]),
+        ("allowed_ips", [], ["192.0.2.0/24"]),
+        ("allowed_ips", ["192.0.2.0/24", "2001:db8::/32"], ["192.0.2.7", "2001:db8::1"]),
+        ("allowed_ips", ["192.0.2.0/24"], ["::ffff:192.0.2.7"]),
+        ("rate_limit", "", "10/minute"),
+        ("rate_limit", "10/minute", "10/minute"),
+        ("rate_limit", "10/minute", "10/hour"),
+        ("expires_at", None, NOON),
+        ("expires_at", NOON, NOON - TICK),
+    ],
+)
+def test_narrows(policy_name: str, before: Any, after: Any) -> None:
+    assert not policy.widens(
+        {**NO_POLICIES, policy_name: before}, {**NO_POLICIES, policy_name: after}
+    )

@@ -1,0 +1,236 @@
+"""Changing what a key may do, and its name."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Permission
+from django.core.exceptions import PermissionDenied, ValidationError
+
+from frappe_tokens.actors import Actor
+from frappe_tokens.keys import GeneratedKeys, change_key, generate_keys, revoke
+from frappe_tokens.models import ApiKey
+
+from .sources.models import Robot
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def at_noon() -> Any:
+    with time_machine.travel(NOON, tick=False):
+        yield
+
+
+def rows() -> list[Any]:
+    return list(ApiKey.objects.order_by("pk").values())
+
+
+def test_changes_what_is_named_and_nothing_else(keys: GeneratedKeys) -> None:
+    before = ApiKey.objects.values().get()
+    changes = {
+        "name": "deploy",
+        "scopes": ["todos"],
+        "read_only": True,
+        "allowed_ips": ["192.0.2.0/24"],
+        "rate_limit": "5/minute",
+        "expires_at": NOON + DAY,
+    }
+    change_key(keys.instance, **changes)
+    assert ApiKey.objects.values().get() == {**before, **changes}
+    assert keys.instance.policies == {n: v for n, v in changes.items() if n != "name"}
+
+
+def test_takes_policies_away_again(user: Any) -> None:
+    key = generate_keys(
+        user, scopes=["todos"], read_only=True, allowed_ips=["::1"], rate_limit="1/s"
+    ).instance
+    change_key(key, scopes=[], read_only=False, allowed_ips=[], rate_limit="", expires_at=None)
+    assert not any(key.policies.values())
+
+
+def test_brings_another_sources_row_up_to_date(user: Any) -> None:
+    robot = Robot.objects.create(user=user)
+    change_key(robot, scopes=["weld"])
+    assert robot.scopes == Robot.objects.get().scopes == ["weld"]
+
+
+def test_what_another_process_wrote_meanwhile_stays(keys: GeneratedKeys) -> None:
+    stale = ApiKey.objects.get()
+    rotated = generate_keys(keys.instance.user, scopes=["todos"])
+    change_key(stale, read_only=True)
+    stored = ApiKey.objects.get()
+    assert (stored.scopes, stored.read_only) == (["todos"], True)
+    assert stored.secret_digest == rotated.instance.secret_digest
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "x" * 101),
+        ("name", "with\nbreak"),
+        ("scopes", "todos"),
+        ("scopes", ["with space"]),
+        ("allowed_ips", ["everywhere"]),
+        ("allowed_ips", "192.0.2.1"),
+        ("rate_limit", "often"),
+        ("expires_at", NOON),
+        ("expires_at", NOON - DAY),
+        ("expires_at", (NOON + DAY).replace(tzinfo=None)),
+        ("expires_at", NOON + 31 * DAY),
+    ],
+)
+def test_refuses_what_is_not_usable_and_names_the_field(
+    keys: GeneratedKeys, settings: Any, field: str, value: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": 30 * DAY}
+    before = rows()
+    with pytest.raises(ValidationError) as raised:
+        change_key(keys.instance, **{"read_only": True, field: value})
+    assert list(raised.value.message_dict) == [field]
+    assert rows() == before
+
+
+def test_without_an_expiry_it_gets_the_default_one(user: Any, settings: Any) -> None:
+    key = generate_keys(user, expires_at=NOON + DAY).instance
+    settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": 90 * DAY}
+    change_key(key, expires_at=None)
+    assert key.expires_at == NOON + 90 * DAY
+
+
+def test_refuses_a_name_that_another_live_key_has(user: Any) -> None:
+    taken = generate_keys(user, name="deploy").instance
+    key = generate_keys(user, name="other").instance
+    with pytest.raises(ValidationError, match="has an API key of this name already"):
+        change_key(key, name=" deploy ")
+    revoke(taken)
+    change_key(key, name=" deploy ")
+    assert key.name == "deploy"
+
+
+def test_a_key_may_keep_its_name(keys: GeneratedKeys) -> None:
+    change_key(keys.instance, name="", read_only=True)
+    assert keys.instance.read_only
+
+
+def test_refuses_to_change_a_revoked_key(keys: GeneratedKeys) -> None:
+    stale = ApiKey.objects.get()
+    revoke(keys.instance)
+    before = rows()
+    with pytest.raises(ValidationError, match="was revoked, and that is final"):
+        change_key(stale, read_only=True)
+    assert rows() == before
+
+
+def test_refuses_to_change_a_key_that_is_gone(keys: GeneratedKeys) -> None:
+    ApiKey.objects.all().delete()
+    with pytest.raises(ValidationError, match="does not exist any more"):
+        change_key(keys.instance, read_only=True)
+
+
+@pytest.mark.parametrize("name", ["api_key", "secret_digest", "user", "revoked_at", "live"])
+def test_nothing_else_can_be_changed(keys: GeneratedKeys, name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        change_key(keys.instance, **{name: None})
+
+
+def test_manager_may_widen(keys: GeneratedKeys, system_manager: Any) -> None:
+    change_key(keys.instance, read_only=True, by=Actor(system_manager))
+    change_key(keys.instance, read_only=False, by=Actor(system_manager))
+    assert not keys.instance.read_only
+
+
+@pytest.mark.parametrize("restriction", [{"read_only": True}, {"scopes": ["keys"]}])
+def test_refuses_a_restricted_request(
+    keys: GeneratedKeys, system_manager: Any, restriction: dict[str, Any]
+) -> None:
+    credential = generate_keys(system_manager, **restriction).instance
+    before = rows()
+    with pytest.raises(PermissionDenied):
+        change_key(keys.instance, scopes=["x"], by=Actor(system_manager, credential))
+    with pytest.raises(PermissionDenied):
+        change_key(credential, scopes=[], by=Actor(system_manager, credential))
+    assert rows() == before
+
+
+def test_refuses_a_superusers_key_to_others(make_user: Any, system_manager: Any) -> None:
+    root = make_user("root", is_superuser=True)
+    key = generate_keys(root).instance
+    with pytest.raises(PermissionDenied, match="Only a superuser"):
+        change_key(key, read_only=True, by=Actor(system_manager))
+    change_key(key, read_only=True, by=Actor(root))
+    assert key.read_only
+
+
+WIDER = [
+    {"read_only": False},
+    {"scopes": []},
+    {"scopes": ["todos", "more"]},
+    {"allowed_ips": []},
+    {"allowed_ips": ["192.0.2.0/23"]},
+    {"rate_limit": ""},
+    {"rate_limit": "11/minute"},
+    {"expires_at": None},
+    {"expires_at": NOON + 2 * DAY},
+]
+
+
+def narrowed(user: Any) -> Any:
+    return generate_keys(
+        user,
+        read_only=True,
+        scopes=["todos", "notes"],
+        allowed_ips=["192.0.2.0/24"],
+        rate_limit="10/minute",
+        expires_at=NOON + DAY,
+    ).instance
+
+
+@pytest.mark.parametrize("wider", WIDER, ids=repr)
+def test_own_key_cannot_be_widened(user: Any, settings: Any, wider: dict[str, Any]) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    key = narrowed(user)
+    before = rows()
+    with pytest.raises(PermissionDenied, match="may not widen"):
+        change_key(key, by=Actor(user), **wider)
+    assert rows() == before
+
+
+def test_own_key_cannot_be_widened_by_rotating_it(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    narrowed(user)
+    before = rows()
+    for wider in ({"scopes": ["todos", "more"]}, {"expires_at": NOON + 2 * DAY}):
+        with pytest.raises(PermissionDenied, match="may not widen"):
+            generate_keys(user, by=Actor(user), **wider)
+    assert rows() == before
+    assert generate_keys(user, by=Actor(user), scopes=["todos"]).instance.scopes == ["todos"]
+
+
+def test_own_key_may_be_narrowed_and_renamed(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    key = narrowed(user)
+    narrower = {
+        "scopes": ["todos"],
+        "allowed_ips": ["192.0.2.7"],
+        "rate_limit": "5/minute",
+        "expires_at": NOON + DAY / 2,
+    }
+    change_key(key, by=Actor(user), name="mine", **narrower)
+    assert key.policies == {"read_only": True, **narrower}
+
+
+def test_without_self_service_an_own_key_cannot_be_changed(user: Any) -> None:
+    key = generate_keys(user).instance
+    with pytest.raises(PermissionDenied):
+        change_key(key, read_only=True, by=Actor(user))
+    user.user_permissions.add(Permission.objects.get(codename="generate_keys"))
+    user = type(user).objects.get(pk=user.pk)
+    change_key(key, read_only=True, by=Actor(user))
+    assert key.read_only

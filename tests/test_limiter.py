@@ -1,0 +1,330 @@
+"""Addresses that fail too often."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
+from django.test import Client
+
+from frappe_tokens import crypto, limiter
+from frappe_tokens.exceptions import Refused
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+
+from .conftest import token_header
+
+pytestmark = pytest.mark.django_db
+
+# Twenty seconds into a minute.
+START = datetime.fromisoformat("2030-02-28T12:00:20+00:00")
+WHO = "/api/method/frappe.auth.get_logged_user"
+HERE, THERE = "192.0.2.1", "198.51.100.7"
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Any:
+    with time_machine.travel(START, tick=False) as clock:
+        yield clock
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_reported_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter._complain, "_made_at", -math.inf)
+
+
+@pytest.fixture
+def others(user: Any) -> GeneratedKeys:
+    """Another key."""
+    return generate_keys(user, name="other")
+
+
+def wrong(keys: GeneratedKeys) -> GeneratedKeys:
+    return GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
+
+
+def ask(keys: GeneratedKeys, address: str = HERE, **headers: str) -> Any:
+    headers["authorization"] = token_header(keys)
+    return Client(REMOTE_ADDR=address).get(WHO, headers=headers)
+
+
+def code(*arguments: Any, **headers: str) -> str:
+    response = ask(*arguments, **headers)
+    answered: str = "ok" if response.status_code == 200 else response.json()["code"]
+    return answered
+
+
+def limit_to(settings: Any, limit: str | None, **others: Any) -> None:
+    settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": limit, **others}
+
+
+def test_two_hundred_wrong_secrets_from_one_address(
+    keys: GeneratedKeys, others: GeneratedKeys, clock: Any
+) -> None:
+    answers = [ask(wrong(keys), x_forwarded_for=f"203.0.113.{n}") for n in range(200)]
+    assert [answer.status_code for answer in answers] == [401] * 100 + [429] * 100
+    assert {answer["Retry-After"] for answer in answers[100:]} == {"40"}
+    assert code(others) == "ok"
+    assert code(keys, THERE) == "ok"
+    clock.shift(timedelta(seconds=39))
+    assert ask(keys)["Retry-After"] == "1"
+    clock.shift(timedelta(seconds=1))
+    assert code(keys) == "ok"
+
+
+def test_it_is_said_in_frappes_words(keys: GeneratedKeys, settings: Any) -> None:
+    limit_to(settings, "1/minute")
+    ask(wrong(keys))
+    answer = ask(keys)
+    assert answer.status_code == 429
+    assert answer.json()["exc_type"] == "TooManyRequestsError"
+    assert answer.json()["code"] == "too_many_failures"
+    assert "WWW-Authenticate" not in answer
+
+
+def test_refusal_costs_no_query_whatever_the_secret(
+    keys: GeneratedKeys, settings: Any, statements: Any
+) -> None:
+    limit_to(settings, "1/minute")
+    ask(wrong(keys))
+    with statements() as verbs:
+        assert code(keys) == code(wrong(keys)) == "too_many_failures"
+    assert verbs == []
+
+
+def test_success_clears_nothing(keys: GeneratedKeys, others: GeneratedKeys, settings: Any) -> None:
+    limit_to(settings, "2/minute")
+    ask(wrong(keys))
+    assert code(keys) == code(others) == "ok"
+    ask(wrong(keys))
+    assert code(keys) == "too_many_failures"
+
+
+def test_all_keys_of_an_address_have_ten_times_the_limit(
+    keys: GeneratedKeys, user: Any, settings: Any
+) -> None:
+    limit_to(settings, "2/minute")
+    for number in range(20):
+        assert code(keys) == "ok"
+        assert code(wrong(generate_keys(user, name=str(number)))) == "invalid_credentials"
+    assert code(keys) == "too_many_failures"
+    assert code(keys, THERE) == "ok"
+
+
+def test_addresses_behind_trusted_proxies_are_told_apart(
+    keys: GeneratedKeys, settings: Any
+) -> None:
+    limit_to(settings, "1/minute", NUM_PROXIES=1)
+    assert code(wrong(keys), x_forwarded_for="203.0.113.1") == "invalid_credentials"
+    for spoofed in ("", "203.0.113.2, ", "198.51.100.1, 192.0.2.9, "):
+        assert code(keys, x_forwarded_for=f"{spoofed}203.0.113.1") == "too_many_failures"
+    assert code(keys, x_forwarded_for="203.0.113.2") == "ok"
+
+
+@pytest.mark.parametrize(
+    ("failed", "refused", "open_"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
+    ],
+    ids=["a /64 is one client's", "a mapped address is the one that it stands for"],
+)
+def test_networks(
+    keys: GeneratedKeys, settings: Any, failed: str, refused: str, open_: str
+) -> None:
+    limit_to(settings, "1/minute")
+    ask(wrong(keys), failed)
+    assert code(keys, refused) == "too_many_failures"
+    assert code(keys, open_) == "ok"
+
+
+def test_without_an_address_nobody_is_refused_for_others(
+    keys: GeneratedKeys, user: Any, settings: Any
+) -> None:
+    """As behind a socket whose server names no address."""
+    limit_to(settings, "1/minute")
+    for number in range(11):
+        ask(wrong(generate_keys(user, name=str(number))), "")
+    assert code(keys, "") == "ok"
+    ask(wrong(keys), "")
+    assert code(keys, "") == "too_many_failures"
+
+
+def expire(keys: GeneratedKeys) -> None:
+    keys.instance.expires_at = START
+    keys.instance.save()
+
+
+def deactivate(keys: GeneratedKeys) -> None:
+    keys.instance.user.is_active = False
+    keys.instance.user.save()
+
+
+@pytest.mark.parametrize("change", [expire, deactivate, lambda keys: revoke(keys.instance)])
+def test_key_that_has_ended_counts(
+    keys: GeneratedKeys, settings: Any, change: Callable[[GeneratedKeys], Any]
+) -> None:
+    limit_to(settings, "1/minute")
+    change(keys)
+    assert code(keys) in {"key_expired", "user_inactive", "key_revoked"}
+    assert code(keys) == "too_many_failures"
+
+
+def test_unknown_source_counts(keys: GeneratedKeys, settings: Any) -> None:
+    limit_to(settings, "1/minute")
+    assert code(keys, frappe_authorization_source="Nobody") == "invalid_credentials"
+    assert code(keys) == "too_many_failures"
+
+
+def test_what_is_malformed_or_narrowed_does_not_count(user: Any, settings: Any) -> None:
+    limit_to(settings, "1/minute")
+    keys = generate_keys(user, allowed_ips=[THERE])
+    for _ in range(3):
+        assert code(keys) == "ip_not_allowed"
+        assert code(GeneratedKeys(keys.api_key, keys.api_secret[:-1], keys.instance)) == (
+            "malformed_credentials"
+        )
+    assert code(keys, THERE) == "ok"
+
+
+def test_limit_may_be_off(keys: GeneratedKeys, settings: Any) -> None:
+    limit_to(settings, "1/minute")
+    ask(wrong(keys))
+    limit_to(settings, None)
+    assert {code(wrong(keys)) for _ in range(3)} == {"invalid_credentials"}
+    assert code(keys) == "ok"
+
+
+def test_other_processes_find_out_at_their_next_failure(
+    keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_to(settings, "2/minute")
+    ask(wrong(keys))
+    ask(wrong(keys))
+    assert code(keys) == "too_many_failures"
+    monkeypatch.setattr(limiter, "_full", {})
+    assert code(keys) == "ok"
+    assert code(wrong(keys)) == "too_many_failures"
+    assert code(keys) == "too_many_failures"
+
+
+class Recording(LocMemCache):
+    """Counts the calls that would be round trips."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.calls: list[str] = []
+
+    def add(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls.append("add")
+        return super().add(*args, **kwargs)
+
+    def incr(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls.append("incr")
+        return super().incr(*args, **kwargs)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls.append("get")
+        return super().get(*args, **kwargs)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, cache: Any) -> None:
+    monkeypatch.setattr("frappe_tokens.limiter.caches", {"default": cache})
+
+
+def test_only_failures_touch_the_cache(
+    keys: GeneratedKeys, others: GeneratedKeys, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    limit_to(settings, "2/minute")
+    cache = Recording("limiter", {})
+    cache.clear()
+    use(monkeypatch, cache)
+    assert code(keys) == "ok"
+    assert cache.calls == []
+    ask(wrong(keys))
+    assert cache.calls == ["add", "add"]
+    ask(wrong(keys))
+    assert cache.calls == ["add", "add"] + ["add", "incr"] * 2
+    cache.calls.clear()
+    assert code(keys) == "too_many_failures"
+    assert code(others) == "ok"
+    assert cache.calls == []
+
+
+def test_count_is_kept_where_keys_are_cached(keys: GeneratedKeys, settings: Any) -> None:
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+        "keys": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "keys"},
+    }
+    limit_to(settings, "2/minute")
+    assert [code(wrong(keys)) for _ in range(3)] == ["invalid_credentials"] * 3
+    limit_to(settings, "2/minute", CACHE="keys")
+    assert [code(wrong(keys)) for _ in range(3)][2:] == ["too_many_failures"]
+    caches["keys"].clear()
+
+
+def test_cache_that_is_down_refuses_nobody(
+    keys: GeneratedKeys, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
+    limit_to(settings, "1/minute")
+    assert [code(wrong(keys)) for _ in range(3)] == ["invalid_credentials"] * 3
+    assert code(keys) == "ok"
+    (report,) = [entry for entry in caplog.records if entry.name == "frappe_tokens.limiter"]
+    assert report.levelno == logging.ERROR
+    assert "Failed attempts are not counted" in report.message
+    assert keys.api_key not in caplog.text
+
+
+class Forgetful(LocMemCache):
+    """Evicts each entry at once."""
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        return False
+
+
+def test_count_that_was_evicted_begins_anew(
+    keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_to(settings, "2/minute")
+    use(monkeypatch, Forgetful("forgetful", {}))
+    assert [code(wrong(keys)) for _ in range(4)] == ["invalid_credentials"] * 4
+
+
+def test_parallel_failures_are_all_counted() -> None:
+    def fail(_: int) -> bool:
+        try:
+            limiter.count(HERE, "ftk_key")
+        except Refused:
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as clients:
+        refused = list(clients.map(fail, range(150)))
+    assert sum(refused) == 50
+
+
+def test_process_remembers_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter, "SIZE", 3)
+    for number in range(10):
+        for _ in range(100):
+            limiter.count("", f"ftk_{number}")
+    assert len(limiter._full) == 3
+    limiter.check("", "ftk_0")
+    with pytest.raises(Refused):
+        limiter.check("", "ftk_9")
+
+
+def test_what_has_ended_is_forgotten(clock: Any) -> None:
+    for _ in range(100):
+        limiter.count("", "ftk_key")
+    clock.shift(timedelta(seconds=40))
+    limiter.check("", "ftk_key")
+    assert not limiter.is_active()

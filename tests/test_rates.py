@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from frappe_tokens.rates import Rate, parse_rate
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("10/s", Rate(10, 1)),
+        ("100/minute", Rate(100, 60)),
+        ("100/min", Rate(100, 60)),
+        ("5/hour", Rate(5, 3600)),
+        ("0/day", Rate(0, 86_400)),
+        ("999999999/d", Rate(999_999_999, 86_400)),
+    ],
+)
+def test_reads_rates_as_drf_writes_them(text: str, rate: Rate) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/", "10", "10/", "/minute", "-1/minute", "1.5/s", "\u0661/s", "10/year", " 1/s"]
+)
+def test_refuses_what_is_no_rate(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 100/minute"):
+        parse_rate(text)
+
+
+def test_refuses_a_number_out_of_all_proportion() -> None:
+    with pytest.raises(ValueError, match="too large"):
+        parse_rate("9" * 10 + "/s")
