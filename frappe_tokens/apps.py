@@ -10,8 +10,9 @@ class FrappeTokensConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import invalidation
+        from . import checks, invalidation
 
+        checks.register()
         invalidation.connect()
         if apps.is_installed("django.contrib.admin"):
             from django.contrib import admin

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from . import crypto, key_cache, policy
 from .credentials import API_KEY_MAX_LENGTH
 from .fields import ExactCharField
-from .validation import validate_networks, validate_rate, validate_scopes
+from .validation import RATE_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
 
 _Key = TypeVar("_Key", bound="AbstractApiKey")
 
@@ -114,7 +114,7 @@ class AbstractApiKey(models.Model):
     )
     rate_limit = models.CharField(
         _("rate limit"),
-        max_length=30,
+        max_length=RATE_MAX_LENGTH,
         blank=True,
         default="",
         validators=[validate_rate],

@@ -20,6 +20,7 @@ import time
 
 from django.core.cache import caches
 
+from . import counters
 from .complaints import Complaint
 from .conf import conf
 from .exceptions import Reason, Refused
@@ -122,12 +123,7 @@ def _network(address: str) -> str:
 def _add_one(name: str, limit: Rate) -> int:
     """How many failures ``name`` has now; 0 where the cache does not answer."""
     try:
-        cache = caches[conf.CACHE or "default"]
-        if cache.add(name, 1, limit.seconds + 1):
-            return 1
-        return int(cache.incr(name))
-    except ValueError:
-        return 1  # ended, or was evicted, between the two
+        return counters.add(caches[conf.CACHE or "default"], name, 1, limit.seconds + 1)
     except Exception:
         _complain()
         return 0

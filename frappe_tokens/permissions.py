@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import BasePermission
 
+from . import policy
 from .actors import Actor
+from .base_models import AbstractApiKey
+from .exceptions import Reason
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -18,3 +23,52 @@ class CanGenerateKeys(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return Actor(request.user, request.auth).may_generate
+
+
+class HasScope(BasePermission):
+    """Opens a view to requests whose credential holds all of the view's ``required_scopes``.
+
+    These are a list, words in a string, or a dictionary of these by the action of a viewset or by
+    the method in lower case.
+
+    ================================  ==============================================================
+    API key                           one without scopes opens every view; a scoped one those whose
+                                      scopes it holds, and none that declares no scopes
+    OAuth 2 access token              as a scoped key: what has ``allow_scopes(scopes)`` or the
+                                      words in ``scope``, as django-oauth-toolkit's tokens do
+    a session (no credential)         has no scopes that would narrow it: opens every view
+    any other credential              opens none: nothing says how its scopes are to be read.
+                                      A subclass that knows overrides :meth:`holds`
+    nobody                            opens none
+    ================================  ==============================================================
+
+    It does not say who the user is or must be; ``IsAuthenticated`` does.
+    """
+
+    message = {
+        "detail": _("The scopes of this API key or access token do not open this view."),
+        "code": Reason.INSUFFICIENT_SCOPE.code,
+    }
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if request.auth is None:
+            user: Any = request.user
+            return bool(user and user.is_authenticated)
+        return self.holds(request.auth, policy.required_scopes(view, request.method or ""))
+
+    def holds(self, credential: Any, required: Collection[str]) -> bool:
+        """Whether ``credential``, which authenticated the request, opens what needs ``required``.
+
+        Args:
+            credential: ``request.auth``; not None.
+            required: the view's scopes; empty where it declares none.
+        """
+        if isinstance(credential, AbstractApiKey):
+            return policy.scopes_open(credential.scopes, required)
+        if not required:
+            return False
+        allow_scopes = getattr(credential, "allow_scopes", None)
+        if callable(allow_scopes):
+            return bool(allow_scopes(list(required)))
+        scope = getattr(credential, "scope", None)
+        return isinstance(scope, str) and set(required) <= set(scope.split())

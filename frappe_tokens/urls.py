@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from .api import rpc
+from .api import keys, rpc
 
 app_name = "frappe_tokens"
 
@@ -20,4 +20,9 @@ urlpatterns = [
         rpc.GenerateKeys.as_view(),
         name="generate_keys",
     ),
+    re_path(r"^keys/?$", keys.KeyList.as_view(), name="keys"),
+    re_path(r"^keys/revoke-leaked/?$", keys.RevokeLeaked.as_view(), name="revoke_leaked"),
+    # Imported keys may have a slash. What stands behind a key comes before the key itself.
+    re_path(r"^keys/(?P<api_key>.+?)/rotate/?$", keys.RotateKey.as_view(), name="rotate_key"),
+    re_path(r"^keys/(?P<api_key>.+?)/?$", keys.KeyDetail.as_view(), name="key"),
 ]

@@ -17,6 +17,7 @@ from .conf import conf
 from .rates import parse_rate
 
 NAME_MAX_LENGTH = 100
+RATE_MAX_LENGTH = 30
 
 # Whoever needs an old secret for longer needs two keys.
 GRACE_MAX = timedelta(days=3650)
@@ -50,12 +51,15 @@ def validate_networks(networks: Any) -> None:
 
 def validate_rate(rate: str) -> None:
     """Raise ValidationError unless ``rate`` is one that DRF understands, such as ``100/minute``."""
+    problem = ValidationError(
+        _("Give the rate as a number a period, such as 100/minute."), code="rate_limit"
+    )
     try:
         parse_rate(rate)
     except ValueError as error:
-        raise ValidationError(
-            _("Give the rate as a number a period, such as 100/minute."), code="rate_limit"
-        ) from error
+        raise problem from error
+    if len(rate) > RATE_MAX_LENGTH:
+        raise problem
 
 
 def clean_name(name: str) -> str:

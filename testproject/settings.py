@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "frappe_tokens",
     "testproject.todos",
+    "testproject.events",
 ]
 
 MIDDLEWARE = [
@@ -44,6 +45,7 @@ ROOT_URLCONF = "testproject.urls"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "testproject" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -78,6 +80,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "frappe_tokens_account:keys"
+
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
@@ -101,4 +106,10 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+
+FRAPPE_TOKENS = {
+    # At account/api-keys/.
+    "SELF_SERVICE": True,
+    "SOURCES": {"EventConsumer": "events.EventConsumer"},
 }

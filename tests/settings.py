@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from testproject.settings import *  # noqa: F403 - settings are modules, and build on each other so
-from testproject.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
+from testproject.settings import DATABASES, FRAPPE_TOKENS, INSTALLED_APPS, MIDDLEWARE
 
 SECRET_KEY = "only for tests, and long enough to sign JSON Web Tokens with"
 DEBUG = False
@@ -24,5 +24,10 @@ DATABASES["replica"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
 
 # Other packages that send the same scheme words; the app has to live beside them.
 INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework.authtoken", "knox", "tests.sources"]
+# What the list of keys is filtered with as well, where a project has it.
+INSTALLED_APPS += ["django_filters"]
+
+# As it is where nobody says otherwise; tests of self-service switch it on.
+FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False}
 
 MIDDLEWARE = ["tests.csp.content_security_policy", *MIDDLEWARE]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied, ValidationError
 
@@ -80,6 +81,7 @@ def test_what_another_process_wrote_meanwhile_stays(keys: GeneratedKeys) -> None
         ("allowed_ips", ["everywhere"]),
         ("allowed_ips", "192.0.2.1"),
         ("rate_limit", "often"),
+        ("rate_limit", "5/m" + "x" * 28),
         ("expires_at", NOON),
         ("expires_at", NOON - DAY),
         ("expires_at", (NOON + DAY).replace(tzinfo=None)),
@@ -112,6 +114,13 @@ def test_refuses_a_name_that_another_live_key_has(user: Any) -> None:
     revoke(taken)
     change_key(key, name=" deploy ")
     assert key.name == "deploy"
+
+
+def test_no_change_writes_nothing(keys: GeneratedKeys, system_manager: Any) -> None:
+    before = rows()
+    change_key(keys.instance, by=Actor(system_manager))
+    assert rows() == before
+    assert not LogEntry.objects.exists()
 
 
 def test_a_key_may_keep_its_name(keys: GeneratedKeys) -> None:

@@ -46,16 +46,46 @@ OTHERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_default(settings: Any, name: str) -> None:
-    assert getattr(conf, name) == DEFAULTS[name]
     settings.FRAPPE_TOKENS = {}
+    assert getattr(conf, name) == DEFAULTS[name]
+    del settings.FRAPPE_TOKENS
     assert getattr(conf, name) == DEFAULTS[name]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_is_read_live(name: str) -> None:
+def test_is_read_live(settings: Any, name: str) -> None:
+    settings.FRAPPE_TOKENS = {}
+    for read in (conf, conf.snapshot()):
+        assert getattr(read, name) == DEFAULTS[name]
     with override_settings(FRAPPE_TOKENS={name: OTHERS[name]}):
-        assert getattr(conf, name) == OTHERS[name]
-    assert getattr(conf, name) == DEFAULTS[name]
+        for read in (conf, conf.snapshot()):
+            assert getattr(read, name) == OTHERS[name]
+    assert getattr(conf.snapshot(), name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("name", ["SOURCES", "PEPPERS", "LAST_USED_INTERVAL"])
+def test_snapshot_sees_what_is_changed_in_place(settings: Any, name: str) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": {}, "PEPPERS": []}
+    assert getattr(conf.snapshot(), name) == DEFAULTS[name]
+    settings.FRAPPE_TOKENS["SOURCES"]["User"] = "events.EventConsumer"
+    settings.FRAPPE_TOKENS["PEPPERS"].append(PEPPER)
+    settings.FRAPPE_TOKENS["LAST_USED_INTERVAL"] = timedelta(0)
+    assert getattr(conf.snapshot(), name) == OTHERS[name]
+
+
+def test_snapshot_sees_that_a_cache_is_gone(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"CACHE": "keys"}
+    settings.CACHES = {**settings.CACHES, "keys": settings.CACHES["default"]}
+    assert conf.snapshot().CACHE == "keys"
+    settings.CACHES = {"default": settings.CACHES["default"]}
+    with pytest.raises(ImproperlyConfigured, match="not among CACHES"):
+        _ = conf.snapshot().CACHE
+
+
+def test_snapshot_of_settings_that_are_no_dictionary_refuses_as_well(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = [("REALM", "api")]
+    with pytest.raises(ImproperlyConfigured, match="must be a dictionary"):
+        _ = conf.snapshot().CACHE
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from knox.models import AuthToken as KnoxToken
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.decorators import action, api_view, permission_classes
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
+from rest_framework_simplejwt.tokens import AccessToken as Jwt
 
+from frappe_tokens.decorators import required_scopes
 from frappe_tokens.keys import generate_keys
-from frappe_tokens.permissions import CanGenerateKeys
+from frappe_tokens.models import ApiKey
+from frappe_tokens.permissions import CanGenerateKeys, HasScope
 
 pytestmark = pytest.mark.django_db
 
@@ -47,3 +57,169 @@ def test_closed_to_a_manager_whose_credential_is_limited_or_another_packages(
         assert not opens_to(system_manager, limited)
         limited.delete()
     assert not opens_to(system_manager, "a token of another package")
+
+
+# HasScope
+
+
+class AccessToken(NamedTuple):
+    """As far as it is asked: django-oauth-toolkit's, or what stands in for it."""
+
+    scope: Any
+
+
+class Tree(AccessToken):
+    """One whose model says itself what it allows: all below its scope."""
+
+    def allow_scopes(self, scopes: list[str]) -> bool:
+        return all(scope.startswith(f"{self.scope}:") for scope in scopes)
+
+
+class Presented(BaseAuthentication):
+    """Stands for the class of whichever package made the credential."""
+
+    credential: Any = None
+    user: Any = None
+
+    def authenticate(self, request: Request) -> Any:
+        return self.user, self.credential
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class Nobody(Presented):
+    def authenticate(self, request: Request) -> None:
+        return None
+
+
+class Todos(ViewSet):
+    permission_classes = [HasScope]
+    required_scopes: Any = {"list": ["todos:read"], "create": "todos:read todos:write"}
+
+    def destroy(self, request: Request) -> Response:
+        return Response()
+
+    list = create = destroy
+
+    @action(detail=False, required_scopes=["todos:done"])
+    def done(self, request: Request) -> Response:
+        return Response()
+
+
+class Undeclared(APIView):
+    permission_classes = [HasScope]
+
+    def get(self, request: Request) -> Response:
+        return Response()
+
+
+@api_view(["GET", "POST"])
+@permission_classes([HasScope])
+@required_scopes("todos:read")
+def function(request: Request) -> Response:
+    return Response()
+
+
+COLLECTION = {"get": "list", "post": "create", "delete": "destroy"}
+
+
+def answer(
+    credential: Any, view: Any = None, method: str = "GET", user: Any = None, of: Any = Presented
+) -> Any:
+    """What a view answers to a request that another package's class authenticated."""
+    view = view or Todos.as_view(COLLECTION)
+    view.cls.authentication_classes = [
+        type("Presented", (of,), {"credential": credential, "user": user})
+    ]
+    return view(APIRequestFactory().generic(method, "/"))
+
+
+def opens(*arguments: Any, **options: Any) -> bool:
+    status = answer(*arguments, **options).status_code
+    assert status in {200, 403, 405}
+    return bool(status == 200)
+
+
+@pytest.mark.parametrize("token", [AccessToken("todos:read users"), Tree("todos")])
+def test_an_access_token_opens_what_it_holds_all_scopes_of(token: Any) -> None:
+    whole = isinstance(token, Tree)
+    assert opens(token)
+    assert opens(token, method="HEAD")
+    assert opens(token, method="POST") is whole
+    assert opens(token, function)
+    assert opens(token, function, "POST")
+    assert opens(token, Todos.as_view({"get": "done"}, **Todos.done.kwargs)) is whole
+
+
+@pytest.mark.parametrize("token", [AccessToken("todos:read"), Tree("todos"), AccessToken("")])
+def test_an_access_token_opens_nothing_that_declares_no_scopes(token: Any) -> None:
+    assert not opens(token, Undeclared.as_view())
+    assert not opens(token, method="DELETE")
+    assert not opens(token, method="OPTIONS")
+    assert not opens(token, method="PROPFIND")
+
+
+@pytest.mark.parametrize(
+    "scope", ["", "todos", "todos:read2", "Todos:Read", None, ["todos:read"], {"todos:read": 1}]
+)
+def test_an_access_token_without_the_scope_opens_nothing(scope: Any) -> None:
+    assert not opens(AccessToken(scope))
+
+
+def test_a_refusal_says_why() -> None:
+    response = answer(AccessToken("users"))
+    assert response.status_code == 403
+    assert response.data == {
+        "detail": "The scopes of this API key or access token do not open this view.",
+        "code": "insufficient_scope",
+    }
+
+
+def test_an_api_key_opens_by_its_scopes_as_it_does_without_the_permission(user: Any) -> None:
+    plain = ApiKey(user=user)
+    reader = ApiKey(user=user, scopes=["todos:read"])
+    for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS"):
+        assert opens(plain, method=method)
+        assert opens(reader, method=method) is (method in {"GET", "HEAD"})
+    assert opens(plain, Undeclared.as_view())
+    assert not opens(reader, Undeclared.as_view())
+
+
+def test_a_session_has_no_scopes_that_narrow_it(user: Any) -> None:
+    for view in (Todos.as_view(COLLECTION), Undeclared.as_view(), function):
+        assert opens(None, view, user=user)
+
+
+def test_nobody_is_refused() -> None:
+    assert answer(None, of=Nobody).status_code == 401
+    assert not opens(None, user=AnonymousUser())
+    assert not opens(None)
+
+
+@pytest.mark.parametrize(
+    "credential",
+    ["todos:read", b"todos:read", {"scope": "todos:read"}, 0, "", False, Jwt(), KnoxToken()],
+)
+def test_a_credential_of_unknown_kind_opens_nothing(user: Any, credential: Any) -> None:
+    assert not opens(credential, user=user)
+    assert not opens(credential, Undeclared.as_view(), user=user)
+
+
+def test_a_subclass_reads_the_scopes_of_another_packages_credential(user: Any) -> None:
+    class HasClaim(HasScope):
+        def holds(self, credential: Any, required: Collection[str]) -> bool:
+            if isinstance(credential, Jwt):
+                return bool(required) and set(required) <= set(credential["scope"].split())
+            return super().holds(credential, required)
+
+    class Report(Undeclared):
+        permission_classes = [HasClaim]
+        required_scopes = ["todos:read"]
+
+    token = Jwt()
+    token["scope"] = "todos:read"
+    assert opens(token, Report.as_view(), user=user)
+    token["scope"] = "users"
+    assert not opens(token, Report.as_view(), user=user)
+    assert opens(AccessToken("todos:read"), Report.as_view())

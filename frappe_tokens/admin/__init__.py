@@ -12,9 +12,10 @@ from django.utils.module_loading import module_has_submodule
 
 from ..models import ApiKey
 from .apikeys import ApiKeyAdmin
+from .sources import ApiKeySourceMixin
 from .users import ApiAccessMixin
 
-__all__ = ["ApiAccessMixin", "ApiKeyAdmin", "add_api_access"]
+__all__ = ["ApiAccessMixin", "ApiKeyAdmin", "ApiKeySourceMixin", "add_api_access"]
 
 
 def add_api_access(site: AdminSite) -> None:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..base_models import POLICIES
-from ..keys import GeneratedKeys, change_key, generate_keys, revoke
+from ..keys import GeneratedKeys, change_key, generate_keys
 from ..locking import lock_users
 from ..models import ApiKey
 from .filters import StateFilter
-from .forms import ApiKeyForm, RevokeForm
+from .forms import ApiKeyForm
 from .generation import generate_page, generated_page
-from .history import actor_of, log_on
+from .history import actor_of
 from .plans import Plan, plan_for
+from .revocation import revoke_page
 from .users import api_access_media
 
 # ModelAdmin takes a type argument for the type checker only.
@@ -210,24 +210,7 @@ class ApiKeyAdmin(_ModelAdmin):
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET asks for a reason, POST revokes."""
         key = self._live_key(request, object_id)
-        form = RevokeForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            revoke(key, reason=form.cleaned_data["reason"], by=actor_of(request))
-            note = _("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
-            log_on(self, request, note, key, key.user)
-            self.message_user(request, note, messages.SUCCESS)
-            return HttpResponseRedirect(self._change_url(key))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Revoke API key"),
-            "opts": self.opts,
-            "media": self.media,
-            "back_url": self._change_url(key),
-            "key": key,
-            "form": form,
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "frappe_tokens/admin/revoke_key.html", context)
+        return revoke_page(self, request, key, self._change_url(key))
 
     def _live_key(self, request: HttpRequest, object_id: str) -> ApiKey:
         if not actor_of(request).may_generate:

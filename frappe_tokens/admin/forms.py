@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..actors import Actor, check_target
+from ..forms import WordsField
 from ..locking import lock_users
 from ..models import ApiKey
 from ..validation import (
@@ -22,22 +24,6 @@ from ..validation import (
 )
 
 
-class WordsField(forms.CharField):
-    """A list of words, written with spaces, commas or line breaks between them."""
-
-    widget = forms.Textarea(attrs={"rows": 3, "class": "vLargeTextField"})
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(value) if isinstance(value, list) else value
-
-    # A form field may clean to whatever it likes; the stubs know a CharField's text only.
-    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
-        return (super().to_python(value) or "").replace(",", " ").split()
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return self.to_python(data) != (initial or [])
-
-
 # ModelForm takes a type argument for the type checker only, and not at run time.
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """What an administrator may set of a key. The API key and the secret are no part of it."""
@@ -46,6 +32,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     scopes = WordsField(
         required=False,
+        widget=AdminTextareaWidget(attrs={"rows": 3}),
         validators=[validate_scopes],
         label=_("Scopes"),
         help_text=_(
@@ -54,6 +41,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     allowed_ips = WordsField(
         required=False,
+        widget=AdminTextareaWidget(attrs={"rows": 3}),
         validators=[validate_networks],
         label=_("Allowed addresses"),
         help_text=_("Addresses or networks, one a line, such as 192.0.2.0/24. None: everywhere."),

@@ -1,71 +1,15 @@
-"""What generating would do, before it is done."""
+"""Which plans a confirmation lists, and which it only counts."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import router
-from django.utils import timezone
-from django.utils.translation import gettext as _
+from ..plans import Plan, plan_for
 
-from .. import policy
-from ..actors import Actor, check_target
-from ..batches import in_batches
-from ..models import ApiKey
+__all__ = ["Plan", "plan_for", "shown_and_counted"]
 
-# Users whose keys are read with one statement.
-BATCH_SIZE = 500
 # Users whom a confirmation lists: nobody reads ten thousand lines that say the same.
 SHOWN = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What generating for one user and name would do.
-
-    Attributes:
-        user: whose key it is.
-        name: which of the user's keys.
-        key: the live key, which stays and gets a new secret; None where one will be made.
-        obstacle: why it cannot be done, in words; "" where it can.
-    """
-
-    user: Any
-    name: str
-    key: ApiKey | None
-    obstacle: str
-
-    @property
-    def version(self) -> str:
-        """Changes with every generation, so that a form which was sent already is told."""
-        key = (self.key.pk, self.key.rotated_at) if self.key else None
-        state = (self.user.pk, self.name, key, bool(self.obstacle))
-        return hashlib.sha256(repr(state).encode()).hexdigest()
-
-    @property
-    def ends_older_secret(self) -> bool:
-        """Whether a secret that is in its grace stops working before its time."""
-        if self.key is None or self.key.previous_expires_at is None:
-            return False
-        return not policy.has_ended(self.key.previous_expires_at, timezone.now())
-
-
-def plan_for(users: Iterable[Any], actor: Actor, name: str = "") -> list[Plan]:
-    """A plan for each of ``users``, with one query for the keys of every ``BATCH_SIZE`` of them."""
-    # From where they are written: a replica may not know yet that this very form was sent already.
-    keys_now = ApiKey.objects.using(router.db_for_write(ApiKey)).filter(name=name, live=True)
-    plans = []
-    for batch in in_batches(users, BATCH_SIZE):
-        live = keys_now.filter(user__in=[user.pk for user in batch]).order_by()
-        keys = {key.user_id: key for key in live}
-        for user in batch:
-            key = keys.get(user.pk)
-            plans.append(Plan(user, name, key, _obstacle(user, key, actor)))
-    return plans
 
 
 def shown_and_counted(plans: Iterable[Plan]) -> tuple[list[Plan], list[Plan]]:
@@ -78,15 +22,3 @@ def shown_and_counted(plans: Iterable[Plan]) -> tuple[list[Plan], list[Plan]]:
     for plan in plans:
         (shown if plan.obstacle or len(shown) < SHOWN else more).append(plan)
     return shown, more
-
-
-def _obstacle(user: Any, key: ApiKey | None, actor: Actor) -> str:
-    try:
-        check_target(user, actor)
-    except PermissionDenied as error:
-        return str(error)
-    except ValidationError as error:
-        return " ".join(error.messages)
-    if key is not None and key.is_expired():
-        return _("The API key has expired. Give it a later expiry under API keys, or revoke it.")
-    return ""

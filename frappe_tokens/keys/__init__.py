@@ -12,15 +12,23 @@ from .generation import (
     generate_keys_for_source,
     generate_keys_for_users,
 )
+from .import_checks import ImportedPair, Problem
+from .importing import Imported, import_keys
+from .ownership import change_user
 from .revocation import revoke, revoke_leaked
 
 __all__ = [
     "BATCH_SIZE",
     "GeneratedKeys",
+    "Imported",
+    "ImportedPair",
+    "Problem",
     "change_key",
+    "change_user",
     "generate_keys",
     "generate_keys_for_source",
     "generate_keys_for_users",
+    "import_keys",
     "revoke",
     "revoke_leaked",
 ]

@@ -32,10 +32,13 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: Any) 
         for name, value in clean_changes(changes).items():
             setattr(stored, name, value)
         check_widening(before, stored, by)
+        if not changes:
+            return
         if "name" in changes:
             stored.validate_constraints(exclude={"api_key"})
         stored.save(update_fields=[*changes])
         names = ", ".join(str(stored._meta.get_field(name).verbose_name) for name in changes)
         text = _("Changed %(fields)s of API key %(api_key)s.")
-        history.note(by, text % {"fields": names, "api_key": key.api_key}, stored.user, stored)
+        users = [] if stored.user is None else [stored.user]
+        history.note(by, text % {"fields": names, "api_key": key.api_key}, *users, stored)
     key.refresh_from_db(using=stored._state.db)

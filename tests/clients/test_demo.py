@@ -78,7 +78,9 @@ def test_each_command_can_be_pasted(live_server: LiveServer) -> None:
     assert {row["description"] for row in listed} == {
         sample["description"] for sample in demo.SAMPLES
     }
-    assert len(lines) == 4
+    posted = paste(lines[4])
+    assert (posted["consumer"], posted["user"]) == ("Door sensor", "api-user")
+    assert len(lines) == 5
 
 
 def test_the_manager_can_do_in_the_admin_what_it_says(db: None, client: Client) -> None:

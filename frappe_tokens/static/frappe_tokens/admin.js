@@ -1,4 +1,4 @@
-/* Copy buttons, and the dialog around the Generate Keys page.
+/* Copy buttons, and the dialog around the pages of keys, in the admin and on the users' own page.
 
    The page works without any of this: a link leads to it, a form on it generates, and the secret
    is in the answer. Here the same page is fetched and its content shown in a dialog. */
@@ -36,19 +36,25 @@
     const load = async (url, options = {}) => {
         const response = await fetch(url, { credentials: "same-origin", ...options });
         const page = new DOMParser().parseFromString(await response.text(), "text/html");
-        return document.importNode(page.querySelector(CONTENT), true);
+        return { page, redirected: response.redirected, url: response.url };
     };
 
+    const contentOf = ({ page }) => document.importNode(page.querySelector(CONTENT), true);
+
+    const sectionOf = (page) =>
+        page.querySelector(".field-api_access_key")?.closest("fieldset") ??
+        page.querySelector("[data-frappe-tokens-renew]");
+
     /* Only our own section is renewed: whatever was typed into the form around it stays. */
-    const renewSection = async () => {
-        const find = (page) => page.querySelector(".field-api_access_key")?.closest("fieldset");
-        const section = find(document);
-        const response = await fetch(window.location.href, { credentials: "same-origin" });
-        const page = new DOMParser().parseFromString(await response.text(), "text/html");
-        if (section && find(page)) {
-            section.replaceWith(document.importNode(find(page), true));
-            document.querySelector("[data-frappe-tokens-dialog]").focus();
+    const renewSection = (page, link) => {
+        const [section, renewed] = [sectionOf(document), sectionOf(page)];
+        if (!section || !renewed) {
+            return false;
         }
+        section.replaceWith(document.importNode(renewed, true));
+        const links = [...document.querySelectorAll("[data-frappe-tokens-dialog]")];
+        (links.find(({ href }) => href === link.href) ?? links[0])?.focus();
+        return true;
     };
 
     const openDialog = async (link) => {
@@ -62,8 +68,10 @@
             generated = content.querySelector("[data-frappe-tokens-generated]") !== null;
             dialog.replaceChildren(content);
             showCopyButtons(dialog);
-            if (generated) {
-                dialog.querySelector("#frappe-tokens-heading").focus();
+            if (dialog.open) {
+                // What was focused is gone with the form.
+                const invalid = dialog.querySelector("[aria-invalid=true]");
+                (invalid ?? dialog.querySelector("#frappe-tokens-heading")).focus();
             }
         };
 
@@ -87,7 +95,7 @@
             dialog.remove();
             link.focus();
             if (generated) {
-                renewSection();
+                load(window.location.href).then(({ page }) => renewSection(page, link));
             }
         });
         dialog.addEventListener("submit", async (event) => {
@@ -96,7 +104,17 @@
             form.querySelector("[type=submit]").disabled = true;
             generating = true;
             try {
-                show(await load(form.action, { method: "POST", body: new FormData(form) }));
+                const options = { method: "POST", body: new FormData(form) };
+                const answer = await load(form.action, options);
+                if (!answer.redirected) {
+                    show(contentOf(answer));
+                    return;
+                }
+                // Done, and there is no secret to show.
+                dialog.close();
+                if (!renewSection(answer.page, link)) {
+                    window.location.assign(answer.url); // signed out
+                }
             } catch {
                 const note = document.createElement("p");
                 note.className = "frappe-tokens-note frappe-tokens-warning";
@@ -114,7 +132,11 @@
         });
 
         try {
-            show(await load(link.href));
+            const answer = await load(link.href);
+            if (answer.redirected) {
+                throw new Error("signed out");
+            }
+            show(contentOf(answer));
         } catch {
             // Signed out, refused or offline: the page itself says so.
             window.location.assign(link.href);

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,21 +16,25 @@ from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source
+from testproject.events.models import EventConsumer
 from testproject.todos.models import ToDo
 
 HOST = "127.0.0.1"
 
 SYSTEM_MANAGER = Q(content_type__app_label="frappe_tokens", codename="generate_keys")
 TODO_USER = Q(content_type__app_label="todos", content_type__model="todo")
+EVENT_CONSUMERS = Q(content_type__app_label="events", content_type__model="eventconsumer") & ~Q(
+    codename__startswith="delete_"
+)
 # To find their way in the admin. Users may only be looked at: whoever may change a user in Django's
 # admin can make it a superuser.
 LOOK_AROUND = Q(content_type__app_label="auth", codename="view_user") | Q(
-    content_type__app_label="frappe_tokens", codename__startswith="view_"
+    content_type__app_label__in=["frappe_tokens", "events"], codename__startswith="view_"
 )
 
 SAMPLES: list[dict[str, Any]] = [
@@ -59,7 +64,7 @@ class Command(BaseCommand):
         manager = _user("manager", is_staff=True)
         manager.set_password(password)
         manager.save()
-        manager.user_permissions.add(*Permission.objects.filter(LOOK_AROUND))
+        manager.user_permissions.add(*Permission.objects.filter(LOOK_AROUND | EVENT_CONSUMERS))
         _add_roles(manager, {"System Manager": SYSTEM_MANAGER, "ToDo User": TODO_USER})
         api_user = _user("api-user")
         _add_roles(api_user, {"ToDo User": TODO_USER})
@@ -67,14 +72,25 @@ class Command(BaseCommand):
             due = timezone.localdate() + timedelta(days=7)
             for values in SAMPLES:
                 ToDo.objects.create(owner=api_user, date=due, **values)
-        self._show(port, password, _keys(manager), _keys(api_user))
+        self._show(
+            port,
+            password,
+            _keys(generate_keys, manager),
+            _keys(generate_keys, api_user),
+            _keys(generate_keys_for_source, _consumer(api_user)),
+        )
         if not no_serve:
             self.stdout.write("")
             self.stdout.flush()  # a pipe would keep it until the server ends
             call_command("runserver", f"{HOST}:{port}", use_reloader=False)
 
     def _show(
-        self, port: int, password: str, manager: GeneratedKeys, api_user: GeneratedKeys
+        self,
+        port: int,
+        password: str,
+        manager: GeneratedKeys,
+        api_user: GeneratedKeys,
+        consumer: GeneratedKeys,
     ) -> None:
         site = f"http://{HOST}:{port}"
         me = f"{site}/api/method/frappe.auth.get_logged_user"
@@ -90,6 +106,14 @@ class Command(BaseCommand):
             "the ToDos",
             f"curl -s -w '\\n' -H 'Authorization: token {token}' "
             f"-G --data-urlencode 'fields={fields}' {site}/api/resource/ToDo",
+        )
+        event = json.dumps({"kind": "door opened", "payload": {"door": "north"}})
+        self._title("Post an event with the key of a consumer, which is no user's own:")
+        self._command(
+            "another source",
+            f"curl -s -w '\\n' -H 'Authorization: token {consumer.token}' "
+            f"-H 'Frappe-Authorization-Source: EventConsumer' "
+            f"-H 'Content-Type: application/json' -d '{event}' {site}/api/events/",
         )
         self._title("Then generate keys for a user in the admin, and run as them:")
         self._fact("Admin", f"{site}/admin/")
@@ -147,8 +171,14 @@ def _add_roles(user: Any, roles: dict[str, Q]) -> None:
         user.groups.add(group)
 
 
-def _keys(user: Any) -> GeneratedKeys:
+def _keys(generate: Callable[[Any], GeneratedKeys], whose: Any) -> GeneratedKeys:
     try:
-        return generate_keys(user)
+        return generate(whose)
     except ValidationError as error:  # someone deactivated the user, or let the key expire
-        raise CommandError(f"{user.get_username()}: {error.messages[0]}") from error
+        raise CommandError(f"{whose}: {error.messages[0]}") from error
+
+
+def _consumer(user: Any) -> EventConsumer:
+    """The sensor that posts events as ``user``: another one where its key was revoked."""
+    sensors: QuerySet[EventConsumer] = EventConsumer.objects.filter(user=user, revoked_at=None)
+    return sensors.get_or_create(name="Door sensor", defaults={"user": user})[0]

@@ -1,0 +1,15 @@
+"""``path("account/api-keys/", include("frappe_tokens.account.urls"))``."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "frappe_tokens_account"
+
+urlpatterns = [
+    path("", views.keys, name="keys"),
+    path("new/", views.new_key, name="new"),
+    path("<int:pk>/rotate/", views.rotate_key, name="rotate"),
+    path("<int:pk>/rename/", views.rename_key, name="rename"),
+    path("<int:pk>/revoke/", views.revoke_key, name="revoke"),
+]

@@ -1,0 +1,67 @@
+"""Refusals in Django REST framework's form: ``{"detail": ..., "code": ...}``, or by field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils.translation import gettext as _
+from rest_framework import status
+from rest_framework.exceptions import (
+    APIException,
+    ErrorDetail,
+    NotFound,
+    ParseError,
+    ValidationError,
+)
+from rest_framework.fields import get_error_detail
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+
+class Conflict(APIException):
+    """The key is not in a state for that, whatever the request says."""
+
+    status_code = status.HTTP_409_CONFLICT
+
+
+class NoSuchKey(NotFound):
+    """The same for a key that does not exist and for one that the caller may not see."""
+
+    def __init__(self) -> None:
+        super().__init__(_("There is no such API key."), "no_key")
+
+
+def keys_exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
+    """DRF's exception handler, for what the core raises as well, and with a ``code``.
+
+    Returns:
+        A response. None for an exception that is no answer (it becomes a 500).
+    """
+    if isinstance(exc, DjangoValidationError):
+        exc = _translated(exc)
+    elif isinstance(exc, SuspiciousOperation):
+        # Such as a body that is too large. Django would answer with a page of HTML.
+        exc = ParseError(_("The request cannot be read: %(error)s") % {"error": exc})
+    response = exception_handler(exc, dict(context))
+    if response is not None and isinstance(response.data, dict):
+        detail = response.data.get("detail")
+        if isinstance(detail, ErrorDetail):
+            response.data.setdefault("code", detail.code)
+    return response
+
+
+def _translated(error: DjangoValidationError) -> APIException:
+    if hasattr(error, "error_dict"):
+        if NON_FIELD_ERRORS in error.error_dict:
+            # The one rule about several fields: one live key a name.
+            return Conflict(error.error_dict[NON_FIELD_ERRORS][0].messages[0], "name_taken")
+        return ValidationError(get_error_detail(error))
+    if error.code == "no_key":
+        return NoSuchKey()
+    if error.code == "key_revoked":
+        return Conflict(error.messages[0], error.code)
+    code = error.code or "invalid"
+    return ValidationError({"detail": ErrorDetail(error.messages[0], code), "code": code})

@@ -1,0 +1,110 @@
+"""Whether credentials reach our authentication classes, and somebody knows them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.http import HttpRequest
+
+from . import views
+from .views import Classes
+
+# It answers only to tokens that it knows, and passes over all others.
+_PASSES_OVER = "oauth2_provider.contrib.rest_framework.authentication.OAuth2Authentication"
+
+
+def check_order(**kwargs: Any) -> list[CheckMessage]:
+    """W001, W002: another class stands before ours and answers in its place."""
+    return [message for listed in views.all_classes() for message in _wrong_order(listed)]
+
+
+def check_oauth2_forgotten(**kwargs: Any) -> list[CheckMessage]:
+    """I001 where django-oauth-toolkit is there, and only not in ``INSTALLED_APPS``."""
+    return _opaque_tokens_unknown() if _is_importable("oauth2_provider") else []
+
+
+def check_oauth2_missing(**kwargs: Any) -> list[CheckMessage]:
+    """I001 where it is not there at all. Most projects want no OAuth 2, and hear of it rarely."""
+    return [] if _is_importable("oauth2_provider") else _opaque_tokens_unknown()
+
+
+def _opaque_tokens_unknown() -> list[CheckMessage]:
+    if apps.is_installed("oauth2_provider"):
+        return []
+    for classes, where in views.default_classes():
+        from ..authentication import BearerAuthentication
+
+        *_, last = [cls for cls in classes if _scheme(cls) == "bearer"] or [object]
+        if issubclass(last, BearerAuthentication):
+            return [
+                checks.Info(
+                    f"{where} has BearerAuthentication and no class that knows opaque tokens: a "
+                    "request with an OAuth 2 access token gets 401. API keys work.",
+                    hint="For OAuth 2, install django-oauth-toolkit, add oauth2_provider to "
+                    "INSTALLED_APPS and put its OAuth2Authentication behind ours. Without it, "
+                    "leave this as it is and add frappe_tokens.I001 to SILENCED_SYSTEM_CHECKS.",
+                    id="frappe_tokens.I001",
+                )
+            ]
+    return []
+
+
+def _wrong_order(listed: Classes) -> Iterator[CheckMessage]:
+    from rest_framework.authentication import SessionAuthentication
+
+    classes = listed.classes
+    ours = [place for place, cls in enumerate(classes) if _is_ours(cls)]
+    for place in ours:
+        scheme = _scheme(classes[place])
+        for other in classes[:place]:
+            if _is_ours(other) or _scheme(other) != scheme or _passes_over(other):
+                continue
+            yield checks.Warning(
+                f"In {listed.where}, {_name(other)} stands before {_name(classes[place])}: both "
+                f'answer the scheme "{scheme}", and the first one refuses the API keys.',
+                hint=f"Put {_name(classes[place])} first. It leaves what is no API key to the "
+                "class behind it.",
+                id="frappe_tokens.W001",
+            )
+    for place, cls in enumerate(classes):
+        if issubclass(cls, SessionAuthentication) and any(place < later for later in ours):
+            yield checks.Warning(
+                f"In {listed.where}, {_name(cls)} stands before the classes that read API keys: "
+                "a request with a key and a live session runs as the session's user.",
+                hint=f"Put {_name(cls)} last. Then the header decides.",
+                id="frappe_tokens.W002",
+            )
+
+
+def _is_ours(cls: Any) -> bool:
+    from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
+
+    return issubclass(cls, TokenAuthentication | BasicAuthentication | BearerAuthentication)
+
+
+def _scheme(cls: Any) -> str:
+    """The scheme that a class names in its challenge; "" for one that reads no header."""
+    from rest_framework.request import Request
+
+    try:
+        challenge = cls().authenticate_header(Request(HttpRequest())) or ""
+        return str(challenge.partition(" ")[0].lower())
+    except Exception:
+        return ""
+
+
+def _passes_over(cls: Any) -> bool:
+    return any(_name(base) == _PASSES_OVER for base in cls.__mro__)
+
+
+def _name(cls: Any) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _is_importable(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None

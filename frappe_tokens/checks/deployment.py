@@ -1,0 +1,94 @@
+"""What is fine while developing, and dangerous where others can reach it: ``check --deploy``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.checks import CheckMessage
+
+from .settings import value_of
+
+_SECURITY_MIDDLEWARE = "django.middleware.security.SecurityMiddleware"
+
+
+def check_shared_cache(**kwargs: Any) -> list[CheckMessage]:
+    """W003: what processes have to share lies in a cache that they do not share."""
+    kept = value_of("CACHE")
+    alias = kept or "default"
+    try:
+        shared = not isinstance(caches[alias], LocMemCache | DummyCache)
+    except Exception:
+        return []
+    if shared or (kept is None and value_of("FAILURE_LIMIT") is None):
+        return []
+    stale = (
+        " A key that was revoked by one process goes on working in the others until CACHE_TIMEOUT."
+        if kept
+        else ""
+    )
+    return [
+        checks.Warning(
+            f"The cache {alias!r} is not shared between processes: each of them counts failed "
+            f"attempts and the rates of API keys for itself.{stale}",
+            hint=f"Use Redis or Memcached for CACHES[{alias!r}]. Where a single process answers "
+            "all requests, silence this.",
+            id="frappe_tokens.W003",
+        )
+    ]
+
+
+def check_https(**kwargs: Any) -> list[CheckMessage]:
+    """W005: tokens may travel in clear."""
+    if settings.SECURE_SSL_REDIRECT and _SECURITY_MIDDLEWARE in settings.MIDDLEWARE:
+        return []
+    return [
+        checks.Warning(
+            "Plain HTTP is not turned away (SECURE_SSL_REDIRECT): a token sent that way can be "
+            "read by everyone on its way, and works for whoever has read it.",
+            hint="Set SECURE_SSL_REDIRECT = True, with SecurityMiddleware, and behind a proxy "
+            "that ends TLS also SECURE_PROXY_SSL_HEADER. Where the proxy itself does not pass on "
+            "plain HTTP, silence this: "
+            'SILENCED_SYSTEM_CHECKS = ["security.W008", "frappe_tokens.W005"].',
+            id="frappe_tokens.W005",
+        )
+    ]
+
+
+def check_failure_limit(**kwargs: Any) -> list[CheckMessage]:
+    """W006: nobody is stopped."""
+    if value_of("FAILURE_LIMIT", default="wrong") is not None:
+        return []
+    return [
+        checks.Warning(
+            "FRAPPE_TOKENS['FAILURE_LIMIT'] is None: an address may try wrong secrets without end.",
+            hint='Remove it for the default, "100/minute". Where something before the app limits '
+            "failed attempts, silence this.",
+            id="frappe_tokens.W006",
+        )
+    ]
+
+
+def check_proxies(**kwargs: Any) -> list[CheckMessage]:
+    """W007: everyone seems to come from the proxy."""
+    signs = [
+        name
+        for name in ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT")
+        if getattr(settings, name)
+    ]
+    if not signs or value_of("NUM_PROXIES", default="wrong") is not None:
+        return []
+    return [
+        checks.Warning(
+            f"{signs[0]} is set, so there is a proxy, but FRAPPE_TOKENS['NUM_PROXIES'] is not: "
+            "every request seems to come from the proxy's address. Allowed addresses match that "
+            "one, and clients are locked out together for the failed attempts of one.",
+            hint="Set NUM_PROXIES to the number of proxies before the app that append to "
+            "X-Forwarded-For; 0 where they hand on the client's address as REMOTE_ADDR.",
+            id="frappe_tokens.W007",
+        )
+    ]

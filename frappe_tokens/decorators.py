@@ -1,0 +1,99 @@
+"""Declaring on a view what a scoped key has to hold for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+# RFC 6749, section 3.3.
+_SCOPE = re.compile(r"[!#-\[\]-~]+")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def required_scopes(*scopes: str) -> Callable[[View], View]:
+    """Declare the scopes that a scoped key or an access token has to hold, all of them, for a view.
+
+    ::
+
+        @required_scopes("todos:read")
+        @api_view(["GET"])
+        def todos(request): ...
+
+    It stands on plain functions, sync and async; on DRF's ``@api_view`` functions, above that or
+    below; on what ``as_view()`` gives, for that one use of the class; and on classes. To a class,
+    a method or an action may need scopes of its own: ``required_scopes = {"post": [...]}``.
+
+    Args:
+        scopes: words of printable ASCII without spaces, quotes and backslashes.
+
+    Raises:
+        TypeError: it stands on a method or on what declares its scopes already, or without scopes.
+        ValueError: one of them is no scope.
+    """
+    if not scopes or not all(isinstance(scope, str) for scope in scopes):
+        raise TypeError('Name the scopes: @required_scopes("todos:read").')
+    for scope in scopes:
+        if not _SCOPE.fullmatch(scope):
+            raise ValueError(
+                f"{scope!r} is no scope: use printable ASCII without spaces, quotes and \\, and "
+                "give several scopes as several arguments."
+            )
+
+    def declare(view: View) -> View:
+        # Two that each name some would look as if both counted.
+        if "required_scopes" in vars(view):
+            raise TypeError(f"{view!r} declares its scopes already. Name all of them in one place.")
+        _declare(view, scopes)
+        return view
+
+    return declare
+
+
+def _declare(view: Any, scopes: tuple[str, ...]) -> None:
+    if isinstance(view, type):
+        view.required_scopes = scopes  # type: ignore[attr-defined]
+        return
+    # What as_view() gave makes its instances with these; Django's and DRF's may be two.
+    made_with = [getattr(view, name, None) for name in ("view_initkwargs", "initkwargs")]
+    if made_with == [None, None]:
+        _refuse_method(view)
+        # For an @api_view above, which hands on none of the attributes that it does not know.
+        view.__doc__ = _Docstring.of(view, scopes)
+    for kwargs in made_with:
+        if kwargs is not None:
+            kwargs["required_scopes"] = scopes
+    view.required_scopes = scopes
+
+
+def _refuse_method(view: Any) -> None:
+    outer = getattr(view, "__qualname__", "").rpartition(".")[0]
+    if outer and not outer.endswith("<locals>"):
+        raise TypeError(
+            f"{view!r} is a method, of which the scopes are not read. Declare them on the class by "
+            'method or action, required_scopes = {"post": ["todos:write"]}, or of an extra action '
+            'of a viewset by @action(..., required_scopes=["todos:write"]).'
+        )
+
+
+class _Docstring(str):
+    """A function's docstring, which tells the class that takes it over the function's scopes.
+
+    ``@api_view`` makes a class with the function's docstring in its body, and Python calls
+    ``__set_name__`` of what stands in the body of a new class.
+    """
+
+    original: str | None
+    scopes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, view: Any, scopes: tuple[str, ...]) -> _Docstring:
+        docstring = cls(view.__doc__ or "")
+        docstring.original = view.__doc__
+        docstring.scopes = scopes
+        return docstring
+
+    def __set_name__(self, owner: Any, name: str) -> None:
+        owner.__doc__ = self.original
+        owner.required_scopes = self.scopes

@@ -1,0 +1,253 @@
+"""What a list of keys from elsewhere is checked for before any of them is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from .. import crypto
+from ..actors import check_target
+from ..conf import conf
+from ..credentials import API_KEY_MAX_LENGTH, API_SECRET_MAX_LENGTH, parse
+from ..crypto import Secret
+from ..locking import lock_users
+from ..lookup import find_user
+from ..models import ApiKey
+from ..validation import clean_name
+
+# Twelve hexadecimal digits are 48 bits. What is shorter can be guessed.
+SECRET_MIN_LENGTH = 12
+
+_FRAPPE_HALF = re.compile(r"[0-9a-f]{15}")
+
+
+class ImportedPair(NamedTuple):
+    """A line of the list that is imported.
+
+    Attributes:
+        line: its number, for messages.
+        user: the username of the one whose key it is to be.
+        api_key: kept as it is.
+        api_secret: likewise, by its digest.
+        name: which of the user's keys; "" is the one that Frappe's calls act on.
+    """
+
+    line: int
+    user: str
+    api_key: str
+    api_secret: Secret
+    name: str = ""
+
+
+class Problem(NamedTuple):
+    """What is wrong with a line, in a sentence that holds nothing secret."""
+
+    line: int
+    text: str
+
+
+Rows = list[ImportedPair | Problem]
+Pairs = list[tuple[ImportedPair, Any]]
+
+
+class Checks:
+    """The checks, and what they remember of the lines before. No secret is among it.
+
+    Attributes:
+        users: the primary keys of the users, by the names that the list has for them.
+        line_of_key: where each API key stands.
+        line_of_name: where each user's key of a name stands.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self.users: dict[str, Any] = {}
+        self.line_of_key: dict[str, int] = {}
+        self.line_of_name: dict[tuple[Any, str], int] = {}
+
+    @sensitive_variables()
+    def check(
+        self, rows: Rows, find_users: Callable[[set[str]], dict[str, Any]]
+    ) -> tuple[Pairs, list[Problem]]:
+        """Check some lines, with three queries.
+
+        Args:
+            rows: the lines. The same ones may be checked again later.
+            find_users: gives the users of these names; ``users_by_name`` or ``locked_users``.
+
+        Returns:
+            The pairs that can be stored, each with its user, and what is wrong with the others.
+        """
+        problems = [row for row in rows if isinstance(row, Problem)]
+        pairs: list[ImportedPair] = []
+        for row in rows:
+            if isinstance(row, ImportedPair):
+                try:
+                    _check_form(row)
+                    pairs.append(row._replace(name=clean_name(row.name)))
+                except ValidationError as error:
+                    problems.append(Problem(row.line, error.messages[0]))
+        users = find_users({pair.user for pair in pairs})
+        taken, named = self._stored(pairs, users)
+        usable: Pairs = []
+        for pair in pairs:
+            try:
+                user = _check_user(pair, users.get(pair.user))
+                self._check_key(pair, taken)
+                self._check_name(pair, user, named)
+            except ValidationError as error:
+                problems.append(Problem(pair.line, error.messages[0]))
+            else:
+                usable.append((pair, user))
+        return usable, problems
+
+    def users_by_name(self, names: set[str]) -> dict[str, Any]:
+        """The users of these names, whose primary keys are remembered."""
+        model = get_user_model()
+        users = model._default_manager.using(self.alias).filter(
+            **{f"{model.USERNAME_FIELD}__in": names}
+        )
+        found = {user.get_username(): user for user in users}
+        for name in names - found.keys():
+            # Some user models, and some databases, do not tell upper from lower case.
+            found[name] = find_user(name)
+        found = {name: found[name] for name in names if found[name] is not None}
+        self.users |= {name: user.pk for name, user in found.items()}
+        return found
+
+    def locked_users(self, names: set[str]) -> dict[str, Any]:
+        """The same users as they are now, locked."""
+        pks = {name: self.users[name] for name in names & self.users.keys()}
+        locked = lock_users(pks.values())
+        return {name: locked[pk] for name, pk in pks.items() if pk in locked}
+
+    def _stored(
+        self, pairs: list[ImportedPair], users: dict[str, Any]
+    ) -> tuple[set[str], set[tuple[Any, str]]]:
+        """Which of these API keys there are, and which of these users' names are in use."""
+        stored = ApiKey._base_manager.using(self.alias).order_by()
+        same = stored.filter(api_key__in=[pair.api_key for pair in pairs])
+        live = stored.filter(
+            user__in={user.pk for user in users.values()},
+            name__in={pair.name for pair in pairs},
+            live=True,
+        )
+        return set(same.values_list("api_key", flat=True)), set(live.values_list("user", "name"))
+
+    def _check_key(self, pair: ImportedPair, taken: set[str]) -> None:
+        key = {"api_key": pair.api_key}
+        if pair.api_key in taken:
+            raise ValidationError(_("There is an API key %(api_key)s already."), params=key)
+        line = self.line_of_key.setdefault(pair.api_key, pair.line)
+        if line != pair.line:
+            raise ValidationError(
+                _("The API key %(api_key)s is on line %(line)d already."),
+                params={**key, "line": line},
+            )
+
+    def _check_name(self, pair: ImportedPair, user: Any, named: set[tuple[Any, str]]) -> None:
+        whose = {"user": pair.user, "name": pair.name}
+        slot = (user.pk, pair.name)
+        if slot in named:
+            raise ValidationError(
+                _(
+                    "User %(user)r has a live key of the name %(name)r already. Revoke that "
+                    "one first, or give this one another name in a column 'name'."
+                )
+                if pair.name
+                else _(
+                    "User %(user)r has a live key without a name already. Revoke that one "
+                    "first, or give this one a name in a column 'name'."
+                ),
+                params=whose,
+            )
+        line = self.line_of_name.setdefault(slot, pair.line)
+        if line != pair.line:
+            raise ValidationError(
+                _(
+                    "User %(user)r has a key of the same name on line %(line)d. Tell them apart "
+                    "in a column 'name'."
+                ),
+                params={**whose, "line": line},
+            )
+
+
+def _check_user(pair: ImportedPair, user: Any) -> Any:
+    if user is None:
+        if _may_be_secret(pair.user):
+            raise ValidationError(_("The user is no username. Are the columns mixed up?"))
+        raise ValidationError(_("There is no user %(user)r."), params={"user": pair.user})
+    try:
+        check_target(user, None)
+    except ValidationError as error:
+        raise ValidationError(
+            "%(user)r: %(problem)s", params={"user": pair.user, "problem": error.messages[0]}
+        ) from None
+    return user
+
+
+@sensitive_variables()
+def _check_form(pair: ImportedPair) -> None:
+    """Whether the pair, once stored, would be taken in the Authorization header."""
+    api_key, api_secret = pair.api_key, pair.api_secret
+    well_formed = _is_well_formed(api_key, api_secret)
+    if not well_formed and not _is_well_formed(api_key, Secret("0")):
+        raise ValidationError(
+            _(
+                "The API key must have 1 to %(length)d printable ASCII characters, without spaces "
+                "and colons."
+            ),
+            params={"length": API_KEY_MAX_LENGTH},
+        )
+    # An API key is stored and shown as it is.
+    if api_key == api_secret or crypto.has_valid_checksum(api_key):
+        raise ValidationError(_("The API key is a secret. Are the columns mixed up?"))
+    key = {"api_key": api_key}
+    if not api_secret:
+        raise ValidationError(_("The secret of API key %(api_key)s is missing."), params=key)
+    if len(api_secret) < SECRET_MIN_LENGTH:
+        raise ValidationError(
+            _(
+                "The secret of API key %(api_key)s can be guessed: it has fewer than %(length)d "
+                "characters. Generate a new one for this user instead."
+            ),
+            params={**key, "length": SECRET_MIN_LENGTH},
+        )
+    if well_formed:
+        return
+    if api_secret.startswith(conf.SECRET_PREFIX) and not crypto.has_valid_checksum(api_secret):
+        raise ValidationError(
+            _(
+                "The secret of API key %(api_key)s begins with %(prefix)s as generated ones do, "
+                "but its checksum is wrong. It was mistyped or cut off."
+            ),
+            params={**key, "prefix": conf.SECRET_PREFIX},
+        )
+    raise ValidationError(
+        _(
+            "The secret of API key %(api_key)s must have at most %(length)d characters, all of "
+            "them printable ASCII without spaces."
+        ),
+        params={**key, "length": API_SECRET_MAX_LENGTH},
+    )
+
+
+def _is_well_formed(api_key: str, api_secret: Secret) -> bool:
+    """Whether the parser reads this very pair from a header."""
+    credential = parse(Secret(f"token {api_key}:{api_secret}"), "token")
+    return (
+        credential is not None
+        and credential.well_formed
+        and (credential.api_key, credential.api_secret) == (api_key, api_secret)
+    )
+
+
+def _may_be_secret(text: str) -> bool:
+    """Whether ``text`` has the form of a secret, which no message may show."""
+    return crypto.has_valid_checksum(text) or _FRAPPE_HALF.fullmatch(text) is not None

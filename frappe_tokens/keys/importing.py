@@ -1,0 +1,158 @@
+"""Bringing keys over from a Frappe site or another app: their secrets go on working."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, router, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from .. import crypto
+from ..batches import in_batches
+from ..locking import LOCK_SIZE, lock_users
+from ..models import ApiKey
+from ..signals import keys_generated
+from ..validation import default_expiry
+from .announcements import announce_generated
+from .import_checks import Checks, ImportedPair, Problem
+from .writing import insert_keys
+
+# Lines that are checked, and keys that are written, at a time.
+BATCH_SIZE = 250
+
+# Who has more to put right reads of the rest at the next attempt.
+MOST_PROBLEMS = 20
+
+# Thirty-two hexadecimal digits are 128 bits. Whoever steals the digest of a shorter secret, made
+# without a pepper, may be able to try them all.
+SHORT_SECRET_LENGTH = 32
+
+Reader = Callable[[], Generator[ImportedPair | Problem, None, None]]
+
+
+class Imported(NamedTuple):
+    """What was imported.
+
+    Attributes:
+        keys: how many.
+        users: for how many users.
+        short: how many of the secrets need a pepper to be safe.
+    """
+
+    keys: int
+    users: int
+    short: int
+
+
+@sensitive_variables()
+def import_keys(read: Reader, *, dry_run: bool = False) -> Imported:
+    """Store pairs that were made elsewhere, all of them or none.
+
+    For trusted code alone: it makes keys with secrets that somebody chose, for superusers too.
+
+    Args:
+        read: a generator function for the lines of the list: pairs, and for what is no pair a
+            :class:`Problem`. It is called twice, once for checking and once for writing, so that
+            nobody has to hold the secrets of a long list.
+        dry_run: only check.
+
+    Raises:
+        ValidationError: its ``messages`` are ``line N: what is wrong``, up to ``MOST_PROBLEMS`` of
+            them. Nothing was imported.
+    """
+    alias = router.db_for_write(ApiKey)
+    checks = Checks(alias)
+    problems: list[Problem] = []
+    short = 0
+    with closing(read()) as rows:
+        for batch in in_batches(rows, BATCH_SIZE):
+            pairs, wrong = checks.check(batch, checks.users_by_name)
+            short += sum(len(pair.api_secret) < SHORT_SECRET_LENGTH for pair, _user in pairs)
+            problems += wrong
+            if len(problems) >= MOST_PROBLEMS:
+                break
+    _refuse(problems)
+    if not checks.line_of_key:
+        raise ValidationError(_("There are no keys to import."), code="no_keys")
+    if not dry_run:
+        try:
+            with transaction.atomic(using=alias):
+                _write(read, checks, alias)
+        except IntegrityError:
+            # The same API key, or the same name, by someone who had to wait for nobody.
+            raise ValidationError(
+                _("Keys were made meanwhile that these get in the way of. Import again."),
+                code="changed",
+            ) from None
+    return Imported(len(checks.line_of_key), len(set(checks.users.values())), short)
+
+
+@sensitive_variables()
+def _write(read: Reader, checks: Checks, alias: str) -> None:
+    _lock(set(checks.users.values()))
+    now = timezone.now()
+    expires_at = default_expiry(now)
+    written = 0
+    with closing(read()) as rows:
+        for batch in in_batches(rows, BATCH_SIZE):
+            # Again: from now on nobody else does anything to these users' keys.
+            pairs, problems = checks.check(batch, checks.locked_users)
+            _refuse(problems)
+            keys = [_key(pair, user, now, expires_at) for pair, user in pairs]
+            insert_keys(keys, alias)
+            written += len(keys)
+            _announce_after_commit(keys, alias)
+    if written != len(checks.line_of_key):
+        raise ValidationError(
+            _("The list was changed while it was read. Import again."), code="changed"
+        )
+
+
+def _lock(pks: set[Any]) -> None:
+    """Queue up for all the users before the first key is written."""
+    # Numbers in their order, as always, and without holding all the users at a time. Of others the
+    # database alone knows the order.
+    ordered = all(isinstance(pk, int) for pk in pks)
+    for some in in_batches(sorted(pks), LOCK_SIZE) if ordered else [pks]:
+        lock_users(some)
+
+
+@sensitive_variables()
+def _key(pair: ImportedPair, user: Any, now: datetime, expires_at: datetime | None) -> ApiKey:
+    return ApiKey(
+        user=user,
+        name=pair.name,
+        api_key=pair.api_key,
+        secret_digest=crypto.make_digest(pair.api_secret),
+        created_at=now,
+        rotated_at=now,
+        expires_at=expires_at,
+    )
+
+
+def _announce_after_commit(keys: list[ApiKey], alias: str) -> None:
+    if keys_generated.receivers:
+        # By their primary keys: the instances of a long list would take up far more.
+        announce = partial(_announce, [key.pk for key in keys], alias)
+        transaction.on_commit(announce, using=alias, robust=True)
+
+
+def _announce(pks: list[Any], alias: str) -> None:
+    keys = ApiKey._base_manager.using(alias).select_related("user").filter(pk__in=pks)
+    announce_generated([(key, False) for key in keys.order_by("pk")], None)
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    texts = [
+        _("line %(line)d: %(problem)s") % {"line": line, "problem": text}
+        for line, text in sorted(problems)[:MOST_PROBLEMS]
+    ]
+    if texts:
+        raise ValidationError(texts, code="import")

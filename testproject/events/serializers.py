@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from .models import Event
+
+# MariaDB takes no JSON that is nested more than 31 deep.
+MAX_DEPTH = 20
+
+
+class PayloadField(serializers.JSONField):
+    """Any JSON that every database can keep."""
+
+    default_error_messages = {
+        "text": "Leave NUL characters and lone surrogates out of the payload.",
+        "depth": f"Nest the payload no deeper than {MAX_DEPTH} levels.",
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        left = [(data, 0)]
+        while left:
+            value, depth = left.pop()
+            if depth > MAX_DEPTH:
+                self.fail("depth")
+            if isinstance(value, str):
+                if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value):
+                    self.fail("text")
+            elif isinstance(value, dict):
+                left += [(item, depth + 1) for item in (*value, *value.values())]
+            elif isinstance(value, list):
+                left += [(item, depth + 1) for item in value]
+        return super().to_internal_value(data)
+
+
+class EventSerializer(serializers.ModelSerializer[Event]):
+    """An event on the wire. Who posted it is no client's to say."""
+
+    consumer = serializers.CharField(source="consumer.name", read_only=True)
+    user = serializers.CharField(source="user.get_username", read_only=True)
+    payload = PayloadField(required=False)
+
+    class Meta:
+        model = Event
+        fields = ["id", "consumer", "user", "kind", "payload", "created"]
+        read_only_fields = ["created"]

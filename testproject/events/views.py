@@ -1,0 +1,39 @@
+"""Events at ``api/events/``: the user's, and those that a consumer posts as that user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.generics import ListCreateAPIView
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.parsers import FormParser
+from rest_framework.permissions import IsAuthenticated
+
+from frappe_tokens.api.envelope import StrictJSONParser
+
+from .models import Event
+from .permissions import OnlyConsumersPost
+from .serializers import EventSerializer
+
+
+class EventPages(PageNumberPagination):
+    page_size = 50
+
+
+class Events(ListCreateAPIView[Event]):
+    """``request.user`` is the consumer's user, and ``request.auth`` the consumer."""
+
+    serializer_class = EventSerializer
+    permission_classes = [IsAuthenticated, OnlyConsumersPost]
+    pagination_class = EventPages
+    parser_classes = [StrictJSONParser, FormParser]
+    required_scopes = ["events"]  # keys with scopes get in if they hold this one
+
+    def get_queryset(self) -> QuerySet[Event]:
+        shown = Event.objects.select_related("consumer", "user")
+        mine: QuerySet[Event] = shown.filter(user=self.request.user.pk)
+        return mine
+
+    def perform_create(self, serializer: Any) -> None:
+        serializer.save(consumer=self.request.auth, user=self.request.user)

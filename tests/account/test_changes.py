@@ -1,0 +1,205 @@
+"""Users rotate, rename and revoke their own keys."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client, RequestFactory
+from django.utils import timezone as clock
+
+from frappe_tokens import crypto
+from frappe_tokens.account import views
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.models import ApiKey
+
+from .conftest import LIST, page_of, rotate, secrets_on, text_of, version_on
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+
+
+def stored(key: Any) -> ApiKey:
+    return ApiKey.objects.get(pk=key.pk)
+
+
+def test_rotating_keeps_the_key_and_replaces_the_secret(ada: Client, keys: GeneratedKeys) -> None:
+    answer = rotate(ada, keys.instance)
+
+    key = stored(keys.instance)
+    (secret,) = secrets_on(answer)
+    assert key.api_key == keys.api_key
+    assert crypto.matches(secret, key.secret_digest)
+    assert not crypto.matches(keys.api_secret, key.secret_digest)
+    assert key.previous_digest == ""
+    assert "no-store" in answer["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "grace"),
+    [("3600", timedelta(hours=1)), ("86400", timedelta(days=1)), ("604800", timedelta(days=7))],
+)
+def test_the_old_secret_goes_on_for_the_grace_that_was_chosen(
+    ada: Client, user: Any, keys: GeneratedKeys, seconds: str, grace: timedelta
+) -> None:
+    with time_machine.travel(NOON, tick=False):
+        ada.force_login(user)
+        assert secrets_on(rotate(ada, keys.instance, grace=seconds))
+
+    key = stored(keys.instance)
+    assert key.previous_expires_at == NOON + grace
+    assert crypto.matches(keys.api_secret, key.previous_digest)
+
+
+@pytest.mark.parametrize("grace", ["", "1", "99999999", "-3600", "soon"])
+def test_refuses_a_grace_that_is_not_offered(ada: Client, keys: GeneratedKeys, grace: str) -> None:
+    answer = rotate(ada, keys.instance, grace=grace)
+
+    assert "errorlist" in text_of(answer)
+    assert not secrets_on(answer)
+    assert stored(keys.instance).secret_digest == keys.instance.secret_digest
+
+
+@pytest.mark.parametrize(
+    ("usual", "chosen"),
+    [
+        (timedelta(0), "0"),
+        (timedelta(minutes=5), "3600"),
+        (timedelta(hours=24), "86400"),
+        (timedelta(days=30), "604800"),
+    ],
+)
+def test_proposes_a_grace_not_shorter_than_the_projects(
+    ada: Client, keys: GeneratedKeys, settings: Any, usual: timedelta, chosen: str
+) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "ROTATION_GRACE": usual}
+
+    form = ada.get(page_of(keys.instance, "rotate")).context["form"]
+
+    assert str(form["grace"].value()) == chosen
+
+
+def test_says_that_a_secret_in_its_grace_ends_early(
+    ada: Client, user: Any, keys: GeneratedKeys
+) -> None:
+    early = "The secret before the present one, which is still in its grace, stops working at once."
+    page = page_of(keys.instance, "rotate")
+    assert early not in text_of(ada.get(page))
+    generate_keys(user, grace=timedelta(hours=1))
+    assert early in text_of(ada.get(page))
+
+
+def test_rotating_widens_nothing(ada: Client, user: Any) -> None:
+    key = generate_keys(user, read_only=True, scopes=["todos"]).instance
+
+    rotate(ada, key, read_only="", scopes="", allowed_ips="", expires_at="", name="other")
+
+    after = stored(key)
+    assert after.policies == key.policies
+    assert after.name == ""
+
+
+def test_an_expired_key_is_not_rotated(ada: Client, keys: GeneratedKeys) -> None:
+    page = page_of(keys.instance, "rotate")
+    form = {"version": version_on(ada.get(page)), "grace": "0"}
+    ApiKey.objects.update(expires_at=clock.now())
+
+    for answer in (ada.get(page), ada.post(page, form)):
+        assert answer.status_code == 409
+        assert "has expired. Revoke it and make a new key." in text_of(answer)
+        assert not secrets_on(answer)
+    assert stored(keys.instance).secret_digest == keys.instance.secret_digest
+
+
+@pytest.mark.parametrize("what", ["rotate", "rename", "revoke"])
+def test_a_revoked_key_stays_as_it_is(ada: Client, keys: GeneratedKeys, what: str) -> None:
+    form = {"version": version_on(ada.get(page_of(keys.instance, "rotate"))), "grace": "0"}
+    revoke(keys.instance, reason="leaked")
+    before = stored(keys.instance).__dict__
+
+    page = page_of(keys.instance, what)
+    for answer in (ada.get(page), ada.post(page, {**form, "name": "x", "reason": "y"})):
+        assert answer.status_code == 409
+        assert "was revoked, and that is final" in text_of(answer)
+        assert not secrets_on(answer)
+    after = stored(keys.instance).__dict__
+    assert {**after, "_state": None} == {**before, "_state": None}
+
+
+def test_rotates_nothing_for_a_user_who_was_deactivated_meanwhile(
+    user: Any, keys: GeneratedKeys, rf: RequestFactory
+) -> None:
+    """The request came in before, so it runs as a user who was active then."""
+
+    def answer_to(request: Any) -> Any:
+        request.user = user
+        request._dont_enforce_csrf_checks = True
+        return views.rotate_key(request, pk=keys.instance.pk).render()
+
+    version = version_on(answer_to(rf.get("/")))
+    type(user).objects.update(is_active=False)
+
+    answer = answer_to(rf.post("/", {"version": version, "grace": "0"}))
+
+    assert "The user is inactive." in text_of(answer)
+    assert not secrets_on(answer)
+    assert stored(keys.instance).secret_digest == keys.instance.secret_digest
+
+
+def test_renames(ada: Client, keys: GeneratedKeys) -> None:
+    page = page_of(keys.instance, "rename")
+    assert ada.get(page).status_code == 200
+
+    answer = ada.post(page, {"name": "deploy", "read_only": "on", "api_key": "ftk_chosen"})
+
+    assert (answer.status_code, answer["Location"]) == (302, LIST)
+    key = stored(keys.instance)
+    assert (key.name, key.read_only, key.api_key) == ("deploy", False, keys.api_key)
+    assert key.secret_digest == keys.instance.secret_digest
+    assert f"Renamed API key {keys.api_key}." in text_of(ada.get(LIST))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("ci", "of this name already"), ("a\x07b", "all of them printable")],
+)
+def test_refuses_a_name_that_is_taken_or_not_printable(
+    ada: Client, user: Any, keys: GeneratedKeys, name: str, message: str
+) -> None:
+    generate_keys(user, name="ci")
+
+    answer = ada.post(page_of(keys.instance, "rename"), {"name": name})
+
+    assert answer.status_code == 200
+    assert message in text_of(answer)
+    assert stored(keys.instance).name == ""
+
+
+def test_revokes_with_a_reason(ada: Client, user: Any, keys: GeneratedKeys) -> None:
+    page = page_of(keys.instance, "revoke")
+    assert "Revoking is final." in text_of(ada.get(page))
+    assert not stored(keys.instance).is_revoked
+
+    answer = ada.post(page, {"reason": "the laptop was stolen"})
+
+    assert (answer.status_code, answer["Location"]) == (302, LIST)
+    key = stored(keys.instance)
+    assert (key.revoked_by, key.revoked_reason) == (user, "the laptop was stolen")
+    assert f"Revoked API key {keys.api_key}." in text_of(ada.get(LIST))
+
+
+def test_a_reason_that_is_too_long_is_refused(ada: Client, keys: GeneratedKeys) -> None:
+    answer = ada.post(page_of(keys.instance, "revoke"), {"reason": "r" * 201})
+
+    assert "at most 200 characters" in text_of(answer)
+    assert not stored(keys.instance).is_revoked
+
+
+def test_works_in_a_project_without_messages(
+    ada: Client, keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if "messages" not in one]
+
+    assert ada.post(page_of(keys.instance, "revoke")).status_code == 302
+    assert stored(keys.instance).is_revoked

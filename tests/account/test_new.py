@@ -1,0 +1,231 @@
+"""Users make keys for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
+from django.contrib.sessions.models import Session
+from django.test import Client, RequestFactory
+
+from frappe_tokens import crypto
+from frappe_tokens.account import views
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiKey
+
+from .conftest import LIST, NEW, make_key, secrets_on, text_of, version_on
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+
+
+def test_makes_a_key_and_shows_its_secret_once(ada: Client, user: Any) -> None:
+    answer = make_key(ada)
+
+    key = ApiKey.objects.get()
+    (secret,) = secrets_on(answer)
+    assert answer.status_code == 200
+    assert crypto.matches(secret, key.secret_digest)
+    assert (key.user, key.created_by, key.name) == (user, user, "")
+    assert (key.scopes, key.read_only, key.allowed_ips) == ([], False, [])
+    assert f"Authorization: token {key.api_key}:{secret}" in text_of(answer)
+    assert "no-store" in answer["Cache-Control"]
+    assert answer["X-Frame-Options"] == "DENY"
+    assert key.secret_digest not in text_of(answer)
+    assert not secrets_on(ada.get(LIST))
+
+
+def test_makes_a_key_within_the_limits_that_were_chosen(ada: Client, user: Any) -> None:
+    with time_machine.travel(NOON, tick=False):
+        ada.force_login(user)
+        answer = make_key(
+            ada,
+            name=" deploy ",
+            expires_at="2026-06-01T09:30",
+            read_only="on",
+            scopes="todos, events",
+            allowed_ips="192.0.2.0/24\n2001:db8::1",
+        )
+
+    key = ApiKey.objects.get()
+    assert secrets_on(answer)
+    assert key.name == "deploy"
+    assert key.expires_at == datetime(2026, 6, 1, 9, 30, tzinfo=timezone.utc)
+    assert key.read_only
+    assert key.scopes == ["todos", "events"]
+    assert key.allowed_ips == ["192.0.2.0/24", "2001:db8::1"]
+    assert "Put in an address that its scopes open" in text_of(answer)
+
+
+def test_shows_a_command_for_this_very_site(ada: Client) -> None:
+    form = {"version": version_on(ada.get(NEW))}
+    answer = ada.post(NEW, form, headers={"host": "localhost:8123"})
+
+    key = ApiKey.objects.get()
+    (secret,) = secrets_on(answer)
+    command = (
+        f"curl -H &#x27;Authorization: token {key.api_key}:{secret}&#x27; "
+        "http://localhost:8123/api/method/frappe.auth.get_logged_user"
+    )
+    assert command in text_of(answer)
+
+
+@pytest.mark.urls("tests.account.without_api")
+def test_shows_a_command_where_the_remote_calls_are_not_served(ada: Client) -> None:
+    answer = ada.post("/keys/new/", {"version": version_on(ada.get("/keys/new/"))})
+
+    assert secrets_on(answer)
+    assert "&#x27; http://testserver/</code>" in text_of(answer)
+
+
+def test_takes_no_key_secret_or_user_from_the_form(
+    ada: Client, user: Any, make_user: Callable[..., Any]
+) -> None:
+    other = make_user("grace")
+
+    answer = make_key(
+        ada,
+        api_key="ftk_chosen",
+        api_secret="chosen",
+        secret_digest=crypto.make_digest("chosen"),
+        user=other.pk,
+        user_id=other.pk,
+        created_by=other.pk,
+        rate_limit="1/day",
+    )
+
+    key = ApiKey.objects.get()
+    assert (key.user, key.created_by, key.rate_limit) == (user, user, "")
+    assert key.api_key != "ftk_chosen"
+    assert not crypto.matches("chosen", key.secret_digest)
+    assert "chosen" not in text_of(answer)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scopes": 'a"b'}, "is no scope"),
+        ({"allowed_ips": "192.0.2.300"}, "is no address or network"),
+        ({"expires_at": "2020-01-01T00:00"}, "must lie in the future"),
+        ({"expires_at": "soon"}, "Enter a valid date/time."),
+        ({"name": "a\x07b"}, "all of them printable"),
+        ({"name": "n" * 101}, "at most 100 characters"),
+    ],
+)
+def test_refuses_what_is_not_usable(ada: Client, fields: dict[str, Any], message: str) -> None:
+    answer = make_key(ada, **fields)
+
+    assert answer.status_code == 200
+    assert message in text_of(answer)
+    assert 'aria-invalid="true"' in text_of(answer)
+    assert not secrets_on(answer)
+    assert not ApiKey.objects.exists()
+
+
+def test_refuses_an_expiry_beyond_the_longest_lifetime(
+    ada: Client, user: Any, settings: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "MAX_LIFETIME": timedelta(days=90)}
+    with time_machine.travel(NOON, tick=False):
+        ada.force_login(user)
+        assert "at the latest: May 30, 2026, noon" in text_of(ada.get(NEW))
+
+        answer = make_key(ada, expires_at="2026-05-30T12:01")
+        assert "The key must expire before" in text_of(answer)
+        assert not ApiKey.objects.exists()
+
+        assert secrets_on(make_key(ada, expires_at="2026-05-30T12:00"))
+
+
+def test_says_when_a_key_expires_for_which_nobody_says_so(
+    ada: Client, user: Any, settings: Any
+) -> None:
+    assert "Empty: never; time zone: UTC" in text_of(ada.get(NEW))
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": timedelta(days=30)}
+    settings.TIME_ZONE = "Asia/Tokyo"
+    with time_machine.travel(NOON, tick=False):
+        ada.force_login(user)
+        page = text_of(ada.get(NEW))
+        make_key(ada)
+    assert "Empty: March 31, 2026, 9 p.m.; time zone: Asia/Tokyo" in page
+    assert ApiKey.objects.get().expires_at == NOON + timedelta(days=30)
+
+
+def test_works_without_time_zones(ada: Client, user: Any, settings: Any) -> None:
+    settings.USE_TZ = False
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": timedelta(days=30)}
+    with time_machine.travel(NOON, tick=False):
+        ada.force_login(user)
+        assert "Empty: March 31, 2026, noon" in text_of(ada.get(NEW))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "You have a key without a name already."),
+        ("ci", "You have a key of this name already."),
+    ],
+)
+def test_a_name_that_is_taken_is_refused_and_its_key_not_rotated(
+    ada: Client, user: Any, name: str, message: str
+) -> None:
+    before = generate_keys(user, name=name).instance
+
+    answer = make_key(ada, name=name)
+
+    assert message in text_of(answer)
+    assert not secrets_on(answer)
+    assert ApiKey.objects.get().secret_digest == before.secret_digest
+
+
+def test_keeps_the_secret_out_of_session_cookies_messages_and_history(ada: Client) -> None:
+    answer = make_key(ada, name="ci")
+
+    (secret,) = secrets_on(answer)
+    key = ApiKey.objects.get()
+    kept = [
+        *(str(session.get_decoded()) for session in Session.objects.all()),
+        *(cookie.OutputString() for cookie in ada.cookies.values()),
+        *(str(message) for message in get_messages(answer.wsgi_request)),
+        *(f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all()),
+        # What a template prints when it fails, for example in a project's own version of it.
+        repr(answer.context),
+    ]
+    assert not any(leak in text for text in kept for leak in (secret, key.secret_digest))
+    notes = [entry.get_change_message() for entry in LogEntry.objects.all()]
+    assert notes == [f"Generated a secret for API key {key.api_key}."] * 2
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, None])
+def test_makes_nothing_for_a_user_who_was_ended_meanwhile(
+    user: Any, rf: RequestFactory, change: dict[str, Any] | None
+) -> None:
+    """The request came in before, so it runs as a user who was active then."""
+    page = views.new_key(_request(rf.get(NEW), user)).render()
+    stored = type(user).objects.filter(pk=user.pk)
+    if change:
+        stored.update(**change)
+    else:
+        stored.delete()
+
+    answer = views.new_key(_request(rf.post(NEW, {"version": version_on(page)}), user)).render()
+
+    assert not secrets_on(answer)
+    assert 'role="alert"' in text_of(answer)
+    assert not ApiKey.objects.exists()
+
+
+def _request(request: Any, user: Any) -> Any:
+    request.user = user
+    request._dont_enforce_csrf_checks = True
+    return request
+
+
+def test_adds_nothing_to_what_others_hold(ada: Client, keys: GeneratedKeys) -> None:
+    make_key(ada, name="ci")
+
+    assert ApiKey.objects.get(name="").secret_digest == keys.instance.secret_digest

@@ -1,0 +1,54 @@
+"""An admin site with other sources than the example's, each in another way of its project's own."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin import AdminSite
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
+from django.urls import include, path
+
+from frappe_tokens.admin import ApiKeySourceMixin
+from tests.sources.models import Drone, Robot, Sensor
+
+site = AdminSite(name="sources")
+
+
+class SensorForm(forms.ModelForm):
+    """A project's own, which makes the user optional as the column is."""
+
+    user = forms.ModelChoiceField(User.objects.all(), required=False)
+
+
+@admin.register(Robot, site=site)
+class RobotAdmin(ApiKeySourceMixin, admin.ModelAdmin):
+    """Everything in the list can be edited there."""
+
+    list_display = ["pk", "user", "serial_number", "read_only"]
+    list_editable = ["user", "serial_number", "read_only"]
+    fieldsets = [("Robot", {"fields": ["user", "serial_number", "scopes"]})]
+    save_as = True
+
+
+@admin.register(Drone, site=site)
+class DroneAdmin(ApiKeySourceMixin, admin.ModelAdmin):
+    """Its fields in an order of its own, all of the policies among them; and no actions."""
+
+    actions = None
+    list_display = ["range", "api_key", "user"]
+    fields = ["rate_limit", "range", "user", "scopes", "allowed_ips", "read_only", "expires_at"]
+
+
+@admin.register(Sensor, site=site)
+class SensorAdmin(ApiKeySourceMixin, admin.ModelAdmin):
+    form = SensorForm
+    actions = ["generate_keys"]
+
+
+site.register(User, UserAdmin)
+
+urlpatterns = [
+    path("sources/", site.urls),
+    path("", include("testproject.urls")),
+]

@@ -1,0 +1,214 @@
+"""``api/events/`` of the example project, whose consumers are a second source of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+
+from frappe_tokens import crypto
+from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source, revoke
+from testproject.events.models import Event, EventConsumer
+
+from .conftest import EVENTS, SOURCE, post
+
+pytestmark = pytest.mark.django_db
+
+
+def test_consumer_posts_as_its_user_by_every_scheme(
+    consumer: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
+) -> None:
+    response = post(consumer, header=header_of(consumer))
+
+    assert response.status_code == 201
+    event = Event.objects.get()
+    assert (event.consumer, event.user.get_username()) == (consumer.instance, "ada")
+    assert (event.kind, event.payload) == ("door opened", {"door": "north"})
+    assert str(event) == f"door opened {event.pk}"
+    body = response.json()
+    assert (body["consumer"], body["user"]) == ("Door sensor", "ada")
+
+
+def test_nobody_says_in_the_body_who_posts(
+    consumer: GeneratedKeys, make_user: Callable[..., Any]
+) -> None:
+    other = make_user("grace")
+    post(consumer, {"kind": "x", "user": other.pk, "consumer": 987, "created": "2020-01-01"})
+
+    event = Event.objects.get()
+    assert (event.user.get_username(), event.consumer) == ("ada", consumer.instance)
+    assert event.created.year != 2020
+
+
+def test_a_users_own_key_posts_nothing(keys: GeneratedKeys) -> None:
+    response = post(keys, frappe_authorization_source="User")
+
+    assert response.status_code == 403
+    assert "Frappe-Authorization-Source: EventConsumer" in response.json()["detail"]
+    assert not Event.objects.exists()
+
+
+def test_a_session_posts_nothing(user: Any) -> None:
+    client = Client()
+    client.force_login(user)
+
+    assert client.post(EVENTS, {"kind": "x"}).status_code == 403
+    assert not Event.objects.exists()
+
+
+def test_nobody_is_refused(db: None) -> None:
+    assert Client().get(EVENTS).status_code == 401
+    assert Client().post(EVENTS, {"kind": "x"}).status_code == 401
+
+
+def test_consumers_key_counts_only_beside_the_header(
+    consumer: GeneratedKeys, keys: GeneratedKeys
+) -> None:
+    assert post(consumer, frappe_authorization_source="User").status_code == 401
+    assert post(consumer, frappe_authorization_source="events.EventConsumer").status_code == 401
+    assert post(keys).status_code == 401
+    assert not Event.objects.exists()
+
+
+def test_users_see_their_own_events(
+    consumer: GeneratedKeys,
+    keys: GeneratedKeys,
+    make_consumer: Callable[..., GeneratedKeys],
+    make_user: Callable[..., Any],
+) -> None:
+    post(consumer)
+    post(make_consumer(name="Till", user=make_user("grace")), {"kind": "sale"})
+
+    own = {"authorization": f"token {keys.token}"}
+    for headers in (own, {"authorization": f"token {consumer.token}", **SOURCE}):
+        listed = Client().get(EVENTS.rstrip("/"), headers=headers).json()
+        assert [event["kind"] for event in listed["results"]] == ["door opened"]
+        assert listed["count"] == 1
+
+
+def test_a_list_costs_as_many_queries_as_one_event(
+    consumer: GeneratedKeys, keys: GeneratedKeys, statements: Any
+) -> None:
+    for number in range(5):
+        post(consumer, {"kind": f"event {number}"})
+    headers = {"authorization": f"token {keys.token}"}
+    Client().get(EVENTS, headers=headers)
+
+    with statements() as verbs:
+        listed = Client().get(EVENTS, headers=headers).json()
+
+    assert listed["results"][0]["kind"] == "event 4"
+    assert verbs == ["SELECT"] * 3  # the key, the number of events, a page of them
+
+
+def code_of(response: Any) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
+
+
+def test_policies_hold_for_a_consumers_key(make_consumer: Callable[..., GeneratedKeys]) -> None:
+    def posted(**policies: Any) -> Any:
+        return post(make_consumer(**policies))
+
+    assert code_of(posted(read_only=True)) == (403, "key_read_only")
+    assert code_of(posted(scopes=["todos"])) == (403, "insufficient_scope")
+    assert code_of(posted(allowed_ips=["192.0.2.0/24"])) == (403, "ip_not_allowed")
+    assert not Event.objects.exists()
+    assert posted(scopes=["events"], allowed_ips=["127.0.0.0/8"]).status_code == 201
+
+
+def test_read_only_consumer_may_look(make_consumer: Callable[..., GeneratedKeys]) -> None:
+    keys = make_consumer(read_only=True)
+    headers = {"authorization": f"token {keys.token}", **SOURCE}
+
+    assert Client().get(EVENTS, headers=headers).status_code == 200
+
+
+def test_refuses_consumers_whose_key_has_ended(
+    make_consumer: Callable[..., GeneratedKeys], make_user: Callable[..., Any]
+) -> None:
+    revoked, expired = make_consumer(), make_consumer()
+    gone = make_consumer(user=make_user("grace"))
+    revoke(revoked.instance)
+    EventConsumer.objects.filter(pk=expired.instance.pk).update(expires_at=timezone.now())
+    gone.instance.user.is_active = False
+    gone.instance.user.save()
+
+    assert code_of(post(revoked)) == (401, "key_revoked")
+    assert code_of(post(expired)) == (401, "key_expired")
+    assert code_of(post(gone)) == (401, "user_inactive")
+
+
+def test_consumer_without_a_secret_posts_nothing(user: Any) -> None:
+    row = EventConsumer.objects.create(name="Till", user=user)
+    guess = GeneratedKeys(row.api_key, crypto.generate_api_secret(), row)
+
+    assert code_of(post(guess)) == (401, "invalid_credentials")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "{}",
+        '{"kind": ""}',
+        '{"kind": "%s"}' % ("x" * 51),
+        '{"kind": "x", "payload": {"a": ["\\u0000"]}}',
+        '{"kind": "x", "payload": {"\\ud800": 1}}',
+        '{"kind": "x", "payload": "\\udfff"}',
+        '{"kind": "x", "payload": NaN}',
+        '{"kind": "x", "payload": 1e999}',
+        '{"kind": "x", "payload": ' + "[" * 100_000,
+    ],
+    ids=lambda event: event[:50],
+)
+def test_refuses_what_is_no_event(consumer: GeneratedKeys, event: str) -> None:
+    assert post(consumer, event).status_code == 400
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize("payload", [{}, [1, {"deep": ["x"]}], "word", 1.5, True, {"a": None}])
+def test_any_other_json_is_a_payload(consumer: GeneratedKeys, payload: Any) -> None:
+    assert post(consumer, {"kind": "x", "payload": payload}).json()["payload"] == payload
+
+
+@pytest.mark.parametrize(("depth", "status"), [(20, 201), (21, 400), (500, 400), (950, 400)])
+def test_payload_is_not_nested_deeper_than_every_database_takes(
+    consumer: GeneratedKeys, depth: int, status: int
+) -> None:
+    event = '{"kind": "x", "payload": ' + "[" * depth + "1" + "]" * depth + "}"
+    assert post(consumer, event).status_code == status
+
+
+def test_a_form_posts_too(consumer: GeneratedKeys) -> None:
+    response = Client().post(
+        EVENTS,
+        "kind=sale&payload=%7B%22sum%22%3A1%7D",
+        content_type="application/x-www-form-urlencoded",
+        headers={"authorization": f"token {consumer.token}", **SOURCE},
+    )
+
+    assert (response.status_code, response.json()["payload"]) == (201, {"sum": 1})
+
+
+def test_old_secret_posts_until_its_grace_ends(consumer: GeneratedKeys) -> None:
+    made = generate_keys_for_source(consumer.instance, grace=timedelta(hours=1))
+
+    assert post(consumer).status_code == post(made).status_code == 201
+
+
+def test_keys_of_users_are_as_before_beside_another_source(user: Any) -> None:
+    token = generate_keys(user).token
+
+    response = Client().get(
+        "/api/method/frappe.auth.get_logged_user", headers={"authorization": f"token {token}"}
+    )
+    assert response.json() == {"message": "ada"}
+
+
+def test_migrations_are_complete() -> None:
+    call_command("makemigrations", "events", check=True, dry_run=True, stdout=StringIO())

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiKey
+
+from ..conftest import token_header
+
+KEYS = "/api/keys/"
+WHO = "/api/method/frappe.auth.get_logged_user"
+
+FIELDS = {
+    "api_key",
+    "name",
+    "user",
+    "scopes",
+    "read_only",
+    "allowed_ips",
+    "rate_limit",
+    "expires_at",
+    "revoked_at",
+    "last_used_at",
+    "last_used_ip",
+    "created_at",
+}
+
+
+def send(
+    by: GeneratedKeys | None, method: str, path: str = "", body: Any = None, **options: Any
+) -> Any:
+    """The answer to a request under ``keys/``: ``body`` is sent as JSON, or as it is if bytes."""
+    headers = {} if by is None else {"authorization": token_header(by)}
+    content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body)
+    return Client().generic(
+        method,
+        KEYS + path,
+        content,
+        **{"content_type": "application/json", **options, "headers": headers},
+    )
+
+
+def works(api_key: str, api_secret: str) -> bool:
+    token = f"token {api_key}:{api_secret}"
+    return Client().get(WHO, headers={"authorization": token}).status_code == 200
+
+
+def rows() -> list[dict[str, Any]]:
+    """All that is stored of all keys."""
+    return list(ApiKey.objects.order_by("pk").values())
+
+
+def assert_refused(response: Any, status: int, code: str, sentence: str = "") -> None:
+    assert response.status_code == status, response.content
+    body = response.json()
+    assert set(body) == {"detail", "code"}
+    assert body["code"] == code
+    assert sentence in body["detail"]
+    assert_tells_no_secret(response)
+
+
+def assert_wrong(response: Any, *fields: str, sentence: str = "") -> None:
+    """A 400 about exactly these fields, in DRF's form."""
+    assert response.status_code == 400, response.content
+    assert set(response.json()) == set(fields)
+    assert sentence in str(response.json())
+    assert_tells_no_secret(response)
+
+
+def assert_tells_no_secret(response: Any) -> None:
+    assert response["Content-Type"] == "application/json"
+    assert "no-store" in response["Cache-Control"]
+    text = response.content.decode()
+    assert "fts_" not in text
+    assert "sha256$" not in text
+
+
+@pytest.fixture
+def manager(system_manager: Any) -> GeneratedKeys:
+    """The keys of a System Manager."""
+    return generate_keys(system_manager)
+
+
+@pytest.fixture
+def root(make_user: Callable[..., Any]) -> GeneratedKeys:
+    """The keys of a superuser."""
+    return generate_keys(make_user("root", is_superuser=True))
+
+
+@pytest.fixture
+def self_service(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}

@@ -1,0 +1,218 @@
+"""Who may not, by which call: the right status, nothing written, and no secret in the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiKey
+
+from .conftest import assert_refused, assert_tells_no_secret, rows, send
+
+pytestmark = pytest.mark.django_db
+
+# By name, how a call is made on a key of a user.
+CALLS: dict[str, Callable[[GeneratedKeys, GeneratedKeys], Any]] = {
+    "make": lambda by, of: send(
+        by, "POST", body={"user": of.instance.user.get_username(), "name": "new"}
+    ),
+    "make by a taken name": lambda by, of: send(
+        by, "POST", body={"user": of.instance.user.get_username()}
+    ),
+    "narrow": lambda by, of: send(by, "PATCH", of.api_key, {"read_only": True}),
+    "rename": lambda by, of: send(by, "PATCH", of.api_key, {"name": "mine"}),
+    "rotate": lambda by, of: send(by, "POST", f"{of.api_key}/rotate/"),
+    "rotate with a grace": lambda by, of: send(
+        by, "POST", f"{of.api_key}/rotate/", {"grace": 3600}
+    ),
+    "revoke": lambda by, of: send(by, "DELETE", of.api_key),
+}
+every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+but_revoke = pytest.mark.parametrize("call", list(CALLS.values())[:-1], ids=list(CALLS)[:-1])
+
+
+def assert_nothing_happens(
+    call: Callable[[GeneratedKeys, GeneratedKeys], Any],
+    by: GeneratedKeys,
+    of: GeneratedKeys,
+    status: int,
+    code: str,
+) -> None:
+    before = rows()
+    assert_refused(call(by, of), status, code)
+    assert rows() == before
+
+
+@but_revoke
+def test_manager_does_nothing_to_keys_of_a_superuser(
+    manager: GeneratedKeys, root: GeneratedKeys, call: Any
+) -> None:
+    assert_nothing_happens(call, manager, root, 403, "permission_denied")
+
+
+@every_call
+def test_superuser_may(root: GeneratedKeys, keys: GeneratedKeys, call: Any) -> None:
+    assert call(root, keys).status_code in {200, 201, 204, 409}
+
+
+@every_call
+def test_user_without_the_permission_does_nothing_to_their_own_keys(
+    keys: GeneratedKeys, call: Any
+) -> None:
+    assert_nothing_happens(call, keys, keys, 403, "permission_denied")
+
+
+@every_call
+@pytest.mark.parametrize("own", [False, True], ids=["permission", "self-service"])
+def test_read_only_key_does_nothing(
+    system_manager: Any, keys: GeneratedKeys, settings: Any, call: Any, own: bool
+) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": own}
+    by = generate_keys(keys.instance.user if own else system_manager, name="ro", read_only=True)
+    assert_nothing_happens(call, by, keys, 403, "key_read_only")
+
+
+@every_call
+@pytest.mark.parametrize("own", [False, True], ids=["permission", "self-service"])
+def test_scoped_key_does_nothing(
+    system_manager: Any, keys: GeneratedKeys, settings: Any, call: Any, own: bool
+) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": own}
+    by = generate_keys(keys.instance.user if own else system_manager, name="s", scopes=["todos"])
+    assert_nothing_happens(call, by, keys, 403, "insufficient_scope")
+
+
+@pytest.mark.parametrize("by", ["keys", "nobody"])
+@pytest.mark.parametrize("own", [False, True], ids=["no permission", "self-service"])
+def test_making_for_others_does_not_tell_who_there_is(
+    keys: GeneratedKeys,
+    root: GeneratedKeys,
+    make_user: Callable[..., Any],
+    settings: Any,
+    by: str,
+    own: bool,
+) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": own}
+    make_user("gone", is_active=False)
+    generate_keys(make_user("grace"))
+    before = rows()
+    asking = keys if by == "keys" else None
+    answers = [
+        send(asking, "POST", body={"user": name})
+        for name in ("grace", "gone", "root", "nobody", "Ada", "a" * 1000)
+    ]
+    status, code = (403, "permission_denied") if asking else (401, "not_authenticated")
+    for answer in answers:
+        assert_refused(answer, status, code)
+    assert len({answer.content for answer in answers}) == 1
+    assert rows() == before
+
+
+def test_whoever_may_make_no_key_learns_nothing_of_what_a_body_lacks(
+    keys: GeneratedKeys,
+) -> None:
+    for body in ({}, {"user": 1}, {"api_secret": "mine"}, []):
+        assert_refused(send(keys, "POST", body=body), 403, "permission_denied")
+
+
+def test_name_of_another_is_not_even_looked_for(keys: GeneratedKeys, self_service: None) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        send(keys, "POST", body={"user": "somebody-else"})
+    assert captured.captured_queries
+    assert "somebody-else" not in str(captured.captured_queries)
+
+
+def test_whoever_may_do_nothing_to_a_key_learns_nothing_of_what_a_body_lacks(
+    keys: GeneratedKeys,
+) -> None:
+    for body in ({"name": 1}, {"api_secret": "mine"}, {"grace": -1}, []):
+        for method, path in (("PATCH", keys.api_key), ("POST", f"{keys.api_key}/rotate/")):
+            assert_refused(send(keys, method, path, body), 403, "permission_denied")
+
+
+@every_call
+def test_key_of_another_user_is_out_of_reach_of_self_service(
+    keys: GeneratedKeys, make_user: Callable[..., Any], self_service: None, call: Any
+) -> None:
+    foreign = generate_keys(make_user("grace"))
+    before = rows()
+    response = call(keys, foreign)
+    assert response.status_code == (403 if response.wsgi_request.path == "/api/keys/" else 404)
+    assert set(response.json()) == {"detail", "code"}
+    assert_tells_no_secret(response)
+    assert rows() == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"read_only": False},
+        {"scopes": []},
+        {"scopes": ["todos", "events"]},
+        {"allowed_ips": []},
+        {"allowed_ips": ["0.0.0.0/0", "::/0"]},
+        {"rate_limit": ""},
+        {"rate_limit": "6/minute"},
+        {"expires_at": None},
+        {"expires_at": "2100-01-02T00:00:00Z"},
+        {"name": "mine", "allowed_ips": ["127.0.0.0/8"], "read_only": False},
+    ],
+    ids=str,
+)
+def test_user_who_serves_themselves_does_not_widen_their_key(
+    keys: GeneratedKeys, self_service: None, changes: dict[str, Any]
+) -> None:
+    narrow = generate_keys(keys.instance.user, name="narrow")
+    body = {
+        "read_only": True,
+        "scopes": ["todos"],
+        "allowed_ips": ["127.0.0.0/8"],
+        "rate_limit": "5/minute",
+        "expires_at": "2100-01-01T00:00:00Z",
+    }
+    assert send(keys, "PATCH", narrow.api_key, body).status_code == 200
+    assert_nothing_happens(
+        lambda by, of: send(by, "PATCH", of.api_key, changes),
+        keys,
+        narrow,
+        403,
+        "permission_denied",
+    )
+
+
+@every_call
+def test_inactive_users_key_opens_nothing(
+    manager: GeneratedKeys, keys: GeneratedKeys, call: Any
+) -> None:
+    manager.instance.user.is_active = False
+    manager.instance.user.save()
+    assert_nothing_happens(call, manager, keys, 401, "user_inactive")
+
+
+@every_call
+def test_permission_that_was_taken_away_opens_nothing(
+    manager: GeneratedKeys, keys: GeneratedKeys, call: Any
+) -> None:
+    manager.instance.user.groups.clear()
+    before = rows()
+    response = call(manager, keys)
+    assert response.status_code in {403, 404}
+    assert_tells_no_secret(response)
+    assert rows() == before
+
+
+def test_rotating_does_not_lengthen_a_key_beyond_the_longest_lifetime(
+    manager: GeneratedKeys, keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
+    assert send(manager, "POST", f"{keys.api_key}/rotate/").status_code == 200
+    key = ApiKey.objects.get(pk=keys.instance.pk)
+    assert key.expires_at is not None
+    assert key.rotated_at is not None
+    assert key.expires_at <= key.rotated_at + timedelta(days=30)

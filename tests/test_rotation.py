@@ -1,0 +1,121 @@
+"""Rotating without downtime: both secrets within the grace, and the old one dead at its end."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from django.test import Client
+
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiKey
+
+from .conftest import token_header
+
+NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
+HOUR = timedelta(hours=1)
+TICK = timedelta(microseconds=1)
+WHO = "/api/method/frappe.auth.get_logged_user"
+
+
+def works(keys: GeneratedKeys) -> bool:
+    answer = Client().get(WHO, headers={"authorization": token_header(keys)})
+    return answer.status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("cached", [False, True])
+def test_both_secrets_work_until_the_very_end_of_the_grace(
+    keys: GeneratedKeys, settings: Any, cached: bool
+) -> None:
+    settings.FRAPPE_TOKENS = {"CACHE": "default" if cached else None}
+    with time_machine.travel(NOON, tick=False) as clock:
+        rotated = generate_keys(keys.instance.user, grace=HOUR)
+        for moment in (timedelta(0), HOUR / 2, HOUR - TICK):
+            clock.move_to(NOON + moment)
+            assert works(keys)
+            assert works(rotated)
+        clock.move_to(NOON + HOUR)
+        assert not works(keys)
+        assert works(rotated)
+
+
+@pytest.mark.django_db
+def test_rotating_again_ends_the_older_secret(keys: GeneratedKeys) -> None:
+    second = generate_keys(keys.instance.user, grace=HOUR)
+    third = generate_keys(keys.instance.user, grace=HOUR)
+    assert [works(one) for one in (keys, second, third)] == [False, True, True]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_use_of_the_old_secret_is_on_record(keys: GeneratedKeys) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        rotated = generate_keys(keys.instance.user, grace=HOUR)
+        works(rotated)
+        assert ApiKey.objects.get().previous_used_at is None
+        clock.shift(HOUR / 2)
+        works(keys)
+        clock.shift(timedelta(minutes=10))
+        works(rotated)
+    stored = ApiKey.objects.get()
+    assert stored.previous_used_at == NOON + HOUR / 2
+    assert stored.last_used_at == NOON + HOUR / 2 + timedelta(minutes=10)
+
+
+class Asked(NamedTuple):
+    """A request: when it was sent and answered, in seconds since 1970, and how."""
+
+    sent: float
+    answered: float
+    status: int
+
+
+def ask_until_refused(address: str, header: str) -> list[Asked]:
+    """Ask again and again, and stop at the first refusal."""
+    asked: list[Asked] = []
+    with closing(http.client.HTTPConnection(address, timeout=60)) as server:
+        while not asked or asked[-1].status == 200:
+            sent = time.time()
+            server.request("GET", WHO, headers={"Authorization": header})
+            answer = server.getresponse()
+            answer.read()
+            asked.append(Asked(sent, time.time(), answer.status))
+    return asked
+
+
+@pytest.mark.parallel
+@pytest.mark.django_db(transaction=True)
+def test_integration_rotates_under_load_without_a_refusal(
+    make_user: Callable[..., Any], settings: Any, live_server: Any
+) -> None:
+    """It rotates its own secret over HTTP while its workers go on with the old one."""
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "FAILURE_LIMIT": None}
+    grace = 2  # seconds
+    keys = generate_keys(make_user("integration"))
+    address, header = urlsplit(live_server.url).netloc, token_header(keys)
+    with ThreadPoolExecutor(4) as workers:
+        asking = [workers.submit(ask_until_refused, address, header) for _ in range(4)]
+        with closing(http.client.HTTPConnection(address, timeout=60)) as server:
+            body = json.dumps({"grace": grace})
+            headers = {"Authorization": header, "Content-Type": "application/json"}
+            server.request("POST", f"/api/keys/{keys.api_key}/rotate/", body, headers)
+            rotated = json.loads(server.getresponse().read())
+        stored = ApiKey.objects.get()
+        asked = [one for future in asking for one in future.result()]
+    assert stored.previous_expires_at is not None
+    ends_at = stored.previous_expires_at.timestamp()
+    refused = [one for one in asked if one.status != 200]
+    assert [one.status for one in refused] == [401] * 4
+    assert all(one.answered >= ends_at for one in refused)
+    assert all(one.sent < ends_at for one in asked if one.status == 200)
+    assert len(asked) > 20 * grace
+    assert works(GeneratedKeys(keys.api_key, rotated["api_secret"], stored))

@@ -1,0 +1,281 @@
+"""Declaring scopes, and what a scoped key then opens, over real requests."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import include, path
+from django.views.generic import View
+from rest_framework.decorators import action, api_view, permission_classes
+from rest_framework.generics import ListAPIView
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
+
+from frappe_tokens import policy
+from frappe_tokens.decorators import required_scopes
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+
+from .conftest import token_header
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+
+
+class Everybody(BasePermission):
+    """Leaves the decision to the scopes."""
+
+
+@api_view(["GET", "POST"])
+@required_scopes("todos:read")
+def below(request: Request) -> Response:
+    """Says what below says."""
+    return Response()
+
+
+@api_view(["GET"])
+@permission_classes([Everybody])
+@required_scopes("todos:read", "todos:all")
+def below_others(request: Request) -> Response:
+    return Response()
+
+
+@required_scopes("todos:read")
+@api_view(["GET"])
+def above(request: Request) -> Response:
+    """Says what above says."""
+    return Response()
+
+
+@api_view(["GET"])
+def undeclared(request: Request) -> Response:
+    return Response()
+
+
+@required_scopes("todos:read")
+class Declared(APIView):
+    def get(self, request: Request) -> Response:
+        return Response()
+
+
+class Child(Declared):
+    pass
+
+
+@required_scopes("todos:write")
+class Stricter(Declared):
+    pass
+
+
+class Shared(APIView):
+    def get(self, request: Request) -> Response:
+        return Response()
+
+
+@required_scopes("todos:read")
+class Generic(ListAPIView[Group]):
+    queryset = Group.objects.none()
+    serializer_class = Serializer
+
+
+class ByMethod(APIView):
+    required_scopes = {"get": ["todos:read"], "post": "todos:read todos:write"}
+
+    def get(self, request: Request) -> Response:
+        return Response()
+
+    post = delete = get
+
+
+class ByAction(ViewSet):
+    required_scopes: Any = {"list": ["todos:read"], "create": ["todos:write"]}
+
+    def list(self, request: Request) -> Response:
+        return Response()
+
+    def create(self, request: Request) -> Response:
+        return Response()
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        return Response()
+
+    @action(detail=False, required_scopes=["todos:read"])
+    def extra(self, request: Request) -> Response:
+        return Response()
+
+    @action(detail=False)
+    def open(self, request: Request) -> Response:
+        return Response()
+
+
+class SharedSet(ViewSet):
+    required_scopes: Any = None
+
+    def list(self, request: Request) -> Response:
+        return Response()
+
+
+router = SimpleRouter()
+router.register("by-action", ByAction, basename="by-action")
+
+urlpatterns = [
+    path("below/", below),
+    path("below-others/", below_others),
+    path("above/", above),
+    path("undeclared/", undeclared),
+    path("declared/", Declared.as_view()),
+    path("child/", Child.as_view()),
+    path("stricter/", Stricter.as_view()),
+    path("generic/", Generic.as_view()),
+    path("shared/", Shared.as_view()),
+    path("shared/read/", required_scopes("todos:read")(Shared.as_view())),
+    path("shared-set/", SharedSet.as_view({"get": "list"})),
+    path("shared-set/read/", required_scopes("todos:read")(SharedSet.as_view({"get": "list"}))),
+    path("by-method/", ByMethod.as_view()),
+    path("", include(router.urls)),
+]
+
+
+@pytest.fixture
+def scoped(user: Any) -> GeneratedKeys:
+    """A key that may read todos."""
+    return generate_keys(user, name="reader", scopes=["todos:read", "users:read"])
+
+
+def ask(keys: GeneratedKeys, url: str, method: str = "GET") -> Any:
+    return Client().generic(method, url, headers={"authorization": token_header(keys)})
+
+
+OPEN = [
+    ("GET", "/below/"),
+    ("POST", "/below/"),
+    ("OPTIONS", "/below/"),
+    ("GET", "/above/"),
+    ("GET", "/declared/"),
+    ("GET", "/child/"),
+    ("GET", "/generic/"),
+    ("GET", "/shared/read/"),
+    ("GET", "/shared-set/read/"),
+    ("GET", "/by-method/"),
+    ("HEAD", "/by-method/"),
+    ("GET", "/by-action/"),
+    ("HEAD", "/by-action/"),
+    ("GET", "/by-action/extra/"),
+]
+CLOSED = [
+    ("GET", "/below-others/"),  # it needs one more
+    ("GET", "/undeclared/"),
+    ("GET", "/stricter/"),
+    ("GET", "/shared/"),
+    ("GET", "/shared-set/"),
+    ("POST", "/by-method/"),
+    ("DELETE", "/by-method/"),
+    ("OPTIONS", "/by-method/"),
+    ("PROPFIND", "/by-method/"),
+    ("POST", "/by-action/"),
+    ("DELETE", "/by-action/1/"),
+    ("OPTIONS", "/by-action/"),
+    ("PROPFIND", "/by-action/"),
+    ("GET", "/by-action/open/"),
+]
+
+
+@pytest.mark.parametrize(("method", "url"), OPEN)
+def test_opens_to_a_key_that_holds_the_scopes(scoped: GeneratedKeys, method: str, url: str) -> None:
+    assert ask(scoped, url, method).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "url"), CLOSED)
+def test_closed_to_a_key_that_does_not_and_where_none_is_declared(
+    scoped: GeneratedKeys, method: str, url: str
+) -> None:
+    response = ask(scoped, url, method)
+    assert response.status_code == 403
+    assert response.json()["code"] == "insufficient_scope"
+
+
+@pytest.mark.parametrize(("method", "url"), [*OPEN, *CLOSED])
+def test_opens_to_a_key_without_scopes(keys: GeneratedKeys, method: str, url: str) -> None:
+    response = ask(keys, url, method)
+    assert response.status_code == (405 if method == "PROPFIND" else 200)
+
+
+# What the decorator leaves behind
+
+
+def test_an_api_view_keeps_its_docstring_and_its_name() -> None:
+    for view, name in ((below, "below"), (above, "above")):
+        assert (view.cls.__name__, view.cls.__doc__) == (name, f"Says what {name} says.")
+    assert type(below.cls.__doc__) is str
+    assert below_others.cls.__doc__ is None
+
+
+def test_one_use_of_a_class_leaves_its_others_as_they_are() -> None:
+    assert not hasattr(Shared, "required_scopes")
+    assert SharedSet.required_scopes is None
+
+
+def passed_on(view: Any) -> Any:
+    @functools.wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return view(*args, **kwargs)
+
+    return wrapper
+
+
+def test_a_plain_function_says_its_scopes_through_other_decorators() -> None:
+    @required_scopes("todos:read")
+    def view(request: HttpRequest) -> HttpResponse:
+        """A view."""
+        return HttpResponse(view.__doc__)
+
+    assert policy.required_scopes(view, "GET") == ("todos:read",)
+    assert policy.required_scopes(passed_on(passed_on(view)), "GET") == ("todos:read",)
+    assert passed_on(view)(HttpRequest()).content == b"A view."
+    assert policy.required_scopes(api_view(["GET"])(passed_on(view)).cls, "GET") == ("todos:read",)
+
+
+def test_so_do_coroutine_functions_and_djangos_class_based_views() -> None:
+    @required_scopes("todos:read")
+    async def view(request: HttpRequest) -> None: ...
+
+    as_view = required_scopes("todos:read")(View.as_view())
+    assert policy.required_scopes(view, "GET") == ("todos:read",)
+    assert policy.required_scopes(as_view, "GET") == ("todos:read",)
+    assert not hasattr(View, "required_scopes")
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize("scopes", [(), (ask,), (["todos:read"],), (None,)])
+def test_asks_for_scopes(scopes: Any) -> None:
+    with pytest.raises(TypeError, match="Name the scopes"):
+        required_scopes(*scopes)
+
+
+@pytest.mark.parametrize("scope", ["", "todos:read todos:write", 'to"do', "to\\do", "tödo", "a\n"])
+def test_refuses_what_is_no_scope(scope: str) -> None:
+    with pytest.raises(ValueError, match="is no scope"):
+        required_scopes("todos:read", scope)
+
+
+def test_refuses_a_second_declaration_which_would_undo_the_first() -> None:
+    declare: Callable[[Any], Any] = required_scopes("todos:write")
+    for declared in (Declared, ByMethod, above, passed_on(required_scopes("a")(lambda: None))):
+        with pytest.raises(TypeError, match="already"):
+            declare(declared)
+
+
+def test_refuses_a_method_whose_scopes_nobody_would_read() -> None:
+    with pytest.raises(TypeError, match=r"required_scopes = \{"):
+        required_scopes("todos:write")(ByMethod.get)

@@ -1,0 +1,517 @@
+"""Generating, changing and revoking keys of other sources than ``ApiKey``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.core.cache import cache
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.test import Client
+from django.utils import timezone
+
+from frappe_tokens import crypto
+from frappe_tokens.actors import Actor
+from frappe_tokens.keys import (
+    GeneratedKeys,
+    change_key,
+    change_user,
+    generate_keys,
+    generate_keys_for_source,
+    revoke,
+)
+from frappe_tokens.models import ApiKey
+from frappe_tokens.signals import key_revoked, keys_generated
+
+from .sources.models import Drone, Gauge, Meter, Robot, Sensor
+from .test_parallel import at_once, secret_that_works
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
+HOUR = timedelta(hours=1)
+TICK = timedelta(microseconds=1)
+WHO = "/api/method/frappe.auth.get_logged_user"
+MODELS = [Robot, Drone, Sensor, Meter, Gauge]
+SOURCES = {model.__name__: model._meta.label for model in MODELS}
+
+
+@pytest.fixture(autouse=True)
+def _sources(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": SOURCES}
+
+
+@pytest.fixture(params=MODELS, ids=lambda model: model.__name__)
+def row(request: pytest.FixtureRequest, user: Any) -> Any:
+    """A row of each source in turn, without a secret, that runs as ``user``."""
+    return request.param.objects.create(user=user)
+
+
+@pytest.fixture
+def robot(user: Any) -> Any:
+    return Robot.objects.create(user=user)
+
+
+@pytest.fixture
+def manager(system_manager: Any) -> Actor:
+    return Actor(system_manager)
+
+
+def ask(keys: GeneratedKeys) -> Any:
+    source = type(keys.instance).__name__
+    headers = {"authorization": f"token {keys.token}", "frappe_authorization_source": source}
+    return Client().get(WHO, headers=headers)
+
+
+def runs_as(keys: GeneratedKeys) -> str:
+    """The user that a request with the keys runs as, or why it does not."""
+    body = ask(keys).json()
+    return str(body.get("message") or body["code"])
+
+
+def stored(row: Any) -> dict[str, Any]:
+    values: dict[str, Any] = type(row)._base_manager.values().get(pk=row.pk)
+    return values
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    with pytest.raises(ValidationError) as raised:
+        call()
+    assert raised.value.messages[0]
+    return str(raised.value.code)
+
+
+# Generating
+
+
+def test_what_is_generated_works_and_keeps_the_api_key(row: Any) -> None:
+    api_key = row.api_key
+    keys = generate_keys_for_source(row)
+
+    assert keys.api_key == row.api_key == api_key
+    assert keys.instance is row
+    assert crypto.matches(keys.api_secret, row.secret_digest)
+    assert runs_as(keys) == "ada"
+    assert keys.api_secret not in repr(keys)
+
+
+def test_rotation_ends_the_old_secret_at_once(row: Any) -> None:
+    first = generate_keys_for_source(row)
+    second = generate_keys_for_source(row)
+
+    assert (first.api_key, first.api_secret) != (second.api_key, second.api_secret)
+    assert runs_as(first) == "invalid_credentials"
+    assert runs_as(second) == "ada"
+
+
+def test_old_secret_works_until_the_very_end_of_its_grace(row: Any) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        first = generate_keys_for_source(row)
+        second = generate_keys_for_source(row, grace=HOUR)
+        assert row.previous_expires_at == NOON + HOUR
+        clock.move_to(NOON + HOUR - TICK)
+        assert [runs_as(keys) for keys in (first, second)] == ["ada", "ada"]
+        clock.move_to(NOON + HOUR)
+        assert [runs_as(keys) for keys in (first, second)] == ["invalid_credentials", "ada"]
+
+
+def test_the_first_secret_leaves_no_grace_for_the_empty_one(row: Any) -> None:
+    generate_keys_for_source(row, grace=HOUR)
+
+    assert (row.previous_digest, row.previous_expires_at) == ("", None)
+
+
+def test_grace_is_the_projects_unless_named(robot: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "ROTATION_GRACE": HOUR}
+    first = generate_keys_for_source(robot)
+    generate_keys_for_source(robot)
+    assert runs_as(first) == "ada"
+
+
+@pytest.mark.parametrize("grace", [-TICK, timedelta(days=4000)])
+def test_refuses_a_grace_that_means_nothing(robot: Any, grace: timedelta) -> None:
+    before = stored(robot)
+    assert code_of(lambda: generate_keys_for_source(robot, grace=grace)) == "grace"
+    assert stored(robot) == before
+
+
+def test_touches_nothing_but_the_secret(user: Any) -> None:
+    robot = Robot.objects.create(user=user, serial_number=7, scopes=["a"], read_only=True)
+    Robot.objects.update(serial_number=8)  # meanwhile, by someone else
+    before = stored(robot)
+
+    generate_keys_for_source(robot)
+
+    after = stored(robot)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"secret_digest", "rotated_at"}
+    assert robot.serial_number == 8
+
+
+def test_max_lifetime_bounds_a_row_that_was_made_without_an_end(robot: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "MAX_LIFETIME": timedelta(days=30)}
+    with time_machine.travel(NOON, tick=False):
+        generate_keys_for_source(robot)
+    assert robot.expires_at == NOON + timedelta(days=30)
+
+
+# What is refused, and changes nothing
+
+
+def test_refuses_a_row_without_a_user(manager: Actor) -> None:
+    sensor = Sensor.objects.create()
+    before = stored(sensor)
+
+    for by in (None, manager):
+        assert code_of(lambda by=by: generate_keys_for_source(sensor, by=by)) == "no_user"
+    assert stored(sensor) == before
+
+
+def test_refuses_a_row_that_has_ended_or_whose_user_has(row: Any) -> None:
+    kinds = {
+        "key_expired": lambda: type(row).objects.update(expires_at=timezone.now()),
+        "user_inactive": lambda: get_user_model().objects.update(is_active=False),
+        "key_revoked": lambda: revoke(row),
+        "no_key": lambda: row.user.delete(),
+    }
+    for code, end in kinds.items():
+        end()
+        before = list(type(row)._base_manager.values())
+        assert code_of(lambda: generate_keys_for_source(row)) == code
+        assert list(type(row)._base_manager.values()) == before
+        type(row)._base_manager.update(expires_at=None)
+        get_user_model().objects.update(is_active=True)
+
+
+def test_refuses_a_row_that_was_never_saved(user: Any) -> None:
+    assert code_of(lambda: generate_keys_for_source(Robot(user=user))) == "no_key"
+
+
+def test_looks_at_the_row_as_stored_now(robot: Any, make_user: Any, manager: Actor) -> None:
+    root = make_user("root", is_superuser=True)
+    Robot.objects.update(user=root)
+    assert robot.user.username == "ada"
+
+    with pytest.raises(PermissionDenied):
+        generate_keys_for_source(robot, by=manager)
+
+
+# Who may
+
+
+@pytest.fixture(params=["nobody", "staff", "inactive", "read-only", "scoped", "foreign"])
+def outsider(request: pytest.FixtureRequest, make_user: Any, system_manager: Any) -> Actor:
+    """Everyone who may do nothing to the keys of others."""
+    if request.param == "nobody":
+        return Actor(AnonymousUser())
+    if request.param == "staff":
+        may = ("sources.change_robot", "frappe_tokens.change_apikey")
+        return Actor(make_user("staff", is_staff=True, permissions=may))
+    if request.param == "inactive":
+        system_manager.is_active = False
+        return Actor(system_manager)
+    if request.param == "foreign":
+        return Actor(system_manager, object())
+    policies = {"read_only": True} if request.param == "read-only" else {"scopes": ["todos"]}
+    # Which source the limited key is of makes no difference.
+    return Actor(system_manager, Robot.objects.create(user=system_manager, **policies))
+
+
+@pytest.mark.parametrize("self_service", [False, True])
+def test_outsiders_change_nothing(
+    robot: Any, make_user: Any, outsider: Actor, settings: Any, self_service: bool
+) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "SELF_SERVICE": self_service}
+    keys = generate_keys_for_source(robot)
+    before = stored(robot)
+
+    attempts: list[Callable[[], Any]] = [
+        lambda: generate_keys_for_source(robot, by=outsider),
+        lambda: change_key(robot, read_only=True, by=outsider),
+        lambda: change_user(robot, make_user("grace"), by=outsider),
+        lambda: revoke(robot, by=outsider),
+    ]
+    for attempt in attempts:
+        with pytest.raises(PermissionDenied):
+            attempt()
+    assert stored(robot) == before
+    assert runs_as(keys) == "ada"
+
+
+def test_only_a_superuser_generates_for_a_superusers_row(make_user: Any, manager: Actor) -> None:
+    root = make_user("root", is_superuser=True)
+    row = Robot.objects.create(user=root)
+    before = stored(row)
+
+    with pytest.raises(PermissionDenied):
+        generate_keys_for_source(row, by=manager)
+    assert stored(row) == before
+    assert runs_as(generate_keys_for_source(row, by=Actor(root))) == "root"
+
+
+def test_a_manager_generates_for_a_users_row(row: Any, manager: Actor) -> None:
+    assert runs_as(generate_keys_for_source(row, by=manager)) == "ada"
+
+
+def test_users_serve_their_own_rows_where_the_project_says_so(
+    robot: Any, user: Any, make_user: Any, settings: Any
+) -> None:
+    with pytest.raises(PermissionDenied):
+        generate_keys_for_source(robot, by=Actor(user))
+
+    settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "SELF_SERVICE": True}
+    assert runs_as(generate_keys_for_source(robot, by=Actor(user))) == "ada"
+    for by in (Actor(make_user("grace")), Actor(user, robot)):
+        robot.read_only = True  # the request's own key, for the second of them
+        with pytest.raises(PermissionDenied):
+            generate_keys_for_source(robot, by=by)
+    assert revoke(robot, by=Actor(user))
+
+
+# Who is told
+
+
+@pytest.fixture
+def told() -> Iterator[list[dict[str, Any]]]:
+    """What the receivers of our signals hear."""
+    heard: list[dict[str, Any]] = []
+
+    def hear(**arguments: Any) -> None:
+        heard.append(arguments)
+
+    for signal in (keys_generated, key_revoked):
+        signal.connect(hear)
+    yield heard
+    for signal in (keys_generated, key_revoked):
+        signal.disconnect(hear)
+
+
+def test_signals_tell_what_was_done_after_the_commit(
+    row: Any, manager: Actor, told: list[dict[str, Any]], django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        keys = generate_keys_for_source(row, by=manager)
+        generate_keys_for_source(row)
+        revoke(row, reason="lost", by=manager)
+        revoke(row)
+        assert told == []
+
+    assert [(heard["signal"], heard["sender"], heard["by"]) for heard in told] == [
+        (keys_generated, type(row), manager.user),
+        (keys_generated, type(row), None),
+        (key_revoked, type(row), manager.user),
+    ]
+    assert [heard.get("rotated") for heard in told] == [False, True, None]
+    assert told[2]["reason"] == "lost"
+    assert {heard["instance"] for heard in told} == {row}
+    assert keys.api_secret not in repr(told)
+
+
+def test_history_of_row_and_user_says_what_was_done(row: Any, manager: Actor, user: Any) -> None:
+    keys = generate_keys_for_source(row, by=manager)
+    change_key(row, read_only=True, by=manager)
+    revoke(row, by=manager)
+
+    entries = LogEntry.objects.filter(user=manager.user).order_by("pk")
+    notes = [entry.change_message for entry in entries]
+    assert notes[::2] == notes[1::2]  # of the user and of the row
+    assert notes[::2] == [
+        f"Generated a secret for API key {row.api_key}.",
+        f"Changed read-only of API key {row.api_key}.",
+        f"Revoked API key {row.api_key}.",
+    ]
+    assert {entry.object_id for entry in entries} == {str(user.pk), str(row.pk)}
+    assert keys.api_secret not in "".join(notes)
+
+
+def test_history_knows_rows_without_a_user(manager: Actor) -> None:
+    sensor = Sensor.objects.create()
+    change_key(sensor, read_only=True, by=manager)
+    assert revoke(sensor, by=manager)
+
+    assert LogEntry.objects.filter(object_id=str(sensor.pk)).count() == 2
+
+
+# Revoking and changing
+
+
+def test_revoking_ends_a_row_for_good(row: Any, manager: Actor) -> None:
+    first = generate_keys_for_source(row)
+    second = generate_keys_for_source(row, grace=HOUR)
+
+    assert revoke(row, reason="lost", by=manager)
+    assert not revoke(row, by=manager)
+
+    assert (row.revoked_reason, row.revoked_by) == ("lost", manager.user)
+    assert [runs_as(keys) for keys in (first, second)] == ["invalid_credentials", "key_revoked"]
+    for change in (lambda: change_key(row, read_only=True), lambda: change_user(row, manager.user)):
+        assert code_of(change) == "key_revoked"
+
+
+def test_a_manager_may_end_a_superusers_row(make_user: Any, manager: Actor) -> None:
+    assert revoke(Robot.objects.create(user=make_user("root", is_superuser=True)), by=manager)
+
+
+def test_row_runs_as_another_user_from_the_next_request_on(
+    row: Any, make_user: Any, manager: Actor
+) -> None:
+    keys = generate_keys_for_source(row)
+    grace = make_user("grace")
+
+    change_user(row, grace, by=manager)
+
+    assert row.user == grace
+    assert runs_as(keys) == "grace"
+    notes = LogEntry.objects.filter(change_message=f"Changed the user of API key {row.api_key}.")
+    assert notes.count() == 3  # of the old user, of the new one, and of the row
+
+
+def test_row_is_not_taken_from_a_superuser_nor_given_to_one(
+    make_user: Any, robot: Any, manager: Actor
+) -> None:
+    root = make_user("root", is_superuser=True)
+    roots = Robot.objects.create(user=root)
+    grace = make_user("grace")
+    before = [stored(robot), stored(roots)]
+
+    for row, user in [(robot, root), (roots, grace)]:
+        with pytest.raises(PermissionDenied):
+            change_user(row, user, by=manager)
+    assert [stored(robot), stored(roots)] == before
+    change_user(robot, root, by=Actor(root))
+    assert robot.user == root
+
+
+def test_row_is_not_given_to_one_who_may_not_have_it(
+    robot: Any, make_user: Any, manager: Actor
+) -> None:
+    before = stored(robot)
+    gone = make_user("gone")
+    get_user_model().objects.filter(pk=gone.pk).delete()
+
+    assert code_of(lambda: change_user(robot, make_user("old", is_active=False))) == "user_inactive"
+    assert code_of(lambda: change_user(robot, gone, by=manager)) == "no_user"
+    assert code_of(lambda: change_user(robot, None, by=manager)) == "no_user"
+    assert stored(robot) == before
+
+
+def test_one_users_only_row_stays_the_only_one(make_user: Any, user: Any) -> None:
+    Sensor.objects.create(user=user)
+    second = Sensor.objects.create(user=make_user("grace"))
+
+    with pytest.raises(ValidationError, match="already exists"):
+        change_user(second, user)
+    change_user(second, None)
+    assert second.user is None
+
+
+def test_a_users_api_key_stays_theirs(keys: GeneratedKeys, make_user: Any) -> None:
+    with pytest.raises(TypeError, match="stays theirs"):
+        change_user(keys.instance, make_user("grace"))
+
+
+def test_users_who_serve_themselves_give_no_row_away(
+    robot: Any, user: Any, make_user: Any, settings: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "SELF_SERVICE": True}
+    theirs = Robot.objects.create(user=make_user("grace"))
+
+    for row, to in [(robot, theirs.user), (theirs, user)]:
+        with pytest.raises(PermissionDenied):
+            change_user(row, to, by=Actor(user))
+
+
+# The cache
+
+
+@pytest.fixture
+def _cached(settings: Any) -> Iterator[None]:
+    settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "CACHE": "default"}
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.mark.usefixtures("_cached")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("row", [Robot, Drone, Sensor], indirect=True)
+def test_what_is_cached_of_a_row_ends_with_every_change(
+    row: Any, make_user: Any, statements: Any
+) -> None:
+    def keep(keys: GeneratedKeys) -> None:
+        ask(keys)
+        with statements() as verbs:
+            assert ask(keys).status_code == 200
+        assert verbs == []
+
+    first = generate_keys_for_source(row)
+    keep(first)
+    second = generate_keys_for_source(row)
+    assert runs_as(first) == "invalid_credentials"
+    keep(second)
+    change_user(row, make_user("grace"))
+    assert runs_as(second) == "grace"
+    keep(second)
+    revoke(row)
+    assert runs_as(second) == "key_revoked"
+
+
+# At once
+
+
+@pytest.mark.parallel
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("model", [Robot, Drone, Sensor])
+def test_parallel_calls_leave_one_secret_that_works(model: Any, user: Any, make_user: Any) -> None:
+    root = Actor(make_user("root", is_superuser=True))
+    pk = model.objects.create(user=user).pk
+    rows = [model.objects.get(pk=pk) for _ in range(30)]
+
+    generated, errors = at_once(
+        *[lambda row=row: generate_keys_for_source(row, by=root) for row in rows]
+    )
+
+    assert errors == []
+    assert len({keys.api_secret for keys in generated}) == 30
+    assert len(secret_that_works(generated, model.objects.get())) == 1
+
+
+@pytest.mark.parallel
+@pytest.mark.django_db(transaction=True)
+def test_parallel_calls_of_every_kind_end_revoked(user: Any, make_user: Any) -> None:
+    users = [user, make_user("grace"), make_user("root", is_superuser=True)]
+    root = Actor(users[2])
+    pk = Robot.objects.create(user=user).pk
+
+    def calls(number: int) -> list[Callable[[], Any]]:
+        row = [Robot.objects.get(pk=pk) for _ in range(3)]
+        return [
+            lambda: generate_keys_for_source(row[0], by=root),
+            lambda: change_user(row[1], users[number % 3], by=root),
+            lambda: change_key(row[2], read_only=bool(number % 2), by=root),
+        ]
+
+    assert at_once(*[call for number in range(9) for call in calls(number)])[1] == []
+    robot = Robot.objects.get()
+    results, errors = at_once(*calls(1), lambda: revoke(robot, by=root))
+    assert True in results
+    # Whoever came after it was told, and changed nothing.
+    assert {error.code for error in errors if isinstance(error, ValidationError)} <= {"key_revoked"}
+    assert all(isinstance(error, ValidationError) for error in errors)
+    assert Robot.objects.get().is_revoked
+
+
+def test_nothing_is_made_among_the_users_own_keys(row: Any, user: Any) -> None:
+    own = generate_keys(user)
+    generate_keys_for_source(row)
+    revoke(row)
+
+    assert ApiKey.objects.get().api_key == own.api_key
+    assert apps.get_model("frappe_tokens.ApiKey").objects.get().live
