@@ -426,56 +426,31 @@ def test_no_w002_without_a_urlconf_or_with_one_that_is_broken(settings: Any) -> 
 # OAuth 2
 
 
-@pytest.fixture
-def oauth2_provider(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes django-oauth-toolkit look installed or not, by pip and in INSTALLED_APPS."""
-    name = "oauth2_provider"
-
-    def be(*, importable: bool, installed: bool) -> None:
-        module = ModuleType(name)
-        module.__spec__ = ModuleSpec(name, None)
-        module.__path__ = [str(ROOT)]
-        monkeypatch.setitem(sys.modules, name, module if importable else None)  # type: ignore
-        monkeypatch.delitem(apps.app_configs, name, raising=False)
-        if installed:
-            monkeypatch.setitem(apps.app_configs, name, AppConfig(name, module))
-
-    return be
-
-
 def test_i001_says_why_an_opaque_bearer_token_is_refused(
-    settings: Any, oauth2_provider: Any
+    settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_default(settings, BearerAuthentication, Session)
-    oauth2_provider(importable=False, installed=False)
     (info,) = deployed("I001")
     assert info.level == checks.INFO
     assert "OAuth 2 access token gets 401" in info.msg
     assert "OAuth2Authentication" in info.hint
     # Most projects want no OAuth 2, and are not to read this at every runserver.
     assert found("I001") == []
-
-
-def test_i001_at_once_where_django_oauth_toolkit_is_only_not_in_installed_apps(
-    settings: Any, oauth2_provider: Any
-) -> None:
-    by_default(settings, BearerAuthentication, Session)
-    oauth2_provider(importable=True, installed=False)
-    assert len(found("I001")) == len(deployed("I001")) == 1
-    oauth2_provider(importable=True, installed=True)
-    assert found("I001") == deployed("I001") == []
+    name = "oauth2_provider"
+    module = ModuleType(name)
+    module.__path__ = [str(ROOT)]
+    monkeypatch.setitem(apps.app_configs, name, AppConfig(name, module))
+    assert deployed("I001") == []
 
 
 @pytest.mark.parametrize(
     "classes", [[TokenAuthentication], [BearerAuthentication, JWTAuthentication], []]
 )
 def test_no_i001_where_nobody_or_somebody_else_answers_opaque_tokens(
-    settings: Any, oauth2_provider: Any, classes: Any
+    settings: Any, classes: Any
 ) -> None:
     by_default(settings, *classes)
-    for importable in (True, False):
-        oauth2_provider(importable=importable, installed=False)
-        assert deployed("I001") == []
+    assert deployed("I001") == []
 
 
 # Deployments

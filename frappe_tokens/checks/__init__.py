@@ -20,10 +20,9 @@ def register() -> None:
     """Register all checks. Again changes nothing."""
     for check in (settings.check_settings, settings.check_sources):
         checks.register(check, TAG)
-    for check in (authentication.check_order, authentication.check_oauth2_forgotten):
-        checks.register(check, TAG, Tags.security)
+    checks.register(authentication.check_order, TAG, Tags.security)
     for check in (
-        authentication.check_oauth2_missing,
+        authentication.check_oauth2,
         deployment.check_shared_cache,
         deployment.check_https,
         deployment.check_failure_limit,

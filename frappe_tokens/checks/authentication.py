@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,17 +22,8 @@ def check_order(**kwargs: Any) -> list[CheckMessage]:
     return [message for listed in views.all_classes() for message in _wrong_order(listed)]
 
 
-def check_oauth2_forgotten(**kwargs: Any) -> list[CheckMessage]:
-    """I001 where django-oauth-toolkit is there, and only not in ``INSTALLED_APPS``."""
-    return _opaque_tokens_unknown() if _is_importable("oauth2_provider") else []
-
-
-def check_oauth2_missing(**kwargs: Any) -> list[CheckMessage]:
-    """I001 where it is not there at all. Most projects want no OAuth 2, and hear of it rarely."""
-    return [] if _is_importable("oauth2_provider") else _opaque_tokens_unknown()
-
-
-def _opaque_tokens_unknown() -> list[CheckMessage]:
+def check_oauth2(**kwargs: Any) -> list[CheckMessage]:
+    """I001: nobody knows OAuth 2 access tokens. Most projects want none, and hear of it rarely."""
     if apps.is_installed("oauth2_provider"):
         return []
     for classes, where in views.default_classes():
@@ -104,7 +94,3 @@ def _passes_over(cls: Any) -> bool:
 
 def _name(cls: Any) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _is_importable(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
