@@ -671,7 +671,7 @@ def test_the_example_project_deploys_with_nothing_but_a_shared_cache_to_add() ->
     key = "as long as Django wants it, and with enough different characters 0123456789"
     command = ("manage.py", "check", "--deploy", "--fail-level", "ERROR")
     finished = run(*command, DJANGO_DEBUG="0", DJANGO_SECRET_KEY=key)
-    assert finished.returncode == 0
+    assert finished.returncode == 0, finished.stderr
     # I001 by what else happens to be installed.
     assert ids_of(finished) - {"frappe_tokens.I001"} == {"frappe_tokens.W003"}
 

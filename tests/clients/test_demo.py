@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -95,6 +96,8 @@ def test_the_manager_can_do_in_the_admin_what_it_says(db: None, client: Client) 
     assert Actor(manager).may_generate_for(api_user)
     for page in ("", "auth/user/", f"auth/user/{api_user.pk}/change/", "todos/todo/"):
         assert client.get(f"/admin/{page}").status_code == 200
+    own = next(line for line in printed.splitlines() if "Keys " in line).split()[1]
+    assert client.get(urlsplit(own).path).status_code == 200
 
 
 def test_the_api_user_has_the_api_alone(db: None) -> None:

@@ -119,6 +119,8 @@ class Command(BaseCommand):
         self._fact("Admin", f"{site}/admin/")
         self._fact("Login", f"manager / {password}")
         self._fact("Token", f"{manager.token}  (of manager, a System Manager)")
+        self._title("Users look after their own keys here:")
+        self._fact("Keys", f"{site}/account/api-keys/")
 
     def _title(self, text: str) -> None:
         self.stdout.write(f"\n{self.style.MIGRATE_HEADING(text)}")

@@ -1,0 +1,325 @@
+"""Nobody reaches further than they may, by whichever way in: the table, over every path.
+
+REST has the same rows, and more, in ``rest/test_escalation.py``; rows of other sources in
+``admin/test_sources.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiKey
+
+from .conftest import token_header
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
+DAY = timedelta(days=1)
+
+RPC = "/api/method/frappe.core.doctype.user.user.generate_keys"
+USERS = "/admin/auth/user/"
+KEYS = "/admin/frappe_tokens/apikey/"
+ACCOUNT = "/account/api-keys/"
+CHOSEN = "fts_" + "c" * 49
+
+
+@pytest.fixture(autouse=True)
+def at_noon() -> Iterator[None]:
+    with time_machine.travel(NOON, tick=False):
+        yield
+
+
+class Way(NamedTuple):
+    """A way in: how a key of ``target`` is asked for, and the status of the refusal."""
+
+    ask: Callable[[Client, GeneratedKeys], Any]
+    status: int
+
+
+def version_on(client: Client, page: str, **data: Any) -> str:
+    """The state that a form is made for, where the page has one."""
+    answer = client.post(page, data) if data else client.get(page)
+    found = re.search(r'name="version" value="(\w+)"', answer.content.decode())
+    return found[1] if found else "none"
+
+
+def by_page(page: str) -> Callable[[Client, GeneratedKeys], Any]:
+    def ask(client: Client, target: GeneratedKeys) -> Any:
+        address = page.format(user=target.instance.user.pk, key=target.instance.pk)
+        return client.post(address, {"version": version_on(client, address), "grace": "0"})
+
+    return ask
+
+
+def by_list(client: Client, target: GeneratedKeys) -> Any:
+    chosen = {"action": "generate_keys", "_selected_action": [target.instance.user.pk]}
+    return client.post(USERS, {**chosen, "version": version_on(client, USERS, **chosen)})
+
+
+def by_key_form(client: Client, target: GeneratedKeys) -> Any:
+    return client.post(f"{KEYS}add/", {"user": target.instance.user.pk, "name": "mine"})
+
+
+def by_change_form(client: Client, target: GeneratedKeys) -> Any:
+    return client.post(f"{KEYS}{target.instance.pk}/change/", {"name": "mine", "rate_limit": ""})
+
+
+def by_rpc(client: Client, target: GeneratedKeys) -> Any:
+    return client.post(RPC, {"user": target.instance.user.get_username()})
+
+
+def by_rest(client: Client, target: GeneratedKeys) -> Any:
+    body = {"user": target.instance.user.get_username(), "name": "mine"}
+    return client.post("/api/keys/", body, content_type="application/json")
+
+
+def by_rest_rotation(client: Client, target: GeneratedKeys) -> Any:
+    page = f"/api/keys/{target.api_key}/rotate/"
+    return client.post(page, {}, content_type="application/json")
+
+
+USER_PAGE = by_page(USERS + "{user}/generate-keys/")
+KEY_PAGE = by_page(KEYS + "{key}/generate-keys/")
+ROTATION_PAGE = by_page(ACCOUNT + "{key}/rotate/")
+
+
+def attempt(ask: Callable[[Client, GeneratedKeys], Any], client: Client, target: Any) -> Any:
+    """What is answered; nothing may be written, and no secret told."""
+    before = list(ApiKey.objects.order_by("pk").values())
+    answer = ask(client, target)
+    assert list(ApiKey.objects.order_by("pk").values()) == before
+    assert not re.search(r"fts_[0-9A-Za-z]{49}", answer.content.decode())
+    return answer
+
+
+@pytest.fixture
+def manager(client: Client, system_manager: Any) -> Client:
+    """A browser in which a System Manager is signed in."""
+    client.force_login(system_manager)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        Way(USER_PAGE, 403),
+        Way(by_list, 409),  # asks anew, and names the user among those who are left out
+        Way(by_key_form, 200),  # the form, with its error
+        Way(by_change_form, 403),
+        Way(KEY_PAGE, 403),
+        Way(ROTATION_PAGE, 404),  # has one's own keys alone
+        Way(by_rpc, 403),
+        Way(by_rest, 403),
+        Way(by_rest_rotation, 403),
+    ],
+)
+def test_superusers_key_by_someone_who_is_not_one(
+    manager: Client, make_user: Callable[..., Any], ask: Any, status: int
+) -> None:
+    target = generate_keys(make_user("root", is_superuser=True))
+    assert attempt(ask, manager, target).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        Way(USER_PAGE, 409),  # the page, which says why
+        Way(by_list, 409),
+        Way(by_key_form, 200),
+        Way(KEY_PAGE, 409),
+        Way(by_rpc, 417),
+        Way(by_rest, 400),
+        Way(by_rest_rotation, 400),
+    ],
+)
+def test_inactive_users_key(manager: Client, keys: GeneratedKeys, ask: Any, status: int) -> None:
+    keys.instance.user.is_active = False
+    keys.instance.user.save()
+    assert attempt(ask, manager, keys).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        Way(USER_PAGE, 403),
+        Way(by_list, 200),  # the list, to which the action is not there
+        Way(by_key_form, 403),
+        Way(by_change_form, 403),
+        Way(KEY_PAGE, 403),
+        Way(ROTATION_PAGE, 403),
+        Way(by_rpc, 403),
+        Way(by_rest, 403),
+        Way(by_rest_rotation, 404),
+    ],
+)
+@pytest.mark.parametrize("self_service", [False, True])
+def test_others_key_by_someone_without_the_permission(
+    client: Client,
+    make_user: Callable[..., Any],
+    keys: GeneratedKeys,
+    settings: Any,
+    self_service: bool,
+    ask: Any,
+    status: int,
+) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": self_service}
+    viewer = ("auth.view_user", "frappe_tokens.view_apikey")
+    client.force_login(make_user("eve", is_staff=True, permissions=viewer))
+    # With self-service the page is there, and others' keys are not to be found on it.
+    expected = 404 if self_service and ask is ROTATION_PAGE else status
+    assert attempt(ask, client, keys).status_code == expected
+
+
+@pytest.mark.parametrize("restriction", [{"read_only": True}, {"scopes": ["keys"]}])
+@pytest.mark.parametrize("ask", [by_rpc, by_rest, by_rest_rotation])
+@pytest.mark.parametrize("own", [False, True])
+def test_request_with_a_restricted_key(
+    system_manager: Any,
+    keys: GeneratedKeys,
+    settings: Any,
+    ask: Any,
+    own: bool,
+    restriction: dict[str, Any],
+) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    restricted = generate_keys(system_manager, **restriction)
+    client = Client(headers={"authorization": token_header(restricted)})
+    assert attempt(ask, client, restricted if own else keys).status_code == 403
+
+
+def test_restricted_key_does_not_open_the_pages(system_manager: Any) -> None:
+    """They take sessions, and no header."""
+    key = generate_keys(system_manager, read_only=True)
+    client = Client(headers={"authorization": token_header(key)})
+    for ask in (USER_PAGE, by_list, by_key_form, KEY_PAGE, ROTATION_PAGE):
+        answer = attempt(ask, client, key)
+        assert answer.status_code == 302
+        assert "/login/" in answer["Location"]
+
+
+def expiry(form: str, moment: datetime) -> dict[str, str]:
+    """The fields of a form of the admin, or of the page of one's own."""
+    if form == ACCOUNT:
+        return {"expires_at": f"{moment:%Y-%m-%dT%H:%M}"}
+    return {"expires_at_0": f"{moment:%Y-%m-%d}", "expires_at_1": f"{moment:%H:%M:%S}"}
+
+
+@pytest.mark.parametrize("moment", [NOON - DAY, NOON, NOON + 31 * DAY], ids=["past", "now", "late"])
+@pytest.mark.parametrize("form", ["add", "change", "account", "rest", "rest change"])
+def test_expiry_that_is_past_or_beyond_the_longest_life(
+    manager: Client, keys: GeneratedKeys, settings: Any, form: str, moment: datetime
+) -> None:
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": 30 * DAY}
+    user, body = keys.instance.user, {"name": "new", "expires_at": moment.isoformat()}
+
+    def ask(client: Client, target: GeneratedKeys) -> Any:
+        if form == "add":
+            data = {"user": user.pk, "name": "new", **expiry(KEYS, moment)}
+            return client.post(f"{KEYS}add/", data)
+        if form == "change":
+            data = {"name": "new", **expiry(KEYS, moment)}
+            return client.post(f"{KEYS}{target.instance.pk}/change/", data)
+        if form == "account":
+            page = f"{ACCOUNT}new/"
+            data = {"version": version_on(client, page), "name": "n", **expiry(ACCOUNT, moment)}
+            return client.post(page, data)
+        if form == "rest":
+            data = {"user": user.get_username(), **body}
+            return client.post("/api/keys/", data, content_type="application/json")
+        page = f"/api/keys/{target.api_key}/"
+        return client.patch(page, body, content_type="application/json")
+
+    answer = attempt(ask, manager, keys)
+    assert answer.status_code == (400 if "rest" in form else 200)
+    assert "must lie in the future" in answer.content.decode() or "must expire before" in (
+        answer.content.decode()
+    )
+
+
+def test_command_refuses_a_life_beyond_the_longest(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": 30 * DAY}
+    with pytest.raises(CommandError, match="must expire before"):
+        call_command("generate_keys", user.get_username(), "--expires-in", "31d")
+    assert not ApiKey.objects.exists()
+
+
+CHOICE = {"api_key": "chosen", "api_secret": CHOSEN, "secret_digest": f"sha256${'0' * 64}"}
+
+
+@pytest.mark.parametrize("way", ["admin", "admin change", "account", "rpc"])
+def test_nobody_chooses_a_secret(
+    manager: Client, keys: GeneratedKeys, settings: Any, way: str
+) -> None:
+    """Nothing is taken of it; REST, which is for programs, says so with 400."""
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    user, pk = keys.instance.user, keys.instance.pk
+    if way == "admin":
+        answer = manager.post(f"{KEYS}add/", {"user": user.pk, "name": "new", **CHOICE})
+    elif way == "admin change":
+        answer = manager.post(f"{KEYS}{pk}/change/", {"name": "new", "rate_limit": "", **CHOICE})
+    elif way == "account":
+        page = f"{ACCOUNT}new/"
+        answer = manager.post(page, {"version": version_on(manager, page), "name": "new", **CHOICE})
+    else:
+        answer = manager.post(RPC, {"user": user.get_username(), **CHOICE})
+    assert answer.status_code in {200, 302}
+    assert CHOSEN not in answer.content.decode()
+    for key in ApiKey.objects.all():
+        assert key.api_key.startswith("ftk_")
+        assert key.secret_digest != CHOICE["secret_digest"]
+    if way == "admin change":
+        assert ApiKey.objects.get(pk=pk).secret_digest == keys.instance.secret_digest
+
+
+@pytest.mark.parametrize("flag", ["--api-secret", "--secret", "--api-key"])
+def test_command_takes_no_secret(user: Any, flag: str) -> None:
+    with pytest.raises(CommandError, match="unrecognized arguments"):
+        call_command("generate_keys", user.get_username(), flag, CHOSEN, stderr=StringIO())
+    assert not ApiKey.objects.exists()
+
+
+def test_command_and_import_make_none_for_the_inactive(user: Any, tmp_path: Path) -> None:
+    user.is_active = False
+    user.save()
+    pairs = tmp_path / "keys.csv"
+    pairs.write_text("user,api_key,api_secret\nada,0123456789abcde,fedcba987654321\n")
+    with pytest.raises(CommandError, match="inactive"):
+        call_command("generate_keys", "ada", stderr=StringIO())
+    with pytest.raises(CommandError, match="inactive"):
+        call_command("import_keys", str(pairs), stdout=StringIO(), stderr=StringIO())
+    assert not ApiKey.objects.exists()
+
+
+def test_others_key_by_its_id_in_the_address(
+    client: Client, make_user: Callable[..., Any], keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    client.force_login(make_user("eve"))
+    pages = [f"{ACCOUNT}{keys.instance.pk}/{what}/" for what in ("rotate", "rename", "revoke")]
+    for page in pages:
+        ask = by_page(page)
+        assert attempt(ask, client, keys).status_code == 404
+        assert client.get(page).status_code == 404
+    for method in (client.get, client.patch, client.delete):
+        assert method(f"/api/keys/{keys.api_key}/").status_code == 404
+    assert attempt(by_rest_rotation, client, keys).status_code == 404
+
+
+def test_manager_who_lost_the_permission_meanwhile(
+    manager: Client, system_manager: Any, keys: GeneratedKeys
+) -> None:
+    system_manager.groups.clear()
+    for ask in (USER_PAGE, KEY_PAGE, by_rpc):
+        assert attempt(ask, manager, keys).status_code == 403
