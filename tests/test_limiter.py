@@ -230,10 +230,6 @@ class Recording(LocMemCache):
         self.calls.append("incr")
         return super().incr(*args, **kwargs)
 
-    def get(self, *args: Any, **kwargs: Any) -> Any:
-        self.calls.append("get")
-        return super().get(*args, **kwargs)
-
 
 def use(monkeypatch: pytest.MonkeyPatch, cache: Any) -> None:
     monkeypatch.setattr("frappe_tokens.limiter.caches", {"default": cache})

@@ -185,6 +185,10 @@ def test_models_that_make_their_instances_in_their_own_way_do(
     assert seen == [[field.attname for field in model._meta.concrete_fields]]
     assert deferred(found) == (set() if which == "key" else unread(ApiKey), set())
     assert described(found) == plain
+    if which == "key":
+        restored = by_cache(ApiKey, keys.api_key)
+        assert deferred(restored) == (set(), {"password"})
+        assert described(restored) == plain
 
 
 @pytest.mark.parametrize("model", [Meter, Gauge])

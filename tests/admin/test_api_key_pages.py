@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.locking import lock_users
 from frappe_tokens.models import ApiKey
 
 from .conftest import secrets_on, version_on
@@ -363,3 +364,19 @@ def test_a_manager_may_end_a_superusers_leaked_key(manager_client: Client, make_
     assert page_of(key, "generate-keys") not in page
     assert manager_client.post(page_of(key, "revoke"), {"reason": "leaked"}).status_code == 302
     assert ApiKey.objects.get().is_revoked
+
+
+def test_a_key_that_is_revoked_while_its_form_is_read_stays_as_it_was(
+    manager_client: Client, keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lock_after_another_process(*args: Any) -> Any:
+        revoke(ApiKey.objects.get())
+        return lock_users(*args)
+
+    monkeypatch.setattr("frappe_tokens.admin.forms.lock_users", lock_after_another_process)
+    response = manager_client.post(
+        page_of(keys.instance), form_of(keys.instance.user, read_only="on")
+    )
+    assert response.status_code == 200
+    assert "was revoked, and that is final" in response.content.decode()
+    assert not ApiKey.objects.get().read_only
