@@ -211,6 +211,11 @@ class Settings:
         return value
 
 
+def _once(setting: Any) -> Any:
+    """The property ``setting``, read and checked at its first use and no more."""
+    return cached_property(setting.fget)
+
+
 class _Snapshot(Settings):
     """Settings that were read before, with a copy of what they were read from to know it by."""
 
@@ -224,10 +229,10 @@ class _Snapshot(Settings):
         self.caches = caches.settings
 
     # What every request asks for.
-    SOURCES = cached_property(Settings.SOURCES.fget)  # type: ignore
-    PEPPERS = cached_property(Settings.PEPPERS.fget)  # type: ignore
-    LAST_USED_INTERVAL = cached_property(Settings.LAST_USED_INTERVAL.fget)  # type: ignore
-    CACHE = cached_property(Settings.CACHE.fget)  # type: ignore
+    SOURCES = _once(Settings.SOURCES)
+    PEPPERS = _once(Settings.PEPPERS)
+    LAST_USED_INTERVAL = _once(Settings.LAST_USED_INTERVAL)
+    CACHE = _once(Settings.CACHE)
 
 
 def _copied(value: Any) -> Any:
