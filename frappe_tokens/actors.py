@@ -52,7 +52,12 @@ class Actor:
         """
         user = self.user
         return bool(
-            user and not self.is_restricted and user.is_active and user.has_perm(PERMISSION)
+            user
+            and not self.is_restricted
+            and user.is_active
+            # A user model of one's own may know no permissions.
+            and hasattr(user, "has_perm")
+            and user.has_perm(PERMISSION)
         )
 
     @property
@@ -119,5 +124,8 @@ def check_widening(before: dict[str, Any], key: AbstractApiKey, by: Actor | None
     widened = policy.widens(before, key.policies)
     if widened and by is not None and not by.may_manage(key.user):
         raise PermissionDenied(
-            _("You may not widen what an API key may do. Ask an administrator, or make a new key.")
+            _(
+                "You may not widen what an API key may do, nor give it a rate of its own. "
+                "Ask an administrator."
+            )
         )

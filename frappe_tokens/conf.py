@@ -21,6 +21,9 @@ _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
 
+# Later moments are out of range sooner or later: of a database, or of a time zone.
+LONGEST = timedelta(days=36_500)
+
 _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
 _MINUTE = timedelta(minutes=1)
 _DEFAULT_REALM = "api"
@@ -103,7 +106,12 @@ class Settings:
     @property
     def LAST_USED_INTERVAL(self) -> timedelta:
         """How old a key's recorded last use must be before it is written again: a minute."""
-        return self._get("LAST_USED_INTERVAL", (timedelta,), _MINUTE)
+        interval = self._get("LAST_USED_INTERVAL", (timedelta,), _MINUTE)
+        if interval > LONGEST:
+            raise ImproperlyConfigured(
+                f"FRAPPE_TOKENS['LAST_USED_INTERVAL'] must be {LONGEST.days} days at the most."
+            )
+        return interval
 
     @property
     def CACHE(self) -> str | None:
@@ -188,6 +196,10 @@ class Settings:
         lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)
         if lifetime is not None and lifetime <= timedelta(0):
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be longer than nothing.")
+        if lifetime is not None and lifetime > LONGEST:
+            raise ImproperlyConfigured(
+                f"FRAPPE_TOKENS[{name!r}] must be {LONGEST.days} days at the most, or None."
+            )
         return lifetime
 
     def _mapping(self) -> Mapping[str, Any]:

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 # RFC 6749, section 3.3.
-_SCOPE = re.compile(r"[!#-\[\]-~]+")
+# On the class that @api_view makes of a function which names its scopes.
+_BY_DECORATOR = "_frappe_tokens_scopes_by_decorator"
+
+_SCOPE = re.compile(r"[!#-+\--\[\]-~]+")
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -26,7 +29,7 @@ def required_scopes(*scopes: str) -> Callable[[View], View]:
     a method or an action may need scopes of its own: ``required_scopes = {"post": [...]}``.
 
     Args:
-        scopes: words of printable ASCII without spaces, quotes and backslashes.
+        scopes: words of printable ASCII without spaces, commas, quotes and backslashes.
 
     Raises:
         TypeError: it stands on a method or on what declares its scopes already, or without scopes.
@@ -37,13 +40,13 @@ def required_scopes(*scopes: str) -> Callable[[View], View]:
     for scope in scopes:
         if not _SCOPE.fullmatch(scope):
             raise ValueError(
-                f"{scope!r} is no scope: use printable ASCII without spaces, quotes and \\, and "
+                f"{scope!r} is no scope: use printable ASCII without spaces, commas, quotes and \\, and "
                 "give several scopes as several arguments."
             )
 
     def declare(view: View) -> View:
         # Two that each name some would look as if both counted.
-        if "required_scopes" in vars(view):
+        if "required_scopes" in vars(view) or hasattr(getattr(view, "cls", None), _BY_DECORATOR):
             raise TypeError(f"{view!r} declares its scopes already. Name all of them in one place.")
         _declare(view, scopes)
         return view
@@ -97,3 +100,4 @@ class _Docstring(str):
     def __set_name__(self, owner: Any, name: str) -> None:
         owner.__doc__ = self.original
         owner.required_scopes = self.scopes
+        setattr(owner, _BY_DECORATOR, True)

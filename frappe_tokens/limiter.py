@@ -60,10 +60,11 @@ def check(address: str, api_key: str) -> None:
     Raises:
         Refused: with the seconds to wait.
     """
-    if not _full or conf.FAILURE_LIMIT is None:
+    limit = conf.FAILURE_LIMIT if _full else None
+    if limit is None:
         return
     now = time.time()
-    for name in _names(address, api_key):
+    for name in _names(address, api_key, limit):
         ends_at = _full.get(name)
         if ends_at is None:
             continue
@@ -93,9 +94,9 @@ def count(address: str, api_key: str) -> None:
     ends_at = (window + 1) * limit.seconds
     refuse = False
     for name, most in zip(
-        _names(address, api_key), (limit.number, limit.number * ADDRESS_FACTOR), strict=False
+        _names(address, api_key, limit), (limit.number, limit.number * ADDRESS_FACTOR), strict=False
     ):
-        failed = _add_one(f"{name}:{limit.seconds}:{window}", limit)
+        failed = _add_one(f"{name}:{window}", limit)
         if failed >= most:
             _remember(name, ends_at)
         refuse = refuse or failed > most
@@ -105,12 +106,15 @@ def count(address: str, api_key: str) -> None:
         )
 
 
-def _names(address: str, api_key: str) -> tuple[str, ...]:
-    """What is counted: address and key, and the address if it is known."""
+def _names(address: str, api_key: str, limit: Rate) -> tuple[str, ...]:
+    """What is counted: address and key, and the address."""
     network = _network(address)
-    both = f"{PREFIX}{network}|{api_key}"
-    # Without an address everyone would be counted together, and could lock out everyone else.
-    return (both, f"{PREFIX}{network}") if network else (both,)
+    if not network:
+        # Everyone would be counted together, and could lock out everyone else.
+        return ()
+    # With the rate, so that another one counts from then on.
+    alone = f"{PREFIX}{limit.number}/{limit.seconds}:{network}"
+    return f"{alone}|{api_key}", alone
 
 
 def _network(address: str) -> str:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
-from django.db import connections, router
+from django.db import connections, router, transaction
 
 from .actors import Actor
 from .batches import in_batches
 from .models import ApiKey
 
+_View = TypeVar("_View", bound=Callable[..., Any])
+
 # Users a statement: older SQLite takes no more than 999 parameters.
 LOCK_SIZE = 500
+
+
+def outside_atomic_requests(view: _View) -> _View:
+    """Keep ``ATOMIC_REQUESTS`` off ``view``, on all databases.
+
+    What generates keys has a transaction of its own, which takes its locks in its own order, and
+    before its first read.
+    """
+    for alias in connections:
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return view
 
 
 def lock_users(pks: Iterable[Any], by: Actor | None = None) -> dict[Any, Any]:
@@ -54,7 +67,10 @@ def lock_active_users() -> list[Any]:
     alias = router.db_for_write(ApiKey)
     if not connections[alias].features.has_select_for_update:
         _lock_database(alias)
-    users = get_user_model()._default_manager.using(alias).filter(is_active=True).order_by("pk")
+    users = get_user_model()._default_manager.using(alias).order_by("pk")
+    # A user model without the column has the attribute alone.
+    if any(field.name == "is_active" for field in users.model._meta.fields):
+        users = users.filter(is_active=True)
     return list(_for_update(users, alias).values_list("pk", flat=True))
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, connections, router, transaction
 from django.db.models import Q
 
@@ -138,7 +139,10 @@ def find_user(username: str) -> Any:
         if "\0" in username:
             return None
         return users._default_manager.get_by_natural_key(username)
-    except (UnicodeEncodeError, users.DoesNotExist, users.MultipleObjectsReturned):
+    except (users.DoesNotExist, users.MultipleObjectsReturned):
+        return None
+    except (TypeError, ValueError, ValidationError):
+        # No name can look like this where names are numbers or UUIDs.
         return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -69,6 +69,9 @@ def parse_network(text: str) -> Network:
     Raises:
         ValueError: if it is neither, or has bits set outside its mask.
     """
+    if "%" in text:
+        # The zone of a link may be any text at all, and says nothing to another machine.
+        raise ValueError("An address with a zone is no network.")
     network = ipaddress.ip_network(text.strip())
     if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
         mapped = network.network_address.ipv4_mapped
@@ -92,9 +95,10 @@ def required_scopes(view: object, method: str) -> tuple[str, ...]:
     """
     declared = getattr(view, "required_scopes", None)
     if isinstance(declared, Mapping):
-        # Django answers HEAD by what it has for GET.
-        name = "get" if method == "HEAD" else method.lower()
-        declared = declared.get(getattr(view, "action", None) or name, ())
+        name = getattr(view, "action", None) or method.lower()
+        if name == "head" and name not in declared:
+            name = "get"  # Django answers HEAD by what it has for GET
+        declared = declared.get(name, ())
     if isinstance(declared, str):
         return tuple(declared.split())
     return tuple(declared or ())
@@ -106,12 +110,17 @@ def widens(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     Args:
         before, after: ``scopes``, ``read_only``, ``allowed_ips``, ``rate_limit``, ``expires_at``.
     """
-    return (
-        (before["read_only"] and not after["read_only"])
-        or _more_scopes(before["scopes"], after["scopes"])
-        or _more_networks(before["allowed_ips"], after["allowed_ips"])
-        or _later(before["expires_at"], after["expires_at"])
-        or _faster(before["rate_limit"], after["rate_limit"])
+    reaches_further: dict[str, Callable[[Any, Any], bool]] = {
+        "scopes": _more_scopes,
+        "read_only": lambda held, asked: held and not asked,
+        "allowed_ips": _more_networks,
+        "rate_limit": _faster,
+        "expires_at": _later,
+    }
+    return any(
+        further(before[name], after[name])
+        for name, further in reaches_further.items()
+        if before[name] != after[name]
     )
 
 
@@ -144,11 +153,14 @@ def _later(before: datetime | None, after: datetime | None) -> bool:
 
 def _faster(before: str, after: str) -> bool:
     """Another rate may not let more through, in any length of time."""
-    if not before or before == after:
-        return False
-    if not after:
+    if not before or not after:
+        # Without one of its own, a key has the site's rate, of which nothing is known here.
         return True
-    old, new = parse_rate(before), parse_rate(after)
+    try:
+        old, new = parse_rate(before), parse_rate(after)
+    except ValueError:
+        # Written past the validation. What cannot be understood lets nothing through.
+        return True
     return new.number > old.number or new.number * old.seconds > old.number * new.seconds
 
 

@@ -28,7 +28,8 @@ def parse_rate(text: str) -> Rate:
     """
     number, slash, period = text.partition("/")
     seconds = _SECONDS.get(period[:1])
-    if not (slash and seconds and number.isascii() and number.isdigit()):
+    words = (number + period).isascii() and number.isdigit() and period.isalpha()
+    if not (slash and seconds and words):
         raise ValueError("Give the rate as a number a period, such as 100/minute.")
     if len(number) > _MAX_DIGITS:
         raise ValueError("The number of the rate is too large.")

@@ -109,8 +109,10 @@ class Terms:
         for field_name, value in self.policies.items():
             # Each its own list, so that changing one key's changes no other's.
             setattr(key, field_name, copy.copy(value))
-        if not key._state.adding:
-            check_widening(before, key, self.by)
+        if key._state.adding:
+            # Its first one; MAX_LIFETIME bounds it.
+            before["expires_at"] = key.expires_at
+        check_widening(before, key, self.by)
         return renew(key, self.grace, now)
 
     @property

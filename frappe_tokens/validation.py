@@ -13,24 +13,35 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from . import policy
-from .conf import conf
+from .conf import LONGEST, conf
 from .rates import parse_rate
 
 NAME_MAX_LENGTH = 100
 RATE_MAX_LENGTH = 30
+
+# What is stored of a key is read at every request.
+LIST_MAX_LENGTH = 100
+ITEM_MAX_LENGTH = 200
 
 # Whoever needs an old secret for longer needs two keys.
 GRACE_MAX = timedelta(days=3650)
 
 
 def validate_scopes(scopes: Any) -> None:
-    """Raise ValidationError unless ``scopes`` is a list of scope tokens (RFC 6749, section 3.3)."""
+    """Raise ValidationError unless ``scopes`` is a list of scope tokens (RFC 6749, section 3.3).
+
+    Without commas, which separate them in forms.
+    """
     if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
         raise ValidationError(_("Give the scopes as a list of words."))
+    _check_size(scopes)
     for scope in scopes:
-        if not scope or not all(" " < char <= "~" and char not in '"\\' for char in scope):
+        if not scope or not all(" " < char <= "~" and char not in '",\\' for char in scope):
             raise ValidationError(
-                _("%(scope)r is no scope: use printable ASCII without spaces, quotes and \\."),
+                _(
+                    "%(scope)r is no scope: use printable ASCII without spaces, commas, quotes "
+                    "and \\."
+                ),
                 params={"scope": scope},
             )
 
@@ -39,6 +50,7 @@ def validate_networks(networks: Any) -> None:
     """Raise ValidationError unless ``networks`` is a list of addresses and CIDR networks."""
     if not isinstance(networks, list) or not all(isinstance(item, str) for item in networks):
         raise ValidationError(_("Give the allowed addresses as a list."))
+    _check_size(networks)
     for network in networks:
         try:
             policy.parse_network(network)
@@ -47,6 +59,14 @@ def validate_networks(networks: Any) -> None:
                 _("%(network)s is no address or network, such as 192.0.2.7 or 2001:db8::/32."),
                 params={"network": network},
             ) from error
+
+
+def _check_size(words: list[str]) -> None:
+    if len(words) > LIST_MAX_LENGTH or any(len(word) > ITEM_MAX_LENGTH for word in words):
+        raise ValidationError(
+            _("Give at most %(items)d, each of at most %(length)d characters."),
+            params={"items": LIST_MAX_LENGTH, "length": ITEM_MAX_LENGTH},
+        )
 
 
 def validate_rate(rate: str) -> None:
@@ -177,10 +197,10 @@ def check_expiry(expires_at: datetime) -> datetime:
         )
     if expires_at <= now:
         raise ValidationError(_("The expiry must lie in the future."), code="expiry")
-    longest = conf.MAX_LIFETIME
-    if longest is not None and expires_at > now + longest:
+    longest = conf.MAX_LIFETIME or LONGEST
+    if expires_at > now + longest:
         raise ValidationError(
-            _("The key must expire before %(latest)s."),
+            _("The key must expire before %(latest)s at the latest."),
             code="expiry",
             params={"latest": date_format(now + longest, "DATETIME_FORMAT")},
         )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from . import crypto, limiter, lookup, policy
@@ -156,7 +156,7 @@ def _counted(refused: Refused, facts: RequestFacts) -> Refused:
 def _find(model: type[AbstractApiKey], credential: Credential, present: Settings) -> Found | None:
     try:
         return lookup.find(model, credential.api_key, present)
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, DataError) as error:
         logger.exception("Credentials cannot be checked: the database does not answer.")
         raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=credential.api_key) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -82,6 +83,9 @@ def test_what_another_process_wrote_meanwhile_stays(keys: GeneratedKeys) -> None
         ("allowed_ips", "192.0.2.1"),
         ("rate_limit", "often"),
         ("rate_limit", "5/m" + "x" * 28),
+        ("scopes", ["scope"] * 101),
+        ("scopes", ["x" * 201]),
+        ("allowed_ips", ["192.0.2.1"] * 101),
         ("expires_at", NOON),
         ("expires_at", NOON - DAY),
         ("expires_at", (NOON + DAY).replace(tzinfo=None)),
@@ -114,6 +118,45 @@ def test_refuses_a_name_that_another_live_key_has(user: Any) -> None:
     revoke(taken)
     change_key(key, name=" deploy ")
     assert key.name == "deploy"
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC"])
+def test_refuses_an_expiry_that_some_database_or_zone_cannot_keep(
+    keys: GeneratedKeys, settings: Any, zone: str
+) -> None:
+    settings.TIME_ZONE = zone
+    last = datetime.max.replace(tzinfo=ZoneInfo(zone))
+    for late in (last, last - 365 * DAY, NOON + 36_501 * DAY):
+        with pytest.raises(ValidationError, match="must expire before"):
+            change_key(keys.instance, expires_at=late)
+    change_key(keys.instance, expires_at=NOON + 36_499 * DAY)
+
+
+def test_rate_that_cannot_be_read_can_be_mended(keys: GeneratedKeys, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    ApiKey.objects.update(rate_limit="often")
+    key = ApiKey.objects.get()
+    with pytest.raises(PermissionDenied):
+        change_key(key, rate_limit="5/minute", by=Actor(key.user))
+    change_key(key, rate_limit="5/minute")
+    assert key.rate_limit == "5/minute"
+
+
+def test_nobody_gives_their_own_key_a_rate(user: Any, settings: Any) -> None:
+    """It would count instead of the one that the site has for all keys."""
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    key = generate_keys(user, by=Actor(user)).instance
+    with pytest.raises(PermissionDenied, match="a rate of its own"):
+        change_key(key, rate_limit="1/day", by=Actor(user))
+    with pytest.raises(PermissionDenied, match="a rate of its own"):
+        generate_keys(user, name="new", rate_limit="999999999/s", by=Actor(user))
+    assert [one.rate_limit for one in ApiKey.objects.all()] == [""]
+
+
+def test_own_new_key_may_outlive_the_default(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": DAY}
+    made = generate_keys(user, expires_at=NOON + 2 * DAY, read_only=True, by=Actor(user))
+    assert made.instance.expires_at == NOON + 2 * DAY
 
 
 def test_no_change_writes_nothing(keys: GeneratedKeys, system_manager: Any) -> None:

@@ -107,7 +107,7 @@ def test_ids_are_unique() -> None:
         "E003",
         "E004",
         "I001",
-        *(f"W00{n}" for n in range(1, 8)),
+        *(f"W00{n}" for n in range(1, 9)),
     ]
 
 
@@ -502,6 +502,21 @@ def test_no_w003_where_nothing_is_shared_or_the_cache_cannot_be_made(settings: A
     assert deployed("W003") == []
 
 
+def test_w008_failures_counted_in_the_database(settings: Any) -> None:
+    settings.CACHES = {"default": CACHES["db.DatabaseCache"], "other": CACHES["redis.RedisCache"]}
+    (warning,) = deployed("W008")
+    assert "ATOMIC_REQUESTS" in warning.msg
+    assert "Redis" in warning.hint
+    assert found("W008") == []
+    settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": None}
+    assert deployed("W008") == []
+    settings.FRAPPE_TOKENS = {"CACHE": "other"}
+    assert deployed("W008") == []
+    settings.FRAPPE_TOKENS = {}
+    settings.CACHES = {"default": {"BACKEND": "nowhere.Cache"}}
+    assert deployed("W008") == []
+
+
 def test_w005_plain_http(settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = False
     (warning,) = deployed("W005")
@@ -652,7 +667,8 @@ def ids_of(finished: subprocess.CompletedProcess[str]) -> set[str]:
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    without = {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}
+    # The last is what the browser's tests leave behind.
+    without = {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "DJANGO_ALLOW_ASYNC_UNSAFE"}
     inherited = {name: value for name, value in os.environ.items() if name not in without}
     return subprocess.run(
         [sys.executable, "-W", "error", *arguments],

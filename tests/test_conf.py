@@ -110,6 +110,8 @@ def test_snapshot_of_settings_that_are_no_dictionary_refuses_as_well(settings: A
         ("DEFAULT_LIFETIME", timedelta(0)),
         ("MAX_LIFETIME", timedelta(days=-1)),
         ("MAX_LIFETIME", "90d"),
+        ("MAX_LIFETIME", timedelta(days=36_501)),
+        ("LAST_USED_INTERVAL", timedelta.max),
         ("ROTATION_GRACE", None),
         ("ROTATION_GRACE", timedelta(seconds=-1)),
         ("ROTATION_GRACE", 60),

@@ -8,10 +8,33 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens import locking
+from frappe_tokens.account import views as account_views
 from frappe_tokens.actors import Actor
+from frappe_tokens.api import keys as api_keys
+from frappe_tokens.api import rpc
 from frappe_tokens.locking import lock_active_users, lock_users
 
 pytestmark = pytest.mark.django_db
+
+
+def test_user_model_without_a_column_for_it_has_active_users_only(
+    user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = [field for field in type(user)._meta.fields if field.name != "is_active"]
+    monkeypatch.setattr(type(user)._meta, "fields", fields)
+    type(user).objects.update(is_active=False)
+    assert lock_active_users() == [user.pk]
+
+
+def test_atomic_requests_are_off_on_every_database() -> None:
+    def view() -> None:
+        """Does nothing."""
+
+    exempt: Any = locking.outside_atomic_requests(view)
+    assert exempt._non_atomic_requests == {"default", "replica"}
+    for keys_view in (rpc.GenerateKeys, api_keys.KeyDetail, account_views.new_key):
+        checked: Any = keys_view.as_view() if hasattr(keys_view, "as_view") else keys_view
+        assert checked._non_atomic_requests == {"default", "replica"}
 
 
 def test_brings_the_users_that_exist_as_stored_now(make_user: Callable[..., Any]) -> None:

@@ -29,6 +29,15 @@ def record(
     lookup.record_use(Found(key), now=now, secret=secret, slot=slot, address=lambda: address)
 
 
+@pytest.mark.parametrize("field", ["id", "date_joined"])
+def test_name_that_no_user_can_have_is_nobodys(
+    user: Any, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    """Where users are named by a number, say."""
+    monkeypatch.setattr(type(user), "USERNAME_FIELD", field)
+    assert lookup.find_user("ada") is None
+
+
 def test_default_source_is_the_apps_own_model() -> None:
     assert lookup.source_model("User") is ApiKey
 

@@ -97,7 +97,10 @@ def test_address_allowed(networks: list[str], address: str, allowed: bool) -> No
     assert policy.address_allowed(networks, address) is allowed
 
 
-@pytest.mark.parametrize("text", ["", "x", "192.0.2.1/33", "192.0.2.7/24", "2001:db8::/129"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "192.0.2.1/33", "192.0.2.7/24", "2001:db8::/129", "fe80::1%eth0", "::1%,192.0.2.1"],
+)
 def test_refuses_what_is_no_network(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         policy.parse_network(text)
@@ -166,6 +169,8 @@ NO_POLICIES: dict[str, Any] = {
         ("allowed_ips", ["2001:db8::/32"], ["192.0.2.7"]),
         ("allowed_ips", ["no network"], ["192.0.2.7"]),
         ("rate_limit", "10/minute", ""),
+        ("rate_limit", "", "10/minute"),
+        ("rate_limit", "often", "10/minute"),
         ("rate_limit", "10/minute", "11/minute"),
         ("rate_limit", "10/minute", "10/s"),
         ("rate_limit", "60/minute", "2/s"),
@@ -188,7 +193,6 @@ def test_widens(policy_name: str, before: Any, after: Any) -> None:
         ("allowed_ips", [], ["192.0.2.0/24"]),
         ("allowed_ips", ["192.0.2.0/24", "2001:db8::/32"], ["192.0.2.7", "2001:db8::1"]),
         ("allowed_ips", ["192.0.2.0/24"], ["::ffff:192.0.2.7"]),
-        ("rate_limit", "", "10/minute"),
         ("rate_limit", "10/minute", "10/minute"),
         ("rate_limit", "10/minute", "10/hour"),
         ("expires_at", None, NOON),

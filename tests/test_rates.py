@@ -21,7 +21,21 @@ def test_reads_rates_as_drf_writes_them(text: str, rate: Rate) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "/", "10", "10/", "/minute", "-1/minute", "1.5/s", "\u0661/s", "10/year", " 1/s"]
+    "text",
+    [
+        "",
+        "/",
+        "10",
+        "10/",
+        "/minute",
+        "-1/minute",
+        "1.5/s",
+        "\u0661/s",
+        "10/year",
+        " 1/s",
+        "1/m\x1b]0;x\x07",
+        "1/s 2",
+    ],
 )
 def test_refuses_what_is_no_rate(text: str) -> None:
     with pytest.raises(ValueError, match="such as 100/minute"):

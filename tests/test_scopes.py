@@ -276,6 +276,20 @@ def test_refuses_a_second_declaration_which_would_undo_the_first() -> None:
             declare(declared)
 
 
+def test_refuses_one_above_api_view_and_one_below() -> None:
+    view: Any = api_view(["GET"])(required_scopes("b")(lambda request: Response()))
+    with pytest.raises(TypeError, match="already"):
+        required_scopes("a")(view)
+    assert view.cls.required_scopes == ("b",)
+
+
+def test_head_has_scopes_of_its_own_where_they_are_declared() -> None:
+    view = type("View", (), {"required_scopes": {"get": ["read"], "head": ["special"]}})()
+    assert policy.required_scopes(view, "HEAD") == ("special",)
+    view.required_scopes = {"get": ["read"]}
+    assert policy.required_scopes(view, "HEAD") == ("read",)
+
+
 def test_refuses_a_method_whose_scopes_nobody_would_read() -> None:
     with pytest.raises(TypeError, match=r"required_scopes = \{"):
         required_scopes("todos:write")(ByMethod.get)

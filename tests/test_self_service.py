@@ -87,6 +87,19 @@ def test_request_with_a_foreign_credential_makes_none(user: Any) -> None:
 
 
 @pytest.mark.usefixtures("self_service")
+def test_user_of_a_model_without_permissions_has_none_and_serves_themselves(
+    user: Any, make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_user("grace")
+    (model,) = (model for model in type(user).__mro__ if "has_perm" in vars(model))
+    monkeypatch.delattr(model, "has_perm")
+    assert not Actor(user).may_generate
+    with pytest.raises(PermissionDenied):
+        generate_keys(other, by=Actor(user))
+    assert generate_keys(user, by=Actor(user)).instance.user == user
+
+
+@pytest.mark.usefixtures("self_service")
 def test_superuser_serves_themselves_too(make_user: Callable[..., Any]) -> None:
     root = make_user("root", is_superuser=True)
     assert generate_keys(root, by=Actor(root)).instance.user == root

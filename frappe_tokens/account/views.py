@@ -36,7 +36,7 @@ from ..keys import (
     generate_keys_for_source,
     revoke,
 )
-from ..locking import lock_users
+from ..locking import lock_users, outside_atomic_requests
 from ..models import ApiKey
 from ..plans import plan_for, version_for_new_key
 from .forms import NewKeyForm, RenameForm, RevokeForm, RotateForm
@@ -50,8 +50,7 @@ View = Callable[..., HttpResponse]
 def _account_page(view: View) -> View:
     """What all pages share: signed in, allowed, kept in no cache, and no POST from another site."""
 
-    # Generating has a transaction of its own, which takes its locks in its own order.
-    @transaction.non_atomic_requests
+    @outside_atomic_requests
     @never_cache
     @require_http_methods(["GET", "HEAD", "POST"])
     @csrf_protect

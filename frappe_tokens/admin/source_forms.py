@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 from ..actors import Actor, check_manager, check_target
 from ..base_models import POLICIES
@@ -32,6 +34,8 @@ class SourceFormMixin(_Base):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        if not self.has_changed():
+            return cleaned  # of a list, the rows that nobody touched
         changed = {name for name in CREDENTIALS if name in self.changed_data}
         user = cleaned.get("user")
         # Until the form is saved, the old user and the new one in one go: see lock_users.
@@ -67,3 +71,13 @@ class SourceFormMixin(_Base):
 def guarded(form: Any, request: HttpRequest) -> Any:
     """``form``, a class, with the checks of :class:`SourceFormMixin` for this request."""
     return type(form.__name__, (SourceFormMixin, form), {"actor": actor_of(request)})
+
+
+def posted_in_rows(posted: QueryDict, field: Any) -> list[Any]:
+    """What a list that is saved holds for ``field`` in all of its rows, less what is no value."""
+    name = re.compile(rf"form-[0-9]+-{re.escape(field.name)}")
+    values = []
+    for text in (posted[posted_name] for posted_name in posted if name.fullmatch(posted_name)):
+        with suppress(ValidationError):
+            values.append(getattr(field, "target_field", field).to_python(text or None))
+    return [value for value in values if value is not None]

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from ..actors import check_target
 from ..base_models import POLICIES, AbstractApiKey
 from ..keys import change_key, change_user
-from ..keys.rows import locked, transaction_for
+from ..keys.rows import lock_rows, locked, transaction_for
 from ..locking import lock_users
 from ..validation import default_expiry
 from .filters import StateFilter
@@ -26,7 +26,7 @@ from .forms import ApiKeyForm
 from .generation import generate_page, generate_selected_page
 from .history import actor_of
 from .revocation import revoke_page
-from .source_forms import CREDENTIALS, guarded
+from .source_forms import CREDENTIALS, guarded, posted_in_rows
 from .source_keys import KeysOfSource, plan_for_rows
 from .source_section import SECTION, SourceSectionMixin, section_of
 from .users import api_access_media
@@ -158,8 +158,21 @@ class ApiKeySourceMixin(SourceSectionMixin, _Base):
         if "_save" not in request.POST:
             return super().changelist_view(request, *args, **kwargs)
         with transaction_for(router.db_for_write(self.model)):
-            lock_users([])
+            lock_users([])  # SQLite: before the first read
+            self._lock_posted(request)
             return super().changelist_view(request, *args, **kwargs)
+
+    def _lock_posted(self, request: HttpRequest) -> None:
+        """Lock the rows of a list that is saved, their users and the new ones, in one go.
+
+        Each form would lock its own, in the order of the list: see lock_users.
+        """
+        keys = self.model._base_manager.using(router.db_for_write(self.model)).filter(
+            pk__in=posted_in_rows(request.POST, self.model._meta.pk)
+        )
+        new = posted_in_rows(request.POST, self.model._meta.get_field("user"))
+        lock_users([*new, *keys.values_list("user", flat=True)], actor_of(request))
+        lock_rows(self.model, keys, actor_of(request))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         actor = actor_of(request)

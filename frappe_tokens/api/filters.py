@@ -51,7 +51,7 @@ class KeyFilter(BaseFilterBackend):
 
 def _of_user(queryset: QuerySet[Any], username: str, actor: Actor) -> QuerySet[Any]:
     user = actor.user
-    if username != user.get_username():
+    if username != str(user.get_username()):
         # Whoever sees their own keys alone learns nothing of who else there is.
         user = find_user(username) if actor.may_generate else None
     keys: QuerySet[Any] = queryset.filter(user=user.pk) if user is not None else queryset.none()

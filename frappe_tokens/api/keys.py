@@ -37,7 +37,7 @@ from ..keys import (
     revoke,
     revoke_leaked,
 )
-from ..locking import lock_users
+from ..locking import lock_users, outside_atomic_requests
 from ..lookup import find_user
 from ..models import ApiKey
 from ..verification import RequestFacts
@@ -66,8 +66,7 @@ class KeyPagination(PageNumberPagination):
     max_page_size = 200
 
 
-# What is done to keys has transactions of its own, which take their locks in their own order.
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
+@method_decorator(outside_atomic_requests, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
 class KeysView(GenericAPIView[ApiKey]):
     """What all of them share: JSON in and out, whatever the project's own API does."""
@@ -108,6 +107,7 @@ class KeysView(GenericAPIView[ApiKey]):
             raise NoSuchKey
         return key
 
+    @sensitive_variables()
     def validated(self, data: Any, **options: Any) -> dict[str, Any]:
         """``data`` as the view's serializer reads it."""
         serializer = self.get_serializer(data=data, **options)
@@ -130,7 +130,7 @@ class KeyList(KeysView):
         # First, so that who may make no key at all learns nothing by what is said of a body.
         check_manager(request.user, self.actor)
         chosen = self.validated(request.data)
-        user = self._user(chosen.pop("user", request.user.get_username()))
+        user = self._user(chosen.pop("user", str(request.user.get_username())))
         with transaction.atomic(using=router.db_for_write(ApiKey)):
             lock_users([user.pk], self.actor)
             # Generating for a name that is taken would replace the secret of a key in use.
@@ -142,7 +142,7 @@ class KeyList(KeysView):
 
     def _user(self, username: str) -> Any:
         """The user of this name, as far as the caller may make keys for others."""
-        if username == self.request.user.get_username():
+        if username == str(self.request.user.get_username()):
             return self.request.user
         # Not looked for where it must not be told, so that known and unknown are refused alike.
         user = find_user(username) if self.actor.may_generate else None

@@ -18,11 +18,7 @@ from rest_framework.fields import empty
 
 from ..crypto import Secret
 from ..models import ApiKey
-from ..validation import check_grace, clean_changes
-
-# What is stored of a key is read at every request of it.
-LIST_MAX_LENGTH = 100
-ITEM_MAX_LENGTH = 200
+from ..validation import ITEM_MAX_LENGTH, LIST_MAX_LENGTH, check_grace, clean_changes
 
 _RATE: Any = ApiKey._meta.get_field("rate_limit")
 _REASON: Any = ApiKey._meta.get_field("revoked_reason")

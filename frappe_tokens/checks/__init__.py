@@ -24,6 +24,7 @@ def register() -> None:
     for check in (
         authentication.check_oauth2,
         deployment.check_shared_cache,
+        deployment.check_counting_cache,
         deployment.check_https,
         deployment.check_failure_limit,
         deployment.check_proxies,

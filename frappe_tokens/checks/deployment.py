@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.cache import caches
+from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage
@@ -38,6 +39,27 @@ def check_shared_cache(**kwargs: Any) -> list[CheckMessage]:
             hint=f"Use Redis or Memcached for CACHES[{alias!r}]. Where a single process answers "
             "all requests, silence this.",
             id="frappe_tokens.W003",
+        )
+    ]
+
+
+def check_counting_cache(**kwargs: Any) -> list[CheckMessage]:
+    """W008: failed attempts are counted where a refused request's transaction is rolled back."""
+    alias = value_of("CACHE") or "default"
+    try:
+        in_database = isinstance(caches[alias], DatabaseCache)
+    except Exception:
+        return []
+    if not in_database or value_of("FAILURE_LIMIT") is None:
+        return []
+    return [
+        checks.Warning(
+            f"The cache {alias!r} is in the database: with ATOMIC_REQUESTS, failed attempts are "
+            "forgotten with the transaction of the request that was refused, and without it "
+            "parallel ones may be counted as one.",
+            hint="Use Redis or Memcached, if only for this: name its alias in "
+            "FRAPPE_TOKENS['CACHE'].",
+            id="frappe_tokens.W008",
         )
     ]
 

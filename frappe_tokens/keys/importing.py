@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, OperationalError, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
@@ -85,12 +85,13 @@ def import_keys(read: Reader, *, dry_run: bool = False) -> Imported:
         try:
             with transaction.atomic(using=alias):
                 _write(read, checks, alias)
-        except IntegrityError:
-            # The same API key, or the same name, by someone who had to wait for nobody.
+        except (IntegrityError, OperationalError) as error:
+            # The same API key, or the same name, by someone who had to wait for nobody; or two
+            # who wait for each other, of whom the database ends one.
             raise ValidationError(
-                _("Keys were made meanwhile that these get in the way of. Import again."),
+                _("Somebody else was at work on keys, or the database failed. Import again."),
                 code="changed",
-            ) from None
+            ) from error
     return Imported(len(checks.line_of_key), len(set(checks.users.values())), short)
 
 
@@ -105,6 +106,8 @@ def _write(read: Reader, checks: Checks, alias: str) -> None:
             # Again: from now on nobody else does anything to these users' keys.
             pairs, problems = checks.check(batch, checks.locked_users)
             _refuse(problems)
+            # In one order, so that two imports of the same keys do not wait in a circle.
+            pairs.sort(key=lambda checked: checked[0].api_key)
             keys = [_key(pair, user, now, expires_at) for pair, user in pairs]
             insert_keys(keys, alias)
             written += len(keys)

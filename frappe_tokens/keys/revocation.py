@@ -19,7 +19,7 @@ from ..conf import conf
 from ..locking import lock_users
 from ..models import ApiKey
 from .announcements import announce_revoked
-from .rows import transaction_for
+from .rows import lock_rows, transaction_for
 
 
 def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) -> bool:
@@ -76,10 +76,19 @@ def revoke_leaked(api_key: str, api_secret: str) -> bool:
     revoked = False
     for label in dict.fromkeys(conf.SOURCES.values()):
         model: type[AbstractApiKey] = apps.get_model(label)
-        stored = model._base_manager.using(router.db_for_write(model))
-        for key in stored.filter(api_key=api_key).select_related("user"):
-            in_grace = not policy.has_ended(key.previous_expires_at, timezone.now())
-            older = key.previous_digest if in_grace else ""
-            if any(crypto.matches_which(api_secret, key.secret_digest, older)):
-                revoked |= revoke(key, reason=_("Reported as leaked."))
+        alias = router.db_for_write(model)
+        for key in model._base_manager.using(alias).filter(api_key=api_key):
+            # Only a secret that works makes anyone wait for locks, and under them it still must.
+            if _works(api_secret, key):
+                with transaction_for(alias):
+                    stored = lock_rows(model, [key], None).get(key.pk)
+                    if stored is not None and _works(api_secret, stored):
+                        revoked |= revoke(stored, reason=_("Reported as leaked."))
     return revoked
+
+
+@sensitive_variables()
+def _works(api_secret: str, key: AbstractApiKey) -> bool:
+    in_grace = not policy.has_ended(key.previous_expires_at, timezone.now())
+    older = key.previous_digest if in_grace else ""
+    return any(crypto.matches_which(api_secret, key.secret_digest, older))

@@ -14,7 +14,9 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from frappe_tokens import crypto
@@ -784,3 +786,55 @@ def test_a_copy_by_save_as_new_has_a_key_of_its_own(root_client: Client, user: A
     copy = Robot.objects.get(serial_number=5)
     assert copy.api_key != robot.api_key
     assert copy.secret_digest == ""
+
+
+def test_a_revoked_row_keeps_nobody_from_saving_the_others_of_a_list(
+    client: Client, system_manager: Any, user: User, make_user: Callable[..., Any], settings: Any
+) -> None:
+    robots = robots_client(client, system_manager, settings)
+    revoked = Robot.objects.create(user=user, serial_number=1)
+    live = Robot.objects.create(user=make_user("grace"), serial_number=2)
+    revoke(revoked)
+    posted = {
+        **row_form(revoked, user),
+        "form-TOTAL_FORMS": 2,
+        "form-INITIAL_FORMS": 2,
+        "form-1-id": live.pk,
+        "form-1-user": live.user.pk,
+        "form-1-serial_number": 7,
+    }
+    assert robots.post("/sources/sources/robot/", posted).status_code == 302
+    live.refresh_from_db()
+    assert live.serial_number == 7
+    posted["form-1-id"] = "nonsense"
+    assert robots.post("/sources/sources/robot/", posted).status_code in {200, 302}
+
+
+def test_a_list_locks_all_its_users_before_its_first_row(
+    client: Client, system_manager: Any, make_user: Callable[..., Any], settings: Any
+) -> None:
+    """In the order of their primary keys, as everything does: each other order may deadlock."""
+    robots = robots_client(client, system_manager, settings)
+    ada, grace, hedy = (make_user(name) for name in ("ada", "grace", "hedy"))
+    first = Robot.objects.create(user=hedy, serial_number=1)
+    second = Robot.objects.create(user=ada, serial_number=2)
+    posted = {
+        **row_form(first, hedy, serial_number=3),
+        "form-TOTAL_FORMS": 2,
+        "form-INITIAL_FORMS": 2,
+        "form-1-id": second.pk,
+        "form-1-user": grace.pk,
+        "form-1-serial_number": 4,
+    }
+    with CaptureQueriesContext(connection) as queries:
+        assert robots.post("/sources/sources/robot/", posted).status_code == 302
+    quote = connection.ops.quote_name
+    locked, *_ = [
+        query["sql"]
+        for query in queries
+        if f"FROM {quote('auth_user')}" in query["sql"] and " IN (" in query["sql"]
+    ]
+    pks = {int(pk) for pk in locked.split(" IN (")[1].split(")")[0].split(",")}
+    assert {ada.pk, grace.pk, hedy.pk} <= pks
+    second.refresh_from_db()
+    assert (second.user, second.serial_number) == (grace, 4)

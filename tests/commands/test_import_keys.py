@@ -544,7 +544,7 @@ def test_refuses_cleanly_what_only_the_database_can_tell(make_user: MakeUser, wr
     with connection.execute_wrapper(once):
         said = complaint(path)
 
-    assert said.startswith("Keys were made meanwhile that these get in the way of.")
+    assert said.startswith("Somebody else was at work on keys")
     assert not ApiKey.objects.exists()
 
 

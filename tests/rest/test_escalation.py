@@ -168,12 +168,11 @@ def test_key_of_another_user_is_out_of_reach_of_self_service(
 def test_user_who_serves_themselves_does_not_widen_their_key(
     keys: GeneratedKeys, self_service: None, changes: dict[str, Any]
 ) -> None:
-    narrow = generate_keys(keys.instance.user, name="narrow")
+    narrow = generate_keys(keys.instance.user, name="narrow", rate_limit="5/minute")
     body = {
         "read_only": True,
         "scopes": ["todos"],
         "allowed_ips": ["127.0.0.0/8"],
-        "rate_limit": "5/minute",
         "expires_at": "2100-01-01T00:00:00Z",
     }
     assert send(keys, "PATCH", narrow.api_key, body).status_code == 200
@@ -184,6 +183,17 @@ def test_user_who_serves_themselves_does_not_widen_their_key(
         403,
         "permission_denied",
     )
+
+
+def test_user_who_serves_themselves_gives_no_key_a_rate(
+    keys: GeneratedKeys, self_service: None
+) -> None:
+    rate = {"rate_limit": "999999999/second"}
+    before = rows()
+    assert_refused(send(keys, "PATCH", keys.api_key, rate), 403, "permission_denied")
+    made = send(keys, "POST", body={"name": "new", **rate})
+    assert_refused(made, 403, "permission_denied")
+    assert rows() == before
 
 
 @every_call

@@ -268,10 +268,19 @@ def test_expiry_beyond_the_longest_lifetime_is_wrong(
         assert assert_made(send(manager, "POST", body=body)).expires_at == NOW + timedelta(days=30)
 
 
-def test_key_may_live_as_long_as_there_is_time(manager: GeneratedKeys, user: Any) -> None:
-    body = {"user": "ada", "expires_at": "9999-12-31T23:59:59Z"}
+def test_key_may_live_for_a_lifetime(manager: GeneratedKeys, user: Any) -> None:
+    body = {"user": "ada", "expires_at": "2099-12-31T23:59:59Z"}
     key = assert_made(send(manager, "POST", body=body))
-    assert send(manager, "GET", key.api_key).json()["expires_at"] == "9999-12-31T23:59:59Z"
+    assert send(manager, "GET", key.api_key).json()["expires_at"] == "2099-12-31T23:59:59Z"
+
+
+def test_expiry_at_the_end_of_time_is_wrong(manager: GeneratedKeys, user: Any) -> None:
+    """Some databases and time zones could not give it back."""
+    for moment in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"):
+        response = send(manager, "POST", body={"user": "ada", "expires_at": moment})
+        assert response.status_code == 400
+        assert set(response.json()) == {"expires_at"}
+    assert not ApiKey.objects.filter(user=user).exists()
 
 
 def test_unknown_user_is_wrong(manager: GeneratedKeys) -> None:

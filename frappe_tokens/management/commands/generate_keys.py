@@ -22,6 +22,7 @@ from ...models import ApiKey
 from ...terms import GeneratedKeys
 from ..arguments import duration
 from ..progress import progress_bar
+from ..selection import printable
 
 DEFAULT_URL = "http://localhost:8000"
 
@@ -141,7 +142,7 @@ def _create_user(username: str) -> Any:
 def _as_text(generated: GeneratedKeys, url: str) -> Iterator[str]:
     key = generated.instance
     name = getattr(key, "name", "")
-    yield f"{key.user.get_username()}{f' ({name})' if name else ''}"
+    yield f"{printable(str(key.user.get_username()))}{f' ({name})' if name else ''}"
     yield f"  API key     {generated.api_key}"
     yield f"  API secret  {generated.api_secret}"
     if key.expires_at is not None:
@@ -153,7 +154,7 @@ def _as_json(generated: GeneratedKeys, url: str) -> Iterator[str]:
     key = generated.instance
     yield json.dumps(
         {
-            "user": key.user.get_username(),
+            "user": str(key.user.get_username()),
             "name": getattr(key, "name", ""),
             "api_key": generated.api_key,
             "api_secret": generated.api_secret,
@@ -163,7 +164,7 @@ def _as_json(generated: GeneratedKeys, url: str) -> Iterator[str]:
 
 def _as_env(generated: GeneratedKeys, url: str) -> Iterator[str]:
     # A username is not ours to trust in a file that a shell reads.
-    yield "# " + json.dumps(generated.instance.user.get_username())
+    yield "# " + json.dumps(str(generated.instance.user.get_username()))
     yield f"API_KEY={shlex.quote(generated.api_key)}"
     yield f"API_SECRET={shlex.quote(generated.api_secret)}"
 

@@ -127,7 +127,7 @@ def _limits(key: AbstractApiKey) -> str:
         " ".join(key.allowed_ips),
         key.rate_limit,
     ]
-    return "; ".join(limit for limit in limits if limit) or "-"
+    return "; ".join(printable(limit) for limit in limits if limit) or "-"
 
 
 def _as_json(found: Found, now: datetime, with_source: bool) -> Iterator[str]:
