@@ -40,8 +40,8 @@ def required_scopes(*scopes: str) -> Callable[[View], View]:
     for scope in scopes:
         if not _SCOPE.fullmatch(scope):
             raise ValueError(
-                f"{scope!r} is no scope: use printable ASCII without spaces, commas, quotes and \\, and "
-                "give several scopes as several arguments."
+                f"{scope!r} is no scope: use printable ASCII without spaces, commas, quotes and "
+                "\\, and give several scopes as several arguments."
             )
 
     def declare(view: View) -> View:
