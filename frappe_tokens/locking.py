@@ -50,7 +50,7 @@ def lock_users(pks: Iterable[Any], by: Actor | None = None) -> dict[Any, Any]:
         _lock_database(alias)
     elif by is not None and not features.has_select_for_no_key_update:
         # On MySQL and MariaDB, writing a row that refers to a user waits for that user's lock.
-        wanted.add(by.user.pk)
+        wanted |= {getattr(by.user, "pk", None)} - {None}  # nobody: refused further on
     locked: dict[Any, Any] = {}
     for some in _in_order(wanted, features.has_select_for_update):
         users = get_user_model()._base_manager.using(alias).filter(pk__in=some).order_by("pk")
