@@ -739,3 +739,15 @@ def test_imports_for_the_same_users_in_opposite_order(
     _, errors = at_once(*[lambda path=path: run(path) for path in paths])
     assert errors == []
     assert ApiKey.objects.count() == 6 * 20
+
+
+def test_name_that_no_user_can_have_is_named_beside_those_that_they_have(
+    user: Any, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where users are named by a number, say."""
+    monkeypatch.setattr(type(user), "USERNAME_FIELD", "id")
+    said = complaint(write(listed(f"{user.pk},{pair(1)}", f"abc,{pair(2)}")))
+    assert said.startswith("line 3: There is no user 'abc'.")
+    assert "line 2" not in said
+    run(write(listed(f"{user.pk},{pair(1)}")))
+    assert ApiKey.objects.get().user == user
