@@ -770,7 +770,8 @@ def test_the_list_changes_no_more_than_the_page(
     assert stored(robot) == before
     revoke(robot)
     before = stored(robot)
-    assert save(user, serial_number=9) == 200
+    # Django 6.1 passes over a row that may not be changed; before, the form says why.
+    assert save(user, serial_number=9) in {200, 302}
     assert stored(robot) == before
 
 
