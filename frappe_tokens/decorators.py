@@ -56,6 +56,7 @@ def required_scopes(*scopes: str) -> Callable[[View], View]:
 
 def _declare(view: Any, scopes: tuple[str, ...]) -> None:
     if isinstance(view, type):
+        # What the class is, nobody knows here; any of them takes an attribute.
         view.required_scopes = scopes  # type: ignore[attr-defined]
         return
     # What as_view() gave makes its instances with these; Django's and DRF's may be two.

@@ -18,11 +18,11 @@ from ..base_models import POLICIES
 from ..keys import GeneratedKeys, change_key, generate_keys
 from ..locking import lock_users
 from ..models import ApiKey
+from ..plans import Plan, plan_for
 from .filters import StateFilter
 from .forms import ApiKeyForm
 from .generation import generate_page, generated_page
 from .history import actor_of
-from .plans import Plan, plan_for
 from .revocation import revoke_page
 from .users import api_access_media
 

@@ -31,8 +31,9 @@ from ..crypto import Secret
 from ..keys import GeneratedKeys, generate_keys, generate_keys_for_users
 from ..locking import lock_users
 from ..models import ApiKey
+from ..plans import Plan, plan_for
 from .history import actor_of, log_on, log_on_many
-from .plans import Plan, plan_for, shown_and_counted
+from .plans import shown_and_counted
 
 
 class KeysOfUsers:

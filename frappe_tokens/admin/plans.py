@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..plans import Plan, plan_for
-
-__all__ = ["Plan", "plan_for", "shown_and_counted"]
+from ..plans import Plan
 
 # Users whom a confirmation lists: nobody reads ten thousand lines that say the same.
 SHOWN = 300

@@ -18,9 +18,9 @@ from ..batches import in_batches
 from ..conf import conf
 from ..keys import GeneratedKeys, generate_keys_for_source
 from ..keys.rows import lock_rows, transaction_for
+from ..plans import Plan
 from .generation import KeysOfUsers
 from .history import log_on
-from .plans import Plan
 
 # Rows that are read with one statement.
 BATCH_SIZE = 500

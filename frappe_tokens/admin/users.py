@@ -15,9 +15,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from ..models import ApiKey
+from ..plans import plan_for
 from .generation import generate_page, generate_selected_page
 from .history import actor_of
-from .plans import plan_for
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
-from django_filters import rest_framework as filters  # type: ignore[import-untyped]
+from django_filters import rest_framework as filters
 from rest_framework.exceptions import ValidationError
 
 from ..models import ApiKey
@@ -36,11 +36,11 @@ class MomentFormField(forms.CharField):
         """A time has none of a text's."""
 
 
-class MomentFilter(filters.Filter):  # type: ignore[misc]
+class MomentFilter(filters.Filter):
     field_class = MomentFormField
 
 
-class FlagFilter(filters.TypedChoiceFilter):  # type: ignore[misc]
+class FlagFilter(filters.TypedChoiceFilter):
     """ "true" or "false"; anything else is an error, and not "either"."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -48,7 +48,7 @@ class FlagFilter(filters.TypedChoiceFilter):  # type: ignore[misc]
         super().__init__(choices=choices, coerce="true".__eq__, **kwargs)
 
 
-class KeyFilterSet(filters.FilterSet):  # type: ignore[misc]
+class KeyFilterSet(filters.FilterSet):
     read_only = FlagFilter(field_name="read_only")
     unused = FlagFilter(field_name="last_used_at", lookup_expr="isnull")
     last_used_before = MomentFilter(field_name="last_used_at", lookup_expr="lt")
@@ -59,6 +59,6 @@ class KeyFilterSet(filters.FilterSet):  # type: ignore[misc]
         fields: list[str] = []
 
 
-class KeyFilterBackend(filters.DjangoFilterBackend):  # type: ignore[misc]
+class KeyFilterBackend(filters.DjangoFilterBackend):
     def get_filterset_class(self, view: Any, queryset: Any = None) -> type[KeyFilterSet]:
         return KeyFilterSet

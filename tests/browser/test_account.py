@@ -285,5 +285,5 @@ def test_shows_many_keys_on_any_screen(
 
     expect(visitor.page.locator(".frappe-tokens-key")).to_have_count(3)
     assert no_sideways_scrolling(visitor)
-    visitor.page.set_viewport_size({**WINDOWS[window]["viewport"], "height": 1500})  # type: ignore
+    visitor.page.set_viewport_size({**WINDOWS[window]["viewport"], "height": 1500})
     visitor.shoot(f"account-many-{window}")
