@@ -21,6 +21,9 @@ _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
 
+# Those that the app brings.
+REQUEST_LOGS = ("durable", "buffered", "null")
+
 # Later moments are out of range sooner or later: of a database, or of a time zone.
 LONGEST = timedelta(days=36_500)
 
@@ -28,6 +31,7 @@ _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
 _MINUTE = timedelta(minutes=1)
 _DEFAULT_REALM = "api"
 _DEFAULT_FAILURE_LIMIT = "100/minute"
+_DEFAULT_REQUEST_LOG = "durable"
 _DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
 
 T = TypeVar("T")
@@ -175,6 +179,17 @@ class Settings:
         return shared
 
     @property
+    def REQUEST_LOG(self) -> str:
+        """Where requests are logged: ``"durable"``, ``"buffered"``, ``"null"`` or a sink's path."""
+        name = self._get("REQUEST_LOG", (str,), _DEFAULT_REQUEST_LOG)
+        if name not in REQUEST_LOGS and "." not in name:
+            raise ImproperlyConfigured(
+                f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}. Make it one of "
+                f"{', '.join(map(repr, REQUEST_LOGS))}, or the dotted path of a sink of your own."
+            )
+        return name
+
+    @property
     def REALM(self) -> str:
         """The realm that a 401 names (RFC 9110, section 11.5): ``"api"``."""
         realm = self._get("REALM", (str,), _DEFAULT_REALM)
@@ -245,6 +260,8 @@ class _Snapshot(Settings):
     PEPPERS = _once(Settings.PEPPERS)
     LAST_USED_INTERVAL = _once(Settings.LAST_USED_INTERVAL)
     CACHE = _once(Settings.CACHE)
+    REQUEST_LOG = _once(Settings.REQUEST_LOG)
+    SECRET_PREFIX = _once(Settings.SECRET_PREFIX)
 
 
 def _copied(value: Any) -> Any:

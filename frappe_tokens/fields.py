@@ -9,7 +9,21 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 # CharField takes type arguments for the type checker only, and not at run time.
-class ExactCharField(models.CharField):  # type: ignore[type-arg]
+class UnicodeCharField(models.CharField):  # type: ignore[type-arg]
+    """A CharField that takes every character on every database.
+
+    MySQL's and MariaDB's do not where the database is in utf8mb3: there a client would keep itself
+    out of the request log by an emoji.
+    """
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["type"] = f"{parameters['type']} CHARACTER SET utf8mb4"
+        return parameters
+
+
+class ExactCharField(UnicodeCharField):
     """A CharField that compares exactly on every database, case and accents too.
 
     MySQL's and MariaDB's default collations do not: there a key in the wrong case would match.
@@ -19,7 +33,6 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
         parameters = super().db_parameters(connection)
         if connection.vendor == "mysql":
-            # The character set goes with it: a table in utf8mb3 knows no utf8mb4 collation.
-            parameters["type"] = f"{parameters['type']} CHARACTER SET utf8mb4"
+            # A table in utf8mb3 knows it only because of the character set that goes with it.
             parameters["collation"] = "utf8mb4_bin"
         return parameters

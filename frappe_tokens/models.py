@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from .base_models import AbstractApiKey
-from .fields import ExactCharField
+from .credentials import API_KEY_MAX_LENGTH
+from .fields import ExactCharField, UnicodeCharField
 from .validation import NAME_MAX_LENGTH
+
+# Outcomes of requests, beside the codes of refusals.
+ACCEPTED = "accepted"
+OTHER = "other"
+
+SOURCE_MAX_LENGTH = 140
+METHOD_MAX_LENGTH = 16
+PATH_MAX_LENGTH = 500
+USER_AGENT_MAX_LENGTH = 200
+OUTCOME_MAX_LENGTH = 40
 
 
 class ApiKey(AbstractApiKey):
@@ -55,3 +67,62 @@ class ApiKey(AbstractApiKey):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.api_key})" if self.name else self.api_key
+
+
+class ApiRequestLog(models.Model):
+    """One request that had an ``Authorization`` header. Written by the request log alone.
+
+    No header, query string, body or secret is in it. Its rows outlive users and keys: they name
+    them without a constraint, so that a user is deleted without touching the log, and a batch of
+    rows is not lost for one of them.
+    """
+
+    at = models.DateTimeField(_("at"), help_text=_("When the request came."))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        related_name="+",
+        verbose_name=_("user"),
+        help_text=_("Whom the request ran as, or would have if it had not been refused."),
+    )
+    api_key = ExactCharField(
+        _("API key"),
+        max_length=API_KEY_MAX_LENGTH,
+        help_text=_("As it was presented, whether there is such a key or not."),
+    )
+    source = UnicodeCharField(_("source"), max_length=SOURCE_MAX_LENGTH)
+    method = UnicodeCharField(_("method"), max_length=METHOD_MAX_LENGTH)
+    path = UnicodeCharField(_("path"), max_length=PATH_MAX_LENGTH)
+    status = models.PositiveSmallIntegerField(_("status"))
+    duration_ms = models.PositiveIntegerField(
+        _("duration in ms"), help_text=_("Until the answer began to leave.")
+    )
+    ip = models.GenericIPAddressField(_("address"), null=True)
+    user_agent = UnicodeCharField(_("user agent"), max_length=USER_AGENT_MAX_LENGTH)
+    outcome = models.CharField(
+        _("outcome"),
+        max_length=OUTCOME_MAX_LENGTH,
+        help_text=_("accepted, or the code of the refusal; other where the header was not for us."),
+    )
+
+    class Meta:
+        verbose_name = _("API request")
+        verbose_name_plural = _("request log")
+        ordering = ["-at", "-pk"]
+        # Nobody adds, changes or deletes rows one by one.
+        default_permissions = ("view",)
+        # Each has all that counting by day and outcome reads, so that the table is not touched.
+        indexes = [
+            models.Index(fields=["user", "at", "outcome"], name="frappe_tokens_log_user"),
+            models.Index(
+                fields=["api_key", "at", "outcome", "source"], name="frappe_tokens_log_key"
+            ),
+            models.Index(fields=["outcome", "at"], name="frappe_tokens_log_outcome"),
+            models.Index(fields=["at", "outcome"], name="frappe_tokens_log_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.status}"

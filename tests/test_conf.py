@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "SELF_SERVICE": False,
     "FAILURE_LIMIT": (100, 60),
     "NUM_PROXIES": None,
+    "REQUEST_LOG": "durable",
     "REALM": "api",
 }
 OTHERS: dict[str, Any] = {
@@ -40,6 +41,7 @@ OTHERS: dict[str, Any] = {
     "SELF_SERVICE": True,
     "FAILURE_LIMIT": None,
     "NUM_PROXIES": 2,
+    "REQUEST_LOG": "shop.logs.Shipper",
     "REALM": "Example Ltd. (api)",
 }
 
@@ -132,6 +134,9 @@ def test_snapshot_of_settings_that_are_no_dictionary_refuses_as_well(settings: A
         ("NUM_PROXIES", "1"),
         ("NUM_PROXIES", True),
         ("NUM_PROXIES", -1),
+        ("REQUEST_LOG", None),
+        ("REQUEST_LOG", "bufferd"),
+        ("REQUEST_LOG", ""),
         ("REALM", None),
         ("REALM", 'with "quotes"'),
         ("REALM", "with \\"),
