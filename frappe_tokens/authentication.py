@@ -10,13 +10,10 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, ErrorDetail
 from rest_framework.request import Request
 
-from . import credentials, verification
-from .conf import conf
+from . import answers, credentials, verification
 from .credentials import Credential
 from .exceptions import Reason, Refused
 from .verification import RequestFacts, meta_of
-
-RETRY_AFTER_SECONDS = 5
 
 
 class AuthenticationRefused(APIException):
@@ -37,17 +34,18 @@ class AuthenticationRefused(APIException):
         reason = refused.reason
         self.status_code = reason.status
         # In place of the base class's, which would translate and wrap the same words each time.
-        self.detail = dict(_body(reason, get_language()))
+        self.detail = dict(_body(reason, refused.access_token, get_language()))
         self.reason = reason
         self.auth_header = auth_header
-        self.wait = RETRY_AFTER_SECONDS if reason.status == 503 else refused.retry_after
+        self.wait = answers.retry_after(refused)
 
 
 @lru_cache(maxsize=1024)
-def _body(reason: Reason, language: str | None) -> dict[str, ErrorDetail]:
+def _body(reason: Reason, access_token: bool, language: str | None) -> dict[str, ErrorDetail]:
     """The answer's body in the present ``language``."""
+    sentence = Refused(reason, access_token=access_token).sentence
     return {
-        "detail": ErrorDetail(str(reason.sentence), reason.code),
+        "detail": ErrorDetail(str(sentence), reason.code),
         "code": ErrorDetail(reason.code, reason.code),
     }
 
@@ -59,6 +57,8 @@ class _SchemeAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         """The key's user and the key, or None where the header is for another class.
+
+        For an OAuth 2 access token it is whom that stands for, and the token.
 
         Raises:
             AuthenticationRefused: in every other case.
@@ -73,50 +73,35 @@ class _SchemeAuthentication(BaseAuthentication):
         if credential is None:
             return None
         later = [] if credential.ours else _later_classes(request, self, credential)
-        if later:
-            _leave_to(later, request, self)
-            return None
-        facts = RequestFacts(request, _view(request))
-        try:
-            key = verification.verify(credential, facts)
-        except Refused as refused:
-            raise self.refuse(refused) from refused
-        return key.user, key
+        if not later or credential.access_token:
+            facts = RequestFacts(request, _view(request))
+            try:
+                key = verification.verify(credential, facts, leave_unknown=bool(later))
+            except Refused as refused:
+                raise self.refuse(refused) from refused
+            if key is not None:
+                return key.user, key
+        _leave_to(later, request, self, credential)
+        return None
 
     def authenticate_header(self, request: Request) -> str:
         """The challenge of a 401 for a request without credentials (RFC 9110, section 11.6.1)."""
-        return self._realm()
-
-    @property
-    def scheme_name(self) -> str:
-        """The scheme as it is customarily written."""
-        return self.scheme.capitalize()
+        return answers.challenge(self.scheme)
 
     def refuse(self, refused: Refused) -> AuthenticationRefused:
         """The exception to raise for ``refused``, with this scheme's challenge."""
-        return AuthenticationRefused(refused, self._challenge(refused))
+        return AuthenticationRefused(refused, answers.challenge(self.scheme, refused))
 
-    def refuse_unclaimed(self, request: Request) -> AuthenticationRefused:
-        """The exception to raise for a credential that none of the view's classes claims."""
+    def refuse_unclaimed(self, request: Request, credential: Credential) -> AuthenticationRefused:
+        """The exception to raise for a ``credential`` that none of the view's classes claims."""
         facts = RequestFacts(request, _view(request))
-        refused = Refused(Reason.MALFORMED_CREDENTIALS)
-        return self.refuse(verification.report_failure(refused, facts))
-
-    def _challenge(self, refused: Refused) -> str:
-        return self._realm() if refused.reason.status == 401 else ""
-
-    def _realm(self) -> str:
-        return f'{self.scheme_name} realm="{conf.REALM}"'
+        return self.refuse(verification.unclaimed(credential, facts))
 
 
 class TokenAuthentication(_SchemeAuthentication):
     """``Authorization: token <api_key>:<api_secret>``."""
 
     scheme = "token"
-
-    @property
-    def scheme_name(self) -> str:
-        return "token"  # as Frappe writes it
 
 
 class BasicAuthentication(_SchemeAuthentication):
@@ -126,19 +111,12 @@ class BasicAuthentication(_SchemeAuthentication):
 
 
 class BearerAuthentication(_SchemeAuthentication):
-    """``Authorization: Bearer <api_key>:<api_secret>`` (the header of RFC 6750)."""
+    """``Authorization: Bearer <access token>`` (RFC 6750), or ``Bearer <api_key>:<api_secret>``.
+
+    Access tokens are those of an OAuth 2 server that is installed, such as django-oauth-toolkit.
+    """
 
     scheme = "bearer"
-
-    def _challenge(self, refused: Refused) -> str:
-        # RFC 6750, section 3.1.
-        if refused.reason is Reason.INSUFFICIENT_SCOPE:
-            scopes = " ".join(refused.required_scopes)
-            return f'{self._realm()}, error="insufficient_scope"' + (
-                f', scope="{scopes}"' if scopes else ""
-            )
-        challenge = super()._challenge(refused)
-        return f'{challenge}, error="invalid_token"' if challenge else ""
 
 
 class _Unclaimed(BaseAuthentication):
@@ -152,8 +130,9 @@ class _Unclaimed(BaseAuthentication):
         self.authenticator = authenticator
 
     def authenticate(self, request: Request) -> None:
-        if credentials.parse(_header(request), self.authenticator.scheme) is not None:
-            raise self.authenticator.refuse_unclaimed(request)
+        credential = credentials.parse(_header(request), self.authenticator.scheme)
+        if credential is not None:
+            raise self.authenticator.refuse_unclaimed(request, credential)
 
 
 def _later_classes(
@@ -173,7 +152,12 @@ def _later_classes(
     return [other for other in asked if _answers(other, authenticator.scheme, any_scheme, request)]
 
 
-def _leave_to(later: list[Any], request: Request, authenticator: _SchemeAuthentication) -> None:
+def _leave_to(
+    later: list[Any],
+    request: Request,
+    authenticator: _SchemeAuthentication,
+    credential: Credential,
+) -> None:
     """Let the ``later`` classes answer, and refuse what none of them claims."""
     authenticators = request.authenticators or ()
     places = {id(other): place for place, other in enumerate(authenticators)}
@@ -192,7 +176,7 @@ def _leave_to(later: list[Any], request: Request, authenticator: _SchemeAuthenti
     # here, and by DRF once more: what they answer must be theirs, as some permissions ask which
     # class it was that answered.
     if all(other.authenticate(request) is None for other in later):
-        raise authenticator.refuse_unclaimed(request)
+        raise authenticator.refuse_unclaimed(request, credential)
 
 
 def _reads_header(authenticator: Any, request: Request) -> bool:

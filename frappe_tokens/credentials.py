@@ -9,14 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import crypto
 from .conf import conf
-from .crypto import Secret
+from .crypto import API_KEY_RANDOM_LENGTH, Secret
+from .redaction import piece_of_secret
+
+SCHEMES = ("token", "basic", "bearer")
 
 API_KEY_MAX_LENGTH = 64
 API_SECRET_MAX_LENGTH = 256
+
+# Of an OAuth 2 access token. Those that are JSON Web Tokens are long, and servers allow a header no
+# more than twice this.
+ACCESS_TOKEN_MAX_LENGTH = 4096
 
 # Nothing of ours is longer, so nothing longer is decoded or split: a header of ten megabytes
 # costs no more than a short one.
@@ -31,6 +39,9 @@ _SCHEME = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]?)")
 _WELL_FORMED = re.compile(rf"[!-9;-~]{{1,{API_KEY_MAX_LENGTH}}}:[!-~]{{1,{API_SECRET_MAX_LENGTH}}}")
 _FRAPPE_TOKEN = re.compile(r"[0-9a-f]{15}:[0-9a-f]{15}")
 
+# The b64token of RFC 6750, section 2.1.
+_ACCESS_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
 
 class Credential(NamedTuple):
     """What the Authorization header holds for one scheme.
@@ -41,6 +52,8 @@ class Credential(NamedTuple):
         api_secret: the presented secret, "" unless well formed; its ``repr()`` hides it.
         ours: it bears our marks, so no other authentication class may have it.
         well_formed: worth looking up.
+        access_token: what may be an OAuth 2 access token: a Bearer credential that is no pair. ""
+            for every other; its ``repr()`` hides it.
     """
 
     scheme: str
@@ -48,6 +61,7 @@ class Credential(NamedTuple):
     api_secret: Secret = Secret()
     ours: bool = False
     well_formed: bool = False
+    access_token: Secret = Secret()
 
 
 def parse(header: str | None, scheme: str) -> Credential | None:
@@ -78,13 +92,36 @@ def parse(header: str | None, scheme: str) -> Credential | None:
     return _parse_token(scheme, value)
 
 
+def parse_any(header: str | None, schemes: Iterable[str] = SCHEMES) -> Credential | None:
+    """The credential that ``header`` holds for one of ``schemes``, as :func:`parse` gives it."""
+    for scheme in schemes if header else ():
+        credential = parse(header, scheme)
+        if credential is not None:
+            return credential
+    return None
+
+
+def looks_secret(text: str) -> bool:
+    """Whether in ``text`` is a generated secret, or most of one, which nothing may show."""
+    if len(text) <= API_KEY_RANDOM_LENGTH + 4:
+        # As long as an API key is by default: most requests come no further.
+        return False
+    if crypto.has_valid_checksum(text):
+        return True
+    # With its end missing, mistyped, or in quotes. An API key of a similar prefix is shorter.
+    found = piece_of_secret(conf.SECRET_PREFIX).search(text)
+    return found is not None and not (found.start() == 0 and text.startswith(conf.KEY_PREFIX))
+
+
 def _parse_token(scheme: str, token: str) -> Credential:
     """Split ``<api_key>:<api_secret>`` at the first colon and say whose it is."""
     if len(token) > _TOKEN_MAX_LENGTH:
-        return Credential(scheme)
+        return _parse_opaque(scheme, token)
     api_key, colon, api_secret = token.partition(":")
     if not colon:
-        return Credential(scheme, ours=token.startswith(conf.KEY_PREFIX))
+        # A key without its secret is nothing that anybody else could know.
+        ours = token.startswith(conf.KEY_PREFIX)
+        return Credential(scheme, ours=True) if ours else _parse_opaque(scheme, token)
     # Hidden at once, so that no debug page about a wrong setting shows it.
     api_secret = Secret(api_secret)
     # The prefixes are asked for where nothing else tells: every request comes by here.
@@ -95,7 +132,21 @@ def _parse_token(scheme: str, token: str) -> Credential:
     ours = marked or misspelt or scheme != "basic" or api_key.startswith(conf.KEY_PREFIX)
     if misspelt or _WELL_FORMED.fullmatch(token) is None:
         return Credential(scheme, ours=ours)
+    if looks_secret(api_key):
+        # The two halves in the wrong order. Keys are told to logs, and this one is a secret.
+        return Credential(scheme, ours=True)
     return Credential(scheme, api_key, api_secret, ours, True)
+
+
+def _parse_opaque(scheme: str, token: str) -> Credential:
+    """What is no pair: an access token, if any, of whomever."""
+    if (
+        scheme == "bearer"
+        and len(token) <= ACCESS_TOKEN_MAX_LENGTH
+        and _ACCESS_TOKEN.fullmatch(token) is not None
+    ):
+        return Credential(scheme, access_token=Secret(token))
+    return Credential(scheme)
 
 
 def _decode_base64(value: str) -> str:

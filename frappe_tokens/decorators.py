@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial, wraps
+from inspect import ismethod
 from typing import Any, TypeVar
 
-# RFC 6749, section 3.3.
+from asgiref.sync import iscoroutinefunction, sync_to_async
+
+from . import credentials, verification
+from .answers import refusal_response
+from .base_models import AbstractApiKey
+from .exceptions import Reason, Refused
+from .scopes import opens
+
 # On the class that @api_view makes of a function which names its scopes.
 _BY_DECORATOR = "_frappe_tokens_scopes_by_decorator"
 
+# RFC 6749, section 3.3.
 _SCOPE = re.compile(r"[!#-+\--\[\]-~]+")
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -35,14 +45,9 @@ def required_scopes(*scopes: str) -> Callable[[View], View]:
         TypeError: it stands on a method or on what declares its scopes already, or without scopes.
         ValueError: one of them is no scope.
     """
-    if not scopes or not all(isinstance(scope, str) for scope in scopes):
+    if not scopes:
         raise TypeError('Name the scopes: @required_scopes("todos:read").')
-    for scope in scopes:
-        if not _SCOPE.fullmatch(scope):
-            raise ValueError(
-                f"{scope!r} is no scope: use printable ASCII without spaces, commas, quotes and "
-                "\\, and give several scopes as several arguments."
-            )
+    check_scopes(scopes)
 
     def declare(view: View) -> View:
         # Two that each name some would look as if both counted.
@@ -52,6 +57,108 @@ def required_scopes(*scopes: str) -> Callable[[View], View]:
         return view
 
     return declare
+
+
+def check_scopes(scopes: tuple[Any, ...]) -> None:
+    """Raise TypeError or ValueError unless each of ``scopes`` is a scope (RFC 6749, 3.3)."""
+    if not all(isinstance(scope, str) for scope in scopes):
+        raise TypeError('Name the scopes: @required_scopes("todos:read").')
+    for scope in scopes:
+        if not _SCOPE.fullmatch(scope):
+            raise ValueError(
+                f"{scope!r} is no scope: use printable ASCII without spaces, commas, quotes and "
+                "\\, and give several scopes as several arguments."
+            )
+
+
+def require_scopes(*scopes: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Close a plain Django view, sync or async, to credentials without ``scopes``.
+
+    ::
+
+        @login_required
+        @require_scopes("reports:read")
+        def report(request): ...
+
+
+        @method_decorator(require_scopes("reports:read"), name="dispatch")
+        class Report(View): ...
+
+    It declares them, as :func:`required_scopes` does, for the middleware that authenticates; and
+    asks again where the view is called, so that one which another view calls, or which another
+    package authenticated for, is as safe. What it refuses gets the answer of the middleware.
+    A session's user holds no scopes and is not narrowed by them.
+
+    Args:
+        scopes: all of them are needed.
+
+    Raises:
+        TypeError, ValueError: as :func:`required_scopes`; it does not stand on classes.
+    """
+    declare = required_scopes(*scopes)
+
+    def close(view: Callable[..., Any]) -> Callable[..., Any]:
+        if isinstance(view, type):
+            raise TypeError(
+                f"{view!r} is a class. Put @required_scopes on it, or @method_decorator("
+                'require_scopes(...), name="dispatch").'
+            )
+        bound = _bound_method(view)
+        if iscoroutinefunction(view) or _is_of_async_view(bound):
+
+            @wraps(view)
+            async def closed(request: Any, *args: Any, **kwargs: Any) -> Any:
+                if refused := _lacking(request, scopes):
+                    # Who hears of refusals may ask the database.
+                    return await sync_to_async(_refuse)(request, refused)
+                return await view(request, *args, **kwargs)
+
+        else:
+
+            @wraps(view)
+            def closed(request: Any, *args: Any, **kwargs: Any) -> Any:
+                if refused := _lacking(request, scopes):
+                    return _refuse(request, refused)
+                return view(request, *args, **kwargs)
+
+        # method_decorator has declared it, and makes it anew for each call.
+        return closed if bound else declare(closed)
+
+    return close
+
+
+def _bound_method(view: Any) -> partial[Any] | None:
+    """What ``method_decorator`` hands to its decorators when the view is called."""
+    while view is not None and not (isinstance(view, partial) and ismethod(view.func)):
+        view = getattr(view, "__wrapped__", None)
+    return view
+
+
+def _is_of_async_view(bound: partial[Any] | None) -> bool:
+    """Whether it has to be awaited: ``dispatch`` of an async view is no coroutine function."""
+    view = getattr(bound and bound.func, "__self__", None)
+    return bool(getattr(view, "view_is_async", False))
+
+
+def _lacking(request: Any, required: tuple[str, ...]) -> Refused | None:
+    credential = getattr(request, "auth", None)
+    if credential is None or opens(credential, required):
+        return None
+    is_key = isinstance(credential, AbstractApiKey)
+    return Refused(
+        Reason.INSUFFICIENT_SCOPE,
+        api_key=credential.api_key if is_key else "",
+        required_scopes=required,
+        access_token=not is_key,
+    )
+
+
+def _refuse(request: Any, refused: Refused) -> Any:
+    key = request.auth if isinstance(request.auth, AbstractApiKey) else None
+    verification.report_failure(refused, verification.RequestFacts(request), key)
+    header = verification.meta_of(request).get("HTTP_AUTHORIZATION")
+    credential = credentials.parse_any(header)
+    return refusal_response(request, refused, credential.scheme if credential else "token")
 
 
 def _declare(view: Any, scopes: tuple[str, ...]) -> None:

@@ -71,6 +71,20 @@ class Reason(enum.Enum):
         self.sentence = sentence
 
 
+# In the same cases, to those who sent an OAuth 2 access token.
+_OF_ACCESS_TOKENS = {
+    Reason.TOO_MANY_FAILURES: _(
+        "Too many failed attempts. Check the access token, and try again later."
+    ),
+    Reason.INVALID_CREDENTIALS: _("Invalid access token."),
+    Reason.KEY_REVOKED: _("This access token was revoked. Ask for a new one."),
+    Reason.KEY_EXPIRED: _("This access token has expired. Refresh it, or ask for a new one."),
+    Reason.USER_INACTIVE: _("The user of this access token is inactive."),
+    Reason.KEY_READ_ONLY: _("This access token is read-only: it may use GET, HEAD and OPTIONS."),
+    Reason.INSUFFICIENT_SCOPE: _("The scopes of this access token do not open this view."),
+}
+
+
 class Refused(Exception):
     """A request that must not go on.
 
@@ -79,6 +93,7 @@ class Refused(Exception):
         api_key: the presented API key where it was well formed, else "". Never the secret.
         required_scopes: the scopes that the view asks for, where that is the reason.
         retry_after: seconds after which it may be tried again; None where that is no question.
+        access_token: it came with an OAuth 2 access token.
     """
 
     def __init__(
@@ -88,9 +103,17 @@ class Refused(Exception):
         api_key: str = "",
         required_scopes: tuple[str, ...] = (),
         retry_after: int | None = None,
+        access_token: bool = False,
     ) -> None:
         super().__init__(reason.code)
         self.reason = reason
         self.api_key = api_key
         self.required_scopes = required_scopes
         self.retry_after = retry_after
+        self.access_token = access_token
+
+    @property
+    def sentence(self) -> Promise:
+        """What to tell whoever sent it."""
+        own = self.reason.sentence
+        return _OF_ACCESS_TOKENS.get(self.reason, own) if self.access_token else own

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import BasePermission
 
-from . import policy
+from . import policy, scopes
 from .actors import Actor
-from .base_models import AbstractApiKey
 from .exceptions import Reason
 
 if TYPE_CHECKING:
@@ -63,12 +62,4 @@ class HasScope(BasePermission):
             credential: ``request.auth``; not None.
             required: the view's scopes; empty where it declares none.
         """
-        if isinstance(credential, AbstractApiKey):
-            return policy.scopes_open(credential.scopes, required)
-        if not required:
-            return False
-        allow_scopes = getattr(credential, "allow_scopes", None)
-        if callable(allow_scopes):
-            return bool(allow_scopes(list(required)))
-        scope = getattr(credential, "scope", None)
-        return isinstance(scope, str) and set(required) <= set(scope.split())
+        return scopes.opens(credential, required)

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from .rates import parse_rate
@@ -17,6 +18,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Some proxies forward the client's port as well.
 _WITH_PORT = re.compile(r"(?:(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]+)?")
+
+
+# With a port or the name of a network interface.
+_ADDRESS_MAX_LENGTH = 100
 
 
 def has_ended(moment: datetime | None, now: datetime) -> bool:
@@ -181,5 +186,12 @@ def _contains(network: str, address: Address) -> bool:
 
 
 def _normalise(text: str) -> str:
+    # Nothing longer is kept: X-Forwarded-For may be as long as a server takes a header.
+    return _shortest_form(text) if len(text) <= _ADDRESS_MAX_LENGTH else ""
+
+
+# Clients come again, and parsing takes as long as all else that a line of the log needs.
+@lru_cache(maxsize=1024)
+def _shortest_form(text: str) -> str:
     address = parse_address(text)
     return str(address) if address is not None else ""

@@ -36,8 +36,9 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
 
     The rate is the key's own ``rate_limit``, else ``DEFAULT_THROTTLE_RATES["api_key"]``, else
     there is none. A new ``rate_limit`` counts from the next request on. ``0/minute`` lets nothing
-    through. Requests without an API key of ours (a session, nobody, another package's token) are
-    not throttled.
+    through. An OAuth 2 access token has the default rate, together with all that its application
+    gets for the same user: a new token opens no new count. Requests without either (a session,
+    nobody, another package's token) are not throttled.
 
     A key's first request opens a period of the rate's length, and the count starts anew with the
     first request after its end. Requests are counted by one atomic step of the cache, so parallel
@@ -80,10 +81,14 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
         """What the request is counted by; None where it is not throttled."""
         key = request.auth
-        if not isinstance(key, AbstractApiKey):
+        if isinstance(key, AbstractApiKey):
+            # The same for a key that is reached by two sources.
+            ident = f"{key.cache_label()}:{key.pk}"
+        elif hasattr(key, "application_id"):
+            # None of a token that is of no application: all such together.
+            ident = f"oauth2:{key.application_id}:{request.user.pk}"
+        else:
             return None
-        # The same for a key that is reached by two sources.
-        ident = f"{key.cache_label()}:{key.pk}"
         return f"frappe_tokens:{self.cache_format % {'scope': self.scope, 'ident': ident}}"
 
     def allow_request(self, request: Request, view: APIView) -> bool:

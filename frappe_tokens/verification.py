@@ -1,4 +1,4 @@
-"""The only decision whether a request with a credential goes on, and as which key.
+"""The only decision whether a request with a credential goes on, and as which key or access token.
 
 It decides and deletes nothing. Whoever asks translates :class:`~frappe_tokens.exceptions.Refused`
 into an answer.
@@ -7,24 +7,37 @@ into an answer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.db import DataError, InterfaceError, OperationalError
 from django.utils import timezone
 
-from . import crypto, limiter, lookup, policy
+from . import access_tokens, audit, crypto, limiter, lookup, policy, scopes, threads
+from .access_tokens import FoundToken
 from .base_models import AbstractApiKey
 from .conf import Settings, conf
-from .credentials import Credential
+from .credentials import API_KEY_MAX_LENGTH, Credential
+from .crypto import Secret
+from .decisions import Decision
 from .exceptions import Reason, Refused
+from .facts import DEFAULT_SOURCE, RequestFacts, meta_of
 from .lookup import Found
+from .redaction import redacted
 from .signals import authentication_failed, authentication_succeeded
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "DEFAULT_SOURCE",
+    "RequestFacts",
+    "averify",
+    "meta_of",
+    "report_failure",
+    "unclaimed",
+    "verify",
+]
 
-DEFAULT_SOURCE = "User"
+logger = logging.getLogger(__name__)
 
 # What a client that tries again and again fails with. A malformed credential costs nothing.
 _COUNTED = frozenset(
@@ -37,88 +50,46 @@ _COUNTED = frozenset(
 )
 
 
-class RequestFacts:
-    """What the decision asks of a request besides its credential, looked up where it asks.
-
-    Args:
-        request: Django's, or what wraps it.
-        view: what is to answer. Its ``required_scopes``, a list or words in a string, are those
-            that a scoped key has to hold; a dictionary has them by the action of a viewset, or by
-            the method in lower case. None and a view without any declare none.
-    """
-
-    __slots__ = ("_meta", "_request", "_view")
-
-    def __init__(self, request: Any, view: Any = None) -> None:
-        self._request = request
-        self._meta = meta_of(request)
-        self._view = view
-
-    @property
-    def methods(self) -> tuple[str, str]:
-        """The method that was sent, and what it is now."""
-        # Both, so that no method override, of whichever middleware, opens more than was sent.
-        return self._meta.get("REQUEST_METHOD", "").upper(), self._request.method or ""
-
-    @property
-    def source(self) -> str | None:
-        """The value of ``Frappe-Authorization-Source``."""
-        source: str | None = self._meta.get("HTTP_FRAPPE_AUTHORIZATION_SOURCE")
-        return source
-
-    @property
-    def required_scopes(self) -> tuple[str, ...]:
-        """The scopes that the view declares."""
-        return policy.required_scopes(self._view, self._request.method or "")
-
-    def described(self) -> dict[str, str]:
-        """What the receivers of a signal may know: nothing of the header, the query or the body."""
-        return {
-            "address": self.address(),
-            "method": self.methods[0],
-            "path": str(getattr(self._request, "path", "")),
-        }
-
-    def address(self) -> str:
-        """The client's address, "" if unknown."""
-        return policy.client_address(
-            self._meta.get("REMOTE_ADDR", ""),
-            self._meta.get("HTTP_X_FORWARDED_FOR", ""),
-            conf.NUM_PROXIES,
-        )
-
-
-def meta_of(request: Any) -> Mapping[str, Any]:
-    """The ``META`` of Django's request, or of the one that wraps it.
-
-    DRF's wrapper takes as long to hand on an attribute as a whole header takes to parse.
-    """
-    meta: Mapping[str, Any] = getattr(request, "_request", request).META
-    return meta
-
-
-def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
+def verify(credential: Credential, facts: RequestFacts, *, leave_unknown: bool = False) -> Any:
     """Accept or refuse a request, in the order that the documentation of refusals gives.
 
     Args:
         credential: what :func:`frappe_tokens.credentials.parse` found.
         facts: the rest of the request.
+        leave_unknown: somebody else may know an access token that nobody here has issued.
 
     Returns:
-        The key, its ``user`` loaded. One SELECT, or none where the cache has it.
+        What becomes ``request.auth``: the key, or the OAuth 2 access token; its ``user``, as whom
+        the request runs, is loaded. One SELECT, or none where the cache has the key. None only for
+        an access token that is left.
 
     Raises:
         Refused: with the reason. Why a right secret was refused is told only once it matched.
     """
+    if credential.access_token:
+        if access_tokens.are_known():
+            return _verify_access_token(credential.access_token, facts, leave_unknown)
+        if leave_unknown:
+            return None
     present = conf.snapshot()
+    matched: AbstractApiKey | None = None
+    found: Found | None = None
     try:
         model = _check_before_lookup(credential, facts, present)
         found = _find(model, credential, present)
         now = timezone.now()
         found, slot = _check_secret(found, credential, now)
-        _check_policies(found.key, facts, now)
+        matched = found.key
+        _check_policies(matched, facts, now)
+        if matched.scopes:
+            _check_scopes(matched, facts)
     except Refused as refused:
-        raise report_failure(_counted(refused, facts), facts) from refused.__cause__
+        counted = _counted(refused, facts, credential.api_key)
+        if found is None:
+            # No key is known to be meant, and it may be a secret in the wrong place.
+            counted.api_key = redacted(counted.api_key, API_KEY_MAX_LENGTH)
+        raise report_failure(counted, facts, matched) from refused.__cause__
+    facts.note(Decision(matched))
     lookup.record_use(
         found,
         now=now,
@@ -134,8 +105,68 @@ def verify(credential: Credential, facts: RequestFacts) -> AbstractApiKey:
     return found.key
 
 
-def report_failure(refused: Refused, facts: RequestFacts) -> Refused:
-    """Tell the receivers of ``authentication_failed``, and give back what was refused."""
+def _verify_access_token(token: Secret, facts: RequestFacts, leave_unknown: bool) -> Any:
+    """:func:`verify` for what may be an access token of a server that is installed here."""
+    found: FoundToken | None = None
+    label = access_tokens.label(token)
+    try:
+        if leave_unknown:
+            # Before the limiter, which has no say about what is somebody else's.
+            found = _find_access_token(token, facts, ask_anyway=True)
+            if found is None:
+                return None
+        if limiter.is_active():
+            limiter.check(facts.address(), label)
+        if found is None:
+            found = _find_access_token(token, facts)
+        if found is None or not found.is_valid_here:
+            raise Refused(Reason.INVALID_CREDENTIALS)
+        _check_policies(found, facts, timezone.now())
+        _check_scopes(found.instance, facts)
+    except Refused as refused:
+        told = _of_access_token(_counted(refused, facts, label))
+        raise report_failure(told, facts, found) from refused.__cause__
+    facts.note(Decision(found))
+    if authentication_succeeded.receivers:
+        authentication_succeeded.send_robust(
+            sender=type(found.instance), instance=found.instance, **facts.described()
+        )
+    return found.instance
+
+
+async def averify(credential: Credential, facts: RequestFacts) -> Any:
+    """:func:`verify` for async code: in a thread, a bounded number of them at a time.
+
+    Django's async ORM goes to a thread for each query as well; here it is one for all of it, cache
+    and counters included, which wait for the network just so.
+
+    Args and raises: as :func:`verify`.
+    """
+    return await threads.in_thread(verify, credential, facts)
+
+
+def unclaimed(credential: Credential, facts: RequestFacts) -> Refused:
+    """What to refuse a credential with that was left to others, none of whom claimed it."""
+    if not (credential.access_token and access_tokens.are_known()):
+        return report_failure(Refused(Reason.MALFORMED_CREDENTIALS), facts)
+    refused = Refused(Reason.INVALID_CREDENTIALS)
+    label = access_tokens.label(credential.access_token)
+    return report_failure(_of_access_token(_counted(refused, facts, label)), facts)
+
+
+def report_failure(
+    refused: Refused, facts: RequestFacts, key: AbstractApiKey | FoundToken | None = None
+) -> Refused:
+    """Tell everyone who is told of refusals, and give back what was refused.
+
+    Args:
+        refused: the reason.
+        facts: the request.
+        key: the key whose secret was right, or the access token, if any.
+    """
+    facts.note(Decision(key, refused))
+    if audit.is_heard():
+        audit.refused(refused, key, facts.source_name, facts.described())
     if authentication_failed.receivers:
         authentication_failed.send_robust(
             sender=None, code=refused.reason.code, api_key=refused.api_key, **facts.described()
@@ -143,11 +174,11 @@ def report_failure(refused: Refused, facts: RequestFacts) -> Refused:
     return refused
 
 
-def _counted(refused: Refused, facts: RequestFacts) -> Refused:
-    """``refused``, or what is said instead to an address that has failed too often."""
+def _counted(refused: Refused, facts: RequestFacts, label: str) -> Refused:
+    """``refused``, or what is said instead to an address that has failed too often with this."""
     if refused.reason in _COUNTED:
         try:
-            limiter.count(facts.address(), refused.api_key)
+            limiter.count(facts.address(), label)
         except Refused as too_many:
             return too_many
     return refused
@@ -159,6 +190,34 @@ def _find(model: type[AbstractApiKey], credential: Credential, present: Settings
     except (OperationalError, InterfaceError, DataError) as error:
         logger.exception("Credentials cannot be checked: the database does not answer.")
         raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=credential.api_key) from error
+
+
+def _of_access_token(refused: Refused) -> Refused:
+    """The same, told in the words for access tokens, and without what it was counted by."""
+    return Refused(
+        refused.reason,
+        required_scopes=refused.required_scopes,
+        retry_after=refused.retry_after,
+        access_token=True,
+    )
+
+
+def _find_access_token(
+    token: Secret, facts: RequestFacts, *, ask_anyway: bool = False
+) -> FoundToken | None:
+    # A source has keys, and no access tokens.
+    has_none = facts.source not in (None, DEFAULT_SOURCE)
+    if has_none and not ask_anyway:
+        return None
+    try:
+        found = access_tokens.find(token, facts.request)
+    except (OperationalError, InterfaceError, DataError) as error:
+        logger.exception("Access tokens cannot be checked: the database does not answer.")
+        raise Refused(Reason.SERVICE_UNAVAILABLE) from error
+    if found is not None and has_none:
+        # Left to the server's own class behind ours, it would be taken without our checks.
+        return replace(found, is_valid_here=False)
+    return found
 
 
 def _check_before_lookup(
@@ -189,7 +248,7 @@ def _check_secret(found: Found | None, credential: Credential, now: datetime) ->
     return found, "secret_digest" if current else "previous_digest"
 
 
-def _check_policies(key: AbstractApiKey, facts: RequestFacts, now: datetime) -> None:
+def _check_policies(key: AbstractApiKey | FoundToken, facts: RequestFacts, now: datetime) -> None:
     if key.is_revoked:
         raise Refused(Reason.KEY_REVOKED, api_key=key.api_key)
     if key.is_expired(now):
@@ -201,7 +260,10 @@ def _check_policies(key: AbstractApiKey, facts: RequestFacts, now: datetime) -> 
         raise Refused(Reason.IP_NOT_ALLOWED, api_key=key.api_key)
     if key.read_only and not policy.method_allowed(key.read_only, facts.methods):
         raise Refused(Reason.KEY_READ_ONLY, api_key=key.api_key)
-    if key.scopes and not policy.scopes_open(key.scopes, facts.required_scopes):
-        raise Refused(
-            Reason.INSUFFICIENT_SCOPE, api_key=key.api_key, required_scopes=facts.required_scopes
-        )
+
+
+def _check_scopes(credential: Any, facts: RequestFacts) -> None:
+    required = facts.required_scopes
+    if not scopes.opens(credential, required):
+        api_key = getattr(credential, "api_key", "")
+        raise Refused(Reason.INSUFFICIENT_SCOPE, api_key=api_key, required_scopes=required)

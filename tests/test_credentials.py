@@ -11,8 +11,10 @@ from frappe_tokens.credentials import (
     API_KEY_MAX_LENGTH,
     API_SECRET_MAX_LENGTH,
     Credential,
+    looks_secret,
     parse,
 )
+from frappe_tokens.crypto import Secret
 
 KEY = "ftk_0123456789abcdef"
 SECRET = "fts_" + "a" * 43 + crypto.checksum("fts_" + "a" * 43)
@@ -204,10 +206,28 @@ def test_username_and_password_are_not_ours() -> None:
     assert parsed.well_formed
 
 
-@pytest.mark.parametrize("scheme", ["token", "bearer"])
 @pytest.mark.parametrize("opaque", ["a" * 40, "eyJh.eyJz.c2ln", "a" * 2000, "x y"])
-def test_opaque_token_is_not_ours(scheme: str, opaque: str) -> None:
-    assert parse(f"{scheme} {opaque}", scheme) == Credential(scheme)
+def test_opaque_token_is_not_ours(opaque: str) -> None:
+    assert parse(f"token {opaque}", "token") == Credential("token")
+
+
+@pytest.mark.parametrize("opaque", ["a", "eyJh.eyJz.c2ln", "a" * 4096, "-._~+/09AZ==", "fts_a"])
+def test_bearer_credential_that_is_no_pair_may_be_an_access_token(opaque: str) -> None:
+    parsed = credential("bearer", opaque)
+    assert parsed == Credential("bearer", access_token=Secret(opaque))
+    assert opaque not in repr(parsed) or opaque == "a"
+    assert credential("token", opaque).access_token == ""
+
+
+@pytest.mark.parametrize(
+    "value", ["x y", "a" * 4097, "=", "a=b", "a,b", '"a"', "\xe9", "a\x00", "a\n", "\u0661", "a\tb"]
+)
+def test_access_token_has_the_form_of_rfc_6750(value: str) -> None:
+    assert parse(f"Bearer {value}", "bearer") == Credential("bearer")
+
+
+def test_key_without_its_secret_is_no_access_token() -> None:
+    assert parse("Bearer ftk_a", "bearer") == Credential("bearer", ours=True)
 
 
 @pytest.mark.parametrize("scheme", ["token", "bearer"])
@@ -267,6 +287,52 @@ def test_url_safe_alphabet_is_not_base64() -> None:
     parsed = parse("Basic " + encode("key:~~~???").replace("/", "_"), "basic")
     assert parsed is not None
     assert not parsed.well_formed
+
+
+@pytest.mark.parametrize(
+    "swapped",
+    [
+        f"{SECRET}:{KEY}",
+        f"{SECRET}:{SECRET}",
+        f"{SECRET}:fts_short",
+        f"{SECRET}:x",
+        f"acme_{SECRET[4:-6]}{crypto.checksum('acme_' + SECRET[4:-6])}:{KEY}",
+        f"{SECRET[:-1]}:{KEY}",
+        f"{SECRET[:-20]}:{KEY}",
+        f"{SECRET[:21]}:{KEY}",
+        f"{SECRET}0:{KEY}",
+    ],
+)
+def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme: str, swapped: str) -> None:
+    assert credential(scheme, swapped) == Credential(scheme, ours=True)
+    assert looks_secret(swapped.partition(":")[0])
+
+
+@pytest.mark.parametrize(
+    "api_key",
+    [
+        "",
+        KEY,
+        FRAPPE_KEY,
+        "fts_" + "a" * 16,
+        "fts_name-of-a-service-that-somebody-chose",
+        "a-name-of-a-service-that-somebody-chose",
+        "a" * API_KEY_MAX_LENGTH,
+    ],
+)
+def test_what_is_no_secret_may_be_an_api_key(api_key: str) -> None:
+    assert not looks_secret(api_key)
+
+
+def test_api_keys_may_have_the_prefix_of_the_secrets(scheme: str, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "acme_"}
+    key, secret = crypto.generate_api_key(), crypto.generate_api_secret()
+    assert credential(scheme, f"{key}:{secret}").api_key == key
+    assert credential(scheme, f"{secret}:{key}") == Credential(scheme, ours=True)
+    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acmekeys", "SECRET_PREFIX": "acme"}
+    key, secret = crypto.generate_api_key(), crypto.generate_api_secret()
+    assert credential(scheme, f"{key}:{secret}").api_key == key
+    assert credential(scheme, f"{secret}:{key}") == Credential(scheme, ours=True)
 
 
 def test_repr_hides_the_secret(scheme: str) -> None:

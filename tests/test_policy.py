@@ -203,3 +203,9 @@ def test_narrows(policy_name: str, before: Any, after: Any) -> None:
     assert not policy.widens(
         {**NO_POLICIES, policy_name: before}, {**NO_POLICIES, policy_name: after}
     )
+
+
+def test_what_is_too_long_for_an_address_is_none() -> None:
+    assert policy.client_address("fe80::1%" + "e" * 80, "", None) == "fe80::1"
+    assert policy.client_address("fe80::1%" + "e" * 200, "", None) == ""
+    assert policy.client_address("192.0.2.1", "1" * 100_000, 1) == ""

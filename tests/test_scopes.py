@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import include, path
+from django.utils.decorators import method_decorator
 from django.views.generic import View
 from rest_framework.decorators import action, api_view, permission_classes
 from rest_framework.generics import ListAPIView
@@ -23,8 +25,9 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from frappe_tokens import policy
-from frappe_tokens.decorators import required_scopes
+from frappe_tokens.decorators import require_scopes, required_scopes
 from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.scopes import DeclaredBy
 
 from .conftest import token_header
 
@@ -293,3 +296,96 @@ def test_head_has_scopes_of_its_own_where_they_are_declared() -> None:
 def test_refuses_a_method_whose_scopes_nobody_would_read() -> None:
     with pytest.raises(TypeError, match=r"required_scopes = \{"):
         required_scopes("todos:write")(ByMethod.get)
+
+
+# require_scopes, which the tests of plain views ask over real requests
+
+
+def test_it_declares_as_the_other_does_and_keeps_what_the_function_is() -> None:
+    @require_scopes("todos:read", "todos:all")
+    def view(request: HttpRequest) -> HttpResponse:
+        """A view."""
+        return HttpResponse(view.__doc__)
+
+    assert policy.required_scopes(view, "GET") == ("todos:read", "todos:all")
+    assert (view.__name__, str(view.__doc__)) == ("view", "A view.")
+    assert view(HttpRequest()).content == b"A view."
+    assert iscoroutinefunction(require_scopes("a")(acoroutine))
+    assert not iscoroutinefunction(view)
+
+
+async def acoroutine(request: HttpRequest, number: int = 1) -> int:
+    return number
+
+
+def test_it_hands_on_what_an_address_has_in_it() -> None:
+    closed = require_scopes("todos:read")(acoroutine)
+    assert async_to_sync(closed)(HttpRequest(), number=2) == 2
+    fixed = require_scopes("todos:read")(functools.partial(acoroutine, number=3))
+    assert async_to_sync(fixed)(HttpRequest()) == 3
+    assert policy.required_scopes(fixed, "GET") == ("todos:read",)
+
+
+def test_it_stands_on_no_class_no_method_and_not_twice() -> None:
+    close = require_scopes("todos:read")
+    with pytest.raises(TypeError, match="@method_decorator"):
+        close(Shared)
+    with pytest.raises(TypeError, match="is a method"):
+        close(ByMethod.get)
+    with pytest.raises(TypeError, match="already"):
+        close(close(lambda request: HttpResponse()))
+    with pytest.raises(TypeError, match="Name the scopes"):
+        require_scopes()
+    with pytest.raises(ValueError, match="is no scope"):
+        require_scopes("a b")
+
+
+# What a view of plain Django declares
+
+
+class Plain(View):
+    required_scopes: Any = "class"
+
+    @method_decorator(require_scopes("handler"))
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+
+class WithHead(Plain):
+    @method_decorator(require_scopes("head"))
+    def head(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+
+DECLARED: list[tuple[Any, str, tuple[str, ...]]] = [
+    (None, "GET", ()),
+    (object(), "GET", ()),
+    (View.as_view(), "GET", ()),
+    (Plain.as_view(), "GET", ("class", "handler")),
+    (Plain.as_view(), "HEAD", ("class", "handler")),
+    (WithHead.as_view(), "HEAD", ("class", "head")),
+    (Plain.as_view(), "POST", ("class",)),
+    (Plain.as_view(), "REQUIRED_SCOPES", ("class",)),
+    (Plain.as_view(required_scopes=["once"]), "POST", ("once",)),
+    (Plain.as_view(required_scopes=[]), "POST", ()),
+    (Plain.as_view(required_scopes={"get": "a b"}), "POST", ()),
+    (Plain.as_view(required_scopes={"get": "a b"}), "HEAD", ("a", "b", "handler")),
+    (required_scopes("here")(Plain.as_view()), "POST", ("here",)),
+    (passed_on(Plain.as_view()), "POST", ("class",)),
+]
+
+
+@pytest.mark.parametrize(("view", "method", "scopes"), DECLARED)
+def test_all_that_a_view_declares_is_needed(
+    view: Any, method: str, scopes: tuple[str, ...]
+) -> None:
+    assert DeclaredBy(view, method).required_scopes == scopes
+
+
+def test_a_plain_view_that_nobody_authenticated_for_is_open() -> None:
+    for method in ("GET", "POST", "HEAD"):
+        assert WithHead.as_view()(RequestFactory().generic(method, "/")).status_code == 200
+    assert Plain.as_view()(RequestFactory().head("/")).status_code == 200

@@ -7,10 +7,9 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework.generics import ListCreateAPIView
 from rest_framework.pagination import PageNumberPagination
-from rest_framework.parsers import FormParser
 from rest_framework.permissions import IsAuthenticated
 
-from frappe_tokens.api.envelope import StrictJSONParser
+from frappe_tokens.api.envelope import StrictFormParser, StrictJSONParser
 
 from .models import Event
 from .permissions import OnlyConsumersPost
@@ -27,7 +26,7 @@ class Events(ListCreateAPIView[Event]):
     serializer_class = EventSerializer
     permission_classes = [IsAuthenticated, OnlyConsumersPost]
     pagination_class = EventPages
-    parser_classes = [StrictJSONParser, FormParser]
+    parser_classes = [StrictJSONParser, StrictFormParser]
     required_scopes = ["events"]  # keys with scopes get in if they hold this one
 
     def get_queryset(self) -> QuerySet[Event]:
