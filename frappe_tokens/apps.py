@@ -21,3 +21,11 @@ class FrappeTokensConfig(AppConfig):
 
             # Again, for a ModelAdmin of users that another app registered after our own module.
             add_api_access(admin.site)
+        if apps.is_installed("oauth2_provider"):
+            from .contrib import oauth2
+
+            oauth2.register()
+        if apps.is_installed("drf_spectacular"):
+            from .contrib import spectacular
+
+            spectacular.register()

@@ -6,6 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from django.apps import apps
+from drf_spectacular.settings import spectacular_settings
+
+from frappe_tokens import access_tokens
+
 ROOT = Path(__file__).resolve().parent.parent
 
 SETUP = """
@@ -46,6 +52,20 @@ assert {constraint.name for constraint in Key._meta.constraints} == {
     "auth_key_has_api_key", "auth_key_grace_ends"
 }
 """
+
+
+def test_nothing_is_registered_for_packages_that_are_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access_tokens, "_finder", None)
+    monkeypatch.setattr(apps, "is_installed", lambda name: False)
+    before = list(spectacular_settings.POSTPROCESSING_HOOKS)
+    monkeypatch.setattr(spectacular_settings, "POSTPROCESSING_HOOKS", [])
+    apps.get_app_config("frappe_tokens").ready()
+    assert not access_tokens.are_known()
+    assert spectacular_settings.POSTPROCESSING_HOOKS == []
+    monkeypatch.undo()
+    assert before == spectacular_settings.POSTPROCESSING_HOOKS
 
 
 def run(code: str, apps: list[str], forbidden: list[str]) -> None:

@@ -1,14 +1,17 @@
-"""Who is told of what was done to keys: the admin's history at once, signals after the commit."""
+"""Who is told of what was done to keys.
+
+The admin's history at once, in the same transaction; the log and the signals' receivers after the
+commit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from django.db import router, transaction
 from django.utils.translation import gettext as _
 
-from .. import history
+from .. import audit, history
 from ..actors import Actor
 from ..base_models import AbstractApiKey
 from ..signals import key_revoked, keys_generated
@@ -31,8 +34,15 @@ def announce_generated(generated: Iterable[tuple[AbstractApiKey, bool]], by: Act
             for changed in (key.user, key)
         ),
     )
-    for key, rotated in generated if keys_generated.receivers else ():
-        _send_after_commit(keys_generated, key, by, rotated=rotated)
+    user = by.user if by is not None else None
+
+    def tell() -> None:
+        for key, rotated in generated:
+            audit.generated(key, user, rotated)
+            keys_generated.send_robust(sender=type(key), instance=key, by=user, rotated=rotated)
+
+    if generated and (keys_generated.receivers or audit.is_heard()):
+        _after_commit(type(generated[0][0]), tell)
 
 
 def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None:
@@ -40,16 +50,15 @@ def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None
     text = _("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
     users = [] if key.user is None else [key.user]
     history.note(by, text, *users, key)
-    if key_revoked.receivers:
-        _send_after_commit(key_revoked, key, by, reason=reason)
+    user = by.user if by is not None else None
+
+    def tell() -> None:
+        audit.revoked(key, user, reason)
+        key_revoked.send_robust(sender=type(key), instance=key, by=user, reason=reason)
+
+    if key_revoked.receivers or audit.is_heard():
+        _after_commit(type(key), tell)
 
 
-def _send_after_commit(
-    signal: Any, key: AbstractApiKey, by: Actor | None, **arguments: Any
-) -> None:
-    model, user = type(key), by.user if by is not None else None
-
-    def send() -> None:
-        signal.send_robust(sender=model, instance=key, by=user, **arguments)
-
-    transaction.on_commit(send, using=router.db_for_write(model), robust=True)
+def _after_commit(model: type[AbstractApiKey], tell: Callable[[], None]) -> None:
+    transaction.on_commit(tell, using=router.db_for_write(model), robust=True)

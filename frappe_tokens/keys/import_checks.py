@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from .. import crypto
 from ..actors import check_target
 from ..conf import conf
-from ..credentials import API_KEY_MAX_LENGTH, API_SECRET_MAX_LENGTH, parse
+from ..credentials import API_KEY_MAX_LENGTH, API_SECRET_MAX_LENGTH, looks_secret, parse
 from ..crypto import Secret
 from ..locking import lock_users
 from ..lookup import find_user
@@ -198,6 +198,9 @@ def _check_user(pair: ImportedPair, user: Any) -> Any:
 def _check_form(pair: ImportedPair) -> None:
     """Whether the pair, once stored, would be taken in the Authorization header."""
     api_key, api_secret = pair.api_key, pair.api_secret
+    # An API key is stored and shown as it is.
+    if api_key and (api_key == api_secret or looks_secret(api_key)):
+        raise ValidationError(_("The API key is a secret. Are the columns mixed up?"))
     well_formed = _is_well_formed(api_key, api_secret)
     if not well_formed and not _is_well_formed(api_key, Secret("0")):
         raise ValidationError(
@@ -207,9 +210,6 @@ def _check_form(pair: ImportedPair) -> None:
             ),
             params={"length": API_KEY_MAX_LENGTH},
         )
-    # An API key is stored and shown as it is.
-    if api_key == api_secret or crypto.has_valid_checksum(api_key):
-        raise ValidationError(_("The API key is a secret. Are the columns mixed up?"))
     key = {"api_key": api_key}
     if not api_secret:
         raise ValidationError(_("The secret of API key %(api_key)s is missing."), params=key)

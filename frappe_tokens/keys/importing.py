@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import crypto
+from .. import audit, crypto
 from ..batches import in_batches
 from ..locking import LOCK_SIZE, lock_users
 from ..models import ApiKey
@@ -141,7 +141,7 @@ def _key(pair: ImportedPair, user: Any, now: datetime, expires_at: datetime | No
 
 
 def _announce_after_commit(keys: list[ApiKey], alias: str) -> None:
-    if keys_generated.receivers:
+    if keys_generated.receivers or audit.is_heard():
         # By their primary keys: the instances of a long list would take up far more.
         announce = partial(_announce, [key.pk for key in keys], alias)
         transaction.on_commit(announce, using=alias, robust=True)

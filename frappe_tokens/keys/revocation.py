@@ -18,6 +18,7 @@ from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..locking import lock_users
 from ..models import ApiKey
+from ..redaction import redacted
 from .announcements import announce_revoked
 from .rows import lock_rows, transaction_for
 
@@ -27,7 +28,7 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
 
     Args:
         key: the key; brought up to date.
-        reason: why, in a few words, for those who look at it later.
+        reason: why, in a few words, for those who look at it later. Secrets in it are hidden.
         by: who asks. None is trusted code.
 
     Returns:
@@ -38,12 +39,14 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
     """
     if by is not None and not by.may_revoke(key):
         raise PermissionDenied(_("You may not revoke API keys."))
+    # People write down here what they found, and where.
+    reason = redacted(reason, 200)
     model = type(key)
     alias = router.db_for_write(model)
     changes: dict[str, Any] = {
         "revoked_at": timezone.now(),
         "revoked_by": by.user if by is not None else None,
-        "revoked_reason": reason[:200],
+        "revoked_reason": reason,
         "previous_digest": "",
         "previous_expires_at": None,
     }

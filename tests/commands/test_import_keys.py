@@ -353,6 +353,7 @@ WHOLE = crypto.generate_api_secret()
         (f"ada,{'k' * 65},{CANARY}", "The API key must have 1 to 64 printable ASCII characters"),
         (f"ada,{CANARY},{CANARY}", "The API key is a secret. Are the columns mixed up?"),
         (f"ada,{WHOLE},{CANARY}", "The API key is a secret. Are the columns mixed up?"),
+        (f"ada,{CUT_OFF},{CANARY}", "The API key is a secret. Are the columns mixed up?"),
         (f"{WHOLE},KEY,{CANARY}", "The user is no username. Are the columns mixed up?"),
         (f"{API_SECRET},KEY,{CANARY}", "The user is no username. Are the columns mixed up?"),
         ("ada,KEY,", "The secret of API key KEY is missing."),

@@ -1,0 +1,188 @@
+"""Authenticates requests for views that are not Django REST framework's."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import resolve
+from django.utils.cache import patch_vary_headers
+
+from .. import credentials, verification
+from ..answers import refusal_response
+from ..credentials import Credential
+from ..exceptions import Refused
+from ..scopes import DeclaredBy
+from ..verification import RequestFacts
+from .admission import admit
+from .order import misplaced
+
+Answer = HttpResponseBase | Awaitable[HttpResponseBase]
+GetResponse = Callable[[HttpRequest], Answer]
+AsyncGetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+# On a request: the view that was looked at before the decision, and the method.
+_DECIDED_FOR = "_frappe_tokens_decided_for"
+
+
+class TokenAuthenticationMiddleware:
+    """Gives every view ``request.user`` and ``request.auth`` of the ``Authorization`` header.
+
+    Put it right behind ``AuthenticationMiddleware``, whose user it replaces where there is a
+    credential. A request whose credential is accepted needs no CSRF token, for no browser sends
+    that header by itself; any other needs one as ever. A refused one is answered here, in JSON, or
+    in HTML where only that is accepted. A request without the header, or with another scheme's,
+    passes untouched. For sync and async alike.
+
+    Views of Django REST framework are left to their own authentication classes, and so are
+    operations of Django Ninja that have some, and views for which :meth:`leaves` says so.
+
+    Attributes:
+        schemes: those that it answers. A subclass may have fewer.
+
+    Raises:
+        ImproperlyConfigured: when the server starts, if what has to stand before it stands behind
+            it; at a request, if a middleware behind it has changed which view or method answers.
+    """
+
+    sync_capable = True
+    async_capable = True
+    schemes: tuple[str, ...] = credentials.SCHEMES
+    process_view: Callable[..., Any]
+
+    def __init__(self, get_response: GetResponse) -> None:
+        if behind := misplaced(settings.MIDDLEWARE, type(self)):
+            raise ImproperlyConfigured(
+                f"In MIDDLEWARE, put {' and '.join(behind)} before {type(self).__qualname__}."
+            )
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        # Each as what calls it: another kind is called in another thread, at every request.
+        self.process_view = _acheck_view if self._is_async else _check_view
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Answer:
+        if self._is_async:
+            return self._acall(request)
+        credential, facts = self._asked(request)
+        if credential is not None and facts is not None:
+            try:
+                key = verification.verify(credential, facts)
+            except Refused as refused:
+                return refusal_response(request, refused, credential.scheme)
+            admit(request, key.user, key)
+        response = cast(HttpResponseBase, self.get_response(request))
+        return _varying(request, credential, response)
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        credential, facts = self._asked(request)
+        if credential is not None and facts is not None:
+            try:
+                key = await verification.averify(credential, facts)
+            except Refused as refused:
+                return refusal_response(request, refused, credential.scheme)
+            admit(request, key.user, key)
+        response = await cast(AsyncGetResponse, self.get_response)(request)
+        return _varying(request, credential, response)
+
+    def leaves(self, request: HttpRequest, view: Any) -> bool:
+        """Whether ``view`` decides about the header itself. For a subclass to say more.
+
+        Args:
+            request: it has a credential of one of our schemes.
+            view: what the address leads to; None where that is nothing.
+        """
+        if hasattr(getattr(view, "cls", None), "authentication_classes"):
+            return True
+        view_class = getattr(view, "view_class", None)
+        if hasattr(view_class, "oauthlib_backend_class"):
+            # django-oauth-toolkit's: a client of OAuth 2 says who it is by Basic. Our page of
+            # consent is for people.
+            return bool(getattr(view_class, "decides_by_header", True))
+        return any(
+            getattr(callback, "openapi_type", "") == "http"
+            for callback in _callbacks_of_ninja(request, view)
+        )
+
+    def _asked(self, request: HttpRequest) -> tuple[Credential | None, RequestFacts | None]:
+        """The credential, if any, and what is to be decided about it, if that is for us."""
+        credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
+        if credential is None:
+            return None, None
+        view = _view(request)
+        setattr(request, _DECIDED_FOR, (view, request.method))
+        if self.leaves(request, view):
+            return credential, None
+        return credential, RequestFacts(request, DeclaredBy(view, request.method or ""))
+
+
+def _view(request: HttpRequest) -> Any:
+    """The view that the address leads to; None for none."""
+    paths = [request.path_info]
+    if settings.APPEND_SLASH and not request.path_info.endswith("/"):
+        # CommonMiddleware sends the client there, and should do so for a scoped key as well.
+        paths.append(f"{request.path_info}/")
+    for path in paths:
+        try:
+            return resolve(path, getattr(request, "urlconf", None)).func
+        except Http404:
+            pass
+    return None
+
+
+def _callbacks_of_ninja(request: HttpRequest, view: Any) -> list[Any]:
+    """What authenticates for the operation of Django Ninja that is to answer, if it is one."""
+    view = inspect.unwrap(view) if view is not None else None
+    if getattr(view, "__module__", "") != "ninja.operation":
+        return []
+    # Its views are closures, and carry no other sign of what they belong to.
+    paths = [cell.cell_contents for cell in view.__closure__ or ()]
+    return [
+        callback
+        for path in paths
+        for operation in path.operations
+        if request.method in operation.methods
+        for callback in operation.auth_callbacks
+    ]
+
+
+def _check_view(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+    """Refuse to go on where the decision was about something else than what is to answer."""
+    decided_for = getattr(request, _DECIDED_FOR, None)
+    if decided_for is None:
+        return
+    if decided_for[0] is not view:
+        raise ImproperlyConfigured(
+            "A middleware behind TokenAuthenticationMiddleware changes which view an address leads "
+            "to (request.urlconf, or the language): put it before, so that the scopes of the right "
+            "view are asked for."
+        )
+    if decided_for[1] != request.method:
+        raise ImproperlyConfigured(
+            "A middleware behind TokenAuthenticationMiddleware changes request.method: put it "
+            "before, so that both methods are asked about, the one that was sent and the new one."
+        )
+
+
+async def _acheck_view(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+    _check_view(request, view, args, kwargs)
+
+
+def _varying(
+    request: HttpRequest, credential: Credential | None, response: HttpResponseBase
+) -> HttpResponseBase:
+    """Tell caches, Django's own among them, to keep the answers for different keys apart.
+
+    Those without a credential too, where they depend on who asks: where the session was looked at.
+    """
+    session = getattr(request, "session", None)
+    if credential is not None or getattr(session, "accessed", False):
+        patch_vary_headers(cast(HttpResponse, response), ["Authorization"])
+    return response

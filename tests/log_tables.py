@@ -1,0 +1,79 @@
+"""The request log's table: held by somebody, gone, or in a database of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, connections
+from django.db.backends.sqlite3.base import DatabaseWrapper
+
+from frappe_tokens.models import ApiRequestLog
+
+TABLE = ApiRequestLog._meta.db_table
+
+ELSEWHERE = "replica"
+
+_LOCK = {
+    "sqlite": ["BEGIN EXCLUSIVE"],
+    "postgresql": ["BEGIN", f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE"],
+    "mysql": [f"LOCK TABLES {TABLE} WRITE"],
+}
+_UNLOCK = {"sqlite": "ROLLBACK", "postgresql": "ROLLBACK", "mysql": "UNLOCK TABLES"}
+
+
+@contextmanager
+def locked_log(alias: str = "default") -> Iterator[None]:
+    """Somebody else holds the table (on SQLite: the database)."""
+    other: Any = connections[alias].copy()
+    try:
+        with other.cursor() as cursor:
+            for statement in _LOCK[other.vendor]:
+                cursor.execute(statement)
+            yield
+            cursor.execute(_UNLOCK[other.vendor])
+    finally:
+        other.close()
+
+
+@contextmanager
+def log_gone() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {TABLE} RENAME TO gone")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE gone RENAME TO {TABLE}")
+
+
+class _LogElsewhere:
+    """Answers for the log alone."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return ELSEWHERE if model is ApiRequestLog else None
+
+    db_for_write = db_for_read
+
+
+@contextmanager
+def log_elsewhere(settings: Any, folder: Path) -> Iterator[None]:
+    """The log is in a database of its own, a file of SQLite in ``folder``, with nothing else.
+
+    It takes the place of the connection ``ELSEWHERE``, which the test's mark has to name.
+    """
+    own = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / "logs.sqlite3")}
+    complete = connections.configure_settings({"default": {}, ELSEWHERE: own})[ELSEWHERE]
+    kept = connections[ELSEWHERE]
+    connections[ELSEWHERE] = DatabaseWrapper(complete, ELSEWHERE)
+    try:
+        with connections[ELSEWHERE].schema_editor() as editor:
+            editor.create_model(ApiRequestLog)
+        settings.DATABASE_ROUTERS = [_LogElsewhere()]
+        yield
+    finally:
+        settings.DATABASE_ROUTERS = []
+        connections[ELSEWHERE].close()
+        connections[ELSEWHERE] = kept

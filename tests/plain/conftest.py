@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient, Client
+
+from frappe_tokens.keys import GeneratedKeys
+
+from ..conftest import token_header
+
+MIDDLEWARE = "frappe_tokens.middleware.TokenAuthenticationMiddleware"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+Send = Callable[..., Any]
+
+
+@pytest.fixture
+def site(settings: Any) -> None:
+    """The site of plain views, with the middleware where it belongs."""
+    settings.ROOT_URLCONF = "tests.plain.site"
+    settings.LOGIN_URL = "/login/"
+    place = settings.MIDDLEWARE.index(AUTHENTICATION) + 1
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE[:place],
+        MIDDLEWARE,
+        *settings.MIDDLEWARE[place:],
+    ]
+
+
+class Visitor:
+    """A client that is asked for CSRF tokens, over WSGI or ASGI, and the views of that kind."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        cls: Any = AsyncClient if kind == "async" else Client
+        self.client = cls(enforce_csrf_checks=True)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        keys: GeneratedKeys | str | None = None,
+        data: Any = b"",
+        **headers: str,
+    ) -> Any:
+        """What a request is answered with. A path without a slash before it is of the own kind."""
+        if isinstance(keys, GeneratedKeys):
+            keys = token_header(keys)
+        if keys is not None:
+            headers["authorization"] = keys
+        path = path if path.startswith("/") else f"/{self.kind}/{path}"
+        content_type = "application/x-www-form-urlencoded"
+
+        async def send() -> Any:
+            return await self.client.generic(method, path, data, content_type, headers=headers)
+
+        if self.kind == "async":
+            return async_to_sync(send)()
+        return self.client.generic(method, path, data, content_type, headers=headers)
+
+    def get(self, path: str, keys: Any = None, **headers: str) -> Any:
+        return self.send("GET", path, keys, **headers)
+
+    def post(self, path: str, keys: Any = None, data: Any = b"", **headers: str) -> Any:
+        return self.send("POST", path, keys, data, **headers)
+
+
+@pytest.fixture(params=["sync", "async"])
+def visitor(request: pytest.FixtureRequest, site: None) -> Visitor:
+    return Visitor(request.param)

@@ -1,0 +1,28 @@
+"""Another URLconf, where the same address leads to another view."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+from frappe_tokens.decorators import required_scopes
+
+from .site import described
+
+
+@required_scopes("other")
+def other(request: HttpRequest) -> HttpResponse:
+    return described(request)
+
+
+def streamed(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse([request.user.get_username()])
+
+
+urlpatterns = [
+    path("sync/declared/", other),
+    path("async/declared/", other),
+    path("sync/only-here/", other),
+    path("async/only-here/", other),
+    path("streamed/", streamed),
+]

@@ -1,0 +1,44 @@
+"""Views that wait, as those do for whose sake a server is async."""
+
+from __future__ import annotations
+
+import asyncio
+
+from django.contrib.auth.models import Group
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+
+waiting = 0
+gate = asyncio.Event()
+
+
+async def heartbeat(request: HttpRequest) -> HttpResponse:
+    """How many wait."""
+    return HttpResponse(str(waiting))
+
+
+async def wait(request: HttpRequest) -> JsonResponse:
+    """Answers when the gate is opened, to all at once."""
+    global waiting
+    waiting += 1
+    await gate.wait()
+    return JsonResponse({"user": (await request.auser()).get_username()})
+
+
+async def open_gate(request: HttpRequest) -> HttpResponse:
+    gate.set()
+    return HttpResponse()
+
+
+async def count(request: HttpRequest) -> JsonResponse:
+    """One that asks the database as well."""
+    groups = await Group.objects.acount()
+    return JsonResponse({"user": (await request.auser()).get_username(), "groups": groups})
+
+
+urlpatterns = [
+    path("heartbeat/", heartbeat),
+    path("wait/", wait),
+    path("open/", open_gate),
+    path("count/", count),
+]

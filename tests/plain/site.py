@@ -1,0 +1,297 @@
+"""A site of plain Django: views of every kind, sync and async."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import alogin, alogout, aupdate_session_auth_hash, login, logout
+from django.contrib.auth import update_session_auth_hash as update_hash
+from django.contrib.auth.decorators import (
+    login_not_required,
+    login_required,
+    permission_required,
+)
+from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
+from django.contrib.auth.views import PasswordChangeView
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import include, path, re_path
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.generic import View
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.decorators import api_view, authentication_classes
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from frappe_tokens.authentication import TokenAuthentication
+from frappe_tokens.decorators import require_scopes, required_scopes
+
+
+def described(request: Any) -> JsonResponse:
+    """Says whom the request runs as."""
+    auth = getattr(request, "auth", None)
+    return JsonResponse({"user": request.user.get_username(), "auth": type(auth).__name__})
+
+
+def who(request: HttpRequest) -> HttpResponse:
+    return described(request)
+
+
+async def awho(request: HttpRequest) -> HttpResponse:
+    user = await request.auser()
+    auth = getattr(request, "auth", None)
+    return JsonResponse({"user": user.get_username(), "auth": type(auth).__name__})
+
+
+@login_not_required
+def for_all(request: HttpRequest) -> HttpResponse:
+    return described(request)
+
+
+@login_not_required
+async def afor_all(request: HttpRequest) -> HttpResponse:
+    return await awho(request)
+
+
+def nobody_in_particular(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("the same for all")
+
+
+class Who(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return described(request)
+
+    post = get
+
+
+class AsyncWho(View):
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return await awho(request)
+
+    post = get
+
+
+class Members(LoginRequiredMixin, Who):
+    pass
+
+
+class Permitted(PermissionRequiredMixin, Who):
+    permission_required = "auth.view_group"
+    raise_exception = True
+
+
+# Scopes
+
+
+class Declared(Who):
+    required_scopes: Any = ["reports:read"]
+
+
+class ByMethod(Who):
+    required_scopes = {"get": "reports:read", "post": ["reports:read", "reports:write"]}
+
+
+@method_decorator(require_scopes("reports:read"), name="dispatch")
+class Decorated(Who):
+    pass
+
+
+@method_decorator([require_scopes("reports:read"), login_required], name="dispatch")
+class DecoratedTwice(Who):
+    pass
+
+
+@method_decorator(require_scopes("reports:read"), name="dispatch")
+class AsyncDecorated(AsyncWho):
+    pass
+
+
+class Handlers(View):
+    @method_decorator(require_scopes("reports:read"))
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return described(request)
+
+    @method_decorator(require_scopes("reports:write"))
+    def post(self, request: HttpRequest) -> HttpResponse:
+        return described(request)
+
+
+class AsyncHandlers(View):
+    @method_decorator(require_scopes("reports:read"))
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return await awho(request)
+
+    @method_decorator(require_scopes("reports:write"))
+    async def post(self, request: HttpRequest) -> HttpResponse:
+        return await awho(request)
+
+
+class DeclaredAndDecorated(Declared):
+    """Needs both."""
+
+    @method_decorator(require_scopes("reports:export"))
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return described(request)
+
+
+@required_scopes("reports:read")
+def declared(request: HttpRequest) -> HttpResponse:
+    return described(request)
+
+
+@login_required
+@require_scopes("reports:read")
+def required(request: HttpRequest) -> HttpResponse:
+    """Says what required says."""
+    return described(request)
+
+
+@login_required
+@require_scopes("reports:read")
+async def arequired(request: HttpRequest) -> HttpResponse:
+    return await awho(request)
+
+
+@required_scopes("reports:read")
+def calls_another(request: HttpRequest) -> HttpResponse:
+    return writes(request)
+
+
+@required_scopes("reports:read")
+async def acalls_another(request: HttpRequest) -> HttpResponse:
+    return await awrites(request)
+
+
+@require_scopes("reports:write")
+def writes(request: HttpRequest) -> HttpResponse:
+    return described(request)
+
+
+@require_scopes("reports:write")
+async def awrites(request: HttpRequest) -> HttpResponse:
+    return await awho(request)
+
+
+# Sessions
+
+
+def log_in(request: HttpRequest) -> HttpResponse:
+    login(request, request.user, "django.contrib.auth.backends.ModelBackend")
+    return described(request)
+
+
+async def alog_in(request: HttpRequest) -> HttpResponse:
+    await alogin(request, request.user, "django.contrib.auth.backends.ModelBackend")
+    return described(request)
+
+
+def log_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return described(request)
+
+
+async def alog_out(request: HttpRequest) -> HttpResponse:
+    await alogout(request)
+    return described(request)
+
+
+def new_hash(request: HttpRequest) -> HttpResponse:
+    update_hash(request, request.user)
+    return described(request)
+
+
+async def anew_hash(request: HttpRequest) -> HttpResponse:
+    await aupdate_session_auth_hash(request, request.user)
+    return described(request)
+
+
+def remember(request: HttpRequest) -> HttpResponse:
+    before = request.session.get("page")
+    request.session["page"] = request.GET["page"]
+    return JsonResponse({"before": before, "cookies": sorted(request.COOKIES)})
+
+
+def make_session(request: HttpRequest) -> HttpResponse:
+    request.session.create()
+    request.session["page"] = "1"
+    request.session.cycle_key()
+    return JsonResponse({"key": request.session.session_key})
+
+
+async def amake_session(request: HttpRequest) -> HttpResponse:
+    await request.session.acreate()
+    await request.session.aset("page", "1")
+    await request.session.acycle_key()
+    return JsonResponse({"key": request.session.session_key})
+
+
+# Django REST framework's
+
+
+@api_view(["GET", "POST"])
+def rest(request: Request) -> Response:
+    return Response({"user": request.user.get_username(), "auth": type(request.auth).__name__})
+
+
+@api_view(["GET", "POST"])
+@authentication_classes([SessionAuthentication])
+def rest_by_session(request: Request) -> Response:
+    return Response({"user": request.user.get_username(), "auth": type(request.auth).__name__})
+
+
+@api_view(["GET"])
+@authentication_classes([TokenAuthentication])
+@require_scopes("reports:read")
+def rest_required(request: Request) -> Response:
+    return Response({"user": request.user.get_username()})
+
+
+both = [
+    ("who/", who, awho),
+    ("members/", login_required(who), login_required(awho)),
+    (
+        "permitted/",
+        permission_required("auth.view_group", raise_exception=True)(who),
+        permission_required("auth.view_group", raise_exception=True)(awho),
+    ),
+    ("class/", Who.as_view(), AsyncWho.as_view()),
+    ("protected/", csrf_protect(who), csrf_protect(awho)),
+    ("exempt/", csrf_exempt(who), csrf_exempt(awho)),
+    ("same/", nobody_in_particular, nobody_in_particular),
+    ("for-all/", for_all, afor_all),
+    ("declared/", declared, required_scopes("reports:read")(AsyncWho.as_view())),
+    ("required/", required, arequired),
+    ("decorated/", Decorated.as_view(), AsyncDecorated.as_view()),
+    ("handlers/", Handlers.as_view(), AsyncHandlers.as_view()),
+    ("calls-another/", calls_another, acalls_another),
+    ("log-in/", log_in, alog_in),
+    ("log-out/", log_out, alog_out),
+    ("new-hash/", new_hash, anew_hash),
+    ("make-session/", make_session, amake_session),
+    ("remember/", remember, remember),
+    ("rest/", rest, rest),
+    ("rest-by-session/", rest_by_session, rest_by_session),
+    ("rest-required/", rest_required, rest_required),
+]
+others = [
+    path("members-class/", Members.as_view()),
+    path("permitted-class/", Permitted.as_view()),
+    path("declared-class/", Declared.as_view()),
+    path("declared-class/once/", Declared.as_view(required_scopes=["reports:write"])),
+    path("once/", require_scopes("reports:read")(Who.as_view())),
+    path("behind-login/", login_required(Declared.as_view())),
+    path("by-method/", ByMethod.as_view()),
+    path("decorated-twice/", DecoratedTwice.as_view()),
+    path("declared-and-decorated/", DeclaredAndDecorated.as_view()),
+    path("password/", PasswordChangeView.as_view(success_url="/sync/who/")),
+    path("login/", who, name="login"),
+    path("admin/", admin.site.urls),
+]
+
+urlpatterns = [
+    path("sync/", include([path(name, view) for name, view, _ in both])),
+    path("async/", include([path(name, view) for name, _, view in both])),
+    path("", include(others)),
+    re_path("^no-slash$", who),
+]

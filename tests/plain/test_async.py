@@ -1,0 +1,239 @@
+"""The decision in an event loop: how many at a time, in which thread, by which connection."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.contrib.auth.models import Group
+from django.core.handlers.asgi import ASGIHandler
+from django.db import connection, connections
+from django.test import RequestFactory
+
+from frappe_tokens import threads
+from frappe_tokens.credentials import parse
+from frappe_tokens.exceptions import Refused
+from frappe_tokens.keys import GeneratedKeys
+from frappe_tokens.models import ApiKey
+from frappe_tokens.signals import authentication_succeeded
+from frappe_tokens.threads import CONCURRENT
+from frappe_tokens.verification import RequestFacts, averify
+
+from ..conftest import token_header
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECONDS = 30
+
+
+async def verify(keys: GeneratedKeys) -> Any:
+    credential = parse(token_header(keys), "token")
+    assert credential is not None
+    return await averify(credential, RequestFacts(RequestFactory().get("/")))
+
+
+async def verify_as_served(keys: GeneratedKeys) -> Any:
+    """As Django does for each request of a server: in a thread of its own."""
+    async with ThreadSensitiveContext():
+        return await verify(keys)
+
+
+@pytest.fixture
+def on_success() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Has something done in the midst of each decision, in its thread."""
+    receivers: list[Any] = []
+
+    def connect(work: Callable[[], None]) -> None:
+        def receive(**kwargs: Any) -> None:
+            work()
+
+        authentication_succeeded.connect(receive)
+        receivers.append(receive)
+
+    yield connect
+    for receive in receivers:
+        authentication_succeeded.disconnect(receive)
+
+
+class Crowd:
+    """Counts who is in at a time, and lets nobody out before there are so many."""
+
+    def __init__(self, wanted: int) -> None:
+        self.inside = self.most = 0
+        self.lock = threading.Lock()
+        self.wanted = threading.Barrier(wanted)
+
+    def enter(self) -> None:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        self.wanted.wait(SECONDS)
+        with self.lock:
+            self.inside -= 1
+
+
+def test_a_bounded_number_is_decided_at_a_time(keys: GeneratedKeys, on_success: Any) -> None:
+    crowd = Crowd(CONCURRENT)
+    on_success(crowd.enter)
+
+    async def serve() -> list[Any]:
+        return await asyncio.gather(*(verify_as_served(keys) for _ in range(3 * CONCURRENT)))
+
+    # Twice, as each loop has its own.
+    for _ in range(2):
+        decided = asyncio.run(serve())
+        assert decided == [keys.instance] * 3 * CONCURRENT
+    assert crowd.most == CONCURRENT
+
+
+def test_refusals_come_through(keys: GeneratedKeys) -> None:
+    wrong = GeneratedKeys("ftk_unknown", keys.api_secret, keys.instance)
+    with pytest.raises(Refused, match="invalid_credentials"):
+        asyncio.run(verify_as_served(wrong))
+
+
+class Held:
+    """Keeps decisions until it is told to let them go."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Semaphore(0)
+        self.gate = threading.Event()
+
+    def wait(self) -> None:
+        self.reached.release()
+        assert self.gate.wait(SECONDS)
+
+    async def until_reached(self) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not self.reached.acquire(blocking=False):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+
+
+def test_whoever_goes_away_keeps_the_place_until_the_thread_is_done(
+    keys: GeneratedKeys, on_success: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "CONCURRENT", 1)
+    held = Held()
+    on_success(held.wait)
+
+    async def serve() -> None:
+        gone = asyncio.create_task(verify_as_served(keys))
+        await held.until_reached()
+        gone.cancel()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        # Else as many threads would ask the database as clients come and go.
+        assert threads.places().locked()
+        gone.cancel()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert threads.places().locked()
+        held.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        await asyncio.sleep(0)
+        assert not threads.places().locked()
+        assert await verify_as_served(keys) == keys.instance
+
+    asyncio.run(serve())
+
+
+def test_a_client_that_goes_away_does_not_stop_the_loop(
+    keys: GeneratedKeys, on_success: Any, site: None
+) -> None:
+    held = Held()
+    on_success(held.wait)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/async/who/",
+        "query_string": b"",
+        "headers": [(b"host", b"testserver"), (b"authorization", token_header(keys).encode())],
+        "client": ["127.0.0.1", 1],
+    }
+
+    async def serve() -> None:
+        served = ApplicationCommunicator(ASGIHandler(), scope)
+        await served.send_input({"type": "http.request", "body": b""})
+        await held.until_reached()
+        await served.send_input({"type": "http.disconnect"})
+        # With the loop stopped, nobody would be there to open the gate.
+        await asyncio.sleep(0.05)
+        assert not served.future.done()
+        held.gate.set()
+        await served.wait(SECONDS)
+        assert served.output_queue.empty()
+
+    asyncio.run(serve())
+
+
+# Connections
+
+
+def is_open() -> bool:
+    return connection.connection is not None
+
+
+@pytest.fixture
+def max_age(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
+    age: int | None = request.param
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", age)
+    return age
+
+
+@pytest.mark.parametrize("max_age", [0, 600, None], indirect=True)
+def test_no_connection_is_held_while_the_view_runs(
+    keys: GeneratedKeys, max_age: int | None
+) -> None:
+    async def serve() -> bool:
+        async with ThreadSensitiveContext():
+            assert await verify(keys) == keys.instance
+            return await sync_to_async(is_open)()
+
+    assert asyncio.run(serve()) is False
+
+
+def test_nor_by_a_refused_one(keys: GeneratedKeys) -> None:
+    ApiKey.objects.all().delete()
+
+    async def serve() -> bool:
+        async with ThreadSensitiveContext():
+            with pytest.raises(Refused):
+                await verify(keys)
+            return await sync_to_async(is_open)()
+
+    assert asyncio.run(serve()) is False
+
+
+@pytest.mark.parametrize("max_age", [600], indirect=True)
+def test_one_that_was_open_before_stays_open(keys: GeneratedKeys, max_age: int) -> None:
+    async def serve() -> bool:
+        async with ThreadSensitiveContext():
+            await Group.objects.acount()
+            await verify(keys)
+            still = await sync_to_async(is_open)()
+            await sync_to_async(connections.close_all)()
+            return still
+
+    assert asyncio.run(serve()) is True
+
+
+@pytest.mark.parametrize("max_age", [0, 600], indirect=True)
+def test_in_a_thread_that_goes_on_it_stays_as_long_as_conn_max_age_says(
+    keys: GeneratedKeys, max_age: int
+) -> None:
+    async def serve() -> bool:
+        await sync_to_async(connections.close_all)()
+        await verify(keys)
+        still = await sync_to_async(is_open)()
+        await sync_to_async(connections.close_all)()
+        return still
+
+    assert asyncio.run(serve()) is (max_age > 0)

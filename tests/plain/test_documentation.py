@@ -1,0 +1,117 @@
+"""The examples of the page about plain Django, as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from channels.testing import WebsocketCommunicator
+from django.test import Client
+from django.urls import path
+
+from frappe_tokens.keys import generate_keys
+
+from ..conftest import token_header
+
+pytestmark = pytest.mark.django_db
+
+PAGE = (Path(__file__).parents[2] / "docs" / "plain-django.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def example(containing: str) -> Any:
+    """The names of the one example that has these words."""
+    (source,) = [source for source in EXAMPLES if containing in source]
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(source, "plain-django.md", "exec"), names)  # noqa: S102 - our own documentation
+    return names
+
+
+def serve(settings: Any, *patterns: Any, middleware: str = "") -> None:
+    urls: Any = ModuleType("urls")
+    urls.urlpatterns = list(patterns)
+    settings.ROOT_URLCONF = urls
+    settings.MIDDLEWARE = example("MIDDLEWARE = [")["MIDDLEWARE"]
+    if middleware:
+        ours = "frappe_tokens.middleware.TokenAuthenticationMiddleware"
+        settings.MIDDLEWARE = [middleware if m == ours else m for m in settings.MIDDLEWARE]
+
+
+def send(keys: Any, where: str, method: str = "GET") -> Any:
+    client = Client(enforce_csrf_checks=True)
+    return client.generic(method, where, headers={"authorization": token_header(keys)})
+
+
+def test_the_middleware(settings: Any, keys: Any) -> None:
+    serve(settings, path("whoami/", example("def whoami(request):\n    return Json")["whoami"]))
+    assert send(keys, "/whoami/").json() == {"user": "ada"}
+
+
+class ReportsByToken:
+    """The example's, where MIDDLEWARE can name it."""
+
+    sync_capable = async_capable = True
+
+    def __new__(cls, get_response: Any) -> Any:
+        return example("class ReportsByToken")["ReportsByToken"](get_response)
+
+
+def test_a_subclass(settings: Any, keys: Any) -> None:
+    view = example("def whoami(request):\n    return Json")["whoami"]
+    serve(
+        settings,
+        path("reports/", view),
+        path("whoami/", view),
+        middleware=f"{__name__}.ReportsByToken",
+    )
+    settings.LOGIN_URL = "/login/"
+    assert send(keys, "/reports/").json() == {"user": "ada"}
+    assert send(keys, "/whoami/").status_code == 302
+
+
+def test_scopes(settings: Any, user: Any) -> None:
+    views = example("async def report(request)")
+    serve(
+        settings,
+        path("report/", views["report"]),
+        path("reports/", views["Reports"].as_view()),
+        path("export/", views["Export"].as_view()),
+    )
+    reader = generate_keys(user, name="reader", scopes=["reports:read"])
+    writer = generate_keys(user, name="writer", scopes=["reports:read", "reports:write"])
+    assert send(reader, "/report/").json() == {"sold": 3}
+    assert send(reader, "/reports/").json() == {"reports": []}
+    assert send(reader, "/reports/", "POST").status_code == 403
+    assert send(writer, "/reports/", "POST").status_code == 201
+    assert send(reader, "/export/").json() == {"rows": 3}
+    other = generate_keys(user, name="other", scopes=["other"])
+    for where in ("/report/", "/reports/", "/export/"):
+        assert send(other, where).status_code == 403
+
+
+def test_ninja(settings: Any, user: Any, keys: Any) -> None:
+    serve(settings, path("api/", example("NinjaAPI(")["api"].urls))
+    assert send(keys, "/api/whoami").json() == {"user": "ada"}
+    assert send(keys, "/api/reports", "POST").json() == {"made": True}
+    scoped = generate_keys(user, name="scoped", scopes=["reports:write"])
+    assert send(scoped, "/api/whoami").json()["code"] == "insufficient_scope"
+    assert send(scoped, "/api/reports", "POST").json() == {"made": True}
+
+
+def test_channels(user: Any) -> None:
+    application = example("class Prices")["websocket"]
+    made = generate_keys(user, scopes=["prices:read"], read_only=True)
+
+    async def connect() -> str:
+        headers = [(b"authorization", token_header(made).encode())]
+        socket = WebsocketCommunicator(application, "/prices/", headers)
+        assert await socket.connect() == (True, None)
+        said: str = await socket.receive_from()
+        await socket.disconnect()
+        return said
+
+    assert async_to_sync(connect)() == "ada"

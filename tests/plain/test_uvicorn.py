@@ -1,0 +1,198 @@
+"""A real server under many requests at once: uvicorn, with five hundred that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import coverage
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connection
+
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.threads import CONCURRENT
+
+from ..conftest import basic_header, bearer_header, token_header
+
+pytestmark = [pytest.mark.server, pytest.mark.django_db(transaction=True)]
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUESTS = 500
+SECONDS = 60  # until it is taken for broken
+
+
+class Answer(NamedTuple):
+    status: int
+    body: str
+    seconds: float
+
+
+def database_url() -> str:
+    """Where the tests' database is, for another process."""
+    present = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{present['NAME']}"
+    scheme = {"postgresql": "postgres", "mysql": "mysql"}[connection.vendor]
+    who = f"{quote(present['USER'])}:{quote(present['PASSWORD'])}"
+    return f"{scheme}://{who}@{present['HOST']}:{present['PORT']}/{present['NAME']}"
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    """The port of a server of the site."""
+    log = tmp_path / "uvicorn.log"
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener, log.open("w") as output:
+        measured = ["coverage", "run", "--parallel-mode", "--rcfile=setup.cfg", "-m"]
+        command = [sys.executable, "-m"]
+        command += measured if coverage.Coverage.current() is not None else []
+        command += ["uvicorn", "tests.plain.served.asgi:application"]
+        command += [f"--fd={listener.fileno()}", "--lifespan=off", "--log-level=warning"]
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "tests.plain.served.settings",
+                "DATABASE_URL": database_url(),
+            },
+            pass_fds=[listener.fileno()],
+            stdout=output,
+            stderr=output,
+        )
+        number: int = listener.getsockname()[1]
+        try:
+            # Only the server's copy is left open, so that without a server nobody is let in.
+            listener.close()
+            yield number
+        finally:
+            # After SIGTERM it would end without writing down what was covered.
+            process.send_signal(signal.SIGINT)
+            process.wait(SECONDS)
+    assert log.read_text() == ""
+
+
+async def get(port: int, path: str, header: str = "") -> Answer:
+    began = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"]
+    if header:
+        lines.append(f"Authorization: {header}")
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    answer = (await asyncio.wait_for(reader.read(), SECONDS)).decode()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition("\r\n\r\n")
+    return Answer(int(head.split()[1]), body, time.perf_counter() - began)
+
+
+def header_of(place: int, keys: dict[str, GeneratedKeys]) -> tuple[str, str]:
+    """One of many kinds of header, and who the answer names for it; "" for a refused one."""
+    users = list(keys)
+    user = users[place % len(users)]
+    if place % 5 == 4:
+        wrong = GeneratedKeys("ftk_unknown", keys[user].api_secret, keys[user].instance)
+        return token_header(wrong), ""
+    scheme = (token_header, basic_header, bearer_header)[place % 3]
+    return scheme(keys[user]), user
+
+
+@pytest.fixture
+def keys_of(make_user: Any) -> dict[str, GeneratedKeys]:
+    return {name: generate_keys(make_user(name)) for name in ("ada", "eve", "mary")}
+
+
+def assert_right(answers: list[Answer], expected: list[str]) -> None:
+    for answer, user in zip(answers, expected, strict=True):
+        if user:
+            assert answer.status == 200, answer.body
+            assert json.loads(answer.body)["user"] == user
+        else:
+            assert answer.status == 401
+            assert json.loads(answer.body)["code"] == "invalid_credentials"
+
+
+def test_five_hundred_at_once_are_answered_while_the_loop_goes_on(
+    port: int, keys_of: dict[str, GeneratedKeys]
+) -> None:
+    sent = [header_of(place, keys_of) for place in range(REQUESTS)]
+    welcome = sum(1 for _, user in sent if user)
+    beats: list[Answer] = []
+    counted: list[int] = []
+
+    async def beat_until(number: int) -> None:
+        deadline = time.monotonic() + SECONDS
+        waiting = -1
+        while waiting < number:
+            assert time.monotonic() < deadline
+            beats.append(await get(port, "/heartbeat/"))
+            counted.append(await sync_to_async(connections_of_others)())
+            waiting = int(beats[-1].body)
+
+    async def load() -> list[Answer]:
+        await beat_until(0)
+        requests = [asyncio.create_task(get(port, "/wait/", header)) for header, _ in sent]
+        # All who are let in wait at the same time, while the others are answered.
+        await beat_until(welcome)
+        await sync_to_async(wait_until_no_connection_is_left)()
+        await get(port, "/open/")
+        return await asyncio.gather(*requests)
+
+    # The synchronous parts are then this thread's, which has the connection of the tests.
+    assert_right(async_to_sync(load)(), [user for _, user in sent])
+    # Servers take a moment to see that a connection was closed.
+    assert max(counted) <= 2 * CONCURRENT
+    # With the loop blocked, a heartbeat would have come back only when all was done.
+    assert len(beats) > 5
+    assert {beat.status for beat in beats} == {200}
+
+
+def test_views_that_ask_the_database_leave_no_connection_behind(
+    port: int, keys_of: dict[str, GeneratedKeys]
+) -> None:
+    sent = [header_of(place, keys_of) for place in range(100)]
+
+    async def load() -> list[Answer]:
+        many = asyncio.Semaphore(CONCURRENT)
+
+        async def one(header: str) -> Answer:
+            async with many:
+                return await get(port, "/count/", header)
+
+        return await asyncio.gather(*(one(header) for header, _ in sent))
+
+    assert_right(asyncio.run(load()), [user for _, user in sent])
+    wait_until_no_connection_is_left()
+
+
+def wait_until_no_connection_is_left() -> None:
+    deadline = time.monotonic() + SECONDS
+    while connections_of_others():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def connections_of_others() -> int:
+    """How many connections to the tests' database there are besides our own."""
+    if connection.vendor == "sqlite":
+        return 0
+    statement = {
+        "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = %s "
+        "AND pid != pg_backend_pid()",
+        "mysql": "SELECT count(*) FROM information_schema.processlist WHERE db = %s "
+        "AND id != connection_id()",
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [connection.settings_dict["NAME"]])
+        (number,) = cursor.fetchone()
+    return int(number)

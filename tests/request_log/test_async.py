@@ -1,0 +1,359 @@
+"""What is logged of requests to sync and async views, by sync and async servers, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.test import AsyncClient, AsyncRequestFactory, Client
+from django.urls import path
+
+from frappe_tokens.asgi import close_at_shutdown
+from frappe_tokens.decisions import Decision, note
+from frappe_tokens.exceptions import Reason, Refused
+from frappe_tokens.keys import GeneratedKeys
+from frappe_tokens.middleware import RequestLogMiddleware
+from frappe_tokens.models import ApiRequestLog
+from frappe_tokens.request_log import Entry, Sink, present_sink, sinks
+from frappe_tokens.request_log.buffered import BufferedSink
+
+from . import asgi
+from .conftest import an_entry, logged_paths
+
+HEADERS = {"Authorization": "Other credential"}
+
+
+class Noting(Sink):
+    """Notes the entries, and the threads that it is called from."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.threads: list[threading.Thread] = []
+
+    def write(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.threads.append(threading.current_thread())
+
+
+class NotingAtOnce(Noting):
+    """The same, which never waits."""
+
+    blocks = False
+
+
+class Failing(Sink):
+    """It cannot even be closed."""
+
+    def flush(self) -> None:
+        raise OSError("The other side is gone.")
+
+
+def noting(settings: Any, kind: type[Sink] = Noting) -> Any:
+    """Make such a sink the present one."""
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": f"{__name__}.{kind.__name__}"}
+    return present_sink()
+
+
+@pytest.fixture(autouse=True)
+def _other_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "_made", {})
+
+
+def plain(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("plain", status=201)
+
+
+async def aplain(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("plain", status=201)
+
+
+def failing(request: HttpRequest) -> HttpResponse:
+    raise ZeroDivisionError
+
+
+async def afailing(request: HttpRequest) -> HttpResponse:
+    raise ZeroDivisionError
+
+
+def streaming(request: HttpRequest) -> StreamingHttpResponse:
+    def parts() -> Iterator[str]:
+        # It is on record before its first part leaves.
+        yield str(len(present_sink().entries))  # type: ignore[attr-defined]
+
+    return StreamingHttpResponse(parts())
+
+
+async def astreaming(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[str]:
+        yield str(len(present_sink().entries))  # type: ignore[attr-defined]
+
+    return StreamingHttpResponse(parts())
+
+
+urlpatterns = [
+    path(f"{view.__name__}/", view)
+    for view in (plain, aplain, failing, afailing, streaming, astreaming)
+]
+
+
+@pytest.fixture(params=["sync", "async"])
+def ask(request: pytest.FixtureRequest) -> Callable[..., HttpResponseBase]:
+    """A request by a sync and by an async server."""
+
+    def sync_ask(url: str, **options: Any) -> HttpResponseBase:
+        return Client(**options).get(url, headers=HEADERS)
+
+    def async_ask(url: str, **options: Any) -> HttpResponseBase:
+        return asyncio.run(AsyncClient(**options).get(url, headers=HEADERS))
+
+    return {"sync": sync_ask, "async": async_ask}[request.param]
+
+
+def body(answer: Any) -> bytes:
+    async def joined() -> bytes:
+        return b"".join([part async for part in answer.streaming_content])
+
+    return asyncio.run(joined()) if answer.is_async else b"".join(answer.streaming_content)
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("kind", [Noting, NotingAtOnce])
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [("/plain/", 201), ("/aplain/", 201), ("/failing/", 500), ("/afailing/", 500), ("/no/", 404)],
+)
+def test_logs_what_is_answered(
+    ask: Callable[..., HttpResponseBase], settings: Any, kind: type[Sink], url: str, status: int
+) -> None:
+    sink = noting(settings, kind)
+    assert ask(url, raise_request_exception=False).status_code == status
+    (entry,) = sink.entries
+    assert (entry.path, entry.status, entry.outcome) == (url, status, "other")
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("kind", [Noting, NotingAtOnce])
+@pytest.mark.parametrize("url", ["/failing/", "/afailing/"])
+def test_logs_errors_that_go_on_to_the_server(
+    ask: Callable[..., HttpResponseBase], settings: Any, kind: type[Sink], url: str
+) -> None:
+    settings.DEBUG_PROPAGATE_EXCEPTIONS = True
+    sink = noting(settings, kind)
+    with pytest.raises(ZeroDivisionError):
+        ask(url)
+    (entry,) = sink.entries
+    assert (entry.path, entry.status) == (url, 500)
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("url", ["/streaming/", "/astreaming/"])
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume:Warning")
+def test_logs_streams_before_they_leave(
+    ask: Callable[..., HttpResponseBase], settings: Any, url: str
+) -> None:
+    sink = noting(settings)
+    answer = ask(url)
+    assert [entry.status for entry in sink.entries] == [200]
+    assert body(answer) == b"1"
+    assert len(sink.entries) == 1
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize(("kind", "in_loop"), [(Noting, False), (NotingAtOnce, True)])
+def test_an_async_server_calls_in_a_thread_what_may_wait(
+    settings: Any, kind: type[Sink], in_loop: bool
+) -> None:
+    sink = noting(settings, kind)
+    # The middleware of the tests itself is sync, so that this one would be called in a thread.
+    settings.MIDDLEWARE = ["frappe_tokens.middleware.RequestLogMiddleware"]
+
+    async def ask() -> threading.Thread:
+        await AsyncClient().get("/aplain/", headers=HEADERS)
+        return threading.current_thread()
+
+    loop = asyncio.run(ask())
+    assert (sink.threads == [loop]) is in_loop
+    assert len(sink.entries) == 1
+
+
+class Conversation:
+    """A request to the async middleware, whose view waits until it is told to answer."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_answer = asyncio.Event(), asyncio.Event()
+        self.request = AsyncRequestFactory().get("/slow/", headers=HEADERS)
+        self.middleware = RequestLogMiddleware(self._answer)
+        self.task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> HttpResponseBase:
+        answer: Any = self.middleware(self.request)
+        response: HttpResponseBase = await answer
+        return response
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        self.begun.set()
+        await self.may_answer.wait()
+        return HttpResponse(status=202)
+
+
+async def is_cancelled(task: asyncio.Future[Any]) -> bool:
+    with suppress(asyncio.CancelledError):
+        await task
+    return task.cancelled()
+
+
+@pytest.mark.parametrize("kind", [Noting, NotingAtOnce])
+def test_logs_that_the_client_went_away(settings: Any, kind: type[Sink]) -> None:
+    sink = noting(settings, kind)
+
+    async def go_away() -> bool:
+        one = Conversation()
+        await one.begun.wait()
+        one.task.cancel()
+        return await is_cancelled(one.task)
+
+    assert asyncio.run(go_away())
+    assert [entry.status for entry in sink.entries] == [499]
+
+
+@pytest.mark.parametrize("kind", [Noting, NotingAtOnce])
+def test_logs_whom_a_view_runs_as_whose_client_went_away(settings: Any, kind: type[Sink]) -> None:
+    """No thread can be stopped: the view is authenticated, and does its work, after that."""
+    sink = noting(settings, kind)
+    busy, free = threading.Event(), threading.Event()
+    refused = Refused(Reason.KEY_EXPIRED, api_key="ftk_key")
+
+    def view(request: HttpRequest) -> HttpResponse:
+        busy.set()
+        free.wait(20)
+        note(request, Decision(refused=refused))
+        return HttpResponse()
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        return await asyncio.shield(asyncio.ensure_future(sync_to_async(view)(request)))
+
+    async def go_away() -> list[tuple[int, str, str]]:
+        request = AsyncRequestFactory().get("/slow/", headers=HEADERS)
+        response: Any = RequestLogMiddleware(answer)(request)
+        task = asyncio.ensure_future(response)
+        await asyncio.to_thread(busy.wait, 20)
+        task.cancel()
+        await asyncio.sleep(0)
+        free.set()
+        assert await is_cancelled(task)
+        return [(entry.status, entry.outcome, entry.api_key) for entry in sink.entries]
+
+    assert asyncio.run(go_away()) == [(499, "key_expired", "ftk_key")]
+
+
+def test_logs_the_answer_that_the_client_did_not_wait_for(settings: Any) -> None:
+    """It goes away while the row is on its way to the thread that writes it."""
+    sink = noting(settings)
+    busy, free = threading.Event(), threading.Event()
+
+    def keep_busy() -> None:
+        busy.set()
+        free.wait(20)
+
+    async def go_away() -> bool:
+        keeping = asyncio.ensure_future(sync_to_async(keep_busy)())
+        await asyncio.to_thread(busy.wait, 20)
+        one = Conversation()
+        one.may_answer.set()
+        await one.begun.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        one.task.cancel()
+        await asyncio.sleep(0)
+        free.set()
+        await keeping
+        return await is_cancelled(one.task)
+
+    assert asyncio.run(go_away())
+    assert [entry.status for entry in sink.entries] == [202]
+
+
+def test_a_request_goes_on_where_the_setting_becomes_wrong(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask() -> int:
+        one = Conversation()
+        settings.FRAPPE_TOKENS = {"REQUEST_LOG": "nowhere.Sink"}
+        one.may_answer.set()
+        return (await one.task).status_code
+
+    assert asyncio.run(ask()) == 202
+    assert caplog.messages == ["A request cannot be logged. It goes on without."]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("log", ["durable", "buffered"])
+def test_async_requests_are_in_the_table(keys: GeneratedKeys, settings: Any, log: str) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": log}
+    url = "/api/method/frappe.auth.get_logged_user"
+
+    async def ask() -> None:
+        headers = {"Authorization": f"token {keys.token}"}
+        answer = await AsyncClient().get(url, headers=headers)
+        assert answer.status_code == 200
+        await sync_to_async(connections.close_all)()
+
+    asyncio.run(ask())
+    present_sink().close()
+    row = ApiRequestLog.objects.get()
+    assert (row.path, row.user, row.outcome) == (url, keys.instance.user, "accepted")
+
+
+def lifespan() -> list[str]:
+    """What the application of the documentation answers to a server that starts and stops."""
+    answers: list[str] = []
+
+    async def live() -> None:
+        messages = iter(["lifespan.startup", "lifespan.shutdown"])
+
+        async def receive() -> dict[str, str]:
+            return {"type": next(messages)}
+
+        async def send(message: Any) -> None:
+            answers.append(message["type"])
+
+        await asgi.application({"type": "lifespan"}, receive, send)
+
+    asyncio.run(live())
+    return answers
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_log_is_closed_when_an_asgi_server_stops(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "buffered"}
+    sink = present_sink()
+    assert isinstance(sink, BufferedSink)
+    sink.write(an_entry("/last"))
+    assert lifespan() == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert logged_paths() == ["/last"]
+
+
+def test_an_asgi_server_stops_where_the_log_cannot_be_closed(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    noting(settings, Failing)
+    assert lifespan()[-1] == "lifespan.shutdown.complete"
+    assert caplog.messages == ["The request log could not be written to its end."]
+
+
+def test_requests_go_to_the_application() -> None:
+    asked: list[Any] = []
+
+    async def application(*arguments: Any) -> None:
+        asked.append(arguments)
+
+    asyncio.run(close_at_shutdown(application)({"type": "http"}, None, None))  # type: ignore[arg-type]
+    assert asked == [({"type": "http"}, None, None)]

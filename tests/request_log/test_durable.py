@@ -1,0 +1,80 @@
+"""The durable log: a row is there before the answer is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from frappe_tokens.keys import GeneratedKeys
+from frappe_tokens.request_log import durable, rows
+from frappe_tokens.request_log.durable import DurableSink
+
+from ..conftest import token_header
+from .conftest import TABLE, an_entry, logged_paths, table_gone, table_locked
+
+URL = "/api/method/frappe.auth.get_logged_user"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_costs_one_insert(client: Client, keys: GeneratedKeys) -> None:
+    headers = {"Authorization": token_header(keys)}
+    client.get(URL, headers=headers)  # and its last use is noted
+    with CaptureQueriesContext(connection) as captured:
+        client.get(URL, headers=headers)
+    about_keys, about_the_log = (query["sql"] for query in captured)
+    assert about_keys.startswith("SELECT")
+    assert f"INSERT INTO {connection.ops.quote_name(TABLE)}" in about_the_log
+
+
+@pytest.mark.django_db(transaction=True)
+def test_is_one_statement_outside_a_transaction(
+    django_assert_num_queries: Any,
+) -> None:
+    sink = DurableSink()
+    sink.write(an_entry("/first"))
+    with django_assert_num_queries(1):
+        sink.write(an_entry("/second"))
+    assert logged_paths() == ["/first", "/second"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_says_once_how_many_are_lost(caplog: pytest.LogCaptureFixture) -> None:
+    sink = DurableSink()
+    with table_gone():
+        for _ in range(20):
+            sink.write(an_entry("/lost"))
+    sink.write(an_entry("/written"))
+    assert logged_paths() == ["/written"]
+    (complaint,) = caplog.records
+    assert "1 of this process are not on record so far" in complaint.getMessage()
+    assert complaint.exc_info is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rests_after_a_long_wait_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = DurableSink()
+    with table_locked():
+        began = time.monotonic()
+        sink.write(an_entry("/waited"))
+        waited = time.monotonic() - began
+        assert waited >= rows.LOCK_SECONDS / 2
+        began = time.monotonic()
+        for _ in range(100):
+            sink.write(an_entry("/not tried"))
+        assert time.monotonic() - began < waited
+    sink.write(an_entry("/resting still"))
+    assert logged_paths() == []
+    monkeypatch.setattr(durable, "REST", 0)
+    sink = DurableSink()
+    with table_locked():
+        sink.write(an_entry("/waited"))
+    sink.write(an_entry("/rested"))
+    assert logged_paths() == ["/rested"]
+    assert len(caplog.records) == 2

@@ -1,0 +1,219 @@
+"""The documented way to partition the request log by month, exactly as it is documented."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+
+from frappe_tokens.models import ApiRequestLog
+from frappe_tokens.request_log import Entry, rows
+from frappe_tokens.usage import latest_of, usage_of
+
+from ..groups import leave_out
+from .population import entry, log, logged
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGE = Path(__file__).parents[2] / "docs" / "request-log.md"
+TABLE = ApiRequestLog._meta.db_table
+DAY = timedelta(days=1)
+NOW = datetime.now(timezone.utc)
+
+
+def first_of_month(ahead: int) -> datetime:
+    months = NOW.year * 12 + NOW.month - 1 + ahead
+    return datetime(months // 12, months % 12 + 1, 1, tzinfo=timezone.utc)
+
+
+def name_of(ahead: int) -> str:
+    return f"{TABLE}_{first_of_month(ahead):%Y_%m}"
+
+
+def blocks(language: str) -> list[str]:
+    section = PAGE.read_text().split("\n## Large installations\n")[1].split("\n## ")[0]
+    return re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+
+
+def statements() -> Iterator[str]:
+    """Those of the page one by one, as psql sends them."""
+    statement = ""
+    for line in "".join(blocks("sql")).splitlines(keepends=True):
+        statement += line
+        if line.endswith(";\n") and statement.count("$$") % 2 == 0:
+            yield statement
+            statement = ""
+    assert not statement
+
+
+def execute(sql: str, *params: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def partitions() -> set[str]:
+    found = execute(
+        "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+        "WHERE inhparent = %s::regclass",
+        TABLE,
+    )
+    return {name for (name,) in found}
+
+
+def files(table: str) -> list[Any]:
+    """Where the rows of a table, and those of its indexes, are stored; the primary key's last."""
+    return execute(
+        "SELECT relfilenode FROM pg_class LEFT JOIN pg_index ON indexrelid = pg_class.oid "
+        "WHERE %s::regclass IN (pg_class.oid, indrelid) "
+        "ORDER BY coalesce(indisprimary, false), relfilenode",
+        table,
+    )
+
+
+@pytest.fixture
+def table() -> Iterator[None]:
+    """The table as the migrations make it, in a schema of its own, with some rows."""
+    if connection.vendor != "postgresql":
+        leave_out("PostgreSQL", "partitions are its own", in_ci_too=True)
+    execute("CREATE SCHEMA partitioned")
+    try:
+        execute("SET search_path TO partitioned, public")
+        with connection.schema_editor() as editor:
+            editor.create_model(ApiRequestLog)
+        log(*(entry(NOW - number * DAY) for number in range(400)))
+        yield
+    finally:
+        execute("RESET search_path")
+        execute("DROP SCHEMA partitioned CASCADE")
+
+
+@pytest.fixture
+def partitioned(table: None) -> None:
+    for statement in statements():
+        execute(statement)
+
+
+def write(at: datetime, **columns: Any) -> None:
+    """As the app does."""
+    row = entry(at, **columns)
+    rows.insert([Entry(**{name: getattr(row, name) for name in Entry._fields})])
+
+
+def test_neither_rows_nor_indexes_are_written_anew(table: None) -> None:
+    before, stored = logged(), files(TABLE)
+    for statement in statements():
+        execute(statement)
+    assert logged() == before
+    assert files(name_of(1))[:-1] == stored[:-1]
+
+
+def test_there_are_partitions_for_three_months(partitioned: None) -> None:
+    assert partitions() == {name_of(1), name_of(2), name_of(3)}
+
+
+def test_columns_and_indexes_are_those_of_the_model(partitioned: None) -> None:
+    with connection.cursor() as cursor:
+        columns = {
+            column.name: column.null_ok
+            for column in connection.introspection.get_table_description(cursor, TABLE)
+        }
+        constraints = connection.introspection.get_constraints(cursor, TABLE)
+    assert columns == {field.column: field.null for field in ApiRequestLog._meta.concrete_fields}
+    for index in ApiRequestLog._meta.indexes:
+        fields: list[Any] = [ApiRequestLog._meta.get_field(name) for name in index.fields]
+        assert constraints[index.name]["columns"] == [field.column for field in fields]
+    assert "frappe_tokens_log_until" not in constraints
+    checks = [name for name, constraint in constraints.items() if constraint["check"]]
+    assert len(checks) == 2
+
+
+def test_app_writes_into_the_month_of_the_request(partitioned: None) -> None:
+    months = [NOW, first_of_month(2) - timedelta(microseconds=1), first_of_month(2)]
+    months.append(first_of_month(4) - timedelta(microseconds=1))
+    for at in months:
+        write(at, path="/new/")
+    placed = execute(
+        "SELECT at, tableoid::regclass::text FROM frappe_tokens_apirequestlog "
+        "WHERE path = '/new/' ORDER BY at"
+    )
+    names = [name_of(1), name_of(1), name_of(2), name_of(3)]
+    assert placed == list(zip(months, names, strict=True))
+    pks = list(ApiRequestLog.objects.values_list("pk", flat=True))
+    assert len(pks) == len(set(pks)) == 404
+    with pytest.raises(DatabaseError, match="no partition"):
+        write(first_of_month(4))
+
+
+def test_app_counts(partitioned: None) -> None:
+    write(NOW, outcome="key_expired")
+    execute(f"VACUUM ANALYZE {TABLE}")
+    everything = ApiRequestLog.objects.all()
+    counted = usage_of(everything, until=NOW.date())
+    assert counted.outcomes == {"accepted": 30, "key_expired": 1}
+    assert latest_of(everything).at == NOW
+    recent = everything.filter(at__gte=first_of_month(2)).order_by().values("outcome")
+    # Only the months that are asked for are looked at.
+    assert name_of(2) in recent.explain()
+    assert name_of(1) not in recent.explain()
+
+
+def test_app_prunes(partitioned: None) -> None:
+    out = StringIO()
+    call_command("prune_request_log", "--older-than", "90d", "--batch-size", "50", stdout=out)
+    assert out.getvalue().startswith("Deleted 310 ")
+    assert len(logged()) == 90
+
+
+def test_months_are_dropped_at_once(partitioned: None) -> None:
+    write(first_of_month(2))
+    execute("SELECT frappe_tokens_log_drop_months(-1)")
+    assert len(partitions()) == 3
+    # As if two months had passed, and none was kept.
+    execute("SELECT frappe_tokens_log_drop_months(-2)")
+    assert partitions() == {name_of(2), name_of(3)}
+    assert logged() == [first_of_month(2)]
+
+
+def test_months_follow_each_other_without_a_gap(partitioned: None) -> None:
+    execute("SELECT frappe_tokens_log_make_months(14)")
+    assert partitions() == {name_of(ahead) for ahead in range(1, 15)}
+    for ahead in range(15):
+        write(first_of_month(ahead))
+    assert len(logged()) == 415
+
+
+def test_months_begin_in_utc_whatever_the_time_zone_of_the_session(table: None) -> None:
+    execute("SET timezone = 'Europe/Berlin'")
+    try:
+        for statement in statements():
+            execute(statement)
+        execute("SELECT frappe_tokens_log_make_months(14)")
+        bounds = execute(
+            "SELECT pg_get_expr(relpartbound, oid) FROM pg_class "
+            "WHERE relispartition AND relkind = 'r'"
+        )
+    finally:
+        execute("SET timezone = 'UTC'")
+    starts = {
+        datetime.fromisoformat(f"{moment}:00").astimezone(timezone.utc)
+        for (text,) in bounds
+        for moment in re.findall(r"'(.+?)'", text)
+    }
+    assert starts == {first_of_month(ahead) for ahead in range(2, 16)}
+
+
+def test_command_makes_and_drops_months(partitioned: None) -> None:
+    (source,) = blocks("python")
+    made: dict[str, Any] = {}
+    exec(compile(source, PAGE.name, "exec"), made)  # noqa: S102 - our own documentation
+    call_command(made["Command"]())
+    assert partitions() == {name_of(1), name_of(2), name_of(3)}
+    assert len(logged()) == 400

@@ -1,0 +1,119 @@
+"""Which log ``REQUEST_LOG`` names."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.wsgi import WSGIHandler
+from django.test import Client
+
+from frappe_tokens.keys import GeneratedKeys
+from frappe_tokens.models import ApiRequestLog
+from frappe_tokens.request_log import Entry, NullSink, Sink, make_sink, present_sink
+from frappe_tokens.request_log.buffered import BufferedSink
+from frappe_tokens.request_log.durable import DurableSink
+
+from ..conftest import token_header
+from .conftest import an_entry
+
+URL = "/api/method/frappe.auth.get_logged_user"
+
+
+class Shipper(Sink):
+    """A project's own."""
+
+    def __init__(self) -> None:
+        self.shipped: list[Entry] = []
+
+    def write(self, entry: Entry) -> None:
+        self.shipped.append(entry)
+
+
+class Broken(Sink):
+    """It fails."""
+
+
+class Demanding(Sink):
+    def __init__(self, address: str) -> None:
+        """Nobody says where to."""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("durable", DurableSink),
+        ("buffered", BufferedSink),
+        ("null", NullSink),
+        (f"{__name__}.Shipper", Shipper),
+    ],
+)
+def test_there_is_one_of_each_kind(settings: Any, name: str, kind: type[Sink]) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
+    assert type(present_sink()) is kind
+    assert present_sink() is present_sink()
+    assert make_sink(name) is not present_sink()
+
+
+def test_only_a_buffer_and_nothing_do_not_block() -> None:
+    assert [kind.blocks for kind in (Sink, DurableSink, BufferedSink, NullSink)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("logs.Missing", "ModuleNotFoundError: No module named 'logs'"),
+        (f"{__name__}.Missing", "ImportError"),
+        (f"{__name__}.Demanding", "TypeError"),
+        ("builtins.object", "does not extend frappe_tokens.request_log.Sink"),
+        ("tables", "Make it one of 'durable', 'buffered', 'null'"),
+    ],
+)
+def test_a_server_does_not_start_with_a_wrong_one(settings: Any, name: str, complaint: str) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
+    with pytest.raises(ImproperlyConfigured, match=complaint) as caught:
+        WSGIHandler()
+    assert "REQUEST_LOG" in str(caught.value)
+
+
+def test_a_projects_own_gets_the_entries(
+    settings: Any, client: Client, keys: GeneratedKeys
+) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": f"{__name__}.Shipper"}
+    sink = present_sink()
+    assert isinstance(sink, Shipper)
+    client.get(URL, headers={"Authorization": token_header(keys)})
+    (entry,) = sink.shipped
+    assert (entry.path, entry.status, entry.outcome) == (URL, 200, "accepted")
+    assert entry.user_id == keys.instance.user.pk
+    assert not ApiRequestLog.objects.exists()
+    sink.close()
+
+
+def test_null_keeps_nothing(settings: Any, client: Client, keys: GeneratedKeys) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
+    answer = client.get(URL, headers={"Authorization": token_header(keys)})
+    assert answer.status_code == 200
+    assert not ApiRequestLog.objects.exists()
+
+
+def test_a_request_goes_on_where_a_projects_own_fails(
+    settings: Any, client: Client, keys: GeneratedKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": f"{__name__}.Broken"}
+    client = Client()  # with a handler that has complained of nothing yet
+    for _ in range(3):
+        answer = client.get(URL, headers={"Authorization": token_header(keys)})
+        assert answer.status_code == 200
+    (complaint,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert complaint.getMessage() == "A request cannot be logged. It goes on without."
+    assert complaint.exc_info is not None
+    with pytest.raises(NotImplementedError):
+        present_sink().write(an_entry())

@@ -1,0 +1,126 @@
+"""What clients chose, made fit for logs."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from frappe_tokens import crypto, redaction
+from frappe_tokens.redaction import HIDDEN, WORD_LENGTH, printable, redacted, redacted_path
+
+BODY = "fts_6gfM4BC8y7koK2YvgAaonVZLkh1BTjzBpk9KOKPA4RE"
+SECRET = BODY + crypto.checksum(BODY)
+KEY = "ftk_8o0DDDR5IXrWHVV5"
+TOKEN = f"{KEY}:{SECRET}"
+FRAPPE = "0a1b2c3d4e5f607:fedcba987654321"
+BASE64 = base64.b64encode(TOKEN.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "GET",
+        "/api/resource/ToDo/TODO-2024-00012345",
+        f"/api/keys/{KEY}/usage/",
+        "/files/0b0f1a9e-52b5-4c5c-9c39-5f2a0a7b7c11/",
+        "/files/" + "0b0f1a9e52b54c5c9c395f2a0a7b7c11" + "/",
+        "/blog/the-2-fts_tokenizers-of-sqlite-and-what-they-are-really-good-for-in-practice/",
+        "/api/getTheSubscriptionPreferencesOfTheLoggedInUser",
+        "/api/fts_parser/12:30:15/",
+        "/Ю/日本語",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0",
+        "python-requests/2.32.3",
+    ],
+)
+def test_leaves_what_is_ordinary_as_it_is(text: str) -> None:
+    assert redacted(text, 200) == text
+    assert redacted_path(text, 200) == text
+
+
+@pytest.mark.parametrize(
+    ("secret", "shown"),
+    [
+        (SECRET, f"fts_{HIDDEN}"),
+        (SECRET[:-10], f"fts_{HIDDEN}"),
+        (SECRET[:21], HIDDEN),
+        (SECRET[4:], HIDDEN),
+        (SECRET[-WORD_LENGTH:], HIDDEN),
+        (SECRET.upper(), f"FTS_{HIDDEN}"),
+        (TOKEN, f"{KEY}:fts_{HIDDEN}"),
+        (TOKEN.replace(":", "%3A"), f"{KEY}%3Afts_{HIDDEN}"),
+        (f"{SECRET}:{KEY}", f"fts_{HIDDEN}:{KEY}"),
+        (BASE64.rstrip("="), HIDDEN),
+        (base64.b64encode(FRAPPE.encode()).decode(), f"{HIDDEN}=="),
+        (FRAPPE, HIDDEN),
+        (FRAPPE.upper(), HIDDEN),
+        (FRAPPE.replace(":", "%3a"), HIDDEN),
+        ("9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b", HIDDEN),
+    ],
+)
+@pytest.mark.parametrize(
+    ("before", "after"), [("/", "/"), ("", ""), ("curl (", ")"), ("ключ=", " x"), ("/x-", "-x")]
+)
+def test_hides_secrets(secret: str, shown: str, before: str, after: str) -> None:
+    assert redacted(before + secret + after, 500) == before + shown + after
+
+
+def test_hides_secrets_with_a_former_prefix(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": "acme_s."}
+    now = str(crypto.generate_api_secret())
+    assert redacted(f"/x/{SECRET}/{now}/", 500) == f"/x/fts_{HIDDEN}/acme_s.{HIDDEN}/"
+    assert redacted(f"/x/{now[:30]}/", 500) == f"/x/{HIDDEN}/"
+
+
+def test_shows_api_keys_that_have_the_prefix_of_the_secrets(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "acme_"}
+    path = f"/api/keys/{crypto.generate_api_key()}/"
+    assert redacted(path, 500) == path
+    assert HIDDEN in redacted(f"/{str(crypto.generate_api_secret())[:22]}/", 500)
+
+
+def test_hides_all_of_several() -> None:
+    other = str(crypto.generate_api_secret())
+    said = redacted(f"/{SECRET}/{FRAPPE}/{other}/{BASE64}", 500)
+    assert said.count(HIDDEN) == 4
+    for secret in (SECRET, FRAPPE, other, BASE64):
+        assert secret[10:20] not in said
+
+
+@pytest.mark.parametrize("place", range(60))
+def test_hides_before_it_cuts(place: int) -> None:
+    said = redacted("-" * place + SECRET, 60)
+    assert said == ("-" * place + "fts_" + HIDDEN)[:60]
+
+
+@pytest.mark.parametrize("mark", ["?", "%3F", "%3f"])
+def test_path_ends_where_its_query_begins(mark: str) -> None:
+    assert redacted_path(f"/todos{mark}token=hunter2\nx?%3Fy", 500) == "/todos"
+    assert redacted_path("/todos/100%25", 500) == "/todos/100%25"
+
+
+@pytest.mark.parametrize(
+    "character",
+    ["\n", "\r", "\0", "\x1b", "\x7f", "\x85", "\x9b", "\xad", "\u2028", "\u202e", "\ud800"],
+)
+def test_replaces_what_a_log_or_a_terminal_would_act_upon(character: str) -> None:
+    assert redacted(f"/a{character}b", 500) == "/a\ufffdb"
+    assert printable(f"a{character}b", 2) == "a\ufffd"
+
+
+def test_cuts() -> None:
+    assert redacted("abc", 2) == "ab"
+    assert redacted_path("/abc", 2) == "/a"
+    assert printable("abc", 2) == "ab"
+
+
+def test_pieces_of_secrets_are_longer_than_api_keys() -> None:
+    assert redaction._PIECE_LENGTH == crypto.API_KEY_RANDOM_LENGTH + 1
+
+
+def test_long_words_take_no_longer_for_being_long() -> None:
+    """Anybody may send them. Were each place searched to the end, this would take hours."""
+    assert redacted("a" * 2_000_000, 10) == "a" * 10
+    assert redacted("a" * 2_000_000 + "1", 10) == HIDDEN
