@@ -1,10 +1,19 @@
 """``path("api/", include("frappe_tokens.urls"))``; each path with or without a trailing slash."""
 
+import re
+
 from django.urls import re_path
 
-from .api import keys, rpc
+from .api import keys, rpc, usage
 
 app_name = "frappe_tokens"
+
+# Frappe's documented address comes last, so that it is the one that goes by the name.
+GENERATE_KEYS = [
+    "frappe.core.api.auth.generate_api_keys",
+    "frappe.core.doctype.user.user",
+    "frappe.core.doctype.user.user.generate_keys",
+]
 
 urlpatterns = [
     re_path(
@@ -12,17 +21,15 @@ urlpatterns = [
         rpc.GetLoggedUser.as_view(),
         name="get_logged_user",
     ),
-    re_path(
-        r"^method/(?:"
-        r"frappe\.core\.doctype\.user\.user(?:\.generate_keys)?"
-        r"|frappe\.core\.api\.auth\.generate_api_keys"
-        r")/?$",
-        rpc.GenerateKeys.as_view(),
-        name="generate_keys",
+    *(
+        re_path(rf"^method/{re.escape(name)}/?$", rpc.GenerateKeys.as_view(), name="generate_keys")
+        for name in GENERATE_KEYS
     ),
     re_path(r"^keys/?$", keys.KeyList.as_view(), name="keys"),
     re_path(r"^keys/revoke-leaked/?$", keys.RevokeLeaked.as_view(), name="revoke_leaked"),
-    # Imported keys may have a slash. What stands behind a key comes before the key itself.
-    re_path(r"^keys/(?P<api_key>.+?)/rotate/?$", keys.RotateKey.as_view(), name="rotate_key"),
-    re_path(r"^keys/(?P<api_key>.+?)/?$", keys.KeyDetail.as_view(), name="key"),
+    # Imported keys may have a slash, and what is no key anything, a line break too. What stands
+    # behind a key comes before the key itself.
+    re_path(r"^keys/(?P<api_key>[\s\S]+?)/rotate/?$", keys.RotateKey.as_view(), name="rotate_key"),
+    re_path(r"^keys/(?P<api_key>[\s\S]+?)/usage/?$", usage.KeyUsage.as_view(), name="key_usage"),
+    re_path(r"^keys/(?P<api_key>[\s\S]+?)/?$", keys.KeyDetail.as_view(), name="key"),
 ]

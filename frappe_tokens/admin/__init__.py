@@ -1,4 +1,4 @@
-"""The admin: API Access on the users' pages, and the API keys themselves."""
+"""The admin: API Access on the users' pages, the API keys themselves and the request log."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from django.contrib.admin import AdminSite
 from django.contrib.auth import get_user_model
 from django.utils.module_loading import module_has_submodule
 
-from ..models import ApiKey
+from ..models import ApiKey, ApiRequestLog
 from .apikeys import ApiKeyAdmin
+from .request_log import ApiRequestLogAdmin
 from .sources import ApiKeySourceMixin
 from .users import ApiAccessMixin
 
-__all__ = ["ApiAccessMixin", "ApiKeyAdmin", "ApiKeySourceMixin", "add_api_access"]
+__all__ = [
+    "ApiAccessMixin",
+    "ApiKeyAdmin",
+    "ApiKeySourceMixin",
+    "ApiRequestLogAdmin",
+    "add_api_access",
+]
 
 
 def add_api_access(site: AdminSite) -> None:
@@ -40,4 +47,5 @@ if module_has_submodule(_users_app.module, "admin"):
     import_module(f"{_users_app.name}.admin")
 
 admin.site.register(ApiKey, ApiKeyAdmin)
+admin.site.register(ApiRequestLog, ApiRequestLogAdmin)
 add_api_access(admin.site)

@@ -24,6 +24,7 @@ from .forms import ApiKeyForm
 from .generation import generate_page, generated_page
 from .history import actor_of
 from .revocation import revoke_page
+from .usage import may_see_requests, usage_of_key
 from .users import api_access_media
 
 # ModelAdmin takes a type argument for the type checker only.
@@ -34,6 +35,7 @@ else:
 
 STATES = ("api_key", "state", "created_at", "created_by", "rotated_at")
 USE = ("last_used_at", "last_used_ip")
+REQUESTS = "requests"
 GRACE = ("previous_expires_at", "previous_used_at")
 # The attribute of a request that takes what was generated from save_model to response_add.
 GENERATED = "_frappe_tokens_generated"
@@ -71,6 +73,10 @@ class ApiKeyAdmin(_ModelAdmin):
         ]
         return "; ".join(limit for limit in limits if limit)
 
+    @admin.display(description=gettext_lazy("requests"))
+    def requests(self, key: ApiKey) -> str:
+        return usage_of_key(key, self.admin_site)
+
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         return ["api_key", "name", f"user__{get_user_model().USERNAME_FIELD}"]
 
@@ -89,13 +95,14 @@ class ApiKeyAdmin(_ModelAdmin):
         sections = [(None, {"fields": ("user", "name", *STATES)}), policies]
         if obj.previous_digest:
             sections.append((_("Old secret"), {"fields": GRACE}))
-        sections.append((_("Use"), {"fields": USE}))
+        requests = [REQUESTS] if may_see_requests(request) else []
+        sections.append((_("Use"), {"fields": (*USE, *requests)}))
         if obj.is_revoked:
             sections.append((_("Revocation"), {"fields": REVOCATION}))
         return sections
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        always = (*STATES, *GRACE, *USE, *REVOCATION)
+        always = (*STATES, *GRACE, *USE, REQUESTS, *REVOCATION)
         return always if obj is None else ("user", *always)
 
     def get_form(

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from .. import policy
 from ..actors import Actor
+from .usage import usage_of_key
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
 if TYPE_CHECKING:
@@ -24,16 +25,17 @@ else:
 GRACE = "api_access_grace"
 GENERATE, SUPERUSER, REVOKE = "api_access_generate", "api_access_superuser", "api_access_revoke"
 ACCESS = ("api_access_key", "api_access_state", "api_access_last_used")
-SECTION = (*ACCESS, GRACE, GENERATE, SUPERUSER, REVOKE)
+REQUESTS = "api_access_requests"
+SECTION = (*ACCESS, GRACE, GENERATE, SUPERUSER, REVOKE, REQUESTS)
 
 
-def section_of(key: Any, actor: Actor) -> list[str]:
+def section_of(key: Any, actor: Actor, may_see_requests: bool) -> list[str]:
     """The fields of the section for ``actor``: the buttons are for those who may press them."""
     in_grace = not policy.has_ended(key.previous_expires_at, timezone.now())
     fields = [*ACCESS, *([GRACE] if key.previous_digest and in_grace else [])]
     if actor.may_generate and not key.is_revoked:
         fields += [GENERATE if actor.may_manage(key.user) else SUPERUSER, REVOKE]
-    return fields
+    return [*fields, *([REQUESTS] if may_see_requests else [])]
 
 
 class SourceSectionMixin(_Base):
@@ -62,6 +64,10 @@ class SourceSectionMixin(_Base):
     @admin.display(description=gettext_lazy("Old secret"))
     def api_access_grace(self, key: Any) -> str:
         return _render("source_grace", key)
+
+    @admin.display(description=gettext_lazy("Requests"))
+    def api_access_requests(self, key: Any) -> str:
+        return usage_of_key(key, self.admin_site)
 
     @admin.display(description=gettext_lazy("API Secret"))
     def api_access_generate(self, key: Any) -> str:

@@ -29,6 +29,7 @@ from .revocation import revoke_page
 from .source_forms import CREDENTIALS, guarded, posted_in_rows
 from .source_keys import KeysOfSource, plan_for_rows
 from .source_section import SECTION, SourceSectionMixin, section_of
+from .usage import may_see_requests
 from .users import api_access_media
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
@@ -123,7 +124,8 @@ class ApiKeySourceMixin(SourceSectionMixin, _Base):
         fieldsets = [*super().get_fieldsets(request, obj)]
         named = flatten_fieldsets(fieldsets)
         if obj is not None:
-            fieldsets.append((_("API Access"), {"fields": section_of(obj, actor_of(request))}))
+            section = section_of(obj, actor_of(request), may_see_requests(request))
+            fieldsets.append((_("API Access"), {"fields": section}))
         policies = [name for name in POLICIES if name not in named]
         if policies:
             fieldsets.append((_("Policies"), {"fields": policies}))

@@ -18,6 +18,7 @@ from ..models import ApiKey
 from ..plans import plan_for
 from .generation import generate_page, generate_selected_page
 from .history import actor_of
+from .usage import may_see_requests, usage_of_user
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ else:
     _Base = object
 
 API_ACCESS_FIELDS = ("api_access_key", "api_access_state", "api_access_last_used")
+REQUESTS = "api_access_requests"
 
 
 class ApiAccessMixin(_Base):
@@ -33,7 +35,8 @@ class ApiAccessMixin(_Base):
 
     ``class UserAdmin(ApiAccessMixin, DjangoUserAdmin): ...``
 
-    Both are there for those who may generate keys, and for no one else.
+    Both are there for those who may generate keys. Who may only view the request log sees the
+    picture of the user's requests, and no one else anything.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -63,17 +66,23 @@ class ApiAccessMixin(_Base):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or not actor_of(request).may_generate:
+        if obj is None:
             return fieldsets
-        may = actor_of(request).may_manage(obj)
-        button = "api_access_generate" if may else "api_access_superuser"
-        section = (_("API Access"), {"fields": (*API_ACCESS_FIELDS, button)})
-        return [*fieldsets, section]
+        actor = actor_of(request)
+        fields: list[str] = []
+        if actor.may_generate:
+            may = actor.may_manage(obj)
+            button = "api_access_generate" if may else "api_access_superuser"
+            fields += [*API_ACCESS_FIELDS, button]
+        if may_see_requests(request):
+            fields.append(REQUESTS)
+        return [*fieldsets, (_("API Access"), {"fields": fields})] if fields else fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [
             *super().get_readonly_fields(request, obj),
             *API_ACCESS_FIELDS,
+            REQUESTS,
             "api_access_generate",
             "api_access_superuser",
         ]
@@ -89,6 +98,10 @@ class ApiAccessMixin(_Base):
     @admin.display(description=_("Last used"))
     def api_access_last_used(self, user: Any) -> str:
         return _render("last_used", user)
+
+    @admin.display(description=_("Requests"))
+    def api_access_requests(self, user: Any) -> str:
+        return usage_of_user(user, self.admin_site)
 
     @admin.display(description=_("API Secret"))
     def api_access_generate(self, user: Any) -> str:

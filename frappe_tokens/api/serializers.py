@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
@@ -18,6 +20,7 @@ from rest_framework.fields import empty
 
 from ..crypto import Secret
 from ..models import ApiKey
+from ..usage import DAYS, DAYS_MAX
 from ..validation import ITEM_MAX_LENGTH, LIST_MAX_LENGTH, check_grace, clean_changes
 
 _RATE: Any = ApiKey._meta.get_field("rate_limit")
@@ -98,6 +101,20 @@ class TokenField(serializers.Field[Secret, Any, Any, Any]):
         if not isinstance(data, str):
             self.fail("invalid")
         return Secret(data)
+
+
+class ZoneField(serializers.Field[ZoneInfo, Any, Any, Any]):
+    """A time zone by its name."""
+
+    default_error_messages = {
+        "invalid": gettext_lazy("Give the name of a time zone, such as Asia/Kolkata or UTC."),
+    }
+
+    def to_internal_value(self, data: Any) -> ZoneInfo:
+        try:
+            return ZoneInfo(data)
+        except (KeyError, OSError, ValueError):  # a directory, or a name that no file may have
+            self.fail("invalid")
 
 
 class KeySerializer(serializers.ModelSerializer[ApiKey]):
@@ -181,6 +198,13 @@ class RotationSerializer(StrictSerializer):
 
 class RevocationSerializer(StrictSerializer):
     reason = TextField(required=False, allow_blank=True, max_length=_REASON.max_length)
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    """What may be asked of a key's usage, in the query."""
+
+    days = serializers.IntegerField(min_value=1, max_value=DAYS_MAX, default=DAYS)
+    time_zone = ZoneField(default=partial(ZoneInfo, "UTC"))
 
 
 class LeakSerializer(serializers.Serializer[Any]):

@@ -26,6 +26,7 @@ METHODS = {
     "": {"GET", "HEAD", "POST"},
     "{}/": {"GET", "HEAD", "PATCH", "DELETE"},
     "{}/rotate/": {"POST"},
+    "{}/usage/": {"GET", "HEAD"},
     "revoke-leaked/": {"POST"},
 }
 WRITES = [
@@ -40,6 +41,7 @@ def test_addresses_have_names() -> None:
     assert reverse("frappe_tokens:keys") == "/api/keys"
     assert reverse("frappe_tokens:key", args=["ftk_1"]) == "/api/keys/ftk_1"
     assert reverse("frappe_tokens:rotate_key", args=["ftk_1"]) == "/api/keys/ftk_1/rotate"
+    assert reverse("frappe_tokens:key_usage", args=["ftk_1"]) == "/api/keys/ftk_1/usage"
     assert reverse("frappe_tokens:revoke_leaked") == "/api/keys/revoke-leaked"
 
 
@@ -191,6 +193,15 @@ def test_other_content_types_are_415(
     response = send(manager, method, path, b"name=x", content_type=content_type)
     assert_refused(response, 415, "unsupported_media_type")
     assert rows() == before
+
+
+@pytest.mark.parametrize("path", ["{}/", "{}/rotate/"])
+@pytest.mark.parametrize("api_key", ["a%0Ab", "%0A", "%0D%0A", "a%2Fb", "%00", "%20", "%E2%80%A8"])
+def test_what_is_no_key_is_404_whatever_its_characters(
+    manager: GeneratedKeys, path: str, api_key: str
+) -> None:
+    method = "POST" if "rotate" in path else "GET"
+    assert_refused(send(manager, method, path.format(api_key)), 404, "no_key")
 
 
 def test_request_that_django_cannot_read_is_a_parse_error() -> None:

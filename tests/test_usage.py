@@ -1,0 +1,303 @@
+"""How requests on record are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from frappe_tokens import usage
+from frappe_tokens.models import ApiKey, ApiRequestLog
+from frappe_tokens.usage import (
+    Day,
+    Latest,
+    last_day_of,
+    latest_of,
+    requests_of_key,
+    requests_of_user,
+    top_paths,
+    usage_of,
+)
+
+from .request_log.population import entry, log, utc
+from .sources.models import Drone, Robot
+
+pytestmark = pytest.mark.django_db
+
+NOON = utc(2026, 11, 22, 12)
+TODAY = NOON.date()
+DAY = timedelta(days=1)
+TICK = timedelta(microseconds=1)
+
+
+@pytest.fixture(autouse=True)
+def at_noon() -> Iterator[None]:
+    with time_machine.travel(NOON, tick=False):
+        yield
+
+
+@pytest.fixture
+def robots(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {
+        "SOURCES": {
+            "Robot": "sources.Robot",
+            "Machine": "sources.Robot",
+            "Meter": "sources.Meter",
+            "Drone": "sources.Drone",
+        }
+    }
+
+
+def everything() -> QuerySet[ApiRequestLog]:
+    return ApiRequestLog.objects.all()
+
+
+def totals(**arguments: Any) -> list[int]:
+    return [day.total for day in usage_of(everything(), **arguments).days]
+
+
+def test_counts_by_day_and_outcome_the_oldest_first() -> None:
+    log(
+        entry(NOON),
+        entry(NOON, outcome="key_expired"),
+        entry(NOON - DAY, outcome="other"),
+        entry(NOON - DAY, outcome="other"),
+        entry(NOON - 3 * DAY),
+    )
+    counted = usage_of(everything(), 5)
+    assert counted.days == [
+        Day(date(2026, 11, 18), {}),
+        Day(date(2026, 11, 19), {"accepted": 1}),
+        Day(date(2026, 11, 20), {}),
+        Day(date(2026, 11, 21), {"other": 2}),
+        Day(date(2026, 11, 22), {"accepted": 1, "key_expired": 1}),
+    ]
+    assert counted.outcomes == {"accepted": 2, "other": 2, "key_expired": 1}
+    assert (counted.total, counted.refused) == (5, 1)
+
+
+def test_counts_thirty_days_until_today() -> None:
+    days = usage_of(everything()).days
+    assert (len(days), days[0].date, days[-1].date) == (30, date(2026, 10, 24), TODAY)
+    assert usage_of(everything()).outcomes == {}
+
+
+@pytest.mark.parametrize("days", [1, 2, 3, 7, 31, 366])
+def test_every_day_holds_what_came_on_it(days: int) -> None:
+    midnight = utc(2026, 11, 22)
+    starts = [midnight - number * DAY for number in range(days - 1, -1, -1)]
+    ends = [start + DAY - TICK for start in starts]
+    log(*map(entry, [*starts, *ends, starts[0] - TICK, ends[-1] + TICK]))
+    assert totals(days=days) == [2] * days
+
+
+def test_counts_until_another_day() -> None:
+    log(entry(NOON), entry(NOON - DAY), entry(NOON - 2 * DAY))
+    assert totals(days=2, until=TODAY - DAY) == [1, 1]
+    assert totals(days=2, until=TODAY + DAY) == [1, 0]
+
+
+@pytest.mark.parametrize("days", [-1, 0, 367, 10**9])
+def test_refuses_other_numbers_of_days(days: int) -> None:
+    with pytest.raises(ValueError, match=f"1 to 366 days, and not over {days}"):
+        usage_of(everything(), days)
+
+
+@pytest.mark.parametrize("until", [date.min, date(1, 1, 30), date.max])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Lima"])
+def test_refuses_days_that_no_calendar_has(until: date, zone: str) -> None:
+    with pytest.raises(ValueError, match=f"no 31 days that end on {until}"):
+        usage_of(everything(), 31, until, ZoneInfo(zone))
+
+
+@pytest.mark.parametrize("days", [1, 366])
+def test_asks_once(django_assert_num_queries: Any, days: int) -> None:
+    log(entry(NOON))
+    with django_assert_num_queries(1):
+        usage_of(everything(), days)
+
+
+# Time zones. Whether the database knows them must make no difference.
+
+
+def test_days_are_those_of_the_present_time_zone() -> None:
+    log(entry(utc(2026, 11, 21, 18, 29)), entry(utc(2026, 11, 21, 18, 30)))
+    assert totals(days=2) == [2, 0]
+    with timezone.override(ZoneInfo("Asia/Kolkata")):
+        assert totals(days=2) == [1, 1]
+        assert last_day_of(everything()) == TODAY
+        assert totals(days=2, zone=ZoneInfo("UTC")) == [2, 0]
+    assert last_day_of(everything()) == TODAY - DAY
+    assert totals(days=2, zone=ZoneInfo("Asia/Kolkata")) == [1, 1]
+
+
+def test_today_is_that_of_the_present_time_zone() -> None:
+    with timezone.override(ZoneInfo("Pacific/Kiritimati")):
+        assert usage_of(everything(), 1).days[0].date == TODAY + DAY
+    with timezone.override(ZoneInfo("UTC")):
+        assert usage_of(everything(), 1).days[0].date == TODAY
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "begins", "hours"),
+    [
+        ("Europe/Berlin", date(2026, 3, 29), utc(2026, 3, 28, 23), 23),
+        ("Europe/Berlin", date(2026, 10, 25), utc(2026, 10, 24, 22), 25),
+        # No midnight: the clocks go from 23:59 to 1:00.
+        ("America/Sao_Paulo", date(2018, 11, 4), utc(2018, 11, 4, 3), 23),
+        # Midnight twice: from 0:59 back to 0:00.
+        ("America/Havana", date(2026, 11, 1), utc(2026, 11, 1, 4), 25),
+        # A day that was left out.
+        ("Pacific/Apia", date(2011, 12, 30), utc(2011, 12, 30, 10), 0),
+        ("Australia/Lord_Howe", date(2026, 4, 5), utc(2026, 4, 4, 13), 24.5),
+    ],
+)
+def test_days_on_which_clocks_change_are_as_long_as_they_are(
+    zone: str, day: date, begins: datetime, hours: float
+) -> None:
+    ends = begins + timedelta(hours=hours)
+    log(*map(entry, [begins - TICK, begins, ends - TICK, ends]))
+    on_it = 2 if hours else 0
+    assert totals(days=3, until=day + DAY, zone=ZoneInfo(zone)) == [
+        2 - on_it // 2,
+        on_it,
+        2 - on_it // 2,
+    ]
+
+
+def test_without_time_zones_days_are_those_of_the_server(settings: Any) -> None:
+    settings.USE_TZ = False
+    settings.TIME_ZONE = "Asia/Kolkata"
+    log(entry(datetime(2026, 11, 21, 23, 59)), entry(datetime(2026, 11, 22)))
+    with timezone.override(ZoneInfo("America/Lima")):
+        assert totals(days=2) == [1, 1]
+        assert last_day_of(everything()) == TODAY
+        assert latest_of(everything()).at == datetime(2026, 11, 22)
+        assert totals(days=2, zone=ZoneInfo("UTC")) == [2, 0]
+
+
+# Whose
+
+
+def test_requests_of_a_key_are_those_of_its_source(user: Any, robots: None) -> None:
+    robot = Robot.objects.create(user=user, api_key="same", serial_number=1)
+    key = ApiKey.objects.create(user=user, api_key="same")
+    log(
+        entry(NOON, api_key="same", source="User"),
+        entry(NOON, api_key="same", source="Robot"),
+        entry(NOON, api_key="same", source="Machine"),
+        entry(NOON, api_key="same", source=""),
+        entry(NOON, api_key="SAME", source="User"),
+    )
+    assert usage_of(requests_of_key(key)).total == 1
+    assert usage_of(requests_of_key(robot)).total == 2
+
+
+def test_key_of_a_model_that_extends_a_source_is_the_same_under_both_names(
+    user: Any, robots: None
+) -> None:
+    drone = Drone.objects.create(user=user, api_key="drone")
+    log(*(entry(NOON, api_key="drone", source=source) for source in ("Robot", "Drone", "User")))
+    assert usage_of(requests_of_key(drone)).total == 2
+    assert usage_of(requests_of_key(drone.robot_ptr)).total == 2
+
+
+def test_key_that_no_source_has_any_more_has_no_requests(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {}
+    robot = Robot.objects.create(user=user, api_key="robot", serial_number=1)
+    log(entry(NOON, api_key="robot", source="Robot"))
+    requests = requests_of_key(robot)
+    assert usage_of(requests).total == 0
+    assert latest_of(requests) == Latest(None, [])
+    assert last_day_of(requests) is None
+
+
+def test_requests_of_a_user_are_by_all_of_the_keys(user: Any) -> None:
+    log(
+        entry(NOON, user_id=user.pk),
+        entry(NOON, user_id=user.pk, api_key="another", outcome="key_expired"),
+        entry(NOON, user_id=user.pk + 1),
+        entry(NOON),
+    )
+    assert usage_of(requests_of_user(user)).outcomes == {"accepted": 1, "key_expired": 1}
+
+
+# The latest
+
+
+def test_knows_the_latest_and_the_most_frequent_paths(
+    django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "SAMPLE", 6)
+    paths = ["/old", "/old", "/old", "/a", "/b", "/b", "/c", "/b", "/a"]
+    log(*(entry(NOON + number * DAY, path=path) for number, path in enumerate(paths)))
+    with django_assert_num_queries(1):
+        latest = latest_of(everything(), 2)
+    assert latest == Latest(NOON + 8 * DAY, [("/b", 3), ("/a", 2)])
+    assert top_paths(everything(), 1) == [("/b", 3)]
+    assert last_day_of(everything()) == TODAY + 8 * DAY
+
+
+# The plan
+
+
+@contextmanager
+def plans() -> Iterator[list[str]]:
+    """How the database comes by what is asked of it."""
+    found: list[str] = []
+    explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+
+    def ask(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        execute(explain + sql, params, many, context)
+        found.append(str(context["cursor"].fetchall()))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(ask):
+        yield found
+
+
+INDEX_ONLY = {"postgresql": "Index Only Scan", "sqlite": "COVERING INDEX", "mysql": "Using index"}
+LEARN = {"postgresql": "VACUUM ANALYZE ", "sqlite": "ANALYZE ", "mysql": "ANALYZE TABLE "}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_counting_reads_an_index_alone(user: Any) -> None:
+    long = "x" * 150
+    log(
+        *(
+            entry(
+                NOON - number * timedelta(hours=1),
+                user_id=user.pk + number % 20,
+                api_key=f"ftk_{number % 20}",
+                outcome="accepted" if number % 7 else "key_expired",
+                user_agent=long,
+                path=f"/{long}",
+            )
+            for number in range(6000)
+        )
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(LEARN[connection.vendor] + ApiRequestLog._meta.db_table)
+        if connection.vendor == "mysql":
+            cursor.fetchall()
+    key = ApiKey(user=user, api_key="ftk_1")
+    asked = [
+        ("log_key", requests_of_key(key)),
+        ("log_user", requests_of_user(user)),
+        ("log_outcome", everything().filter(outcome="key_expired")),
+        ("log_", everything()),  # by time; SQLite takes the one by outcome, once for each
+    ]
+    for index, requests in asked:
+        with plans() as found:
+            assert usage_of(requests).total > 20
+        (plan,) = found
+        assert INDEX_ONLY[connection.vendor] in plan, plan
+        assert f"frappe_tokens_{index}" in plan
