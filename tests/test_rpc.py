@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection
 from django.test import Client
+from django.urls import reverse
 
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
@@ -78,6 +79,11 @@ def assert_error(response: Any, status: int, exc_type: str, code: str, message: 
     assert "Traceback" not in body["exc"]
     (shown,) = json.loads(body["_server_messages"])
     assert json.loads(shown)["message"] == text
+
+
+def test_addresses_have_names() -> None:
+    assert reverse("frappe_tokens:get_logged_user") == WHO
+    assert reverse("frappe_tokens:generate_keys") == GENERATE
 
 
 # get_logged_user
@@ -423,6 +429,43 @@ def test_body_nested_too_deeply_is_a_validation_error(
 
     assert response.status_code == 417
     assert response.json()["exc_type"] == "ValidationError"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded; charset=idna", b"user=%FF"),
+        ("multipart/form-data; boundary=x; charset=idna", b"\xff"),
+        ("multipart/form-data; boundary=x; charset=idna", b"ada"),
+    ],
+)
+def test_body_that_its_character_set_cannot_read_is_a_validation_error(
+    client: Client, manager_keys: GeneratedKeys, content_type: str, body: bytes
+) -> None:
+    if content_type.startswith("multipart/"):
+        head = b'--x\r\nContent-Disposition: form-data; name="user"\r\n\r\n'
+        body = head + body + b"\r\n--x--\r\n"
+    headers = {"authorization": token_header(manager_keys)}
+
+    response = client.generic("POST", GENERATE, body, content_type=content_type, headers=headers)
+
+    assert_error(response, 417, "ValidationError", "parse_error", "character set")
+
+
+def test_body_of_too_many_fields_is_a_validation_error(
+    client: Client, manager_keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 2
+
+    response = client.post(
+        GENERATE,
+        data="user=ada&user=bob&user=cyd",
+        content_type="application/x-www-form-urlencoded",
+        headers={"authorization": token_header(manager_keys)},
+    )
+
+    assert response.status_code == 417
+    assert "DATA_UPLOAD_MAX_NUMBER_FIELDS" in json.loads(response.json()["exc"])[0]
 
 
 def test_body_that_is_too_large_is_a_validation_error(

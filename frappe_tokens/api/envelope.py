@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import SuspiciousOperation, TooManyFieldsSent
 from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.exceptions import ParseError
@@ -50,6 +50,33 @@ class StrictJSONParser(JSONParser):
             raise ParseError(_("The JSON body is nested too deeply.")) from error
 
 
+class _StrictText:
+    """Mixed into a parser: a body that is not in the character set that it names cannot be read.
+
+    Most character sets replace what they cannot read. Some, such as idna, raise.
+    """
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            parser: Any = super()
+            return parser.parse(*args, **kwargs)
+        except (UnicodeError, TooManyFieldsSent) as error:
+            # Django takes every ValueError of its parser of forms for too many fields.
+            if isinstance(error, TooManyFieldsSent) and not isinstance(
+                error.__cause__, UnicodeError
+            ):
+                raise
+            raise ParseError(_("The body is not in the character set that it names.")) from error
+
+
+class StrictFormParser(_StrictText, FormParser):
+    """DRF's, except that an unreadable text is a parse error, and not a server error."""
+
+
+class StrictMultiPartParser(_StrictText, MultiPartParser):
+    """DRF's, except that an unreadable text is a parse error, and not a server error."""
+
+
 class FrappeEnvelopeMixin:
     """For DRF views whose clients are Frappe's: JSON in and out, errors in Frappe's envelope."""
 
@@ -57,8 +84,8 @@ class FrappeEnvelopeMixin:
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
     parser_classes: Sequence[type[BaseParser]] = [
         StrictJSONParser,
-        FormParser,
-        MultiPartParser,
+        StrictFormParser,
+        StrictMultiPartParser,
     ]
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
