@@ -6,18 +6,20 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from django.apps import AppConfig, apps
+from django.apps import apps
 from django.core import checks
 from django.core.checks import Tags
 from django.core.management import call_command
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+from django.utils.module_loading import import_string
 from knox.auth import TokenAuthentication as KnoxAuthentication
 from knox.settings import knox_settings
 from rest_framework import authentication as drf
@@ -27,17 +29,20 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
+from frappe_tokens import access_tokens, crypto
 from frappe_tokens import checks as our_checks
-from frappe_tokens import crypto
 from frappe_tokens.authentication import (
     BasicAuthentication,
     BearerAuthentication,
     TokenAuthentication,
 )
+from frappe_tokens.checks import request_log as request_log_checks
 from frappe_tokens.checks import stored
 from frappe_tokens.conf import Settings
 from frappe_tokens.keys import generate_keys
+from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiKey
+from frappe_tokens.request_log import Sink
 
 from .sources.models import Robot
 
@@ -106,8 +111,10 @@ def test_ids_are_unique() -> None:
         "E002",
         "E003",
         "E004",
+        "E005",
+        "E006",
         "I001",
-        *(f"W00{n}" for n in range(1, 9)),
+        *(f"W{n:03}" for n in range(1, 12)),
     ]
 
 
@@ -124,6 +131,13 @@ def test_those_about_deployment_are_among_djangos_about_security(settings: Any) 
     assert "frappe_tokens.W005" in {message.id for message in messages}
     messages = checks.run_checks(tags=[Tags.security])
     assert "frappe_tokens.W005" not in {message.id for message in messages}
+
+
+def test_each_is_in_the_documentation() -> None:
+    sources = "".join(file.read_text() for file in (ROOT / "frappe_tokens/checks").glob("*.py"))
+    table = (ROOT / "docs/deployment.md").read_text()
+    for name in re.findall(r'id="(frappe_tokens\.[A-Z]\d{3})"', sources):
+        assert f"| `{name}` |" in table
 
 
 # The settings
@@ -315,9 +329,27 @@ def test_w001_by_the_prefix_that_knox_is_given(
 def test_no_w001_for_classes_that_pass_over_our_credentials_or_cannot_be_asked(
     settings: Any,
 ) -> None:
-    for cls in (OAuth2, OAuth2Child, Hidden, drf.RemoteUserAuthentication):
+    for cls in (Hidden, drf.RemoteUserAuthentication):
         by_default(settings, cls, *OURS)
         assert found("W001") == []
+
+
+@pytest.mark.parametrize("cls", [OAuth2, OAuth2Child])
+def test_w001_the_toolkits_class_before_ours_where_the_tokens_are_the_same(
+    settings: Any, cls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_default(settings, cls, *OURS)
+    (warning,) = found("W001")
+    assert f"{cls.__name__} stands before" in warning.msg
+    assert "whether their user is active" in warning.msg
+    assert warning.hint is not None
+    assert warning.hint.startswith(f"Drop {cls.__module__}.{cls.__name__}.")
+    by_default(settings, *OURS, cls)
+    assert found("W001") == []
+    # Without the toolkit installed, nobody's tokens are ours, and it passes over our keys.
+    by_default(settings, cls, *OURS)
+    monkeypatch.setattr(access_tokens, "_finder", None)
+    assert found("W001") == []
 
 
 @pytest.mark.parametrize("session", [drf.SessionAuthentication, Session])
@@ -428,25 +460,24 @@ def test_i001_says_why_an_opaque_bearer_token_is_refused(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_default(settings, BearerAuthentication, Session)
+    assert apps.is_installed("oauth2_provider")
+    assert deployed("I001") == []
+    monkeypatch.delitem(apps.app_configs, "oauth2_provider")
     (info,) = deployed("I001")
     assert info.level == checks.INFO
     assert "OAuth 2 access token gets 401" in info.msg
-    assert "OAuth2Authentication" in info.hint
+    assert "frappe-tokens[oauth]" in info.hint
     # Most projects want no OAuth 2, and are not to read this at every runserver.
     assert found("I001") == []
-    name = "oauth2_provider"
-    module = ModuleType(name)
-    module.__path__ = [str(ROOT)]
-    monkeypatch.setitem(apps.app_configs, name, AppConfig(name, module))
-    assert deployed("I001") == []
 
 
 @pytest.mark.parametrize(
     "classes", [[TokenAuthentication], [BearerAuthentication, JWTAuthentication], []]
 )
 def test_no_i001_where_nobody_or_somebody_else_answers_opaque_tokens(
-    settings: Any, classes: Any
+    settings: Any, classes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delitem(apps.app_configs, "oauth2_provider")
     by_default(settings, *classes)
     assert deployed("I001") == []
 
@@ -717,3 +748,111 @@ def test_ours_can_be_run_alone(well_set_up: Any, capsys: pytest.CaptureFixture[s
     well_set_up.MIDDLEWARE = []  # Django's would say something
     call_command("check", tags=["frappe_tokens"])
     assert capsys.readouterr().out == "System check identified no issues (0 silenced).\n"
+
+
+# The request log
+
+LOG = "frappe_tokens.middleware.RequestLogMiddleware"
+OWN_LOG = f"{__name__}.OwnLogMiddleware"
+COMMON = "django.middleware.common.CommonMiddleware"
+SECURITY = "django.middleware.security.SecurityMiddleware"
+OTHER = "tests.csp.content_security_policy"
+
+
+class OwnLogMiddleware(RequestLogMiddleware):
+    pass
+
+
+class Shipper(Sink):
+    """A project's own."""
+
+
+@dataclass
+class NeedsArgument(Sink):
+    address: str
+
+
+@pytest.mark.parametrize("name", ["durable", "buffered", "null", f"{__name__}.Shipper"])
+def test_none_where_the_sink_can_be_made(settings: Any, name: str) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
+    assert found("E005") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nowhere.Shipper", "No module named 'nowhere'"),
+        (f"{__name__}.Missing", "Missing"),
+        (f"{__name__}.NeedsArgument", "TypeError"),
+        (OTHER, "TypeError"),
+        ("builtins.dict", "does not extend frappe_tokens.request_log.Sink"),
+    ],
+)
+def test_e005_sink_that_cannot_be_made(settings: Any, name: str, why: str) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
+    (error,) = found("E005")
+    assert error.level == checks.ERROR
+    assert repr(name) in error.msg
+    assert why in error.msg
+    assert found("E003") == []
+
+
+@pytest.mark.parametrize("name", ["durabel", 7])
+def test_e003_says_what_is_no_name_of_a_sink(settings: Any, name: Any) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
+    settings.MIDDLEWARE = []
+    assert len(found("E003")) == 1
+    assert found("E005") == found("W009") == []
+
+
+@pytest.mark.parametrize("others", [[], [COMMON, OTHER], ["nowhere.Middleware"]])
+def test_w009_log_that_no_request_comes_by(settings: Any, others: list[str]) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable"}
+    settings.MIDDLEWARE = others
+    (warning,) = found("W009")
+    assert warning.level == checks.WARNING
+    assert LOG in warning.hint
+    settings.MIDDLEWARE = [LOG, *others]
+    assert found("W009") == []
+    settings.MIDDLEWARE = [OWN_LOG, *others]
+    assert found("W009") == []
+
+
+@pytest.mark.parametrize("own", [None, {}, {"REQUEST_LOG": "null"}, {"REALM": "api"}, 7])
+def test_none_where_no_log_is_asked_for(settings: Any, own: Any) -> None:
+    settings.FRAPPE_TOKENS = own
+    settings.MIDDLEWARE = []
+    assert found("W009") == found("W010") == found("E005") == []
+    del settings.FRAPPE_TOKENS
+    assert found("W009") == []
+
+
+@pytest.mark.parametrize("log", [LOG, OWN_LOG])
+def test_w010_log_behind_what_answers_by_itself(settings: Any, log: str) -> None:
+    settings.MIDDLEWARE = [OTHER, SECURITY, COMMON, log, COMMON]
+    (warning,) = found("W010")
+    assert f"{SECURITY}, {COMMON} before {log}" in warning.msg
+    assert log in warning.hint
+    settings.MIDDLEWARE = [OTHER, log, SECURITY, COMMON]
+    assert found("W010") == []
+
+
+def test_those_that_answer_by_themselves_are_djangos_and_ours() -> None:
+    ours = {name for name in request_log_checks._ANSWER if name.startswith("frappe_tokens.")}
+    assert len(ours) == 1
+    for name in request_log_checks._ANSWER - ours:
+        assert isinstance(import_string(name), type)
+
+
+@pytest.mark.parametrize(
+    ("autocommit", "log", "said"),
+    [(False, "durable", 1), (False, "buffered", 0), (True, "durable", 0)],
+)
+def test_warns_of_a_durable_log_that_nobody_commits(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, autocommit: bool, log: str, said: int
+) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": log}
+    monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", autocommit)
+    assert len(found("W011")) == said
+    settings.MIDDLEWARE = []
+    assert found("W011") == []

@@ -11,16 +11,23 @@ from __future__ import annotations
 from django.core import checks
 from django.core.checks import Tags
 
-from . import authentication, deployment, settings, stored
+from . import authentication, deployment, middleware, request_log, settings, stored
 
 TAG = "frappe_tokens"
 
 
 def register() -> None:
     """Register all checks. Again changes nothing."""
-    for check in (settings.check_settings, settings.check_sources):
+    for check in (
+        settings.check_settings,
+        settings.check_sources,
+        request_log.check_sink,
+        request_log.check_middleware,
+        request_log.check_autocommit,
+    ):
         checks.register(check, TAG)
     checks.register(authentication.check_order, TAG, Tags.security)
+    checks.register(middleware.check_middleware_order, TAG, Tags.security)
     for check in (
         authentication.check_oauth2,
         deployment.check_shared_cache,

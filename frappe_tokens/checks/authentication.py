@@ -10,11 +10,20 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.http import HttpRequest
 
+from .. import access_tokens
 from . import views
 from .views import Classes
 
-# It answers only to tokens that it knows, and passes over all others.
-_PASSES_OVER = "oauth2_provider.contrib.rest_framework.authentication.OAuth2Authentication"
+# It answers only to tokens that it knows, which may be ours to judge, and passes over all others.
+_TOOLKITS = "oauth2_provider.contrib.rest_framework.authentication.OAuth2Authentication"
+
+_REFUSES = 'both answer the scheme "{scheme}", and the first one refuses the API keys.'
+_PUT_FIRST = "Put {ours} first. It leaves what is no API key to the class behind it."
+_TAKES = (
+    "both take the same access tokens, and the first one asks neither whether their user is active "
+    "nor whether they may only read."
+)
+_DROP = "Drop {other}. {ours} takes its tokens."
 
 
 def check_order(**kwargs: Any) -> list[CheckMessage]:
@@ -35,9 +44,9 @@ def check_oauth2(**kwargs: Any) -> list[CheckMessage]:
                 checks.Info(
                     f"{where} has BearerAuthentication and no class that knows opaque tokens: a "
                     "request with an OAuth 2 access token gets 401. API keys work.",
-                    hint="For OAuth 2, install django-oauth-toolkit, add oauth2_provider to "
-                    "INSTALLED_APPS and put its OAuth2Authentication behind ours. Without it, "
-                    "leave this as it is and add frappe_tokens.I001 to SILENCED_SYSTEM_CHECKS.",
+                    hint="For OAuth 2, install frappe-tokens[oauth] and add oauth2_provider to "
+                    "INSTALLED_APPS. Without it, leave this as it is and add frappe_tokens.I001 "
+                    "to SILENCED_SYSTEM_CHECKS.",
                     id="frappe_tokens.I001",
                 )
             ]
@@ -52,13 +61,18 @@ def _wrong_order(listed: Classes) -> Iterator[CheckMessage]:
     for place in ours:
         scheme = _scheme(classes[place])
         for other in classes[:place]:
-            if _is_ours(other) or _scheme(other) != scheme or _passes_over(other):
+            if _is_ours(other) or _scheme(other) != scheme:
                 continue
+            why, hint = _REFUSES, _PUT_FIRST
+            if _is_toolkits(other):
+                if not access_tokens.are_known():
+                    continue
+                why, hint = _TAKES, _DROP
+            names = {"ours": _name(classes[place]), "other": _name(other), "scheme": scheme}
             yield checks.Warning(
-                f"In {listed.where}, {_name(other)} stands before {_name(classes[place])}: both "
-                f'answer the scheme "{scheme}", and the first one refuses the API keys.',
-                hint=f"Put {_name(classes[place])} first. It leaves what is no API key to the "
-                "class behind it.",
+                f"In {listed.where}, {names['other']} stands before {names['ours']}: "
+                + why.format(**names),
+                hint=hint.format(**names),
                 id="frappe_tokens.W001",
             )
     for place, cls in enumerate(classes):
@@ -88,8 +102,8 @@ def _scheme(cls: Any) -> str:
         return ""
 
 
-def _passes_over(cls: Any) -> bool:
-    return any(_name(base) == _PASSES_OVER for base in cls.__mro__)
+def _is_toolkits(cls: Any) -> bool:
+    return any(_name(base) == _TOOLKITS for base in cls.__mro__)
 
 
 def _name(cls: Any) -> str:

@@ -1,0 +1,25 @@
+"""Whether the middleware that authenticates stands where it has to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+from ..middleware import TokenAuthenticationMiddleware
+from ..middleware.order import misplaced
+
+
+def check_middleware_order(**kwargs: Any) -> list[CheckMessage]:
+    """E006: what comes behind it would put another user in the place of the header's."""
+    return [
+        Error(
+            f"In MIDDLEWARE, {name} stands behind TokenAuthenticationMiddleware.",
+            hint="Put frappe_tokens.middleware.TokenAuthenticationMiddleware right behind "
+            "django.contrib.auth.middleware.AuthenticationMiddleware. The server does not start "
+            "as it is.",
+            id="frappe_tokens.E006",
+        )
+        for name in misplaced(settings.MIDDLEWARE, TokenAuthenticationMiddleware)
+    ]
