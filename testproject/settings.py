@@ -25,12 +25,16 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "oauth2_provider",
+    "drf_spectacular",
     "frappe_tokens",
     "testproject.todos",
     "testproject.events",
 ]
 
 MIDDLEWARE = [
+    # First, so that it sees what leaves.
+    "frappe_tokens.middleware.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -106,6 +110,35 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+
+SPECTACULAR_SETTINGS = {"TITLE": "The example project", "VERSION": "1"}
+
+OAUTH2_PROVIDER = {
+    # What an access token may be for, in the words of the page that asks the user.
+    "SCOPES": {
+        "read": "Read, and change nothing unless it is said below",
+        "write": "Change what it may read",
+        "todos": "Use the to-do list",
+        "events": "Use the events",
+        "openid": "See your name, your e-mail address and your roles",
+    },
+    "DEFAULT_SCOPES": ["read", "todos"],
+    # Time enough to paste a code by hand.
+    "AUTHORIZATION_CODE_EXPIRE_SECONDS": 600,
+    "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
+    "REFRESH_TOKEN_EXPIRE_SECONDS": 14 * 24 * 3600,
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    # The demo's client is on this machine.
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https", "http"] if DEBUG else ["https"],
+    # As RFC 9700 has it: tokens are stored hashed, and what is not safe is not there.
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
 }
 
 FRAPPE_TOKENS = {

@@ -1,12 +1,19 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView
 from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+from testproject.oauth import Callback
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("account/login/", LoginView.as_view(), name="login"),
     path("account/api-keys/", include("frappe_tokens.account.urls")),
+    path("oauth/callback/", Callback.as_view(), name="oauth_callback"),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/", include("frappe_tokens.urls")),
+    path("api/", include("frappe_tokens.contrib.oauth2.urls")),
+    path("", include("frappe_tokens.contrib.oauth2.well_known")),
     path("api/", include("testproject.events.urls")),
     # Last, because it answers for every address under api/method/ that nobody else has.
     path("", include("testproject.todos.urls")),

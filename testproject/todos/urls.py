@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
@@ -77,7 +78,7 @@ urlpatterns = [
         ),
         name="todo",
     ),
-    *(re_path(f"^api/method/{name.replace('.', '[.]')}/?$", view) for name, view in CALLS.items()),
+    *(re_path(rf"^api/method/{re.escape(name)}/?$", view) for name, view in CALLS.items()),
     # Behind everything else under these two, also what other apps have there.
     re_path("^api/(?:resource|method)/", unknown),
 ]

@@ -24,6 +24,7 @@ from .filters import all_of, any_of
 from .models import ToDo
 from .parameters import flag, from_body, from_query, parsed, parsed_or_word, text
 from .permissions import RolePermissions
+from .schema import describe_calls, describe_logout, describe_resource
 from .serializers import ToDoSerializer
 
 NAME_LENGTH = 40  # as the model has it
@@ -76,6 +77,7 @@ class ToDos(FrappeEnvelopeMixin, GenericViewSet[ToDo]):
         return {"doctype": "ToDo", **self.get_serializer(todo).data, "docstatus": 0, "idx": 0}
 
 
+@describe_resource
 class ToDoResource(ToDos):
     """``api/resource/ToDo`` and ``api/resource/ToDo/<name>``."""
 
@@ -97,6 +99,7 @@ class ToDoResource(ToDos):
         return Response({"data": "ok", "message": "ok"}, status=202)
 
 
+@describe_calls
 class ToDoCalls(ToDos):
     """``api/method/frappe.client.*``, whose parameters come in the query or in the body."""
 
@@ -163,6 +166,7 @@ class Unknown(FrappeEnvelopeMixin, APIView):
 
     permission_classes = [AllowAny]
     required_scopes = ToDos.required_scopes
+    schema = None  # what there is not is described nowhere
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         raise NotFound("There is no such method or DocType.")
@@ -176,6 +180,7 @@ class Logout(FrappeEnvelopeMixin, APIView):
     authentication_classes = []
     permission_classes = [AllowAny]
 
+    @describe_logout
     def get(self, request: Request) -> Response:
         return Response({"message": {}})
 

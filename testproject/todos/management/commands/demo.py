@@ -17,10 +17,12 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q, QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
 from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source
+from testproject import oauth
 from testproject.events.models import EventConsumer
 from testproject.todos.models import ToDo
 
@@ -79,6 +81,7 @@ class Command(BaseCommand):
             _keys(generate_keys, api_user),
             _keys(generate_keys_for_source, _consumer(api_user)),
         )
+        self._show_oauth(f"http://{HOST}:{port}", api_user)
         if not no_serve:
             self.stdout.write("")
             self.stdout.flush()  # a pipe would keep it until the server ends
@@ -121,6 +124,30 @@ class Command(BaseCommand):
         self._fact("Token", f"{manager.token}  (of manager, a System Manager)")
         self._title("Users look after their own keys here:")
         self._fact("Keys", f"{site}/account/api-keys/")
+
+    def _show_oauth(self, site: str, owner: Any) -> None:
+        get_token = site + reverse("oauth2_provider:token")
+        todos = f"{site}/api/resource/ToDo"
+        secret = oauth.confidential_client(owner)
+        link = oauth.public_client(site)
+        ask = (
+            f"curl -s -u {oauth.SERVICE}:{secret} -d grant_type=client_credentials "
+            f"-d 'scope=read todos' {get_token}"
+        )
+        take = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
+        self._title("OAuth 2: a service gets an access token by its own credentials, and uses it:")
+        self._command("a token", ask.replace("curl -s", "curl -s -w '\\n'"))
+        self._command(
+            "the ToDos", f"curl -s -w '\\n' -H \"Authorization: Bearer $({ask} | {take})\" {todos}"
+        )
+        self._title("OAuth 2: an application asks a user. Open this, log in, and copy the code:")
+        self.stdout.write(f"\n{link.address}")
+        self._command(
+            "a token for the code",
+            f"curl -s -w '\\n' -d grant_type=authorization_code -d client_id={oauth.APP} "
+            f"-d redirect_uri={link.redirect_uri} -d code_verifier={link.code_verifier} "
+            f"-d code=PUT_IN_THE_CODE {get_token}",
+        )
 
     def _title(self, text: str) -> None:
         self.stdout.write(f"\n{self.style.MIGRATE_HEADING(text)}")

@@ -1,0 +1,74 @@
+"""The two clients of the demo, and the page that the first of them goes back to."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils.crypto import get_random_string
+from django.views.generic import TemplateView
+from oauth2_provider.models import get_application_model
+
+APP = "todo-app"
+SERVICE = "report-service"
+
+
+class Callback(TemplateView):
+    """Shows the code, which a real application would take from here without showing it."""
+
+    template_name = "oauth/callback.html"
+
+
+class Link(NamedTuple):
+    """What an application needs for the authorization code flow.
+
+    Attributes:
+        address: where to send the user.
+        redirect_uri: where the user comes back to, with the code.
+        code_verifier: proves that the code is this application's own (RFC 7636).
+    """
+
+    address: str
+    redirect_uri: str
+    code_verifier: str
+
+
+def public_client(site: str) -> Link:
+    """An application that keeps no secret: it gets a code by a user's consent, with PKCE."""
+    redirect_uri = site + reverse("oauth_callback")
+    _client(APP, name="To-do app", client_type="public", redirect_uris=redirect_uri)
+    code_verifier = get_random_string(64)
+    digest = hashlib.sha256(code_verifier.encode()).digest()
+    asked = {
+        "response_type": "code",
+        "client_id": APP,
+        "redirect_uri": redirect_uri,
+        "scope": "read write todos openid",
+        "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),
+        "code_challenge_method": "S256",
+        "state": get_random_string(12),
+    }
+    authorize = site + reverse("oauth2_provider:authorize")
+    return Link(f"{authorize}?{urlencode(asked)}", redirect_uri, code_verifier)
+
+
+def confidential_client(owner: Any) -> str:
+    """A service that runs as ``owner``. Its new secret, which is stored hashed."""
+    secret = get_random_string(48)
+    _client(
+        SERVICE,
+        name="Report service",
+        client_type="confidential",
+        authorization_grant_type="client-credentials",
+        client_secret=secret,
+        user=owner,
+    )
+    return secret
+
+
+def _client(client_id: str, **fields: Any) -> None:
+    fields = {"authorization_grant_type": "authorization-code", **fields}
+    get_application_model()._default_manager.update_or_create(client_id=client_id, defaults=fields)
