@@ -16,13 +16,13 @@ HERE = Path(__file__).parent
 ALL_PERMISSIONS = ("todos.view_todo", "todos.add_todo", "todos.change_todo", "todos.delete_todo")
 
 
-def install_sdk(directory: Path) -> Path:
-    """Install the pinned frappe-js-sdk into ``directory``, where there is Node.js to run it."""
-    group, npm = "frappe-js-sdk", shutil.which("npm")
+def install_package(group: str, source: Path, directory: Path) -> Path:
+    """Install what ``source`` pins into ``directory``, where there is Node.js to run it."""
+    npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         leave_out(group, "Node.js and npm are needed to run it")
-    for name in ("package.json", "package-lock.json", "round.mjs"):
-        shutil.copy(HERE / name, directory)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(source / name, directory)
     npm_ci = [npm, "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"]
     done = subprocess.run(npm_ci, cwd=directory, capture_output=True, text=True, timeout=300)
     if done.returncode:
@@ -30,10 +30,25 @@ def install_sdk(directory: Path) -> Path:
     return directory
 
 
+def install_sdk(directory: Path) -> Path:
+    """Install the pinned frappe-js-sdk into ``directory``, with round.mjs beside it."""
+    installed = install_package("frappe-js-sdk", HERE, directory)
+    shutil.copy(HERE / "round.mjs", directory)
+    return installed
+
+
 @pytest.fixture(scope="session")
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with round.mjs, and frappe-js-sdk beside it."""
     return install_sdk(tmp_path_factory.mktemp("frappe-js-sdk"))
+
+
+@pytest.fixture(scope="session")
+def newman(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that runs Postman's collections."""
+    directory = tmp_path_factory.mktemp("newman")
+    installed = install_package("Postman", HERE / "postman", directory)
+    return installed / "node_modules" / ".bin" / "newman"
 
 
 @pytest.fixture

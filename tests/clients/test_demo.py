@@ -81,7 +81,11 @@ def test_each_command_can_be_pasted(live_server: LiveServer) -> None:
     }
     posted = paste(lines[4])
     assert (posted["consumer"], posted["user"]) == ("Door sensor", "api-user")
-    assert len(lines) == 5
+    assert set(paste(lines[5])) == {"access_token", "expires_in", "token_type", "scope"}
+    assert len(paste(lines[6])["data"]) == len(listed)
+    # The one that a code has to be put into first.
+    assert paste(lines[7])["error"] == "invalid_grant"
+    assert len(lines) == 8
 
 
 def test_the_manager_can_do_in_the_admin_what_it_says(db: None, client: Client) -> None:

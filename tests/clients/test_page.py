@@ -1,0 +1,123 @@
+"""Every example of docs/clients.md, run as it stands there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_django.live_server_helper import LiveServer
+
+from frappe_tokens.keys import GeneratedKeys, revoke
+
+from ..groups import leave_out
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PAGE = (DOCS / "clients.md").read_text()
+# (heading, language, code) of each block.
+BLOCKS = [
+    (section.partition("\n")[0], language, code)
+    for section in PAGE.split("\n## ")[1:]
+    for language, code in re.findall(r"^```(\w+)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+]
+PYTHON = [(heading, code) for heading, language, code in BLOCKS if language == "python"]
+SHELL = [code for _, language, code in BLOCKS if language == "sh"]
+JAVASCRIPT = {heading: code for heading, language, code in BLOCKS if language == "js"}
+
+
+def run(
+    command: list[str], live_server: LiveServer, keys: GeneratedKeys, **options: str | Path
+) -> subprocess.CompletedProcess[str]:
+    credentials = {"API_KEY": keys.api_key, "API_SECRET": str(keys.api_secret)}
+    return subprocess.run(
+        [part.replace("https://example.com", live_server.url) for part in command],
+        env={**os.environ, **credentials},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=options.get("cwd"),
+    )
+
+
+def node() -> str:
+    program = shutil.which("node")
+    if program is None:
+        leave_out("JavaScript", "Node.js is needed to run the examples")
+    return program
+
+
+def test_page_has_every_client() -> None:
+    assert [heading for heading, _, _ in BLOCKS] == [
+        *("curl", "curl", "requests", "httpx", "JavaScript", "frappe-js-sdk", "frappe-client"),
+    ]
+    assert "\n## Postman\n" in PAGE
+
+
+@pytest.mark.parametrize("code", SHELL, ids=["schemes", "by standard input"])
+def test_shell(live_server: LiveServer, keys: GeneratedKeys, code: str) -> None:
+    done = run(["sh", "-e", "-c", code], live_server, keys)
+    answers = done.stdout.replace("}{", "}\n{").splitlines()
+    assert [json.loads(answer) for answer in answers] == [{"message": "ada"}] * code.count("curl ")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("name", "code"), PYTHON, ids=[name for name, _ in PYTHON])
+def test_python(live_server: LiveServer, keys: GeneratedKeys, name: str, code: str) -> None:
+    done = run([sys.executable, "-c", code], live_server, keys)
+    assert done.stdout == "ada\n", done.stderr
+
+
+def test_python_says_why_it_is_refused(live_server: LiveServer, keys: GeneratedKeys) -> None:
+    revoke(keys.instance)
+    done = run([sys.executable, "-c", dict(PYTHON)["requests"]], live_server, keys)
+    assert (done.returncode, done.stderr) == (1, "key_revoked\n")
+
+
+@pytest.mark.node
+def test_fetch(live_server: LiveServer, keys: GeneratedKeys) -> None:
+    command = [node(), "--input-type=module", "--eval", JAVASCRIPT["JavaScript"]]
+    assert run(command, live_server, keys).stdout == "ada\n"
+    revoke(keys.instance)
+    assert "Error: 401 key_revoked" in run(command, live_server, keys).stderr
+
+
+@pytest.mark.node
+def test_frappe_js_sdk(sdk: Path, live_server: LiveServer, keys: GeneratedKeys) -> None:
+    command = [node(), "--input-type=module", "--eval", JAVASCRIPT["frappe-js-sdk"]]
+    done = run(command, live_server, keys, cwd=sdk)
+    assert done.stdout == "ada\n", done.stderr
+
+
+@pytest.mark.node
+def test_postman(
+    newman: Path, live_server: LiveServer, keys: GeneratedKeys, tmp_path: Path
+) -> None:
+    def collection(api_secret: str) -> tuple[int, list[tuple[str, int]]]:
+        """newman's exit code, and the status by the name of the request."""
+        exported = tmp_path / "run.json"
+        command = [
+            *(str(newman), "run", str(DOCS / "postman.json"), "--reporters", "json"),
+            *("--reporter-json-export", str(exported)),
+            *("--env-var", f"base_url={live_server.url}"),
+            *("--env-var", f"api_key={keys.api_key}", "--env-var", f"api_secret={api_secret}"),
+        ]
+        done = run(command, live_server, keys)
+        met = json.loads(exported.read_text())["run"]["executions"]
+        return done.returncode, [(one["item"]["name"], one["response"]["code"]) for one in met]
+
+    names = ["token", "Basic", "Bearer"]
+    assert collection(str(keys.api_secret)) == (0, [(name, 200) for name in names])
+    assert collection("wrong") == (1, [(name, 401) for name in names])
+
+
+def test_javascript_is_left_out_without_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr("tests.groups.LEFT_OUT", {})
+    with pytest.raises(pytest.skip.Exception, match=r"JavaScript: Node\.js is needed"):
+        node()

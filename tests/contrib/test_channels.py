@@ -1,0 +1,194 @@
+"""Channels, the real package: what the table of all ways in does not show."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from channels.auth import AuthMiddlewareStack
+from channels.db import database_sync_to_async
+from channels.generic.http import AsyncHttpConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.testing import HttpCommunicator, WebsocketCommunicator
+from django.db import connection, connections
+from django.test import Client
+from django.urls import path
+
+from frappe_tokens.contrib.channels import TokenAuthMiddleware
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiKey
+
+from ..conftest import token_header
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Prices(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Says whom it is open to, by a query of its own."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        auth = self.scope["auth"]
+        keys = await database_sync_to_async(ApiKey.objects.count)()
+        user = self.scope["user"].get_username()
+        await self.send(json.dumps([user, auth and auth.api_key, keys]))
+
+
+class Scoped(Prices):
+    required_scopes = "prices:read"
+
+
+class Report(AsyncHttpConsumer):  # type: ignore[misc]
+    async def handle(self, body: bytes) -> None:
+        await self.send_response(200, self.scope["user"].get_username().encode())
+
+
+routes = URLRouter(
+    [
+        path("prices/", Prices.as_asgi()),
+        path("report/", Report.as_asgi()),
+        path("scoped/", TokenAuthMiddleware(Scoped.as_asgi())),
+    ]
+)
+application = ProtocolTypeRouter(
+    {
+        "http": TokenAuthMiddleware(routes),
+        "websocket": AuthMiddlewareStack(TokenAuthMiddleware(routes)),
+    }
+)
+
+
+def headers_of(header: str | None, client: Client | None = None) -> list[tuple[bytes, bytes]]:
+    sent = [(b"host", b"testserver")]
+    if header is not None:
+        sent.append((b"authorization", header.encode()))
+    if client is not None:
+        cookie = f"sessionid={client.cookies['sessionid'].value}"
+        sent.append((b"cookie", cookie.encode()))
+    return sent
+
+
+async def first_words(app: Any, where: str, headers: list[tuple[bytes, bytes]]) -> Any:
+    """What a WebSocket says at first, or the code that it is closed with."""
+    socket = WebsocketCommunicator(app, where, headers)
+    accepted, code = await socket.connect()
+    if not accepted:
+        await socket.wait()
+        return code
+    said = await socket.receive_json_from()
+    await socket.disconnect()
+    return said
+
+
+def connect(
+    header: str | None = None, where: str = "/prices/", app: Any = None, **more: Any
+) -> Any:
+    return async_to_sync(first_words)(app or application, where, headers_of(header, **more))
+
+
+def test_a_socket_is_open_to_the_keys_user(keys: GeneratedKeys) -> None:
+    assert connect(token_header(keys)) == ["ada", keys.api_key, 1]
+    assert connect(token_header(keys), "/prices/?caf%C3%A9=%ff") == ["ada", keys.api_key, 1]
+
+
+def test_without_the_header_it_is_the_sessions_user(keys: GeneratedKeys, make_user: Any) -> None:
+    client = Client()
+    client.force_login(make_user("eve"))
+    assert connect(client=client) == ["eve", None, 1]
+    assert connect("Digest abc", client=client) == ["eve", None, 1]
+    assert connect(token_header(keys), client=client) == ["ada", keys.api_key, 1]
+    assert connect("token a:b", client=client) == 4401
+
+
+def test_or_nobody(keys: GeneratedKeys) -> None:
+    assert connect() == ["", None, 1]
+    assert connect(app=TokenAuthMiddleware(Prices.as_asgi())) == ["", None, 1]
+
+
+@pytest.mark.parametrize("header", ["token a:b", "Bearer", "Basic !"])
+def test_a_refused_handshake_is_closed_with_its_status(db: None, header: str) -> None:
+    assert connect(header) == 4401
+
+
+def test_a_read_only_key_may_use_what_only_tells(user: Any) -> None:
+    header = token_header(generate_keys(user, read_only=True))
+    assert connect(header) == 4403
+    telling = TokenAuthMiddleware(Prices.as_asgi(), read_only=True)
+    assert connect(header, app=telling)[0] == "ada"
+
+
+def test_scopes_are_the_consumers_or_those_of_the_argument(user: Any) -> None:
+    header = token_header(generate_keys(user, scopes=["prices:read"]))
+    assert connect(header) == 4403
+    # The outer one knows nothing of the routes.
+    assert connect(header, "/scoped/") == 4403
+    assert connect(header, app=TokenAuthMiddleware(Scoped.as_asgi()))[0] == "ada"
+    for scopes, opened in ((["prices:read"], True), ("prices:read", True), (["other"], False)):
+        app = TokenAuthMiddleware(routes, required_scopes=scopes)
+        assert (connect(header, app=app) != 4403) is opened
+    by_route = URLRouter([path("scoped/", TokenAuthMiddleware(Scoped.as_asgi()))])
+    assert connect(header, "/scoped/", app=by_route)[0] == "ada"
+
+
+async def ask(method: str, header: str | None) -> Any:
+    asked = HttpCommunicator(application, method, "/report/", headers=headers_of(header))
+    return await asked.get_response()
+
+
+def test_http_is_answered_as_everywhere(keys: GeneratedKeys, user: Any) -> None:
+    answer = async_to_sync(ask)("GET", token_header(keys))
+    assert (answer["status"], answer["body"]) == (200, b"ada")
+    assert async_to_sync(ask)("GET", None)["body"] == b""
+    refused = async_to_sync(ask)("GET", "token a:b")
+    assert refused["status"] == 401
+    assert json.loads(refused["body"])["code"] == "invalid_credentials"
+    assert dict(refused["headers"])[b"WWW-Authenticate"] == b'token realm="api"'
+    assert dict(refused["headers"])[b"Content-Length"] == str(len(refused["body"])).encode()
+    reader = token_header(generate_keys(user, name="reader", read_only=True))
+    assert async_to_sync(ask)("GET", reader)["status"] == 200
+    assert async_to_sync(ask)("POST", reader)["status"] == 403
+
+
+def test_other_protocols_pass() -> None:
+    """Such as the start and end of the server."""
+    passed: list[Any] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        passed.append(scope)
+
+    async_to_sync(TokenAuthMiddleware(inner))({"type": "lifespan"}, None, None)
+    assert passed == [{"type": "lifespan"}]
+
+
+def test_a_connection_that_has_outlived_its_age_is_not_used_again(
+    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request ends in Channels' thread, so that nobody else would let go of it."""
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 600)
+    scope = {"type": "websocket", "path": "/", "headers": headers_of(token_header(keys))}
+    used: list[Any] = []
+
+    def present() -> Any:
+        connection.ensure_connection()
+        return connection.connection
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        used.append(await sync_to_async(present)())
+
+    async def serve() -> None:
+        application = TokenAuthMiddleware(inner)
+        used.append(await sync_to_async(present)())
+        await application(scope, None, None)
+        await sync_to_async(lambda: setattr(connection, "close_at", 0))()
+        await application(scope, None, None)
+        await sync_to_async(connections.close_all)()
+
+    # In a loop of its own, for which all such work is done in one thread.
+    asyncio.run(serve())
+    first, second, third = used
+    assert first is second
+    assert second is not third

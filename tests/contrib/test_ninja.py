@@ -1,0 +1,210 @@
+"""Django Ninja, the real package: what the table of all ways in does not show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.http import HttpRequest
+from django.test import Client
+from django.urls import path
+from ninja import NinjaAPI
+from ninja.security import HttpBearer, django_auth
+
+from frappe_tokens.contrib.ninja import TokenAuth, register
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+
+from ..conftest import token_header
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+
+
+def described(request: HttpRequest) -> dict[str, str]:
+    auth = getattr(request, "auth", None)
+    return {"user": request.user.get_username(), "auth": type(auth).__name__}  # type: ignore[union-attr]
+
+
+class Other(HttpBearer):
+    """Another package's tokens."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> str | None:
+        return "other" if token == "theirs" else None
+
+
+class TokensOnly(TokenAuth):
+    schemes = ("token",)
+
+
+api = register(NinjaAPI(auth=TokenAuth(), urls_namespace="registered"))
+
+
+@api.api_operation(["GET", "POST"], "who/")
+def who(request: HttpRequest) -> Any:
+    return described(request)
+
+
+@api.get("mixed/")
+def mixed(request: HttpRequest) -> Any:
+    return described(request)
+
+
+@api.post("mixed/")
+async def amixed(request: HttpRequest) -> Any:
+    return described(request)
+
+
+@api.get("read/", auth=TokenAuth("todos:read", "todos:all"))
+def read(request: HttpRequest) -> Any:
+    return described(request)
+
+
+@api.api_operation(["GET", "POST"], "session-too/", auth=[TokenAuth(), django_auth])
+def session_too(request: HttpRequest) -> Any:
+    return described(request)
+
+
+@api.get("others-first/", auth=[Other(), TokenAuth()])
+def others_first(request: HttpRequest) -> Any:
+    return {"auth": str(request.auth)}  # type: ignore[attr-defined]
+
+
+@api.get("some-schemes/", auth=[TokensOnly(), Other()])
+async def some_schemes(request: HttpRequest) -> Any:
+    return {"auth": str(request.auth)}  # type: ignore[attr-defined]
+
+
+@api.get("by-session/", auth=django_auth)
+def by_session(request: HttpRequest) -> Any:
+    return described(request)
+
+
+@api.api_operation(["GET", "POST"], "open/", auth=None)
+def opened(request: HttpRequest) -> Any:
+    return described(request)
+
+
+unregistered = NinjaAPI(auth=TokenAuth(), urls_namespace="unregistered")
+unregistered.get("who/")(who)
+
+
+urlpatterns = [path("api/", api.urls), path("unregistered/", unregistered.urls)]
+
+
+@pytest.fixture(params=[False, True], ids=["alone", "behind the middleware"])
+def behind(request: pytest.FixtureRequest, settings: Any) -> bool:
+    """Whether the middleware for plain views is there as well."""
+    if request.param:
+        settings.MIDDLEWARE = [
+            *settings.MIDDLEWARE,
+            "frappe_tokens.middleware.TokenAuthenticationMiddleware",
+        ]
+    return bool(request.param)
+
+
+def send(keys: Any, path: str, method: str = "GET", client: Client | None = None) -> Any:
+    client = client or Client(enforce_csrf_checks=True)
+    header = token_header(keys) if isinstance(keys, GeneratedKeys) else keys
+    headers = {} if header is None else {"authorization": header}
+    return client.generic(method, f"/api/{path}", headers=headers)
+
+
+def test_each_operation_has_its_scopes(user: Any, behind: bool) -> None:
+    for scopes, status in (
+        (["todos:read", "todos:all"], 200),
+        (["todos:read"], 403),
+        ([], 200),
+    ):
+        made = generate_keys(user, name=" ".join(scopes), scopes=scopes)
+        assert send(made, "read/").status_code == status
+        assert send(made, "who/").status_code == (403 if scopes else 200)
+
+
+def test_costs_one_select_behind_the_middleware_too(
+    keys: GeneratedKeys, behind: bool, statements: Any
+) -> None:
+    for method in ("GET", "POST"):
+        with statements() as verbs:
+            assert send(keys, "mixed/", method).json() == {"user": "ada", "auth": "ApiKey"}
+        assert verbs.count("SELECT") == 1
+
+
+def test_a_session_is_asked_where_there_is_no_header(
+    user: Any, keys: GeneratedKeys, make_user: Any, behind: bool
+) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(make_user("eve"))
+    assert send(keys, "session-too/", "POST", client).json()["user"] == "ada"
+    assert send(None, "session-too/", "GET", client).json()["user"] == "eve"
+    assert send(None, "session-too/", "POST", client).status_code == 403
+    for method in ("GET", "POST"):
+        answer = send("token a:b", "session-too/", method, client)
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+
+
+def test_other_bearer_tokens_are_known_by_who_stands_before(
+    keys: GeneratedKeys, behind: bool
+) -> None:
+    assert send("Bearer theirs", "others-first/").json() == {"auth": "other"}
+    assert send(keys, "others-first/").json() == {"auth": str(keys.instance)}
+    assert send("Bearer nobodys", "others-first/").json()["code"] == "invalid_credentials"
+
+
+def test_or_to_whom_a_subclass_leaves_them(keys: GeneratedKeys, behind: bool) -> None:
+    assert send("Bearer theirs", "some-schemes/").json() == {"auth": "other"}
+    assert send(keys, "some-schemes/").json() == {"auth": str(keys.instance)}
+    assert send("Bearer nobodys", "some-schemes/").json() == {"detail": "Unauthorized"}
+
+
+def test_operations_without_our_class_are_plain_views_to_the_middleware(
+    user: Any, keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
+    ]
+    assert send(keys, "by-session/").json()["user"] == "ada"
+    assert send(keys, "open/", "POST").json() == {"user": "ada", "auth": "ApiKey"}
+    assert send("token a:b", "open/").status_code == 401
+    assert send(keys, "open/", "DELETE").status_code == 405
+    made = generate_keys(user, name="scoped", scopes=["todos:read"])
+    assert send(made, "open/").status_code == 403
+
+
+def test_an_unregistered_api_refuses_with_the_right_status() -> None:
+    response = Client().get("/unregistered/who/", headers={"authorization": "token a:b"})
+    assert response.status_code == 401
+    assert response.json() == {"detail": "Invalid API key or secret."}
+
+
+def test_sites_cache_keeps_no_answer(
+    keys: GeneratedKeys, make_user: Any, behind: bool, settings: Any
+) -> None:
+    other = generate_keys(make_user("eve"))
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    settings.MIDDLEWARE = [
+        "django.middleware.cache.UpdateCacheMiddleware",
+        *settings.MIDDLEWARE,
+        "django.middleware.cache.FetchFromCacheMiddleware",
+    ]
+    cache.clear()
+    for _ in range(2):
+        assert send(keys, "who/").json()["user"] == "ada"
+        assert send(other, "who/").json()["user"] == "eve"
+        assert send(None, "who/").status_code == 401
+
+
+def test_the_schema_describes_it() -> None:
+    schema = api.get_openapi_schema()
+    assert schema["components"]["securitySchemes"]["TokenAuth"] == {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "<api_key>:<api_secret>",
+    }
+    assert schema["paths"]["/api/who/"]["get"]["security"] == [{"TokenAuth": []}]
+
+
+@pytest.mark.parametrize("scope", ["", "a b", 'a"'])
+def test_refuses_what_is_no_scope(scope: str) -> None:
+    with pytest.raises(ValueError, match="is no scope"):
+        TokenAuth(scope)

@@ -1,0 +1,219 @@
+"""Every way in, asked alike: a view of each kind that says whom the request runs as."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from asgiref.sync import async_to_sync
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.testing import WebsocketCommunicator
+from django.http import HttpRequest, JsonResponse
+from django.test import AsyncClient, Client
+from django.urls import path
+from django.views.decorators.csrf import csrf_protect
+from ninja import NinjaAPI
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from frappe_tokens.authentication import (
+    BasicAuthentication,
+    BearerAuthentication,
+    TokenAuthentication,
+)
+from frappe_tokens.contrib.channels import TokenAuthMiddleware
+from frappe_tokens.contrib.ninja import TokenAuth, register
+from frappe_tokens.decorators import required_scopes
+
+SCOPE = "todos:read"
+
+
+class Answer(NamedTuple):
+    """What came back: for a request that was let in, whom it ran as and by which kind of key."""
+
+    status: int
+    body: dict[str, str]
+    headers: dict[str, str]
+
+
+def described(request: Any) -> dict[str, str]:
+    auth = getattr(request, "auth", None)
+    return {"user": request.user.get_username(), "auth": type(auth).__name__}
+
+
+class Rest(APIView):
+    authentication_classes = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
+    permission_classes: Any = []
+    required_scopes = [SCOPE]
+
+    def get(self, request: Request) -> Response:
+        return Response(described(request))
+
+    post = get
+
+
+class UndeclaredRest(Rest):
+    required_scopes = []
+
+
+@csrf_protect
+def undeclared(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(described(request))
+
+
+@required_scopes(SCOPE)
+@csrf_protect
+def plain(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(described(request))
+
+
+async def aundeclared(request: HttpRequest) -> JsonResponse:
+    user = await request.auser()
+    assert user == request.user
+    return JsonResponse(described(request))
+
+
+@required_scopes(SCOPE)
+async def aplain(request: HttpRequest) -> JsonResponse:
+    return await aundeclared(request)
+
+
+api = register(NinjaAPI(auth=TokenAuth(SCOPE)))
+
+
+@api.api_operation(["GET", "POST"], "sync/")
+def operation(request: HttpRequest) -> Any:
+    return described(request)
+
+
+@api.api_operation(["GET", "POST"], "async/")
+async def aoperation(request: HttpRequest) -> Any:
+    return described(request)
+
+
+@api.api_operation(["GET", "POST"], "sync-undeclared/", auth=TokenAuth())
+def operation_undeclared(request: HttpRequest) -> Any:
+    return described(request)
+
+
+@api.api_operation(["GET", "POST"], "async-undeclared/", auth=TokenAuth())
+async def aoperation_undeclared(request: HttpRequest) -> Any:
+    return described(request)
+
+
+class Consumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    required_scopes = [SCOPE]
+
+    async def connect(self) -> None:
+        await self.accept()
+        body = {
+            "user": self.scope["user"].get_username(),
+            "auth": type(self.scope["auth"]).__name__,
+        }
+        await self.send(json.dumps(body))
+
+
+class UndeclaredConsumer(Consumer):
+    required_scopes = []
+
+
+urlpatterns = [
+    path("rest/", Rest.as_view()),
+    path("rest-undeclared/", UndeclaredRest.as_view()),
+    path("plain/", plain),
+    path("plain-undeclared/", undeclared),
+    path("async/", aplain),
+    path("async-undeclared/", aundeclared),
+    path("ninja/", api.urls),
+]
+
+
+class Way(NamedTuple):
+    """How a request is sent. ``undeclared`` is asked where no scope is declared."""
+
+    name: str
+    ask: Callable[..., Answer]
+    path: Any
+    undeclared: Any
+
+
+def _headers(header: str | None, source: str | None) -> dict[str, str]:
+    sent = {"Authorization": header, "Frappe-Authorization-Source": source}
+    return {name: value for name, value in sent.items() if value is not None}
+
+
+def _answer(response: Any) -> Answer:
+    return Answer(response.status_code, json.loads(response.content), dict(response.items()))
+
+
+def by_http(
+    path: str, header: str | None, *, method: str, source: str | None, address: str
+) -> Answer:
+    return _answer(
+        Client(enforce_csrf_checks=True).generic(
+            method, path, headers=_headers(header, source), REMOTE_ADDR=address
+        )
+    )
+
+
+class _AsyncClientAt(AsyncClient):
+    address: str
+
+    def _base_scope(self, **request: Any) -> dict[str, Any]:
+        return {**super()._base_scope(**request), "client": [self.address, 50_000]}
+
+
+def by_asgi(
+    path: str, header: str | None, *, method: str, source: str | None, address: str
+) -> Answer:
+    async def send() -> Any:
+        client = _AsyncClientAt(enforce_csrf_checks=True)
+        client.address = address
+        return await client.generic(method, path, headers=_headers(header, source))
+
+    return _answer(async_to_sync(send)())
+
+
+def by_websocket(
+    consumer: Any, header: str | None, *, method: str, source: str | None, address: str
+) -> Answer:
+    # What is no GET may change something, as may a WebSocket that nobody said otherwise of.
+    application = TokenAuthMiddleware(consumer.as_asgi(), read_only=method == "GET")
+    headers = [
+        (name.lower().encode(), value.encode("latin-1"))
+        for name, value in _headers(header, source).items()
+    ]
+
+    async def connect() -> Answer:
+        socket = WebsocketCommunicator(application, "/", headers)
+        socket.scope["client"] = (address, 50_000)
+        socket.scope["extensions"] = {"websocket.http.response": {}}
+        await socket.send_input({"type": "websocket.connect"})
+        first = await socket.receive_output()
+        if first["type"] == "websocket.accept":
+            body = await socket.receive_json_from()
+            await socket.disconnect()
+            return Answer(200, body, {})
+        last = await socket.receive_output()
+        await socket.wait()
+        assert [first["type"], last["type"]] == [
+            "websocket.http.response.start",
+            "websocket.http.response.body",
+        ]
+        got = {name.decode(): value.decode() for name, value in first["headers"]}
+        return Answer(first["status"], json.loads(last["body"]), got)
+
+    return async_to_sync(connect)()
+
+
+WAYS = [
+    Way("DRF", by_http, "/rest/", "/rest-undeclared/"),
+    Way("DRF by ASGI", by_asgi, "/rest/", "/rest-undeclared/"),
+    Way("middleware", by_http, "/plain/", "/plain-undeclared/"),
+    Way("async middleware", by_asgi, "/async/", "/async-undeclared/"),
+    Way("Ninja", by_http, "/ninja/sync/", "/ninja/sync-undeclared/"),
+    Way("async Ninja", by_asgi, "/ninja/async/", "/ninja/async-undeclared/"),
+    Way("Channels", by_websocket, Consumer, UndeclaredConsumer),
+]

@@ -1,0 +1,163 @@
+"""Schemathesis asks a live server what the schema allows, and much that it does not.
+
+Every answer under ``keys/`` and ``method/`` must be one that the schema has, and none a 5xx.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.servers.basehttp import WSGIRequestHandler
+from pytest_django.live_server_helper import LiveServer
+from rest_framework.response import Response
+
+from frappe_tokens.api.rpc import GetLoggedUser
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.models import ApiKey, ApiRequestLog
+
+from ..conftest import token_header
+
+pytestmark = pytest.mark.server
+
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+]
+OURS = r"^/api/(keys|method/frappe\.(auth|core))"
+# Without those that are the same by another address.
+EACH_ONCE = r"^/api/(keys|method/frappe\.(auth|core\.doctype\.user\.user\.generate_keys))"
+WHO = "/api/method/frappe.auth.get_logged_user/"
+
+Fuzz = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def known(user: Any) -> list[str]:
+    """API keys that there are, the same in every run."""
+    known = ["ftk_0000000000000001", "imported/with/a/slash", "ftk_revoked"]
+    made = [ApiKey.objects.create(user=user, api_key=name, name=name) for name in known]
+    revoke(made[-1])
+    return known
+
+
+@pytest.fixture
+def fuzz(
+    live_server: LiveServer,
+    tmp_path: Path,
+    schema: Any,
+    known: list[str],
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Fuzz:
+    """Runs schemathesis: ``fuzz("--header", "...")``. What it said, with its exit code."""
+    # Nine answers in ten would be 429 otherwise.
+    settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": None, "SELF_SERVICE": True}
+    # Django's server sends the headers by themselves, and the client waits 40 ms for the body.
+    monkeypatch.setattr(WSGIRequestHandler, "disable_nagle_algorithm", True)
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(_with_what_there_is(schema, known)))
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            *(sys.executable, "-m", "schemathesis.cli", "run", str(path)),
+            *("--url", live_server.url, "--checks", ",".join(CHECKS)),
+            *("--generation-deterministic", "--continue-on-failure", "--no-color"),
+        ]
+        return subprocess.run(
+            [*command, *options], capture_output=True, text=True, timeout=300, cwd=tmp_path
+        )
+
+    return run
+
+
+def _with_what_there_is(schema: Any, known: list[str]) -> Any:
+    """``schema``, in which users, keys and sources may well be those that there are."""
+    for item in schema["paths"].values():
+        operations = item.values()
+        for parameter in (p for o in operations for p in o.get("parameters", [])):
+            if parameter["name"] == "api_key":
+                parameter["schema"] = {"anyOf": [{"enum": known}, parameter["schema"]]}
+            elif parameter["name"] == "user":
+                parameter["schema"] = {"anyOf": [{"enum": ["ada"]}, parameter["schema"]]}
+            elif parameter["name"] == "Frappe-Authorization-Source":
+                parameter["schema"]["enum"] = ["User"]
+    for name in ("NewApiKey", "FrappeGenerateKeys"):
+        properties = schema["components"]["schemas"][name]["properties"]
+        properties["user"] = {"anyOf": [{"enum": ["ada"]}, properties["user"]]}
+    return schema
+
+
+def assert_conforms(done: subprocess.CompletedProcess[str], operations: int) -> None:
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{operations} selected" in done.stdout
+
+
+def test_every_answer_to_nobody_is_documented(fuzz: Fuzz) -> None:
+    assert_conforms(
+        fuzz("--include-path-regex", OURS, "--phases", "coverage,fuzzing", "--max-examples", "5"),
+        operations=16,
+    )
+
+
+@pytest.mark.parametrize("name", ["ada", "manager"])
+def test_every_answer_is_documented(
+    fuzz: Fuzz,
+    user: Any,
+    system_manager: Any,
+    name: str,
+    header_of: Callable[[GeneratedKeys], str],
+) -> None:
+    # Under a name, so that no call replaces the secret that the next one is made with.
+    caller = generate_keys({"ada": user, "manager": system_manager}[name], name="caller")
+
+    assert_conforms(
+        fuzz(
+            *("--header", f"Authorization: {header_of(caller)}"),
+            *("--include-path-regex", EACH_ONCE, "--phases", "fuzzing", "--max-examples", "8"),
+        ),
+        operations=12,
+    )
+
+    # Not only refusals: it reached what there is.
+    met = set(ApiRequestLog.objects.values_list("status", flat=True))
+    assert met >= {200, 204, 404}
+
+
+def broken(*args: Any, **kwargs: Any) -> Response:
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (broken, "Server error"),
+        (lambda *args: Response({"message": "ada"}, 202), "status code"),
+        (lambda *args: Response({"message": 1}), "Response violates schema"),
+        (
+            lambda *args: Response({"message": "ada"}, content_type="text/plain"),
+            "Content-Type",
+        ),
+    ],
+    ids=["server error", "status", "body", "content type"],
+)
+def test_answer_that_is_not_documented_is_found(
+    fuzz: Fuzz, keys: GeneratedKeys, answer: Any, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GetLoggedUser, "get", answer)
+
+    done = fuzz(
+        *("--header", f"Authorization: {token_header(keys)}", "--include-path", WHO),
+        *("--include-method", "GET", "--phases", "fuzzing", "--max-examples", "1"),
+    )
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert complaint in done.stdout.partition("= FAILURES =")[2]
