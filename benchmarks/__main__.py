@@ -18,13 +18,27 @@ if TYPE_CHECKING:
     from .report import Table
 
 # Bulk generation makes keys for every active user, so it comes before the million of them.
-GROUPS = ("in-process", "stages", "end-to-end", "user-keys", "bulk", "scale")
+GROUPS = (
+    "in-process",
+    "stages",
+    "request-log",
+    "end-to-end",
+    "async",
+    "user-keys",
+    "bulk",
+    "scale",
+    "usage",
+)
 RESULTS = Path(__file__).with_name("results.md")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything. ``many_keys`` None: a million, and on PostgreSQL alone."""
+    """How much of everything.
+
+    ``many_keys`` None: a million, and on PostgreSQL alone. ``log_rows`` None: ten millions there,
+    and elsewhere a hundredth of that.
+    """
 
     rounds: int = 2000
     few_keys: int = 1000
@@ -34,6 +48,7 @@ class Sizes:
     sample: int = 300
     seconds: int = 3
     e2e_rounds: int = 7
+    log_rows: int | None = None
 
 
 QUICK = Sizes(
@@ -45,6 +60,7 @@ QUICK = Sizes(
     sample=20,
     seconds=1,
     e2e_rounds=1,
+    log_rows=5000,
 )
 NUMBERS = {
     "rounds": "how many times each request is timed",
@@ -53,6 +69,7 @@ NUMBERS = {
     "users": "for whom keys are generated in bulk",
     "seconds": "of load on each address in each round",
     "e2e-rounds": "of load",
+    "log-rows": "of the request log that usage is counted in",
 }
 
 
@@ -106,19 +123,36 @@ def _run(options: argparse.Namespace, sizes: Sizes) -> int:
 
 def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]:
     # They need the settings and the apps.
-    from . import bulk, end_to_end, in_process, scale, stages
+    from . import (
+        asynchronous,
+        bulk,
+        end_to_end,
+        goals,
+        in_process,
+        request_log,
+        scale,
+        stages,
+        usage,
+    )
 
     def keys_in_table() -> list[Table]:
         many = sizes.many_keys or (1_000_000 if database == "PostgreSQL" else None)
         return scale.keys_in_table(sizes.few_keys, many, sizes.rounds)
 
+    def requests_in_log() -> list[Table]:
+        rows = goals.LOG_ROWS if database == "PostgreSQL" else goals.LOG_ROWS // 100
+        return usage.measure(sizes.log_rows or rows, sizes.rounds)
+
     measures: list[Callable[[], Any]] = [
         lambda: in_process.measure(database, sizes.rounds),
         lambda: stages.measure(sizes.rounds),
+        lambda: request_log.measure(sizes.rounds),
         lambda: end_to_end.measure(database, sizes.seconds, sizes.e2e_rounds),
+        lambda: asynchronous.measure(sizes.seconds, sizes.e2e_rounds),
         lambda: scale.keys_of_a_user(sizes.user_keys, sizes.rounds),
         lambda: bulk.measure(sizes.users, sizes.sample),
         keys_in_table,
+        requests_in_log,
     ]
     return dict(zip(GROUPS, measures, strict=True))
 

@@ -62,3 +62,10 @@ BULK = Goal(0.10, 0.03)
 SERVED_TO_DRF_TOKEN = Goal(1.4, 1.7, at_least=True)
 SERVED_TO_KNOX = Goal(1.9, 2.3, at_least=True)
 SERVED_CACHED_TO_OPEN = Goal(0.85, 0.93, at_least=True)
+
+# The whole request, as a multiple of one that is not logged.
+BUFFERED_LOG = Goal(1.06, 1.03)
+
+# Milliseconds, at so many rows on PostgreSQL.
+LOG_ROWS = 10_000_000
+USAGE_OF_KEY = Goal(50, 10)

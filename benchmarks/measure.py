@@ -39,11 +39,13 @@ class Probe:
         name: what it is called in the timings.
         prepare: makes a fresh trial, outside of what is timed.
         cache: the alias for ``FRAPPE_TOKENS["CACHE"]``, or None.
+        log: the ``FRAPPE_TOKENS["REQUEST_LOG"]``. Without its middleware nothing is logged.
     """
 
     name: str
     prepare: Callable[[], Trial]
     cache: str | None = None
+    log: str = "null"
 
     def run(self) -> int:
         """Try it once; the nanoseconds that it took."""
@@ -121,7 +123,7 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
     samples: Samples = {probe.name: [] for probe in probes}
     for _ in range(WARM_UP):
         for probe in probes:
-            use_cache(probe.cache)
+            use(probe.cache, probe.log)
             probe.run()
     for start in range(0, rounds, BLOCK):
         gc.collect()
@@ -129,19 +131,20 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
         try:
             for _ in range(start, min(start + BLOCK, rounds)):
                 for probe in random.sample(probes, len(probes)):
-                    use_cache(probe.cache)
+                    use(probe.cache, probe.log)
                     cold[probe.name].append(probe.run())
                     samples[probe.name].append(probe.run())
         finally:
             gc.enable()
-    use_cache(None)
+    use()
     return Timings(samples, cold)
 
 
-def use_cache(alias: str | None) -> None:
-    """Have frappe_tokens use this cache from now on. It reads its settings live."""
+def use(cache: str | None = None, log: str = "null") -> None:
+    """Have frappe_tokens use these from now on. It reads its settings live."""
     present: dict[str, Any] = getattr(settings, "FRAPPE_TOKENS", {})
-    if present.get("CACHE") != alias:
-        settings.FRAPPE_TOKENS = {**present, "CACHE": alias}
+    wanted = {**present, "CACHE": cache, "REQUEST_LOG": log}
+    if present != wanted:
+        settings.FRAPPE_TOKENS = wanted
         # The first access after a change is a slow one, and not to be timed.
         getattr(settings, "FRAPPE_TOKENS", None)

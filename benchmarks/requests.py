@@ -14,7 +14,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from .contenders import Contender
-from .measure import Probe, Trial, WrongAnswer, use_cache
+from .measure import Probe, Trial, WrongAnswer, use
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -92,9 +92,9 @@ def varying_probe(
 
 def count_queries(probe: Probe) -> int:
     """How many queries a request makes, once it was made before."""
-    use_cache(probe.cache)
+    use(probe.cache, probe.log)
     probe.run()
     with CaptureQueriesContext(connection) as queries:
         probe.run()
-    use_cache(None)
+    use()
     return len(queries)

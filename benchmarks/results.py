@@ -33,6 +33,7 @@ PACKAGES = [
     "djangorestframework-simplejwt",
     "django-oauth-toolkit",
     "gunicorn",
+    "uvicorn",
 ]
 DRIVERS = {"postgresql": "psycopg", "mysql": "mysqlclient"}
 

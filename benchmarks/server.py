@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,8 @@ WORKERS = 2
 START_SECONDS = 60
 STOP_SECONDS = 10
 
+Command = Callable[[int], list[str]]
+
 
 def missing() -> list[str]:
     """What is not installed here, of the programs that are needed."""
@@ -31,22 +33,32 @@ def missing() -> list[str]:
     return [name for name, where in found.items() if where is None]
 
 
+def gunicorn(application: str) -> Command:
+    """The command for a WSGI application."""
+
+    def command(number: int) -> list[str]:
+        command = [sys.executable, "-m", "gunicorn", application]
+        command += [f"--bind=fd://{number}", f"--workers={WORKERS}"]
+        return [*command, "--worker-class=sync", "--log-level=warning", "--no-control-socket"]
+
+    return command
+
+
 @contextmanager
-def served(environment: Mapping[str, str]) -> Iterator[int]:
-    """Serve the benchmarks' WSGI application; its port on 127.0.0.1.
+def served(environment: Mapping[str, str], command: Command | None = None) -> Iterator[int]:
+    """Serve an application, by default the benchmarks' WSGI one; its port on 127.0.0.1.
 
     Args:
         environment: variables besides this process's own.
+        command: gives the server's for the number of the file that listens.
     """
+    command = command or gunicorn("benchmarks.wsgi:application")
     # The socket is made here and handed on: so the port is free, and a request that comes before
     # the workers are there waits for them.
     with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile("w+") as log:
         port: int = listener.getsockname()[1]
-        command = [sys.executable, "-m", "gunicorn", "benchmarks.wsgi:application"]
-        command += [f"--bind=fd://{listener.fileno()}", f"--workers={WORKERS}"]
-        command += ["--worker-class=sync", "--log-level=warning", "--no-control-socket"]
         process = subprocess.Popen(
-            command,
+            command(listener.fileno()),
             cwd=ROOT,
             env={**os.environ, **environment},
             pass_fds=[listener.fileno()],
@@ -88,13 +100,14 @@ def ask(port: int, path: str, header: str) -> str:
     return username
 
 
-def load(port: int, path: str, header: str, seconds: int) -> float:
-    """Requests a second that wrk gets answered over 4 connections.
+def load(port: int, path: str, header: str, seconds: int, connections: int = 4) -> float:
+    """Requests a second that wrk gets answered over so many connections.
 
     Raises:
         WrongAnswer: one of them failed.
     """
-    command = ["wrk", "--threads", "2", "--connections", "4", "--duration", f"{seconds}s"]
+    command = ["wrk", "--threads", "2", "--connections", str(connections)]
+    command += ["--duration", f"{seconds}s"]
     if header:
         command += ["--header", f"Authorization: {header}"]
     finished = subprocess.run(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from testproject.settings import *  # noqa: F403 - settings are modules, and build on each other so
-from testproject.settings import DATABASES, INSTALLED_APPS
+from testproject.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
 
 # The same in every server process, and long enough to sign JSON Web Tokens with.
 SECRET_KEY = "only for measuring, on loopback, for as long as a benchmark runs"
@@ -29,9 +29,11 @@ INSTALLED_APPS = [
     "rest_framework.authtoken",
     "knox",
     "rest_framework_api_key",
-    "oauth2_provider",
     "benchmarks",
 ]
+# What is written of each request is measured by itself. The peers write nothing.
+LOG_MIDDLEWARE = "frappe_tokens.middleware.RequestLogMiddleware"
+MIDDLEWARE = [name for name in MIDDLEWARE if name != LOG_MIDDLEWARE]
 ROOT_URLCONF = "benchmarks.urls"
 WSGI_APPLICATION = "benchmarks.wsgi.application"
 

@@ -1,0 +1,119 @@
+"""Requests a second of plain views and of an async server, each behind a real one under load."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from . import contenders, server
+from .measure import Figure, WrongAnswer
+from .report import Table, quartiles
+
+WARM_UP_SECONDS = 1
+CONNECTIONS = 64  # of wrk to the async server
+
+OPEN, PLAIN = "open plain view", "frappe_tokens, plain view"
+REST, DRF_TOKEN = "frappe_tokens, DRF view", "DRF TokenAuthentication, DRF view"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A server and how it is loaded. ``view`` is the address of its kind of plain view."""
+
+    title: str
+    command: server.Command
+    connections: int
+    view: str
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+def _uvicorn(number: int) -> list[str]:
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.asynchronous_served:asgi"]
+    return [*command, f"--fd={number}", "--lifespan=off", "--log-level=error", "--no-access-log"]
+
+
+KINDS = [
+    Kind(
+        f"Plain views: gunicorn, {server.WORKERS} sync workers, and wrk over 4 connections",
+        server.gunicorn("benchmarks.asynchronous_served:wsgi"),
+        4,
+        "plain",
+    ),
+    Kind(
+        f"Async: uvicorn, one process, and wrk over {CONNECTIONS} connections",
+        _uvicorn,
+        CONNECTIONS,
+        "async",
+        (("BENCHMARKS_ASYNC", "1"),),
+    ),
+]
+
+
+def measure(seconds: int, rounds: int) -> list[Table]:
+    """A table for each kind of server.
+
+    Args:
+        seconds: how long each line is loaded in each round.
+        rounds: how many times.
+    """
+    missing = server.missing()
+    if importlib.util.find_spec("uvicorn") is None:
+        missing.append("uvicorn")
+    if missing:
+        if os.environ.get("CI") == "true":
+            raise WrongAnswer(f"Not installed: {', '.join(missing)}.")
+        notes = [f"Left out: {' and '.join(missing)} not installed here."]
+        return [Table(kind.title, notes=notes) for kind in KINDS]
+    return [_measure(kind, seconds, rounds) for kind in KINDS]
+
+
+def _measure(kind: Kind, seconds: int, rounds: int) -> Table:
+    user = contenders.make_user("ada")
+    ours = contenders.frappe_tokens(user).headers["HTTP_AUTHORIZATION"]
+    theirs = contenders.drf_token(user).headers["HTTP_AUTHORIZATION"]
+    with ExitStack() as servers:
+        environment = {"BENCHMARKS_CACHE": "", **dict(kind.environment)}
+        with_middleware, without = (
+            servers.enter_context(
+                server.served({**environment, "BENCHMARKS_PLAIN": plain}, kind.command)
+            )
+            for plain in ("1", "")
+        )
+        lines = {
+            OPEN: (without, f"/open/{kind.view}/", "", ""),
+            PLAIN: (with_middleware, f"/{kind.view}/", ours, "ada"),
+            REST: (without, "/frappe_tokens/", ours, "ada"),
+            DRF_TOKEN: (without, "/drf_token/", theirs, "ada"),
+        }
+
+        def load(title: str, seconds: int) -> float:
+            port, path, header, _ = lines[title]
+            return server.load(port, path, header, seconds, kind.connections)
+
+        for title, (port, path, header, expected) in lines.items():
+            if (username := server.ask(port, path, header)) != expected:
+                raise WrongAnswer(f"{title} took {expected} for {username!r}.")
+            load(title, WARM_UP_SECONDS)
+        speeds: dict[str, list[float]] = {title: [] for title in lines}
+        for _ in range(rounds):
+            for title in random.sample(list(lines), len(lines)):
+                speeds[title].append(load(title, seconds))
+    return _table(kind, speeds)
+
+
+def _table(kind: Kind, speeds: dict[str, list[float]]) -> Table:
+    table = Table(kind.title, ("", "a second", "ratio", "quartiles"))
+    for title, measured in speeds.items():
+        figure = Figure.of(measured)
+        table.rows.append((title, f"{figure.middle:.0f}", "-", quartiles(figure)))
+    for title in (PLAIN, REST):
+        # Of each round by itself: what slowed one of its lines slowed its neighbours.
+        pairs = zip(speeds[title], speeds[DRF_TOKEN], strict=True)
+        ratio = Figure.of([mine / other for mine, other in pairs])
+        name = f"{title} / DRF TokenAuthentication"
+        table.rows.append((name, "-", f"{ratio.middle:.3f}", quartiles(ratio, 2)))
+    return table

@@ -1,0 +1,140 @@
+"""What the request log adds to an authenticated request."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.base import BaseHandler
+from django.http import HttpRequest
+from django.test import override_settings
+
+from frappe_tokens.models import ApiRequestLog
+from frappe_tokens.request_log import present_sink
+
+from . import contenders, goals
+from .contenders import Contender
+from .goals import Goal
+from .measure import Figure, Probe, Trial, WrongAnswer, interleave, use
+from .report import Table, quartiles
+from .requests import check_answer, count_queries, make_request
+
+NO_LOG, NULL, DURABLE, BUFFERED = "no log", "null", "durable", "buffered"
+LOGS = (NULL, DURABLE, BUFFERED)
+PATH = "/frappe_tokens/"
+
+# Requests one after the other: as many as fill the buffer, and then as many that are timed.
+FILL, STREAM = 250, 500
+STREAMS = 25  # of each kind, in turn
+
+_GOALS: dict[str, Goal | None] = {BUFFERED: goals.BUFFERED_LOG}
+
+
+def measure(rounds: int) -> list[Table]:
+    """The table of the logs, each timed ``rounds`` times and then in blocks of so many requests."""
+    ours = contenders.frappe_tokens(contenders.make_user("ada"))
+    without, behind = _handler([]), _handler([settings.LOG_MIDDLEWARE])
+    probes = [
+        Probe(NO_LOG, partial(_trial, ours, without)),
+        *(Probe(name, partial(_trial, ours, behind), log=name) for name in LOGS),
+    ]
+    timings = interleave(probes, rounds)
+    _flush()
+    streams = _streams([probe for probe in probes if probe.name != DURABLE], min(rounds, STREAM))
+    queries = {probe.name: count_queries(probe) for probe in probes}
+    _flush()
+    ApiRequestLog.objects.all().delete()
+    table = Table(
+        "The request log: a whole authenticated request against one without",
+        ("", "us", "quartiles", "ratio", "quartiles", "stream", "quartiles", "SQL", *goals.COLUMNS),
+    )
+    for probe in probes:
+        whole, ratio = timings.total(probe.name), timings.ratio(probe.name, NO_LOG)
+        in_stream = _ratio(streams[probe.name], streams[NO_LOG]) if probe.name in streams else None
+        table.rows.append(
+            (
+                probe.name,
+                f"{whole.middle:.0f}",
+                quartiles(whole),
+                f"{ratio.middle:.3f}",
+                quartiles(ratio, 2),
+                f"{in_stream.middle:.3f}" if in_stream is not None else "-",
+                quartiles(in_stream, 2) if in_stream is not None else "-",
+                str(queries[probe.name]),
+                *goals.cells(_GOALS.get(probe.name), _worse(ratio, in_stream)),
+            )
+        )
+    table.notes += [
+        "Through the example project's middleware. No log: without RequestLogMiddleware. Null: "
+        "with it, and nothing is kept.",
+        f"Stream: {min(rounds, STREAM)} requests right after each other, while the buffer's thread "
+        "writes as many, so with its share. The goal is for the worse of the two.",
+    ]
+    return [table]
+
+
+def _handler(first: list[str]) -> Any:
+    """Django's, with these before the example project's middleware."""
+    handler = BaseHandler()
+    with override_settings(MIDDLEWARE=[*first, *settings.MIDDLEWARE]):
+        handler.load_middleware()
+    return handler.get_response
+
+
+def _trial(contender: Contender, handler: Callable[[HttpRequest], Any]) -> Trial:
+    request = make_request({**contender.headers, "PATH_INFO": PATH})
+    return Trial(partial(handler, request), partial(check_answer, 200, contender.username))
+
+
+def _streams(probes: list[Probe], requests: int) -> dict[str, list[float]]:
+    """Seconds for so many requests, of each probe as often as there are streams."""
+    streams: dict[str, list[float]] = {probe.name: [] for probe in probes}
+    for _ in range(STREAMS if requests == STREAM else 1):
+        for probe in random.sample(probes, len(probes)):
+            use(probe.cache, probe.log)
+            streams[probe.name].append(_stream(probe, requests))
+    use()
+    return streams
+
+
+def _stream(probe: Probe, requests: int) -> float:
+    trials = [probe.prepare() for _ in range(FILL + requests)]
+    sink, before = present_sink(), ApiRequestLog.objects.count()
+    gc.collect()
+    gc.disable()
+    try:
+        for trial in trials[:FILL]:
+            trial.call()
+        begin = time.perf_counter()
+        for trial in trials[FILL:]:
+            response = trial.call()
+        taken = time.perf_counter() - begin
+    finally:
+        gc.enable()
+    if trials[-1].check is not None:
+        trials[-1].check(response)
+    sink.flush()
+    logged = ApiRequestLog.objects.count() - before
+    if logged != (len(trials) if probe.log == BUFFERED else 0):
+        raise WrongAnswer(f"Of {len(trials)} requests, {logged} are in the log {probe.log!r}.")
+    return taken
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> Figure:
+    return Figure.of([mine / other for mine, other in zip(ours, theirs, strict=True)])
+
+
+def _worse(*figures: Figure | None) -> float:
+    return max(figure.middle for figure in figures if figure is not None)
+
+
+def _flush() -> None:
+    """Have nothing wait that would be written while something else is measured."""
+    use(log=BUFFERED)
+    present_sink().flush()
+    use()
