@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import secrets
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from frappe_tokens import limiter
 from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.verification import RequestFacts
 
 from .groups import LEFT_OUT
@@ -27,6 +30,26 @@ def no_failures_counted_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of tests fail on purpose from one address, in less than a minute."""
     monkeypatch.setattr(limiter, "_full", {})
     monkeypatch.setattr(limiter, "PREFIX", f"failures-{secrets.token_hex(4)}:")
+
+
+@pytest.fixture(autouse=True)
+def no_loop_of_the_browsers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Playwright's loop counts as running in this thread, from the first browser to the end.
+
+    So no other could run in a test that comes after it.
+    """
+    loop = asyncio._get_running_loop()
+    if request.node.get_closest_marker("browser") is None:
+        asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop or asyncio._get_running_loop())
+
+
+@pytest.fixture(autouse=True)
+def the_language_of_the_settings() -> Iterator[None]:
+    """What a request activates stays active in its thread, which here is the next test's."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture
@@ -99,7 +122,8 @@ def facts_of(method: str = "GET", **meta: str) -> RequestFacts:
 def statements() -> Callable[[], AbstractContextManager[list[str]]]:
     """Records the verbs that reach the database: ``with statements() as verbs: ...``.
 
-    Less those of transactions: the tests' own decide whether there are savepoints.
+    Less those of transactions, as the tests' own decide whether there are savepoints, and less the
+    request log's, which has tests of its own.
     """
 
     @contextmanager
@@ -109,7 +133,11 @@ def statements() -> Callable[[], AbstractContextManager[list[str]]]:
             yield verbs
         verbs += [
             verb
-            for verb in (query["sql"].split()[0].upper() for query in captured)
+            for verb in (
+                query["sql"].split()[0].upper()
+                for query in captured
+                if ApiRequestLog._meta.db_table not in query["sql"]
+            )
             if verb in {"SELECT", "INSERT", "UPDATE", "DELETE"}
         ]
 

@@ -1,0 +1,247 @@
+"""What the page about operations shows is executed, with the packages that it names."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import logging.config
+import re
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import prometheus_client
+import pytest
+from django.test import Client
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from frappe_tokens import audit, signals
+from frappe_tokens.exceptions import Reason
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.models import ACCEPTED
+
+from .conftest import token_header
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+WHO = "/api/method/frappe.auth.get_logged_user"
+SIGNALS = [
+    signals.authentication_failed,
+    signals.authentication_succeeded,
+    signals.key_revoked,
+    signals.keys_generated,
+]
+
+
+def block(language: str, begins: str = "") -> str:
+    """The one example of the page in this language that begins so."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (found,) = [str(found) for found in blocks if found.startswith(begins)]
+    return found
+
+
+Run = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Executes the Python example for the file of this name, as a module of ``myproject``."""
+    before = [list(signal.receivers) for signal in SIGNALS]
+    package: Any = ModuleType("myproject")
+    monkeypatch.setitem(sys.modules, "myproject", package)
+
+    def execute(name: str) -> ModuleType:
+        module = ModuleType(f"myproject.{name}")
+        begins = "# settings.py\n" if name == "settings" else f"# myproject/{name}.py\n"
+        exec(block("python", begins), vars(module))  # noqa: S102 - our own documentation
+        setattr(package, name, module)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return module
+
+    yield execute
+    for signal, receivers in zip(SIGNALS, before, strict=True):
+        signal.receivers[:] = receivers
+        signal.sender_receivers_cache.clear()
+
+
+def ask(keys: GeneratedKeys, path: str = WHO, secret: str = "") -> None:
+    header = f"token {keys.api_key}:{secret}" if secret else token_header(keys)
+    Client(REMOTE_ADDR="192.0.2.7").get(path, headers={"authorization": header})
+
+
+def make_use_of_keys(user: Any) -> None:
+    """Two secrets, a request that is accepted, three that are refused, and a revocation."""
+    generate_keys(user)
+    keys = generate_keys(user)
+    ask(keys)
+    ask(keys, secret="wrong")
+    ask(keys, secret="wrong")
+    revoke(keys.instance)
+    ask(keys)
+
+
+# The log lines
+
+
+@pytest.fixture
+def output(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What the example's handler writes."""
+    stderr = io.StringIO()
+    logger = logging.getLogger("frappe_tokens")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    run("json_lines")
+    # The handler takes the stream when it is made.
+    monkeypatch.setattr(sys, "stderr", stderr)
+    logging.config.dictConfig(run("settings").LOGGING)
+    yield stderr
+    logger.level, logger.propagate, logger.handlers[:] = before
+    logging.getLogger().manager._clear_cache()  # type: ignore[attr-defined]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_event_is_one_line_of_json(user: Any, output: io.StringIO) -> None:
+    make_use_of_keys(user)
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == [
+        "keys_generated",
+        "keys_generated",
+        "request_refused",
+        "request_refused",
+        "key_revoked",
+        "request_refused",
+    ]
+    assert [line["rotated"] for line in lines[:2]] == [False, True]
+    for line in lines:
+        assert (line["logger"], line["level"]) == ("frappe_tokens", "INFO")
+        assert datetime.fromisoformat(line["at"]).tzinfo is not None
+        assert set(line) == {
+            "at",
+            "level",
+            "logger",
+            "message",
+            "event",
+            *audit.FIELDS[line["event"]],
+        }
+    assert lines[-1]["user"] == "ada"
+
+
+@pytest.mark.django_db
+def test_shown_line_is_such_a_line(keys: GeneratedKeys, output: io.StringIO) -> None:
+    shown = json.loads(block("json"))
+    keys.instance.api_key = shown["api_key"]
+    keys.instance.save()
+    ask(GeneratedKeys(shown["api_key"], "", keys.instance), shown["path"], secret="wrong")
+    (line,) = output.getvalue().splitlines()
+    assert {**json.loads(line), "at": shown["at"]} == shown
+    assert list(json.loads(line)) == list(shown)
+
+
+def test_other_lines_of_the_app_are_json_too(output: io.StringIO) -> None:
+    try:
+        raise ValueError("x")
+    except ValueError:
+        logging.getLogger("frappe_tokens.verification").exception("Trouble: %s.", "much")
+    (line,) = output.getvalue().splitlines()
+    said = json.loads(line)
+    assert said["message"] == "Trouble: much."
+    assert said["exception"].endswith("ValueError: x")
+
+
+def test_every_field_is_explained() -> None:
+    table = PAGE[PAGE.index("| `event` | Field |") :]
+    documented: dict[str, list[str]] = {}
+    for row in table[: table.index("\n\n")].splitlines()[2:]:
+        _, event, fields, _ = row.split("|", 3)
+        name = event.strip(" `") or list(documented)[-1]
+        documented.setdefault(name, []).extend(re.findall(r"`(\w+)`", fields))
+    assert documented == {event: list(fields) for event, fields in audit.FIELDS.items()}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fail2ban_finds_the_address_of_failed_attempts_alone(
+    user: Any, output: io.StringIO
+) -> None:
+    (pattern,) = re.findall(r"^failregex = (.*)$", block("ini"), re.MULTILINE)
+    found = re.compile(pattern.replace("<HOST>", r"(?P<host>[0-9a-f:.]+)"))
+    make_use_of_keys(user)
+    forged = '/api/resource/ToDo/"event": "request_refused", "code": "invalid_credentials", "ip": "'
+    Client(REMOTE_ADDR="192.0.2.9").get(
+        f'{forged}203.0.113.1"', headers={"authorization": "token nonsense"}
+    )
+    matches = [found.search(line) for line in output.getvalue().splitlines()]
+    hosts = [match["host"] for match in matches if match]
+    assert len(matches) == 7
+    assert hosts == ["192.0.2.7", "192.0.2.7"]
+
+
+# Metrics
+
+COUNTED = {
+    ("accepted",): 1,
+    ("invalid_credentials",): 2,
+    ("key_revoked",): 1,
+    ("generated",): 1,
+    ("rotated",): 1,
+    ("revoked",): 1,
+}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_prometheus_counts(user: Any, run: Run) -> None:
+    example = run("prometheus_metrics")
+    try:
+        make_use_of_keys(user)
+        exposed = prometheus_client.generate_latest().decode()
+    finally:
+        prometheus_client.REGISTRY.unregister(example.REQUESTS)
+        prometheus_client.REGISTRY.unregister(example.KEYS)
+    samples = re.findall(r'^(frappe_tokens_\w+_total)\{\w+="(\w+)"\} ([\d.]+)$', exposed, re.M)
+    assert {(label,): float(value) for _name, label, value in samples} == COUNTED
+    # What the alerts ask for.
+    rules = block("yaml")
+    assert {name for name, *_ in samples} >= set(re.findall(r"frappe_tokens_\w+_total", rules))
+    codes = {
+        code for text in re.findall(r'outcome=~?"([\w|]+)"', rules) for code in text.split("|")
+    }
+    assert codes
+    assert codes <= {reason.code for reason in Reason}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_opentelemetry_counts(user: Any, run: Run) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    # Once in a process; no other test needs one.
+    metrics.set_meter_provider(provider)
+    run("otel_metrics")
+    make_use_of_keys(user)
+    data: Any = reader.get_metrics_data()
+    counted = {
+        tuple(point.attributes.values()): point.value
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+    assert counted == COUNTED
+    provider.shutdown()
+
+
+def test_number_of_outcomes_is_right() -> None:
+    assert "there are eleven" in PAGE
+    assert len({ACCEPTED, *(reason.code for reason in Reason)}) == 11
+
+
+def test_loggers_that_are_named_are_there() -> None:
+    named = set(re.findall(r"`(frappe_tokens\.[a-z_]+)`", PAGE))
+    assert len(named) > 4
+    for name in named:
+        import_module(name)
+        assert name in logging.Logger.manager.loggerDict
