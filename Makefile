@@ -6,6 +6,9 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 PINS ?=
 PYTEST ?=
+# More for the expression that selects tests, such as "and not server".
+AND ?=
+BROWSER ?= browser
 BENCH ?=
 
 EXTRAS := test
@@ -19,13 +22,17 @@ ifneq (,$(REDIS_URL))
 EXTRAS := $(EXTRAS),redis
 endif
 
+# Where nothing was selected, pytest exits with 5.
+RUN = COVERAGE_FILE=.coverage.$(EXTRAS) $(BIN)/python -m pytest
+
 .PHONY: demo test bench lint screenshots clean
 
 demo: $(VENV)/installed-demo
 	PORT=$(PORT) $(BIN)/python manage.py demo
 
 test: $(VENV)/installed-$(EXTRAS)
-	COVERAGE_FILE=.coverage.$(EXTRAS) $(BIN)/python -m pytest $(PYTEST)
+	$(RUN) -m "not browser $(AND)" $(PYTEST) || [ $$? = 5 ]
+	COVERAGE_CONCURRENCY=thread,greenlet $(RUN) --cov-append -m "$(BROWSER) $(AND)" $(PYTEST) || [ $$? = 5 ]
 
 bench: $(VENV)/installed-$(subst test,bench,$(EXTRAS))
 	$(BIN)/python -m benchmarks $(BENCH)
