@@ -41,8 +41,11 @@ def announce_generated(generated: Iterable[tuple[AbstractApiKey, bool]], by: Act
             audit.generated(key, user, rotated)
             keys_generated.send_robust(sender=type(key), instance=key, by=user, rotated=rotated)
 
-    if generated and (keys_generated.receivers or audit.is_heard()):
-        _after_commit(type(generated[0][0]), tell)
+    if not generated:
+        return
+    model = type(generated[0][0])
+    if keys_generated.has_listeners(model) or audit.is_heard():
+        _after_commit(model, tell)
 
 
 def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None:
@@ -56,7 +59,7 @@ def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None
         audit.revoked(key, user, reason)
         key_revoked.send_robust(sender=type(key), instance=key, by=user, reason=reason)
 
-    if key_revoked.receivers or audit.is_heard():
+    if key_revoked.has_listeners(type(key)) or audit.is_heard():
         _after_commit(type(key), tell)
 
 

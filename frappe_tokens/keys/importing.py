@@ -141,7 +141,7 @@ def _key(pair: ImportedPair, user: Any, now: datetime, expires_at: datetime | No
 
 
 def _announce_after_commit(keys: list[ApiKey], alias: str) -> None:
-    if keys_generated.receivers or audit.is_heard():
+    if keys_generated.has_listeners(ApiKey) or audit.is_heard():
         # By their primary keys: the instances of a long list would take up far more.
         announce = partial(_announce, [key.pk for key in keys], alias)
         transaction.on_commit(announce, using=alias, robust=True)

@@ -322,12 +322,16 @@ def test_tells_of_nothing_that_was_refused(
     user: Any, write: Write, django_capture_on_commit_callbacks: Any
 ) -> None:
     told: list[Any] = []
-    keys_generated.connect(told.append)
+
+    def receive(**arguments: Any) -> None:
+        told.append(arguments)
+
+    keys_generated.connect(receive)
     try:
         with django_capture_on_commit_callbacks(execute=True) as callbacks:
             complaint(write(listed(f"ada,{API_KEY},{API_SECRET}", "nobody,k,{API_SECRET}")))
     finally:
-        keys_generated.disconnect(told.append)
+        keys_generated.disconnect(receive)
     assert (callbacks, told) == ([], [])
 
 
