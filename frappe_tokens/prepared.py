@@ -26,6 +26,7 @@ from django.db.models.manager import BaseManager
 
 from .base_models import AbstractApiKey, ApiKeyQuerySet
 from .instances import copier_of, is_made_plainly, is_plain, maker_of
+from .server_prepared import server_prepared
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class PreparedSelect:
         # By name, because Django replaces it at every execution: on SQLite that takes a search by
         # regular expression for "%s", and next to nothing for a name.
         self._sql: str = sql.replace("%s", "%(api_key)s")
+        self._by_server = server_prepared(sql, "api_key", connection)
         self.label = model.cache_label()
         self.fingerprint = hashlib.sha256(sql.encode()).hexdigest()[:16]
         # A cache has no business with the hash of a password. Whoever asks a user from the cache
@@ -121,8 +123,11 @@ class PreparedSelect:
         Raises:
             django.db.DatabaseError: if the database does not answer.
         """
+        parameters = {"api_key": api_key}
         with connection.cursor() as cursor:
-            cursor.execute(self._sql, {"api_key": api_key})
+            by_server = self._by_server
+            if by_server is None or not by_server.execute(connection, cursor, parameters):
+                cursor.execute(self._sql, parameters)
             # A column whose collation was changed by hand may be found by a key in the wrong case.
             rows = [list(row) for row in cursor if row[self._api_key] == api_key]
         if not rows:
