@@ -91,7 +91,7 @@ def challenge(scheme: str, refused: Refused | None = None) -> str:
         refused: why; None asks for credentials where there were none.
     """
     # Frappe writes "token" so.
-    realm = f'{_NAMES.get(scheme, scheme)} realm="{conf.REALM}"'
+    realm = f'{_NAMES.get(scheme, scheme)} realm="{conf.snapshot().REALM}"'
     if refused is None:
         return realm
     if scheme == "bearer" and refused.reason is Reason.INSUFFICIENT_SCOPE:

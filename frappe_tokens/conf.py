@@ -255,13 +255,15 @@ class _Snapshot(Settings):
             self._own = self.own = {name: _copied(value) for name, value in own.items()}
         self.caches = caches.settings
 
-    # What every request asks for.
+    # What every request asks for, and every refusal.
     SOURCES = _once(Settings.SOURCES)
     PEPPERS = _once(Settings.PEPPERS)
     LAST_USED_INTERVAL = _once(Settings.LAST_USED_INTERVAL)
     CACHE = _once(Settings.CACHE)
     REQUEST_LOG = _once(Settings.REQUEST_LOG)
+    KEY_PREFIX = _once(Settings.KEY_PREFIX)
     SECRET_PREFIX = _once(Settings.SECRET_PREFIX)
+    REALM = _once(Settings.REALM)
 
 
 def _copied(value: Any) -> Any:

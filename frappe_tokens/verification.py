@@ -71,6 +71,9 @@ def verify(credential: Credential, facts: RequestFacts, *, leave_unknown: bool =
             return _verify_access_token(credential.access_token, facts, leave_unknown)
         if leave_unknown:
             return None
+    if not credential.well_formed:
+        # First of all, and at once: whoever sends nonsense is to cost next to nothing.
+        raise report_failure(Refused(Reason.MALFORMED_CREDENTIALS), facts)
     present = conf.snapshot()
     matched: AbstractApiKey | None = None
     found: Found | None = None
@@ -223,8 +226,6 @@ def _find_access_token(
 def _check_before_lookup(
     credential: Credential, facts: RequestFacts, present: Settings
 ) -> type[AbstractApiKey]:
-    if not credential.well_formed:
-        raise Refused(Reason.MALFORMED_CREDENTIALS)
     if limiter.is_active():
         limiter.check(facts.address(), credential.api_key)
     source = facts.source
