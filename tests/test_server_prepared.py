@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, ProgrammingError, connection, connections, transaction
+from django.db.backends.utils import CursorWrapper
 
 from frappe_tokens import prepared, server_prepared
 from frappe_tokens.base_models import AbstractApiKey
@@ -141,6 +142,54 @@ def test_each_tenant_finds_keys_in_its_own_schema(client: Any, keys: GeneratedKe
         execute(client, "DROP SCHEMA tenant CASCADE")
 
 
+def tenants_tables() -> None:
+    """Tables of the same names, empty, in an earlier schema, made by another connection."""
+    for name in (TABLE, "auth_user"):
+        execute(connection, f"CREATE TABLE tenant.{name} (LIKE public.{name})")
+
+
+def test_what_the_server_does_not_notice_ends_within_a_minute(
+    client: Any, keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(client, "CREATE SCHEMA tenant")
+    execute(client, "SET search_path TO tenant, public")
+    try:
+        for _ in range(3):
+            assert find(client, keys.api_key) == keys.instance
+        tenants_tables()
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now + server_prepared.RENEWED_EVERY)
+        assert find(client, keys.api_key) is None
+        assert executions(client) == [1]
+        assert find(client, keys.api_key) is None
+        assert executions(client) == [2]
+    finally:
+        execute(connection, "DROP SCHEMA tenant CASCADE")
+
+
+def test_preparing_and_executing_are_one_query_and_wait_once(
+    client: Any, keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[list[str]] = []
+    execute = CursorWrapper.execute
+
+    def note(cursor: Any, sql: str, params: Any = None) -> Any:
+        sent.append([statement.split()[0] for statement in sql.split("; ")])
+        return execute(cursor, sql, params)
+
+    monkeypatch.setattr(CursorWrapper, "execute", note)
+    for _ in range(3):
+        find(client, keys.api_key)
+    monkeypatch.setattr(server_prepared, "RENEWED_EVERY", 0)
+    assert find(client, keys.api_key) == keys.instance
+    assert sent == [
+        ["SELECT"],
+        ["PREPARE", "EXECUTE"],
+        ["EXECUTE"],
+        ["DEALLOCATE", "PREPARE", "EXECUTE"],
+    ]
+
+
 # Where it is left alone
 
 
@@ -149,7 +198,7 @@ def test_each_tenant_finds_keys_in_its_own_schema(client: Any, keys: GeneratedKe
     [
         {"DISABLE_SERVER_SIDE_CURSORS": True},
         {"OPTIONS": {"server_side_binding": True}},
-        {"OPTIONS": {"server_side_binding": True, "prepare_threshold": 1}},
+        {"OPTIONS": {"options": "-c search_path=public"}},
     ],
 )
 def test_settings_of_the_database_rule_it_out(keys: GeneratedKeys, options: dict[str, Any]) -> None:
@@ -157,6 +206,50 @@ def test_settings_of_the_database_rule_it_out(keys: GeneratedKeys, options: dict
         for _ in range(4):
             assert find(client, keys.api_key) == keys.instance
         assert executions(client) == []
+
+
+def test_connection_of_tenants_rules_it_out(keys: GeneratedKeys) -> None:
+    present = connections["default"]
+    kind = type("Tenants", (type(present),), {"schema_name": "public"})  # as django-tenants has it
+    client = kind(present.copy().settings_dict)
+    try:
+        for _ in range(4):
+            assert find(client, keys.api_key) == keys.instance
+        assert executions(client) == []
+    finally:
+        client.close()
+
+
+def test_transaction_that_django_does_not_know_of_lives_on(
+    client: Any, keys: GeneratedKeys
+) -> None:
+    for _ in range(3):
+        find(client, keys.api_key)
+    execute(client, "DEALLOCATE ALL")
+    execute(client, "BEGIN")
+    assert find(client, keys.api_key) == keys.instance
+    execute(client, "UPDATE auth_user SET first_name = 'Ada'")
+    execute(client, "COMMIT")
+    keys.instance.user.refresh_from_db()
+    assert keys.instance.user.first_name == "Ada"
+
+
+def test_driver_that_nothing_can_be_noted_of_is_left_alone(
+    client: Any, keys: GeneratedKeys
+) -> None:
+    class Wrapped:
+        __slots__ = ("_driver",)
+
+        def __init__(self, driver: Any) -> None:
+            self._driver = driver
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._driver, name)
+
+    client.ensure_connection()
+    client.connection = Wrapped(client.connection)
+    for _ in range(3):
+        assert find(client, keys.api_key) == keys.instance
 
 
 def test_within_a_transaction_the_select_is_sent(
@@ -207,7 +300,24 @@ def changed(client: Any) -> None:
     execute(client, f"ALTER TABLE {TABLE} ALTER rate_limit TYPE text")
 
 
-@pytest.mark.parametrize("happens", [gone, changed])
+def of_a_type_that_is_gone(client: Any) -> None:
+    # By others, so that this connection's plans are what they were.
+    execute(connection, f"ALTER TABLE {TABLE} ALTER api_key TYPE varchar(64)")
+    execute(connection, "DROP EXTENSION citext")
+
+
+@pytest.fixture
+def citext() -> Iterator[None]:
+    """API keys are of a type that an extension brings."""
+    execute(connection, "CREATE EXTENSION citext")
+    execute(connection, f"ALTER TABLE {TABLE} ALTER api_key TYPE citext")
+    yield
+    execute(connection, f"ALTER TABLE {TABLE} ALTER api_key TYPE varchar(64)")
+    execute(connection, "DROP EXTENSION IF EXISTS citext")
+
+
+@pytest.mark.usefixtures("citext")
+@pytest.mark.parametrize("happens", [gone, changed, of_a_type_that_is_gone])
 def test_statement_that_is_lost_is_done_without(
     client: Any,
     keys: GeneratedKeys,
@@ -231,7 +341,7 @@ def test_statement_that_is_lost_is_done_without(
     assert keys.api_key not in message
 
 
-def test_statement_that_another_prepared_is_done_without(client: Any, keys: GeneratedKeys) -> None:
+def test_statement_that_another_prepared_is_the_same(client: Any, keys: GeneratedKeys) -> None:
     for _ in range(3):
         find(client, keys.api_key)
     # Another process, which a pooler gives the same connection of the server.
@@ -239,7 +349,22 @@ def test_statement_that_another_prepared_is_done_without(client: Any, keys: Gene
     server_prepared._shared.cache_clear()
     for _ in range(4):
         assert find(client, keys.api_key) == keys.instance
-    assert executions(client) == [2]
+    assert executions(client) == [4]
+
+
+@pytest.mark.parametrize("uses", [1, 3], ids=["before it is prepared", "after"])
+def test_error_about_the_table_passes_with_it(client: Any, keys: GeneratedKeys, uses: int) -> None:
+    for _ in range(uses):
+        find(client, keys.api_key)
+    execute(connection, f"ALTER TABLE {TABLE} RENAME TO elsewhere")
+    try:
+        with pytest.raises(ProgrammingError, match=TABLE):
+            find(client, keys.api_key)
+    finally:
+        execute(connection, f"ALTER TABLE elsewhere RENAME TO {TABLE}")
+    before = sum(executions(client))
+    assert find(client, keys.api_key) == keys.instance
+    assert sum(executions(client)) == before + 1
 
 
 @pytest.mark.parametrize("uses", [1, 3], ids=["before it is prepared", "after"])
