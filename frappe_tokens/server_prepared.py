@@ -152,13 +152,13 @@ def _shared(_alias: str, sql: str, parameter: str) -> ServerPrepared:
 def _may_fail(connection: Any) -> bool:
     """Whether an error would harm nothing, and nobody wants to read the statement."""
     driver = connection.connection
-    libpq = getattr(driver, "pgconn", None) or driver.info
+    libpq = getattr(driver, "pgconn", None) or getattr(driver, "info", None)
     return (
         # Within a transaction an error is the end of it, also within one that Django does not know
         # of. The driver's 0 is "idle"; asked of psycopg's libpq, it takes a thirtieth of the time.
         connection.get_autocommit()
         and not connection.in_atomic_block
-        and not libpq.transaction_status
+        and getattr(libpq, "transaction_status", None) == 0
         and not connection.queries_logged
         and not connection.execute_wrappers
     )

@@ -234,8 +234,9 @@ def test_transaction_that_django_does_not_know_of_lives_on(
     assert keys.instance.user.first_name == "Ada"
 
 
-def test_driver_that_nothing_can_be_noted_of_is_left_alone(
-    client: Any, keys: GeneratedKeys
+@pytest.mark.parametrize("hidden", [(), ("pgconn", "info")])
+def test_driver_that_a_project_has_wrapped_is_left_alone(
+    client: Any, keys: GeneratedKeys, hidden: tuple[str, ...]
 ) -> None:
     class Wrapped:
         __slots__ = ("_driver",)
@@ -244,6 +245,8 @@ def test_driver_that_nothing_can_be_noted_of_is_left_alone(
             self._driver = driver
 
         def __getattr__(self, name: str) -> Any:
+            if name in hidden:
+                raise AttributeError(name)
             return getattr(self._driver, name)
 
     client.ensure_connection()
