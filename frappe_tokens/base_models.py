@@ -40,6 +40,7 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
             key_cache.end_all(self.model.cache_label(), self.db)
         return rows
 
+    # Django's mark for what a template must not call; a function has no attributes to mypy.
     update.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_create(

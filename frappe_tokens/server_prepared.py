@@ -90,6 +90,8 @@ class ServerPrepared:
             if prepared_at != _SEEN and now - prepared_at < RENEWED_EVERY:
                 cursor.execute(self._execute, parameters)
             else:
+                # Till it is done: an error leaves open how far it came, and DEALLOCATE is for good.
+                self._connections[driver] = _SEEN
                 cursor.execute(self._prepare if prepared_at == _SEEN else self._renew, parameters)
                 self._connections[driver] = now
                 # psycopg is at the first statement's result, psycopg2 at the last one's.

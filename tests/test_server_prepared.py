@@ -385,6 +385,22 @@ def test_error_of_another_kind_is_the_statements(
     assert executions(client) == [uses]
 
 
+def test_renewal_that_fails_for_the_moment_is_made_up_for(
+    client: Any, keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        find(client, keys.api_key)
+    execute(client, "SET lock_timeout TO '50ms'")
+    with monkeypatch.context() as patch, connected() as other, transaction_of(other):
+        patch.setattr(server_prepared, "RENEWED_EVERY", 0)
+        execute(other, f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            find(client, keys.api_key)
+    for expected in ([1], [2]):
+        assert find(client, keys.api_key) == keys.instance
+        assert executions(client) == expected
+
+
 def test_broken_connection_is_an_error_as_ever(client: Any, keys: GeneratedKeys) -> None:
     for _ in range(3):
         find(client, keys.api_key)

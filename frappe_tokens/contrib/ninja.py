@@ -125,7 +125,7 @@ class TokenAuth(AuthBase):
 def _let_in(request: HttpRequest, key: Any) -> Any:
     admit(request, key.user, key)
     # Its answers cannot be told here to vary by the header, and Django's cache for a whole site
-    # would give one user's to the next.
+    # would give one user's to the next. The attribute is Django's own, which the stubs lack.
     request._cache_update_cache = False  # type: ignore[attr-defined]
     return key
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import DataError, InterfaceError, OperationalError
@@ -43,7 +43,13 @@ _UNREADABLE = "The request cannot be read."
 _OF_CLIENTS = [never_cache, csrf_exempt, login_not_required, sensitive_post_parameters()]
 
 
-class OAuth2Mixin:
+if TYPE_CHECKING:
+    from oauth2_provider.views import TokenView as _Base  # one of those that it stands before
+else:
+    _Base = object
+
+
+class OAuth2Mixin(_Base):
     """What the toolkit's views have in common here.
 
     Attributes:
@@ -54,21 +60,21 @@ class OAuth2Mixin:
 
     @classmethod
     def get_validator_class(cls) -> type[Any]:
-        return with_rules(cls.rules, super().get_validator_class())  # type: ignore[misc]
+        return with_rules(cls.rules, super().get_validator_class())
 
     @classmethod
     def get_oauthlib_core(cls) -> Any:
         # The toolkit keeps one on the class, which a class above may have made with its own rules.
-        return cls.get_oauthlib_backend_class()(cls.get_server())  # type: ignore[attr-defined]
+        return cls.get_oauthlib_backend_class()(cls.get_server())
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         answer: HttpResponseBase
-        if str(request.method).lower() not in self.http_method_names:  # type: ignore[attr-defined]
+        if str(request.method).lower() not in self.http_method_names:
             # Before the client is asked who it is.
-            answer = self.http_method_not_allowed(request)  # type: ignore[attr-defined]
+            answer = self.http_method_not_allowed(request)
             return answer
         try:
-            answer = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+            answer = super().dispatch(request, *args, **kwargs)
         except (ValueError, DataError, LookupError, ObjectDoesNotExist):
             # oauthlib's about the query, PostgreSQL's about a NUL, the toolkit's about a parameter
             # that is not there, Python's about a charset that is none of text, and the toolkit's
@@ -132,6 +138,7 @@ def _accept_lower_case(request: HttpRequest) -> None:
     if request.GET.get("code_challenge_method") == "s256":
         query = request.GET.copy()
         query["code_challenge_method"] = "S256"
+        # The stubs know only the one that the server made, which nothing may change.
         request.GET = query  # type: ignore[assignment]
         request.META["QUERY_STRING"] = query.urlencode()
 

@@ -8,7 +8,7 @@ They are looked for at the root of a site::
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import NoReverseMatch, re_path, reverse
@@ -27,7 +27,13 @@ app_name = "frappe_tokens_well_known"
 _GRANT_TYPES = {"authorization_code", "client_credentials", "password", "refresh_token"}
 
 
-class DocumentMixin:
+if TYPE_CHECKING:
+    from oauth2_provider.views import OAuthServerMetadataView as _Base
+else:
+    _Base = object
+
+
+class DocumentMixin(_Base):
     """The toolkit's document about the addresses here."""
 
     def _get_endpoint_url(
@@ -37,13 +43,11 @@ class DocumentMixin:
             return request.build_absolute_uri(reverse(f"{NAMESPACE}:{view_name}"))
         except NoReverseMatch:
             # It may be among the toolkit's own addresses.
-            theirs: str | None = super()._get_endpoint_url(  # type: ignore[misc]
-                request, view_name, required
-            )
+            theirs: str | None = super()._get_endpoint_url(request, view_name, required)
             return theirs
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        answer: HttpResponse = super().get(request, *args, **kwargs)  # type: ignore[misc]
+        answer: HttpResponse = super().get(request, *args, **kwargs)
         changed = JsonResponse(self.document(json.loads(answer.content), request))
         changed["Access-Control-Allow-Origin"] = answer["Access-Control-Allow-Origin"]
         return changed

@@ -10,7 +10,7 @@ from typing import Any
 
 from drf_spectacular.settings import spectacular_settings
 
-# Their classes register themselves when they are made.
+# Imported for what that does: their classes register themselves when they are made.
 from . import fields, schemes, views  # noqa: F401
 from .refusals import describe_refusals
 
