@@ -1,18 +1,12 @@
-"""A statement that PostgreSQL parses and plans once for each connection, and then only executes.
+"""A statement that the database's server parses once for each connection, and then only executes.
 
-For a lookup by a unique column, parsing and planning are most of the server's work. ``PREPARE`` and
-``EXECUTE`` are sent as SQL through Django's own cursor, under a name that is made of the statement.
-Where a connection pooler hands out the server's connections in turn, a name may be gone or be
-another client's: then it is gone or the very same statement, and never another one. A driver's
-numbered names (``_pg3_0``) could be anything there.
-
-Sources: https://www.postgresql.org/docs/current/sql-prepare.html, and on poolers
-https://docs.djangoproject.com/en/stable/ref/databases/#transaction-pooling-server-side-cursors.
+For a lookup by a unique column, that and planning are most of the server's work. How it is said to
+PostgreSQL and MariaDB is in :mod:`frappe_tokens.server_dialects`; here is when, and what happens
+when the server does not have the statement any more.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Mapping
@@ -22,21 +16,13 @@ from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError
 
+from .server_dialects import Dialect, MariaDB, Meaning, PostgreSQL
+
 logger = logging.getLogger(__name__)
 
 # The server notices most of what happens to the tables. What it does not (a table of the same name
 # in an earlier schema of the search path, one that grew and was not analyzed) ends within this (s).
 RENEWED_EVERY = 60
-
-# Classes of SQLSTATE that are about the moment and not about the statement: rollbacks, resources,
-# locks, timeouts and shutdowns. The plain statement would only wait once more.
-_OF_THE_MOMENT = ("40", "53", "55", "57")
-
-# No such table, no such column, no right to read: within a migration. It passes.
-_OF_THE_TABLE = ("42P01", "42703", "42501")
-
-# A statement of this name, and so this very statement.
-_IS_THERE = "42P05"
 
 _SEEN = 0.0
 
@@ -44,19 +30,8 @@ _SEEN = 0.0
 class ServerPrepared:
     """A statement with one parameter, for all connections of one database."""
 
-    def __init__(self, sql: str, parameter: str) -> None:
-        """Name it.
-
-        Args:
-            sql: the statement, ``%s`` where its parameter stands and no other percent sign.
-            parameter: the parameter's name in :meth:`execute`.
-        """
-        name = f"frappe_tokens_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
-        self._execute = f"EXECUTE {name} (%({parameter})s)"
-        # In one string they are one transaction and one round trip: what PREPARE waited for, it has
-        # to the end of EXECUTE.
-        self._prepare = f"PREPARE {name} AS {sql.replace('%s', '$1')}; {self._execute}"
-        self._renew = f"DEALLOCATE {name}; {self._prepare}"
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
         self._is_forgotten = False
         # The driver's connections that were met, and when each was told the statement (s).
         self._connections: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
@@ -74,7 +49,13 @@ class ServerPrepared:
         Raises:
             django.db.DatabaseError: what the statement itself would raise.
         """
-        if self._is_forgotten or not _may_fail(connection):
+        if (
+            self._is_forgotten
+            # Somebody wants to read the statement.
+            or connection.queries_logged
+            or connection.execute_wrappers
+            or not self._dialect.serves(connection)
+        ):
             return False
         driver, now = connection.connection, time.monotonic()
         try:
@@ -88,34 +69,32 @@ class ServerPrepared:
             return False
         try:
             if prepared_at != _SEEN and now - prepared_at < RENEWED_EVERY:
-                cursor.execute(self._execute, parameters)
+                self._dialect.execute(cursor, parameters)
             else:
-                # Till it is done: an error leaves open how far it came, and DEALLOCATE is for good.
+                # Till it is done: an error leaves open how far it came.
                 self._connections[driver] = _SEEN
-                cursor.execute(self._prepare if prepared_at == _SEEN else self._renew, parameters)
+                self._dialect.prepare(cursor, parameters, again=prepared_at != _SEEN)
                 self._connections[driver] = now
-                # psycopg is at the first statement's result, psycopg2 at the last one's.
-                while cursor.description is None and cursor.nextset():
-                    pass
         except DatabaseError as error:
-            state = _sqlstate(error)
-            if not state or state.startswith(_OF_THE_MOMENT):
+            code = self._dialect.code(error)
+            meaning = self._dialect.meaning(code)
+            if meaning is Meaning.OF_THE_MOMENT:
                 raise
-            if state == _IS_THERE:
+            if meaning is Meaning.IS_THERE:
                 self._connections[driver] = now
-            elif state not in _OF_THE_TABLE:
-                self._forget(connection.alias, state)
+            elif meaning is Meaning.IS_LOST:
+                self._forget(connection.alias, code)
             return False
         return True
 
-    def _forget(self, alias: str, state: str) -> None:
+    def _forget(self, alias: str, code: str) -> None:
         self._is_forgotten = True
         logger.info(
-            "The database %r does not keep a prepared statement (SQLSTATE %s), as behind a"
-            " connection pooler: this process does without from now on."
-            " DISABLE_SERVER_SIDE_CURSORS in DATABASES says so beforehand.",
+            "The database %r does not keep a prepared statement (error %s), as behind a connection"
+            " pooler: this process does without from now on. DISABLE_SERVER_SIDE_CURSORS in"
+            " DATABASES says so beforehand.",
             alias,
-            state,
+            code,
         )
 
 
@@ -123,51 +102,35 @@ def server_prepared(sql: str, parameter: str, connection: Any) -> ServerPrepared
     """The statement, or None where the database's settings or its kind rule it out.
 
     Args:
-        sql: the statement, as for :class:`ServerPrepared`.
+        sql: the statement, ``%s`` where its parameter stands and no other percent sign.
         parameter: the name of its parameter.
         connection: one to the database.
     """
     settings = connection.settings_dict
-    options = settings["OPTIONS"]
-    if (
-        connection.vendor != "postgresql"
-        # Django asks this of those who pool transactions.
-        or settings.get("DISABLE_SERVER_SIDE_CURSORS")
+    # Django asks this of those who pool transactions.
+    if settings.get("DISABLE_SERVER_SIDE_CURSORS"):
+        return None
+    if connection.vendor == "postgresql" and not _binds_or_has_schemas(connection):
+        return _shared(connection.alias, PostgreSQL, sql, parameter)
+    if connection.vendor == "mysql" and settings["NAME"]:
+        return _shared(connection.alias, MariaDB, sql, parameter, settings["NAME"])
+    return None
+
+
+def _binds_or_has_schemas(connection: Any) -> bool:
+    options = connection.settings_dict["OPTIONS"]
+    return (
         # With parameters bound by the server, EXECUTE can have none; psycopg prepares statements
         # itself there, if it is told to.
-        or options.get("server_side_binding")
+        bool(options.get("server_side_binding"))
         # Tenants in schemas (django-tenants has the name here) are made while others are served,
         # and what stands in an earlier schema counts at once.
         or hasattr(connection, "schema_name")
         or "search_path" in str(options.get("options", ""))
-    ):
-        return None
-    return _shared(connection.alias, sql, parameter)
-
-
-@cache
-def _shared(_alias: str, sql: str, parameter: str) -> ServerPrepared:
-    # One for all who ask: a connection that has the statement refuses to prepare it once more.
-    return ServerPrepared(sql, parameter)
-
-
-def _may_fail(connection: Any) -> bool:
-    """Whether an error would harm nothing, and nobody wants to read the statement."""
-    driver = connection.connection
-    libpq = getattr(driver, "pgconn", None) or getattr(driver, "info", None)
-    return (
-        # Within a transaction an error is the end of it, also within one that Django does not know
-        # of. The driver's 0 is "idle"; asked of psycopg's libpq, it takes a thirtieth of the time.
-        connection.get_autocommit()
-        and not connection.in_atomic_block
-        and getattr(libpq, "transaction_status", None) == 0
-        and not connection.queries_logged
-        and not connection.execute_wrappers
     )
 
 
-def _sqlstate(error: DatabaseError) -> str:
-    """The code of an error; "" where there is none, as when the connection was lost."""
-    cause = error.__cause__
-    # psycopg, and psycopg2.
-    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+@cache
+def _shared(_alias: str, dialect: Any, *of_dialect: str) -> ServerPrepared:
+    # One for all who ask: a connection that has the statement refuses to prepare it once more.
+    return ServerPrepared(dialect(*of_dialect))
