@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from django.conf import settings
 
 from . import contenders, goals
 from .contenders import Contender
 from .goals import Goal
-from .measure import Probe, Timings, interleave
+from .measure import Probe, Timings, Trial, interleave
 from .report import Table, quartiles
 from .requests import count_queries, probe_of
 
@@ -17,6 +18,7 @@ OPEN = "open view"
 OURS = "frappe_tokens"
 LOCAL = "frappe_tokens, local memory"
 REDIS = "frappe_tokens, Redis by django-redis"
+ROUND_TRIP = "a round trip to Redis"
 DJANGOS_REDIS = "frappe_tokens, Redis by Django"
 YARDSTICK = "DRF TokenAuthentication"
 
@@ -46,7 +48,8 @@ def measure(database: str, rounds: int) -> list[Table]:
     ]
     malformed = _malformed(ours)
     opened = probe_of(contenders.opened())
-    timings = interleave([opened, *packages, *malformed], rounds)
+    bare = [_round_trip()] if "redis" in settings.CACHES else []
+    timings = interleave([opened, *packages, *malformed, *bare], rounds)
     return [
         _packages(packages, timings, {OURS: goals.DATABASE_LOOKUP.get(database), **_CACHED}),
         _refusals(malformed, timings),
@@ -59,6 +62,20 @@ def _by_redis(ours: Contender) -> list[Probe]:
         probe_of(ours, name=REDIS, cache="django-redis"),
         probe_of(ours, name=DJANGOS_REDIS, cache="redis"),
     ]
+
+
+def _round_trip() -> Probe:
+    """The least that any use of Redis costs: one GET over a connection that is there."""
+    from redis import ConnectionPool  # an extra
+
+    connection: Any = ConnectionPool.from_url(settings.REDIS_URL or "").get_connection()
+    command = connection.pack_command("GET", "frappe_tokens_bench:nothing")
+
+    def get() -> Any:
+        connection.send_packed_command(command)
+        return connection.read_response()
+
+    return Probe(ROUND_TRIP, lambda: Trial(get))
 
 
 _CACHED: dict[str, Goal | None] = {LOCAL: goals.LOCAL_CACHE, REDIS: goals.REDIS_CACHE}
@@ -104,6 +121,12 @@ def _packages(probes: list[Probe], timings: Timings, bounds: dict[str, Goal | No
             table.notes.append(f"{probe.name}: the cache served nothing.")
     if "redis" not in settings.CACHES:
         table.notes.append("Redis was left out: REDIS_URL is not set.")
+    else:
+        bare, yardstick = timings.total(ROUND_TRIP), timings.above(YARDSTICK, OPEN)
+        table.notes.append(
+            f"A GET to Redis by itself: {bare.middle:.0f} us ({quartiles(bare)}), which is"
+            f" {bare.middle / yardstick.middle:.2f} of {YARDSTICK}'s."
+        )
     whole = timings.total(OPEN)
     table.notes.append(f"The open view itself: {whole.middle:.0f} us ({quartiles(whole)}).")
     return table
