@@ -103,7 +103,8 @@ def find(model: type[AbstractApiKey], api_key: str, present: Settings = conf) ->
         return Found(entry.make(), True, place, prepared, entry.kept)
     # What is kept must be the present row, and a replica may be behind.
     connection = connections[router.db_for_write(model)]
-    row = prepared.fetch(connection, api_key)
+    # By that database's own statement: its server may have another one prepared, or must not.
+    row = (prepared_select(model, connection) or prepared).fetch(connection, api_key)
     if row is None:
         return None
     if not _sees_the_present(connection):

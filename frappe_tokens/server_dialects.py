@@ -31,7 +31,13 @@ class Meaning(enum.Enum):
 
 
 class Dialect(ABC):
-    """A statement with one parameter, as one kind of server keeps it."""
+    """A statement with one parameter, as one kind of server keeps it.
+
+    Attributes:
+        seconds: for how long it is executed before it is prepared anew.
+    """
+
+    seconds: float
 
     @abstractmethod
     def serves(self, connection: Any) -> bool:
@@ -62,6 +68,10 @@ class Dialect(ABC):
 
 class PostgreSQL(Dialect):
     """PostgreSQL, which parses and plans a statement for longer than it looks up a key."""
+
+    # It notices most of what happens to the tables. What it does not (a table of the same name in
+    # an earlier schema of the search path, one that grew and was not analyzed) ends within this.
+    seconds = 60
 
     # Classes of SQLSTATE: rollbacks, resources, locks, timeouts and shutdowns.
     _OF_THE_MOMENT = ("40", "53", "55", "57")
@@ -119,14 +129,19 @@ class PostgreSQL(Dialect):
 class MariaDB(Dialect):
     """MariaDB, which has less to save than PostgreSQL. MySQL's EXECUTE takes no values."""
 
-    # Out of memory, shutting down, waits that were too long, deadlocks, killed, a read that another
-    # was faster than. From 2000 to 2999 they are the driver's own: the server does not answer.
+    # It plans at each execution and notices what happens to tables; to prepare takes it as long as
+    # eight lookups save.
+    seconds = 3600
+
+    # Out of memory, shutting down, waits that were too long, deadlocks, killed, a node that left
+    # its cluster, a table that was changed since the transaction began, a lock or an XA transaction
+    # that stands in the way. From 2000 to 2999 they are the driver's: the server does not answer.
     _OF_THE_MOMENT = frozenset(
-        {"1020", "1037", "1038", "1041", "1053", "1205", "1206", "1213", "1226"}
-        | {"1317", "1927", "1969"}
+        {"1020", "1037", "1038", "1041", "1047", "1053", "1100", "1205", "1206", "1213"}
+        | {"1226", "1317", "1399", "1412", "1927", "1969"}
     )
-    # No such table, no such column, no right to read the one or the other.
-    _OF_THE_TABLE = frozenset({"1146", "1054", "1142", "1143"})
+    # No such table, no such column, no right to read the one or the other, a view of such.
+    _OF_THE_TABLE = frozenset({"1054", "1142", "1143", "1146", "1356"})
 
     def __init__(self, sql: str, parameter: str, database: str) -> None:
         """Name it.
@@ -139,15 +154,17 @@ class MariaDB(Dialect):
         name = _name(sql, database)
         # A statement stays with the database that it was prepared in, also after a USE. There its
         # keys may be another tenant's. EXP(1000) is an error, and evaluated in that case alone.
-        here = "IF(BINARY DATABASE() <=> %(database)s, {}, EXP(1000))"
-        self._prepare = f"PREPARE {name} FROM {here.format('%(sql)s')}"
-        self._execute = f"EXECUTE {name} USING {here.format(f'%({parameter})s')}"
+        here = "BINARY DATABASE() <=> %(database)s"
+        # And it stays with the past that it was prepared to read.
+        now = "@@system_versioning_asof = 'DEFAULT'"
+        self._prepare = f"PREPARE {name} FROM IF({here} AND {now}, %(sql)s, EXP(1000))"
+        self._execute = f"EXECUTE {name} USING IF({here}, %({parameter})s, EXP(1000))"
         self._sql = sql.replace("%s", "?")
         self._database = database
 
     def serves(self, connection: Any) -> bool:
-        # Here a transaction outlives an error. Django has asked a connection for its server's
-        # version when it made it.
+        # Here a transaction outlives an error. What the server is, Django asks once, and with its
+        # own features has asked when it connected.
         is_mariadb: bool = connection.mysql_is_mariadb
         return is_mariadb
 

@@ -20,10 +20,6 @@ from .server_dialects import Dialect, MariaDB, Meaning, PostgreSQL
 
 logger = logging.getLogger(__name__)
 
-# The server notices most of what happens to the tables. What it does not (a table of the same name
-# in an earlier schema of the search path, one that grew and was not analyzed) ends within this (s).
-RENEWED_EVERY = 60
-
 _SEEN = 0.0
 
 
@@ -54,7 +50,6 @@ class ServerPrepared:
             # Somebody wants to read the statement.
             or connection.queries_logged
             or connection.execute_wrappers
-            or not self._dialect.serves(connection)
         ):
             return False
         driver, now = connection.connection, time.monotonic()
@@ -67,8 +62,10 @@ class ServerPrepared:
             # a new one.
             self._connections[driver] = _SEEN
             return False
+        if not self._dialect.serves(connection):
+            return False
         try:
-            if prepared_at != _SEEN and now - prepared_at < RENEWED_EVERY:
+            if prepared_at != _SEEN and now - prepared_at < self._dialect.seconds:
                 self._dialect.execute(cursor, parameters)
             else:
                 # Till it is done: an error leaves open how far it came.
@@ -90,9 +87,9 @@ class ServerPrepared:
     def _forget(self, alias: str, code: str) -> None:
         self._is_forgotten = True
         logger.info(
-            "The database %r does not keep a prepared statement (error %s), as behind a connection"
-            " pooler: this process does without from now on. DISABLE_SERVER_SIDE_CURSORS in"
-            " DATABASES says so beforehand.",
+            "The database %r answers a prepared statement with the error %s, as it does behind a"
+            " connection pooler: this process sends the usual one from now on."
+            " DISABLE_SERVER_SIDE_CURSORS in DATABASES says so beforehand.",
             alias,
             code,
         )

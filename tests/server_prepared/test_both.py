@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import OperationalError, ProgrammingError, connection
+from django.db import OperationalError, ProgrammingError, connection, connections
 
-from frappe_tokens import prepared, server_prepared
+from frappe_tokens import lookup, prepared, server_prepared
 from frappe_tokens.base_models import AbstractApiKey
 from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.models import ApiKey
@@ -71,18 +72,19 @@ def test_sees_what_is_committed_meanwhile(client: Any, keys: GeneratedKeys) -> N
 
 
 _SENT = {
-    "postgresql": ["PREPARE EXECUTE", "EXECUTE", "DEALLOCATE PREPARE EXECUTE"],
-    "mysql": ["PREPARE", "EXECUTE", "EXECUTE", "PREPARE", "EXECUTE"],
+    "postgresql": ["PREPARE EXECUTE", "EXECUTE", "EXECUTE", "DEALLOCATE PREPARE EXECUTE"],
+    "mysql": ["PREPARE", "EXECUTE", "EXECUTE", "EXECUTE", "PREPARE", "EXECUTE"],
 }
+_SECONDS = {"postgresql": 60, "mysql": 3600}
 
 
 def test_it_is_prepared_anew_from_time_to_time(
     client: Any, keys: GeneratedKeys, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(3):
-        find(client, keys.api_key)
-    monkeypatch.setattr(server_prepared, "RENEWED_EVERY", 0)
-    assert find(client, keys.api_key) == keys.instance
+    now, seconds = time.monotonic(), _SECONDS[client.vendor]
+    for after in (0, 0, 0, seconds - 1, seconds):
+        monkeypatch.setattr(time, "monotonic", lambda moment=now + after: moment)
+        assert find(client, keys.api_key) == keys.instance
     assert sent == ["SELECT", *_SENT[client.vendor]]
 
 
@@ -94,6 +96,43 @@ def test_settings_of_the_database_rule_it_out(keys: GeneratedKeys) -> None:
         for _ in range(4):
             assert find(client, keys.api_key) == keys.instance
         assert executed(client) == 0
+
+
+class ReadsFromReplica:
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "replica"
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+@pytest.mark.parametrize("alias", ["default", "replica"])
+def test_what_a_cache_takes_from_the_writing_database_is_its_statement(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, alias: str
+) -> None:
+    settings.DATABASE_ROUTERS = [ReadsFromReplica()]
+    settings.FRAPPE_TOKENS = {"CACHE": "default"}
+    for name in ("default", "replica"):
+        monkeypatch.setitem(
+            connections[name].settings_dict, "DISABLE_SERVER_SIDE_CURSORS", name == alias
+        )
+    for _ in range(4):
+        assert lookup.find(ApiKey, "ftk_nobodys") is None
+    assert executed(connections["default"]) == (0 if alias == "default" else 3)
+    connections["default"].close()
+
+
+def test_one_database_that_loses_it_is_no_other(client: Any, keys: GeneratedKeys) -> None:
+    other = client.copy(alias="other")
+    try:
+        for _ in range(3):
+            find(client, keys.api_key)
+            find(other, keys.api_key)
+        lose(client)
+        for _ in range(3):
+            assert find(client, keys.api_key) == keys.instance
+            find(other, keys.api_key)
+        assert executed(other) == 5
+    finally:
+        other.close()
 
 
 @pytest.mark.parametrize("hidden", [(), ("pgconn", "info")])
@@ -201,8 +240,9 @@ def test_renewal_that_fails_for_the_moment_is_made_up_for(
 ) -> None:
     for _ in range(3):
         find(client, keys.api_key)
+    later = time.monotonic() + _SECONDS[client.vendor]
     with monkeypatch.context() as patch, impatient(client):
-        patch.setattr(server_prepared, "RENEWED_EVERY", 0)
+        patch.setattr(time, "monotonic", lambda: later)
         with pytest.raises(OperationalError, match=r"(?i)lock .*timeout"):
             find(client, keys.api_key)
     before = executed(client)

@@ -10,7 +10,8 @@ from django.db import connection, transaction
 
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
-from frappe_tokens.server_dialects import MariaDB, Meaning
+from frappe_tokens.prepared import prepared_select
+from frappe_tokens.server_dialects import MariaDB
 
 from ..groups import leave_out
 from .clients import TABLE, connected, execute, executed, find, lose
@@ -24,11 +25,12 @@ def mariadb(new_process: None) -> None:
         leave_out("MariaDB", "has a syntax of its own to prepare", in_ci_too=True)
 
 
-@pytest.fixture
-def tenant(keys: GeneratedKeys) -> Iterator[str]:
+@pytest.fixture(params=["another name", "other letters"])
+def tenant(keys: GeneratedKeys, request: pytest.FixtureRequest) -> Iterator[str]:
     """Another database with the same tables, whose key of the same name is read-only."""
     present = connection.settings_dict["NAME"]
-    name = f"{present}_tenant"
+    ((folds,),) = execute(connection, "SELECT @@lower_case_table_names")
+    name = present.upper() if request.param == "other letters" and not folds else f"{present}_other"
     execute(connection, f"CREATE DATABASE {name}")
     try:
         for table in (TABLE, "auth_user"):
@@ -70,6 +72,45 @@ def test_nothing_is_prepared_in_another_database(
     execute(client, f"USE {tenant}")
     assert find(client, keys.api_key).read_only is True
     assert sent == ["SELECT", "USE", "PREPARE", "SELECT"]
+
+
+def test_clients_of_a_pooler_have_each_their_databases_statement(
+    client: Any, keys: GeneratedKeys, tenant: str
+) -> None:
+    for _ in range(3):
+        find(client, keys.api_key)
+    sql = prepared_select(ApiKey, client)._sql.replace("%(api_key)s", "%s")  # type: ignore[union-attr]
+    # Another client, whose settings name that database, on the same connection of the server.
+    execute(client, f"USE {tenant}")
+    with client.cursor() as cursor:
+        MariaDB(sql, "key", tenant).prepare(cursor, {"key": keys.api_key}, again=False)
+        assert len(cursor.fetchall()) == 1
+    execute(client, f"USE {client.settings_dict['NAME']}")
+    assert find(client, keys.api_key).read_only is False
+    assert executed(client) == 4
+
+
+def test_database_may_have_capital_letters(keys: GeneratedKeys, tenant: str) -> None:
+    with connected(NAME=tenant) as client:
+        for expected in range(3):
+            assert find(client, keys.api_key).read_only is True
+            assert executed(client) == expected
+
+
+def test_statement_is_not_prepared_to_read_the_past(
+    client: Any, keys: GeneratedKeys, sent: list[str]
+) -> None:
+    execute(connection, f"ALTER TABLE {TABLE} ADD SYSTEM VERSIONING")
+    try:
+        find(client, keys.api_key)
+        ((moment,),) = execute(client, "SELECT NOW(6)")
+        ApiKey.objects.update(read_only=True)
+        execute(client, f"SET system_versioning_asof = '{moment}'")
+        assert find(client, keys.api_key).read_only is False
+        execute(client, "SET system_versioning_asof = DEFAULT")
+        assert find(client, keys.api_key).read_only is True
+    finally:
+        execute(connection, f"ALTER TABLE {TABLE} DROP SYSTEM VERSIONING")
 
 
 def test_table_that_stands_in_front_is_noticed(client: Any, keys: GeneratedKeys) -> None:
@@ -165,23 +206,3 @@ def test_database_that_the_settings_do_not_name_is_left_alone(keys: GeneratedKey
         for _ in range(4):
             assert find(client, keys.api_key) == keys.instance
         assert executed(client) == 0
-
-
-@pytest.mark.parametrize(
-    ("code", "meaning"),
-    [
-        ("", Meaning.OF_THE_MOMENT),  # InnoDB and the drivers have errors without a number
-        ("1213", Meaning.OF_THE_MOMENT),  # deadlock
-        ("1317", Meaning.OF_THE_MOMENT),  # killed
-        ("1969", Meaning.OF_THE_MOMENT),  # max_statement_time
-        ("2006", Meaning.OF_THE_MOMENT),  # gone away
-        ("2013", Meaning.OF_THE_MOMENT),  # lost
-        ("1054", Meaning.OF_THE_TABLE),  # unknown column
-        ("1142", Meaning.OF_THE_TABLE),  # no right
-        ("1064", Meaning.IS_LOST),  # a syntax that is not known
-        ("1461", Meaning.IS_LOST),  # max_prepared_stmt_count
-        ("3000", Meaning.IS_LOST),
-    ],
-)
-def test_what_errors_mean(code: str, meaning: Meaning) -> None:
-    assert MariaDB("", "", "").meaning(code) is meaning
