@@ -3,13 +3,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from frappe_tokens.batches import in_batches, update_rows
+from frappe_tokens import batches
+from frappe_tokens.batches import can_insert_rows, in_batches, insert_rows, update_rows
 from frappe_tokens.models import ApiKey
+
+from .groups import leave_out
 
 NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
 
@@ -25,6 +29,13 @@ def test_cuts_into_batches(count: int, batches: list[list[int]]) -> None:
 @pytest.fixture
 def rows(user: Any) -> list[ApiKey]:
     return [ApiKey.objects.create(user=user, name=f"{number}") for number in range(7)]
+
+
+def takes_no_more_than(parameters: int, patch: pytest.MonkeyPatch) -> None:
+    features = connection.features
+    patch.setattr(type(features), "max_query_params", parameters)
+    # Where Django has looked it up before.
+    patch.delitem(vars(features), "max_query_params", raising=False)
 
 
 def test_writes_what_is_the_same_and_what_differs_with_one_statement(
@@ -68,7 +79,7 @@ def test_takes_more_statements_where_the_database_takes_fewer_parameters(
     for row in rows:
         row.secret_digest = f"sha256${row.pk}"
         row.rate_limit = "5/minute"
-    monkeypatch.setattr(type(connection.features), "max_query_params", parameters)
+    takes_no_more_than(parameters, monkeypatch)
 
     with statements() as verbs:
         update_rows(rows, ["secret_digest", "rate_limit"], "default")
@@ -76,3 +87,147 @@ def test_takes_more_statements_where_the_database_takes_fewer_parameters(
     assert verbs == ["UPDATE"] * updates
     for row in rows:
         assert ApiKey.objects.get(pk=row.pk).secret_digest == row.secret_digest
+
+
+@pytest.fixture
+def sorts(user: Any, make_user: Callable[..., Any]) -> list[dict[str, Any]]:
+    """Values of new keys that have in every column, one or the other, what is hard to write."""
+    revoked = {"live": None, "revoked_at": NOON, "revoked_reason": "it leaked"}
+    return [
+        {"user": user},
+        {"user": make_user("grace"), "expires_at": NOON + timedelta(microseconds=7)},
+        {"user": user, "name": "100 % 'sure'; \\ \N{SNOWMAN}\N{GRINNING FACE} %s"},
+        {"user": user, "name": "revoked", "revoked_by": user, **revoked},
+        {"user": user, "name": "narrow", "scopes": ["todo", "\u00e9"], "read_only": True},
+        {"user": user, "name": "near", "allowed_ips": ["2001:db8::/32"], "created_by": user},
+        {"user": user, "name": "used", "last_used_at": NOON, "last_used_ip": "2001:db8::7"},
+        {
+            "user": user,
+            "name": "rotated",
+            "api_key": "exactly AS it is",
+            "secret_digest": "sha256$new",
+            "previous_digest": "sha256$old",
+            "previous_expires_at": NOON,
+            "previous_used_at": NOON,
+            "rotated_at": NOON,
+            "rate_limit": "5/minute",
+        },
+    ]
+
+
+def written_by(
+    insert: Callable[[list[ApiKey]], Any], values: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What is stored then, but for the primary keys, which the instances have to have too."""
+    new = [ApiKey(**{"api_key": f"key {n}", "created_at": NOON, **v}) for n, v in enumerate(values)]
+    insert(new)
+    rows = []
+    for key in new:
+        row = ApiKey.objects.filter(pk=key.pk).values().get()
+        assert row == {field.attname: getattr(key, field.attname) for field in key._meta.fields}
+        assert (key._state.adding, key._state.db) == (False, "default")
+        rows.append({name: value for name, value in row.items() if name != "id"})
+    ApiKey.objects.all().delete()
+    return rows
+
+
+def inserted(keys: list[ApiKey]) -> None:
+    insert_rows(keys, "api_key", "default")
+
+
+def created(keys: list[ApiKey]) -> None:
+    ApiKey.objects.bulk_create(keys)
+
+
+@pytest.fixture
+def insertable(db: None) -> None:
+    if not can_insert_rows("default"):
+        leave_out("database server", "neither MySQL nor older SQLite tells of rows")
+
+
+@pytest.mark.usefixtures("insertable")
+def test_inserts_what_bulk_create_does(sorts: list[dict[str, Any]]) -> None:
+    assert written_by(inserted, sorts) == written_by(created, sorts)
+    for values in sorts:
+        # Alone, where all columns but one are the same in all rows, and with one that is alike.
+        twins = [values, {**values, "name": "twin", "api_key": "key 2"}]
+        for some in ([values], twins):
+            assert written_by(inserted, some) == written_by(created, some)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_inserts_with_parameters_bound_by_the_server(sorts: list[dict[str, Any]]) -> None:
+    if connection.vendor != "postgresql":
+        leave_out("database server", "PostgreSQL's drivers bind parameters so", in_ci_too=True)
+    expected = written_by(created, sorts)
+    connection.close()
+    connection.settings_dict["OPTIONS"]["server_side_binding"] = True
+    try:
+        assert written_by(inserted, sorts) == expected
+    finally:
+        connection.close()
+        del connection.settings_dict["OPTIONS"]["server_side_binding"]
+
+
+@pytest.mark.usefixtures("insertable")
+@pytest.mark.parametrize(("parameters", "inserts"), [(999, 1), (39, 1), (38, 2), (24, 4), (1, 7)])
+def test_takes_more_inserts_where_the_database_takes_fewer_parameters(
+    user: Any,
+    statements: Callable[[], AbstractContextManager[list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: int,
+    inserts: int,
+) -> None:
+    keys = [ApiKey(user=user, name=f"{number}", created_at=NOON) for number in range(7)]
+    keys[3].rate_limit = "5/minute"
+    takes_no_more_than(parameters, monkeypatch)
+
+    with statements() as verbs:
+        inserted(keys)
+
+    monkeypatch.undo()
+    assert verbs == ["INSERT"] * inserts
+    for key in keys:
+        stored = ApiKey.objects.get(pk=key.pk)
+        assert (stored.api_key, stored.rate_limit) == (key.api_key, key.rate_limit)
+
+
+@pytest.mark.usefixtures("insertable")
+def test_finds_the_primary_keys_in_whichever_order_they_are_told(
+    user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [ApiKey(user=user, name=f"{number}") for number in range(3)]
+    make_cursor = connection.make_cursor
+
+    def shuffled(cursor: Any) -> Any:
+        wrapped = make_cursor(cursor)
+        fetch = wrapped.fetchall
+        monkeypatch.setattr(wrapped, "fetchall", lambda: list(fetch())[::-1], raising=False)
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "make_cursor", shuffled)
+        inserted(keys)
+    assert {key.pk: key.api_key for key in keys} == dict(
+        ApiKey.objects.values_list("pk", "api_key")
+    )
+
+
+@pytest.mark.parametrize(
+    ("vendor", "tells", "can"),
+    [
+        ("sqlite", True, True),
+        ("postgresql", True, True),
+        ("mysql", True, True),
+        ("mysql", False, False),  # MySQL's own
+        ("oracle", False, False),
+        ("microsoft", True, False),
+    ],
+)
+def test_inserts_only_where_the_database_knows_the_words(
+    monkeypatch: pytest.MonkeyPatch, vendor: str, tells: bool, can: bool
+) -> None:
+    features = SimpleNamespace(can_return_rows_from_bulk_insert=tells)
+    there = SimpleNamespace(vendor=vendor, features=features)
+    monkeypatch.setattr(batches, "connections", {"default": there})
+    assert can_insert_rows("default") is can

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..batches import update_rows
+from ..batches import can_insert_rows, insert_rows, update_rows
 from ..models import ApiKey
 
 
@@ -29,6 +29,9 @@ def write_keys(keys: Iterable[Any], fields: Sequence[str], alias: str) -> None:
 
 def insert_keys(keys: list[ApiKey], alias: str) -> None:
     """Save new ``keys``, which have their primary keys then."""
+    if can_insert_rows(alias):
+        insert_rows(keys, "api_key", alias)
+        return
     stored = ApiKey._default_manager.using(alias)
     stored.bulk_create(keys)
     # MySQL does not tell the primary keys of many new rows.

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 
 from frappe_tokens.actors import Actor
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_users, revoke
 from frappe_tokens.lookup import find
 from frappe_tokens.models import ApiKey
 from frappe_tokens.prepared import prepared_select
@@ -91,6 +91,18 @@ def test_rotates_and_revokes(manager: Any, person: Any) -> None:
     assert ApiKey.objects.get().revoked_by == manager
     headers = {"authorization": token_header(second)}
     assert Client().get(WHO, headers=headers).status_code == 401
+
+
+def test_generates_for_many(manager: Any, make_user: Callable[..., Any]) -> None:
+    people = [make_user(f"person{number}@example.com") for number in range(5)]
+    for _ in range(2):
+        made = generate_keys_for_users(people, by=Actor(manager))
+        stored = ApiKey.objects.in_bulk([keys.instance.pk for keys in made])
+        for person, keys in zip(people, made, strict=True):
+            key = stored[keys.instance.pk]
+            assert (key.user, key.created_by) == (person, manager)
+            assert (key.api_key, key.secret_digest) == (keys.api_key, keys.instance.secret_digest)
+    assert ApiKey.objects.count() == 5
 
 
 @pytest.fixture
