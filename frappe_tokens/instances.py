@@ -1,4 +1,4 @@
-"""From a row's values to a model's instance."""
+"""From values to a model's instance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import datetime
 import decimal
 import inspect
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Model
@@ -98,10 +98,38 @@ def copier_of(model: Any, alias: str, names: Sequence[str], values: Values) -> C
     return make
 
 
-def _filled(model: Any, alias: str, attributes: Any) -> Any:
+def maker_of_new(model: Any, values: Mapping[str, Any]) -> Callable[[], Any]:
+    """Makes what ``model(**values)`` makes, over and over, in a fraction of the time.
+
+    Args:
+        model: of the instances.
+        values: of fields, by their ``attname``; what cannot be changed in place.
+    """
+    if not is_plain(model):
+        return lambda: model(**values)
+    # Each instance has its own list, time, or API key.
+    own = {
+        field.attname: field.get_default
+        for field in model._meta.concrete_fields
+        if field.has_default() and callable(field.default) and field.attname not in values
+    }
+    attributes = vars(model(**values)).copy()
+    del attributes["_state"]
+
+    def make() -> Any:
+        instance = _filled(model, None, attributes)
+        for name, default in own.items():
+            instance.__dict__[name] = default()
+        return instance
+
+    return make
+
+
+def _filled(model: Any, alias: str | None, attributes: Any) -> Any:
+    """An instance that is stored in ``alias``, or nowhere yet."""
     instance = model.__new__(model)
     instance._state = state = ModelState()
-    state.adding = False
+    state.adding = alias is None
     state.db = alias
     instance.__dict__.update(attributes)
     return instance

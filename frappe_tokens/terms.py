@@ -88,22 +88,30 @@ class Terms:
             by,
         )
 
+    def of_new_key(self, now: datetime) -> dict[str, Any]:
+        """What a key begins with that is made ``now``, by the attributes' names."""
+        by = self.by.user if self.by is not None else None
+        return {
+            "name": self.name,
+            "created_at": now,
+            # Nobody, and whoever is not signed in, is refused later: where there is a user.
+            "created_by_id": getattr(by, "pk", None),
+            "expires_at": default_expiry(now),
+        }
+
     @sensitive_variables()
-    def fulfil(self, user: Any, key: ApiKey | None, now: datetime) -> GeneratedKeys:
-        """Give ``key`` a new secret, or make a key where it is None. Nothing is saved yet.
+    def fulfil(self, user: Any, key: ApiKey, now: datetime) -> GeneratedKeys:
+        """Give ``key`` a new secret. Nothing is saved yet.
 
         Args:
             user: whose key it is; locked.
-            key: the live key of this name, as stored now.
+            key: the live key of this name, as stored now, or a new one.
             now: the present time, the same for all keys of a call.
 
         Raises:
             PermissionDenied: who asks may not widen the key.
             ValidationError: the key has expired.
         """
-        if key is None:
-            key = ApiKey(name=self.name, created_at=now, expires_at=default_expiry(now))
-            key.created_by_id = self.by.user.pk if self.by is not None else None
         before = key.policies
         key.user = user
         for field_name, value in self.policies.items():

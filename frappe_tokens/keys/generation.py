@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from ..actors import Actor, check_target
 from ..base_models import AbstractApiKey
 from ..batches import in_batches
+from ..instances import maker_of_new
 from ..locking import lock_users
 from ..models import ApiKey
 from ..terms import SECRET_FIELDS, GeneratedKeys, Terms, grace_or_default, renew
@@ -68,10 +69,11 @@ def generate_keys(
         (target,) = _lock([user.pk], by)
         check_target(target, by)
         live = _live_keys([target], terms.name, alias)
-        key = live.get(target.pk)
-        generated = terms.fulfil(target, key, timezone.now())
+        now = timezone.now()
+        key = live.get(target.pk) or ApiKey(**terms.of_new_key(now))
+        generated = terms.fulfil(target, key, now)
         generated.instance.save(using=alias)
-        announce_generated([(generated.instance, key is not None)], by)
+        announce_generated([(generated.instance, target.pk in live)], by)
     return generated
 
 
@@ -113,9 +115,12 @@ def generate_keys_for_users(
         for target in targets:
             _check_one_of_many(target, by)
         now = timezone.now()
+        new_key = maker_of_new(ApiKey, terms.of_new_key(now))
         for batch in in_batches(targets, BATCH_SIZE):
             live = _live_keys(batch, terms.name, alias)
-            generated = [terms.fulfil(target, live.get(target.pk), now) for target in batch]
+            generated = [
+                terms.fulfil(target, live.get(target.pk) or new_key(), now) for target in batch
+            ]
             write_keys([keys.instance for keys in generated], terms.writes, alias)
             announce_generated(
                 [(keys.instance, keys.instance.user_id in live) for keys in generated], by
