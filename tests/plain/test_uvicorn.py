@@ -177,9 +177,7 @@ def test_views_that_ask_the_database_leave_no_connection_behind(
 
 def wait_until_no_connection_is_left() -> None:
     deadline = time.monotonic() + SECONDS
-    while connections_of_others():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert all(time.monotonic() < deadline for _ in iter(connections_of_others, 0))
 
 
 def connections_of_others() -> int:

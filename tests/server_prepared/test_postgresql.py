@@ -109,6 +109,25 @@ def test_transaction_that_django_does_not_know_of_lives_on(
     assert keys.instance.user.first_name == "Ada"
 
 
+def test_driver_that_does_not_tell_of_transactions_is_left_alone(
+    client: Any, keys: GeneratedKeys
+) -> None:
+    class Wrapped:
+        pgconn = info = None
+
+        def __init__(self, driver: Any) -> None:
+            self._driver = driver
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._driver, name)
+
+    client.ensure_connection()
+    client.connection = Wrapped(client.connection)
+    for _ in range(4):
+        assert find(client, keys.api_key) == keys.instance
+    assert executions(client) == []
+
+
 def test_within_a_transaction_the_select_is_sent(
     keys: GeneratedKeys, settings: Any, django_assert_num_queries: Any
 ) -> None:
