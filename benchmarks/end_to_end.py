@@ -83,8 +83,11 @@ def _rounds(
 ) -> dict[str, list[float]]:
     speeds: dict[str, list[float]] = {line.title: [] for line in lines}
     for _ in range(rounds):
-        for line in random.sample(lines, len(lines)):
-            speeds[line.title].append(load(line))
+        # What is compared with each other comes right after each other, on the same server.
+        for cached in random.sample((False, True), 2):
+            compared = [line for line in lines if line.cached is cached]
+            for line in random.sample(compared, len(compared)):
+                speeds[line.title].append(load(line))
     return speeds
 
 

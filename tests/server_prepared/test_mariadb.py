@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def mariadb(new_process: None) -> None:
-    if connection.vendor != "mysql" or not connection.mysql_is_mariadb:  # type: ignore[attr-defined]
+    present: Any = connection
+    if present.vendor != "mysql" or not present.mysql_is_mariadb:
         leave_out("MariaDB", "has a syntax of its own to prepare", in_ci_too=True)
 
 
@@ -79,7 +80,8 @@ def test_clients_of_a_pooler_have_each_their_databases_statement(
 ) -> None:
     for _ in range(3):
         find(client, keys.api_key)
-    sql = prepared_select(ApiKey, client)._sql.replace("%(api_key)s", "%s")  # type: ignore[union-attr]
+    statement: Any = prepared_select(ApiKey, client)
+    sql = statement._sql.replace("%(api_key)s", "%s")
     # Another client, whose settings name that database, on the same connection of the server.
     execute(client, f"USE {tenant}")
     with client.cursor() as cursor:
