@@ -15,6 +15,18 @@ from frappe_tokens.prepared import prepared_select
 TABLE = ApiKey._meta.db_table
 
 
+class Wrapped:
+    """A driver's connection that a project has put something around, without weak references."""
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+
 @contextmanager
 def connected(**options: Any) -> Iterator[Any]:
     """A new connection to the tests' database; ``options`` are entries of ``DATABASES``."""

@@ -17,7 +17,7 @@ from frappe_tokens.models import ApiKey
 
 from ..instances import described
 from ..test_prepared import PREPARED, by_queryset, full
-from .clients import TABLE, connected, execute, executed, find, impatient, kill, lose
+from .clients import TABLE, Wrapped, connected, execute, executed, find, impatient, kill, lose
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,15 +136,6 @@ def test_one_database_that_loses_it_is_no_other(client: Any, keys: GeneratedKeys
 
 
 def test_driver_that_cannot_be_remembered_is_left_alone(client: Any, keys: GeneratedKeys) -> None:
-    class Wrapped:
-        __slots__ = ("_driver",)
-
-        def __init__(self, driver: Any) -> None:
-            self._driver = driver
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._driver, name)
-
     client.ensure_connection()
     client.connection = Wrapped(client.connection)
     for _ in range(4):

@@ -14,7 +14,7 @@ from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.models import ApiKey
 
 from ..groups import leave_out
-from .clients import TABLE, connected, execute, executions, find, lose
+from .clients import TABLE, Wrapped, connected, execute, executions, find, lose
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -112,17 +112,11 @@ def test_transaction_that_django_does_not_know_of_lives_on(
 def test_driver_that_does_not_tell_of_transactions_is_left_alone(
     client: Any, keys: GeneratedKeys
 ) -> None:
-    class Wrapped:
+    class Silent(Wrapped):
         pgconn = info = None
 
-        def __init__(self, driver: Any) -> None:
-            self._driver = driver
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._driver, name)
-
     client.ensure_connection()
-    client.connection = Wrapped(client.connection)
+    client.connection = Silent(client.connection)
     for _ in range(4):
         assert find(client, keys.api_key) == keys.instance
     assert executions(client) == []
