@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.translation import gettext as _
 
@@ -13,6 +14,25 @@ from .base_models import AbstractApiKey
 from .conf import conf
 
 PERMISSION = "frappe_tokens.generate_keys"
+
+# Its ``authenticate()`` is asked by every login form, and takes an access token in the header, the
+# query or the body of that request for a password.
+_OAUTH2_BACKEND = "oauth2_provider.backends.OAuth2Backend"
+
+# Stands for the credential of a request that has one, and whose ``auth`` does not say which.
+UNKNOWN: Any = object()
+
+
+def credential_of(request: Any) -> Any:
+    """What ``request``, Django's or DRF's, came with; None for a session, or for nothing.
+
+    A request with an ``Authorization`` header never counts as a session's: a middleware may have
+    set its user by that header and left ``auth`` out, as django-oauth-toolkit's does.
+    """
+    credential = getattr(request, "auth", None)
+    if credential is None and request.META.get("HTTP_AUTHORIZATION"):
+        return UNKNOWN
+    return credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +49,19 @@ class Actor:
     user: Any
     credential: Any = None
     history: bool = True
+
+    @classmethod
+    def of(cls, request: Any, *, history: bool = True) -> Actor:
+        """Who sent ``request``, Django's or DRF's. For the app's own pages; not for async code."""
+        credential = credential_of(request)
+        if credential is None and _began_with_access_token(request):
+            credential = UNKNOWN
+        return cls(getattr(request, "user", None), credential, history)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the request came with a session or an API key. Our pages are for no others."""
+        return self.credential is None or isinstance(self.credential, AbstractApiKey)
 
     @property
     def is_restricted(self) -> bool:
@@ -85,6 +118,16 @@ class Actor:
     def may_revoke(self, key: AbstractApiKey) -> bool:
         """Whether ``key`` may be ended. A superuser's may be by whoever may generate: it leaked."""
         return (self.may_serve_self and key.user_id == self.user.pk) or self.may_generate
+
+
+def _began_with_access_token(request: Any) -> bool:
+    """Whether the session of ``request`` is none that somebody signed in to."""
+    session = getattr(request, "session", None)
+    path = session.get(BACKEND_SESSION_KEY) if session is not None else None
+    return path is not None and any(
+        f"{base.__module__}.{base.__qualname__}" == _OAUTH2_BACKEND
+        for base in type(load_backend(path)).__mro__
+    )
 
 
 def check_target(user: Any, by: Actor | None) -> None:

@@ -146,11 +146,12 @@ class Settings:
     @property
     def SELF_SERVICE(self) -> bool:
         """Whether users may make, rotate and revoke their own keys: no."""
-        # Not by the type check of the others, to which a bool is a mistake.
-        own = self._mapping().get("SELF_SERVICE", False)
-        if not isinstance(own, bool):
-            raise ImproperlyConfigured("FRAPPE_TOKENS['SELF_SERVICE'] must be of type bool.")
-        return own
+        return self._flag("SELF_SERVICE")
+
+    @property
+    def PAGES_ACCEPT_CREDENTIALS(self) -> bool:
+        """Whether API keys open the pages for people, such as the admin: no."""
+        return self._flag("PAGES_ACCEPT_CREDENTIALS")
 
     @property
     def FAILURE_LIMIT(self) -> Rate | None:
@@ -198,6 +199,13 @@ class Settings:
                 "FRAPPE_TOKENS['REALM'] must be printable ASCII without quotes and backslashes."
             )
         return realm
+
+    def _flag(self, name: str) -> bool:
+        # Not by the type check of the others, to which a bool is a mistake.
+        own = self._mapping().get(name, False)
+        if not isinstance(own, bool):
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type bool.")
+        return own
 
     def _prefix(self, name: str, default: str) -> str:
         prefix = self._get(name, (str,), default)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
 from . import credentials, verification
+from .actors import credential_of
 from .answers import refusal_response
 from .base_models import AbstractApiKey
 from .exceptions import Reason, Refused
@@ -141,7 +142,7 @@ def _is_of_async_view(bound: partial[Any] | None) -> bool:
 
 
 def _lacking(request: Any, required: tuple[str, ...]) -> Refused | None:
-    credential = getattr(request, "auth", None)
+    credential = credential_of(request)
     if credential is None or opens(credential, required):
         return None
     is_key = isinstance(credential, AbstractApiKey)

@@ -54,6 +54,19 @@ class Reason(enum.Enum):
         403,
         _("This API key is read-only: it may use GET, HEAD and OPTIONS."),
     )
+    CROSS_SITE_REQUEST = (
+        "cross_site_request",
+        403,
+        _(
+            "A page of another site made your browser send this request. "
+            "Send it from this site, or with the token scheme."
+        ),
+    )
+    SESSION_REQUIRED = (
+        "session_required",
+        403,
+        _("This page takes no API key or access token. Sign in with a browser instead."),
+    )
     INSUFFICIENT_SCOPE = (
         "insufficient_scope",
         403,

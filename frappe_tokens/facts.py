@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import decisions, policy
+from . import browsers, decisions, policy
 from .conf import conf
 from .decisions import Decision
 
@@ -20,14 +20,25 @@ class RequestFacts:
         view: what is to answer. Its ``required_scopes``, a list or words in a string, are those
             that a scoped key has to hold; a dictionary has them by the action of a viewset, or by
             the method in lower case. None and a view without any declare none.
+        for_people: what is to answer is a page for people in browsers.
+        is_websocket: the request begins a WebSocket.
     """
 
-    __slots__ = ("_meta", "_request", "_view")
+    __slots__ = ("_is_websocket", "_meta", "_request", "_view", "for_people")
 
-    def __init__(self, request: Any, view: Any = None) -> None:
+    def __init__(
+        self,
+        request: Any,
+        view: Any = None,
+        *,
+        for_people: bool = False,
+        is_websocket: bool = False,
+    ) -> None:
         self._request = request
         self._meta = meta_of(request)
         self._view = view
+        self.for_people = for_people
+        self._is_websocket = is_websocket
 
     @property
     def request(self) -> Any:
@@ -39,6 +50,16 @@ class RequestFacts:
         """The method that was sent, and what it is now."""
         # Both, so that no method override, of whichever middleware, opens more than was sent.
         return self._meta.get("REQUEST_METHOD", "").upper(), self._request.method or ""
+
+    @property
+    def is_forgeable(self) -> bool:
+        """Whether another site may have made a browser send it, and gains something by that.
+
+        By a safe method it gains nothing, as it cannot read the answer. A WebSocket it can read.
+        """
+        if not browsers.from_another_site(self.request):
+            return False
+        return self._is_websocket or not policy.method_allowed(True, self.methods)
 
     @property
     def source(self) -> str | None:

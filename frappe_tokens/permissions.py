@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import BasePermission
 
 from . import policy, scopes
-from .actors import Actor
+from .actors import Actor, credential_of
 from .exceptions import Reason
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class CanGenerateKeys(BasePermission):
     """Opens a view to those who may make, rotate and revoke keys, in a request that may."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return Actor(request.user, request.auth).may_generate
+        return Actor.of(request).may_generate
 
 
 class HasScope(BasePermission):
@@ -35,7 +35,8 @@ class HasScope(BasePermission):
                                       scopes it holds, and none that declares no scopes
     OAuth 2 access token              as a scoped key: what has ``allow_scopes(scopes)`` or the
                                       words in ``scope``, as django-oauth-toolkit's tokens do
-    a session (no credential)         has no scopes that would narrow it: opens every view
+    a session (no credential, and     has no scopes that would narrow it: opens every view
+    no ``Authorization`` header)
     any other credential              opens none: nothing says how its scopes are to be read.
                                       A subclass that knows overrides :meth:`holds`
     nobody                            opens none
@@ -50,16 +51,18 @@ class HasScope(BasePermission):
     }
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        if request.auth is None:
+        credential = credential_of(request)
+        if credential is None:
             user: Any = request.user
             return bool(user and user.is_authenticated)
-        return self.holds(request.auth, policy.required_scopes(view, request.method or ""))
+        return self.holds(credential, policy.required_scopes(view, request.method or ""))
 
     def holds(self, credential: Any, required: Collection[str]) -> bool:
         """Whether ``credential``, which authenticated the request, opens what needs ``required``.
 
         Args:
-            credential: ``request.auth``; not None.
+            credential: ``request.auth``; something else, and never None, where that is None and the
+                request has an ``Authorization`` header.
             required: the view's scopes; empty where it declares none.
         """
         return scopes.opens(credential, required)

@@ -84,6 +84,10 @@ def verify(credential: Credential, facts: RequestFacts, *, leave_unknown: bool =
         found, slot = _check_secret(found, credential, now)
         matched = found.key
         _check_policies(matched, facts, now)
+        # Of our schemes, browsers add only this one by themselves.
+        if credential.scheme == "basic" and facts.is_forgeable:
+            raise Refused(Reason.CROSS_SITE_REQUEST, api_key=matched.api_key)
+        _check_page(matched, facts)
         if matched.scopes:
             _check_scopes(matched, facts)
     except Refused as refused:
@@ -125,6 +129,7 @@ def _verify_access_token(token: Secret, facts: RequestFacts, leave_unknown: bool
         if found is None or not found.is_valid_here:
             raise Refused(Reason.INVALID_CREDENTIALS)
         _check_policies(found, facts, timezone.now())
+        _check_page(found, facts)
         _check_scopes(found.instance, facts)
     except Refused as refused:
         told = _of_access_token(_counted(refused, facts, label))
@@ -261,6 +266,11 @@ def _check_policies(key: AbstractApiKey | FoundToken, facts: RequestFacts, now: 
         raise Refused(Reason.IP_NOT_ALLOWED, api_key=key.api_key)
     if key.read_only and not policy.method_allowed(key.read_only, facts.methods):
         raise Refused(Reason.KEY_READ_ONLY, api_key=key.api_key)
+
+
+def _check_page(key: AbstractApiKey | FoundToken, facts: RequestFacts) -> None:
+    if facts.for_people and not conf.PAGES_ACCEPT_CREDENTIALS:
+        raise Refused(Reason.SESSION_REQUIRED, api_key=key.api_key)
 
 
 def _check_scopes(credential: Any, facts: RequestFacts) -> None:

@@ -57,7 +57,7 @@ def _account_page(view: View) -> View:
     @login_required
     @wraps(view)
     def page(request: HttpRequest, **arguments: Any) -> HttpResponse:
-        actor = Actor(request.user, getattr(request, "auth", None))
+        actor = Actor.of(request)
         if not actor.may_generate_for(request.user):
             return _notice(request, _("Not open to you"), _why_refused(actor), status=403)
         return view(request, actor, **arguments)
@@ -194,6 +194,11 @@ def _why_no_secret(key: ApiKey) -> str:
 
 
 def _why_refused(actor: Actor) -> str:
+    if not actor.is_known:
+        return _(
+            "Only a session that you signed in to manages keys here. Sign in again, and send no "
+            "Authorization header."
+        )
     if actor.is_restricted:
         return _("A credential that is read-only or scoped manages no keys. Sign in instead.")
     if not actor.user.is_active:

@@ -122,7 +122,8 @@ class ApiKeyAdmin(_ModelAdmin):
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return actor_of(request).may_generate or super().has_view_permission(request, obj)
+        actor = actor_of(request)
+        return actor.may_generate or (actor.is_known and super().has_view_permission(request, obj))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return actor_of(request).may_generate

@@ -14,7 +14,7 @@ from ..history import write_entries
 
 def actor_of(request: HttpRequest) -> Actor:
     """Who asks for something in the admin, which writes its history itself."""
-    return Actor(request.user, getattr(request, "auth", None), history=False)
+    return Actor.of(request, history=False)
 
 
 def log_on(model_admin: ModelAdmin[Any], request: HttpRequest, note: str, *objects: Any) -> None:

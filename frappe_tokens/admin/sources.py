@@ -89,9 +89,13 @@ class ApiKeySourceMixin(SourceSectionMixin, _Base):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return actor_of(request).may_generate and super().has_add_permission(request)
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return actor_of(request).is_known and super().has_view_permission(request, obj)
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         revoked = obj is not None and obj.is_revoked
-        return not revoked and super().has_change_permission(request, obj)
+        allowed = actor_of(request).is_known and super().has_change_permission(request, obj)
+        return allowed and not revoked
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Rows stay for the log. Only with their user do they go, and that is no page of ours.
@@ -99,7 +103,7 @@ class ApiKeySourceMixin(SourceSectionMixin, _Base):
         ours = match is not None and (match.url_name or "").startswith(self.url_name(""))
         if ours and obj is not None and obj.secret_digest:
             return False
-        return super().has_delete_permission(request, obj)
+        return actor_of(request).is_known and super().has_delete_permission(request, obj)
 
     def has_generate_keys_permission(self, request: HttpRequest) -> bool:
         """Asked by Django before it offers or runs the action."""

@@ -46,8 +46,10 @@ SOURCE_PARAMETER = "source"
 
 def may_see_requests(request: HttpRequest) -> bool:
     """Whether the request log and its pictures are for whoever sent ``request``."""
-    user = request.user
-    return actor_of(request).may_generate or (user.is_active and user.has_perm(VIEW_PERMISSION))
+    actor, user = actor_of(request), request.user
+    return actor.may_generate or (
+        actor.is_known and user.is_active and user.has_perm(VIEW_PERMISSION)
+    )
 
 
 def usage_of_user(user: Any, site: AdminSite) -> str:

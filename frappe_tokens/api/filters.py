@@ -31,7 +31,7 @@ class KeyFilter(BaseFilterBackend):
     ) -> QuerySet[Any]:
         asked = request.query_params
         if "user" in asked:
-            queryset = _of_user(queryset, asked["user"], Actor(request.user, request.auth))
+            queryset = _of_user(queryset, asked["user"], Actor.of(request))
         if "name" in asked:
             name = asked["name"]
             # No name holds a NUL, about which PostgreSQL raises an error of its own.

@@ -86,7 +86,7 @@ class KeysView(GenericAPIView[ApiKey]):
 
     @property
     def actor(self) -> Actor:
-        return Actor(self.request.user, self.request.auth)
+        return Actor.of(self.request)
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         """The keys that the caller may see."""

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from .. import browsers
 from ..actors import Actor
 from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
 from ..base_models import AbstractApiKey
@@ -24,6 +25,15 @@ from ..locking import outside_atomic_requests
 from ..lookup import find_user
 from ..permissions import CanGenerateKeys
 from .envelope import FrappeEnvelopeMixin
+
+
+class SessionOnly(SessionAuthentication):
+    """A session, and nothing that the user was set by instead. See :meth:`Actor.of`."""
+
+    def authenticate(self, request: Request) -> Any:
+        if Actor.of(request._request).credential is not None:
+            return None
+        return super().authenticate(request)
 
 
 @method_decorator(outside_atomic_requests, name="dispatch")
@@ -35,7 +45,7 @@ class RpcView(FrappeEnvelopeMixin, APIView):
         TokenAuthentication,
         BasicAuthentication,
         BearerAuthentication,
-        SessionAuthentication,
+        SessionOnly,
     ]
     throttle_classes = []
     versioning_class = None
@@ -62,19 +72,22 @@ class GenerateKeys(RpcView):
     http_method_names = ["get", "post", "options"]  # Django would answer HEAD as GET
 
     def get(self, request: Request) -> Response:
-        # Frappe's clients do call it by GET. Another site could make a browser do so as well,
-        # with the session's cookie; it cannot make it send an Authorization header.
+        # Frappe's clients do call it by GET. Another site could make a browser do so as well, with
+        # what the browser adds by itself: the session's cookie, and a Basic login.
         if not isinstance(request.auth, AbstractApiKey):
             raise MethodNotAllowed(
                 "GET", _("With a session, generate keys by POST with its CSRF token.")
             )
+        by_basic = isinstance(request.successful_authenticator, BasicAuthentication)
+        if by_basic and browsers.may_be_browser(request):
+            raise MethodNotAllowed("GET", _("With Basic, browsers generate keys by POST."))
         return self.post(request)
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
         user = _find_user(request)
         try:
-            generated = generate_keys(user, by=Actor(request.user, request.auth))
+            generated = generate_keys(user, by=Actor.of(request))
         except DjangoValidationError as error:
             raise ValidationError({"detail": error.messages[0], "code": error.code}) from error
         return Response(

@@ -77,7 +77,9 @@ class TokenAuthMiddleware:
             return await self.inner({**anyone, **scope}, receive, send)
         await _close_old_connections()
         try:
-            key = await verification.averify(credential, RequestFacts(request, self))
+            is_websocket = scope["type"] == "websocket"
+            facts = RequestFacts(request, self, is_websocket=is_websocket)
+            key = await verification.averify(credential, facts)
         except Refused as refused:
             response = refusal_response(request, refused, credential.scheme)
             return await _answer(scope, receive, send, response)

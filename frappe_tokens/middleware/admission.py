@@ -13,8 +13,9 @@ from django.http import HttpRequest
 def admit(request: HttpRequest, user: Any, credential: Any) -> None:
     """Let ``request`` run as ``user``.
 
-    It gets ``user``, ``auser()`` and ``auth``. It needs no CSRF token, for no browser sends the
-    header by itself. And it gets a session of its own, empty: that of a cookie beside the header is
+    It gets ``user``, ``auser()`` and ``auth``. It needs no CSRF token: what another site made a
+    browser send by its Basic login was refused already, and browsers send nothing else by
+    themselves. And it gets a session of its own, empty: that of a cookie beside the header is
     another login, whose data must count for nothing here and take no harm. What a view puts into
     it ends with the request, unless the view begins a session by ``login()``.
     """

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import ImproperlyConfigured
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import resolve
+from django.urls import ResolverMatch, resolve
 from django.utils.cache import patch_vary_headers
 
 from .. import credentials, verification
@@ -27,6 +28,9 @@ Answer = HttpResponseBase | Awaitable[HttpResponseBase]
 GetResponse = Callable[[HttpRequest], Answer]
 AsyncGetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
+# The names that admin sites and the users' own page have in a URLconf.
+_APPS_FOR_PEOPLE = frozenset({"admin", "frappe_tokens_account"})
+
 # On a request: the view that was looked at before the decision, and the method.
 _DECIDED_FOR = "_frappe_tokens_decided_for"
 
@@ -35,13 +39,16 @@ class TokenAuthenticationMiddleware:
     """Gives every view ``request.user`` and ``request.auth`` of the ``Authorization`` header.
 
     Put it right behind ``AuthenticationMiddleware``, whose user it replaces where there is a
-    credential. A request whose credential is accepted needs no CSRF token, for no browser sends
-    that header by itself; any other needs one as ever. A refused one is answered here, in JSON, or
-    in HTML where only that is accepted. A request without the header, or with another scheme's,
-    passes untouched. For sync and async alike.
+    credential. A request whose credential is accepted needs no CSRF token: browsers send only Basic
+    by themselves, and that is refused where another site made them send it. Any other request needs
+    one as ever. A refused one is answered here, in JSON, or in HTML where only that is accepted. A
+    request without the header, or with another scheme's, passes untouched. For sync and async
+    alike.
 
     Views of Django REST framework are left to their own authentication classes, and so are
-    operations of Django Ninja that have some, and views for which :meth:`leaves` says so.
+    operations of Django Ninja that have some, and views for which :meth:`leaves` says so. Pages for
+    which :meth:`is_for_people` says so take no credential, unless ``PAGES_ACCEPT_CREDENTIALS`` is
+    set.
 
     Attributes:
         schemes: those that it answers. A subclass may have fewer.
@@ -111,27 +118,51 @@ class TokenAuthenticationMiddleware:
             for callback in _callbacks_of_ninja(request, view)
         )
 
+    def is_for_people(self, request: HttpRequest, match: ResolverMatch) -> bool:
+        """Whether an address leads to a page for people in browsers. For a subclass to say more.
+
+        These are the admin sites, the users' own page, and those of django-oauth-toolkit's pages
+        that ask for a login: consent, devices, applications and their tokens.
+
+        Args:
+            request: it has a credential of one of our schemes, and :meth:`leaves` said no.
+            match: where the address leads to.
+        """
+        view: Any = match.func
+        if not _APPS_FOR_PEOPLE.isdisjoint(match.app_names):
+            return True
+        # AdminSite and ModelAdmin mark their views, wherever these are included.
+        if hasattr(view, "admin_site") or hasattr(view, "model_admin"):
+            return True
+        view_class = getattr(view, "view_class", object)
+        return "oauth2_provider" in match.app_names and issubclass(view_class, LoginRequiredMixin)
+
     def _asked(self, request: HttpRequest) -> tuple[Credential | None, RequestFacts | None]:
         """The credential, if any, and what is to be decided about it, if that is for us."""
         credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
         if credential is None:
             return None, None
-        view = _view(request)
+        match = _match(request)
+        view = match and match.func
         setattr(request, _DECIDED_FOR, (view, request.method))
         if self.leaves(request, view):
             return credential, None
-        return credential, RequestFacts(request, DeclaredBy(view, request.method or ""))
+        return credential, RequestFacts(
+            request,
+            DeclaredBy(view, request.method or ""),
+            for_people=match is not None and self.is_for_people(request, match),
+        )
 
 
-def _view(request: HttpRequest) -> Any:
-    """The view that the address leads to; None for none."""
+def _match(request: HttpRequest) -> ResolverMatch | None:
+    """Where the address leads to; None for nowhere."""
     paths = [request.path_info]
     if settings.APPEND_SLASH and not request.path_info.endswith("/"):
         # CommonMiddleware sends the client there, and should do so for a scoped key as well.
         paths.append(f"{request.path_info}/")
     for path in paths:
         try:
-            return resolve(path, getattr(request, "urlconf", None)).func
+            return resolve(path, getattr(request, "urlconf", None))
         except Http404:
             pass
     return None

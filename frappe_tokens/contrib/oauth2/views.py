@@ -28,6 +28,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from frappe_tokens.actors import Actor
 from frappe_tokens.answers import RETRY_AFTER_SECONDS, challenge
 from frappe_tokens.api.rpc import RpcView
 from frappe_tokens.authentication import BearerAuthentication
@@ -89,11 +90,22 @@ class OAuth2Mixin(_Base):
         return answer
 
 
+class _ForSessions(_Base):
+    """Stands behind the mixin, which answers where the session's database does not."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if Actor.of(request).credential is not None:
+            # An API key would get a token of which nobody knows what it may do.
+            raise PermissionDenied("Only a user who is signed in can give access.")
+        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return answer
+
+
 # It sends who is not logged in there itself, and only after it has looked at ``prompt``.
 @method_decorator(
     [never_cache, csrf_protect, xframe_options_deny, login_not_required], name="dispatch"
 )
-class Authorize(OAuth2Mixin, toolkit.AuthorizationView):
+class Authorize(OAuth2Mixin, _ForSessions, toolkit.AuthorizationView):
     """``authorize``: asks the user whether an application may have access, and gives it a code.
 
     Attributes:
@@ -105,9 +117,6 @@ class Authorize(OAuth2Mixin, toolkit.AuthorizationView):
     template_name = "frappe_tokens/oauth2/authorize.html"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if getattr(request, "auth", None) is not None:
-            # An API key would get a token of which nobody knows what it may do.
-            raise PermissionDenied("Only a user who is signed in can give access.")
         _accept_lower_case(request)
         return super().dispatch(request, *args, **kwargs)
 
