@@ -155,11 +155,12 @@ def _lacking(request: Any, required: tuple[str, ...]) -> Refused | None:
 
 
 def _refuse(request: Any, refused: Refused) -> Any:
-    key = request.auth if isinstance(request.auth, AbstractApiKey) else None
+    credential = credential_of(request)
+    key = credential if isinstance(credential, AbstractApiKey) else None
     verification.report_failure(refused, verification.RequestFacts(request), key)
     header = verification.meta_of(request).get("HTTP_AUTHORIZATION")
-    credential = credentials.parse_any(header)
-    return refusal_response(request, refused, credential.scheme if credential else "token")
+    sent = credentials.parse_any(header)
+    return refusal_response(request, refused, sent.scheme if sent else "token")
 
 
 def _declare(view: Any, scopes: tuple[str, ...]) -> None:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def opens_to(user: Any, auth: Any = None) -> bool:
-    request: Any = SimpleNamespace(user=user, auth=auth)
+    request: Any = SimpleNamespace(user=user, auth=auth, META={})
     return CanGenerateKeys().has_permission(request, APIView())
 
 

@@ -203,7 +203,10 @@ def test_refusals_are_in_the_clients_language(visitor: Visitor, settings: Any) -
 # What may follow
 
 
-def test_the_admin_opens_to_staff(visitor: Visitor, keys: GeneratedKeys, make_user: Any) -> None:
+def test_the_admin_opens_to_staff_where_the_project_says_so(
+    visitor: Visitor, keys: GeneratedKeys, make_user: Any, settings: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"PAGES_ACCEPT_CREDENTIALS": True}
     response = visitor.get("/admin/", keys)
     assert response.status_code == 302
     staff = make_user("boss", is_staff=True, is_superuser=True)

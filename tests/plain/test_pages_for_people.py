@@ -1,0 +1,253 @@
+"""Pages for people in browsers take no API key and no access token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from oauth2_provider.models import Application
+
+from frappe_tokens import crypto
+from frappe_tokens.exceptions import Reason
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.middleware import TokenAuthenticationMiddleware
+from frappe_tokens.models import ApiKey, ApiRequestLog
+
+from ..conftest import PASSWORD, token_header
+from ..oauth.conftest import METHODS, Issued
+from ..oauth.conftest import issue as issue
+from ..oauth.conftest import public as public
+from .conftest import MIDDLEWARE, Visitor
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("pages")]
+
+ADMIN_PAGES = [
+    "/admin/",
+    "/admin",
+    "/admin/auth/user/",
+    "/admin/login/",
+    "/admin/jsi18n/",
+    "/admin/nowhere/",
+    "/office/desk/",
+    "/office/desk/report/",
+    "/office/desk/auth/group/",
+    "/groups/add/",
+    "/bare/password_change/",
+]
+OTHER_PAGES = [
+    "/account/api-keys/",
+    "/account/api-keys/new/",
+    f"{METHODS}authorize?client_id=x",
+    "/o/applications/register/",
+    "/o/authorized_tokens/",
+    "/o/device/",
+    "/o/device-confirm/x/ABCD",
+]
+PAGES = [*ADMIN_PAGES, *OTHER_PAGES]
+
+
+@pytest.fixture
+def pages(site: None, settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.plain.pages_site"
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+
+
+@pytest.fixture
+def root(make_user: Callable[..., Any]) -> Any:
+    return make_user("root", is_staff=True, is_superuser=True)
+
+
+def assert_refused(answer: Any, reason: Reason = Reason.SESSION_REQUIRED) -> None:
+    assert (answer.status_code, answer.json()) == (
+        reason.status,
+        {"detail": str(reason.sentence), "code": reason.code},
+    )
+
+
+# The attack
+
+
+def test_staff_make_nobody_a_superuser_with_a_key(
+    visitor: Visitor, make_user: Callable[..., Any]
+) -> None:
+    staff = make_user("staff", is_staff=True, permissions=("auth.change_user", "auth.view_user"))
+    form = {
+        "username": "staff",
+        "is_active": "on",
+        "is_staff": "on",
+        "is_superuser": "on",
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00:00",
+    }
+
+    sent = "&".join(f"{name}={value}" for name, value in form.items())
+    page = f"/admin/auth/user/{staff.pk}/change/"
+    answer = visitor.post(page, generate_keys(staff), data=sent)
+
+    assert_refused(answer)
+    staff.refresh_from_db()
+    assert not staff.is_superuser
+
+
+# Every page, every credential
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_refuses_every_credential(
+    visitor: Visitor,
+    root: Any,
+    issue: Callable[..., Issued],
+    header_of: Callable[[GeneratedKeys], str],
+    page: str,
+) -> None:
+    generated = generate_keys(root)
+    for header in (header_of(generated), issue(root, "read write").header):
+        for answer in (visitor.get(page, header), visitor.post(page, header)):
+            assert_refused(answer)
+
+
+@pytest.mark.parametrize(
+    "policies", [{"read_only": True}, {"scopes": ["todos"]}, {"allowed_ips": ["127.0.0.1"]}]
+)
+def test_so_it_does_where_the_key_is_narrowed(
+    visitor: Visitor, root: Any, policies: dict[str, Any]
+) -> None:
+    assert_refused(visitor.get("/admin/", generate_keys(root, **policies)))
+
+
+def test_wrong_secret_is_told_nothing_of_the_page(visitor: Visitor, root: Any) -> None:
+    right = generate_keys(root)
+    wrong = GeneratedKeys(right.api_key, crypto.generate_api_secret(), right.instance)
+
+    assert_refused(visitor.get("/admin/", wrong), Reason.INVALID_CREDENTIALS)
+    ApiKey.objects.update(allowed_ips=["203.0.113.0/24"])
+    assert_refused(visitor.get("/admin/", right), Reason.IP_NOT_ALLOWED)
+
+
+def test_refusal_is_a_page_to_those_who_take_only_html(visitor: Visitor, root: Any) -> None:
+    answer = visitor.get("/admin/", generate_keys(root), accept="text/html")
+
+    assert answer.status_code == 403
+    assert "Sign in with a browser instead." in answer.content.decode()
+
+
+def test_refusal_is_in_the_request_log(visitor: Visitor, root: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable"}
+    generated = generate_keys(root)
+
+    visitor.get("/admin/", generated)
+
+    (row,) = ApiRequestLog.objects.filter(user=root)
+    assert (row.outcome, row.status, row.api_key) == ("session_required", 403, generated.api_key)
+
+
+# What stays open
+
+
+@pytest.mark.parametrize(
+    "page", ["/admin/", "/office/desk/report/", "/groups/", "/o/applications/"]
+)
+def test_session_opens_the_page(visitor: Visitor, root: Any, page: str) -> None:
+    visitor.client.force_login(root)
+
+    assert visitor.get(page).status_code == 200
+    assert visitor.get(page, "Digest abc").status_code == 200
+
+
+def test_other_views_take_credentials(visitor: Visitor, root: Any) -> None:
+    generated = generate_keys(root)
+
+    assert visitor.get("/who/", generated).json()["user"] == "root"
+    assert visitor.get("/o/.well-known/oauth-authorization-server", generated).status_code == 200
+
+
+def test_rest_views_of_an_admin_site_are_left_to_their_own_classes(
+    visitor: Visitor, root: Any
+) -> None:
+    """The site lets in only sessions; without it, the view decides."""
+    generated = generate_keys(root)
+
+    assert visitor.get("/office/desk/api/", generated).status_code == 302
+    assert visitor.get("/office/desk/open-api/", generated).json() == {"user": "root"}
+
+
+def test_clients_of_oauth2_say_who_they_are_by_basic(visitor: Visitor) -> None:
+    answer = visitor.post("/o/token/", "Basic eDp5")
+
+    assert answer.json()["error"] != "session_required"
+
+
+# Unless the project says so
+
+
+def test_setting_opens_the_pages_to_keys(visitor: Visitor, root: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "PAGES_ACCEPT_CREDENTIALS": True}
+    generated = generate_keys(root)
+
+    assert visitor.get("/admin/", generated).status_code == 200
+    assert visitor.post("/admin/auth/group/add/", generated, data="name=new").status_code == 302
+    assert Group.objects.filter(name="new").exists()
+    assert visitor.get("/account/api-keys/", generated).status_code == 200
+
+
+def test_setting_opens_no_more_than_scopes_do(
+    visitor: Visitor, root: Any, issue: Callable[..., Issued], settings: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"PAGES_ACCEPT_CREDENTIALS": True}
+    scoped = token_header(generate_keys(root, scopes=["todos"]))
+
+    for header in (scoped, issue(root, "read write todos").header):
+        answer = visitor.get("/admin/", header)
+        assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+
+
+def test_setting_opens_no_consent(visitor: Visitor, root: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"PAGES_ACCEPT_CREDENTIALS": True}
+
+    answer = visitor.get(f"{METHODS}authorize?client_id=x", generate_keys(root))
+
+    assert answer.status_code == 403
+
+
+class OpenAdmin(TokenAuthenticationMiddleware):
+    """Another project's decision."""
+
+    def is_for_people(self, request: Any, match: Any) -> bool:
+        if match.url_name == "login":
+            return True
+        return "admin" not in match.app_names and super().is_for_people(request, match)
+
+
+def test_subclass_decides_otherwise(root: Any, site: None, settings: Any) -> None:
+    settings.MIDDLEWARE = [
+        f"{__name__}.OpenAdmin" if name == MIDDLEWARE else name for name in settings.MIDDLEWARE
+    ]
+    visitor, generated = Visitor("sync"), generate_keys(root)
+
+    assert visitor.get("/admin/", generated).status_code == 200
+    assert_refused(visitor.get("/login/", generated))
+    assert_refused(visitor.get("/account/api-keys/", generated))
+
+
+# Other ways to more than the key has
+
+
+def test_key_that_ends_makes_no_application_that_does_not(visitor: Visitor, root: Any) -> None:
+    form = (
+        "name=mine&client_id=mine&client_secret=mine&client_type=confidential"
+        "&authorization_grant_type=client-credentials&redirect_uris=&algorithm="
+    )
+
+    assert_refused(visitor.post("/o/applications/register/", generate_keys(root), data=form))
+    assert not Application.objects.exists()
+
+
+def test_key_begins_no_session_by_the_login_page(visitor: Visitor, root: Any) -> None:
+    form = f"username=root&password={PASSWORD}".replace(" ", "+")
+
+    assert_refused(visitor.post("/admin/login/", generate_keys(root), data=form))
+    assert "sessionid" not in visitor.client.cookies
+    assert get_user_model().objects.get(pk=root.pk).last_login is None

@@ -1,0 +1,351 @@
+"""A request whose user was set by something else than a login or a key of ours.
+
+Other packages set ``request.user`` by an ``Authorization`` header, or begin a session by an access
+token, and leave ``request.auth`` out. None of the app's own pages takes that for a person.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncRequestFactory, Client, RequestFactory
+from oauth2_provider.backends import OAuth2Backend
+from oauth2_provider.models import Application, Grant
+from rest_framework.authentication import BasicAuthentication, SessionAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.test import APIRequestFactory
+from rest_framework.views import APIView
+
+from frappe_tokens.actors import Actor
+from frappe_tokens.decorators import require_scopes
+from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source
+from frappe_tokens.models import ApiKey
+from frappe_tokens.permissions import CanGenerateKeys, HasScope
+from testproject.events.models import EventConsumer
+
+from .conftest import PASSWORD, basic_header, token_header
+from .oauth.conftest import METHODS, REDIRECT_URI, Issued
+from .oauth.conftest import issue as issue
+from .oauth.conftest import public as public
+
+pytestmark = pytest.mark.django_db
+
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+OAUTH2_MIDDLEWARE = "oauth2_provider.middleware.OAuth2TokenMiddleware"
+OAUTH2_BACKEND = "oauth2_provider.backends.OAuth2Backend"
+MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+FORM = {"version": "by hand", "grace": "0", "name": "taken over", "reason": "by hand"}
+
+
+class OtherScheme:
+    """A middleware of another package: ``Authorization: Other <username>``."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        scheme, _, username = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme == "Other":
+            request.user = get_user_model().objects.get(username=username)
+        return self.get_response(request)
+
+
+class ProjectBackend(OAuth2Backend):  # type: ignore[misc]
+    """A project's own, made from the toolkit's."""
+
+
+def by_another_scheme(settings: Any, token: Issued) -> Client:
+    add_middleware(settings, f"{__name__}.OtherScheme")
+    return Client(headers={"authorization": "Other root"})
+
+
+def by_the_toolkits_middleware(settings: Any, token: Issued) -> Client:
+    add_middleware(settings, OAUTH2_MIDDLEWARE)
+    settings.AUTHENTICATION_BACKENDS = [OAUTH2_BACKEND, MODEL_BACKEND]
+    return Client(headers={"authorization": token.header})
+
+
+def by_a_session_beside_a_header(settings: Any, token: Issued) -> Client:
+    client = Client(headers={"authorization": "Digest abc"})
+    client.force_login(token.instance.user)
+    return client
+
+
+def by_a_login_form(settings: Any, token: Issued) -> Client:
+    settings.AUTHENTICATION_BACKENDS = [OAUTH2_BACKEND, MODEL_BACKEND]
+    return logged_in({}, {"authorization": token.header})
+
+
+def by_the_body_of_a_login_form(settings: Any, token: Issued) -> Client:
+    settings.AUTHENTICATION_BACKENDS = [OAUTH2_BACKEND, MODEL_BACKEND]
+    return logged_in({"access_token": token.raw}, {})
+
+
+def by_the_projects_own_backend(settings: Any, token: Issued) -> Client:
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.ProjectBackend", MODEL_BACKEND]
+    return logged_in({}, {"authorization": token.header})
+
+
+def add_middleware(settings: Any, name: str) -> None:
+    behind = settings.MIDDLEWARE.index(AUTHENTICATION) + 1
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:behind], name, *settings.MIDDLEWARE[behind:]]
+
+
+def logged_in(data: dict[str, str], headers: dict[str, str]) -> Client:
+    """A client with the session that a login form gave for an access token."""
+    client = Client()
+    form = {"username": "anything", "password": "anything", **data}
+    assert client.post("/admin/login/", form, headers=headers).status_code == 302
+    assert "_auth_user_id" in client.session
+    return client
+
+
+WAYS = [
+    by_another_scheme,
+    by_the_toolkits_middleware,
+    by_a_session_beside_a_header,
+    by_a_login_form,
+    by_the_body_of_a_login_form,
+    by_the_projects_own_backend,
+]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: way.__name__)
+def impostor(
+    request: pytest.FixtureRequest, settings: Any, root: Any, issue: Callable[..., Issued]
+) -> Client:
+    """A client as which Django sees ``root``, and which has never signed in.
+
+    It is asked for CSRF tokens, and gets them for itself.
+    """
+    client: Client = request.param(settings, issue(root, "read write todos"))
+    client.get("/account/login/", headers={"authorization": ""})
+    client.handler.enforce_csrf_checks = True
+    return client
+
+
+def csrf_token(client: Client) -> dict[str, str]:
+    return {"csrfmiddlewaretoken": client.cookies["csrftoken"].value}
+
+
+@pytest.fixture
+def root(make_user: Callable[..., Any], settings: Any) -> Any:
+    """A superuser, so that nothing but the credential stands in the way."""
+    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "SELF_SERVICE": True}
+    return make_user("root", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def their_key(root: Any) -> GeneratedKeys:
+    return generate_keys(root)
+
+
+@pytest.fixture
+def consumer(root: Any) -> GeneratedKeys:
+    row = EventConsumer.objects.create(name="shop", user=root)
+    return generate_keys_for_source(row)
+
+
+def pages_of(key: Any, consumer: Any) -> list[str]:
+    """All of our pages and addresses that are about keys."""
+    keys = "/admin/frappe_tokens/apikey/"
+    consumers = "/admin/events/eventconsumer/"
+    own = "/account/api-keys/"
+    return [
+        keys,
+        f"{keys}add/",
+        f"{keys}{key.pk}/change/",
+        f"{keys}{key.pk}/generate-keys/",
+        f"{keys}{key.pk}/revoke/",
+        f"/admin/auth/user/{key.user_id}/generate-keys/",
+        "/admin/frappe_tokens/apirequestlog/",
+        consumers,
+        f"{consumers}add/",
+        f"{consumers}{consumer.pk}/change/",
+        f"{consumers}{consumer.pk}/delete/",
+        f"{consumers}{consumer.pk}/generate-keys/",
+        f"{consumers}{consumer.pk}/revoke/",
+        own,
+        f"{own}new/",
+        *(f"{own}{key.pk}/{what}/" for what in ("rotate", "rename", "revoke")),
+        "/api/keys/",
+        f"/api/keys/{key.api_key}/",
+        f"/api/keys/{key.api_key}/rotate/",
+        f"/api/keys/{key.api_key}/usage/",
+        "/api/method/frappe.core.doctype.user.user.generate_keys?user=root",
+        "/api/method/frappe.auth.get_logged_user",
+        f"{METHODS}openid_profile",
+    ]
+
+
+def stored() -> list[Any]:
+    rows = (ApiKey.objects.order_by("pk"), EventConsumer.objects.order_by("pk"))
+    return [list(each.values()) for each in rows]
+
+
+def test_no_page_is_open(
+    impostor: Client, their_key: GeneratedKeys, consumer: GeneratedKeys
+) -> None:
+    token = csrf_token(impostor)
+    headers = {"x-csrftoken": token["csrfmiddlewaretoken"]}
+    before = stored()
+
+    for page in pages_of(their_key.instance, consumer.instance):
+        answers = [impostor.get(page), impostor.post(page, {**FORM, **token, "user": "root"})]
+        for method in ("post", "patch", "delete"):
+            send = getattr(impostor, method)
+            answers.append(send(page, {}, content_type="application/json", headers=headers))
+
+        for answer in answers:
+            assert answer.status_code in {401, 403, 405}, page
+            text = answer.content.decode()
+            assert their_key.api_key not in text
+            assert consumer.api_key not in text
+            assert "fts_" not in text
+    assert stored() == before
+
+
+def test_page_of_a_user_says_nothing_of_keys(
+    impostor: Client, root: Any, their_key: GeneratedKeys
+) -> None:
+    page = impostor.get(f"/admin/auth/user/{root.pk}/change/")
+    users = impostor.get("/admin/auth/user/")
+
+    assert page.status_code == users.status_code == 200
+    assert "API Access" not in page.content.decode()
+    assert their_key.api_key not in page.content.decode()
+    assert 'value="generate_keys"' not in users.content.decode()
+
+
+def test_action_of_the_list_generates_nothing(impostor: Client, root: Any) -> None:
+    chosen = {
+        "action": "generate_keys",
+        "_selected_action": [root.pk],
+        **csrf_token(impostor),
+    }
+    asked = impostor.post("/admin/auth/user/", chosen)
+    versions = re.findall(r'name="version" value="(\w+)"', asked.content.decode()) or ["none"]
+
+    impostor.post("/admin/auth/user/", {**chosen, "version": versions[0]})
+
+    assert not ApiKey.objects.exists()
+
+
+def test_nobody_gives_access_to_an_application(impostor: Client, public: Application) -> None:
+    public.skip_authorization = True
+    public.save()
+    asked = {
+        "client_id": public.client_id,
+        "response_type": "code",
+        "redirect_uri": REDIRECT_URI,
+        "scope": "todos",
+        "code_challenge": "x" * 43,
+        "code_challenge_method": "S256",
+    }
+
+    shown = impostor.get(f"{METHODS}authorize", asked)
+    sent = impostor.post(f"{METHODS}authorize", {**asked, "allow": "1", **csrf_token(impostor)})
+
+    assert (shown.status_code, sent.status_code) == (403, 403)
+    assert not Grant.objects.exists()
+
+
+def test_own_page_says_what_to_do(impostor: Client) -> None:
+    answer = impostor.get("/account/api-keys/")
+
+    assert "Sign in again, and send no Authorization header." in answer.content.decode()
+
+
+def test_people_and_keys_get_in_as_before(root: Any, their_key: GeneratedKeys) -> None:
+    person = Client()
+    assert person.login(username="root", password=PASSWORD)
+    for header in ("", None):
+        headers = {} if header is None else {"authorization": header}
+        assert person.get("/account/api-keys/", headers=headers).status_code == 200
+        assert person.get("/admin/frappe_tokens/apikey/", headers=headers).status_code == 200
+        assert person.get("/api/keys/", headers=headers).json()["results"]
+    by_key = Client(headers={"authorization": token_header(their_key)})
+    assert by_key.get("/api/keys/").json()["results"]
+
+
+def test_sites_without_users_and_sessions_are_no_error(rf: RequestFactory) -> None:
+    assert Actor.of(rf.get("/")) == Actor(None)
+
+
+# Views of a project
+
+
+def asked_by(header: str | None, user: Any, *, auth: Any = None) -> Request:
+    headers = {} if header is None else {"authorization": header}
+    django = APIRequestFactory().get("/", headers=headers)
+    request = Request(django)
+    request.user, request.auth = user, auth
+    return request
+
+
+@pytest.mark.parametrize(("header", "opens"), [(None, True), ("", True), ("Other root", False)])
+def test_permissions_take_no_header_for_a_session(root: Any, header: str, opens: bool) -> None:
+    view = APIView()
+    view.required_scopes = ["todos"]  # type: ignore[attr-defined]
+    request = asked_by(header, root)
+
+    assert CanGenerateKeys().has_permission(request, view) is opens
+    assert HasScope().has_permission(request, view) is opens
+
+
+class Scoped(APIView):
+    authentication_classes = [BasicAuthentication, SessionAuthentication]
+    permission_classes = [HasScope]
+    required_scopes = ["todos"]
+
+    def get(self, request: Request) -> Response:
+        return Response(request.user.get_username())
+
+
+def test_password_in_the_header_holds_no_scopes(root: Any) -> None:
+    """Django REST framework's own class for Basic has no credential to show."""
+    header = basic_header(GeneratedKeys("root", PASSWORD, ApiKey()))  # type: ignore[arg-type]
+
+    answer = Scoped.as_view()(APIRequestFactory().get("/", headers={"authorization": header}))
+
+    assert answer.status_code == 403
+    assert answer.data["code"] == "insufficient_scope"
+
+
+@require_scopes("todos")
+def scoped(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("in")
+
+
+@require_scopes("todos")
+async def ascoped(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("in")
+
+
+@pytest.mark.parametrize(("header", "status"), [(None, 200), ("Other root", 403)])
+def test_decorator_takes_no_header_for_a_session(
+    rf: RequestFactory, root: Any, header: str | None, status: int
+) -> None:
+    request = rf.get("/", headers={} if header is None else {"authorization": header})
+    request.user = root
+
+    assert scoped(request).status_code == status
+
+
+@pytest.mark.parametrize(("header", "status"), [(None, 200), ("Other root", 403)])
+def test_async_decorator_takes_no_header_for_a_session(
+    root: Any, header: str | None, status: int
+) -> None:
+    headers = {} if header is None else {"authorization": header}
+    request = AsyncRequestFactory().get("/", headers=headers)
+    request.user = root
+
+    assert async_to_sync(ascoped)(request).status_code == status
