@@ -61,7 +61,7 @@ def _own_origin(request: Any) -> str:
 def _is_trusted(origin: str) -> bool:
     """Whether ``origin`` is among ``CSRF_TRUSTED_ORIGINS``, as CsrfViewMiddleware reads them."""
     if origin in settings.CSRF_TRUSTED_ORIGINS:
-        return "*" not in origin
+        return True
     try:
         sent = urlsplit(origin)
     except ValueError:

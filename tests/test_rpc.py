@@ -15,7 +15,7 @@ from django.urls import reverse
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
-from .conftest import PASSWORD, token_header
+from .conftest import PASSWORD, basic_header, bearer_header, token_header
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +30,8 @@ ADDRESSES = [
     )
     for slash in ("", "/")
 ]
+# The example project's other address for it.
+BY_COMMAND = "/?cmd=frappe.core.doctype.user.user.generate_keys"
 
 
 @pytest.fixture
@@ -504,3 +506,64 @@ def test_answers_are_kept_in_no_cache(client: Client, keys: GeneratedKeys) -> No
     response = client.get(WHO, headers={"authorization": token_header(keys)})
 
     assert "no-store" in response["Cache-Control"]
+
+
+# By a browser's Basic login
+
+MOZILLA = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
+
+# A link or a picture of another site's; the address bar; and both over plain HTTP, where a browser
+# says nothing else.
+SIGNS_OF_A_BROWSER = [
+    {"sec-fetch-site": "cross-site", "user-agent": MOZILLA},
+    {"sec-fetch-site": "same-site", "user-agent": MOZILLA},
+    {"sec-fetch-site": "none", "user-agent": MOZILLA},
+    {"origin": "https://evil.example"},
+    {"user-agent": MOZILLA},
+]
+
+
+@pytest.mark.parametrize("url", [*ADDRESSES, BY_COMMAND])
+@pytest.mark.parametrize("signs", SIGNS_OF_A_BROWSER)
+def test_browser_does_not_generate_by_get_and_basic(
+    manager_keys: GeneratedKeys, keys: GeneratedKeys, url: str, signs: dict[str, str]
+) -> None:
+    headers = {"authorization": basic_header(manager_keys), **signs}
+
+    response = Client().get(f"{url}{'&' if '?' in url else '?'}user=ada", headers=headers)
+
+    assert_error(response, 405, "PermissionError", "method_not_allowed", "POST")
+    assert works(keys.api_key, keys.api_secret)
+
+
+@pytest.mark.parametrize(
+    "signs", [{"user-agent": "curl/8.5.0"}, {"sec-fetch-site": "same-origin"}, {}]
+)
+def test_program_and_own_page_do(
+    manager_keys: GeneratedKeys, user: Any, signs: dict[str, str]
+) -> None:
+    headers = {"authorization": basic_header(manager_keys), **signs}
+
+    assert_generated(Client().get(GENERATE, {"user": "ada"}, headers=headers), user)
+
+
+@pytest.mark.parametrize("header_of", [token_header, bearer_header])
+def test_other_schemes_do_in_a_browser_too(
+    manager_keys: GeneratedKeys, user: Any, header_of: Callable[[GeneratedKeys], str]
+) -> None:
+    """A page's script sends them, which another site's cannot."""
+    headers = {"authorization": header_of(manager_keys), "user-agent": MOZILLA}
+
+    assert_generated(Client().get(GENERATE, {"user": "ada"}, headers=headers), user)
+
+
+@pytest.mark.parametrize("url", [*ADDRESSES, BY_COMMAND])
+def test_another_site_does_not_by_post(
+    manager_keys: GeneratedKeys, keys: GeneratedKeys, url: str
+) -> None:
+    headers = {"authorization": basic_header(manager_keys), "origin": "https://evil.example"}
+
+    response = Client().post(url, {"user": "ada"}, headers=headers)
+
+    assert_error(response, 403, "PermissionError", "cross_site_request", "another site")
+    assert works(keys.api_key, keys.api_secret)

@@ -139,8 +139,8 @@ class Way(NamedTuple):
     undeclared: Any
 
 
-def _headers(header: str | None, source: str | None) -> dict[str, str]:
-    sent = {"Authorization": header, "Frappe-Authorization-Source": source}
+def _headers(header: str | None, source: str | None, more: dict[str, str]) -> dict[str, str]:
+    sent = {"Authorization": header, "Frappe-Authorization-Source": source, **more}
     return {name: value for name, value in sent.items() if value is not None}
 
 
@@ -149,11 +149,11 @@ def _answer(response: Any) -> Answer:
 
 
 def by_http(
-    path: str, header: str | None, *, method: str, source: str | None, address: str
+    path: str, header: str | None, *, method: str, source: str | None, address: str, **more: str
 ) -> Answer:
     return _answer(
         Client(enforce_csrf_checks=True).generic(
-            method, path, headers=_headers(header, source), REMOTE_ADDR=address
+            method, path, headers=_headers(header, source, more), REMOTE_ADDR=address
         )
     )
 
@@ -166,24 +166,24 @@ class _AsyncClientAt(AsyncClient):
 
 
 def by_asgi(
-    path: str, header: str | None, *, method: str, source: str | None, address: str
+    path: str, header: str | None, *, method: str, source: str | None, address: str, **more: str
 ) -> Answer:
     async def send() -> Any:
         client = _AsyncClientAt(enforce_csrf_checks=True)
         client.address = address
-        return await client.generic(method, path, headers=_headers(header, source))
+        return await client.generic(method, path, headers=_headers(header, source, more))
 
     return _answer(async_to_sync(send)())
 
 
 def by_websocket(
-    consumer: Any, header: str | None, *, method: str, source: str | None, address: str
+    consumer: Any, header: str | None, *, method: str, source: str | None, address: str, **more: str
 ) -> Answer:
     # What is no GET may change something, as may a WebSocket that nobody said otherwise of.
     application = TokenAuthMiddleware(consumer.as_asgi(), read_only=method == "GET")
     headers = [
         (name.lower().encode(), value.encode("latin-1"))
-        for name, value in _headers(header, source).items()
+        for name, value in _headers(header, source, {"Host": "testserver", **more}).items()
     ]
 
     async def connect() -> Answer:

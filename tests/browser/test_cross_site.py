@@ -1,0 +1,233 @@
+"""Another site acts by a browser's Basic login, in a real browser."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+from django.contrib.auth.models import Group
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from django.utils.html import format_html, format_html_join
+from django.views.decorators.csrf import csrf_exempt
+from playwright.sync_api import Browser, Page
+from pytest_django.live_server_helper import LiveServer
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from frappe_tokens.authentication import BasicAuthentication
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiKey
+
+from .conftest import ARGUMENTS, CHROMIUM
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls(__name__),
+]
+
+RPC = "/api/method/frappe.core.doctype.user.user.generate_keys"
+
+
+class AskForLogin(APIView):
+    """Its answer to a visitor without credentials opens the browser's login window."""
+
+    authentication_classes = [BasicAuthentication]
+    renderer_classes = [JSONRenderer]
+
+    def get(self, request: Request) -> Response:
+        return Response({"user": request.user.get_username()})
+
+
+def plain(request: HttpRequest) -> HttpResponse:
+    """A plain view that changes something, with Django's CSRF check around it."""
+    if request.method == "POST":
+        Group.objects.create(name=request.POST["name"])
+    return HttpResponse("done")
+
+
+def page_with(target: str, method: str, **fields: str) -> str:
+    """A page whose button sends a form to ``target``."""
+    inputs = format_html_join("", '<input name="{}" value="{}">', fields.items())
+    return format_html(
+        "<!DOCTYPE html><title>A page</title>"
+        '<form method="{}" action="{}">{}<button>Win</button></form>',
+        method,
+        target,
+        inputs,
+    )
+
+
+@csrf_exempt
+def own_page(request: HttpRequest) -> HttpResponse:
+    fields = request.GET.dict()
+    return HttpResponse(page_with(fields.pop("target"), fields.pop("method"), **fields))
+
+
+urlpatterns = [
+    # At the root, as the browser sends a login to all that is below the place that asked for it.
+    path("ask", AskForLogin.as_view()),
+    path("plain/", plain),
+    path("own-page/", own_page),
+    path("", include("testproject.urls")),
+]
+
+
+class OtherSite(BaseHTTPRequestHandler):
+    """Serves :func:`page_with` for whatever the query names, from another port."""
+
+    def do_GET(self) -> None:
+        fields = dict(parse_qsl(urlsplit(self.path).query))
+        body = page_with(fields.pop("target", ""), fields.pop("method", ""), **fields).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def other_port() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OtherSite)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """Knows hosts under ``.test``. To these it sends no Sec-Fetch-Site over plain HTTP."""
+    rules = "--host-resolver-rules=MAP *.test 127.0.0.1"
+    launched = chromium.browser_type.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, rules])
+    yield launched
+    launched.close()
+
+
+class Sites(NamedTuple):
+    """Who attacks whom.
+
+    Attributes:
+        own: the host of the site that is attacked.
+        other: the host of the attacker.
+        by_address: the user logs in by ``http://user:password@host/``, and not in the login window.
+    """
+
+    own: str
+    other: str
+    by_address: bool
+
+
+SITES = [
+    # Another port is another origin of the same site.
+    Sites("localhost", "localhost", by_address=True),
+    Sites("localhost", "127.0.0.1", by_address=False),
+    Sites("intranet.test", "evil.test", by_address=False),
+]
+
+
+@pytest.fixture
+def server(settings: Any) -> Iterator[LiveServer]:
+    """With settings of its own, which are not those that the other tests' server began with."""
+    settings.ALLOWED_HOSTS = ["localhost", "intranet.test"]
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
+    ]
+    started = LiveServer("localhost")
+    yield started
+    started.stop()
+
+
+@pytest.fixture(params=SITES, ids=lambda sites: f"{sites.own} by {sites.other}")
+def visit(
+    request: pytest.FixtureRequest,
+    browser: Browser,
+    server: LiveServer,
+    other_port: int,
+    system_manager: Any,
+) -> Iterator[Callable[..., Page]]:
+    """Opens a page of this site's or the other's, in a browser that has logged in by Basic."""
+    sites: Sites = request.param
+    made = generate_keys(system_manager)
+    own = f"{sites.own}:{urlsplit(server.url).port}"
+    login = {"username": made.api_key, "password": made.api_secret}
+    context = browser.new_context(**({} if sites.by_address else {"http_credentials": login}))
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    prefix = f"{made.token}@" if sites.by_address else ""
+    answer = page.goto(f"http://{prefix}{own}/ask")
+    assert answer is not None
+    assert answer.json() == {"user": "manager"}
+
+    def open_page(target: str, method: str, *, of_other_site: bool, **fields: str) -> Page:
+        host = f"{sites.other}:{other_port}" if of_other_site else own
+        named = {"target": f"http://{own}{target}", "method": method, **fields}
+        page.goto(f"http://{host}/own-page/?{urlencode(named)}")
+        return page
+
+    yield open_page
+    context.close()
+
+
+def press(page: Page) -> Any:
+    """The answer to the form of a page."""
+    with page.expect_navigation() as navigation:
+        page.click("button")
+    return navigation.value
+
+
+def digests() -> list[str]:
+    return list(ApiKey.objects.order_by("pk").values_list("secret_digest", flat=True))
+
+
+def test_another_site_generates_no_keys(visit: Callable[..., Page], keys: GeneratedKeys) -> None:
+    before = digests()
+
+    answer = press(visit(RPC, "post", of_other_site=True, user="ada"))
+
+    assert (answer.status, answer.json()["code"]) == (403, "cross_site_request")
+    assert "authorization" in answer.request.all_headers()
+    assert digests() == before
+
+
+def test_another_site_generates_no_keys_by_a_link(
+    visit: Callable[..., Page], keys: GeneratedKeys
+) -> None:
+    before = digests()
+
+    answer = press(visit(RPC, "get", of_other_site=True, user="ada"))
+
+    assert (answer.status, answer.json()["code"]) == (405, "method_not_allowed")
+    assert digests() == before
+
+
+def test_another_site_changes_nothing_by_a_plain_view(visit: Callable[..., Page]) -> None:
+    answer = press(visit("/plain/", "post", of_other_site=True, name="new"))
+
+    assert answer.status == 403
+    assert "cross_site_request" in answer.text()
+    assert not Group.objects.filter(name="new").exists()
+
+
+def test_own_pages_do_as_before(visit: Callable[..., Page], keys: GeneratedKeys) -> None:
+    before = digests()
+
+    generated = press(visit(RPC, "post", of_other_site=False, user="ada")).json()
+    changed = press(visit("/plain/", "post", of_other_site=False, name="new"))
+
+    assert generated["message"]["api_key"] == keys.api_key
+    assert digests() != before
+    assert changed.status == 200
+    assert Group.objects.filter(name="new").exists()
