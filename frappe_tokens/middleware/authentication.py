@@ -108,11 +108,11 @@ class TokenAuthenticationMiddleware:
         """
         if hasattr(getattr(view, "cls", None), "authentication_classes"):
             return True
-        view_class = getattr(view, "view_class", None)
+        view_class = getattr(view, "view_class", object)
         if hasattr(view_class, "oauthlib_backend_class"):
-            # django-oauth-toolkit's: a client of OAuth 2 says who it is by Basic. Our page of
-            # consent is for people.
-            return bool(getattr(view_class, "decides_by_header", True))
+            # django-oauth-toolkit's: a client of OAuth 2 says who it is by Basic. Those that ask
+            # for a login are for people.
+            return not issubclass(view_class, LoginRequiredMixin)
         return any(
             getattr(callback, "openapi_type", "") == "http"
             for callback in _callbacks_of_ninja(request, view)
@@ -135,7 +135,9 @@ class TokenAuthenticationMiddleware:
         if hasattr(view, "admin_site") or hasattr(view, "model_admin"):
             return True
         view_class = getattr(view, "view_class", object)
-        return "oauth2_provider" in match.app_names and issubclass(view_class, LoginRequiredMixin)
+        return issubclass(view_class, LoginRequiredMixin) and (
+            "oauth2_provider" in match.app_names or hasattr(view_class, "oauthlib_backend_class")
+        )
 
     def _asked(self, request: HttpRequest) -> tuple[Credential | None, RequestFacts | None]:
         """The credential, if any, and what is to be decided about it, if that is for us."""

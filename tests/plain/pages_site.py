@@ -9,6 +9,7 @@ from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+from oauth2_provider.views import AuthorizationView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -57,4 +58,6 @@ urlpatterns = [
     path("account/api-keys/", include("frappe_tokens.account.urls")),
     path("api/", include("frappe_tokens.contrib.oauth2.urls")),
     path("o/", include("oauth2_provider.urls")),
+    # A project's own, outside of the toolkit's namespace.
+    path("consent/", AuthorizationView.as_view()),
 ]

@@ -11,7 +11,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from channels.testing import WebsocketCommunicator
 from django.test import Client
-from django.urls import path
+from django.urls import include, path
 
 from frappe_tokens.keys import generate_keys
 
@@ -71,6 +71,27 @@ def test_a_subclass(settings: Any, keys: Any) -> None:
     settings.LOGIN_URL = "/login/"
     assert send(keys, "/reports/").json() == {"user": "ada"}
     assert send(keys, "/whoami/").status_code == 302
+
+
+class ReportsAreForPeople:
+    """The example's, where MIDDLEWARE can name it."""
+
+    sync_capable = async_capable = True
+
+    def __new__(cls, get_response: Any) -> Any:
+        return example("class ReportsAreForPeople")["ReportsAreForPeople"](get_response)
+
+
+def test_more_pages_for_people(settings: Any, keys: Any) -> None:
+    view = example("def whoami(request):\n    return Json")["whoami"]
+    serve(
+        settings,
+        path("reports/", include(([path("", view)], "reports"))),
+        path("whoami/", view),
+        middleware=f"{__name__}.ReportsAreForPeople",
+    )
+    assert send(keys, "/reports/").json()["code"] == "session_required"
+    assert send(keys, "/whoami/").json() == {"user": "ada"}
 
 
 def test_scopes(settings: Any, user: Any) -> None:

@@ -41,6 +41,8 @@ OTHER_PAGES = [
     "/account/api-keys/",
     "/account/api-keys/new/",
     f"{METHODS}authorize?client_id=x",
+    "/o/authorize/?client_id=x",
+    "/consent/?client_id=x",
     "/o/applications/register/",
     "/o/authorized_tokens/",
     "/o/device/",

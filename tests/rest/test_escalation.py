@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 
+from ..conftest import basic_header
 from .conftest import assert_refused, assert_tells_no_secret, rows, send
 
 pytestmark = pytest.mark.django_db
@@ -226,3 +228,29 @@ def test_rotating_does_not_lengthen_a_key_beyond_the_longest_lifetime(
     assert key.expires_at is not None
     assert key.rotated_at is not None
     assert key.expires_at <= key.rotated_at + timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/keys/"),
+        ("PATCH", "/api/keys/{}/"),
+        ("DELETE", "/api/keys/{}/"),
+        ("POST", "/api/keys/{}/rotate/"),
+        ("POST", "/api/resource/ToDo"),
+        ("POST", "/api/method/frappe.client.insert"),
+        ("POST", "/?cmd=frappe.client.delete"),
+    ],
+)
+def test_another_site_does_nothing_by_a_basic_login(
+    root: GeneratedKeys, keys: GeneratedKeys, method: str, path: str
+) -> None:
+    headers = {"authorization": basic_header(root), "origin": "https://evil.example"}
+    before = rows()
+
+    answer = Client().generic(
+        method, path.format(keys.api_key), b"{}", "application/json", headers=headers
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "cross_site_request")
+    assert rows() == before

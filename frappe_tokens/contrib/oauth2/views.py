@@ -106,14 +106,8 @@ class _ForSessions(_Base):
     [never_cache, csrf_protect, xframe_options_deny, login_not_required], name="dispatch"
 )
 class Authorize(OAuth2Mixin, _ForSessions, toolkit.AuthorizationView):
-    """``authorize``: asks the user whether an application may have access, and gives it a code.
+    """``authorize``: asks the user whether an application may have access, and gives it a code."""
 
-    Attributes:
-        decides_by_header: False, unlike for the toolkit's other views: no client says here who it
-            is, so that the middleware decides about an ``Authorization`` header.
-    """
-
-    decides_by_header = False
     template_name = "frappe_tokens/oauth2/authorize.html"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
