@@ -20,7 +20,7 @@ from rest_framework import status
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import PageNumberPagination
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -44,7 +44,7 @@ from ..verification import RequestFacts
 from .envelope import FirstRenderer, StrictJSONParser
 from .errors import Conflict, NoSuchKey, keys_exception_handler
 from .filters import KeyFilter
-from .rpc import RpcView
+from .rpc import IsKnown, RpcView
 from .serializers import (
     KeySerializer,
     LeakSerializer,
@@ -72,7 +72,7 @@ class KeysView(GenericAPIView[ApiKey]):
     """What all of them share: JSON in and out, whatever the project's own API does."""
 
     authentication_classes = RpcView.authentication_classes
-    permission_classes = [IsAuthenticated]
+    permission_classes = [IsKnown]
     throttle_classes = []
     versioning_class = None
     content_negotiation_class = FirstRenderer

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.authentication import SessionAuthentication
@@ -17,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from .. import browsers
-from ..actors import Actor
+from ..actors import UNKNOWN, Actor
 from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
 from ..base_models import AbstractApiKey
 from ..keys import generate_keys
@@ -27,13 +28,18 @@ from ..permissions import CanGenerateKeys
 from .envelope import FrappeEnvelopeMixin
 
 
-class SessionOnly(SessionAuthentication):
-    """A session, and nothing that the user was set by instead. See :meth:`Actor.of`."""
+class IsKnown(IsAuthenticated):
+    """Opens a view to those who are known by a session or a credential. See :meth:`Actor.of`."""
 
-    def authenticate(self, request: Request) -> Any:
-        if Actor.of(request._request).credential is not None:
-            return None
-        return super().authenticate(request)
+    message = gettext_lazy(
+        "Only a session that you signed in to counts here. Sign in again, and send no "
+        "Authorization header, or that of an API key."
+    )
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return super().has_permission(request, view) and (
+            Actor.of(request).credential is not UNKNOWN
+        )
 
 
 @method_decorator(outside_atomic_requests, name="dispatch")
@@ -45,7 +51,7 @@ class RpcView(FrappeEnvelopeMixin, APIView):
         TokenAuthentication,
         BasicAuthentication,
         BearerAuthentication,
-        SessionOnly,
+        SessionAuthentication,
     ]
     throttle_classes = []
     versioning_class = None
@@ -54,7 +60,7 @@ class RpcView(FrappeEnvelopeMixin, APIView):
 class GetLoggedUser(RpcView):
     """``frappe.auth.get_logged_user``: whom the request runs as."""
 
-    permission_classes = [IsAuthenticated]
+    permission_classes = [IsKnown]
 
     def get(self, request: Request) -> Response:
         return Response({"message": str(request.user.get_username())})
@@ -68,7 +74,7 @@ class GenerateKeys(RpcView):
     ``user`` (the username) comes with the query, a form or JSON; the body has precedence.
     """
 
-    permission_classes = [IsAuthenticated, CanGenerateKeys]
+    permission_classes = [IsKnown, CanGenerateKeys]
     http_method_names = ["get", "post", "options"]  # Django would answer HEAD as GET
 
     def get(self, request: Request) -> Response:

@@ -156,4 +156,4 @@ def test_install_names_an_extra_that_there_is() -> None:
 def test_guide_names_codes_that_there_are() -> None:
     named = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert set(named[1:]) <= {reason.code for reason in Reason}
-    assert len(named) == 8
+    assert len(named) == 9

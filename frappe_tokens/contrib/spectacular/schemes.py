@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular import authentication
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.settings import spectacular_settings
@@ -74,9 +73,3 @@ class BearerScheme(_Scheme):
             "`<api_key>:<api_secret>`, or an OAuth 2 access token where the server issues those."
         ),
     }
-
-
-class SessionScheme(authentication.SessionScheme):
-    """Described as Django REST framework's own, and as one with it."""
-
-    target_class = "frappe_tokens.api.rpc.SessionOnly"
