@@ -109,9 +109,8 @@ class TokenAuthenticationMiddleware:
         if hasattr(getattr(view, "cls", None), "authentication_classes"):
             return True
         view_class = getattr(view, "view_class", object)
-        if hasattr(view_class, "oauthlib_backend_class"):
-            # django-oauth-toolkit's: a client of OAuth 2 says who it is by Basic. Those that ask
-            # for a login are for people.
+        if _is_toolkits(view_class):
+            # A client of OAuth 2 says there who it is, by Basic or by a token for that alone.
             return not issubclass(view_class, LoginRequiredMixin)
         return any(
             getattr(callback, "openapi_type", "") == "http"
@@ -135,9 +134,7 @@ class TokenAuthenticationMiddleware:
         if hasattr(view, "admin_site") or hasattr(view, "model_admin"):
             return True
         view_class = getattr(view, "view_class", object)
-        return issubclass(view_class, LoginRequiredMixin) and (
-            "oauth2_provider" in match.app_names or hasattr(view_class, "oauthlib_backend_class")
-        )
+        return issubclass(view_class, LoginRequiredMixin) and _is_toolkits(view_class)
 
     def _asked(self, request: HttpRequest) -> tuple[Credential | None, RequestFacts | None]:
         """The credential, if any, and what is to be decided about it, if that is for us."""
@@ -154,6 +151,11 @@ class TokenAuthenticationMiddleware:
             DeclaredBy(view, request.method or ""),
             for_people=match is not None and self.is_for_people(request, match),
         )
+
+
+def _is_toolkits(view_class: type[Any]) -> bool:
+    """Whether it is one of django-oauth-toolkit's views, or made from one."""
+    return any(base.__module__.startswith("oauth2_provider.") for base in view_class.__mro__)
 
 
 def _match(request: HttpRequest) -> ResolverMatch | None:

@@ -176,6 +176,23 @@ def test_rest_views_of_an_admin_site_are_left_to_their_own_classes(
     assert visitor.get("/office/desk/open-api/", generated).json() == {"user": "root"}
 
 
+def test_registration_of_clients_is_left_to_the_toolkit(
+    visitor: Visitor, root: Any, issue: Callable[..., Issued], settings: Any
+) -> None:
+    """A key that ends would otherwise make a client, and tokens, that do not."""
+    settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, "DCR_ENABLED": True}
+    client = b'{"grant_types": ["client_credentials"], "client_name": "mine"}'
+
+    by_key = visitor.post("/o/register/", generate_keys(root), data=client)
+    token = issue(root, "oauth2_provider:registration")
+    Application.objects.update(registration_source=Application.RegistrationSource.DCR)
+    by_token = visitor.get(f"/o/register/{token.instance.application.client_id}/", token.header)
+
+    assert (by_key.status_code, by_key.json()["error"]) == (401, "access_denied")
+    assert by_token.status_code == 200
+    assert Application.objects.count() == 1
+
+
 def test_clients_of_oauth2_say_who_they_are_by_basic(visitor: Visitor) -> None:
     answer = visitor.post("/o/token/", "Basic eDp5")
 
