@@ -319,6 +319,9 @@ def test_password_in_the_header_holds_no_scopes(root: Any) -> None:
 
     assert answer.status_code == 403
     assert answer.data["code"] == "insufficient_scope"
+    by_session = APIRequestFactory().get("/")
+    by_session.user = root
+    assert Scoped.as_view()(by_session).data == "root"
 
 
 @require_scopes("todos")
