@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.translation import gettext as _
@@ -15,8 +16,8 @@ from .conf import conf
 
 PERMISSION = "frappe_tokens.generate_keys"
 
-# Its ``authenticate()`` is asked by every login form, and takes an access token in the header, the
-# query or the body of that request for a password.
+# Every login form asks its ``authenticate()``, which takes an access token in the header, the query
+# or the body of the request in place of a password.
 _OAUTH2_BACKEND = "oauth2_provider.backends.OAuth2Backend"
 
 # Stands for the credential of a request that has one, and whose ``auth`` does not say which.
@@ -121,10 +122,11 @@ class Actor:
 
 
 def _began_with_access_token(request: Any) -> bool:
-    """Whether the session of ``request`` is none that somebody signed in to."""
+    """Whether an access token began the session of ``request``, and no person signed in."""
     session = getattr(request, "session", None)
     path = session.get(BACKEND_SESSION_KEY) if session is not None else None
-    return path is not None and any(
+    # To Django as well, a session by any other backend is nobody's.
+    return path in settings.AUTHENTICATION_BACKENDS and any(
         f"{base.__module__}.{base.__qualname__}" == _OAUTH2_BACKEND
         for base in type(load_backend(path)).__mro__
     )

@@ -277,6 +277,18 @@ def test_people_and_keys_get_in_as_before(root: Any, their_key: GeneratedKeys) -
     assert by_key.get("/api/keys/").json()["results"]
 
 
+def test_session_by_a_backend_that_is_gone_is_nobodys(
+    user: Any, settings: Any, client: Client
+) -> None:
+    client.force_login(user)
+    session = client.session
+    session["_auth_user_backend"] = "gone.Backend"
+    session.save()
+
+    assert client.get("/account/api-keys/").status_code == 302
+    assert client.get("/api/keys/").status_code == 401
+
+
 def test_sites_without_users_and_sessions_are_no_error(rf: RequestFactory) -> None:
     assert Actor.of(rf.get("/")) == Actor(None)
 

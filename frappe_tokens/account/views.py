@@ -196,8 +196,8 @@ def _why_no_secret(key: ApiKey) -> str:
 def _why_refused(actor: Actor) -> str:
     if not actor.is_known:
         return _(
-            "Only a session that you signed in to manages keys here. Sign in again, and send no "
-            "Authorization header."
+            "Keys are managed here only in a session that you signed in to. Sign in again, and "
+            "send no Authorization header."
         )
     if actor.is_restricted:
         return _("A credential that is read-only or scoped manages no keys. Sign in instead.")

@@ -31,10 +31,7 @@ from .envelope import FrappeEnvelopeMixin
 class IsKnown(IsAuthenticated):
     """Opens a view to those who are known by a session or a credential. See :meth:`Actor.of`."""
 
-    message = gettext_lazy(
-        "Only a session that you signed in to counts here. Sign in again, and send no "
-        "Authorization header, or that of an API key."
-    )
+    message = gettext_lazy("Sign in again without an Authorization header, or send an API key.")
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return super().has_permission(request, view) and (
@@ -86,7 +83,9 @@ class GenerateKeys(RpcView):
             )
         by_basic = isinstance(request.successful_authenticator, BasicAuthentication)
         if by_basic and browsers.may_be_browser(request):
-            raise MethodNotAllowed("GET", _("With Basic, browsers generate keys by POST."))
+            raise MethodNotAllowed(
+                "GET", _("A browser adds a Basic login by itself. Generate keys by POST.")
+            )
         return self.post(request)
 
     @sensitive_variables()

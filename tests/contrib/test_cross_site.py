@@ -80,7 +80,7 @@ def test_basic_needs_no_csrf_token_from_this_site(
 
 @pytest.mark.parametrize("header_of", [token_header, bearer_header])
 @pytest.mark.parametrize("page", FROM_ANOTHER_SITE)
-def test_other_schemes_are_let_in_for_no_browser_sends_them_by_itself(
+def test_schemes_that_no_browser_adds_by_itself_are_let_in(
     ask: Any,
     keys: GeneratedKeys,
     header_of: Callable[[GeneratedKeys], str],
