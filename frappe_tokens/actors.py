@@ -124,7 +124,7 @@ class Actor:
 def _began_with_access_token(request: Any) -> bool:
     """Whether an access token began the session of ``request``, and no person signed in."""
     session = getattr(request, "session", None)
-    path = session.get(BACKEND_SESSION_KEY) if session is not None else None
+    path = session.get(BACKEND_SESSION_KEY, "") if session is not None else ""
     # To Django as well, a session by any other backend is nobody's.
     return path in settings.AUTHENTICATION_BACKENDS and any(
         f"{base.__module__}.{base.__qualname__}" == _OAUTH2_BACKEND
