@@ -94,7 +94,7 @@ def look(
     Returns:
         The entry, if any, and the place to cache the key at, if it may be cached.
     """
-    slot, barrier = f"frappe_tokens:{label}:{api_key}", f"frappe_tokens:{label}"
+    slot, barrier = f"ft:{label}:{api_key}", f"ft:{label}"
     entry = _memory.get((alias, slot))
     try:
         if alias in _owed:
@@ -153,7 +153,7 @@ def remember(entry: Entry) -> None:
 
 def invalidate(label: str, api_keys: Iterable[str] | None, using: str) -> None:
     """End the entries of ``api_keys`` (None: of all), now and again at the commit. Never raises."""
-    alias, barrier = conf.CACHE, f"frappe_tokens:{label}"
+    alias, barrier = conf.CACHE, f"ft:{label}"
     names = {barrier} if api_keys is None else {f"{barrier}:{api_key}" for api_key in api_keys}
     if alias is None or not names:
         return

@@ -428,7 +428,7 @@ def test_cache_that_is_down_is_reported_once_a_minute(
 
 def test_entry_that_cannot_be_read_is_no_entry(keys: GeneratedKeys) -> None:
     ask(keys)
-    cache.set(f"frappe_tokens:{LABEL}:{keys.api_key}:entry", "something else")
+    cache.set(f"ft:{LABEL}:{keys.api_key}:entry", "something else")
     assert ask(keys).status_code == 200
 
 
