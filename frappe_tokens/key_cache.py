@@ -20,6 +20,7 @@ it expires, at most ``CACHE_TIMEOUT`` after its row was read.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -130,7 +131,7 @@ def look(
 def put(place: Place, columns: list[Any], due_at: float) -> None:
     """Cache a verified key until its next use is ``due_at`` (s since 1970). Never raises."""
     ends_at = min(place.read_at + conf.CACHE_TIMEOUT.total_seconds(), due_at)
-    seconds = ends_at - time.time()
+    seconds = math.ceil(ends_at - time.time())  # some caches know whole ones only
     if seconds <= 0:
         return
     word = secrets.token_hex(8)

@@ -274,6 +274,7 @@ def test_row_is_not_used_though_another_hook_kept_ours_from_running(keys: Genera
 
 
 def test_what_django_does_not_see_ends_with_the_timeout(keys: GeneratedKeys, settings: Any) -> None:
+    settings.CACHES = {"default": LOCAL}
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "CACHE_TIMEOUT": timedelta(seconds=30)}
     with time_machine.travel(NOON, tick=False) as clock:
         ask(keys)
@@ -306,6 +307,7 @@ def test_row_that_was_read_too_long_ago_is_not_kept(keys: GeneratedKeys) -> None
 def test_use_is_written_once_an_interval_from_the_cache_too(
     keys: GeneratedKeys, settings: Any, statements: Any
 ) -> None:
+    settings.CACHES = {"default": LOCAL}
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "LAST_USED_INTERVAL": timedelta(seconds=20)}
     with time_machine.travel(NOON, tick=False) as clock, statements() as verbs:
         for _ in range(6):
