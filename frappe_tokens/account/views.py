@@ -14,7 +14,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -27,7 +27,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ..actors import Actor
+from ..actors import RESTRICTED, Actor
 from ..crypto import Secret
 from ..keys import (
     GeneratedKeys,
@@ -94,6 +94,8 @@ def new_key(request: HttpRequest, actor: Actor) -> HttpResponse:
                 return _generated(
                     request, generate_keys(request.user, by=actor, **form.cleaned_data)
                 )
+            except PermissionDenied as error:
+                form.add_error(None, str(error))
             except ValidationError as error:
                 form.add_error(None, error)
         return _form_page(request, "new", form, version=version, stale=stale)
@@ -106,9 +108,9 @@ def rotate_key(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     form = RotateForm(_sent(request))
     with _turn(request, actor):
         key = _own_key(request, pk)
-        if problem := _why_no_secret(key):
-            return _notice(request, _("Nothing was generated"), problem, status=409)
         (plan,) = plan_for([request.user], actor, key.name)
+        if problem := _why_no_secret(key) or plan.obstacle:
+            return _notice(request, _("Nothing was generated"), problem, status=409)
         stale = _is_stale(request, plan.version)
         if not stale and form.is_valid():
             try:
@@ -195,7 +197,7 @@ def _why_no_secret(key: ApiKey) -> str:
 
 def _why_refused(actor: Actor) -> str:
     if actor.is_restricted:
-        return _("A credential that is read-only or scoped manages no keys. Sign in instead.")
+        return str(RESTRICTED)
     if not actor.user.is_active:
         return _("Your account is inactive. Ask an administrator to activate it.")
     return _(
