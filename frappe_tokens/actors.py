@@ -97,7 +97,7 @@ class Actor:
 
     def preload(self, users: Iterable[Any]) -> None:
         """Read with few queries what :meth:`may_manage` needs to know of each of ``users``."""
-        if not self._is_superuser:
+        if self.may_generate and not self._is_superuser:
             rights.load_permissions(users)
 
     @property

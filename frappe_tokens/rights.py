@@ -85,14 +85,16 @@ def load_permissions(users: Iterable[Any]) -> None:
     if _is_djangos_own():
         asked = (user for user in users if not (user is None or user.is_superuser))
         for batch in in_batches(asked, BATCH_SIZE):
-            _load(batch)
+            if len(batch) > 1:
+                _load(batch)
 
 
 def _load(users: list[Any]) -> None:
     alias = users[0]._state.db
     stored = get_user_model()._base_manager.using(alias).filter(pk__in={user.pk for user in users})
     groups_of: defaultdict[Any, set[Any]] = defaultdict(set)
-    for pk, group in stored.order_by().filter(groups__isnull=False).values_list("pk", "groups"):
+    members = stored.order_by().filter(groups__isnull=False)
+    for pk, group in members.values_list("pk", "groups"):
         groups_of[pk].add(group)
     group_model: Any = stored.model._meta.get_field("groups").related_model
     groups = group_model._base_manager.using(alias).filter(pk__in=set().union(*groups_of.values()))
@@ -132,7 +134,7 @@ def _permissions_of(user: Any) -> set[str] | None:
     permissions: set[str] = set()
     if hasattr(user, "get_all_permissions"):
         permissions |= user.get_all_permissions()
-    if hasattr(user, "has_perm") and not _is_djangos_own():
+    if not _is_djangos_own():
         # Some backends answer for a permission, and list none.
         permissions.update(filter(user.has_perm, _installed().sensitive - permissions))
     return permissions

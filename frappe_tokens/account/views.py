@@ -14,7 +14,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -94,8 +94,6 @@ def new_key(request: HttpRequest, actor: Actor) -> HttpResponse:
                 return _generated(
                     request, generate_keys(request.user, by=actor, **form.cleaned_data)
                 )
-            except PermissionDenied as error:
-                form.add_error(None, str(error))
             except ValidationError as error:
                 form.add_error(None, error)
         return _form_page(request, "new", form, version=version, stale=stale)
@@ -108,9 +106,9 @@ def rotate_key(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     form = RotateForm(_sent(request))
     with _turn(request, actor):
         key = _own_key(request, pk)
-        (plan,) = plan_for([request.user], actor, key.name)
-        if problem := _why_no_secret(key) or plan.obstacle:
+        if problem := _why_no_secret(key):
             return _notice(request, _("Nothing was generated"), problem, status=409)
+        (plan,) = plan_for([request.user], actor, key.name)
         stale = _is_stale(request, plan.version)
         if not stale and form.is_valid():
             try:

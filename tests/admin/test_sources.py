@@ -586,6 +586,31 @@ def test_a_superusers_row_keeps_its_user_and_policies(
     assert (row.read_only, row.scopes) == (True, ["events"])
 
 
+def test_rows_of_users_with_more_rights_are_out_of_reach(
+    at_desk: Client, consumer: EventConsumer, make_user: Callable[..., Any]
+) -> None:
+    helpdesk = make_user("helpdesk", is_staff=True, permissions=("auth.change_user",))
+    vault = EventConsumer.objects.create(name="Vault", user=helpdesk, read_only=True)
+    generate_keys_for_source(consumer)
+    before = [stored(row) for row in (consumer, vault)]
+
+    assert at_desk.get(page_of(vault, "generate-keys")).status_code == 403
+    answers = [
+        at_desk.get(page_of(vault)),
+        at_desk.post(CONSUMERS, action([vault], version="by hand")),
+        at_desk.post(page_of(consumer), form_of(consumer, user=helpdesk.pk)),
+        at_desk.post(f"{CONSUMERS}add/", form_of(name="New", user=helpdesk.pk)),
+    ]
+    for answer in answers:
+        assert "This user has rights that you don" in answer.content.decode()
+    at_desk.post(page_of(vault), form_of(name="Vault", user=consumer.user.pk))
+    assert [stored(row) for row in (consumer, vault)] == before
+    assert EventConsumer.objects.count() == 2
+
+    assert at_desk.post(page_of(vault, "revoke"), {"reason": "leaked"}).status_code == 302
+    assert EventConsumer.objects.get(pk=vault.pk).is_revoked
+
+
 def test_editors_who_may_not_generate_change_the_projects_fields_alone(
     editor: Client, consumer: EventConsumer, make_user: Callable[..., Any]
 ) -> None:
