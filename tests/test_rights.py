@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied, ValidationError
 
@@ -181,8 +181,8 @@ class AnswersOnly(BaseBackend):
         return bool(user_obj.username == "mighty" and perm == "auth.change_user")
 
 
-class Remembers(BaseBackend):
-    """Remembers where Django's own does, also that an inactive user has none."""
+class Remembers(ModelBackend):
+    """Remembers, as Django's own does, but also that an inactive user has none."""
 
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         if not hasattr(user_obj, "_perm_cache"):
@@ -192,21 +192,13 @@ class Remembers(BaseBackend):
         return remembered
 
 
-@pytest.fixture
-def backend(settings: Any) -> Callable[[type[BaseBackend]], None]:
-    def use(kind: type[BaseBackend]) -> None:
-        settings.AUTHENTICATION_BACKENDS = [
-            "django.contrib.auth.backends.ModelBackend",
-            f"{__name__}.{kind.__name__}",
-        ]
-
-    return use
-
-
 def test_permission_that_a_backend_answers_for_without_listing_it_counts(
-    make_user: MakeUser, manager: Actor, backend: Any
+    make_user: MakeUser, manager: Actor, settings: Any
 ) -> None:
-    backend(AnswersOnly)
+    settings.AUTHENTICATION_BACKENDS = [
+        *settings.AUTHENTICATION_BACKENDS,
+        f"{__name__}.AnswersOnly",
+    ]
     users = [make_user("mighty"), make_user("worker")]
 
     manager.preload(users)
@@ -215,14 +207,14 @@ def test_permission_that_a_backend_answers_for_without_listing_it_counts(
 
 
 def test_what_a_backend_remembers_of_an_inactive_user_does_not_count(
-    make_user: MakeUser, manager: Actor, backend: Any, settings: Any
+    make_user: MakeUser, manager: Actor, settings: Any
 ) -> None:
+    assert manager.may_generate
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Remembers"]
-    mighty = make_user("mighty", is_active=False)
-    assert mighty.get_all_permissions() == set()
-    settings.AUTHENTICATION_BACKENDS += ["django.contrib.auth.backends.ModelBackend"]
+    users = [make_user(name, is_active=False) for name in ("mighty", "worker")]
+    assert [user.get_all_permissions() for user in users] == [set(), set()]
 
-    assert not manager.may_manage(mighty)
+    assert [manager.may_manage(user) for user in users] == [False, True]
 
 
 class Missing:
