@@ -159,6 +159,9 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     objects = ApiKeyQuerySet.as_manager()
 
+    # Of the key that authenticated a request: that was done by a secret in its grace period.
+    authenticated_by_old_secret = False
+
     class Meta:
         abstract = True
         constraints = [
