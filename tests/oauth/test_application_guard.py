@@ -219,6 +219,19 @@ def test_manager_gives_an_application_another_user_they_may_make_keys_for(
     assert runs_as(confidential.client_id) == "owner"
 
 
+def test_those_who_may_make_their_own_keys_let_an_application_run_as_themselves(
+    staff: Client, settings: Any, user: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    own = User.objects.get(username="staff")
+
+    staff.post(add_page(), {**NEW, "user": own.pk})
+    staff.post(add_page(), {**NEW, "client_id": "other", "user": user.pk})
+
+    assert runs_as("new") == "staff"
+    assert not Application.objects.filter(client_id="other").exists()
+
+
 def test_superuser_lets_an_application_run_as_a_superuser(root: Any) -> None:
     signed_in(root).post(add_page(), {**NEW, "user": root.pk})
 
@@ -435,7 +448,7 @@ def test_name_of_a_user_is_escaped(root: Any, confidential: Application, user: A
 
 
 def test_saving_another_field_allows_nothing(root: Any, confidential: Application) -> None:
-    """Otherwise whoever planted a user would only wait for a superuser's next change."""
+    """Otherwise an attacker who planted a user waits for a superuser's next change."""
     set_user(confidential, root)
 
     response = signed_in(root).post(page_of(confidential), fields_of(confidential, name="New name"))
@@ -454,6 +467,15 @@ def test_checkbox_allows_the_user_that_was_shown(
     assert not is_allowed(confidential)
     manager.post(page_of(confidential), allowed)
     assert is_allowed(confidential)
+
+
+def test_checkbox_works_where_numbers_are_written_with_separators(
+    manager: Client, confidential: Application, make_user: Any, settings: Any
+) -> None:
+    settings.USE_THOUSAND_SEPARATOR = True
+    set_user(confidential, make_user("grace", pk=1234567))
+
+    assert f'name="{ALLOW}" value="1234567"' in shown(manager, confidential)
 
 
 def test_checkbox_allows_nobody_who_is_inactive(

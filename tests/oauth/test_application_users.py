@@ -141,8 +141,7 @@ def test_introspection_says_that_it_is_not_active(
 
     assert service("introspect_token", token=token.raw).json() == {"active": False}
     allow_application(planted)
-    told = service("introspect_token", token=token.raw).json()
-    assert (told["active"], "username" in told) == (True, False)
+    assert service("introspect_token", token=token.raw).json()["active"] is True
 
 
 @pytest.mark.urls("testproject.urls")
@@ -158,7 +157,7 @@ def test_token_that_is_refused_does_not_ask_about_others(
 
 
 @pytest.mark.urls("testproject.urls")
-def test_profile_is_not_told(issue: Issue, planted: Application) -> None:
+def test_profile_is_refused(issue: Issue, planted: Application) -> None:
     header = {"Authorization": issue(None, "openid", application=planted).header}
 
     assert refusal(Client().get(METHODS + "openid_profile", headers=header)) == (

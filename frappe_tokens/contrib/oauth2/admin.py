@@ -195,5 +195,6 @@ def _render_state(application: Any, *, offer: bool = False) -> str:
         "allowed": is_allowed(application),
         "offer": offer and user is not None and user.is_active,
         "name": ALLOW,
+        "value": str(application.user_id),  # never with thousand separators
     }
     return render_to_string("frappe_tokens/admin/oauth_run_state.html", context)

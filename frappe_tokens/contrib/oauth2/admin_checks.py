@@ -12,13 +12,13 @@ from .admin import guard_for
 
 
 def check_admin(**kwargs: Any) -> list[CheckMessage]:
-    """W012: whoever may change an application or a token there acts as any user."""
+    """W012: anyone who may change an application or a token there can act as other users."""
     return [
         checks.Warning(
             f'The admin site "{site.name}" has {model._meta.label} without a guard: anyone who may '
             "change it there may act as other users.",
-            hint=f"After its registration, call frappe_tokens.contrib.oauth2.admin.guard(site), or "
-            f"put {mixin.__name__} of that module before the ModelAdmin. Drop it from inlines.",
+            hint="After it is registered, call frappe_tokens.contrib.oauth2.admin.guard(site), or "
+            f"put {mixin.__name__} of that module before its ModelAdmin. Remove it from inlines.",
             id="frappe_tokens.W012",
         )
         for site in sorted(all_sites, key=lambda site: site.name)
