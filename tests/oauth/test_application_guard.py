@@ -254,17 +254,27 @@ def test_invalid_user_is_the_forms_own_error(manager: Client, public: Applicatio
     assert "That choice is not one of the available choices" in response.content.decode()
 
 
+@pytest.mark.parametrize("attack", ["new user", "new secret", "skip authorization"])
 def test_save_model_decides_where_a_form_does_not(
-    rf: RequestFactory, root: Any, make_user: Any
+    rf: RequestFactory, root: Any, make_user: Any, confidential: Application, attack: str
 ) -> None:
     request = rf.post("/")
     request.user = make_user("staff", APPLICATIONS, is_staff=True)
-    model_admin = ApplicationAdminOfAProject(Application, admin.site)
+    application = Application(user=root)
+    if attack == "new secret":
+        set_user(confidential, root)
+        application = confidential
+        application.client_secret = "chosen by the attacker"
+    if attack == "skip authorization":
+        application = Application(skip_authorization=True)
+    before = list(Application.objects.values())
 
     with pytest.raises(PermissionDenied):
-        model_admin.save_model(request, Application(user=root), None, False)
+        ApplicationAdminOfAProject(Application, admin.site).save_model(
+            request, application, None, False
+        )
 
-    assert not Application.objects.exists()
+    assert list(Application.objects.values()) == before
 
 
 class ApplicationAdminOfAProject(OAuthApplicationAdminMixin, ApplicationAdmin):
