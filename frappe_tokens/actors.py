@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from . import policy
-from .base_models import AbstractApiKey
+from . import policy, rights
+from .base_models import POLICIES, AbstractApiKey
 from .conf import conf
 
 PERMISSION = "frappe_tokens.generate_keys"
+
+RESTRICTED = gettext_lazy(
+    "This request may not manage API keys: it came with an access token, a read-only or scoped API "
+    "key, or a secret that was replaced. Use the current secret of another key, or sign in."
+)
+BEYOND_RIGHTS = gettext_lazy(
+    "This user has rights that you don't have yourself. Ask a superuser to manage their API keys."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +43,17 @@ class Actor:
 
     @property
     def is_restricted(self) -> bool:
-        """Whether the request came with a key that is read-only or scoped, or with a foreign one.
+        """Whether the request came with a credential that manages no keys, whoever its user is.
 
-        Such a request does nothing to keys, whoever its user is.
+        That is one that is not an API key, a key that is read-only or scoped, and an old secret in
+        its grace period: it ends soon, and must not make one that lasts.
         """
         credential = self.credential
         return credential is not None and not (
             isinstance(credential, AbstractApiKey)
             and not credential.read_only
             and not credential.scopes
+            and not credential.authenticated_by_old_secret
         )
 
     @property
@@ -48,7 +61,7 @@ class Actor:
         """Whether keys may be made, rotated or revoked by this user in this request.
 
         The user needs the permission ``frappe_tokens.generate_keys``, and the request a session
-        or a key that is neither read-only nor scoped.
+        or a key that is not restricted.
         """
         user = self.user
         return bool(
@@ -73,17 +86,44 @@ class Actor:
         )
 
     def may_manage(self, user: Any) -> bool:
-        """Whether keys of ``user`` may be made by permission: a superuser's by a superuser only."""
+        """Whether keys of ``user``, or of None, may be made, rotated and changed by permission.
+
+        Nobody but a superuser gets at the keys of those who hold more rights than they do: the key
+        of a superuser, of staff, or of a user who can change what others may do.
+        """
         return self.may_generate and (
-            not getattr(user, "is_superuser", False) or getattr(self.user, "is_superuser", False)
+            self._is_superuser or user is None or not rights.exceed(user, self.user)
         )
+
+    def preload(self, users: Iterable[Any]) -> None:
+        """Read with few queries what :meth:`may_manage` needs to know of each of ``users``."""
+        if self.may_generate and not self._is_superuser:
+            rights.load_permissions(users)
+
+    @property
+    def _is_superuser(self) -> bool:
+        return bool(getattr(self.user, "is_superuser", False))
 
     def may_generate_for(self, user: Any) -> bool:
         """Whether keys of ``user`` may be made: by permission, or because they are one's own."""
         return (self.may_serve_self and user == self.user) or self.may_manage(user)
 
+    def exceeded_by(self, key: AbstractApiKey) -> set[str]:
+        """The policies by which ``key`` reaches further than the credential of the request."""
+        if self.credential is None:
+            return set()
+        held: dict[str, Any] = self.credential.policies
+        wider = policy.widened(held, key.policies)
+        # Without a rate of its own, a credential has the site's, of which nothing is known here.
+        return wider if held["rate_limit"] else wider - {"rate_limit"}
+
+    def narrow(self, key: AbstractApiKey, chosen: Collection[str]) -> None:
+        """Give a new ``key`` the credential's policies, except for those that were ``chosen``."""
+        for name in self.exceeded_by(key).difference(chosen):
+            setattr(key, name, copy.copy(getattr(self.credential, name)))
+
     def may_revoke(self, key: AbstractApiKey) -> bool:
-        """Whether ``key`` may be ended. A superuser's may be by whoever may generate: it leaked."""
+        """Whether ``key`` may be ended: a key that leaked, by everyone who may generate."""
         return (self.may_serve_self and key.user_id == self.user.pk) or self.may_generate
 
 
@@ -107,25 +147,55 @@ def check_manager(user: Any, by: Actor | None) -> None:
     Raises:
         PermissionDenied: no.
     """
-    if by is not None and not by.may_generate_for(user):
-        raise PermissionDenied(
-            _("Only a superuser may generate API keys for a superuser.")
-            if by.may_generate
-            else _("You may not generate API keys.")
-        )
+    if by is None or by.may_generate_for(user):
+        return
+    if by.is_restricted:
+        raise PermissionDenied(str(RESTRICTED))
+    raise PermissionDenied(
+        str(BEYOND_RIGHTS) if by.may_generate else _("You may not generate API keys.")
+    )
 
 
 def check_widening(before: dict[str, Any], key: AbstractApiKey, by: Actor | None) -> None:
     """Whether ``key``, whose policies were ``before``, may now have those that it has.
 
     Raises:
-        PermissionDenied: its user, who serves themselves, would take away what narrows it.
+        PermissionDenied: its user, who serves themselves, would take away what narrows it, or it
+            would reach further than the credential of the request.
     """
-    widened = policy.widens(before, key.policies)
-    if widened and by is not None and not by.may_manage(key.user):
+    widened = policy.widened(before, key.policies)
+    if not widened or by is None:
+        return
+    if not by.may_manage(key.user):
         raise PermissionDenied(
             _(
                 "You may not widen what an API key may do, nor give it a rate of its own. "
                 "Ask an administrator."
             )
+        )
+    check_reach(key, by, widened)
+
+
+def check_reach(key: AbstractApiKey, by: Actor | None, names: Collection[str] = POLICIES) -> None:
+    """Whether ``key`` reaches no further than what the request of ``by`` came with.
+
+    Ask it before ``key`` gets a secret, which the request would take along, or another user.
+
+    Args:
+        key: as it would be.
+        by: who asks.
+        names: the policies that count.
+
+    Raises:
+        PermissionDenied: it reaches further.
+    """
+    wider = by.exceeded_by(key).intersection(names) if by is not None else set()
+    if wider:
+        fields = [field for field in key._meta.fields if field.name in wider]
+        raise PermissionDenied(
+            _(
+                "No API key may reach further than the one that this request came with. "
+                "Narrow it first (%(policies)s), or sign in instead."
+            )
+            % {"policies": ", ".join(str(field.verbose_name) for field in fields)}
         )

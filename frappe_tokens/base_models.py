@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from . import crypto, key_cache, policy
 from .credentials import API_KEY_MAX_LENGTH
 from .fields import ExactCharField
+from .instances import WritesChangesOnly
 from .validation import RATE_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
 
 _Key = TypeVar("_Key", bound="AbstractApiKey")
@@ -35,9 +36,12 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
     # ``alters_data`` keeps templates from calling these; it is lost when Django's are overridden.
 
     def update(self, **kwargs: Any) -> int:
-        rows = super().update(**kwargs)
-        if rows:
-            key_cache.end_all(self.model.cache_label(), self.db)
+        self._for_write = True
+        # In a transaction, so that the cache is notified before the commit.
+        with transaction.atomic(using=self.db, savepoint=False):
+            rows = super().update(**kwargs)
+            if rows:
+                key_cache.invalidate(self.model.cache_label(), None, self.db)
         return rows
 
     # Django's mark for what a template must not call; a function has no attributes to mypy.
@@ -52,17 +56,19 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
         update_fields: Collection[str] | None = None,
         unique_fields: Collection[str] | None = None,
     ) -> list[_Key]:
-        made = super().bulk_create(
-            objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
-        )
-        if update_conflicts:
-            key_cache.end_all(self.model.cache_label(), self.db)
+        self._for_write = True
+        with transaction.atomic(using=self.db, savepoint=False):
+            made = super().bulk_create(
+                objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+            )
+            if update_conflicts:
+                key_cache.invalidate(self.model.cache_label(), None, self.db)
         return made
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
 
-class AbstractApiKey(models.Model):
+class AbstractApiKey(WritesChangesOnly, models.Model):
     """An API key with its secret's digest and its policies.
 
     A concrete subclass is a source of keys. Its requests run as ``user``, which a subclass may
@@ -152,6 +158,9 @@ class AbstractApiKey(models.Model):
     rotated_at = models.DateTimeField(_("secret generated"), null=True, blank=True, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
+
+    # Of the key that authenticated a request: that was done by a secret in its grace period.
+    authenticated_by_old_secret = False
 
     class Meta:
         abstract = True

@@ -8,8 +8,11 @@ import decimal
 import inspect
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+from django.apps import apps
+from django.db import router
 from django.db.models import Model
 from django.db.models.base import ModelState
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
@@ -34,6 +37,113 @@ _IMMUTABLE = frozenset(
         uuid.UUID,
     }
 )
+
+
+class WritesChangesOnly:
+    """Mixed into a model: an instance from a cache saves what was changed on it, and nothing else.
+
+    The cache may be older than the database. A view that saves ``request.user`` would otherwise
+    write the cached values of all columns, and so bring back an account that was deactivated
+    meanwhile. ``_state.cached`` holds the values that came from the cache, by their attname.
+    """
+
+    def save_base(
+        self: Any,
+        raw: bool = False,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Any = None,
+    ) -> None:
+        """Write what differs from the cached values, unless the caller names the fields."""
+        cached, own = getattr(self._state, "cached", None), self.__dict__
+        home = (None, self._state.db, router.db_for_write(self.__class__, instance=self))
+        if cached is not None and not (raw or force_insert) and using in home:
+            loaded = [
+                f for f in self._meta.concrete_fields if f.attname in own and not f.primary_key
+            ]
+            # Django names all loaded fields itself, where some are deferred.
+            if update_fields is None or all(f.attname in update_fields for f in loaded):
+                update_fields = [
+                    f.attname
+                    for f in loaded
+                    if getattr(f, "auto_now", False)
+                    or own[f.attname] != cached.get(f.attname, _NOTHING)
+                ]
+                if not update_fields:
+                    return
+        super().save_base(  # type: ignore[misc]
+            raw=raw,
+            force_insert=force_insert,
+            force_update=force_update,
+            using=using,
+            update_fields=frozenset(update_fields) if update_fields else None,
+        )
+
+    def refresh_from_db(
+        self: Any, using: Any = None, fields: Any = None, from_queryset: Any = None
+    ) -> None:
+        """What was read from the database again is up to date, and no change either."""
+        super().refresh_from_db(using, fields, from_queryset)  # type: ignore[misc]
+        cached = getattr(self._state, "cached", None)
+        if cached is not None:
+            named = set(fields or ())
+            fresh = {
+                f.attname: copy.deepcopy(self.__dict__[f.attname])
+                for f in self._meta.concrete_fields
+                if {f.name, f.attname} & named
+            }
+            self._state.cached = None if fields is None else {**cached, **fresh}
+
+
+_NOTHING = object()
+
+
+class _FromCache(WritesChangesOnly):
+    """Stands before a model that does not extend the mixin: the project's users."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What is set counts as changed, even if it is set to the cached value.
+        state: Any = self.__dict__.get("_state")
+        if name in (getattr(state, "cached", None) or ()):
+            state.cached = {other: kept for other, kept in state.cached.items() if other != name}
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> Any:
+        reduced: Any = super().__reduce__()
+        return _unpickled, *reduced[1:]
+
+
+def _unpickled(model: tuple[str, str]) -> Any:
+    found: Any = apps.get_model(*model)
+    cls = _class_from_cache(found)
+    return cls.__new__(cls)
+
+
+@cache
+def _class_from_cache(model: Any) -> Any:
+    """``model``, or a subclass of it that Django's registry does not know."""
+    if issubclass(model, WritesChangesOnly):
+        return model
+    names = {
+        "__module__": model.__module__,
+        "__qualname__": model.__qualname__,
+        # The senders of signals, among others, are the model itself.
+        "__class__": property(lambda _self: model),
+    }
+    # Not by the metaclass's own way, which makes and registers a model.
+    return type.__new__(type(model), model.__name__, (_FromCache, model), names)
+
+
+def as_cached(instance: Any) -> Any:
+    """``instance``, whose values came from a cache."""
+    names = {field.attname for field in instance._meta.concrete_fields} & instance.__dict__.keys()
+    instance._state.cached = {name: copy.deepcopy(instance.__dict__[name]) for name in names}
+    model: Any = type(instance)
+    cls = _class_from_cache(model)
+    if cls is not model:
+        instance.__class__ = cls
+    return instance
 
 
 def is_made_plainly(model: Any) -> bool:
@@ -73,7 +183,7 @@ def maker_of(model: Any) -> Callable[[str, Sequence[str], Values], Any]:
 
 
 def copier_of(model: Any, alias: str, names: Sequence[str], values: Values) -> Callable[[], Any]:
-    """Makes the same instance of :func:`maker_of` over and over, each one with values of its own.
+    """Makes the same instance from a cache over and over, each one with values of its own.
 
     Args:
         model: of the instances.
@@ -82,12 +192,14 @@ def copier_of(model: Any, alias: str, names: Sequence[str], values: Values) -> C
         values: of the attributes; they stay as they are, whatever becomes of the instances.
     """
     if not is_plain(model):
-        return lambda: model.from_db(alias, names, copy.deepcopy(values))
+        return lambda: as_cached(model.from_db(alias, names, copy.deepcopy(values)))
+    cls = _class_from_cache(model)
     attributes = dict(zip(names, values, strict=True))
     mutable = [name for name, value in attributes.items() if type(value) not in _IMMUTABLE]
 
     def make() -> Any:
-        instance = _filled(model, alias, attributes)
+        instance = _filled(cls, alias, attributes)
+        instance._state.cached = attributes
         own = instance.__dict__
         for name in mutable:
             value = own[name]
@@ -128,8 +240,8 @@ def maker_of_new(model: Any, values: Mapping[str, Any]) -> Callable[[], Any]:
 def _filled(model: Any, alias: str | None, attributes: Any) -> Any:
     """An instance that is stored in ``alias``, or nowhere yet."""
     instance = model.__new__(model)
-    instance._state = state = ModelState()
+    state = ModelState()
     state.adding = alias is None
     state.db = alias
-    instance.__dict__.update(attributes)
+    instance.__dict__.update(attributes, _state=state)
     return instance

@@ -1,194 +1,186 @@
-"""Keys in Django's cache: entries that end for all processes at once.
+"""Verified keys in Django's cache, invalidated for all processes at once.
 
-An entry is kept under its API key. Beside the entries there are *stamps*, random words: one for
-each shard, which an API key's checksum assigns it to. An entry names the stamp that its reader saw
-**before** it asked the database, and counts only as long as that stamp is there. Whoever changes a
-row removes its stamp after the commit. So a reader that read the old row and is slow to put it into
-the cache puts in an entry that never counts: its stamp is gone, and no new one is ever the same.
+A key's *slot* holds the word of the reader that cached the key, or the mark that the key changed.
+Its *entry* holds the columns, and counts only while the slot holds its word. A *barrier* marks a
+change to many keys of a model. A reader looks at both before it asks the database; only where both
+are free it caches the row, by ``add()``, which overwrites no mark. A writer sets the mark before
+its commit and again after it. A mark outlives every entry that was read before it: a slow reader
+brings no old row back, and a writer that dies after its commit leaves none behind. A change that is
+rolled back costs queries until its mark expires, and nothing else.
 
-From the change until the commit the stamp is *closed*: nobody uses or makes entries. Should the
-process die right after its commit, or another hook keep ours from running, the old row is not used
-then either. A stamp is open again when all who closed it have committed. What is left closed, by a
-transaction that was rolled back for one, opens by itself after ``CLOSED_SECONDS``.
-
-A process remembers the entries that it has met, and then asks for the stamp alone.
-
-Stamps are made for shards and not for keys, so that whoever asks for keys that do not exist can
-make no more than ``SHARDS`` of them. Entries are made of verified keys alone.
+Where the cache does not answer, the database does. A process trusts only what was cached while it
+was in touch with the cache: after an error, a slow answer, or ``OUT_OF_TOUCH`` seconds of silence,
+older entries do not count for it. So what changed while the cache was away counts at once when it
+is back, even with older data. A process that could not set a mark sets the barrier when it reaches
+the cache again. Not covered: the cache loses its last writes without any of these signs, it evicts
+a mark, or only the process that makes a change is cut off from it. An old entry then counts until
+it expires, at most ``CACHE_TIMEOUT`` after its row was read.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
-import zlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.core.cache import BaseCache, caches
+from django.core.cache import caches
 from django.db import transaction
 
-from . import key_memory
 from .complaints import Complaint
 from .conf import conf
-from .key_memory import Entry, Place
 
-_complain = Complaint(
-    logging.getLogger(__name__), "The cache does not answer. Keys are read from the database."
+_logger = logging.getLogger(__name__)
+_complain = Complaint(_logger, "The cache does not answer. Keys are read from the database.")
+_complain_of_mark = Complaint(
+    _logger, "The cache cannot be notified of a change. Others may use the old state for a while."
 )
 
-# A change to one key ends the entries of its shard, so there are many. They stay few enough to be
-# ended all at once.
-SHARDS = 256
-STAMP_SECONDS = 86_400
+# In seconds. Transactions that change keys take less than a mark outlives an entry by. A call that
+# is slow may have been retried, after a change of servers. Clocks of machines differ.
+MARGIN, OUT_OF_TOUCH, SLOW, CLOCK_SKEW = 120, 10, 1, 10
+# Entries that a process remembers, so that it asks the cache for their words only.
+MEMORY_SIZE = 1_000
 
-# Longer than transactions that change keys take. Until then the database is asked.
-CLOSED_SECONDS = 600
+_CHANGED = "changed"
 
-_CLOSED = "closed:"
+Maker = Callable[[list[Any]], Callable[[], Any]]
+
+
+class Place(NamedTuple):
+    """A slot that was free at ``read_at`` (s since 1970), for columns of this ``origin``."""
+
+    cache: str
+    slot: str
+    origin: str
+    read_at: float
+
+
+class Entry(NamedTuple):
+    """A cached key. ``make`` makes a new instance of its ``columns``, which nobody changes."""
+
+    place: Place
+    word: str
+    ends_at: float
+    columns: list[Any]
+    make: Callable[[], Any]
+
+
+_memory: dict[tuple[str, str], Entry] = {}
+# By cache: since when this process is in touch (s since 1970), and when it heard last (monotonic).
+_in_touch: dict[str, float] = {}
+_heard_at: dict[str, float] = {}
+# By cache: the barriers that it could not be given.
+_owed: dict[str, set[str]] = {}
+
+
+def reset() -> None:
+    """Forget what this process knows, as a new one does. For tests."""
+    for known in (_memory, _in_touch, _heard_at, _owed):
+        known.clear()
 
 
 def look(
-    alias: str,
-    label: str,
-    fingerprint: str,
-    api_key: str,
-    maker: Callable[[list[Any]], Callable[[], Any]],
+    alias: str, label: str, origin: str, api_key: str, maker: Maker
 ) -> tuple[Entry | None, Place | None]:
-    """What is kept of a key, and the place for it. Never raises.
+    """Find a key in the cache ``alias``. Never raises.
 
     Args:
-        alias: which of Django's caches.
         label: the model that the column ``api_key`` belongs to, as ``app.model``.
-        fingerprint: of the columns that an entry holds.
-        api_key: the presented key.
-        maker: gives the ``make`` of an :class:`Entry` with these values.
+        origin: names the database and the statement that the columns have to come from.
+        maker: returns the ``make`` of an :class:`Entry` with these columns.
 
     Returns:
-        The entry, or None; for the place None where the cache does not answer.
+        The entry, if any, and the place to cache the key at, if it may be cached.
     """
-    entry_name = f"frappe_tokens:{fingerprint}:{api_key}"
-    stamp_name = _stamp_name(label, _shard(api_key))
+    slot, barrier = f"ft:{label}:{api_key}", f"ft:{label}"
+    entry = _memory.get((alias, slot))
     try:
-        cache = caches[alias]
-        remembered = key_memory.recall(alias, entry_name)
-        if remembered is not None:
-            if time.time() < remembered.until and cache.get(stamp_name) == remembered.place.stamp:
-                return remembered, remembered.place
-            key_memory.forget(alias, entry_name)
-        answer = cache.get_many((entry_name, stamp_name))
+        if alias in _owed:
+            _mark(alias, _owed.pop(alias))
+        cache, called_at = caches[alias], time.monotonic()
+        names = (slot, barrier) if entry else (slot, barrier, f"{slot}:entry")
+        answer = cache.get_many(names)
         now = time.time()
-        stamp = answer.get(stamp_name) or _new_stamp(cache, stamp_name)
-        stored = answer.get(entry_name)
-        if stored is not None and stamp is not None:
-            if type(stored) is not tuple:
+        in_touch_since = _heard(alias, called_at, now)
+        word: Any = answer.get(slot)
+        if word is None and barrier not in answer:
+            return None, Place(alias, slot, origin, now)
+        if word == _CHANGED or barrier in answer:
+            return None, None
+        if entry is None or entry.word != word or entry.place.origin != origin:
+            stored = cache.get(f"{slot}:entry") if entry else answer.get(f"{slot}:entry")
+            if type(stored) not in (tuple, type(None)):
                 raise TypeError("The cache's serializer must give back what it was given.")
-            made_with, ends_at, due_at, kept = stored
-            if made_with == stamp and now < ends_at:
-                place = Place(alias, entry_name, stamp, ends_at)
-                # Another process may then have written down that the key was used.
-                entry = Entry(place, min(ends_at, due_at), kept, maker(kept))
-                key_memory.remember(entry)
-                return entry, place
-        if stamp is not None and stamp.startswith(_CLOSED):
-            stamp = None
+            # With another word it is an older entry, with another origin another version's.
+            if stored is None or stored[:2] != (word, origin):
+                return None, None
+            _word, _origin, read_at, ends_at, columns = stored
+            place = Place(alias, slot, origin, read_at)
+            remember(entry := Entry(place, word, ends_at, columns, maker(columns)))
     except Exception:
+        _in_touch.pop(alias, None)
         _complain()
         return None, None
-    return None, Place(alias, entry_name, stamp, now + conf.CACHE_TIMEOUT.total_seconds())
+    trusted = in_touch_since <= entry.place.read_at <= now + CLOCK_SKEW
+    return (entry if trusted and now < entry.ends_at else None), None
 
 
-def put(place: Place, kept: list[Any], due_at: float) -> None:
-    """Keep ``kept`` at ``place``. Never raises.
-
-    Args:
-        place: what :func:`look` gave, before the database was asked.
-        kept: plain values, less everything that is secret.
-        due_at: when the next use of the key is to be written down, in seconds since 1970.
-    """
-    seconds = place.ends_at - time.time()
-    if place.stamp is None or seconds <= 0:
+def put(place: Place, columns: list[Any], due_at: float) -> None:
+    """Cache a verified key until its next use is ``due_at`` (s since 1970). Never raises."""
+    ends_at = min(place.read_at + conf.CACHE_TIMEOUT.total_seconds(), due_at)
+    seconds = math.ceil(ends_at - time.time())  # some caches know whole ones only
+    if seconds <= 0:
         return
-    entry = (place.stamp, place.ends_at, due_at, kept)
-    key_memory.forget(place.cache, place.entry)
-    _tell(lambda: caches[place.cache].set(place.entry, entry, seconds))
-
-
-def end(label: str, api_keys: Iterable[str], using: str) -> None:
-    """End the entries of ``api_keys``: at the commit, and unused until then. Never raises.
-
-    Args:
-        label: as for :func:`look`.
-        api_keys: whose rows, or whose users' rows, were changed just now.
-        using: the alias of the database where they were.
-    """
-    _end({_stamp_name(label, _shard(api_key)) for api_key in api_keys}, using)
-
-
-def end_all(label: str, using: str) -> None:
-    """The same for all keys of a model, where nobody knows which ones were changed."""
-    _end({_stamp_name(label, shard) for shard in range(SHARDS)}, using)
-
-
-def _end(stamps: set[str], using: str) -> None:
-    alias = conf.CACHE
-    if alias is None or not stamps:
-        return
-    connection = transaction.get_connection(using)
-    at_once = connection.get_autocommit()
-    writer = secrets.token_hex(8)
-    if not at_once:
-        _tell(lambda: _close(caches[alias], stamps, writer))
-    if at_once or connection.in_atomic_block:
-        # In a transaction that is run by hand nobody tells of its commit: the stamps stay closed.
-        transaction.on_commit(
-            lambda: _tell(lambda: _open(caches[alias], stamps, writer)), using=using, robust=True
-        )
-
-
-def _close(cache: BaseCache, stamps: set[str], writer: str) -> None:
-    present = cache.get_many(stamps)
-    closed = {name: f"{_CLOSED}{writer} {' '.join(_writers(present.get(name)))}" for name in stamps}
-    cache.set_many(closed, CLOSED_SECONDS)
-
-
-def _open(cache: BaseCache, stamps: set[str], writer: str) -> None:
-    """Remove ``stamps``, but for those that other writers keep closed."""
-    present = cache.get_many(stamps)
-    others = {name: _writers(stamp) - {writer} for name, stamp in present.items()}
-    closed = {name: f"{_CLOSED}{' '.join(writers)}" for name, writers in others.items() if writers}
-    if closed:
-        cache.set_many(closed, CLOSED_SECONDS)
-    cache.delete_many(stamps - closed.keys())
-
-
-def _writers(stamp: str | None) -> set[str]:
-    """Those who keep a stamp closed."""
-    if stamp is None or not stamp.startswith(_CLOSED):
-        return set()
-    return set(stamp.removeprefix(_CLOSED).split())
-
-
-def _shard(api_key: str) -> int:
-    return zlib.crc32(api_key.encode()) % SHARDS
-
-
-def _stamp_name(label: str, shard: int) -> str:
-    return f"frappe_tokens:{label}:{shard}"
-
-
-def _new_stamp(cache: BaseCache, name: str) -> str | None:
-    stamp = secrets.token_hex(8)
-    if cache.add(name, stamp, STAMP_SECONDS):
-        return stamp
-    # Another process was faster, or is at work on a change.
-    other: str | None = cache.get(name)
-    return other
-
-
-def _tell(write: Callable[[], object]) -> None:
+    word = secrets.token_hex(8)
     try:
-        write()
+        cache = caches[place.cache]
+        if cache.add(place.slot, word, seconds):
+            entry = (word, place.origin, place.read_at, ends_at, columns)
+            cache.set(f"{place.slot}:entry", entry, seconds)
     except Exception:
+        _in_touch.pop(place.cache, None)
         _complain()
+
+
+def remember(entry: Entry) -> None:
+    """Keep an entry in this process."""
+    if len(_memory) >= MEMORY_SIZE:
+        _memory.clear()
+    _memory[entry.place.cache, entry.place.slot] = entry
+
+
+def invalidate(label: str, api_keys: Iterable[str] | None, using: str) -> None:
+    """End the entries of ``api_keys`` (None: of all), now and again at the commit. Never raises."""
+    alias, barrier = conf.CACHE, f"ft:{label}"
+    names = {barrier} if api_keys is None else {f"{barrier}:{api_key}" for api_key in api_keys}
+    if alias is None or not names:
+        return
+    _mark(alias, names)
+    if transaction.get_connection(using).in_atomic_block:
+        transaction.on_commit(lambda: _mark(alias, names), using=using, robust=True)
+
+
+def _mark(alias: str, names: set[str]) -> None:
+    seconds = conf.CACHE_TIMEOUT.total_seconds() + MARGIN
+    try:
+        # Memcached returns the names that it did not take.
+        if not caches[alias].set_many(dict.fromkeys(names, _CHANGED), seconds):
+            return
+    except Exception:
+        _in_touch.pop(alias, None)
+    barriers = {":".join(name.split(":")[:2]) for name in names}
+    _owed.setdefault(alias, set()).update(barriers)
+    _complain_of_mark()
+
+
+def _heard(alias: str, called_at: float, now: float) -> float:
+    """Note that the cache has answered. Returns since when this process is in touch with it."""
+    heard_at, _heard_at[alias] = _heard_at.get(alias, called_at), time.monotonic()
+    since = _in_touch.setdefault(alias, now)
+    silent = called_at - heard_at > OUT_OF_TOUCH or _heard_at[alias] - called_at > SLOW
+    if silent or since > now:  # the clock was set back
+        since = _in_touch[alias] = now
+    return since

@@ -18,44 +18,52 @@ from django.db.models import Q
 from . import crypto, key_cache
 from .base_models import AbstractApiKey
 from .conf import Settings, conf
-from .key_memory import Place
+from .key_cache import Entry, Place
 from .prepared import PreparedSelect, latest_select, prepared_select
 
 logger = logging.getLogger(__name__)
 
 
 class Found(NamedTuple):
-    """A key that is there.
+    """A key that exists.
 
     Attributes:
         key: the key, its user loaded.
-        from_cache: no query was needed.
+        entry: what it came from in the cache, without a query.
         place: where the cache may keep it; None where nothing is to be kept.
         prepared: the statement that it came by.
-        kept: what is kept of it: its columns as they were read. Not as the view leaves them, which
-            gets the key and the user and may change them without saving.
+        columns: what is cached of it: its columns as they were read. Not as the view leaves them,
+            which gets the key and the user and may change them without saving.
     """
 
     key: AbstractApiKey
-    from_cache: bool = False
+    entry: Entry | None = None
     place: Place | None = None
     prepared: PreparedSelect | None = None
-    kept: Any = None
+    columns: Any = None
+
+    @property
+    def from_cache(self) -> bool:
+        return self.entry is not None
 
     def changed(self, changes: Mapping[str, Any]) -> Found:
-        """The same with ``changes`` to what is kept, which the view cannot get hold of."""
-        if self.place is None or self.prepared is None:
+        """The same with ``changes`` to what is cached, which the view cannot get hold of."""
+        if self.prepared is None or (self.place is None and self.entry is None):
             return self
-        return self._replace(kept=self.prepared.changed(self.kept, changes))
+        return self._replace(columns=self.prepared.changed(self.columns, changes))
 
     def keep(self, due_at: float) -> None:
-        """Put it into the cache, if there is a place for it.
+        """Cache it, if there is a place for it.
 
         Args:
-            due_at: when the key's next use is to be written down, in seconds since 1970.
+            due_at: when the key's next use is to be recorded, in seconds since 1970.
         """
         if self.place is not None:
-            key_cache.put(self.place, self.kept, due_at)
+            key_cache.put(self.place, self.columns, due_at)
+        elif self.entry is not None and self.prepared is not None:
+            # Readers never overwrite an entry, so this process alone remembers what it recorded.
+            make = self.prepared.restorer(self.key._state.db or "", self.columns)
+            key_cache.remember(self.entry._replace(columns=self.columns, make=make))
 
 
 def source_model(source: str, present: Settings = conf) -> type[AbstractApiKey] | None:
@@ -100,7 +108,7 @@ def find(model: type[AbstractApiKey], api_key: str, present: Settings = conf) ->
         partial(prepared.restorer, alias),
     )
     if entry is not None:
-        return Found(entry.make(), True, place, prepared, entry.kept)
+        return Found(entry.make(), entry, None, prepared, entry.columns)
     # What is kept must be the present row, and a replica may be behind.
     connection = connections[router.db_for_write(model)]
     # By that database's own statement: its server may have another one prepared, or must not.
@@ -109,7 +117,7 @@ def find(model: type[AbstractApiKey], api_key: str, present: Settings = conf) ->
         return None
     if not _sees_the_present(connection):
         place = None
-    return Found(prepared.instance(connection, row), False, place, prepared, prepared.kept(row))
+    return Found(prepared.instance(connection, row), None, place, prepared, prepared.kept(row))
 
 
 def _find_by_queryset(model: type[AbstractApiKey], alias: str, api_key: str) -> Found | None:

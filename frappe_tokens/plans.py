@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from . import policy
-from .actors import Actor, check_target
+from .actors import Actor, check_reach, check_target
 from .batches import in_batches
 from .models import ApiKey
 
@@ -63,6 +63,7 @@ def plan_for(users: Iterable[Any], actor: Actor, name: str = "") -> list[Plan]:
     keys_now = ApiKey.objects.using(router.db_for_write(ApiKey)).filter(name=name, live=True)
     plans = []
     for batch in in_batches(users, BATCH_SIZE):
+        actor.preload(batch)
         live = keys_now.filter(user__in=[user.pk for user in batch]).order_by()
         keys = {key.user_id: key for key in live}
         for user in batch:
@@ -85,6 +86,8 @@ def version_for_new_key(user: Any) -> str:
 def _obstacle(user: Any, key: ApiKey | None, actor: Actor) -> str:
     try:
         check_target(user, actor)
+        if key is not None:
+            check_reach(key, actor)
     except PermissionDenied as error:
         return str(error)
     except ValidationError as error:

@@ -109,8 +109,8 @@ def required_scopes(view: object, method: str) -> tuple[str, ...]:
     return tuple(declared or ())
 
 
-def widens(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether a key with the policies ``after`` reaches further than one with those ``before``.
+def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """The policies by which a key that has those of ``after`` reaches further than ``before``.
 
     Args:
         before, after: ``scopes``, ``read_only``, ``allowed_ips``, ``rate_limit``, ``expires_at``.
@@ -122,11 +122,11 @@ def widens(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
         "rate_limit": _faster,
         "expires_at": _later,
     }
-    return any(
-        further(before[name], after[name])
+    return {
+        name
         for name, further in reaches_further.items()
-        if before[name] != after[name]
-    )
+        if before[name] != after[name] and further(before[name], after[name])
+    }
 
 
 def _more_scopes(before: Collection[str], after: Collection[str]) -> bool:

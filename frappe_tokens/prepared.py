@@ -25,7 +25,7 @@ from django.db.models import QuerySet
 from django.db.models.manager import BaseManager
 
 from .base_models import AbstractApiKey, ApiKeyQuerySet
-from .instances import copier_of, is_made_plainly, is_plain, maker_of
+from .instances import as_cached, copier_of, is_made_plainly, is_plain, maker_of
 from .server_prepared import server_prepared
 
 logger = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class PreparedSelect:
         """
         split, names = self._split, self._kept_user_names
         if self._late_converters:
-            return lambda: self._build(connections[alias], copy.deepcopy(kept), names)
+            return lambda: self._build(connections[alias], copy.deepcopy(kept), names, as_cached)
         make_key = copier_of(self._key_model, alias, self._key_names, kept[:split])
         if kept[split + names.index(self._user_pk)] is None:
             make_user: Callable[[], Any] = _nobody
@@ -173,15 +173,21 @@ class PreparedSelect:
 
         return restore
 
-    def _build(self, connection: Any, row: list[Any], user_names: list[str]) -> Any:
+    def _build(
+        self,
+        connection: Any,
+        row: list[Any],
+        user_names: list[str],
+        finish: Callable[[Any], Any] = lambda instance: instance,
+    ) -> Any:
         if self._late_converters:
             row = [*row]
             _convert(row, self._late_converters, connection)
         alias, split = connection.alias, self._split
-        key = self._make_key(alias, self._key_names, row[:split])
+        key = finish(self._make_key(alias, self._key_names, row[:split]))
         user = None
         if row[split + user_names.index(self._user_pk)] is not None:
-            user = self._make_user(alias, user_names, row[split:])
+            user = finish(self._make_user(alias, user_names, row[split:]))
         return self._together(key, user)
 
     def _together(self, key: Any, user: Any) -> Any:

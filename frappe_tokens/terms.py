@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from . import crypto
-from .actors import Actor, check_widening
+from .actors import Actor, check_reach, check_widening
 from .base_models import AbstractApiKey
 from .conf import conf
 from .crypto import Secret
@@ -109,9 +109,11 @@ class Terms:
             now: the present time, the same for all keys of a call.
 
         Raises:
-            PermissionDenied: who asks may not widen the key.
+            PermissionDenied: who asks may not widen the key, or came with a narrower one.
             ValidationError: the key has expired.
         """
+        if key._state.adding and self.by is not None:
+            self.by.narrow(key, self.policies)
         before = key.policies
         key.user = user
         for field_name, value in self.policies.items():
@@ -121,7 +123,7 @@ class Terms:
             # Its first one; MAX_LIFETIME bounds it.
             before["expires_at"] = key.expires_at
         check_widening(before, key, self.by)
-        return renew(key, self.grace, now)
+        return renew(key, self.grace, now, self.by)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -139,15 +141,17 @@ def grace_or_default(grace: timedelta | None) -> timedelta:
 
 
 @sensitive_variables()
-def renew(key: AbstractApiKey, grace: timedelta, now: datetime) -> GeneratedKeys:
+def renew(key: AbstractApiKey, grace: timedelta, now: datetime, by: Actor | None) -> GeneratedKeys:
     """Give ``key``, of any source, a new secret. Nothing is saved yet.
 
     Args:
         key: the key as stored now.
         grace: how long the secret that it has goes on working.
         now: the present time.
+        by: who asks; None is trusted code.
 
     Raises:
+        PermissionDenied: the request of ``by`` came with a narrower key.
         ValidationError: the key has expired.
     """
     key.expires_at = bounded_expiry(key.expires_at, now)
@@ -160,6 +164,7 @@ def renew(key: AbstractApiKey, grace: timedelta, now: datetime) -> GeneratedKeys
             code="key_expired",
             params={"api_key": key.api_key},
         )
+    check_reach(key, by)
     if key.secret_digest and grace:
         key.previous_digest = key.secret_digest
         key.previous_expires_at = now + grace

@@ -101,6 +101,8 @@ def verify(credential: Credential, facts: RequestFacts, *, leave_unknown: bool =
         slot=slot,
         present=present,
     )
+    if slot == "previous_digest":
+        matched.authenticated_by_old_secret = True
     if authentication_succeeded.receivers:
         authentication_succeeded.send_robust(
             sender=type(found.key), instance=found.key, **facts.described()

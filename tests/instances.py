@@ -33,7 +33,7 @@ def unread(model: Any) -> set[str]:
 def _described(instance: Any) -> dict[str, Any]:
     state = instance._state
     seen = {
-        "class": type(instance),
+        "class": instance.__class__,
         "adding": state.adding,
         "database": state.db,
         "related": sorted(state.fields_cache),

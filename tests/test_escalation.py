@@ -29,6 +29,10 @@ NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
 DAY = timedelta(days=1)
 
 RPC = "/api/method/frappe.core.doctype.user.user.generate_keys"
+OTHER_RPCS = [
+    "/api/method/frappe.core.doctype.user.user",
+    "/api/method/frappe.core.api.auth.generate_api_keys",
+]
 USERS = "/admin/auth/user/"
 KEYS = "/admin/frappe_tokens/apikey/"
 ACCOUNT = "/account/api-keys/"
@@ -80,6 +84,13 @@ def by_rpc(client: Client, target: GeneratedKeys) -> Any:
     return client.post(RPC, {"user": target.instance.user.get_username()})
 
 
+def by_other_rpc(address: str) -> Callable[[Client, GeneratedKeys], Any]:
+    def ask(client: Client, target: GeneratedKeys) -> Any:
+        return client.post(address, {"user": target.instance.user.get_username()})
+
+    return ask
+
+
 def by_rest(client: Client, target: GeneratedKeys) -> Any:
     body = {"user": target.instance.user.get_username(), "name": "mine"}
     return client.post("/api/keys/", body, content_type="application/json")
@@ -88,6 +99,11 @@ def by_rest(client: Client, target: GeneratedKeys) -> Any:
 def by_rest_rotation(client: Client, target: GeneratedKeys) -> Any:
     page = f"/api/keys/{target.api_key}/rotate/"
     return client.post(page, {}, content_type="application/json")
+
+
+def by_rest_widening(client: Client, target: GeneratedKeys) -> Any:
+    body = {"read_only": False}
+    return client.patch(f"/api/keys/{target.api_key}/", body, content_type="application/json")
 
 
 USER_PAGE = by_page(USERS + "{user}/generate-keys/")
@@ -112,24 +128,52 @@ def manager(client: Client, system_manager: Any) -> Client:
 
 
 @pytest.mark.parametrize(
+    "rights",
+    [
+        {"is_superuser": True},
+        {"is_staff": True, "permissions": ("auth.change_user",)},
+        {"permissions": ("auth.change_group",)},
+    ],
+    ids=["superuser", "staff who may change users", "user who may change groups"],
+)
+@pytest.mark.parametrize(
     ("ask", "status"),
     [
         Way(USER_PAGE, 403),
-        Way(by_list, 409),  # asks anew, and names the user among those who are left out
+        Way(by_list, 409),  # asks again, and names the user among those who are left out
         Way(by_key_form, 200),  # the form, with its error
         Way(by_change_form, 403),
         Way(KEY_PAGE, 403),
         Way(ROTATION_PAGE, 404),  # has one's own keys alone
         Way(by_rpc, 403),
+        *(Way(by_other_rpc(address), 403) for address in OTHER_RPCS),
         Way(by_rest, 403),
         Way(by_rest_rotation, 403),
+        Way(by_rest_widening, 403),
     ],
 )
-def test_superusers_key_by_someone_who_is_not_one(
-    manager: Client, make_user: Callable[..., Any], ask: Any, status: int
+def test_key_of_a_user_with_more_rights(
+    manager: Client, make_user: Callable[..., Any], rights: dict[str, Any], ask: Any, status: int
 ) -> None:
-    target = generate_keys(make_user("root", is_superuser=True))
-    assert attempt(ask, manager, target).status_code == status
+    target = generate_keys(make_user("mighty", **rights), read_only=True)
+    answer = attempt(ask, manager, target)
+    assert answer.status_code == status
+
+
+def test_key_of_a_user_with_ordinary_permissions(
+    manager: Client, make_user: Callable[..., Any]
+) -> None:
+    """Users of an API, whose permissions a System Manager need not hold."""
+    target = generate_keys(make_user("worker", permissions=("todos.add_todo", "events.add_event")))
+    for ask in (USER_PAGE, by_list, by_key_form, KEY_PAGE, by_rpc, by_rest_rotation):
+        answer = ask(manager, target)
+        assert answer.status_code == 200
+        assert re.search(r"fts_[0-9A-Za-z]{49}", answer.content.decode())
+    ApiKey.objects.exclude(pk=target.instance.pk).delete()
+    assert by_rest(manager, target).status_code == 201
+    assert by_rest_widening(manager, target).status_code == 200
+    ApiKey.objects.exclude(pk=target.instance.pk).delete()
+    assert by_change_form(manager, target).status_code == 302
 
 
 @pytest.mark.parametrize(

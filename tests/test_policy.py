@@ -180,7 +180,9 @@ NO_POLICIES: dict[str, Any] = {
     ],
 )
 def test_widens(policy_name: str, before: Any, after: Any) -> None:
-    assert policy.widens({**NO_POLICIES, policy_name: before}, {**NO_POLICIES, policy_name: after})
+    assert policy.widened(
+        {**NO_POLICIES, policy_name: before}, {**NO_POLICIES, policy_name: after}
+    ) == {policy_name}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ def test_widens(policy_name: str, before: Any, after: Any) -> None:
     ],
 )
 def test_narrows(policy_name: str, before: Any, after: Any) -> None:
-    assert not policy.widens(
+    assert not policy.widened(
         {**NO_POLICIES, policy_name: before}, {**NO_POLICIES, policy_name: after}
     )
 

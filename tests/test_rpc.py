@@ -305,7 +305,7 @@ def test_manager_may_not_generate_for_a_superuser(
     root = make_user("root", is_superuser=True)
     for method in ("get", "post"):
         response = call(method, GENERATE, {"user": "root"})
-        assert_error(response, 403, "PermissionError", "permission_denied", "Only a superuser")
+        assert_error(response, 403, "PermissionError", "permission_denied", "This user has rights")
     assert not ApiKey.objects.filter(user=root).exists()
 
 

@@ -27,7 +27,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ..actors import Actor
+from ..actors import RESTRICTED, Actor
 from ..crypto import Secret
 from ..keys import (
     GeneratedKeys,
@@ -195,7 +195,7 @@ def _why_no_secret(key: ApiKey) -> str:
 
 def _why_refused(actor: Actor) -> str:
     if actor.is_restricted:
-        return _("A credential that is read-only or scoped manages no keys. Sign in instead.")
+        return str(RESTRICTED)
     if not actor.user.is_active:
         return _("Your account is inactive. Ask an administrator to activate it.")
     return _(

@@ -173,7 +173,7 @@ class ApiKeyAdmin(_ModelAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         key = context.get("original")
-        # Ending a leaked key comes first, so that a superuser's may be revoked as well.
+        # Ending a leaked key comes first, so a key that one may not manage can be revoked as well.
         context["may_revoke"] = (
             key is not None and not key.is_revoked and actor_of(request).may_generate
         )

@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router
 from django.utils.translation import gettext as _
 
-from ..actors import Actor, check_target
+from ..actors import Actor, check_reach, check_target
 from ..batches import in_batches
 from ..conf import conf
 from ..keys import GeneratedKeys, generate_keys_for_source
@@ -54,6 +54,7 @@ class KeysOfSource(KeysOfUsers):
         """Lock the rows of ``plans``, their users before them, and plan for them as they are."""
         keys: list[Any] = [plan.key for plan in plans]
         rows = lock_rows(self.model_admin.model, keys, self.actor)
+        self.actor.preload(row.user for row in rows.values())
         again: list[Plan] = [
             plan_for_row(rows[key.pk], self.actor) for key in keys if key.pk in rows
         ]
@@ -93,6 +94,7 @@ def plan_for_rows(model_admin: ModelAdmin[Any], rows: Iterable[Any], actor: Acto
     plans: list[Plan] = []
     for batch in in_batches([row.pk for row in rows], BATCH_SIZE):
         found = stored.in_bulk(batch)
+        actor.preload(row.user for row in found.values())
         plans += [plan_for_row(found[pk], actor) for pk in batch if pk in found]
     return plans
 
@@ -109,6 +111,7 @@ def _obstacle(row: Any, actor: Actor) -> str:
         return _("Choose the user that the key runs as first.")
     try:
         check_target(row.user, actor)
+        check_reach(row, actor)
     except PermissionDenied as error:
         return str(error)
     except ValidationError as error:

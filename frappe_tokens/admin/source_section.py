@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import policy
-from ..actors import Actor
+from ..actors import BEYOND_RIGHTS, Actor
 from .usage import usage_of_key
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
@@ -23,10 +23,10 @@ else:
     _Base = object
 
 GRACE = "api_access_grace"
-GENERATE, SUPERUSER, REVOKE = "api_access_generate", "api_access_superuser", "api_access_revoke"
+GENERATE, REFUSED, REVOKE = "api_access_generate", "api_access_refused", "api_access_revoke"
 ACCESS = ("api_access_key", "api_access_state", "api_access_last_used")
 REQUESTS = "api_access_requests"
-SECTION = (*ACCESS, GRACE, GENERATE, SUPERUSER, REVOKE, REQUESTS)
+SECTION = (*ACCESS, GRACE, GENERATE, REFUSED, REVOKE, REQUESTS)
 
 
 def section_of(key: Any, actor: Actor, may_see_requests: bool) -> list[str]:
@@ -34,7 +34,7 @@ def section_of(key: Any, actor: Actor, may_see_requests: bool) -> list[str]:
     in_grace = not policy.has_ended(key.previous_expires_at, timezone.now())
     fields = [*ACCESS, *([GRACE] if key.previous_digest and in_grace else [])]
     if actor.may_generate and not key.is_revoked:
-        fields += [GENERATE if actor.may_manage(key.user) else SUPERUSER, REVOKE]
+        fields += [GENERATE if actor.may_manage(key.user) else REFUSED, REVOKE]
     return [*fields, *([REQUESTS] if may_see_requests else [])]
 
 
@@ -75,8 +75,8 @@ class SourceSectionMixin(_Base):
         return _render("api_access_generate", replaced, url=self.url_of("generate_keys", key))
 
     @admin.display(description=gettext_lazy("API Secret"))
-    def api_access_superuser(self, key: Any) -> str:
-        return _("Only a superuser may generate API keys for a superuser.")
+    def api_access_refused(self, key: Any) -> str:
+        return str(BEYOND_RIGHTS)
 
     @admin.display(description=gettext_lazy("Revocation"))
     def api_access_revoke(self, key: Any) -> str:

@@ -15,7 +15,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..actors import check_target
+from ..actors import check_reach, check_target
 from ..base_models import POLICIES, AbstractApiKey
 from ..keys import change_key, change_user
 from ..keys.rows import lock_rows, locked, transaction_for
@@ -48,7 +48,7 @@ class ApiKeySourceMixin(SourceSectionMixin, _Base):
 
     The model's own permissions say who sees its rows, adds them and changes the fields of the
     project. Generating, revoking, the policies and the user that a row runs as are besides for
-    those who may generate keys, and for a superuser's row for superusers. A revoked row is
+    those who may generate keys and may manage those of the row's user. A revoked row is
     read-only, and a row that has had a secret stays, for the log, unless you override
     ``has_delete_permission``.
     """
@@ -182,7 +182,10 @@ class ApiKeySourceMixin(SourceSectionMixin, _Base):
             if obj.user is not None:
                 check_target(obj.user, actor)
             obj.created_by = request.user
+            chosen = [name for name in POLICIES if getattr(obj, name)]
             obj.expires_at = obj.expires_at or default_expiry(timezone.now())
+            actor.narrow(obj, chosen)
+            check_reach(obj, actor)
             super().save_model(request, obj, form, change)
             return
         user = obj.user

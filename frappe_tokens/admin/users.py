@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
+from ..actors import BEYOND_RIGHTS
 from ..models import ApiKey
 from ..plans import plan_for
 from .generation import generate_page, generate_selected_page
@@ -72,7 +73,7 @@ class ApiAccessMixin(_Base):
         fields: list[str] = []
         if actor.may_generate:
             may = actor.may_manage(obj)
-            button = "api_access_generate" if may else "api_access_superuser"
+            button = "api_access_generate" if may else "api_access_refused"
             fields += [*API_ACCESS_FIELDS, button]
         if may_see_requests(request):
             fields.append(REQUESTS)
@@ -84,7 +85,7 @@ class ApiAccessMixin(_Base):
             *API_ACCESS_FIELDS,
             REQUESTS,
             "api_access_generate",
-            "api_access_superuser",
+            "api_access_refused",
         ]
 
     @admin.display(description=_("API Key"))
@@ -109,8 +110,8 @@ class ApiAccessMixin(_Base):
         return _render("generate", user, url=url)
 
     @admin.display(description=_("API Secret"))
-    def api_access_superuser(self, user: Any) -> str:
-        return str(_("Only a superuser may generate API keys for a superuser."))
+    def api_access_refused(self, user: Any) -> str:
+        return str(BEYOND_RIGHTS)
 
     def generate_keys_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The page behind the button: GET asks, POST generates and shows the secret once."""

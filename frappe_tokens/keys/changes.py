@@ -23,7 +23,8 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: Any) 
             ``DEFAULT_LIFETIME`` from now), and the ``name`` of a source that has one.
 
     Raises:
-        PermissionDenied: ``by`` may not do this, or serves themselves and would widen the key.
+        PermissionDenied: ``by`` may not do this, or serves themselves and would widen the key, or
+            would widen it beyond the key that their request came with.
         ValidationError: the key is revoked or deleted, the name is taken, or a value is not usable.
     """
     with locked(key, by) as stored:

@@ -112,6 +112,8 @@ def generate_keys_for_users(
     made: list[GeneratedKeys] = []
     with transaction.atomic(using=alias):
         targets = _lock(pks, by)
+        if by is not None:
+            by.preload(targets)
         for target in targets:
             _check_one_of_many(target, by)
         now = timezone.now()
@@ -151,7 +153,7 @@ def generate_keys_for_source(
             raise ValidationError(_("Choose the user that the key runs as first."), code="no_user")
         check_target(stored.user, by)
         rotated = bool(stored.secret_digest)
-        generated = renew(stored, grace, timezone.now())
+        generated = renew(stored, grace, timezone.now(), by)
         stored.save(update_fields=["expires_at", *SECRET_FIELDS])
         announce_generated([(generated.instance, rotated)], by)
     key.refresh_from_db(using=stored._state.db)

@@ -9,7 +9,7 @@ from django.db import router
 from django.utils.translation import gettext as _
 
 from .. import history
-from ..actors import Actor, check_manager, check_target
+from ..actors import Actor, check_manager, check_reach, check_target
 from ..base_models import AbstractApiKey
 from ..locking import lock_users
 from ..models import ApiKey
@@ -25,7 +25,8 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
         by: who asks. None is trusted code.
 
     Raises:
-        PermissionDenied: ``by`` may not manage the keys of both users, the old and the new one.
+        PermissionDenied: ``by`` may not manage the keys of both users, the old and the new one, or
+            the row reaches further than the key that the request of ``by`` came with.
         ValidationError: the key is revoked or deleted, or the user inactive, gone, or one who has
             a key already and may have one only.
         TypeError: the key is an ``ApiKey``, which stays with its user.
@@ -37,6 +38,7 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
         users = lock_users([key.user_id, pk], by)
         with locked(key, by) as stored:
             check_manager(stored.user, by)
+            check_reach(stored, by)
             if user is not None:
                 user = users.get(pk)
                 if user is None:

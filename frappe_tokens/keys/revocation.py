@@ -57,7 +57,7 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
     with transaction_for(alias):
         lock_users([key.user_id], by)
         revoked = bool(still_live.update(**changes))
-        key_cache.end(model.cache_label(), [key.api_key], alias)
+        key_cache.invalidate(model.cache_label(), [key.api_key], alias)
         if revoked:
             announce_revoked(key, reason, by)
     with suppress(model.DoesNotExist):  # deleted meanwhile, with its user

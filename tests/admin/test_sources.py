@@ -176,7 +176,7 @@ def test_offers_to_staff_what_they_may_do(
 
     page = at_desk.get(page_of(roots)).content.decode()
     assert page_of(roots, "generate-keys") not in page
-    assert "Only a superuser may generate API keys for a superuser." in page
+    assert "This user has rights that you don" in page
     assert f'href="{page_of(roots, "revoke")}"' in page
 
     page = editor.get(page_of(consumer)).content.decode()
@@ -356,7 +356,7 @@ def test_generates_for_several_and_says_who_is_left_out(
     page = confirmation.content.decode()
     assert "Generate Keys for 2 event consumers" in page
     assert page.count("<strong>Left out.</strong>") == 2
-    assert "Only a superuser may generate API keys for a superuser." in page
+    assert "This user has rights that you don" in page
     assert "This API key was revoked" in page
     assert not EventConsumer.objects.exclude(secret_digest="").exists()
 
@@ -560,7 +560,7 @@ def test_no_row_is_pointed_at_a_superuser_by_another(
 
     for url in (page_of(consumer), f"{CONSUMERS}add/"):
         answer = at_desk.post(url, form_of(consumer, user=root))
-        assert "Only a superuser may generate API keys for a superuser." in answer.content.decode()
+        assert "This user has rights that you don" in answer.content.decode()
     assert stored(consumer) == before
     assert EventConsumer.objects.count() == 2
 
@@ -584,6 +584,31 @@ def test_a_superusers_row_keeps_its_user_and_policies(
     row = EventConsumer.objects.get()
     assert (row.name, row.user) == ("Safe", roots.user)
     assert (row.read_only, row.scopes) == (True, ["events"])
+
+
+def test_rows_of_users_with_more_rights_are_out_of_reach(
+    at_desk: Client, consumer: EventConsumer, make_user: Callable[..., Any]
+) -> None:
+    helpdesk = make_user("helpdesk", is_staff=True, permissions=("auth.change_user",))
+    vault = EventConsumer.objects.create(name="Vault", user=helpdesk, read_only=True)
+    generate_keys_for_source(consumer)
+    before = [stored(row) for row in (consumer, vault)]
+
+    assert at_desk.get(page_of(vault, "generate-keys")).status_code == 403
+    answers = [
+        at_desk.get(page_of(vault)),
+        at_desk.post(CONSUMERS, action([vault], version="by hand")),
+        at_desk.post(page_of(consumer), form_of(consumer, user=helpdesk.pk)),
+        at_desk.post(f"{CONSUMERS}add/", form_of(name="New", user=helpdesk.pk)),
+    ]
+    for answer in answers:
+        assert "This user has rights that you don" in answer.content.decode()
+    at_desk.post(page_of(vault), form_of(name="Vault", user=consumer.user.pk))
+    assert [stored(row) for row in (consumer, vault)] == before
+    assert EventConsumer.objects.count() == 2
+
+    assert at_desk.post(page_of(vault, "revoke"), {"reason": "leaked"}).status_code == 302
+    assert EventConsumer.objects.get(pk=vault.pk).is_revoked
 
 
 def test_editors_who_may_not_generate_change_the_projects_fields_alone(

@@ -98,6 +98,7 @@ def test_the_manager_can_do_in_the_admin_what_it_says(db: None, client: Client) 
     assert not manager.is_superuser
     api_user = get_user_model().objects.get(username="api-user")
     assert Actor(manager).may_generate_for(api_user)
+    assert Actor(manager).may_generate_for(manager)
     for page in ("", "auth/user/", f"auth/user/{api_user.pk}/change/", "todos/todo/"):
         assert client.get(f"/admin/{page}").status_code == 200
     own = next(line for line in printed.splitlines() if "Keys " in line).split()[1]

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.contrib.auth.models import PermissionsMixin
+from django.contrib.auth.models import Permission, PermissionsMixin
 from django.db import models
 
 
@@ -46,3 +46,22 @@ class Employee(Person):
 
     number = models.CharField(max_length=10, primary_key=True)
     person_ptr = models.OneToOneField(Person, on_delete=models.CASCADE, parent_link=True)
+
+
+class Role(models.Model):
+    """What grants permissions in a project's own way."""
+
+    permissions = models.ManyToManyField(Permission)
+
+    def __str__(self) -> str:
+        return f"Role {self.pk}"
+
+
+class Note(models.Model):
+    """What has nothing to do with users, but lives in the same app."""
+
+    class Meta:
+        permissions = [("pin_note", "Can pin notes")]
+
+    def __str__(self) -> str:
+        return f"Note {self.pk}"

@@ -50,10 +50,19 @@ def assert_nothing_happens(
 
 
 @but_revoke
-def test_manager_does_nothing_to_keys_of_a_superuser(
-    manager: GeneratedKeys, root: GeneratedKeys, call: Any
+@pytest.mark.parametrize("rights", ["superuser", "helpdesk"])
+def test_manager_does_nothing_but_revoke_keys_of_a_user_with_more_rights(
+    manager: GeneratedKeys,
+    root: GeneratedKeys,
+    make_user: Callable[..., Any],
+    rights: str,
+    call: Any,
 ) -> None:
-    assert_nothing_happens(call, manager, root, 403, "permission_denied")
+    helpdesk = make_user("helpdesk", is_staff=True, permissions=("auth.change_user",))
+    target = root if rights == "superuser" else generate_keys(helpdesk)
+
+    assert_nothing_happens(call, manager, target, 403, "permission_denied")
+    assert CALLS["revoke"](manager, target).status_code == 204
 
 
 @every_call

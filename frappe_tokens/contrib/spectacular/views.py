@@ -50,6 +50,10 @@ _SENTENCES = {
     415: "The body is of another type than those named here.",
     417: "A value is missing or not usable.",
 }
+_NO_WIDER = (
+    "403 for keys of users with more rights than the caller, and for keys that would reach further "
+    "than the one that the request came with."
+)
 _ENVELOPE = {"$ref": "#/components/schemas/FrappeError"}  # described with the refusals
 
 _LOCATION = OpenApiParameter(
@@ -131,7 +135,8 @@ class KeyListView(_View):
             summary="Make an API key",
             description=(
                 "For `user`, by default oneself. It is no rotation: where the user has a live key "
-                "of this name, nothing changes and the answer is 409."
+                "of this name, nothing changes and the answer is 409. Expiry, addresses and rate "
+                "are those of the request's own key where the body names none. " + _NO_WIDER
             ),
             parameters=[_LOCATION],
             request=NewKeySerializer,
@@ -151,7 +156,7 @@ class KeyDetailView(_View):
         ),
         "patch": extend_schema(
             summary="Change an API key's name and policies",
-            description="What is left out stays as it is.",
+            description=f"What is left out stays as it is. {_NO_WIDER}",
             parameters=[_API_KEY],
             request=PoliciesSerializer,
             responses={200: KeySerializer, **_refusals(400, 404, 409, 415)},
@@ -176,7 +181,9 @@ class RotateKeyView(_View):
     methods: ClassVar = {
         "post": extend_schema(
             summary="Replace an API key's secret",
-            description="The old one goes on working for `grace` seconds, and not longer.",
+            description=(
+                f"The old one goes on working for `grace` seconds, and not longer. {_NO_WIDER}"
+            ),
             parameters=[_API_KEY],
             request=RotationSerializer,
             responses={200: KeyWithSecretSerializer, **_refusals(400, 404, 409, 415)},
@@ -239,7 +246,8 @@ class GenerateKeysView(_View):
             summary="Generate a user's API secret",
             description=(
                 "Frappe's `frappe.core.doctype.user.user.generate_keys`: for the user's key "
-                "without a name, which is made where there is none. The old secret stops working."
+                "without a name, which is made where there is none. The old secret stops working. "
+                + _NO_WIDER
             ),
             parameters=[_USER],
             request=OpenApiRequest(GenerateSerializer),

@@ -108,4 +108,30 @@ class Migration(migrations.Migration):
             },
             bases=("custom_user.person",),
         ),
+        migrations.CreateModel(
+            name="Note",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+            ],
+            options={
+                "permissions": [("pin_note", "Can pin notes")],
+            },
+        ),
+        migrations.CreateModel(
+            name="Role",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("permissions", models.ManyToManyField(to="auth.permission")),
+            ],
+        ),
     ]

@@ -1,0 +1,204 @@
+"""An instance from the cache saves what was changed on it, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
+from django.core.cache import cache
+from django.db.models.signals import post_save, pre_delete
+
+from frappe_tokens import key_cache
+from frappe_tokens.credentials import parse
+from frappe_tokens.keys import GeneratedKeys
+from frappe_tokens.models import ApiKey
+from frappe_tokens.verification import verify
+
+from .conftest import PASSWORD, facts_of, token_header
+from .test_key_cache import Replicas
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+
+
+@pytest.fixture(autouse=True)
+def keys_are_cached(settings: Any) -> Iterator[None]:
+    settings.FRAPPE_TOKENS = {"CACHE": "default", "REQUEST_LOG": "null"}
+    cache.clear()
+    key_cache.reset()
+    yield
+    cache.clear()
+    key_cache.reset()
+
+
+def authenticate(keys: GeneratedKeys) -> Any:
+    """What becomes ``request.auth``."""
+    credential = parse(token_header(keys), "token")
+    assert credential is not None
+    return verify(credential, facts_of())
+
+
+@pytest.fixture
+def cached(keys: GeneratedKeys) -> Any:
+    """The key from the cache, its user deactivated meanwhile in a way that sends no signal."""
+    authenticate(keys)
+    users = get_user_model()._default_manager
+    users.update(is_active=False, email="new@example.com")
+    key = authenticate(keys)
+    assert key.user.is_active
+    return key
+
+
+def stored_user() -> Any:
+    return get_user_model()._default_manager.get()
+
+
+def change_name(user: Any) -> None:
+    user.first_name = "Ada"
+    user.save()
+
+
+def load_password(user: Any) -> None:
+    assert user.check_password(PASSWORD)
+    user.first_name = "Ada"
+    user.save()
+
+
+def save_copy(user: Any) -> None:
+    twin = copy.copy(user)
+    twin.first_name = "Ada"
+    twin.save()
+
+
+def save_pickled(user: Any) -> None:
+    change_name(pickle.loads(pickle.dumps(user)))  # noqa: S301 - made a moment ago
+
+
+def save_named_field(user: Any) -> None:
+    user.first_name = "Ada"
+    user.save(update_fields=["first_name"])
+
+
+def save_in_a_receiver(user: Any) -> None:
+    def save_again(instance: Any, **_: Any) -> None:
+        post_save.disconnect(save_again)
+        instance.save()
+
+    post_save.connect(save_again)
+    change_name(user)
+
+
+@pytest.mark.parametrize(
+    "save",
+    [change_name, load_password, save_copy, save_pickled, save_named_field, save_in_a_receiver],
+)
+def test_deactivated_account_stays_deactivated(cached: Any, save: Callable[[Any], None]) -> None:
+    save(cached.user)
+
+    stored = stored_user()
+    assert (stored.is_active, stored.email, stored.first_name) == (False, "new@example.com", "Ada")
+    assert stored.check_password(PASSWORD)
+
+
+def test_password_that_was_changed_meanwhile_stays(cached: Any) -> None:
+    assert cached.user.check_password(PASSWORD)
+    other = stored_user()
+    other.set_password("another made-up password")
+    other.save()
+
+    change_name(cached.user)
+
+    assert stored_user().check_password("another made-up password")
+
+
+def test_new_password_is_saved(cached: Any) -> None:
+    cached.user.set_password("another made-up password")
+    cached.user.save()
+    assert stored_user().check_password("another made-up password")
+
+
+def test_save_without_changes_writes_nothing(cached: Any, statements: Any) -> None:
+    with statements() as verbs:
+        cached.user.save()
+    assert "UPDATE" not in verbs
+    assert not stored_user().is_active
+
+
+def test_value_that_is_set_again_is_written(cached: Any) -> None:
+    cached.user.is_active = True
+    cached.user.save()
+    stored = stored_user()
+    assert (stored.is_active, stored.email) == (True, "new@example.com")
+
+
+def test_user_that_was_refreshed_is_saved_whole(cached: Any, statements: Any) -> None:
+    cached.user.refresh_from_db()
+    assert not cached.user.is_active
+    get_user_model()._default_manager.update(is_active=True)
+    with statements() as verbs:
+        cached.user.save()
+    assert "UPDATE" in verbs
+    assert not stored_user().is_active
+
+
+def test_key_that_was_revoked_meanwhile_stays_revoked(keys: GeneratedKeys) -> None:
+    authenticate(keys)
+    stored = ApiKey._base_manager.filter(pk=keys.instance.pk)
+    stored.update(revoked_at="2030-01-01T00:00Z", live=None, read_only=True)
+    cached = authenticate(keys)
+
+    cached.rate_limit = "1/minute"
+    cached.scopes.append("todos")
+    cached.save()
+
+    now = stored.get()
+    assert now.is_revoked
+    assert (now.read_only, now.rate_limit, now.scopes) == (True, "1/minute", ["todos"])
+
+
+def test_cached_user_is_a_user_to_everybody(cached: Any) -> None:
+    model = get_user_model()
+    user = cached.user
+    assert isinstance(user, model)
+    assert user.__class__ is model
+    assert user == stored_user()
+    assert ContentType.objects.get_for_model(user).model_class() is model
+    assert repr(user) == repr(stored_user())
+
+
+def test_receivers_hear_of_the_model_itself(cached: Any) -> None:
+    heard: list[Any] = []
+
+    def hear(sender: Any, **_: Any) -> None:
+        heard.append(sender)
+
+    model = get_user_model()
+    post_save.connect(hear, sender=model)
+    pre_delete.connect(hear, sender=model)
+    try:
+        change_name(cached.user)
+        cached.user.delete()
+    finally:
+        post_save.disconnect(hear, sender=model)
+        pre_delete.disconnect(hear, sender=model)
+    assert heard == [model, model]
+    assert not model._default_manager.exists()
+
+
+def test_user_that_was_read_from_a_replica_writes_changes_only(
+    keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.DATABASE_ROUTERS = [Replicas()]
+    authenticate(keys)
+    get_user_model()._base_manager.using("default").update(is_active=False)
+    user = authenticate(keys).user
+    assert user._state.db == "replica"
+
+    change_name(user)
+
+    stored = get_user_model()._base_manager.using("default").get()
+    assert (stored.is_active, stored.first_name) == (False, "Ada")

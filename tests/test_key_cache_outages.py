@@ -1,0 +1,222 @@
+"""What a cached key is worth when the cache, or a clock, has not been reliable."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.cache import caches
+
+from frappe_tokens import key_cache, lookup
+from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.models import ApiKey
+
+from .caches import SwitchableCache
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
+
+STATE = (key_cache._memory, key_cache._in_touch, key_cache._heard_at, key_cache._owed)
+
+
+@pytest.fixture(autouse=True)
+def cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SwitchableCache]:
+    settings.FRAPPE_TOKENS = {"CACHE": "default", "REQUEST_LOG": "null"}
+    settings.CACHES = {
+        "default": {"BACKEND": "tests.caches.SwitchableCache", "LOCATION": "outages"}
+    }
+    for complain in (key_cache._complain, key_cache._complain_of_mark):
+        monkeypatch.setattr(complain, "_made_at", -math.inf)
+    monkeypatch.setattr(key_cache.time, "monotonic", lambda: SwitchableCache.now)
+    found = caches["default"]
+    assert isinstance(found, SwitchableCache)
+    found.clear()
+    key_cache.reset()
+    with time_machine.travel(NOON, tick=False):
+        yield found
+    key_cache.reset()
+
+
+class Process:
+    """What one more process knows of the cache."""
+
+    def __init__(self) -> None:
+        self.known: list[dict[str, Any]] = [{} for _ in STATE]
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        ours = [copy.copy(known) for known in STATE]
+        self._become(self.known)
+        yield
+        self.known = [copy.copy(known) for known in STATE]
+        self._become(ours)
+
+    def _become(self, other: list[Any]) -> None:
+        for known, wanted in zip(STATE, other, strict=True):
+            known.clear()
+            known.update(wanted)
+
+
+def find(keys: GeneratedKeys) -> lookup.Found:
+    """What a request finds, which caches it then."""
+    found = lookup.find(ApiKey, keys.api_key)
+    assert found is not None
+    if not found.from_cache:
+        found.keep(math.inf)
+    return found
+
+
+def is_revoked(keys: GeneratedKeys) -> bool:
+    return find(keys).key.is_revoked
+
+
+def later(**after: float) -> Any:
+    return time_machine.travel(NOON + timedelta(**(after or {"seconds": 1})), tick=False)
+
+
+def wait(seconds: float) -> None:
+    SwitchableCache.now += seconds
+
+
+@pytest.fixture
+def other(keys: GeneratedKeys) -> Process:
+    """Another process, in touch with the cache before and after ``keys`` were cached."""
+    other = Process()
+    with other.run():
+        find(keys)
+    assert find(keys).from_cache
+    with other.run():
+        assert find(keys).from_cache
+    return other
+
+
+def revoke_while_away(cache: SwitchableCache, keys: GeneratedKeys) -> None:
+    cache.away = True
+    revoke(keys.instance)
+    cache.away = False
+
+
+def test_key_that_was_revoked_while_the_cache_was_away_stays_revoked(
+    keys: GeneratedKeys, cache: SwitchableCache
+) -> None:
+    find(keys)
+    assert find(keys).from_cache
+
+    revoke_while_away(cache, keys)
+
+    assert is_revoked(keys)
+
+
+def test_it_is_revoked_in_a_process_that_saw_the_outage(
+    keys: GeneratedKeys, cache: SwitchableCache, other: Process
+) -> None:
+    cache.away = True
+    with other.run():
+        find(keys)
+    cache.away = False
+    revoke_while_away(cache, keys)
+    with later(), other.run():
+        assert is_revoked(keys)
+
+
+def test_it_is_revoked_in_a_process_that_was_silent_for_long(
+    keys: GeneratedKeys, cache: SwitchableCache, other: Process
+) -> None:
+    revoke_while_away(cache, keys)
+    wait(key_cache.OUT_OF_TOUCH + 1)
+    with later(), other.run():
+        assert is_revoked(keys)
+
+
+def test_it_is_revoked_in_a_new_process(keys: GeneratedKeys, cache: SwitchableCache) -> None:
+    find(keys)
+    revoke_while_away(cache, keys)
+    with later(), Process().run():
+        assert is_revoked(keys)
+
+
+def test_it_is_revoked_everywhere_once_the_cache_is_reached_where_it_was_revoked(
+    keys: GeneratedKeys, cache: SwitchableCache, other: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    revoke_while_away(cache, keys)
+    assert "The cache cannot be notified of a change." in caplog.text
+    assert keys.api_key not in caplog.text
+
+    find(keys)
+
+    with other.run():
+        assert is_revoked(keys)
+
+
+def test_mark_that_the_cache_did_not_take_is_made_up_for(
+    keys: GeneratedKeys, cache: SwitchableCache, other: Process
+) -> None:
+    cache.takes_marks = False
+    revoke(keys.instance)
+    cache.takes_marks = True
+
+    find(keys)
+
+    with other.run():
+        assert is_revoked(keys)
+
+
+def see_an_error(cache: SwitchableCache, keys: GeneratedKeys) -> None:
+    cache.away = True
+    find(keys)
+    cache.away = False
+
+
+def wait_for_a_slow_answer(cache: SwitchableCache, keys: GeneratedKeys) -> None:
+    cache.seconds = key_cache.SLOW + 1
+    find(keys)
+    cache.seconds = 0
+
+
+def hear_nothing_for_long(cache: SwitchableCache, keys: GeneratedKeys) -> None:
+    wait(key_cache.OUT_OF_TOUCH + 1)
+
+
+@pytest.mark.parametrize("notice", [see_an_error, wait_for_a_slow_answer, hear_nothing_for_long])
+def test_data_from_before_the_revocation_do_not_count_when_they_come_back(
+    keys: GeneratedKeys, cache: SwitchableCache, other: Process, notice: Callable[..., None]
+) -> None:
+    """After a fail-over to a replica that lags behind, or from a snapshot."""
+    older = cache.saved()
+    revoke(keys.instance)
+    cache.restore(older)
+    with later(), other.run():
+        notice(cache, keys)
+        assert is_revoked(keys)
+
+
+def test_keys_are_cached_again_after_an_outage(
+    keys: GeneratedKeys, cache: SwitchableCache, other: Process
+) -> None:
+    cache.away = True
+    assert not find(keys).from_cache
+    cache.away = False
+    with later(minutes=2):
+        assert not find(keys).from_cache
+        assert find(keys).from_cache
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+def test_clock_that_is_set_ends_what_is_cached_and_no_more(
+    keys: GeneratedKeys, user: Any, step: timedelta
+) -> None:
+    find(keys)
+    ApiKey._base_manager.update(read_only=True)
+    with time_machine.travel(NOON + step, tick=False):
+        assert find(keys).key.read_only
+        # What is new is cached as ever.
+        new = generate_keys(user, name="new")
+        find(new)
+        assert find(new).from_cache

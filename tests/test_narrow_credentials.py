@@ -1,0 +1,310 @@
+"""What a request makes, rotates or widens is never wider than the key that it came with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.test import Client, RequestFactory
+
+from frappe_tokens.actors import Actor
+from frappe_tokens.admin.source_keys import plan_for_row
+from frappe_tokens.keys import (
+    change_key,
+    change_user,
+    generate_keys,
+    generate_keys_for_source,
+    generate_keys_for_users,
+    revoke,
+)
+from frappe_tokens.models import ApiKey
+from frappe_tokens.plans import plan_for
+from testproject.events.models import EventConsumer
+
+from .conftest import token_header
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+RPC = "/api/method/frappe.core.doctype.user.user.generate_keys"
+
+NARROW: dict[str, Any] = {
+    "expires_at": NOON + DAY,
+    "allowed_ips": ["10.0.0.0/8", "127.0.0.0/8"],
+    "rate_limit": "10/minute",
+}
+NARROWER: dict[str, Any] = {
+    "expires_at": NOON + MINUTE,
+    "allowed_ips": ["10.1.0.0/16"],
+    "rate_limit": "10/hour",
+}
+WIDER: dict[str, Any] = {
+    "expires_at": NOON + 2 * DAY,
+    "allowed_ips": ["0.0.0.0/0"],
+    "rate_limit": "11/minute",
+}
+LABELS = {"expires_at": "expires", "allowed_ips": "allowed addresses", "rate_limit": "rate limit"}
+each_policy = pytest.mark.parametrize("name", NARROW)
+
+
+@pytest.fixture(autouse=True)
+def at_noon() -> Iterator[None]:
+    with time_machine.travel(NOON, tick=False):
+        yield
+
+
+@pytest.fixture(params=["System Manager", "superuser"])
+def asker(request: pytest.FixtureRequest, system_manager: Any, make_user: Any) -> Any:
+    if request.param == "superuser":
+        return make_user("root", is_superuser=True)
+    return system_manager
+
+
+@pytest.fixture
+def by(asker: Any, name: str) -> Actor:
+    """A request that came with a key that is narrow by one policy."""
+    return Actor(asker, generate_keys(asker, name="narrow", **{name: NARROW[name]}).instance)
+
+
+def rows() -> list[dict[str, Any]]:
+    return [*ApiKey.objects.order_by("pk").values(), *EventConsumer.objects.values()]
+
+
+def assert_refused(name: str, attempt: Callable[[], Any]) -> None:
+    before = rows()
+    sentence = rf"Narrow it first \({LABELS[name]}\), or sign in instead"
+    with pytest.raises(PermissionDenied, match=sentence):
+        attempt()
+    assert rows() == before
+
+
+@each_policy
+def test_new_key_is_as_narrow_as_the_credential(by: Actor, user: Any, name: str) -> None:
+    key = generate_keys(user, by=by).instance
+
+    assert getattr(key, name) == NARROW[name]
+    assert key.policies == by.credential.policies
+
+
+def test_new_keys_of_many_users_are_as_narrow_each_with_a_list_of_its_own(
+    system_manager: Any, make_user: Callable[..., Any]
+) -> None:
+    by = Actor(system_manager, generate_keys(system_manager, **NARROW).instance)
+
+    made = generate_keys_for_users([make_user("grace"), make_user("ada")], by=by)
+
+    first, second = (keys.instance for keys in made)
+    first.allowed_ips.clear()
+    assert second.policies == by.credential.policies
+    for key in ApiKey.objects.all():
+        assert key.policies == by.credential.policies
+
+
+@pytest.mark.parametrize("days", [0.5, 2])
+def test_default_lifetime_counts_where_it_ends_earlier(
+    system_manager: Any, user: Any, settings: Any, days: float
+) -> None:
+    settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": days * DAY}
+    credential = generate_keys(system_manager, expires_at=NOON + DAY).instance
+
+    key = generate_keys(user, by=Actor(system_manager, credential)).instance
+
+    assert key.expires_at == NOON + min(days, 1) * DAY
+
+
+@each_policy
+def test_new_key_may_be_narrower(by: Actor, user: Any, name: str) -> None:
+    key = generate_keys(user, by=by, **{name: NARROWER[name]}).instance
+
+    assert getattr(key, name) == NARROWER[name]
+
+
+@each_policy
+def test_new_key_that_would_be_wider_is_refused(by: Actor, user: Any, name: str) -> None:
+    assert_refused(name, lambda: generate_keys(user, by=by, **{name: WIDER[name]}))
+
+
+@each_policy
+def test_wider_key_is_not_rotated(by: Actor, user: Any, name: str) -> None:
+    """Whoever asks would have its new secret."""
+    wide = generate_keys(user).instance
+
+    assert_refused(name, lambda: generate_keys(user, by=by))
+    assert_refused(name, lambda: generate_keys_for_users([user], by=by))
+    assert_refused(name, lambda: generate_keys_for_source(wide, by=by))
+    assert generate_keys(user, by=by, **{name: NARROW[name]}).instance == wide
+
+
+@each_policy
+def test_wider_row_of_another_source_is_not_rotated(by: Actor, user: Any, name: str) -> None:
+    row = EventConsumer.objects.create(name="Door", user=user)
+
+    assert_refused(name, lambda: generate_keys_for_source(row, by=by))
+    change_key(row, by=by, **{name: NARROW[name]})
+    assert generate_keys_for_source(row, by=by).api_secret
+
+
+@each_policy
+def test_wider_row_does_not_run_as_another_user(
+    by: Actor, user: Any, make_user: Callable[..., Any], name: str
+) -> None:
+    grace = make_user("grace")
+    row = EventConsumer.objects.create(name="Door", user=user)
+
+    assert_refused(name, lambda: change_user(row, grace, by=by))
+    change_key(row, by=by, **{name: NARROW[name]})
+    change_user(row, grace, by=by)
+    assert row.user == grace
+
+
+@each_policy
+def test_key_rotates_itself(by: Actor, name: str) -> None:
+    rotated = generate_keys_for_source(by.credential, by=by)
+
+    assert rotated.instance.policies == by.credential.policies
+
+
+@each_policy
+def test_key_does_not_widen_itself(by: Actor, name: str) -> None:
+    unlimited = {"expires_at": None, "allowed_ips": [], "rate_limit": ""}
+
+    assert_refused(name, lambda: change_key(by.credential, by=by, **{name: unlimited[name]}))
+
+
+@each_policy
+def test_key_is_not_widened_beyond_the_credential(by: Actor, user: Any, name: str) -> None:
+    key = generate_keys(user, **{name: NARROWER[name]}).instance
+
+    assert_refused(name, lambda: change_key(key, by=by, **{name: WIDER[name]}))
+    change_key(key, by=by, **{name: NARROW[name]})
+    assert getattr(key, name) == NARROW[name]
+
+
+@each_policy
+def test_wider_key_is_narrowed_renamed_and_revoked(by: Actor, user: Any, name: str) -> None:
+    wide = generate_keys(user, **{name: WIDER[name]}).instance
+
+    change_key(wide, by=by, name="old", read_only=True)
+    # Within what the credential has; what is wider of the key stays as it was.
+    change_key(wide, by=by, read_only=False)
+
+    assert getattr(wide, name) == WIDER[name]
+    assert revoke(wide, by=by)
+
+
+def test_credential_without_a_rate_bounds_none(system_manager: Any, user: Any) -> None:
+    by = Actor(system_manager, generate_keys(system_manager).instance)
+
+    made = generate_keys(user, rate_limit="1000/second", by=by)
+    change_key(made.instance, rate_limit="", by=by)
+
+    assert generate_keys(user, by=by).instance == made.instance
+
+
+def test_user_who_serves_themselves_makes_no_wider_key(user: Any, settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    wide = generate_keys(user, name="wide").instance
+    by = Actor(user, generate_keys(user, **NARROW).instance)
+
+    assert generate_keys(user, name="new", by=by).instance.policies == by.credential.policies
+    with pytest.raises(PermissionDenied):
+        generate_keys_for_source(wide, by=by)
+    with pytest.raises(PermissionDenied):
+        generate_keys(user, name="later", expires_at=WIDER["expires_at"], by=by)
+
+
+def test_session_is_not_bound(system_manager: Any, user: Any) -> None:
+    generate_keys(system_manager, **NARROW)
+
+    assert generate_keys(user, by=Actor(system_manager)).instance.policies == ApiKey().policies
+
+
+@each_policy
+def test_confirmation_says_it_beforehand(by: Actor, user: Any, name: str) -> None:
+    wide = generate_keys(user).instance
+    row = EventConsumer.objects.create(name="Door", user=user)
+
+    (plan,) = plan_for([user], by)
+    assert LABELS[name] in plan.obstacle
+    assert LABELS[name] in plan_for_row(row, by).obstacle
+    revoke(wide)
+    (plan,) = plan_for([user], by)
+    assert not plan.obstacle
+
+
+@each_policy
+def test_row_that_is_added_in_the_admin_is_as_narrow(
+    by: Actor, user: Any, name: str, rf: RequestFactory
+) -> None:
+    request = rf.post("/")
+    request.user, request.auth = by.user, by.credential  # type: ignore[attr-defined]
+    model_admin = admin.site.get_model_admin(EventConsumer)
+
+    row = EventConsumer(name="Door", user=user)
+    model_admin.save_model(request, row, None, change=False)
+    assert EventConsumer.objects.get().policies == by.credential.policies
+
+    wide = EventConsumer(name="Gate", user=user, **{name: WIDER[name]})
+    assert_refused(name, lambda: model_admin.save_model(request, wide, None, change=False))
+
+
+def test_frappes_call_makes_a_key_as_narrow_and_rotates_no_wider_one(
+    system_manager: Any, user: Any, make_user: Callable[..., Any]
+) -> None:
+    narrow = generate_keys(system_manager, **NARROW)
+    client = Client(headers={"authorization": token_header(narrow)})
+    generate_keys(make_user("grace"))
+    before = rows()
+
+    refused = client.post(RPC, {"user": "grace"})
+    assert (refused.status_code, refused.json()["exc_type"]) == (403, "PermissionError")
+    assert "No API key may reach further" in refused.json()["exception"]
+    assert rows() == before
+
+    made = client.post(RPC, {"user": user.username}).json()["message"]
+    assert ApiKey.objects.get(api_key=made["api_key"]).policies == narrow.instance.policies
+
+
+# The old secret in its grace period
+
+
+@pytest.mark.parametrize("alias", [None, "default"], ids=["no cache", "cache"])
+@pytest.mark.parametrize("self_service", [False, True])
+def test_request_with_the_old_secret_manages_no_keys(
+    system_manager: Any, user: Any, settings: Any, self_service: bool, alias: str | None
+) -> None:
+    """It ends soon, and must not make one that lasts."""
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": self_service, "CACHE": alias}
+    old = generate_keys(system_manager)
+    new = generate_keys(system_manager, grace=DAY)
+    own = f"/api/keys/{old.api_key}/"
+    headers = {"authorization": token_header(old)}
+
+    for _attempt in range(2):
+        before = rows()
+        client = Client(headers=headers)
+        sent = {"content_type": "application/json"}
+        answers = [
+            client.post(RPC, {"user": user.username}),
+            client.post(RPC, {"user": system_manager.username}),
+            client.post("/api/keys/", {"name": "lasting"}, **sent),
+            client.post(f"{own}rotate/", {}, **sent),
+            client.patch(own, {"name": "lasting"}, **sent),
+            client.delete(own),
+        ]
+        assert [answer.status_code for answer in answers] == [403] * len(answers)
+        unused = {"previous_used_at", "last_used_at", "last_used_ip"}
+        stored = [{name: row[name] for name in row.keys() - unused} for row in rows()]
+        assert stored == [{name: row[name] for name in row.keys() - unused} for row in before]
+    assert "a secret that was replaced" in answers[2].json()["detail"]
+    assert client.get(own).status_code == 200
+
+    client = Client(headers={"authorization": token_header(new)})
+    assert client.post(RPC, {"user": user.username}).status_code == 200
+    assert Client(headers=headers).post(RPC, {"user": user.username}).status_code == 403

@@ -1,0 +1,322 @@
+"""Whose keys somebody may manage: nobody's who holds rights that they don't hold themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.backends import BaseBackend, ModelBackend
+from django.contrib.auth.models import Group, Permission, User
+from django.core.exceptions import PermissionDenied, ValidationError
+
+from frappe_tokens.actors import Actor
+from frappe_tokens.keys import (
+    change_key,
+    change_user,
+    generate_keys,
+    generate_keys_for_source,
+    generate_keys_for_users,
+    revoke,
+)
+from frappe_tokens.models import ApiKey
+from testproject.events.models import EventConsumer
+
+pytestmark = pytest.mark.django_db
+
+MakeUser = Callable[..., Any]
+KEYS = "frappe_tokens.generate_keys"
+
+
+@pytest.fixture
+def manager(make_user: MakeUser) -> Actor:
+    """Who holds nothing but the permission to generate keys."""
+    return Actor(make_user("manager", permissions=(KEYS,)))
+
+
+@pytest.fixture
+def helpdesk(make_user: MakeUser) -> Any:
+    """Who could make anyone a superuser in Django's admin."""
+    return make_user("helpdesk", is_staff=True, permissions=("auth.change_user",))
+
+
+# The rule
+
+
+@pytest.mark.parametrize(
+    "permission",
+    [
+        "auth.view_user",
+        "auth.change_user",
+        "auth.add_group",
+        "auth.change_permission",
+        "contenttypes.delete_contenttype",
+        "sessions.view_session",
+        "authtoken.view_token",
+        "authtoken.add_tokenproxy",
+        "frappe_tokens.view_apikey",
+        "frappe_tokens.view_apirequestlog",
+        "events.change_eventconsumer",
+        "sources.add_drone",
+        "oauth2_provider.change_application",
+        "oauth2_provider.view_accesstoken",
+    ],
+)
+def test_user_who_can_change_what_others_may_do_is_protected(
+    make_user: MakeUser, manager: Actor, permission: str
+) -> None:
+    mighty = make_user("mighty", permissions=(permission,))
+    equal = Actor(make_user("equal", permissions=(KEYS, permission)))
+
+    assert not manager.may_manage(mighty)
+    assert equal.may_manage(mighty)
+
+
+def test_permissions_by_group_count_as_well(make_user: MakeUser, manager: Actor) -> None:
+    operators = Group.objects.create(name="Operators")
+    operators.permissions.add(Permission.objects.get(codename="change_user"))
+    mighty = make_user("mighty")
+    mighty.groups.add(operators)
+
+    assert not manager.may_manage(mighty)
+
+
+def test_protected_user_is_compared_by_every_permission(make_user: MakeUser) -> None:
+    mighty = make_user("mighty", permissions=("auth.view_user", "todos.delete_todo"))
+    manager = Actor(make_user("manager", permissions=(KEYS, "auth.view_user")))
+
+    assert not manager.may_manage(mighty)
+
+
+def test_user_with_ordinary_permissions_is_not_protected(
+    make_user: MakeUser, manager: Actor
+) -> None:
+    worker = make_user("worker", permissions=("todos.delete_todo", "events.add_event"))
+
+    assert manager.may_manage(worker)
+
+
+def test_staff_is_for_staff(make_user: MakeUser, manager: Actor) -> None:
+    """Some views ask for nothing else."""
+    clerk = make_user("clerk", is_staff=True, permissions=("todos.add_todo",))
+    staff = Actor(make_user("chief", is_staff=True, permissions=(KEYS,)))
+
+    assert not manager.may_manage(clerk)
+    assert not staff.may_manage(clerk)
+    staff = Actor(make_user("boss", is_staff=True, permissions=(KEYS, "todos.add_todo")))
+    assert staff.may_manage(clerk)
+
+
+def test_superuser_is_for_superusers(make_user: MakeUser, manager: Actor) -> None:
+    root = make_user("root", is_superuser=True)
+    everything = Actor(make_user("everything", is_staff=True))
+    everything.user.user_permissions.set(Permission.objects.all())
+
+    assert not manager.may_manage(root)
+    assert not everything.may_manage(root)
+    assert Actor(root).may_manage(root)
+    assert Actor(root).may_manage(everything.user)
+
+
+def test_manager_manages_their_own_and_unowned_keys(make_user: MakeUser, manager: Actor) -> None:
+    chief = Actor(make_user("chief", is_staff=True, permissions=(KEYS, "auth.change_user")))
+
+    assert chief.may_manage(chief.user)
+    assert manager.may_manage(None)
+
+
+def test_superuser_and_trusted_code_cost_no_query(
+    make_user: MakeUser, helpdesk: Any, django_assert_num_queries: Any
+) -> None:
+    root = Actor(make_user("root", is_superuser=True))
+
+    with django_assert_num_queries(0):
+        root.preload([helpdesk, root.user])
+        assert root.may_manage(helpdesk)
+
+
+# Inactive users
+
+
+def test_inactive_user_counts_as_what_they_will_be(
+    make_user: MakeUser, manager: Actor, helpdesk: Any
+) -> None:
+    User.objects.update(is_active=False)
+    helpdesk.refresh_from_db()
+    worker = User.objects.create(username="worker", is_active=False)
+
+    assert not manager.may_manage(helpdesk)
+    assert manager.may_manage(worker)
+    assert not helpdesk.is_active
+
+
+def test_key_of_an_inactive_administrator_is_not_widened(
+    system_manager: Any, helpdesk: Any
+) -> None:
+    key = generate_keys(helpdesk, read_only=True).instance
+    User.objects.filter(pk=helpdesk.pk).update(is_active=False)
+
+    with pytest.raises(PermissionDenied):
+        change_key(key, read_only=False, by=Actor(system_manager))
+    assert ApiKey.objects.get().read_only
+
+
+def test_inactive_user_whose_model_computes_the_activity_is_protected(
+    make_user: MakeUser, manager: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaver, worker = make_user("leaver"), make_user("worker")
+    monkeypatch.setattr(User, "is_active", property(lambda user: user.username != "leaver"))
+
+    assert not manager.may_manage(leaver)
+    assert manager.may_manage(worker)
+
+
+# Other backends and user models
+
+
+class AnswersOnly(BaseBackend):
+    """Answers for permissions, and lists none."""
+
+    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
+        return bool(user_obj.username == "mighty" and perm == "auth.change_user")
+
+
+class Remembers(ModelBackend):
+    """Remembers, as Django's own does, but also that an inactive user has none."""
+
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        if not hasattr(user_obj, "_perm_cache"):
+            mighty = user_obj.is_active and user_obj.username == "mighty"
+            user_obj._perm_cache = {"auth.change_user"} if mighty else set()
+        remembered: set[str] = user_obj._perm_cache
+        return remembered
+
+
+def test_permission_that_a_backend_answers_for_without_listing_it_counts(
+    make_user: MakeUser, manager: Actor, settings: Any
+) -> None:
+    settings.AUTHENTICATION_BACKENDS = [
+        *settings.AUTHENTICATION_BACKENDS,
+        f"{__name__}.AnswersOnly",
+    ]
+    users = [make_user("mighty"), make_user("worker")]
+
+    manager.preload(users)
+
+    assert [manager.may_manage(user) for user in users] == [False, True]
+
+
+def test_what_a_backend_remembers_of_an_inactive_user_does_not_count(
+    make_user: MakeUser, manager: Actor, settings: Any
+) -> None:
+    assert manager.may_generate
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Remembers"]
+    users = [make_user(name, is_active=False) for name in ("mighty", "worker")]
+    assert [user.get_all_permissions() for user in users] == [set(), set()]
+
+    assert [manager.may_manage(user) for user in users] == [False, True]
+
+
+class Missing:
+    def __get__(self, *arguments: Any) -> None:
+        raise AttributeError
+
+
+def test_user_model_that_lists_no_permissions_keeps_working(
+    make_user: MakeUser, manager: Actor, helpdesk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mighty = make_user("mighty", permissions=("auth.change_group",))
+    worker = make_user("worker", permissions=("todos.add_todo",))
+    monkeypatch.setattr(User, "get_all_permissions", Missing(), raising=False)
+    users = [helpdesk, mighty, worker]
+
+    manager.preload(users)
+
+    assert [manager.may_manage(user) for user in users] == [False, False, True]
+
+
+def test_user_model_that_says_yes_to_everything(
+    make_user: MakeUser, manager: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the one in Django's documentation of custom user models."""
+    monkeypatch.setattr(User, "has_perm", lambda *arguments: True, raising=False)
+
+    assert Actor(make_user("one")).may_manage(make_user("other"))
+    assert not Actor(make_user("third")).may_manage(make_user("clerk", is_staff=True))
+
+
+# Many users
+
+
+def test_permissions_of_many_users_are_read_at_once(
+    make_user: MakeUser, manager: Actor, helpdesk: Any, django_assert_num_queries: Any
+) -> None:
+    readers, operators = Group.objects.create(name="Readers"), Group.objects.create(name="Op")
+    readers.permissions.add(Permission.objects.get(codename="view_todo"))
+    operators.permissions.add(Permission.objects.get(codename="change_user"))
+    for name, groups in {"reader": [readers], "operator": [readers, operators]}.items():
+        make_user(name).groups.add(*groups)
+    make_user("operator-on-leave", is_active=False).groups.add(operators)
+    make_user("root", is_superuser=True)
+    make_user("worker", permissions=("todos.add_todo",))
+    users = [*User.objects.order_by("pk"), None]
+    assert manager.may_generate
+
+    with django_assert_num_queries(3):
+        manager.preload(users)
+        managed = [user.username for user in users if user and manager.may_manage(user)]
+
+    assert managed == ["manager", "reader", "worker"]
+    for user in users[:-1]:
+        fresh = User.objects.get(pk=user.pk)
+        assert user.get_all_permissions() == fresh.get_all_permissions()
+
+
+def test_many_users_are_generated_for_or_none(
+    make_user: MakeUser, manager: Actor, helpdesk: Any
+) -> None:
+    workers = [make_user("worker"), make_user("another")]
+
+    with pytest.raises(PermissionDenied, match="rights that you don't have"):
+        generate_keys_for_users([*workers, helpdesk], by=manager)
+    assert not ApiKey.objects.exists()
+    assert len(generate_keys_for_users(workers, by=manager)) == 2
+
+
+# Rows of other sources
+
+
+def test_row_of_a_protected_user_is_out_of_reach(
+    make_user: MakeUser, manager: Actor, helpdesk: Any
+) -> None:
+    row = EventConsumer.objects.create(name="Vault", user=helpdesk, read_only=True)
+    before = EventConsumer.objects.values().get()
+
+    for attempt in (
+        lambda: generate_keys_for_source(row, by=manager),
+        lambda: change_key(row, read_only=False, by=manager),
+        lambda: change_user(row, make_user("worker"), by=manager),
+    ):
+        with pytest.raises(PermissionDenied):
+            attempt()
+    assert EventConsumer.objects.values().get() == before
+    assert revoke(row, by=manager)
+
+
+def test_row_is_not_pointed_at_a_protected_user(
+    make_user: MakeUser, manager: Actor, helpdesk: Any
+) -> None:
+    worker = make_user("worker")
+    row = EventConsumer.objects.create(name="Door", user=worker)
+    generate_keys_for_source(row, by=manager)
+
+    with pytest.raises(PermissionDenied):
+        change_user(row, helpdesk, by=manager)
+    assert EventConsumer.objects.get().user == worker
+
+
+def test_inactive_user_gets_no_key_whoever_asks(make_user: MakeUser) -> None:
+    root = Actor(make_user("root", is_superuser=True))
+
+    with pytest.raises(ValidationError, match="inactive"):
+        generate_keys(make_user("gone", is_active=False), by=root)
