@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from . import history
-from .actors import Actor, check_target
-from .models import OAuthApplicationUser
+from .actors import Actor, check_reach, check_target
+from .models import ApiKey, OAuthApplicationUser
 
 
 def is_allowed(application: Any) -> bool:
@@ -39,13 +39,14 @@ def allow_application(application: Any, *, by: Actor | None = None) -> None:
         by: who allows it; None for trusted code.
 
     Raises:
-        PermissionDenied: this actor may not make API keys of the user.
+        PermissionDenied: this actor may not make API keys of the user without any policies.
         ValidationError: the application has no user, or an inactive one.
     """
     user = application.user
     if user is None:
         raise ValidationError(_("The application has no user."), code="no_user")
     check_target(user, by)
+    check_reach(ApiKey(), by)  # an application is like a key that nothing narrows
     OAuthApplicationUser.objects.update_or_create(
         application_pk=str(application.pk),
         defaults={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +20,9 @@ from oauth2_provider.models import AccessToken, Application
 
 from frappe_tokens.actors import Actor
 from frappe_tokens.contrib.oauth2 import allow_application
+from frappe_tokens.contrib.oauth2.changes import check_change, is_superuser, may_change
 from frappe_tokens.decisions import decision_about
-from frappe_tokens.models import OAuthApplicationUser
+from frappe_tokens.models import ApiKey, OAuthApplicationUser
 from frappe_tokens.oauth_applications import is_allowed
 
 from .conftest import METHODS, SECRET, Issued
@@ -215,6 +217,38 @@ def test_who_may_not_make_keys_of_the_user_does_not(
             allow_application(planted, by=Actor(person))
 
     assert not OAuthApplicationUser.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        {"expires_at": timezone.now() + timedelta(minutes=5)},
+        {"allowed_ips": ["192.0.2.1"]},
+        {"rate_limit": "1/minute"},
+        {"read_only": True},
+        {"scopes": ["todos"]},
+    ],
+    ids=lambda policies: next(iter(policies)),
+)
+def test_narrow_key_lets_no_application_run_as_its_user(
+    confidential: Application, make_user: Any, policies: dict[str, Any]
+) -> None:
+    """An application would go on where the key ends."""
+    OAuthApplicationUser.objects.all().delete()
+    root = make_user("root", is_superuser=True)
+    narrow, unlimited = Actor(root, ApiKey(user=root, **policies)), Actor(root, ApiKey(user=root))
+
+    with pytest.raises(PermissionDenied):
+        allow_application(confidential, by=narrow)
+    assert not is_allowed(confidential)
+    assert not may_change(confidential, narrow)
+    assert not is_superuser(narrow)
+    with pytest.raises(PermissionDenied):
+        check_change(None, confidential.user, False, narrow)
+
+    assert may_change(confidential, unlimited)
+    allow_application(confidential, by=unlimited)
+    assert is_allowed(confidential)
 
 
 def test_inactive_and_missing_users_are_not_allowed(

@@ -8,11 +8,14 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router
 from django.utils.translation import gettext as _
 
-from frappe_tokens.actors import Actor, check_target
+from frappe_tokens.actors import Actor, check_reach, check_target
+from frappe_tokens.models import ApiKey
 
 
 def is_superuser(by: Actor) -> bool:
-    return by.may_generate and bool(getattr(by.user, "is_superuser", False))
+    """Whether a superuser asks, by nothing that is narrower than what an application may do."""
+    superuser = bool(getattr(by.user, "is_superuser", False))
+    return superuser and by.may_generate and not by.exceeded_by(ApiKey())
 
 
 def may_change(application: Any, by: Actor) -> bool:
@@ -23,7 +26,9 @@ def may_change(application: Any, by: Actor) -> bool:
     """
     if application.skip_authorization and not is_superuser(by):
         return False
-    return application.user is None or by.may_generate_for(application.user)
+    return application.user is None or (
+        by.may_generate_for(application.user) and not by.exceeded_by(ApiKey())
+    )
 
 
 def check_change(stored: Any, user: Any, skip_authorization: bool, by: Actor) -> None:
@@ -46,6 +51,7 @@ def check_change(stored: Any, user: Any, skip_authorization: bool, by: Actor) ->
         return
     try:
         check_target(user, by)
+        check_reach(ApiKey(), by)
     except PermissionDenied:
         raise PermissionDenied(
             _("You may not let an application run as this user. Ask an administrator.")
