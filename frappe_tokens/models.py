@@ -22,6 +22,9 @@ PATH_MAX_LENGTH = 500
 USER_AGENT_MAX_LENGTH = 200
 OUTCOME_MAX_LENGTH = 40
 
+# As long as a primary key of text may be on every database.
+APPLICATION_PK_MAX_LENGTH = 255
+
 
 class ApiKey(AbstractApiKey):
     """A user's API key. A user may have several, told apart by ``name``.
@@ -126,3 +129,40 @@ class ApiRequestLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} {self.status}"
+
+
+class OAuthApplicationUser(models.Model):
+    """An OAuth 2 application that may run as ``user``. Written by ``allow_application`` alone.
+
+    The application is named by its primary key, which it keeps: its client_id can be changed, and
+    chosen again for another application. There is no foreign key, as the OAuth 2 server may be
+    missing and its model is swappable.
+    """
+
+    application_pk = ExactCharField(
+        _("application"), max_length=APPLICATION_PK_MAX_LENGTH, unique=True
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="+",
+        verbose_name=_("user"),
+    )
+    allowed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("allowed by"),
+        help_text=_("Empty where trusted code or a command allowed it."),
+    )
+    allowed_at = models.DateTimeField(_("allowed at"))
+
+    class Meta:
+        verbose_name = _("OAuth application's user")
+        verbose_name_plural = _("OAuth applications' users")
+        # Nobody adds, changes or deletes rows one by one.
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"application {self.application_pk}"

@@ -12,6 +12,8 @@ from django.utils.crypto import get_random_string
 from django.views.generic import TemplateView
 from oauth2_provider.models import get_application_model
 
+from frappe_tokens.contrib.oauth2 import allow_application
+
 APP = "todo-app"
 SERVICE = "report-service"
 
@@ -58,7 +60,7 @@ def public_client(site: str) -> Link:
 def confidential_client(owner: Any) -> str:
     """A service that runs as ``owner``. Its new secret, which is stored hashed."""
     secret = get_random_string(48)
-    _client(
+    service = _client(
         SERVICE,
         name="Report service",
         client_type="confidential",
@@ -66,9 +68,12 @@ def confidential_client(owner: Any) -> str:
         client_secret=secret,
         user=owner,
     )
+    allow_application(service)
     return secret
 
 
-def _client(client_id: str, **fields: Any) -> None:
+def _client(client_id: str, **fields: Any) -> Any:
     fields = {"authorization_grant_type": "authorization-code", **fields}
-    get_application_model()._default_manager.update_or_create(client_id=client_id, defaults=fields)
+    clients = get_application_model()._default_manager
+    client, _ = clients.update_or_create(client_id=client_id, defaults=fields)
+    return client

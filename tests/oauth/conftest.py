@@ -15,6 +15,8 @@ from oauth2_provider.models import (
     set_token_value,
 )
 
+from frappe_tokens.contrib.oauth2 import allow_application
+
 HOUR = timedelta(hours=1)
 REDIRECT_URI = "https://app.example.com/callback"
 SECRET = "a client's made-up secret"
@@ -56,13 +58,15 @@ def public(db: None) -> Application:
 @pytest.fixture
 def confidential(make_user: Callable[..., Any]) -> Application:
     """A service that runs as the user ``owner``."""
-    return Application.objects.create(
+    application = Application.objects.create(
         name="Report service",
         client_type="confidential",
         authorization_grant_type="client-credentials",
         client_secret=SECRET,
         user=make_user("owner", permissions=("todos.view_todo", "todos.add_todo")),
     )
+    allow_application(application)
+    return application
 
 
 @pytest.fixture

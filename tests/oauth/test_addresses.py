@@ -21,7 +21,7 @@ from django.utils import timezone
 from oauth2_provider.models import AccessToken, Application, Grant, RefreshToken
 from oauth2_provider.oauth2_validators import OAuth2Validator
 
-from frappe_tokens.contrib.oauth2 import views
+from frappe_tokens.contrib.oauth2 import allow_application, views
 from frappe_tokens.keys import generate_keys
 
 from ..conftest import basic_header, bearer_header, token_header
@@ -679,6 +679,8 @@ def test_introspection_of_what_runs_as_nobody_active(
     Application.objects.filter(pk=public.pk).update(user=make_user("grace", is_active=False))
     assert service("introspect_token", token=tokens[0]).json() == {"active": False}
     Application.objects.filter(pk=public.pk).update(user=make_user("mary"))
+    assert service("introspect_token", token=tokens[0]).json() == {"active": False}
+    allow_application(Application.objects.get(pk=public.pk))
     assert service("introspect_token", token=tokens[0]).json()["active"]
 
 

@@ -17,6 +17,7 @@ from django.conf import settings as present
 from django.urls import clear_url_caches
 from oauth2_provider.models import AccessToken
 
+from frappe_tokens.contrib.oauth2.admin import OAuthApplicationAdminMixin
 from frappe_tokens.exceptions import Reason
 
 from .test_flows import Person
@@ -102,6 +103,10 @@ def test_guide_gets_a_token_by_both_flows(
     reader.environment["ACCESS_TOKEN"] = told["access_token"]
     assert reader.sh("A service gets a token by its own credentials", 1)["owner"] == "reports"
 
+    reader.python("Who may let an application run as a user")
+    guarded = reader.names["partner_site"].get_model_admin(reader.names["Application"])
+    assert isinstance(guarded, OAuthApplicationAdminMixin)
+
     for number in range(2):
         reader.python("An application asks a user", number)
     assert reader.names["todos"]["owner"] == "ada"
@@ -136,6 +141,7 @@ def test_every_block_is_done() -> None:
         "Say what your views are for": ["python"],
         "Make the clients": ["python"],
         "A service gets a token by its own credentials": ["sh", "json", "sh"],
+        "Who may let an application run as a user": ["python"],
         "An application asks a user": ["python", "python", "python"],
         "Ask about a token, and end it": ["sh", "sh"],
     }

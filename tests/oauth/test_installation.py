@@ -110,6 +110,8 @@ client = Application.objects.create(
     client_type="confidential", authorization_grant_type="client-credentials",
     client_secret="made up", user=owner,
 )
+from frappe_tokens.contrib.oauth2 import allow_application
+allow_application(client)
 oauth2 = "/method/frappe.integrations.oauth2."
 sent = {"client_id": client.client_id, "client_secret": "made up"}
 token = Client().post(

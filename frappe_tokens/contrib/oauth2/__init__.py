@@ -11,14 +11,35 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
+from django.core import checks
+from django.core.checks import Tags
+from django.db.models.signals import post_delete, post_save
+
 from frappe_tokens import access_tokens
 from frappe_tokens.access_tokens import FoundToken
+from frappe_tokens.checks import TAG
 from frappe_tokens.crypto import Secret
+from frappe_tokens.oauth_applications import allow_application, withdraw, withdraw_changed
+
+__all__ = ["allow_application", "register"]
 
 
 def register() -> None:
-    """Have the toolkit's access tokens accepted."""
+    """Have the toolkit's access tokens accepted, and its pages in the admin guarded."""
+    from oauth2_provider.models import get_application_model
+
     access_tokens.register(_find)
+    for model in apps.get_models():
+        if issubclass(model, get_application_model()):  # proxies send signals of their own
+            post_save.connect(withdraw_changed, sender=model)
+            post_delete.connect(withdraw, sender=model)
+    if apps.is_installed("django.contrib.admin"):
+        from .admin import guard_all
+        from .admin_checks import check_admin
+
+        guard_all()
+        checks.register(check_admin, TAG, Tags.security)
 
 
 def _find(token: Secret, request: Any) -> FoundToken | None:

@@ -15,6 +15,7 @@ from oauthlib.common import Request
 
 from frappe_tokens.access_tokens import FoundToken
 from frappe_tokens.crypto import Secret
+from frappe_tokens.oauth_applications import is_allowed
 
 
 def find(token: Secret, request: Any) -> FoundToken | None:
@@ -23,7 +24,8 @@ def find(token: Secret, request: Any) -> FoundToken | None:
     Whether it is valid says the project's ``OAUTH2_VALIDATOR_CLASS``, whatever the settings for
     hashing are: tokens are found by their checksum. What its application may no longer use, or was
     issued for another resource (RFC 8707), is refused as there. One SELECT brings the token, its
-    user and its application with the owner.
+    user and its application with the owner; for client credentials a second one asks whether they
+    may run as that owner.
 
     Args:
         token: as it was sent.
@@ -40,16 +42,23 @@ def find(token: Secret, request: Any) -> FoundToken | None:
         return None
     scopes = set(found.scope.split())
     expired = found.is_expired()
+    may_run = may_run_as_owner(found)
     return FoundToken(
         instance=found,
-        user=_runs_as(found),
+        user=_runs_as(found) if may_run else None,
         expires_at=found.expires,
         read_only=oauth2_settings.READ_SCOPE in scopes
         and oauth2_settings.WRITE_SCOPE not in scopes,
         # Neither is of any interest for what has expired, and the toolkit asks in this order too.
-        is_valid_here=valid or expired or not _is_for_another(found, asked.uri),
+        is_valid_here=may_run and (valid or expired or not _is_for_another(found, asked.uri)),
         is_revoked=not valid and not expired,
     )
+
+
+def may_run_as_owner(issued: Any) -> bool:
+    """False for client credentials whose application may not run as the user that it has."""
+    owned = issued.user_id is None and issued.application is not None
+    return not owned or issued.application.user_id is None or is_allowed(issued.application)
 
 
 def _runs_as(found: Any) -> Any:

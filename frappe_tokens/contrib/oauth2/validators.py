@@ -15,6 +15,8 @@ from oauth2_provider.models import (
 )
 from oauth2_provider.settings import oauth2_settings
 
+from frappe_tokens.oauth_applications import is_allowed
+
 # For the type checker a subclass; at run time it comes before whichever class the project has.
 if TYPE_CHECKING:
     from oauth2_provider.oauth2_validators import OAuth2Validator as _Base
@@ -36,6 +38,17 @@ class Rules(_Base):
         """Nothing that puts an access token into an address (RFC 9700, 2.1.2)."""
         allowed: bool = super().validate_response_type(client_id, response_type, *args, **kwargs)
         return allowed and "token" not in response_type.split()
+
+    def validate_grant_type(
+        self, client_id: str, grant_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
+        """No token for client credentials that would be refused, so that the client learns why."""
+        allowed: bool = super().validate_grant_type(
+            client_id, grant_type, client, request, *args, **kwargs
+        )
+        if grant_type != "client_credentials" or request.client.user_id is None:
+            return allowed
+        return allowed and is_allowed(request.client)
 
     def validate_silent_login(self, request: Any) -> bool:
         """For ``prompt=none``. Where nobody implements it, as in the toolkit, the user is asked."""

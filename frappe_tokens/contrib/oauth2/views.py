@@ -34,6 +34,7 @@ from frappe_tokens.api.rpc import RpcView
 from frappe_tokens.authentication import BearerAuthentication
 
 from .profile import claims
+from .tokens import may_run_as_owner
 from .validators import IntrospectionRules, RevocationRules, Rules, with_rules
 
 logger = logging.getLogger(__name__)
@@ -255,7 +256,7 @@ def _runs_as_active(issued: Any) -> bool:
     user = issued.user
     if user is None and issued.application is not None:
         user = issued.application.user
-    return user is not None and bool(user.is_active)
+    return user is not None and bool(user.is_active) and may_run_as_owner(issued)
 
 
 class OpenIdProfile(RpcView):

@@ -1,0 +1,391 @@
+"""Client credentials run as the user of their application only where that was allowed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import include, path
+from django.utils import timezone
+from oauth2_provider.models import AccessToken, Application
+
+from frappe_tokens.actors import Actor
+from frappe_tokens.contrib.oauth2 import allow_application
+from frappe_tokens.contrib.oauth2.changes import check_change, is_superuser, may_change
+from frappe_tokens.decisions import decision_about
+from frappe_tokens.models import ApiKey, OAuthApplicationUser
+from frappe_tokens.oauth_applications import is_allowed
+
+from .conftest import METHODS, SECRET, Issued
+from .test_access_tokens import ask as ask  # the fixture: every way in
+from .test_access_tokens import drf, refusal
+from .test_access_tokens import urlpatterns as ways_in
+
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
+
+urlpatterns = [*ways_in, path("o/", include("oauth2_provider.urls"))]
+
+Ask = Callable[..., Any]
+Issue = Callable[..., Issued]
+
+
+@pytest.fixture
+def planted(confidential: Application, make_user: Any) -> Application:
+    """An application whose user was set to a superuser without asking anybody."""
+    set_user(confidential, make_user("root", is_staff=True, is_superuser=True))
+    return confidential
+
+
+def set_user(application: Application, user: Any) -> None:
+    """Past every guard and every signal."""
+    Application.objects.filter(pk=application.pk).update(user=user)
+    application.refresh_from_db()
+
+
+def allow_command(*client_ids: str) -> str:
+    output = StringIO()
+    call_command("allow_oauth_application", *client_ids, stdout=output)
+    return output.getvalue()
+
+
+# Requests
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_token_of_an_application_that_nobody_allowed_is_refused_as_an_unknown_one(
+    ask: Ask, issue: Issue, planted: Application, toolkit: Any, hashed: bool
+) -> None:
+    toolkit(COMPLIANT_BCP_RFC9700_TOKEN_STORAGE=hashed)
+    unknown = ask("Bearer nobody-issued-this")
+
+    response = ask(issue(None, application=planted).header)
+
+    assert refusal(response) == (401, "invalid_credentials")
+    assert response.content == unknown.content
+    assert response["WWW-Authenticate"] == unknown["WWW-Authenticate"]
+
+
+def test_ordinary_user_needs_to_be_allowed_as_well(
+    ask: Ask, issue: Issue, confidential: Application, make_user: Any
+) -> None:
+    token = issue(None, application=confidential)
+    set_user(confidential, make_user("grace"))
+    assert refusal(ask(token.header)) == (401, "invalid_credentials")
+
+    allow_application(confidential)
+
+    assert ask(token.header).json() == {"user": "grace"}
+
+
+def test_refused_request_is_logged_for_nobody(issue: Issue, planted: Application) -> None:
+    response = drf(issue(None, application=planted).header)
+
+    assert decision_about(response.wsgi_request).key.user is None
+
+
+def test_toolkits_own_class_behind_ours_does_not_take_it(
+    issue: Issue, planted: Application
+) -> None:
+    response = drf(issue(None, application=planted).header, "/drf/toolkit/")
+
+    assert refusal(response) == (401, "invalid_credentials")
+
+
+def test_token_with_a_user_of_its_own_is_not_concerned(
+    ask: Ask, issue: Issue, planted: Application, user: Any
+) -> None:
+    assert ask(issue(user, application=planted).header).json() == {"user": "ada"}
+
+
+def test_application_without_a_user_runs_as_nobody_even_if_it_was_allowed_one(
+    ask: Ask, issue: Issue, confidential: Application
+) -> None:
+    token = issue(None, application=confidential)
+    set_user(confidential, None)
+
+    assert refusal(ask(token.header)) == (401, "user_inactive")
+
+
+def test_allowed_token_that_has_expired_is_refused_for_that(
+    ask: Ask, issue: Issue, confidential: Application
+) -> None:
+    token = issue(None, application=confidential, expires=timezone.now())
+
+    assert refusal(ask(token.header)) == (401, "key_expired")
+
+
+# The toolkit's addresses
+
+
+@pytest.mark.urls("testproject.urls")
+def test_no_token_is_issued_and_the_client_learns_why(service: Any, planted: Application) -> None:
+    response = service("get_token", grant_type="client_credentials")
+
+    assert response.status_code == 400
+    assert response.json()["error"] == "unauthorized_client"
+    assert not AccessToken.objects.exists()
+
+
+@pytest.mark.urls("testproject.urls")
+def test_introspection_says_that_it_is_not_active(
+    service: Any, issue: Issue, confidential: Application, planted: Application
+) -> None:
+    token = issue(None, "openid", application=planted)
+
+    assert service("introspect_token", token=token.raw).json() == {"active": False}
+    allow_application(planted)
+    assert service("introspect_token", token=token.raw).json()["active"] is True
+
+
+@pytest.mark.urls("testproject.urls")
+def test_token_that_is_refused_does_not_ask_about_others(
+    issue: Issue, planted: Application, user: Any
+) -> None:
+    header = {"Authorization": issue(None, "introspection", application=planted).header}
+    asked = {"token": issue(user).raw}
+
+    response = Client().post(METHODS + "introspect_token", asked, headers=header)
+
+    assert response.status_code in (401, 403)
+
+
+@pytest.mark.urls("testproject.urls")
+def test_profile_is_refused(issue: Issue, planted: Application) -> None:
+    header = {"Authorization": issue(None, "openid", application=planted).header}
+
+    assert refusal(Client().get(METHODS + "openid_profile", headers=header)) == (
+        401,
+        "invalid_credentials",
+    )
+
+
+def test_own_registration_runs_as_nobody_until_somebody_allows_it(
+    client: Client, user: Any
+) -> None:
+    """The toolkit's page for users asks for no permission, so that it makes no credential."""
+    client.force_login(user)
+    sent = {"client_id": "own", "client_secret": SECRET, "client_type": "confidential"}
+    sent["authorization_grant_type"] = "client-credentials"
+
+    assert client.post("/o/applications/register/", sent).status_code == 302
+
+    registered = Application.objects.get(client_id="own")
+    assert registered.user == user
+    assert not is_allowed(registered)
+
+
+# Allowing
+
+
+def test_trusted_code_allows(confidential: Application, planted: Application) -> None:
+    allow_application(planted)
+
+    record = OAuthApplicationUser.objects.get()
+    assert (record.user, record.allowed_by) == (planted.user, None)
+    assert str(record) == f"application {planted.pk}"
+    assert is_allowed(planted)
+
+
+def test_who_may_make_keys_of_the_user_allows(
+    confidential: Application, system_manager: Any
+) -> None:
+    OAuthApplicationUser.objects.all().delete()
+
+    allow_application(confidential, by=Actor(system_manager))
+
+    assert OAuthApplicationUser.objects.get().allowed_by == system_manager
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (system_manager, str(confidential.pk))
+    assert entry.change_message == "Allowed to run as owner."
+
+
+def test_who_may_not_make_keys_of_the_user_does_not(
+    planted: Application, system_manager: Any, user: Any
+) -> None:
+    OAuthApplicationUser.objects.all().delete()
+    for person in (system_manager, user):
+        with pytest.raises(PermissionDenied):
+            allow_application(planted, by=Actor(person))
+
+    assert not OAuthApplicationUser.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        {"expires_at": timezone.now() + timedelta(minutes=5)},
+        {"allowed_ips": ["192.0.2.1"]},
+        {"rate_limit": "1/minute"},
+        {"read_only": True},
+        {"scopes": ["todos"]},
+    ],
+    ids=lambda policies: next(iter(policies)),
+)
+def test_narrow_key_lets_no_application_run_as_its_user(
+    confidential: Application, make_user: Any, policies: dict[str, Any]
+) -> None:
+    """An application would go on where the key ends."""
+    OAuthApplicationUser.objects.all().delete()
+    root = make_user("root", is_superuser=True)
+    narrow, unlimited = Actor(root, ApiKey(user=root, **policies)), Actor(root, ApiKey(user=root))
+
+    with pytest.raises(PermissionDenied):
+        allow_application(confidential, by=narrow)
+    assert not is_allowed(confidential)
+    assert not may_change(confidential, narrow)
+    assert not is_superuser(narrow)
+    with pytest.raises(PermissionDenied):
+        check_change(None, confidential.user, False, narrow)
+
+    assert may_change(confidential, unlimited)
+    allow_application(confidential, by=unlimited)
+    assert is_allowed(confidential)
+
+
+def test_inactive_and_missing_users_are_not_allowed(
+    confidential: Application, public: Application
+) -> None:
+    OAuthApplicationUser.objects.all().delete()
+    confidential.user.is_active = False
+
+    for application, code in ((confidential, "user_inactive"), (public, "no_user")):
+        with pytest.raises(ValidationError) as raised:
+            allow_application(application)
+        assert raised.value.code == code
+    assert not OAuthApplicationUser.objects.exists()
+
+
+def test_allowing_one_user_allows_no_other(
+    confidential: Application, planted: Application, make_user: Any
+) -> None:
+    allow_application(planted)
+    set_user(confidential, make_user("grace"))
+
+    assert not is_allowed(confidential)
+
+
+@pytest.mark.parametrize("other", ["A", "\u00e1"])
+def test_primary_keys_of_text_are_compared_exactly(user: Any, other: str) -> None:
+    allow_application(SimpleNamespace(pk="a", user=user, user_id=user.pk))
+
+    assert is_allowed(SimpleNamespace(pk="a", user_id=user.pk))
+    assert not is_allowed(SimpleNamespace(pk=other, user_id=user.pk))
+    assert not is_allowed(SimpleNamespace(pk=uuid.uuid4(), user_id=user.pk))
+
+
+# What ends it
+
+
+def test_deleted_application_leaves_nothing_to_the_next_with_its_client_id(
+    issue: Issue, confidential: Application
+) -> None:
+    owner, client_id = confidential.user, confidential.client_id
+    Application.objects.filter(pk=confidential.pk).delete()
+    assert not OAuthApplicationUser.objects.exists()
+
+    again = Application.objects.create(client_id=client_id, user=owner)
+
+    assert refusal(drf(issue(None, application=again).header)) == (401, "invalid_credentials")
+
+
+def test_client_id_that_was_taken_over_gives_nothing(
+    issue: Issue, confidential: Application
+) -> None:
+    client_id = confidential.client_id
+    Application.objects.filter(pk=confidential.pk).update(client_id="renamed")
+    other = Application.objects.create(client_id=client_id, user=confidential.user)
+
+    assert refusal(drf(issue(None, application=other).header)) == (401, "invalid_credentials")
+    assert drf(issue(None, application=confidential).header).status_code == 200
+
+
+def test_deleted_user_takes_the_record_along(confidential: Application, make_user: Any) -> None:
+    manager = make_user("manager", is_superuser=True)
+    allow_application(confidential, by=Actor(manager))
+    manager.delete()
+    assert OAuthApplicationUser.objects.get().allowed_by is None
+
+    owner = confidential.user
+    set_user(confidential, None)
+    owner.delete()
+
+    assert not OAuthApplicationUser.objects.exists()
+
+
+def test_application_that_got_another_user_is_not_allowed_when_it_gets_the_old_one_back(
+    confidential: Application, make_user: Any
+) -> None:
+    owner = confidential.user
+    for user in (make_user("grace"), None):
+        allow_application(confidential)
+        confidential.user = user
+        confidential.save()
+        confidential.user = owner
+        confidential.save()
+
+        assert not is_allowed(confidential)
+
+
+def test_saving_something_else_changes_nothing(confidential: Application) -> None:
+    confidential.name = "Another name"
+    confidential.client_id = "another-id"
+    confidential.save()
+
+    assert is_allowed(confidential)
+
+
+# The command
+
+
+def test_command_allows_and_says_as_whom(planted: Application, user: Any) -> None:
+    own = Application.objects.create(client_id="own", user=user)
+
+    said = allow_command(planted.client_id, "own", "own")
+
+    assert said == (
+        f"The application '{planted.client_id}' runs as root.\nThe application 'own' runs as ada.\n"
+    )
+    assert is_allowed(planted)
+    assert is_allowed(own)
+    assert {record.allowed_by for record in OAuthApplicationUser.objects.all()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("client_ids", "message"),
+    [
+        (["own", "x", "y"], "There is no application 'x'.\nThere is no application 'y'."),
+        (["own", "OWN"], "There is no application 'OWN'."),
+        (["own", "a\x00"], "There is no application 'a\\x00'."),
+        (["own", "without"], "'without': The application has no user."),
+        (["own", "inactive"], "'inactive': The user is inactive. Activate the user first."),
+    ],
+)
+def test_command_allows_nothing_where_one_is_wrong(
+    make_user: Any, client_ids: list[str], message: str
+) -> None:
+    Application.objects.create(client_id="own", user=make_user("ada"))
+    Application.objects.create(client_id="without")
+    Application.objects.create(client_id="inactive", user=make_user("grace", is_active=False))
+
+    with pytest.raises(CommandError) as raised:
+        allow_command(*client_ids)
+
+    separator = "\n" if "There is no" in message else " "
+    assert str(raised.value) == f"{message}{separator}Nothing was allowed."
+    assert not OAuthApplicationUser.objects.exists()
+
+
+def test_command_needs_the_toolkit(settings: Any, db: None) -> None:
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "oauth2_provider"]
+
+    with pytest.raises(CommandError, match="Add oauth2_provider to INSTALLED_APPS first"):
+        allow_command("own")
