@@ -14,13 +14,14 @@ import pytest
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.test import Client, RequestFactory
+from rest_framework.exceptions import ParseError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from frappe_tokens.api.bodies import MAX_BYTES, check_body
-from frappe_tokens.api.envelope import FrappeEnvelopeMixin
+from frappe_tokens.api.envelope import FrappeEnvelopeMixin, StrictMultiPartParser
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 
@@ -51,7 +52,7 @@ class Unreadable(io.BytesIO):
     """A body that must not be read."""
 
     def read(self, *args: Any) -> NoReturn:
-        raise AssertionError("The body was read.")
+        pytest.fail("The body was read.")
 
     readline = read
 
@@ -174,6 +175,14 @@ def test_name_of_a_part_in_an_unknown_charset_is_no_server_error(
 
     # Some versions of Django refuse such a part, and some leave it out.
     assert response.status_code in {400, 417}
+
+
+def test_parser_refuses_a_part_that_it_cannot_read() -> None:
+    request = Request(RequestFactory().post("/", {"token": "1"}))
+    context = {"request": request, "encoding": "unheard-of"}
+
+    with pytest.raises(ParseError, match="part of the form"):
+        StrictMultiPartParser().parse(request.stream, request.content_type, context)
 
 
 # The size
