@@ -1,20 +1,24 @@
-"""Addresses that fail too often, and what they have to wait.
+"""Clients that fail again and again, and how long they have to wait.
 
 Failures are counted in Django's cache, for all processes together: for each address and presented
-key up to ``FAILURE_LIMIT``, and for each address alone up to ten times that, so that one broken
-client does not lock out its neighbours behind the same address. Time is cut into windows as long as
-the rate's period; with its window a count ends.
+key, up to ``FAILURE_LIMIT``. Time is cut into windows as long as the rate's period; with its window
+a count ends. Beyond the limit a failure is answered with 429 in place of its own code.
 
-Only failures touch the cache. A process that finds a count full remembers it until the window ends
-and refuses without asking anyone; another process finds out at its own next failure. So a success
-costs nothing, and it clears nothing that others failed.
+A good credential is never refused for what others failed with. An address may be shared (by the
+clients behind a proxy, or in an office), and API keys are not secret: neither says who it was. So
+what is refused without a query is nothing but the very token that failed before, from that address,
+when its count was full. Each process remembers those that it met, by a keyed digest.
+
+Only failures touch the cache: a success costs nothing, and clears nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import logging
 import math
+import secrets
 import threading
 import time
 
@@ -31,90 +35,94 @@ _complain = Complaint(
     logging.getLogger(__name__), "The cache does not answer. Failed attempts are not counted."
 )
 
-ADDRESS_FACTOR = 10
-
 PREFIX = "frappe_tokens:failures:"
 
-# Whoever has an IPv6 address usually has all of its network.
+# One client usually has a whole IPv6 network.
 IPV6_PREFIX = 64
 
-# What a process remembers at the most: whoever has that many addresses is not stopped by this.
+# How many tokens a process remembers. One that it forgets costs a query.
 SIZE = 10_000
 
-_full: dict[str, float] = {}
+# Digests of the tokens that are refused until the end of the window (seconds since 1970).
+_refused: set[bytes] = set()
+_ends_at = 0.0
 _lock = threading.Lock()
+_digest_key = secrets.token_bytes(32)
 
 
 def is_active() -> bool:
-    """Whether a request has to be checked at all: this process knows of a full count."""
-    return bool(_full)
+    """Whether a request has to be checked at all: this process refuses some tokens."""
+    return bool(_refused)
 
 
-def check(address: str, api_key: str) -> None:
-    """Refuse a request whose address has failed too often. Asks neither cache nor database.
+def check(address: str, api_key: str, api_secret: str = "", source: str | None = None) -> None:
+    """Refuse a token that failed too often from this address. Asks neither cache nor database.
 
     Args:
         address: the client's, "" if unknown.
-        api_key: the presented key.
+        api_key: the presented key, or the label of an access token.
+        api_secret: the presented secret; "" for an access token, whose label stands for all of it.
+        source: the source that the key was looked for in.
 
     Raises:
         Refused: with the seconds to wait.
     """
-    limit = conf.FAILURE_LIMIT if _full else None
+    limit = conf.FAILURE_LIMIT if _refused else None
     if limit is None:
         return
-    now = time.time()
-    for name in _names(address, api_key, limit):
-        ends_at = _full.get(name)
-        if ends_at is None:
-            continue
-        if now < ends_at:
-            raise Refused(
-                Reason.TOO_MANY_FAILURES, api_key=api_key, retry_after=math.ceil(ends_at - now)
-            )
+    wait = _ends_at - time.time()
+    if not 0 < wait <= limit.seconds:
+        # Over, of another limit, or the clock was set back: nobody waits longer than one period.
         with _lock:
-            _full.pop(name, None)
+            _refused.clear()
+    elif _digest(limit, _network(address), api_key, api_secret, source) in _refused:
+        raise _too_many(api_key, wait)
 
 
-def count(address: str, api_key: str) -> None:
+def count(address: str, api_key: str, api_secret: str = "", source: str | None = None) -> None:
     """Count a failure. Where the cache does not answer, nothing is counted.
 
     Args:
-        address: the client's, "" if unknown.
-        api_key: the presented key.
+        address, api_key, api_secret, source: as for :func:`check`.
 
     Raises:
         Refused: this one was too many.
     """
+    global _ends_at
     limit = conf.FAILURE_LIMIT
-    if limit is None:
+    network = _network(address)
+    if limit is None or not network:
+        # Without an address, everyone would be counted together.
         return
     now = time.time()
     window = int(now // limit.seconds)
-    ends_at = (window + 1) * limit.seconds
-    refuse = False
-    for name, most in zip(
-        _names(address, api_key, limit), (limit.number, limit.number * ADDRESS_FACTOR), strict=False
-    ):
-        failed = _add_one(f"{name}:{window}", limit)
-        if failed >= most:
-            _remember(name, ends_at)
-        refuse = refuse or failed > most
-    if refuse:
-        raise Refused(
-            Reason.TOO_MANY_FAILURES, api_key=api_key, retry_after=math.ceil(ends_at - now)
-        )
-
-
-def _names(address: str, api_key: str, limit: Rate) -> tuple[str, ...]:
-    """What is counted: address and key, and the address."""
-    network = _network(address)
-    if not network:
-        # Everyone would be counted together, and could lock out everyone else.
-        return ()
     # With the rate, so that another one counts from then on.
-    alone = f"{PREFIX}{limit.number}/{limit.seconds}:{network}"
-    return f"{alone}|{api_key}", alone
+    name = f"{PREFIX}{limit.number}/{limit.seconds}:{network}|{api_key}:{window}"
+    failed = _add_one(name, limit)
+    if failed < limit.number:
+        return
+    ends_at = (window + 1) * limit.seconds
+    with _lock:
+        if _ends_at != ends_at:
+            _refused.clear()
+            _ends_at = ends_at
+        elif len(_refused) >= SIZE:
+            _refused.pop()
+        _refused.add(_digest(limit, network, api_key, api_secret, source))
+    if failed > limit.number:
+        raise _too_many(api_key, ends_at - now)
+
+
+def _too_many(api_key: str, seconds: float) -> Refused:
+    return Refused(Reason.TOO_MANY_FAILURES, api_key=api_key, retry_after=math.ceil(seconds))
+
+
+def _digest(limit: Rate, network: str, api_key: str, api_secret: str, source: str | None) -> bytes:
+    # With the source: a key that is looked for in the wrong one is right in its own.
+    which = repr((limit, network, api_key, source)).encode()
+    digest = hashlib.blake2b(which, digest_size=16, key=_digest_key)
+    digest.update(api_secret.encode())
+    return digest.digest()
 
 
 def _network(address: str) -> str:
@@ -131,11 +139,3 @@ def _add_one(name: str, limit: Rate) -> int:
     except Exception:
         _complain()
         return 0
-
-
-def _remember(name: str, ends_at: float) -> None:
-    with _lock:
-        _full.pop(name, None)
-        if len(_full) >= SIZE:
-            del _full[next(iter(_full))]
-        _full[name] = ends_at

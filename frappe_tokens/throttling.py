@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 _complain = Complaint(logger, "The cache does not answer. Requests are not throttled.")
 
+# How far ahead the clock of another machine may be (s). A period that begins later than that began
+# before this clock was set back.
+_CLOCK_DIFFERENCE = 1
+
 # DRF reads both once, when its module is imported. Whoever gives a subclass others means those.
 _IMPORTED_RATES = SimpleRateThrottle.THROTTLE_RATES
 _IMPORTED_CACHE = SimpleRateThrottle.cache
@@ -128,6 +132,10 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         cache = self._counts()
         now = time.time()
         began_at: Any = cache.get_or_set(name, now, rate.seconds)
+        if began_at > now + _CLOCK_DIFFERENCE:
+            # Nobody waits longer than one period.
+            cache.set(name, now, rate.seconds)
+            began_at = now
         # The moment is in the name, so that a count that outlives its period is never met again.
         count = f"{name}:{began_at!r}"
         # One second more than the period: the count must not end before that.
@@ -135,7 +143,8 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
             return True
         # What was refused is not counted, so that a higher rate opens at once.
         counters.add(cache, count, -1, rate.seconds + 1)
-        self._seconds_left = max(1, math.ceil(began_at + rate.seconds - now))
+        seconds_left = math.ceil(began_at + rate.seconds - now)
+        self._seconds_left = min(max(1, seconds_left), rate.seconds)
         return False
 
     def _counts(self) -> BaseCache:

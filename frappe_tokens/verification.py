@@ -91,7 +91,7 @@ def verify(credential: Credential, facts: RequestFacts, *, leave_unknown: bool =
         if matched.scopes:
             _check_scopes(matched, facts)
     except Refused as refused:
-        counted = _counted(refused, facts, credential.api_key)
+        counted = _counted(refused, facts, credential.api_key, credential.api_secret)
         if found is None:
             # No key is known to be meant, and it may be a secret in the wrong place.
             counted.api_key = redacted(counted.api_key, API_KEY_MAX_LENGTH)
@@ -125,7 +125,7 @@ def _verify_access_token(token: Secret, facts: RequestFacts, leave_unknown: bool
             if found is None:
                 return None
         if limiter.is_active():
-            limiter.check(facts.address(), label)
+            limiter.check(facts.address(), label, source=facts.source)
         if found is None:
             found = _find_access_token(token, facts)
         if found is None or not found.is_valid_here:
@@ -184,11 +184,11 @@ def report_failure(
     return refused
 
 
-def _counted(refused: Refused, facts: RequestFacts, label: str) -> Refused:
+def _counted(refused: Refused, facts: RequestFacts, label: str, api_secret: str = "") -> Refused:
     """``refused``, or what is said instead to an address that has failed too often with this."""
     if refused.reason in _COUNTED:
         try:
-            limiter.count(facts.address(), label)
+            limiter.count(facts.address(), label, api_secret, facts.source)
         except Refused as too_many:
             return too_many
     return refused
@@ -233,9 +233,9 @@ def _find_access_token(
 def _check_before_lookup(
     credential: Credential, facts: RequestFacts, present: Settings
 ) -> type[AbstractApiKey]:
-    if limiter.is_active():
-        limiter.check(facts.address(), credential.api_key)
     source = facts.source
+    if limiter.is_active():
+        limiter.check(facts.address(), credential.api_key, credential.api_secret, source)
     model = lookup.source_model(DEFAULT_SOURCE if source is None else source, present)
     if model is None:
         raise Refused(Reason.INVALID_CREDENTIALS, api_key=credential.api_key)

@@ -145,4 +145,6 @@ FRAPPE_TOKENS = {
     # At account/api-keys/.
     "SELF_SERVICE": True,
     "SOURCES": {"EventConsumer": "events.EventConsumer"},
+    # No proxy stands before the demo.
+    "NUM_PROXIES": 0,
 }

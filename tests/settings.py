@@ -28,6 +28,6 @@ INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework.authtoken", "knox", "tests.so
 INSTALLED_APPS += ["django_filters"]
 
 # As it is where nobody says otherwise; tests of self-service switch it on.
-FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False}
+FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None}
 
 MIDDLEWARE = ["tests.csp.content_security_policy", *MIDDLEWARE]

@@ -222,6 +222,32 @@ def test_retry_after_is_never_nothing_where_the_cache_keeps_an_entry_for_too_lon
     assert ask(keys)["Retry-After"] == "1"
 
 
+@pytest.mark.parametrize("step", [-86_400, -3600, -59, -2, -1, 1, 30, 3600, 86_400])
+def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(
+    limited: GeneratedKeys, clock: Any, step: int
+) -> None:
+    assert statuses(limited, 3) == [200, 200, 429]
+
+    clock.shift(timedelta(seconds=step))
+    waits = []
+    while (response := ask(limited)).status_code == 429:
+        waits.append(int(response["Retry-After"]))
+        clock.shift(timedelta(seconds=waits[-1]))
+
+    assert sum(waits) <= 60 + 1  # the second that clocks of two machines may differ by
+    assert statuses(limited, 2) == [200, 429]
+
+
+def test_clocks_of_two_machines_that_differ_a_little_open_no_second_period(
+    limited: GeneratedKeys, clock: Any
+) -> None:
+    assert statuses(limited, 1) == [200]
+    clock.shift(timedelta(seconds=-0.5))
+    assert statuses(limited, 2) == [200, 429]
+    clock.shift(timedelta(seconds=0.5))
+    assert statuses(limited, 1) == [429]
+
+
 def test_refused_requests_do_not_put_off_the_end(limited: GeneratedKeys, clock: Any) -> None:
     for _ in range(6):
         statuses(limited, 3)

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django.core.exceptions import SuspiciousOperation, TooManyFieldsSent
 from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.exceptions import ParseError
@@ -20,6 +19,9 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
+
+from .bodies import CheckedBodyMixin
+from .errors import answerable
 
 _EXC_TYPES = {
     401: "AuthenticationError",
@@ -50,41 +52,29 @@ class StrictJSONParser(JSONParser):
             raise ParseError(_("The JSON body is nested too deeply.")) from error
 
 
-class _StrictText:
-    """Mixed into a parser: a body that is not in the character set that it names cannot be read.
-
-    Most character sets replace what they cannot read. Some, such as idna, raise.
-    """
+class StrictMultiPartParser(MultiPartParser):
+    """DRF's, except that an unreadable part is a parse error, and not a server error."""
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            parser: Any = super()
-            return parser.parse(*args, **kwargs)
-        except (UnicodeError, TooManyFieldsSent) as error:
-            # Django takes every ValueError of its parser of forms for too many fields.
-            if isinstance(error, TooManyFieldsSent) and not isinstance(
-                error.__cause__, UnicodeError
-            ):
-                raise
-            raise ParseError(_("The body is not in the character set that it names.")) from error
+            return super().parse(*args, **kwargs)
+        except LookupError as error:
+            # The name of a part may be in a charset of its own (RFC 2231), which nobody knows.
+            raise ParseError(_("A part of the form cannot be read.")) from error
 
 
-class StrictFormParser(_StrictText, FormParser):
-    """DRF's, except that an unreadable text is a parse error, and not a server error."""
+class FrappeEnvelopeMixin(CheckedBodyMixin):
+    """For DRF views whose clients are Frappe's: JSON in and out, errors in Frappe's envelope.
 
-
-class StrictMultiPartParser(_StrictText, MultiPartParser):
-    """DRF's, except that an unreadable text is a parse error, and not a server error."""
-
-
-class FrappeEnvelopeMixin:
-    """For DRF views whose clients are Frappe's: JSON in and out, errors in Frappe's envelope."""
+    A body that is too large (``max_body_bytes``, else ``DATA_UPLOAD_MAX_MEMORY_SIZE``) or not in
+    UTF-8, ISO-8859-1 or US-ASCII is refused before it is read.
+    """
 
     content_negotiation_class: type[BaseContentNegotiation] = FirstRenderer
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
     parser_classes: Sequence[type[BaseParser]] = [
         StrictJSONParser,
-        StrictFormParser,
+        FormParser,
         StrictMultiPartParser,
     ]
 
@@ -100,10 +90,7 @@ def envelope_exception_handler(exc: Exception, context: Mapping[str, Any]) -> Re
         its headers and its status are DRF's, except that a 400 becomes Frappe's 417. None for an
         exception that is no answer (it becomes a 500).
     """
-    if isinstance(exc, SuspiciousOperation):
-        # Such as a body that is too large. Django would answer with a page of HTML.
-        exc = ParseError(_("The request cannot be read: %(error)s") % {"error": exc})
-    response = exception_handler(exc, dict(context))
+    response = exception_handler(answerable(exc), dict(context))
     if response is None:
         return None
     if response.status_code == status.HTTP_400_BAD_REQUEST:

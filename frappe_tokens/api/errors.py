@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import status
 from rest_framework.exceptions import (
     APIException,
@@ -20,11 +23,29 @@ from rest_framework.fields import get_error_detail
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from ..answers import RETRY_AFTER_SECONDS
+from ..exceptions import Reason
+
+logger = logging.getLogger(__name__)
+
 
 class Conflict(APIException):
     """The key is not in a state for that, whatever the request says."""
 
     status_code = status.HTTP_409_CONFLICT
+
+
+class Unavailable(APIException):
+    """The database does not answer, or something else holds a lock for too long.
+
+    Attributes:
+        wait: seconds for ``Retry-After``.
+    """
+
+    status_code = Reason.SERVICE_UNAVAILABLE.status
+    default_code = Reason.SERVICE_UNAVAILABLE.code
+    default_detail = gettext_lazy("The database does not answer. Try again shortly.")
+    wait = RETRY_AFTER_SECONDS
 
 
 class NoSuchKey(NotFound):
@@ -42,15 +63,23 @@ def keys_exception_handler(exc: Exception, context: Mapping[str, Any]) -> Respon
     """
     if isinstance(exc, DjangoValidationError):
         exc = _translated(exc)
-    elif isinstance(exc, SuspiciousOperation):
-        # Such as a body that is too large. Django would answer with a page of HTML.
-        exc = ParseError(_("The request cannot be read: %(error)s") % {"error": exc})
-    response = exception_handler(exc, dict(context))
+    response = exception_handler(answerable(exc), dict(context))
     if response is not None and isinstance(response.data, dict):
         detail = response.data.get("detail")
         if isinstance(detail, ErrorDetail):
             response.data.setdefault("code", detail.code)
     return response
+
+
+def answerable(exc: Exception) -> Exception:
+    """``exc``, or what DRF answers in its place where Django would send a page of HTML."""
+    if isinstance(exc, SuspiciousOperation):
+        # Such as a body that is too large.
+        return ParseError(_("The request cannot be read: %(error)s") % {"error": exc})
+    if isinstance(exc, OperationalError | InterfaceError):
+        logger.error("A request cannot be served: the database does not answer.", exc_info=exc)
+        return Unavailable()
+    return exc
 
 
 def _translated(error: DjangoValidationError) -> APIException:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, router, transaction
+from django.db import router, transaction
 from django.db.models import QuerySet
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -28,7 +28,7 @@ from rest_framework.response import Response
 from .. import credentials, limiter
 from ..actors import Actor, check_manager
 from ..authentication import AuthenticationRefused
-from ..exceptions import Reason, Refused
+from ..exceptions import Refused
 from ..keys import (
     GeneratedKeys,
     change_key,
@@ -41,6 +41,7 @@ from ..locking import lock_users, outside_atomic_requests
 from ..lookup import find_user
 from ..models import ApiKey
 from ..verification import RequestFacts
+from .bodies import MAX_BYTES, CheckedBodyMixin
 from .envelope import FirstRenderer, StrictJSONParser
 from .errors import Conflict, NoSuchKey, keys_exception_handler
 from .filters import KeyFilter
@@ -68,7 +69,7 @@ class KeyPagination(PageNumberPagination):
 
 @method_decorator(outside_atomic_requests, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
-class KeysView(GenericAPIView[ApiKey]):
+class KeysView(CheckedBodyMixin, GenericAPIView[ApiKey]):
     """What all of them share: JSON in and out, whatever the project's own API does."""
 
     authentication_classes = RpcView.authentication_classes
@@ -78,6 +79,7 @@ class KeysView(GenericAPIView[ApiKey]):
     content_negotiation_class = FirstRenderer
     renderer_classes = [JSONRenderer]
     parser_classes = [StrictJSONParser]
+    max_body_bytes = MAX_BYTES
     pagination_class = KeyPagination
     filter_backends = [KeyFilter]
 
@@ -208,16 +210,15 @@ class RevokeLeaked(KeysView):
         credential = credentials.parse(f"token {token}", "token")
         if credential is not None and credential.well_formed:
             address = RequestFacts(request).address()
+            pair = credential.api_key, credential.api_secret
             try:
-                limiter.check(address, credential.api_key)
+                limiter.check(address, *pair)
+                # Before it is counted: others may have reported wrong secrets for this key.
+                revoke_leaked(*pair)
                 # Right or wrong: were only the wrong counted, the count would tell which it was.
-                limiter.count(address, credential.api_key)
-                revoke_leaked(credential.api_key, credential.api_secret)
+                limiter.count(address, *pair)
             except Refused as refused:
                 raise AuthenticationRefused(refused, "") from refused
-            except (OperationalError, InterfaceError) as error:
-                unavailable = Refused(Reason.SERVICE_UNAVAILABLE)
-                raise AuthenticationRefused(unavailable, "") from error
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -25,6 +25,7 @@ from ..keys import generate_keys
 from ..locking import outside_atomic_requests
 from ..lookup import find_user
 from ..permissions import CanGenerateKeys
+from .bodies import MAX_BYTES
 from .envelope import FrappeEnvelopeMixin
 
 
@@ -52,6 +53,7 @@ class RpcView(FrappeEnvelopeMixin, APIView):
     ]
     throttle_classes = []
     versioning_class = None
+    max_body_bytes = MAX_BYTES
 
 
 class GetLoggedUser(RpcView):

@@ -7,35 +7,18 @@ from datetime import tzinfo
 
 from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ..answers import RETRY_AFTER_SECONDS
 from ..base_models import AbstractApiKey
 from ..bounded import bounded
 from ..complaints import Complaint
-from ..exceptions import Reason
 from ..usage import Usage, requests_of_key, usage_of
+from .errors import Unavailable
 from .keys import KeysView
 from .serializers import KeySerializer, UsageSerializer
 
 _complain = Complaint(logging.getLogger(__name__), "The request log cannot be read.")
-
-
-class LogUnavailable(APIException):
-    """The request log is locked, or answers slowly, or is not there.
-
-    Attributes:
-        wait: seconds for ``Retry-After``.
-    """
-
-    status_code = Reason.SERVICE_UNAVAILABLE.status
-    wait = RETRY_AFTER_SECONDS
-
-    def __init__(self) -> None:
-        sentence = _("The request log cannot be read at the moment. Try again shortly.")
-        super().__init__(sentence, Reason.SERVICE_UNAVAILABLE.code)
 
 
 class KeyUsage(KeysView):
@@ -76,4 +59,7 @@ def _usage_of(key: AbstractApiKey, days: int, zone: tzinfo) -> Usage:
             return usage_of(requests, days, zone=zone)
     except (DatabaseError, InterfaceError) as error:
         _complain()
-        raise LogUnavailable from error
+        # Locked, slow or not there; the key itself could be read.
+        raise Unavailable(
+            _("The request log cannot be read at the moment. Try again shortly.")
+        ) from error

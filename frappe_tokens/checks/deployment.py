@@ -82,12 +82,13 @@ def check_https(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_failure_limit(**kwargs: Any) -> list[CheckMessage]:
-    """W006: nobody is stopped."""
+    """W006: clients that fail again and again are not told to wait."""
     if value_of("FAILURE_LIMIT", default="wrong") is not None:
         return []
     return [
         checks.Warning(
-            "FRAPPE_TOKENS['FAILURE_LIMIT'] is None: an address may try wrong secrets without end.",
+            "FRAPPE_TOKENS['FAILURE_LIMIT'] is None: a client that sends a wrong token again and "
+            "again is never told to wait, and costs a query each time.",
             hint='Remove it for the default, "100/minute". Where something before the app limits '
             "failed attempts, silence this.",
             id="frappe_tokens.W006",
@@ -96,21 +97,17 @@ def check_failure_limit(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_proxies(**kwargs: Any) -> list[CheckMessage]:
-    """W007: everyone seems to come from the proxy."""
-    signs = [
-        name
-        for name in ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT")
-        if getattr(settings, name)
-    ]
-    if not signs or value_of("NUM_PROXIES", default="wrong") is not None:
+    """W007: behind a proxy, everyone seems to come from it."""
+    if value_of("NUM_PROXIES", default="wrong") is not None:
         return []
     return [
         checks.Warning(
-            f"{signs[0]} is set, so there is a proxy, but FRAPPE_TOKENS['NUM_PROXIES'] is not: "
-            "every request seems to come from the proxy's address. Allowed addresses match that "
-            "one, and clients are locked out together for the failed attempts of one.",
+            "FRAPPE_TOKENS['NUM_PROXIES'] is not set. Behind a proxy, every request seems to come "
+            "from the proxy: an API key that is bound to addresses works for everyone or for no "
+            "one, and the request log and the last uses name the wrong address.",
             hint="Set NUM_PROXIES to the number of proxies before the app that append to "
-            "X-Forwarded-For; 0 where they hand on the client's address as REMOTE_ADDR.",
+            "X-Forwarded-For; 0 where there is none, or where they hand on the client's address "
+            "as REMOTE_ADDR.",
             id="frappe_tokens.W007",
         )
     ]

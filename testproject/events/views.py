@@ -7,9 +7,11 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework.generics import ListCreateAPIView
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.parsers import FormParser
 from rest_framework.permissions import IsAuthenticated
 
-from frappe_tokens.api.envelope import StrictFormParser, StrictJSONParser
+from frappe_tokens.api.bodies import CheckedBodyMixin
+from frappe_tokens.api.envelope import StrictJSONParser
 
 from .models import Event
 from .permissions import OnlyConsumersPost
@@ -20,13 +22,13 @@ class EventPages(PageNumberPagination):
     page_size = 50
 
 
-class Events(ListCreateAPIView[Event]):
+class Events(CheckedBodyMixin, ListCreateAPIView[Event]):
     """``request.user`` is the consumer's user, and ``request.auth`` the consumer."""
 
     serializer_class = EventSerializer
     permission_classes = [IsAuthenticated, OnlyConsumersPost]
     pagination_class = EventPages
-    parser_classes = [StrictJSONParser, StrictFormParser]
+    parser_classes = [StrictJSONParser, FormParser]
     required_scopes = ["events"]  # keys with scopes get in if they hold this one
 
     def get_queryset(self) -> QuerySet[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import re_path
@@ -13,6 +14,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
 from frappe_tokens.api import rpc
+from frappe_tokens.api.bodies import check_body
 from frappe_tokens.api.envelope import FrappeEnvelopeMixin
 
 from .views import Logout, ToDoCalls, ToDoResource, Unknown
@@ -52,15 +54,16 @@ def by_command(request: HttpRequest) -> HttpResponseBase:
 
 
 def _command(request: HttpRequest) -> Any:
-    if "cmd" in request.GET:
-        return request.GET["cmd"]
-    request.body  # noqa: B018  kept by Django once read, so that the view can read it again
     try:
+        check_body(request)
+        if "cmd" in request.GET:
+            return request.GET["cmd"]
+        request.body  # noqa: B018  kept by Django once read, so that the view can read it again
         sent = Request(
             request, parsers=[parser() for parser in FrappeEnvelopeMixin.parser_classes]
         ).data
-    except APIException:
-        return ""
+    except (APIException, SuspiciousOperation):
+        return ""  # the view says what is wrong
     return sent.get("cmd") if hasattr(sent, "get") else None
 
 

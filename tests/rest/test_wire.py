@@ -158,7 +158,7 @@ def test_answers_json_whatever_is_accepted(
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
 @pytest.mark.parametrize(
-    "body", [b"{", b"\xff", b"user=ada", b"NaN", b"{'a': 1}", b"[" * 100_000, b'{"a": 1} x']
+    "body", [b"{", b"\xff", b"user=ada", b"NaN", b"{'a': 1}", b"[" * 50_000, b'{"a": 1} x']
 )
 def test_broken_json_is_a_parse_error(
     manager: GeneratedKeys, keys: GeneratedKeys, method: str, path: str, body: bytes

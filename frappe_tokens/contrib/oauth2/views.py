@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from oauth2_provider import views as toolkit
-from oauth2_provider.compat import login_not_required
 from oauth2_provider.models import (
     get_access_token_model,
     get_refresh_token_model,
@@ -29,20 +25,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from frappe_tokens.actors import Actor
-from frappe_tokens.answers import RETRY_AFTER_SECONDS, challenge
+from frappe_tokens.answers import challenge
 from frappe_tokens.api.rpc import RpcView
 from frappe_tokens.authentication import BearerAuthentication
 
+from .answering import OF_ALL, UNREADABLE
 from .profile import claims
 from .tokens import may_run_as_owner
 from .validators import IntrospectionRules, RevocationRules, Rules, with_rules
 
-logger = logging.getLogger(__name__)
-
-_UNREADABLE = "The request cannot be read."
-
-# Whom they answer is no user who could log in, nor a browser that could be led here.
-_OF_CLIENTS = [never_cache, csrf_exempt, login_not_required, sensitive_post_parameters()]
+# They answer clients: no user who could log in, and no browser that could be led here.
+_OF_CLIENTS = [*OF_ALL, csrf_exempt, sensitive_post_parameters()]
 
 
 if TYPE_CHECKING:
@@ -74,20 +67,8 @@ class OAuth2Mixin(_Base):
         if str(request.method).lower() not in self.http_method_names:
             # Before the client is asked who it is.
             answer = self.http_method_not_allowed(request)
-            return answer
-        try:
+        else:
             answer = super().dispatch(request, *args, **kwargs)
-        except (ValueError, DataError, LookupError, ObjectDoesNotExist):
-            # oauthlib's about the query, PostgreSQL's about a NUL, the toolkit's about a parameter
-            # that is not there, Python's about a charset that is none of text, and the toolkit's
-            # about what was deleted meanwhile.
-            told = {"error": "invalid_request", "error_description": _UNREADABLE}
-            return JsonResponse(told, status=400)
-        except (OperationalError, InterfaceError):
-            logger.exception("OAuth 2 cannot be served: the database does not answer.")
-            unavailable = JsonResponse({"error": "temporarily_unavailable"}, status=503)
-            unavailable["Retry-After"] = str(RETRY_AFTER_SECONDS)
-            return unavailable
         return answer
 
 
@@ -103,11 +84,10 @@ class _ForSessions(_Base):
 
 
 # It sends who is not logged in there itself, and only after it has looked at ``prompt``.
-@method_decorator(
-    [never_cache, csrf_protect, xframe_options_deny, login_not_required], name="dispatch"
-)
+@method_decorator([*OF_ALL, csrf_protect, xframe_options_deny], name="dispatch")
 class Authorize(OAuth2Mixin, _ForSessions, toolkit.AuthorizationView):
     """``authorize``: asks the user whether an application may have access, and gives it a code."""
+
 
     template_name = "frappe_tokens/oauth2/authorize.html"
 
@@ -124,7 +104,7 @@ class Authorize(OAuth2Mixin, _ForSessions, toolkit.AuthorizationView):
 
     def form_invalid(self, form: Any) -> HttpResponse:
         # All of it is hidden, so that there is nothing that the user could mend.
-        error = InvalidRequestError(description=_UNREADABLE)
+        error = InvalidRequestError(description=UNREADABLE)
         return self.render_to_response({"error": error}, status=error.status_code)
 
     def render_to_response(self, context: Any, **kwargs: Any) -> HttpResponse:

@@ -17,6 +17,8 @@ from oauth2_provider import views as toolkit
 from oauth2_provider.compat import login_not_required
 from oauth2_provider.settings import oauth2_settings
 
+from frappe_tokens.locking import outside_atomic_requests
+
 from .profile import issuer
 
 NAMESPACE = "frappe_tokens_oauth2"
@@ -100,18 +102,23 @@ class ResourceMetadata(toolkit.OAuthProtectedResourceMetadataView):
         return list(named) or [issuer(request)]
 
 
+def _asking_nothing(view: Any) -> Any:
+    """The document of a class, which is there without the database, with ATOMIC_REQUESTS too."""
+    return outside_atomic_requests(view.as_view())
+
+
 urlpatterns = [
     # Without the toolkit's name for it: it would take the issuer from where this is included.
-    re_path(r"^\.well-known/oauth-authorization-server/?$", ServerMetadata.as_view()),
+    re_path(r"^\.well-known/oauth-authorization-server/?$", _asking_nothing(ServerMetadata)),
     re_path(
         r"^\.well-known/oauth-protected-resource/?$",
-        ResourceMetadata.as_view(),
+        _asking_nothing(ResourceMetadata),
         name="oauth-resource-metadata",
     ),
     re_path(
         r"^\.well-known/openid-configuration/?$",
-        OpenIdConfiguration.as_view(),
+        _asking_nothing(OpenIdConfiguration),
         name="oidc-connect-discovery-info",
     ),
-    re_path(r"^\.well-known/jwks\.json$", toolkit.JwksInfoView.as_view(), name="jwks-info"),
+    re_path(r"^\.well-known/jwks\.json$", _asking_nothing(toolkit.JwksInfoView), name="jwks-info"),
 ]

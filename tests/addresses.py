@@ -1,0 +1,65 @@
+"""The app's own addresses, as the URLconf has them: a new one is tested by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.urls import URLResolver
+from django.utils.regex_helper import normalize
+
+import frappe_tokens.contrib.oauth2.urls
+import frappe_tokens.urls
+
+MODULES = (frappe_tokens.urls, frappe_tokens.contrib.oauth2.urls)
+
+
+class Address(NamedTuple):
+    """One address and its view; ``path`` has ``%(api_key)s`` where it names a key."""
+
+    path: str
+    view: Any
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that the view answers, without the ones that read nothing and change nothing."""
+        names = self.view.view_class.http_method_names
+        return [
+            name.upper()
+            for name in names
+            if name not in {"head", "options", "trace"} and hasattr(self.view.view_class, name)
+        ]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def addresses() -> list[Address]:
+    """Each once: some have a second pattern, for what Frappe called them in older versions."""
+    views = {
+        f"/api/{_example(regex)}": view
+        for module in MODULES
+        for regex, view in _patterns(module.urlpatterns)
+    }
+    return [Address(path, view) for path, view in views.items()]
+
+
+def calls() -> list[Any]:
+    """Each address with each of its methods, as parameters of a test."""
+    return [(method, address) for address in addresses() for method in address.methods]
+
+
+def _patterns(patterns: Any) -> Iterator[tuple[str, Any]]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _patterns(pattern.url_patterns)
+        else:
+            yield pattern.pattern.regex.pattern, pattern.callback
+
+
+def _example(regex: str) -> str:
+    """An address that ``regex`` matches: by the first of its alternatives."""
+    first_alternatives = re.sub(r"\(\?:([^|()]*)\|[^()]*\)", r"\1", regex)
+    (template, _), *_ = normalize(first_alternatives)
+    return str(template)

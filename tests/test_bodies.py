@@ -1,0 +1,284 @@
+"""Bodies: how large they may be, and in which charset, is asked before any of them is read."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import pytest
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.handlers.asgi import ASGIRequest
+from django.test import Client, RequestFactory
+from rest_framework.parsers import MultiPartParser
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from frappe_tokens.api.bodies import MAX_BYTES, check_body
+from frappe_tokens.api.envelope import FrappeEnvelopeMixin
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiKey
+
+from .addresses import Address, addresses, calls
+from .conftest import PASSWORD, token_header
+
+pytestmark = pytest.mark.django_db
+
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=b"
+KEYS = "/api/keys/"
+
+# They read no body, no form and no query.
+READS_NOTHING = "/api/.well-known/"
+READING = [call for call in calls() if not call[1].path.startswith(READS_NOTHING)]
+ALSO_OURS = [("POST", path) for path in ("/", "/api/resource/ToDo", "/api/events/")]
+
+UNPACKED = 50_000_000
+BOMBS = {
+    "bz2_codec": bz2.compress(b" " * UNPACKED),
+    "zlib_codec": zlib.compress(b" " * UNPACKED),
+}
+# The last four are encodings of text. Some take time by the square of the length.
+ODD = ["base64", "hex", "quopri", "rot13", "uu", "idna", "punycode", "unicode_escape", "utf-7"]
+
+
+class Unreadable(io.BytesIO):
+    """A body that must not be read."""
+
+    def read(self, *args: Any) -> NoReturn:
+        pytest.fail("The body was read.")
+
+    readline = read
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < UNPACKED / 10
+
+
+def send(method: str, path: str, body: bytes, content_type: str, **options: Any) -> Any:
+    path %= {"api_key": "ftk_8o0DDDR5IXrWHVV5"}
+    return Client().generic(method, path, body, content_type=content_type, **options)
+
+
+def send_unread(
+    method: str, path: str, content_type: str, length: Any, by: Client | None = None, **meta: str
+) -> Any:
+    """The same with a body that must not be read."""
+    path %= {"api_key": "ftk_8o0DDDR5IXrWHVV5"}
+    body: dict[str, Any] = {
+        "wsgi.input": Unreadable(),
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(length),
+    }
+    return (by or Client()).generic(method, path, **body, **meta)
+
+
+def assert_unreadable(response: Any) -> None:
+    """Refused in the form of the address: Frappe's envelope, DRF's, or OAuth 2's."""
+    body = response.json()
+    if "exc_type" in body:
+        assert (response.status_code, body["exc_type"]) == (417, "ValidationError")
+        assert body["code"] == "parse_error"
+    else:
+        assert response.status_code == 400
+        assert "parse_error" in body.values() or body["error"] == "invalid_request"
+
+
+def test_addresses_are_found() -> None:
+    found = [address.path for address in addresses()]
+
+    assert "/api/keys/revoke-leaked" in found
+    assert "/api/method/frappe.integrations.oauth2.get_token" in found
+
+
+# The charset
+
+
+@pytest.mark.parametrize("content_type", [JSON, FORM, MULTIPART])
+@pytest.mark.parametrize(("method", "address"), READING, ids=str)
+def test_small_body_that_unpacks_to_a_large_one_is_refused(
+    method: str, address: Address, content_type: str
+) -> None:
+    for charset, body in BOMBS.items():
+        with little_memory():
+            response = send(method, address.path, body, f"{content_type}; charset={charset}")
+
+        assert_unreadable(response)
+
+
+@pytest.mark.parametrize("content_type", [JSON, FORM, MULTIPART])
+@pytest.mark.parametrize(("method", "path"), ALSO_OURS)
+def test_example_project_refuses_it_too(method: str, path: str, content_type: str) -> None:
+    for charset in [*BOMBS, *ODD]:
+        body = BOMBS.get(charset, b"user=%FF&cmd=login")
+        with little_memory():
+            response = send(method, path, body, f"{content_type}; charset={charset}")
+
+        assert response.status_code in {400, 417}
+
+
+@pytest.mark.parametrize(("method", "address"), READING, ids=str)
+def test_query_is_not_read_in_another_charset_either(method: str, address: Address) -> None:
+    """Django reads the query in the charset of the body."""
+    for charset in ("unicode_escape", "utf-7"):  # most others Django's own request cannot take
+        form = f"{FORM}; charset={charset}"
+        path = f"{address.path}?user=%%FF&days=%%FF"
+        assert_unreadable(send(method, path, b"", form, CONTENT_TYPE=form))
+
+
+@pytest.mark.parametrize(
+    "charset", ["utf-8", "UTF8", "us-ascii", "iso-8859-1", "latin1", '"utf-8"', "unheard-of"]
+)
+def test_text_is_read(keys: GeneratedKeys, self_service: None, charset: str) -> None:
+    response = send(
+        "POST",
+        KEYS,
+        b'{"name": "deploy"}',
+        f"{JSON}; charset={charset}",
+        headers={"authorization": token_header(keys)},
+    )
+
+    assert response.status_code == 201
+    assert response.json()["name"] == "deploy"
+
+
+@pytest.fixture
+def self_service(settings: Any) -> None:
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+
+
+@pytest.mark.parametrize("name", ["generate_keys", "revoke_token"])
+def test_name_of_a_part_in_an_unknown_charset_is_no_server_error(
+    system_manager: Any, name: str
+) -> None:
+    part = b"Content-Disposition: form-data; name=\"token\"; filename*=unheard-of''%41\r\n\r\n1"
+    body = b"--b\r\n" + part + b"\r\n--b--\r\n"
+    path, headers = "/api/method/frappe.integrations.oauth2.revoke_token", {}
+    if name == "generate_keys":
+        path = "/api/method/frappe.core.doctype.user.user.generate_keys"
+        headers = {"authorization": token_header(generate_keys(system_manager))}
+
+    response = send("POST", path, body, MULTIPART, headers=headers)
+
+    # Some versions of Django refuse such a part, and some leave it out.
+    assert response.status_code in {400, 417}
+
+
+def test_part_that_older_versions_of_django_cannot_read_is_refused(
+    system_manager: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(*args: Any) -> None:
+        raise LookupError("unknown encoding: unheard-of")
+
+    monkeypatch.setattr(MultiPartParser, "parse", parse)
+    headers = {"authorization": token_header(generate_keys(system_manager))}
+    path = "/api/method/frappe.core.doctype.user.user.generate_keys"
+
+    assert_unreadable(send("POST", path, b"--b--\r\n", MULTIPART, headers=headers))
+
+
+# The size
+
+
+@pytest.mark.parametrize(("method", "address"), READING, ids=str)
+def test_large_body_is_refused_before_it_is_read(method: str, address: Address) -> None:
+    for content_type in (JSON, FORM, MULTIPART):
+        assert_unreadable(send_unread(method, address.path, content_type, MAX_BYTES + 1))
+
+
+@pytest.mark.parametrize(("method", "address"), READING, ids=str)
+def test_body_without_a_length_is_refused_before_it_is_read(method: str, address: Address) -> None:
+    """It would be taken for empty, and a key that may only read for one that may do all."""
+    assert_unreadable(send_unread(method, address.path, JSON, "", HTTP_TRANSFER_ENCODING="chunked"))
+    for length in ("-1", "many"):
+        assert_unreadable(send_unread(method, address.path, JSON, length))
+
+
+def test_body_of_unknown_length_is_refused_under_asgi() -> None:
+    """HTTP/2 needs neither header."""
+    scope = {"type": "http", "method": "POST", "path": KEYS, "headers": []}
+
+    check_body(ASGIRequest(scope, io.BytesIO()), MAX_BYTES)
+    with pytest.raises(SuspiciousOperation, match="Content-Length"):
+        check_body(ASGIRequest(scope, io.BytesIO(b'{"read_only": true}')), MAX_BYTES)
+
+
+def test_body_of_the_largest_size_is_read(keys: GeneratedKeys, self_service: None) -> None:
+    body = b'{"name": "deploy"}'.ljust(MAX_BYTES)
+
+    response = send("POST", KEYS, body, JSON, headers={"authorization": token_header(keys)})
+
+    assert response.status_code == 201
+
+
+def test_smaller_limit_of_the_project_counts(settings: Any) -> None:
+    request = RequestFactory().post("/", b"x" * 101, content_type=JSON)
+
+    for own, limit in ((100, MAX_BYTES), (100, None), (None, 100)):
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = own
+        with pytest.raises(RequestDataTooBig, match="100 bytes"):
+            check_body(request, limit)
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = None
+    check_body(request)
+
+
+@pytest.mark.parametrize(("method", "path"), ALSO_OURS)
+@pytest.mark.parametrize("content_type", [JSON, FORM])
+def test_example_projects_bodies_are_as_large_as_the_project_says(
+    settings: Any, method: str, path: str, content_type: str
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+
+    assert send_unread(method, path, content_type, 1001).status_code in {400, 417}
+
+
+class Upload(FrappeEnvelopeMixin, APIView):
+    authentication_classes: Any = []
+    permission_classes = [AllowAny]
+
+    def post(self, request: Request) -> Response:
+        return Response(request.FILES["file"].size)
+
+
+def test_files_that_a_project_takes_are_not_limited(settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    file = io.BytesIO(b"x" * 2000)
+    file.name = "report.txt"
+
+    response = Upload.as_view()(RequestFactory().post("/", {"file": file}))
+
+    assert response.data == 2000
+
+
+# Who sent it
+
+
+def test_bodies_are_checked_before_the_credential(keys: GeneratedKeys) -> None:
+    headers = {"authorization": token_header(keys)}
+
+    response = send("POST", KEYS, b"x" * (MAX_BYTES + 1), JSON, headers=headers)
+
+    assert_unreadable(response)
+    assert ApiKey.objects.count() == 1
+
+
+def test_session_sends_no_larger_bodies(user: Any) -> None:
+    """Its CSRF token is looked for in the form."""
+    browser = Client(enforce_csrf_checks=True)
+    assert browser.login(username="ada", password=PASSWORD)
+
+    for path in (KEYS, "/api/method/frappe.auth.get_logged_user"):
+        assert_unreadable(send_unread("POST", path, FORM, MAX_BYTES + 1, browser))

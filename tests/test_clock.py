@@ -1,0 +1,98 @@
+"""The clock is set forward or back while the process runs.
+
+The limit of failures and the rates of keys have tests of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client
+
+from frappe_tokens.complaints import Complaint
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiRequestLog
+from frappe_tokens.request_log.buffered import BufferedSink
+
+from .conftest import token_header
+from .request_log.conftest import an_entry, logged_paths, wait_until
+
+START = datetime.fromisoformat("2030-02-28T12:00:20+00:00")
+HOUR = timedelta(hours=1)
+WHO = "/api/method/frappe.auth.get_logged_user"
+
+BOTH_WAYS = pytest.mark.parametrize("step", [-HOUR, HOUR], ids=["back", "forward"])
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[Any]:
+    with time_machine.travel(START) as clock:
+        yield clock
+
+
+def status(keys: GeneratedKeys) -> int:
+    return Client().get(WHO, headers={"authorization": token_header(keys)}).status_code
+
+
+@BOTH_WAYS
+def test_complaint_is_still_made_once_a_minute(
+    clock: Any, step: timedelta, caplog: pytest.LogCaptureFixture
+) -> None:
+    complain = Complaint(logging.getLogger("tests.clock"), "It is broken.")
+
+    complain()
+    clock.shift(step)
+    complain()
+
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@BOTH_WAYS
+def test_buffered_log_is_still_written_within_a_second(clock: Any, step: timedelta) -> None:
+    sink = BufferedSink()
+    try:
+        sink.write(an_entry("/before/"))
+        wait_until(lambda: logged_paths() == ["/before/"])
+        clock.shift(step)
+        began = time.monotonic()
+        sink.write(an_entry("/after/"))
+        wait_until(lambda: logged_paths() == ["/before/", "/after/"])
+        assert time.monotonic() - began < 10  # and not an hour
+    finally:
+        sink.close()
+
+
+@pytest.mark.django_db
+@BOTH_WAYS
+def test_duration_in_the_log_is_that_of_the_request(
+    keys: GeneratedKeys, clock: Any, step: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stepping(self: Any) -> str:
+        clock.shift(step)
+        return "ada"
+
+    monkeypatch.setattr(type(keys.instance.user), "get_username", stepping)
+
+    assert status(keys) == 200
+
+    assert 0 <= ApiRequestLog.objects.get().duration_ms < 60_000
+
+
+@pytest.mark.django_db
+def test_expiry_and_grace_follow_the_clock(user: Any, clock: Any) -> None:
+    """Nothing else says what time it is. A key that was set to end comes back with the time."""
+    old = generate_keys(user, expires_at=START + HOUR)
+    new = generate_keys(user, grace=HOUR / 2, expires_at=START + HOUR)
+
+    assert (status(old), status(new)) == (200, 200)
+    clock.shift(HOUR)
+    assert (status(old), status(new)) == (401, 401)
+    clock.shift(-HOUR)
+    assert (status(old), status(new)) == (200, 200)

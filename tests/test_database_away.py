@@ -1,0 +1,190 @@
+"""The database does not answer, and the key comes from the cache: 503, and never 500."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+)
+from django.test import Client
+
+from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.models import ApiRequestLog
+
+from .addresses import Address, calls
+from .conftest import PASSWORD, bearer_header
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WHO = "/api/method/frappe.auth.get_logged_user"
+OAUTH = "/api/method/frappe.integrations.oauth2."
+
+# Without the database, these answer as ever.
+ASK_NOTHING = {("GET", WHO), ("POST", WHO)} | {
+    ("GET", f"{OAUTH}{name}")
+    for name in ("get_token", "revoke_token")  # not by this method
+}
+DOCUMENTS = "/api/.well-known/"
+
+CLIENT = {"client_id": "a-client", "client_secret": "its-secret"}
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/api/keys/revoke-leaked"): {"token": "0123456789abcde:0123456789abcde"},
+    ("POST", f"{OAUTH}get_token"): {"grant_type": "client_credentials", **CLIENT},
+    ("POST", f"{OAUTH}revoke_token"): {"token": "a-token"},
+    ("POST", f"{OAUTH}introspect_token"): {"token": "a-token", **CLIENT},
+}
+
+
+@pytest.fixture(autouse=True)
+def cached(settings: Any) -> Iterator[None]:
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "LOCATION": "database away",
+        }
+    }
+    settings.FRAPPE_TOKENS = {"CACHE": "default"}
+    yield
+    caches["default"].clear()
+
+
+@pytest.fixture
+def manager(system_manager: Any) -> GeneratedKeys:
+    """A manager's keys, which the cache has."""
+    keys = generate_keys(system_manager)
+    for _ in range(2):  # the first use is written down
+        assert call("GET", WHO, keys).status_code == 200
+    return keys
+
+
+@contextmanager
+def database_away(error: type[Exception] = OperationalError) -> Iterator[list[str]]:
+    asked: list[str] = []
+
+    def fail(execute: Any, sql: str, *args: Any) -> None:
+        if ApiRequestLog._meta.db_table not in sql:
+            asked.append(sql)
+        raise error("server closed the connection unexpectedly")
+
+    with connection.execute_wrapper(fail):
+        yield asked
+    connection.close()
+
+
+def call(method: str, path: str, by: GeneratedKeys | None, client: Client | None = None) -> Any:
+    send = getattr(client or Client(), method.lower())
+    options: dict[str, Any] = (
+        {} if by is None else {"headers": {"authorization": bearer_header(by)}}
+    )
+    if method in {"POST", "PATCH"} and not path.startswith(OAUTH):
+        options["content_type"] = "application/json"
+    default = {"user": "ada"} if "generate" in path or path.endswith("user.user") else {}
+    return send(path, BODIES.get((method, path), default), **options)
+
+
+def assert_unavailable(response: Any) -> None:
+    assert response.status_code == 503, response.content
+    assert int(response["Retry-After"]) > 0
+    body = response.json()
+    if "exc_type" in body:
+        assert (body["exc_type"], body["code"]) == ("SessionStopped", "service_unavailable")
+    elif "error" in body:
+        assert body == {"error": "temporarily_unavailable"}
+    else:
+        assert set(body) == {"detail", "code"}
+        assert body["code"] == "service_unavailable"
+    assert "server closed" not in response.content.decode()
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+@pytest.mark.parametrize(("method", "address"), calls(), ids=str)
+def test_no_address_answers_500(
+    manager: GeneratedKeys, method: str, address: Address, error: type[Exception]
+) -> None:
+    path = address.path % {"api_key": manager.api_key}
+    by = None if path.startswith(OAUTH) and "openid" not in path else manager
+    browser = Client(raise_request_exception=False)
+    if path.endswith("authorize"):
+        assert browser.login(username="manager", password=PASSWORD)
+
+    with database_away(error) as asked:
+        response = call(method, path, by, browser)
+
+    if (method, path) in ASK_NOTHING or path.startswith(DOCUMENTS):
+        assert asked == []
+        assert response.status_code < 500
+    else:
+        assert_unavailable(response)
+
+
+@pytest.mark.parametrize(("method", "address"), calls(), ids=str)
+def test_no_address_answers_500_with_atomic_requests(
+    manager: GeneratedKeys, method: str, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction of a request begins before its view, and ends after it."""
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    path = address.path % {"api_key": manager.api_key}
+    by = None if path.startswith(OAUTH) and "openid" not in path else manager
+
+    with database_away():
+        response = call(method, path, by, Client(raise_request_exception=False))
+
+    assert response.status_code in {200, 302, 400, 404, 503}
+
+
+def test_session_that_cannot_be_read_is_503(system_manager: Any) -> None:
+    browser = Client(raise_request_exception=False)
+    assert browser.login(username="manager", password=PASSWORD)
+
+    for path in ("/api/keys", WHO, f"{OAUTH}authorize"):
+        with database_away():
+            assert_unavailable(call("GET", path, None, browser))
+
+
+def test_last_use_that_cannot_be_written_down_changes_nothing(
+    manager: GeneratedKeys, settings: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {
+        **settings.FRAPPE_TOKENS,
+        "LAST_USED_INTERVAL": timedelta(microseconds=1),
+        "REQUEST_LOG": "durable",
+    }
+
+    with database_away() as asked:
+        response = call("GET", WHO, manager)
+
+    assert response.status_code == 200
+    assert any(statement.startswith("UPDATE") for statement in asked)
+
+
+@pytest.mark.parametrize("error", [IntegrityError, ProgrammingError])
+@pytest.mark.parametrize("path", ["/api/keys", f"{OAUTH}openid_profile"])
+def test_other_errors_of_the_database_stay_server_errors(
+    manager: GeneratedKeys, path: str, error: type[Exception]
+) -> None:
+    with database_away(error), pytest.raises(error):
+        call("GET", path, manager)
+
+
+@pytest.mark.parametrize("path", ["/api/keys", f"{OAUTH}openid_profile"])
+def test_it_is_logged_with_its_cause(
+    manager: GeneratedKeys, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with database_away():
+        call("GET", path, manager)
+
+    (record,) = (entry for entry in caplog.records if entry.name == "frappe_tokens.api.errors")
+    assert record.levelno == logging.ERROR
+    assert "server closed the connection" in caplog.text
+    assert manager.api_secret not in caplog.text
