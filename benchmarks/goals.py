@@ -40,10 +40,11 @@ def cells(goal: Goal | None, measured: float) -> tuple[str, str, str]:
 # Cost above the open view, as a multiple of DRF TokenAuthentication's; by name of database.
 DATABASE_LOOKUP = {
     "SQLite": Goal(0.36, 0.25),
-    "PostgreSQL": Goal(0.55, 0.40),
-    "MariaDB": Goal(0.60, 0.45),
-    "MySQL": Goal(0.60, 0.45),
+    "PostgreSQL": Goal(0.65, 0.55),
+    "MariaDB": Goal(0.65, 0.55),
+    "MySQL": Goal(0.65, 0.55),
 }
+PREPARED_LOOKUP = Goal(0.45, 0.40)
 LOCAL_CACHE = Goal(0.20, 0.10)
 REDIS_CACHE = Goal(0.50, 0.30)
 

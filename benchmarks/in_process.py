@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from . import contenders, goals
 from .contenders import Contender
@@ -16,6 +18,7 @@ from .requests import count_queries, probe_of
 
 OPEN = "open view"
 OURS = "frappe_tokens"
+PREPARED = "frappe_tokens, prepare_threshold"
 LOCAL = "frappe_tokens, local memory"
 REDIS = "frappe_tokens, Redis by django-redis"
 ROUND_TRIP = "a round trip to Redis"
@@ -37,6 +40,7 @@ def measure(database: str, rounds: int) -> list[Table]:
     ours = contenders.frappe_tokens(user)
     packages = [
         probe_of(ours),
+        *(_prepared(ours) if database == "PostgreSQL" else []),
         probe_of(ours, name=LOCAL, cache="local"),
         *(_by_redis(ours) if "redis" in settings.CACHES else []),
         probe_of(contenders.drf_token(user)),
@@ -50,10 +54,23 @@ def measure(database: str, rounds: int) -> list[Table]:
     opened = probe_of(contenders.opened())
     bare = [_round_trip()] if "redis" in settings.CACHES else []
     timings = interleave([opened, *packages, *malformed, *bare], rounds)
-    return [
-        _packages(packages, timings, {OURS: goals.DATABASE_LOOKUP.get(database), **_CACHED}),
+    tables = [
+        _packages(packages, timings, {OURS: goals.DATABASE_LOOKUP.get(database), **_OTHERS}),
         _refusals(malformed, timings),
     ]
+    for probe in packages:
+        if probe.connection is not None:
+            probe.connection.close()
+    return tables
+
+
+def _prepared(ours: Contender) -> list[Probe]:
+    """Ours with a connection whose settings have psycopg prepare what it has sent five times."""
+    usual: Any = connections[DEFAULT_DB_ALIAS]
+    # Ours compiles its statement for each class of connections.
+    twin = type("Preparing", (type(usual),), {})(deepcopy(usual.settings_dict), usual.alias)
+    twin.settings_dict["OPTIONS"]["prepare_threshold"] = 5
+    return [replace(probe_of(ours, name=PREPARED), connection=twin)]
 
 
 def _by_redis(ours: Contender) -> list[Probe]:
@@ -78,7 +95,11 @@ def _round_trip() -> Probe:
     return Probe(ROUND_TRIP, lambda: Trial(get))
 
 
-_CACHED: dict[str, Goal | None] = {LOCAL: goals.LOCAL_CACHE, REDIS: goals.REDIS_CACHE}
+_OTHERS: dict[str, Goal | None] = {
+    PREPARED: goals.PREPARED_LOOKUP,
+    LOCAL: goals.LOCAL_CACHE,
+    REDIS: goals.REDIS_CACHE,
+}
 
 
 def _malformed(ours: Contender) -> list[Probe]:

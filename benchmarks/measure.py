@@ -11,12 +11,15 @@ from statistics import median, quantiles
 from typing import Any
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
 
 WARM_UP = 20  # untimed rounds
 BLOCK = 50  # rounds between two collections of garbage
 
 
 Samples = dict[str, list[int]]
+
+_USUAL_CONNECTION: Any = connections[DEFAULT_DB_ALIAS]
 
 
 class WrongAnswer(Exception):
@@ -40,12 +43,14 @@ class Probe:
         prepare: makes a fresh trial, outside of what is timed.
         cache: the alias for ``FRAPPE_TOKENS["CACHE"]``, or None.
         log: the ``FRAPPE_TOKENS["REQUEST_LOG"]``. Without its middleware nothing is logged.
+        connection: the one to the database, or None for the usual one.
     """
 
     name: str
     prepare: Callable[[], Trial]
     cache: str | None = None
     log: str = "null"
+    connection: Any = None
 
     def run(self) -> int:
         """Try it once; the nanoseconds that it took."""
@@ -123,7 +128,7 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
     samples: Samples = {probe.name: [] for probe in probes}
     for _ in range(WARM_UP):
         for probe in probes:
-            use(probe.cache, probe.log)
+            use(probe.cache, probe.log, probe.connection)
             probe.run()
     for start in range(0, rounds, BLOCK):
         gc.collect()
@@ -131,7 +136,7 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
         try:
             for _ in range(start, min(start + BLOCK, rounds)):
                 for probe in random.sample(probes, len(probes)):
-                    use(probe.cache, probe.log)
+                    use(probe.cache, probe.log, probe.connection)
                     cold[probe.name].append(probe.run())
                     samples[probe.name].append(probe.run())
         finally:
@@ -140,8 +145,9 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
     return Timings(samples, cold)
 
 
-def use(cache: str | None = None, log: str = "null") -> None:
+def use(cache: str | None = None, log: str = "null", connection: Any = None) -> None:
     """Have frappe_tokens use these from now on. It reads its settings live."""
+    connections[DEFAULT_DB_ALIAS] = connection or _USUAL_CONNECTION
     present: dict[str, Any] = getattr(settings, "FRAPPE_TOKENS", {})
     wanted = {**present, "CACHE": cache, "REQUEST_LOG": log}
     if present != wanted:

@@ -92,7 +92,7 @@ def varying_probe(
 
 def count_queries(probe: Probe) -> int:
     """How many queries a request makes, once it was made before."""
-    use(probe.cache, probe.log)
+    use(probe.cache, probe.log, probe.connection)
     probe.run()
     with CaptureQueriesContext(connection) as queries:
         probe.run()

@@ -15,34 +15,19 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 from django.core.signals import setting_changed
 from django.db import connections
-from django.db.models import QuerySet
-from django.db.models.manager import BaseManager
 
-from .base_models import AbstractApiKey, ApiKeyQuerySet
-from .instances import as_cached, copier_of, is_made_plainly, is_plain, maker_of
-from .server_prepared import server_prepared
+from .base_models import AbstractApiKey
+from .compiled import compile_select
+from .driver_prepared import driver_prepared
+from .instances import as_cached, copier_of, is_made_plainly, maker_of
 
 logger = logging.getLogger(__name__)
-
-# Neither the decision nor a view has use for them, and each column costs the database, the driver
-# and Python some time. A user is always whole.
-_DEFERRED = frozenset(
-    {
-        "created_at",
-        "created_by",
-        "last_used_ip",
-        "live",
-        "revoked_by",
-        "revoked_reason",
-        "rotated_at",
-    }
-)
 
 
 class PreparedSelect:
@@ -64,54 +49,29 @@ class PreparedSelect:
         Raises:
             ValueError: the model cannot be served so; the message says why.
         """
-        manager = model._default_manager
-        if type(manager).get_queryset is not BaseManager.get_queryset:
-            raise ValueError("its manager decides anew what each queryset is")
-        if manager._queryset_class not in (QuerySet, ApiKeyQuerySet):
-            raise ValueError("its manager has a queryset of its own")
-        names = {field.name for field in model._meta.concrete_fields}
-        # A model that does something of its own with its instances may need all of them for it.
-        deferred = names & _DEFERRED if is_plain(model) else set()
-        keys = manager.using(connection.alias).select_related("user").defer(*deferred).order_by()
-        # It is never executed with this text, which serves to find the parameter.
-        compiler: Any = keys.filter(api_key=__name__).query.get_compiler(connection=connection)
-        sql, parameters = compiler.as_sql()
-        if tuple(parameters) != (__name__,):
-            raise ValueError("its statement takes other parameters than the key")
-        if sql.count("%") != 1:
-            raise ValueError("there is a percent sign in the name of a column")
-        columns = [column for column, _, _ in compiler.select]
-        (user,) = compiler.klass_info["related_klass_infos"]
-        self._key_names = _names(
-            model, columns, compiler.klass_info["select_fields"], start=0, deferred=deferred
-        )
-        self._split = len(self._key_names)
-        self._user_names = _names(user["model"], columns, user["select_fields"], start=self._split)
-        self._user_pk: str = user["model"]._meta.pk.attname
-        self._set_user: Callable[[Any, Any], None] = user["local_setter"]
-        self._set_key: Callable[[Any, Any], None] = user["remote_setter"]
-        self._api_key = self._key_names.index("api_key")
-        converters = [
-            (position, functions, column)
-            for position, (functions, column) in compiler.get_converters(columns).items()
-        ]
-        self._converters = [one for one in converters if _is_djangos(one[1])]
+        compiled = compile_select(model, connection)
+        self._key_names, self._user_names = compiled.key_names, compiled.user_names
+        self._split = len(compiled.key_names)
+        self._key_model, self._user_model = model, compiled.user_model
+        self._user_pk: str = compiled.user_model._meta.pk.attname
+        self._set_user, self._set_key = compiled.set_user, compiled.set_key
+        self._api_key = compiled.key_names.index("api_key")
+        self._converters = [one for one in compiled.converters if _is_djangos(one[1])]
         # A field of the project's own may decrypt. What it makes is in no cache.
-        self._late_converters = [one for one in converters if not _is_djangos(one[1])]
+        self._late_converters = [one for one in compiled.converters if not _is_djangos(one[1])]
         # By name, because Django replaces it at every execution: on SQLite that takes a search by
         # regular expression for "%s", and next to nothing for a name.
-        self._sql: str = sql.replace("%s", "%(api_key)s")
-        self._by_server = server_prepared(sql, "api_key", connection)
+        self._sql = compiled.sql.replace("%s", "%(api_key)s")
         self.label = model.cache_label()
-        self.fingerprint = hashlib.sha256(sql.encode()).hexdigest()[:16]
+        self.fingerprint = hashlib.sha256(compiled.sql.encode()).hexdigest()[:16]
+        self._by_driver = driver_prepared(self._sql, self.fingerprint, connection)
         # A cache has no business with the hash of a password. Whoever asks a user from the cache
         # for it has it loaded then, as the ORM does with deferred columns.
         self._kept_user_names = [name for name in self._user_names if name != "password"]
         # One that does something of its own with its columns may stumble over a deferred one.
-        self.may_be_kept = is_made_plainly(user["model"])
-        self._key_model, self._user_model = model, user["model"]
+        self.may_be_kept = is_made_plainly(compiled.user_model)
         self._make_key = maker_of(model)
-        self._make_user = maker_of(user["model"])
+        self._make_user = maker_of(compiled.user_model)
 
     def fetch(self, connection: Any, api_key: str) -> list[Any] | None:
         """The columns of the key and its user, or None; one SELECT.
@@ -125,9 +85,10 @@ class PreparedSelect:
         """
         parameters = {"api_key": api_key}
         with connection.cursor() as cursor:
-            by_server = self._by_server
-            if by_server is None or not by_server.execute(connection, cursor, parameters):
+            if self._by_driver is None:
                 cursor.execute(self._sql, parameters)
+            else:
+                self._by_driver.execute(cursor, parameters)
             # A column whose collation was changed by hand may be found by a key in the wrong case.
             rows = [list(row) for row in cursor if row[self._api_key] == api_key]
         if not rows:
@@ -248,28 +209,6 @@ def _compile(model: type[AbstractApiKey], connection: Any) -> PreparedSelect | N
         # Whatever it is, the queryset gives the same answer, or an error that says more.
         logger.info("%s is looked up through a queryset: %s", model._meta.label, error)
         return None
-
-
-def _names(
-    model: Any,
-    columns: Sequence[Any],
-    positions: Sequence[int],
-    *,
-    start: int,
-    deferred: Collection[str] = (),
-) -> list[str]:
-    """The attributes that ``from_db`` takes, in the order of the columns.
-
-    Raises:
-        ValueError: they are not the columns of the model, in its order, from ``start`` on.
-    """
-    names = [columns[position].target.attname for position in positions]
-    expected = [f.attname for f in model._meta.concrete_fields if f.name not in deferred]
-    if names != expected or list(positions) != list(range(start, start + len(names))):
-        raise ValueError(
-            f"its statement does not bring the columns of {model._meta.label} in order"
-        )
-    return names
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -88,7 +88,6 @@ class _ForSessions(_Base):
 class Authorize(OAuth2Mixin, _ForSessions, toolkit.AuthorizationView):
     """``authorize``: asks the user whether an application may have access, and gives it a code."""
 
-
     template_name = "frappe_tokens/oauth2/authorize.html"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -1,0 +1,62 @@
+"""Connections of their own to the tests' database, and what its server says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
+
+from frappe_tokens.base_models import AbstractApiKey
+from frappe_tokens.models import ApiKey
+from frappe_tokens.prepared import PreparedSelect
+
+TABLE = ApiKey._meta.db_table
+
+
+@contextmanager
+def connected(**options: Any) -> Iterator[Any]:
+    """A new connection to the tests' database with these ``OPTIONS``."""
+    twin = connection.copy()
+    twin.settings_dict["OPTIONS"].update(options)
+    try:
+        yield twin
+    finally:
+        twin.close()
+
+
+@contextmanager
+def transaction_of(client: Any) -> Iterator[None]:
+    client.set_autocommit(False)
+    try:
+        yield
+    finally:
+        client.rollback()
+        client.set_autocommit(True)
+
+
+def find(client: Any, api_key: str, model: type[AbstractApiKey] = ApiKey) -> Any:
+    statement = PreparedSelect(model, client.copy())
+    row = statement.fetch(client, api_key)
+    return row and statement.instance(client, row)
+
+
+def execute(client: Any, sql: str) -> list[tuple[Any, ...]]:
+    with client.cursor() as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def executions(client: Any) -> dict[str, int]:
+    """How often PostgreSQL executed each lookup that psycopg has prepared here, by its name."""
+    sql = (
+        "SELECT name, generic_plans + custom_plans FROM pg_prepared_statements"
+        """ WHERE NOT from_sql AND statement LIKE 'SELECT "%'"""
+    )
+    return dict(execute(client, sql))
+
+
+def lose(client: Any) -> None:
+    """Have the server keep nothing for this connection any more, without psycopg's knowledge."""
+    client.connection.pgconn.exec_(b"DEALLOCATE ALL")

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from frappe_tokens import prepared
+
+from ..groups import leave_out
+from .clients import connected
+
+
+@pytest.fixture
+def postgresql(transactional_db: None) -> None:
+    if connection.vendor != "postgresql":
+        leave_out("PostgreSQL", "is what psycopg prepares statements in", in_ci_too=True)
+
+
+@pytest.fixture
+def client(postgresql: None) -> Iterator[Any]:
+    """A connection that prepares what it has sent twice."""
+    with connected(prepare_threshold=2) as twin:
+        yield twin
+
+
+@pytest.fixture
+def chosen(postgresql: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The connection of the site itself, which prepares what it has sent twice."""
+    connection.close()
+    with monkeypatch.context() as patch:
+        patch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 2)
+        patch.setattr(prepared, "_prepared", {})
+        yield connection
+    connection.close()
