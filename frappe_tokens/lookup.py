@@ -181,15 +181,21 @@ def record_use(
     digest = getattr(key, slot)
     used = ["last_used_at"] if slot == "secret_digest" else ["last_used_at", "previous_used_at"]
     due = now - present.LAST_USED_INTERVAL
+    # Later than that, it was recorded before the clock was set back.
+    ahead = now + present.LAST_USED_INTERVAL
     changes: dict[str, Any] = {}
     # Each condition is asked again in the UPDATE. Of many processes that find it due, one writes,
     # and a secret that is being replaced at this moment stays replaced.
     conditions = []
     for name in used:
         last = getattr(key, name)
-        if last is None or last <= due:
+        if last is None or last <= due or last > ahead:
             changes[name] = now
-            conditions.append(Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__lte": due}))
+            conditions.append(
+                Q(**{f"{name}__isnull": True})
+                | Q(**{f"{name}__lte": due})
+                | Q(**{f"{name}__gt": ahead})
+            )
     if "last_used_at" in changes:
         changes["last_used_ip"] = address() or None
     if not crypto.is_current(digest, present):

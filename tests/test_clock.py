@@ -96,3 +96,17 @@ def test_expiry_and_grace_follow_the_clock(user: Any, clock: Any) -> None:
     assert (status(old), status(new)) == (401, 401)
     clock.shift(-HOUR)
     assert (status(old), status(new)) == (200, 200)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_use_is_recorded_again_after_the_clock_was_set_back(
+    keys: GeneratedKeys, clock: Any
+) -> None:
+    assert status(keys) == 200
+    clock.move_to(START - HOUR)
+
+    assert status(keys) == 200
+
+    keys.instance.refresh_from_db()
+    assert keys.instance.last_used_at is not None
+    assert keys.instance.last_used_at < START - HOUR / 2
