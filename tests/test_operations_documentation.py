@@ -235,8 +235,8 @@ def test_opentelemetry_counts(user: Any, run: Run) -> None:
 
 
 def test_number_of_outcomes_is_right() -> None:
-    assert "there are eleven" in PAGE
-    assert len({ACCEPTED, *(reason.code for reason in Reason)}) == 11
+    assert "there are thirteen" in PAGE
+    assert len({ACCEPTED, *(reason.code for reason in Reason)}) == 13
 
 
 def test_loggers_that_are_named_are_there() -> None:
