@@ -220,3 +220,28 @@ def test_clock_that_is_set_ends_what_is_cached_and_no_more(
         new = generate_keys(user, name="new")
         find(new)
         assert find(new).from_cache
+
+
+def test_cache_that_fails_before_the_key_is_cached_fails_no_request(
+    keys: GeneratedKeys, cache: SwitchableCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = lookup.find(ApiKey, keys.api_key)
+    assert found is not None
+    cache.away = True
+
+    found.keep(math.inf)
+
+    assert "The cache does not answer." in caplog.text
+
+
+def test_process_forgets_its_entries_where_there_are_too_many(
+    keys: GeneratedKeys, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_cache, "MEMORY_SIZE", 1)
+    other = generate_keys(user, name="other")
+    for _ in range(2):
+        for made in (keys, other):
+            find(made)
+
+    assert find(keys).from_cache
+    assert find(other).from_cache
