@@ -47,6 +47,8 @@ class WritesChangesOnly:
     meanwhile. ``_state.cached`` holds the values that came from the cache, by their attname.
     """
 
+    # A mixin's ``super()`` is the model that it is mixed into, which the type checker cannot know.
+
     def save_base(
         self: Any,
         raw: bool = False,
