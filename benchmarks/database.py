@@ -48,7 +48,7 @@ def _empty_redis() -> None:
         client = cache._cache.get_client()
         # A server that has gone away must not keep the database from being removed.
         with suppress(Exception):
-            for name in client.scan_iter(f"{settings.REDIS_PREFIX}:*"):
+            for name in client.scan_iter(f"{settings.REDIS_PREFIX}_*"):
                 client.delete(name)
 
 

@@ -45,9 +45,16 @@ CACHES = {
     "local": LOCAL_MEMORY,
 }
 if REDIS_URL:
-    served = {"LOCATION": REDIS_URL, "KEY_PREFIX": REDIS_PREFIX}
-    CACHES["redis"] = {**served, "BACKEND": "django.core.cache.backends.redis.RedisCache"}
-    CACHES["django-redis"] = {**served, "BACKEND": "django_redis.cache.RedisCache"}
+    # Each with a prefix of its own: a process does not trust what was cached by another alias.
+    for alias, backend in (
+        ("redis", "django.core.cache.backends.redis.RedisCache"),
+        ("django-redis", "django_redis.cache.RedisCache"),
+    ):
+        CACHES[alias] = {
+            "BACKEND": backend,
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": f"{REDIS_PREFIX}_{alias}",
+        }
     CACHES["default"] = CACHES["redis"]
 
 # Everything else stays as it comes.
