@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.test import override_settings
 
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import present_sink
+from frappe_tokens.request_log import current_sink
 
 from . import contenders, goals
 from .contenders import Contender
@@ -104,7 +104,7 @@ def _streams(probes: list[Probe], requests: int) -> dict[str, list[float]]:
 
 def _stream(probe: Probe, requests: int) -> float:
     trials = [probe.prepare() for _ in range(FILL + requests)]
-    sink, before = present_sink(), ApiRequestLog.objects.count()
+    sink, before = current_sink(), ApiRequestLog.objects.count()
     gc.collect()
     gc.disable()
     try:
@@ -136,5 +136,5 @@ def _worse(*figures: Figure | None) -> float:
 def _flush() -> None:
     """Have nothing wait that would be written while something else is measured."""
     use(log=BUFFERED)
-    present_sink().flush()
+    current_sink().flush()
     use()

@@ -58,9 +58,9 @@ def write(path: Path, database: str, tables: Iterable[Table]) -> None:
     if path.exists():
         for section in re.split(r"^(?=## )", path.read_text(), flags=re.MULTILINE)[1:]:
             sections[section.splitlines()[0].removeprefix("## ")] = section.strip() + "\n"
-    facts = "\n".join(f"- {line}" for line in surroundings(database))
+    info = "\n".join(f"- {line}" for line in surroundings(database))
     body = "\n".join(table.markdown() for table in tables)
-    sections[database] = f"## {database}\n\n{facts}\n\n{body}".strip() + "\n"
+    sections[database] = f"## {database}\n\n{info}\n\n{body}".strip() + "\n"
     path.write_text("\n".join([HEAD, *(sections[name] for name in sorted(sections))]))
 
 

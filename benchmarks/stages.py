@@ -13,8 +13,8 @@ from rest_framework.request import Request
 
 from frappe_tokens import credentials, lookup, verification
 from frappe_tokens.authentication import TokenAuthentication
+from frappe_tokens.lookup.statement import statement_for
 from frappe_tokens.models import ApiKey
-from frappe_tokens.prepared import prepared_select
 
 from . import contenders
 from .contenders import Contender
@@ -53,17 +53,17 @@ def _calls(ours: Contender) -> dict[str, Any]:
     credential = credentials.parse(header, "token")
     if credential is None:
         raise TypeError("The parser does not know our own header.")
-    facts = verification.RequestFacts(make_request(ours.headers))
+    info = verification.RequestInfo(make_request(ours.headers))
     find = partial(lookup.find, ApiKey, credential.api_key)
     connection = connections[DEFAULT_DB_ALIAS]
-    statement = prepared_select(ApiKey, connection)
+    statement = statement_for(ApiKey, connection)
     if statement is None:
         raise TypeError("There is no prepared statement for our own model.")
     return {
         "parse": partial(credentials.parse, header, "token"),
         "statement": partial(statement.fetch, connection, credential.api_key),
         "find": find,
-        "verify": partial(verification.verify, credential, facts),
+        "verify": partial(verification.verify, credential, info),
     }
 
 

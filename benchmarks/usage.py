@@ -14,7 +14,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from frappe_tokens.models import ApiKey, ApiRequestLog
-from frappe_tokens.usage import DAYS, SAMPLE, latest_of, requests_of_key, requests_of_user, usage_of
+from frappe_tokens.request_log.usage import (
+    DAYS,
+    SAMPLE,
+    latest_of,
+    requests_of_key,
+    requests_of_user,
+    usage_of,
+)
 
 from . import goals, population
 from .contenders import make_user

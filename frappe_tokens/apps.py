@@ -10,16 +10,17 @@ class FrappeTokensConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, invalidation
+        from . import checks
+        from .lookup import connect_invalidation
 
         checks.register()
-        invalidation.connect()
+        connect_invalidation()
         if apps.is_installed("django.contrib.admin"):
             from django.contrib import admin
 
             from .admin import add_api_access
 
-            # Again, for a ModelAdmin of users that another app registered after our own module.
+            # Again, in case another app has registered a ModelAdmin of users since.
             add_api_access(admin.site)
         if apps.is_installed("oauth2_provider"):
             from .contrib import oauth2

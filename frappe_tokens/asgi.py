@@ -44,10 +44,10 @@ def close_at_shutdown(application: Application) -> Application:
 
 def _close() -> None:
     # Django is not set up yet when a project's asgi.py imports this.
-    from .request_log import present_sink
+    from .request_log import current_sink
 
     try:
-        present_sink().close()
+        current_sink().close()
     except Exception:
         logger.exception("The request log could not be written to its end.")
     finally:

@@ -1,4 +1,4 @@
-"""The columns that every source of keys has. Importable without installing the app."""
+"""The abstract base of all sources of keys. Importable without installing the app."""
 
 from __future__ import annotations
 
@@ -7,33 +7,51 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import crypto, key_cache, policy
+from . import crypto, policy
 from .credentials import API_KEY_MAX_LENGTH
+from .db import WritesChangesOnly
 from .fields import ExactCharField
-from .instances import WritesChangesOnly
-from .validation import RATE_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
+from .signals import keys_updated
+from .validators import RATE_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
 
 _Key = TypeVar("_Key", bound="AbstractApiKey")
 
 
-# The fields that narrow what a key may do, where, how often and for how long.
+# The fields that restrict what a key may do, from where, how often and for how long.
 POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at")
 
 
+class KeyState(models.TextChoices):
+    """Whether a key can be used."""
+
+    ACTIVE = "active", _("Active")
+    EXPIRED = "expired", _("Expired")
+    REVOKED = "revoked", _("Revoked")
+
+
 class ApiKeyQuerySet(models.QuerySet[_Key]):
-    """A queryset whose writes end what a cache keeps of the keys.
+    """A queryset whose writes invalidate cached keys.
 
     Build the manager of your own source of keys from it:
     ``objects = MyManager.from_queryset(ApiKeyQuerySet)()``.
     """
 
-    # Deleting, and all that saves one key after the other, is told by Django's signals.
-    # ``alters_data`` keeps templates from calling these; it is lost when Django's are overridden.
+    def stored(self) -> ApiKeyQuerySet[_Key]:
+        """Read from the database that keys are written to: a replica may lag behind."""
+        keys: ApiKeyQuerySet[_Key] = self.using(router.db_for_write(self.model))
+        return keys
+
+    def unrevoked(self) -> ApiKeyQuerySet[_Key]:
+        keys: ApiKeyQuerySet[_Key] = self.filter(revoked_at__isnull=True)
+        return keys
+
+    # Django's own signals cover deleting, and saving keys one by one. ``alters_data`` keeps
+    # templates from calling these methods; overriding Django's loses it.
 
     def update(self, **kwargs: Any) -> int:
         self._for_write = True
@@ -41,10 +59,10 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
         with transaction.atomic(using=self.db, savepoint=False):
             rows = super().update(**kwargs)
             if rows:
-                key_cache.invalidate(self.model.cache_label(), None, self.db)
+                keys_updated.send(sender=self.model, using=self.db)
         return rows
 
-    # Django's mark for what a template must not call; a function has no attributes to mypy.
+    # mypy knows no attributes of functions.
     update.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_create(
@@ -58,12 +76,12 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
     ) -> list[_Key]:
         self._for_write = True
         with transaction.atomic(using=self.db, savepoint=False):
-            made = super().bulk_create(
+            created = super().bulk_create(
                 objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
             )
             if update_conflicts:
-                key_cache.invalidate(self.model.cache_label(), None, self.db)
-        return made
+                keys_updated.send(sender=self.model, using=self.db)
+        return created
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
@@ -88,7 +106,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         unique=True,
         editable=False,
         default=crypto.generate_api_key,
-        help_text=_("Says which key it is. Not secret, and never changes."),
+        help_text=_("Identifies the key. It isn't secret and never changes."),
     )
     secret_digest = models.CharField(
         max_length=crypto.DIGEST_MAX_LENGTH, blank=True, default="", editable=False
@@ -107,7 +125,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         default=list,
         blank=True,
         validators=[validate_scopes],
-        help_text=_("A key with scopes opens only the views that require some of them."),
+        help_text=_("A key with scopes opens only views that require some of them."),
     )
     read_only = models.BooleanField(
         _("read-only"), default=False, help_text=_("Only GET, HEAD and OPTIONS.")
@@ -117,7 +135,9 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         default=list,
         blank=True,
         validators=[validate_networks],
-        help_text=_("Addresses or networks that the key may be used from. None: from everywhere."),
+        help_text=_(
+            "Addresses or networks that the key may be used from. Leave empty to allow all."
+        ),
     )
     rate_limit = models.CharField(
         _("rate limit"),
@@ -125,7 +145,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         blank=True,
         default="",
         validators=[validate_rate],
-        help_text=_("Such as 100/minute, for views that limit rates by key."),
+        help_text=_("For views that limit the rate of each key, for example 100/minute."),
     )
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
@@ -159,7 +179,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     objects = ApiKeyQuerySet.as_manager()
 
-    # Of the key that authenticated a request: that was done by a secret in its grace period.
+    # Set on the key that authenticated a request by a replaced secret in its grace period.
     authenticated_by_old_secret = False
 
     class Meta:
@@ -181,9 +201,9 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     @classmethod
     def cache_label(cls) -> str:
-        """What the keys of this model go by in a cache: the table that they are in.
+        """Return the name of this model's keys in a cache, after the table that holds them.
 
-        The same for a proxy, and for a model that extends another one's table.
+        A proxy, and a model that extends another one's table, share the name.
         """
         owner: Any = cls._meta.get_field("api_key").model
         label: str = owner._meta.concrete_model._meta.label_lower
@@ -191,7 +211,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     @property
     def policies(self) -> dict[str, Any]:
-        """What narrows the key, by the names of the fields."""
+        """The values of the fields that restrict the key, by their names."""
         return {name: getattr(self, name) for name in POLICIES}
 
     @property
@@ -199,5 +219,25 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         return self.revoked_at is not None
 
     def is_expired(self, now: datetime | None = None) -> bool:
-        """Whether the key's expiry has come, at ``now`` or at the present time."""
+        """Whether the key has expired at ``now``, by default the current time."""
         return policy.has_ended(self.expires_at, now or timezone.now())
+
+    @property
+    def state(self) -> KeyState:
+        """Whether the key can be used now."""
+        if self.is_revoked:
+            return KeyState("revoked")
+        return KeyState("expired" if self.is_expired() else "active")
+
+    @property
+    def auth(self) -> AbstractApiKey:
+        """What becomes ``request.auth``: the key itself."""
+        return self
+
+    @property
+    def is_scoped(self) -> bool:
+        return bool(self.scopes)
+
+    def opens(self, required: Collection[str]) -> bool:
+        """Whether the key opens a view that requires all of the scopes ``required``."""
+        return policy.scopes_open(self.scopes, required)

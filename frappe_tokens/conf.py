@@ -1,11 +1,10 @@
-"""The settings, ``FRAPPE_TOKENS = {...}``: one typed property for each, read at every access."""
+"""The settings, ``FRAPPE_TOKENS = {...}``: a typed property for each, read at every access."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cached_property
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -21,10 +20,10 @@ _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
 
-# Those that the app brings.
+# The built-in ones.
 REQUEST_LOGS = ("durable", "buffered", "null")
 
-# Later moments are out of range sooner or later: of a database, or of a time zone.
+# Later times are out of range sooner or later, of a database or a time zone.
 LONGEST = timedelta(days=36_500)
 
 _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
@@ -38,70 +37,54 @@ T = TypeVar("T")
 
 
 class Settings:
-    """A live view of ``settings.FRAPPE_TOKENS``; every property documents its default.
+    """A live view of ``settings.FRAPPE_TOKENS``. Each property documents its default.
 
     Raises:
-        ImproperlyConfigured: by any property whose value has the wrong type, saying which.
+        ImproperlyConfigured: from any property whose value is invalid; the message says why.
     """
 
     @property
-    def _own(self) -> Any:
-        return getattr(settings, "FRAPPE_TOKENS", None)
-
-    def snapshot(self) -> Settings:
-        """The settings of this moment, for whoever asks for several of them at every request.
-
-        Each is read and checked once, until one of them is another.
-        """
-        global _last
-        own, last = self._own, _last
-        if last is not None and own == last.own and last.caches is caches.settings:
-            return last
-        _last = made = _Snapshot(own)
-        return made
-
-    @property
     def SOURCES(self) -> Mapping[str, str]:
-        """What ``Frappe-Authorization-Source`` may name, and its model: ``{"User": ...}``."""
+        """The models that ``Frappe-Authorization-Source`` may name: ``ApiKey`` as "User"."""
         sources = self._get("SOURCES", (dict,), _DEFAULT_SOURCES)
         return sources if "User" in sources else {**_DEFAULT_SOURCES, **sources}
 
     @property
     def KEY_PREFIX(self) -> str:
-        """What new API keys begin with: ``"ftk_"``."""
+        """The prefix of new API keys: ``"ftk_"``."""
         return self._prefix("KEY_PREFIX", "ftk_")
 
     @property
     def SECRET_PREFIX(self) -> str:
-        """What new API secrets begin with: ``"fts_"``."""
+        """The prefix of new API secrets: ``"fts_"``."""
         return self._prefix("SECRET_PREFIX", "fts_")
 
     @property
     def PEPPERS(self) -> tuple[str, ...]:
-        """Keys of the HMAC that stored digests are made with, the newest first: none."""
+        """Keys of the HMAC that digests are made with, newest first: none."""
         peppers: tuple[str, ...] = self._get("PEPPERS", (list, tuple), ())
         for pepper in peppers:
             if not isinstance(pepper, str) or len(pepper) < PEPPER_MIN_LENGTH:
                 raise ImproperlyConfigured(
                     f"FRAPPE_TOKENS['PEPPERS'] must hold strings of at least "
-                    f"{PEPPER_MIN_LENGTH} characters. Make one with: "
+                    f"{PEPPER_MIN_LENGTH} characters. Generate one with: "
                     'python -c "import secrets; print(secrets.token_urlsafe(48))"'
                 )
         return tuple(peppers)
 
     @property
     def DEFAULT_LIFETIME(self) -> timedelta | None:
-        """How long a key lives for which no expiry was named: for ever."""
+        """The lifetime of a key for which no expiry is given: unlimited."""
         return self._optional_timedelta("DEFAULT_LIFETIME")
 
     @property
     def MAX_LIFETIME(self) -> timedelta | None:
-        """How long a key may live at the most: for ever."""
+        """The longest lifetime of a key: unlimited."""
         return self._optional_timedelta("MAX_LIFETIME")
 
     @property
     def ROTATION_GRACE(self) -> timedelta:
-        """How long a replaced secret goes on working: not at all."""
+        """How long a replaced secret keeps working: zero."""
         grace = self._get("ROTATION_GRACE", (timedelta,), timedelta(0))
         if grace < timedelta(0):
             raise ImproperlyConfigured("FRAPPE_TOKENS['ROTATION_GRACE'] must not be negative.")
@@ -109,53 +92,51 @@ class Settings:
 
     @property
     def LAST_USED_INTERVAL(self) -> timedelta:
-        """How old a key's recorded last use must be before it is written again: a minute."""
+        """How old the recorded last use of a key must be before it's written again: a minute."""
         interval = self._get("LAST_USED_INTERVAL", (timedelta,), _MINUTE)
         if interval > LONGEST:
             raise ImproperlyConfigured(
-                f"FRAPPE_TOKENS['LAST_USED_INTERVAL'] must be {LONGEST.days} days at the most."
+                f"FRAPPE_TOKENS['LAST_USED_INTERVAL'] must be at most {LONGEST.days} days."
             )
         return interval
 
     @property
     def CACHE(self) -> str | None:
-        """The alias of the Django cache that verified keys are kept in: none."""
+        """The alias of the Django cache for verified keys: none."""
         alias: str | None = self._get("CACHE", (str, NoneType), None)
         if alias is not None and alias not in caches.settings:
             raise ImproperlyConfigured(
-                f"FRAPPE_TOKENS['CACHE'] is {alias!r}, which is not among CACHES: "
+                f"FRAPPE_TOKENS['CACHE'] is {alias!r}, which isn't in CACHES: "
                 f"{', '.join(caches.settings)}."
             )
         if alias is not None and caches.settings[alias].get("BACKEND") == _DATABASE_CACHE:
             raise ImproperlyConfigured(
-                f"FRAPPE_TOKENS['CACHE'] must not be {alias!r}: a cache in the database takes part "
-                "in its transactions, and saves no query. Use Redis or Memcached."
+                f"FRAPPE_TOKENS['CACHE'] must not be {alias!r}, a cache in the database, which "
+                "saves no query. Use Redis or Memcached."
             )
         return alias
 
     @property
     def CACHE_TIMEOUT(self) -> timedelta:
-        """How long a key is kept there at the most: a minute."""
+        """How long a key stays in that cache at most: a minute."""
         timeout = self._get("CACHE_TIMEOUT", (timedelta,), _MINUTE)
         if timeout <= timedelta(0):
-            raise ImproperlyConfigured(
-                "FRAPPE_TOKENS['CACHE_TIMEOUT'] must be longer than nothing."
-            )
+            raise ImproperlyConfigured("FRAPPE_TOKENS['CACHE_TIMEOUT'] must be positive.")
         return timeout
 
     @property
     def SELF_SERVICE(self) -> bool:
-        """Whether users may make, rotate and revoke their own keys: no."""
+        """Whether users may generate, rotate and revoke their own keys: False."""
         return self._flag("SELF_SERVICE")
 
     @property
     def PAGES_ACCEPT_CREDENTIALS(self) -> bool:
-        """Whether API keys open the pages for people, such as the admin: no."""
+        """Whether API keys open pages for people, such as the admin: False."""
         return self._flag("PAGES_ACCEPT_CREDENTIALS")
 
     @property
     def FAILURE_LIMIT(self) -> Rate | None:
-        """How often an address may fail with one key, ten times that with all: 100 a minute."""
+        """How often an address may fail with one key: ``"100/minute"``."""
         own: str | None = self._get("FAILURE_LIMIT", (str, NoneType), _DEFAULT_FAILURE_LIMIT)
         try:
             rate = parse_rate(own) if own is not None else None
@@ -163,36 +144,36 @@ class Settings:
             raise ImproperlyConfigured(f"FRAPPE_TOKENS['FAILURE_LIMIT']: {error}") from None
         if rate is not None and not rate.number:
             raise ImproperlyConfigured(
-                "FRAPPE_TOKENS['FAILURE_LIMIT'] must let at least one attempt fail; None is off."
+                "FRAPPE_TOKENS['FAILURE_LIMIT'] must allow at least one failure, or be None."
             )
         return rate
 
     @property
     def NUM_PROXIES(self) -> int | None:
-        """How many trusted proxies stand before the app: DRF's own setting, else none."""
+        """How many trusted proxies stand before the app: DRF's setting, else None."""
         own: int | None = self._get("NUM_PROXIES", (int, NoneType), None)
         if own is not None:
             if own < 0:
                 raise ImproperlyConfigured("FRAPPE_TOKENS['NUM_PROXIES'] must not be negative.")
             return own
-        # Read from the settings and not from DRF: the core must run without it.
+        # From the settings rather than DRF, because the core must run without it.
         shared: int | None = getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
         return shared
 
     @property
     def REQUEST_LOG(self) -> str:
-        """Where requests are logged: ``"durable"``, ``"buffered"``, ``"null"`` or a sink's path."""
+        """``"durable"``, ``"buffered"``, ``"null"`` or the path of a sink: ``"durable"``."""
         name = self._get("REQUEST_LOG", (str,), _DEFAULT_REQUEST_LOG)
         if name not in REQUEST_LOGS and "." not in name:
             raise ImproperlyConfigured(
                 f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}. Make it one of "
-                f"{', '.join(map(repr, REQUEST_LOGS))}, or the dotted path of a sink of your own."
+                f"{', '.join(map(repr, REQUEST_LOGS))}, or the dotted path of your own sink."
             )
         return name
 
     @property
     def REALM(self) -> str:
-        """The realm that a 401 names (RFC 9110, section 11.5): ``"api"``."""
+        """The realm in the challenge of a 401 (RFC 9110, section 11.5): ``"api"``."""
         realm = self._get("REALM", (str,), _DEFAULT_REALM)
         if realm is not _DEFAULT_REALM and not _REALM.fullmatch(realm):
             raise ImproperlyConfigured(
@@ -201,7 +182,7 @@ class Settings:
         return realm
 
     def _flag(self, name: str) -> bool:
-        # Not by the type check of the others, to which a bool is a mistake.
+        # _get() rejects a bool.
         own = self._mapping().get(name, False)
         if not isinstance(own, bool):
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type bool.")
@@ -218,18 +199,18 @@ class Settings:
     def _optional_timedelta(self, name: str) -> timedelta | None:
         lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)
         if lifetime is not None and lifetime <= timedelta(0):
-            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be longer than nothing.")
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be positive.")
         if lifetime is not None and lifetime > LONGEST:
             raise ImproperlyConfigured(
-                f"FRAPPE_TOKENS[{name!r}] must be {LONGEST.days} days at the most, or None."
+                f"FRAPPE_TOKENS[{name!r}] must be at most {LONGEST.days} days, or None."
             )
         return lifetime
 
     def _mapping(self) -> Mapping[str, Any]:
-        own = self._own
+        own: Any = getattr(settings, "FRAPPE_TOKENS", None)
         if own is None:
             return {}
-        # Asked of its type first: every request comes by here several times.
+        # The exact type first, which is faster: each request comes here several times.
         if type(own) is not dict and not isinstance(own, Mapping):
             raise ImproperlyConfigured("FRAPPE_TOKENS must be a dictionary.")
         return own
@@ -239,46 +220,11 @@ class Settings:
         if name not in own:
             return default
         value: T = own[name]
-        # A bool is an int to Python, and a mistake here.
+        # A bool is an int in Python, and a mistake here.
         if not isinstance(value, types) or isinstance(value, bool):
             names = " or ".join("None" if t is NoneType else t.__name__ for t in types)
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type {names}.")
         return value
-
-
-def _once(setting: Any) -> Any:
-    """The property ``setting``, read and checked at its first use and no more."""
-    return cached_property(setting.fget)
-
-
-class _Snapshot(Settings):
-    """Settings that were read before, with a copy of what they were read from to know it by."""
-
-    _own: Any = None
-
-    def __init__(self, own: Any) -> None:
-        self._own = self.own = own
-        if isinstance(own, Mapping):
-            # What is changed in place would otherwise always be equal to itself.
-            self._own = self.own = {name: _copied(value) for name, value in own.items()}
-        self.caches = caches.settings
-
-    # What every request asks for, and every refusal.
-    SOURCES = _once(Settings.SOURCES)
-    PEPPERS = _once(Settings.PEPPERS)
-    LAST_USED_INTERVAL = _once(Settings.LAST_USED_INTERVAL)
-    CACHE = _once(Settings.CACHE)
-    REQUEST_LOG = _once(Settings.REQUEST_LOG)
-    KEY_PREFIX = _once(Settings.KEY_PREFIX)
-    SECRET_PREFIX = _once(Settings.SECRET_PREFIX)
-    REALM = _once(Settings.REALM)
-
-
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, dict | list) else value
-
-
-_last: _Snapshot | None = None
 
 
 conf = Settings()

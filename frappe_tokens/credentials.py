@@ -120,13 +120,13 @@ def _parse_token(scheme: str, token: str) -> Credential:
     api_key, colon, api_secret = token.partition(":")
     if not colon:
         # A key without its secret is nothing that anybody else could know.
-        ours = token.startswith(conf.snapshot().KEY_PREFIX)
+        ours = token.startswith(conf.KEY_PREFIX)
         return Credential(scheme, ours=True) if ours else _parse_opaque(scheme, token)
     # Hidden at once, so that no debug page about a wrong setting shows it.
     api_secret = Secret(api_secret)
     # The prefixes are asked for where nothing else tells: every request comes by here.
     marked = crypto.has_valid_checksum(api_secret) or _FRAPPE_TOKEN.fullmatch(token) is not None
-    misspelt = not marked and api_secret.startswith(conf.snapshot().SECRET_PREFIX)
+    misspelt = not marked and api_secret.startswith(conf.SECRET_PREFIX)
     # A username and its password are a pair too, but the tokens of no other package that sends
     # "Token" or "Bearer" have a colon (RFC 6750's b64token forbids it).
     ours = marked or misspelt or scheme != "basic" or api_key.startswith(conf.KEY_PREFIX)

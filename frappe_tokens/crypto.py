@@ -14,7 +14,7 @@ import secrets
 import string
 import zlib
 
-from .conf import Settings, conf
+from .conf import conf
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 API_KEY_RANDOM_LENGTH = 16
@@ -98,9 +98,9 @@ def matches_which(secret: str, digest: str, older: str) -> tuple[bool, bool]:
     return matches(secret, digest), hmac.compare_digest(presented, older)
 
 
-def is_current(digest: str, present: Settings = conf) -> bool:
+def is_current(digest: str) -> bool:
     """Whether ``digest`` is made as :func:`make_digest` would make it now."""
-    peppers = present.PEPPERS
+    peppers = conf.PEPPERS
     return digest.startswith(_hmac_label(peppers[0]) if peppers else "sha256$")
 
 

@@ -11,11 +11,9 @@ from typing import Any, TypeVar
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
 from . import credentials, verification
-from .actors import credential_of
-from .answers import refusal_response
 from .base_models import AbstractApiKey
 from .exceptions import Reason, Refused
-from .scopes import opens
+from .keys import credential_of
 
 # On the class that @api_view makes of a function which names its scopes.
 _BY_DECORATOR = "_frappe_tokens_scopes_by_decorator"
@@ -143,7 +141,7 @@ def _is_of_async_view(bound: partial[Any] | None) -> bool:
 
 def _lacking(request: Any, required: tuple[str, ...]) -> Refused | None:
     credential = credential_of(request)
-    if credential is None or opens(credential, required):
+    if credential is None or verification.opens(credential, required):
         return None
     is_key = isinstance(credential, AbstractApiKey)
     return Refused(
@@ -157,10 +155,10 @@ def _lacking(request: Any, required: tuple[str, ...]) -> Refused | None:
 def _refuse(request: Any, refused: Refused) -> Any:
     credential = credential_of(request)
     key = credential if isinstance(credential, AbstractApiKey) else None
-    verification.report_failure(refused, verification.RequestFacts(request), key)
+    verification.report_failure(refused, verification.RequestInfo(request), key)
     header = verification.meta_of(request).get("HTTP_AUTHORIZATION")
     sent = credentials.parse_any(header)
-    return refusal_response(request, refused, sent.scheme if sent else "token")
+    return verification.refusal_response(request, refused, sent.scheme if sent else "token")
 
 
 def _declare(view: Any, scopes: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from .base_models import AbstractApiKey
 from .credentials import API_KEY_MAX_LENGTH
 from .fields import ExactCharField, UnicodeCharField
-from .validation import NAME_MAX_LENGTH
+from .validators import NAME_MAX_LENGTH
 
 # Outcomes of requests, beside the codes of refusals.
 ACCEPTED = "accepted"
@@ -54,9 +54,9 @@ class ApiKey(AbstractApiKey):
             *AbstractApiKey.Meta.constraints,
             models.UniqueConstraint(
                 fields=["user", "name", "live"],
-                name="frappe_tokens_apikey_one_live_key_a_name",
+                name="frappe_tokens_apikey_unique_live_name",
                 violation_error_message=_(
-                    "This user has an API key of this name already. Rotate that one, or choose "
+                    "This user already has an API key of this name. Rotate it, or choose "
                     "another name."
                 ),
             ),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import BasePermission
 
-from . import policy, scopes
-from .actors import Actor, credential_of
+from . import policy
 from .exceptions import Reason
+from .keys import Actor, credential_of
+from .verification import opens
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -65,4 +66,4 @@ class HasScope(BasePermission):
                 request has an ``Authorization`` header.
             required: the view's scopes; empty where it declares none.
         """
-        return scopes.opens(credential, required)
+        return opens(credential, required)

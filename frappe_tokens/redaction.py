@@ -42,7 +42,7 @@ def redacted(text: str, length: int) -> str:
     """
     if len(text) > _PIECE_LENGTH:
         text = _WORD.sub(_hidden, text)
-        prefix = conf.snapshot().SECRET_PREFIX
+        prefix = conf.SECRET_PREFIX
         if prefix in text:
             text = piece_of_secret(prefix).sub(HIDDEN, text)
         if ":" in text or "%" in text:

@@ -1,8 +1,8 @@
-"""What the app tells others of. No argument ever holds a secret or a header.
+"""The app's signals. No argument ever holds a secret or a header.
 
 ``keys_generated``
-    A key was made, or its secret replaced; sent after the commit. ``sender``: the key's model;
-    ``instance``: the key; ``rotated``: whether it was there before; ``by``: the user who asked, or
+    A key was generated, or its secret replaced; sent after the commit. ``sender``: the key's model;
+    ``instance``: the key; ``rotated``: whether it existed before; ``by``: the user who did it, or
     None for trusted code such as a command.
 
 ``key_revoked``
@@ -10,16 +10,19 @@
     ``reason``: why, in words.
 
 ``authentication_succeeded``
-    A request goes on as a key's user. ``sender``: the key's model; ``instance``: the key, its
-    ``user`` loaded; ``address``: the client's, "" if unknown; ``method`` and ``path`` of the
-    request, without the query.
+    A request was accepted and runs as the key's user. ``sender``: the key's model; ``instance``:
+    the key, with its ``user`` loaded; ``address``: the client's, "" if unknown; ``method`` and
+    ``path`` of the request, without the query string.
 
 ``authentication_failed``
-    A request with a credential was refused. ``sender``: None; ``code``: why, as in the answer;
-    ``api_key``: as it was presented, "" unless well formed; ``address``, ``method``, ``path``.
+    A request with a credential was refused. ``sender``: None; ``code``: the reason, as in the
+    response; ``api_key``: as it was presented, "" unless well formed; ``address``, ``method``,
+    ``path``.
 
-Receivers are called in the request, so they should be quick. An error of theirs is reported through
-``logging`` (``django.dispatch``) and changes nothing.
+Receivers are called during the request, so they should be fast. Their errors are logged (by
+``django.dispatch``) and change nothing.
+
+``keys_updated`` is for the app itself: a queryset has updated keys, which the cache has to know.
 """
 
 from django.dispatch import Signal
@@ -28,3 +31,4 @@ keys_generated = Signal()
 key_revoked = Signal()
 authentication_succeeded = Signal()
 authentication_failed = Signal()
+keys_updated = Signal()

@@ -12,11 +12,11 @@ from django.core.exceptions import ImproperlyConfigured
 from rest_framework.settings import api_settings
 from rest_framework.throttling import SimpleRateThrottle
 
-from . import counters
 from .base_models import AbstractApiKey
-from .complaints import Complaint
 from .conf import conf
+from .logs import RateLimitedLogger
 from .rates import Rate, parse_rate
+from .verification import increment
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_complain = Complaint(logger, "The cache does not answer. Requests are not throttled.")
+_log_cache_error = RateLimitedLogger(logger, "The cache doesn't answer. No rates are limited.")
 
 # How far ahead the clock of another machine may be (s). A period that begins later than that began
 # before this clock was set back.
@@ -107,7 +107,7 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         try:
             return self._count(f"{name}:{rate.seconds}", rate)
         except Exception:
-            _complain()
+            _log_cache_error()
             return True
 
     def wait(self) -> int | None:
@@ -139,10 +139,10 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         # The moment is in the name, so that a count that outlives its period is never met again.
         count = f"{name}:{began_at!r}"
         # One second more than the period: the count must not end before that.
-        if counters.add(cache, count, 1, rate.seconds + 1) <= rate.number:
+        if increment(cache, count, 1, rate.seconds + 1) <= rate.number:
             return True
         # What was refused is not counted, so that a higher rate opens at once.
-        counters.add(cache, count, -1, rate.seconds + 1)
+        increment(cache, count, -1, rate.seconds + 1)
         seconds_left = math.ceil(began_at + rate.seconds - now)
         self._seconds_left = min(max(1, seconds_left), rate.seconds)
         return False

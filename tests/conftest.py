@@ -15,10 +15,10 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
-from frappe_tokens import limiter
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.verification import RequestFacts
+from frappe_tokens.verification import limiter
+from frappe_tokens.verification.decision import RequestInfo
 
 from .groups import LEFT_OUT
 
@@ -113,9 +113,9 @@ def header_of(request: pytest.FixtureRequest) -> Callable[[GeneratedKeys], str]:
     return header
 
 
-def facts_of(method: str = "GET", **meta: str) -> RequestFacts:
-    """The facts of a request; ``meta`` is more of its ``META``."""
-    return RequestFacts(RequestFactory().generic(method, "/", **meta))
+def info_of(method: str = "GET", **meta: str) -> RequestInfo:
+    """The info of a request; ``meta`` is more of its ``META``."""
+    return RequestInfo(RequestFactory().generic(method, "/", **meta))
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from django.db import transaction
 from django.test import Client
 
 from frappe_tokens import audit, crypto
-from frappe_tokens.actors import Actor
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.keys import (
     GeneratedKeys,
@@ -25,6 +24,7 @@ from frappe_tokens.keys import (
     revoke,
     revoke_leaked,
 )
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import keys_generated
 

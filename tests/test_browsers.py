@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import AsyncRequestFactory, RequestFactory
 
-from frappe_tokens.browsers import from_another_site, may_be_browser
+from frappe_tokens.verification.browsers import from_another_site, may_be_browser
 
 MOZILLA = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 

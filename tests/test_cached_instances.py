@@ -13,13 +13,13 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.db.models.signals import post_save, pre_delete
 
-from frappe_tokens import key_cache
 from frappe_tokens.credentials import parse
 from frappe_tokens.keys import GeneratedKeys
+from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification import verify
+from frappe_tokens.verification.decision import verify
 
-from .conftest import PASSWORD, facts_of, token_header
+from .conftest import PASSWORD, info_of, token_header
 from .test_key_cache import Replicas
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
@@ -39,7 +39,7 @@ def authenticate(keys: GeneratedKeys) -> Any:
     """What becomes ``request.auth``."""
     credential = parse(token_header(keys), "token")
     assert credential is not None
-    return verify(credential, facts_of())
+    return verify(credential, info_of())
 
 
 @pytest.fixture

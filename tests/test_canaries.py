@@ -33,7 +33,7 @@ from rest_framework.views import APIView
 from frappe_tokens import crypto
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey, ApiRequestLog
-from frappe_tokens.request_log import present_sink
+from frappe_tokens.request_log import current_sink
 
 from .account.conftest import make_key, rotate
 from .conftest import PASSWORD
@@ -164,7 +164,7 @@ def log(request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
         "REQUEST_LOG": name,
     }
     yield name
-    getattr(present_sink(), "close", present_sink().flush)()
+    getattr(current_sink(), "close", current_sink().flush)()
 
 
 def basic(text: str) -> str:
@@ -318,7 +318,7 @@ def test_requests_tell_no_canary(
     revoked = generate_keys(keys.instance.user, name="revoked")
     revoke(revoked.instance, reason=f"{canaries('revoked', revoked.token)} was seen")
     Client().get(WHO, headers={"authorization": f"token {revoked.token}"})
-    present_sink().flush()
+    current_sink().flush()
     assert ApiRequestLog.objects.count() == sent + 1
     outcomes = set(ApiRequestLog.objects.values_list("outcome", flat=True))
     assert outcomes == {
@@ -388,7 +388,7 @@ def test_what_makes_and_ends_keys_tells_no_canary(
         call_command("import_keys", str(listed))
     call_command("list_keys")
     call_command("revoke_keys", "brought")
-    present_sink().flush()
+    current_sink().flush()
 
     assert len(set(given)) == 8
     for secret in given:

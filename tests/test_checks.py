@@ -29,8 +29,8 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
-from frappe_tokens import access_tokens, crypto
 from frappe_tokens import checks as our_checks
+from frappe_tokens import crypto
 from frappe_tokens.authentication import (
     BasicAuthentication,
     BearerAuthentication,
@@ -43,6 +43,7 @@ from frappe_tokens.keys import generate_keys
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiKey
 from frappe_tokens.request_log import Sink
+from frappe_tokens.verification import access_tokens
 
 from .sources.models import Robot
 

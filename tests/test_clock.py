@@ -15,8 +15,8 @@ import pytest
 import time_machine
 from django.test import Client
 
-from frappe_tokens.complaints import Complaint
 from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.logs import RateLimitedLogger
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log.buffered import BufferedSink
 
@@ -44,7 +44,7 @@ def status(keys: GeneratedKeys) -> int:
 def test_complaint_is_still_made_once_a_minute(
     clock: Any, step: timedelta, caplog: pytest.LogCaptureFixture
 ) -> None:
-    complain = Complaint(logging.getLogger("tests.clock"), "It is broken.")
+    complain = RateLimitedLogger(logging.getLogger("tests.clock"), "It is broken.")
 
     complain()
     clock.shift(step)

@@ -10,7 +10,6 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.test import Client, modify_settings
 
-from frappe_tokens.actors import Actor
 from frappe_tokens.keys import (
     GeneratedKeys,
     change_key,
@@ -18,6 +17,7 @@ from frappe_tokens.keys import (
     generate_keys_for_users,
     revoke,
 )
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 
 from .conftest import token_header

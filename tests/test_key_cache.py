@@ -15,18 +15,16 @@ from django.db import OperationalError, connection, connections, transaction
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from frappe_tokens import key_cache, lookup, prepared
+from frappe_tokens import lookup
 from frappe_tokens.credentials import parse
-from frappe_tokens.keys import (
-    GeneratedKeys,
-    generate_keys,
-    generate_keys_for_users,
-    revoke,
-)
+from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_users, revoke
+from frappe_tokens.lookup import cache as key_cache
+from frappe_tokens.lookup import statement as statements
+from frappe_tokens.lookup.find import _reads_latest_commit
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification import verify
+from frappe_tokens.verification.decision import verify
 
-from .conftest import PASSWORD, facts_of, token_header
+from .conftest import PASSWORD, info_of, token_header
 from .instances import deferred, described, unread
 from .sources.models import Drone, Meter, Robot
 
@@ -45,8 +43,8 @@ def keys_are_cached(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         # Its INSERTs are no part of what a cache saves.
         "REQUEST_LOG": "null",
     }
-    monkeypatch.setattr(key_cache._complain, "_made_at", -math.inf)
-    monkeypatch.setattr(key_cache._complain_of_mark, "_made_at", -math.inf)
+    monkeypatch.setattr(key_cache._log_cache_error, "_logged_at", -math.inf)
+    monkeypatch.setattr(key_cache._log_lost_mark, "_logged_at", -math.inf)
     cache.clear()
     key_cache.reset()
     yield
@@ -60,7 +58,7 @@ def ask(keys: GeneratedKeys) -> Any:
 
 def is_cached(keys: GeneratedKeys) -> bool:
     found = lookup.find(type(keys.instance), keys.api_key)
-    return found is not None and found.from_cache
+    return found is not None and found.is_from_cache
 
 
 def test_second_request_needs_no_query(keys: GeneratedKeys, statements: Any) -> None:
@@ -85,7 +83,7 @@ def test_cached_key_is_an_ordinary_instance(keys: GeneratedKeys) -> None:
     ask(keys)
     found = lookup.find(ApiKey, keys.api_key)
     assert found is not None
-    assert found.from_cache
+    assert found.is_from_cache
     assert deferred(found.key) == (unread(ApiKey), {"password"})
     assert described(found.key) == described(ApiKey.objects.select_related("user").get())
     assert found.key.user.check_password(PASSWORD)
@@ -283,13 +281,13 @@ def test_what_django_does_not_see_ends_with_the_timeout(keys: GeneratedKeys, set
             clock.shift(timedelta(seconds=9))
             found = lookup.find(ApiKey, keys.api_key)
             assert found is not None
-            assert (found.from_cache, found.key.read_only) == (True, False)
-            found.keep(math.inf)
+            assert (found.is_from_cache, found.key.read_only) == (True, False)
+            found.store(math.inf)
         clock.shift(timedelta(seconds=3))
         found = lookup.find(ApiKey, keys.api_key)
         assert found is not None
-        assert (found.from_cache, found.key.read_only) == (False, True)
-        found.keep(math.inf)
+        assert (found.is_from_cache, found.key.read_only) == (False, True)
+        found.store(math.inf)
         assert is_cached(keys)
 
 
@@ -300,7 +298,7 @@ def test_row_that_was_read_too_long_ago_is_not_kept(keys: GeneratedKeys) -> None
         found = lookup.find(ApiKey, keys.api_key)
         assert found is not None
         clock.shift(timedelta(minutes=1))
-        found.keep(math.inf)
+        found.store(math.inf)
         assert not is_cached(keys)
 
 
@@ -350,30 +348,30 @@ def test_models_that_share_a_table_share_their_ends(user: Any) -> None:
     for model in (Drone, Robot):
         found = lookup.find(model, drone.api_key)
         assert found is not None
-        found.keep(math.inf)
+        found.store(math.inf)
     # The one that came first has the place.
     found = lookup.find(Drone, drone.api_key)
     assert found is not None
-    assert found.from_cache
+    assert found.is_from_cache
     Robot.objects.get().save()
     for model in (Drone, Robot):
         found = lookup.find(model, drone.api_key)
         assert found is not None
-        assert not found.from_cache
+        assert not found.is_from_cache
 
 
 def test_change_of_the_user_ends_the_keys_of_other_sources(user: Any) -> None:
     robot = Robot.objects.create(user=user)
     found = lookup.find(Robot, robot.api_key)
     assert found is not None
-    found.keep(math.inf)
+    found.store(math.inf)
     found = lookup.find(Robot, robot.api_key)
     assert found is not None
-    assert found.from_cache
+    assert found.is_from_cache
     user.save()
     found = lookup.find(Robot, robot.api_key)
     assert found is not None
-    assert not found.from_cache
+    assert not found.is_from_cache
 
 
 def test_model_that_has_no_prepared_statement_is_not_kept(user: Any) -> None:
@@ -381,8 +379,8 @@ def test_model_that_has_no_prepared_statement_is_not_kept(user: Any) -> None:
     for _ in range(2):
         found = lookup.find(Meter, robot.api_key)
         assert found is not None
-        assert not found.from_cache
-        found.keep(math.inf)
+        assert not found.is_from_cache
+        found.store(math.inf)
 
 
 def test_changes_of_other_models_cost_nothing(
@@ -414,7 +412,7 @@ def test_cache_that_is_down_is_reported_once_a_minute(
 ) -> None:
     settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
     now = 1000.0
-    monkeypatch.setattr("frappe_tokens.complaints.time.monotonic", lambda: now)
+    monkeypatch.setattr("frappe_tokens.logs.time.monotonic", lambda: now)
     for _ in range(5):
         ask(keys)
     now += 59
@@ -455,7 +453,7 @@ def test_database_that_is_down_fails_no_cached_request_whose_use_is_due(
     with monkeypatch.context() as broken:
         broken.setattr(type(connections["default"]), "get_new_connection", no_database)
         assert ask(keys).json() == {"message": "ada"}
-    assert "could not be written down" in caplog.text
+    assert "could not be recorded" in caplog.text
 
 
 class Tenants:
@@ -488,7 +486,7 @@ def test_what_a_view_does_to_user_and_key_is_not_kept(
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "LAST_USED_INTERVAL": due}
     for _ in range(3):
         with transaction.atomic():
-            key = verify(parse_token(keys), facts_of())
+            key = verify(parse_token(keys), info_of())
             assert (key.scopes, key.user.is_superuser) == ([], False)
             key.user.is_superuser = True
             key.scopes.append("all")
@@ -500,7 +498,7 @@ def test_key_whose_columns_are_deferred_can_be_changed(keys: GeneratedKeys, chan
     few = ApiKey.objects.only("pk", "read_only")
     {"save": few.get().save, "delete": few.get().delete, "delete all": few.delete}[change]()
     found = lookup.find(ApiKey, keys.api_key)
-    assert found is None or not found.from_cache
+    assert found is None or not found.is_from_cache
 
 
 def test_user_model_that_reads_the_password_when_made_is_not_kept(
@@ -513,7 +511,7 @@ def test_user_model_that_reads_the_password_when_made_is_not_kept(
         self.before = (self.password, self.email)
 
     monkeypatch.setattr(model, "__init__", init)
-    monkeypatch.setattr(prepared, "_prepared", {})
+    monkeypatch.setattr(statements, "_statements", {})
     for _ in range(3):
         assert ask(keys).status_code == 200
     assert not is_cached(keys)
@@ -562,10 +560,10 @@ def test_what_is_kept_is_read_where_it_is_written(
         found = lookup.find(ApiKey, keys.api_key)
         assert found is not None
         assert found.key._state.db == "default"
-        found.keep(math.inf)
+        found.store(math.inf)
         found = lookup.find(ApiKey, keys.api_key)
     assert found is not None
-    assert found.from_cache
+    assert found.is_from_cache
     assert (found.key._state.db, found.key.user._state.db) == ("replica", "replica")
 
 
@@ -611,9 +609,9 @@ def test_transaction_with_an_older_snapshot_puts_nothing_into_the_cache(
         twin.settings_dict["OPTIONS"]["isolation_level"] = level(name)
     try:
         twin.connect()
-        assert lookup._sees_the_present(twin)
+        assert _reads_latest_commit(twin)
         twin.set_autocommit(False)
-        assert lookup._sees_the_present(twin) is (present and connection.vendor != "sqlite")
+        assert _reads_latest_commit(twin) is (present and connection.vendor != "sqlite")
     finally:
         twin.close()
 

@@ -13,8 +13,9 @@ import pytest
 import time_machine
 from django.core.cache import caches
 
-from frappe_tokens import key_cache, lookup
+from frappe_tokens import lookup
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.models import ApiKey
 
 from .caches import SwitchableCache
@@ -32,8 +33,8 @@ def cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Switchable
     settings.CACHES = {
         "default": {"BACKEND": "tests.caches.SwitchableCache", "LOCATION": "outages"}
     }
-    for complain in (key_cache._complain, key_cache._complain_of_mark):
-        monkeypatch.setattr(complain, "_made_at", -math.inf)
+    for complain in (key_cache._log_cache_error, key_cache._log_lost_mark):
+        monkeypatch.setattr(complain, "_logged_at", -math.inf)
     monkeypatch.setattr(key_cache.time, "monotonic", lambda: SwitchableCache.now)
     found = caches["default"]
     assert isinstance(found, SwitchableCache)
@@ -68,8 +69,8 @@ def find(keys: GeneratedKeys) -> lookup.Found:
     """What a request finds, which caches it then."""
     found = lookup.find(ApiKey, keys.api_key)
     assert found is not None
-    if not found.from_cache:
-        found.keep(math.inf)
+    if not found.is_from_cache:
+        found.store(math.inf)
     return found
 
 
@@ -91,9 +92,9 @@ def other(keys: GeneratedKeys) -> Process:
     other = Process()
     with other.run():
         find(keys)
-    assert find(keys).from_cache
+    assert find(keys).is_from_cache
     with other.run():
-        assert find(keys).from_cache
+        assert find(keys).is_from_cache
     return other
 
 
@@ -107,7 +108,7 @@ def test_key_that_was_revoked_while_the_cache_was_away_stays_revoked(
     keys: GeneratedKeys, cache: SwitchableCache
 ) -> None:
     find(keys)
-    assert find(keys).from_cache
+    assert find(keys).is_from_cache
 
     revoke_while_away(cache, keys)
 
@@ -201,11 +202,11 @@ def test_keys_are_cached_again_after_an_outage(
     keys: GeneratedKeys, cache: SwitchableCache, other: Process
 ) -> None:
     cache.away = True
-    assert not find(keys).from_cache
+    assert not find(keys).is_from_cache
     cache.away = False
     with later(minutes=2):
-        assert not find(keys).from_cache
-        assert find(keys).from_cache
+        assert not find(keys).is_from_cache
+        assert find(keys).is_from_cache
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
@@ -219,7 +220,7 @@ def test_clock_that_is_set_ends_what_is_cached_and_no_more(
         # What is new is cached as ever.
         new = generate_keys(user, name="new")
         find(new)
-        assert find(new).from_cache
+        assert find(new).is_from_cache
 
 
 def test_cache_that_fails_before_the_key_is_cached_fails_no_request(
@@ -229,9 +230,9 @@ def test_cache_that_fails_before_the_key_is_cached_fails_no_request(
     assert found is not None
     cache.away = True
 
-    found.keep(math.inf)
+    found.store(math.inf)
 
-    assert "The cache does not answer." in caplog.text
+    assert "The cache doesn't answer." in caplog.text
 
 
 def test_process_forgets_its_entries_where_there_are_too_many(
@@ -243,5 +244,5 @@ def test_process_forgets_its_entries_where_there_are_too_many(
         for made in (keys, other):
             find(made)
 
-    assert find(keys).from_cache
-    assert find(other).from_cache
+    assert find(keys).is_from_cache
+    assert find(other).is_from_cache

@@ -16,10 +16,11 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import connection, connections, transaction
 
-from frappe_tokens import key_cache, lookup
+from frappe_tokens import lookup
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.lookup import cache as key_cache
+from frappe_tokens.lookup.statement import LookupStatement, statement_for
 from frappe_tokens.models import ApiKey
-from frappe_tokens.prepared import PreparedSelect, prepared_select
 
 from .groups import leave_out
 
@@ -57,27 +58,27 @@ class Reader:
 
     def __init__(self, api_key: str) -> None:
         self.api_key = api_key
-        statement = prepared_select(ApiKey, connection)
-        assert isinstance(statement, PreparedSelect)
+        statement = statement_for(ApiKey, connection)
+        assert isinstance(statement, LookupStatement)
         self.statement = statement
         self.steps = [self.look, self.read, self.put]
 
     def look(self) -> None:
         fingerprint = f"default:{self.statement.fingerprint}"
-        self.entry, self.place = key_cache.look(
+        self.entry, self.slot = key_cache.look(
             "default",
             self.statement.label,
             fingerprint,
             self.api_key,
-            partial(self.statement.restorer, "default"),
+            partial(self.statement.factory, "default"),
         )
 
     def read(self) -> None:
         self.row = self.statement.fetch(connections["replica"], self.api_key)
 
     def put(self) -> None:
-        if self.entry is None and self.place is not None and self.row is not None:
-            key_cache.put(self.place, self.statement.kept(self.row), math.inf)
+        if self.entry is None and self.slot is not None and self.row is not None:
+            key_cache.put(self.slot, self.statement.columns_to_cache(self.row), math.inf)
 
 
 def deactivate(keys: GeneratedKeys) -> None:
@@ -159,7 +160,7 @@ def is_read_only(keys: GeneratedKeys) -> bool:
     """What a request finds, which then puts it into the cache."""
     found = lookup.find(ApiKey, keys.api_key)
     assert found is not None
-    found.keep(math.inf)
+    found.store(math.inf)
     return found.key.read_only
 
 
@@ -229,10 +230,10 @@ def test_nobody_sees_an_older_row_than_was_committed_before(
                 assert found is not None
                 if found.key.secret_digest in before:
                     next(older)
-                if found.from_cache:
+                if found.is_from_cache:
                     hit.set()
                 else:
-                    found.keep(math.inf)
+                    found.store(math.inf)
         finally:
             connections.close_all()
 

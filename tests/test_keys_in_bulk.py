@@ -19,8 +19,8 @@ from django.test import RequestFactory
 from django.views.debug import ExceptionReporter
 
 from frappe_tokens import crypto
-from frappe_tokens.actors import Actor
 from frappe_tokens.keys import generate_keys, generate_keys_for_users, generation, revoke
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -229,7 +229,7 @@ def test_statements_are_as_many_as_batches_whatever_their_size(
     [
         (lambda user: type(user).objects.filter(pk=user.pk).update(is_active=False), "inactive"),
         (lambda user: type(user).objects.filter(pk=user.pk).update(is_superuser=True), "superuser"),
-        (lambda user: type(user).objects.filter(pk=user.pk).delete(), "does not exist any more"),
+        (lambda user: type(user).objects.filter(pk=user.pk).delete(), "no longer exists"),
         (lambda user: ApiKey.objects.filter(user=user).update(expires_at=NOON), "has expired"),
     ],
     ids=["inactive", "superuser", "deleted", "expired"],

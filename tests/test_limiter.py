@@ -17,10 +17,11 @@ from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import Client
 
-from frappe_tokens import crypto, limiter
+from frappe_tokens import crypto
 from frappe_tokens.exceptions import Refused
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.rates import parse_rate
+from frappe_tokens.verification import limiter
 
 from .conftest import token_header
 
@@ -40,7 +41,7 @@ def clock() -> Any:
 
 @pytest.fixture(autouse=True)
 def nothing_was_reported_lately(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limiter._complain, "_made_at", -math.inf)
+    monkeypatch.setattr(limiter._log_cache_error, "_logged_at", -math.inf)
 
 
 @pytest.fixture
@@ -278,7 +279,7 @@ class Recording(LocMemCache):
 
 
 def use(monkeypatch: pytest.MonkeyPatch, cache: Any) -> None:
-    monkeypatch.setattr("frappe_tokens.limiter.caches", {"default": cache})
+    monkeypatch.setattr("frappe_tokens.verification.limiter.caches", {"default": cache})
 
 
 def test_only_failures_touch_the_cache(

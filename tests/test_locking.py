@@ -7,12 +7,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from frappe_tokens import locking
 from frappe_tokens.account import views as account_views
-from frappe_tokens.actors import Actor
 from frappe_tokens.api import keys as api_keys
 from frappe_tokens.api import rpc
-from frappe_tokens.locking import lock_active_users, lock_users
+from frappe_tokens.keys import locking
+from frappe_tokens.keys.actors import Actor
+from frappe_tokens.keys.locking import lock_active_users, lock_users
 
 pytestmark = pytest.mark.django_db
 

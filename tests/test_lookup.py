@@ -10,8 +10,8 @@ from django.contrib.auth.models import Group
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from frappe_tokens import crypto, lookup
-from frappe_tokens.keys import GeneratedKeys, generate_keys
-from frappe_tokens.lookup import Found
+from frappe_tokens.keys import GeneratedKeys, find_user, generate_keys
+from frappe_tokens.lookup.find import Found
 from frappe_tokens.models import ApiKey
 
 # With real commits: a use is written down at the end of the transaction.
@@ -35,7 +35,7 @@ def test_name_that_no_user_can_have_is_nobodys(
 ) -> None:
     """Where users are named by a number, say."""
     monkeypatch.setattr(type(user), "USERNAME_FIELD", field)
-    assert lookup.find_user("ada") is None
+    assert find_user("ada") is None
 
 
 def test_default_source_is_the_apps_own_model() -> None:

@@ -12,8 +12,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.test import Client, RequestFactory
 
-from frappe_tokens.actors import Actor
-from frappe_tokens.admin.source_keys import plan_for_row
+from frappe_tokens.admin.sources.source_keys import plan_for_row
 from frappe_tokens.keys import (
     change_key,
     change_user,
@@ -22,8 +21,9 @@ from frappe_tokens.keys import (
     generate_keys_for_users,
     revoke,
 )
+from frappe_tokens.keys.actors import Actor
+from frappe_tokens.keys.plans import plan_for
 from frappe_tokens.models import ApiKey
-from frappe_tokens.plans import plan_for
 from testproject.events.models import EventConsumer
 
 from .conftest import token_header
@@ -231,11 +231,11 @@ def test_confirmation_says_it_beforehand(by: Actor, user: Any, name: str) -> Non
     row = EventConsumer.objects.create(name="Door", user=user)
 
     (plan,) = plan_for([user], by)
-    assert LABELS[name] in plan.obstacle
-    assert LABELS[name] in plan_for_row(row, by).obstacle
+    assert LABELS[name] in plan.blocked_by
+    assert LABELS[name] in plan_for_row(row, by).blocked_by
     revoke(wide)
     (plan,) = plan_for([user], by)
-    assert not plan.obstacle
+    assert not plan.blocked_by
 
 
 @each_policy

@@ -15,15 +15,21 @@ from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.test import Client
 
-from frappe_tokens import crypto, locking
+from frappe_tokens import crypto
 from frappe_tokens import keys as keys_module
-from frappe_tokens.actors import Actor
 from frappe_tokens.credentials import parse
-from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_users, revoke
+from frappe_tokens.keys import (
+    GeneratedKeys,
+    generate_keys,
+    generate_keys_for_users,
+    locking,
+    revoke,
+)
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification import verify
+from frappe_tokens.verification.decision import verify
 
-from .conftest import facts_of
+from .conftest import info_of
 from .groups import leave_out
 
 pytestmark = [pytest.mark.parallel, pytest.mark.django_db(transaction=True)]
@@ -286,14 +292,14 @@ def test_a_request_in_a_transaction_holds_no_lock_on_its_key(
     """A long request must not make the others of its key wait, nor meet a rotation crosswise."""
     if connection.vendor == "sqlite":
         leave_out("database server", "SQLite commits nothing while another reads", in_ci_too=True)
-    facts = facts_of()
+    info = info_of()
     credential = parse(f"token {keys.token}", "token")
     assert credential is not None
     used, rotated = threading.Event(), threading.Event()
 
     def long_request() -> bool:
         with transaction.atomic():
-            verify(credential, facts)
+            verify(credential, info)
             used.set()
             return rotated.wait(10)
 

@@ -16,7 +16,7 @@ from frappe_tokens.keys import (
     revoke,
     revoke_leaked,
 )
-from frappe_tokens.keys import rows as rows_module
+from frappe_tokens.keys import locking as rows_module
 from frappe_tokens.models import ApiKey
 
 from .sources.models import Robot

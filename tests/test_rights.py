@@ -10,7 +10,6 @@ from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from frappe_tokens.actors import Actor
 from frappe_tokens.keys import (
     change_key,
     change_user,
@@ -19,6 +18,7 @@ from frappe_tokens.keys import (
     generate_keys_for_users,
     revoke,
 )
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 from testproject.events.models import EventConsumer
 

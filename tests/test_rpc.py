@@ -416,7 +416,7 @@ def test_user_deleted_meanwhile_is_417(
         type(get_user_model()._default_manager), "get_by_natural_key", find_and_lose
     )
     response = call("post", GENERATE, {"user": "ada"})
-    assert_error(response, 417, "ValidationError", "no_user", "does not exist any more")
+    assert_error(response, 417, "ValidationError", "no_user", "no longer exists")
 
 
 def test_body_nested_too_deeply_is_a_validation_error(

@@ -27,7 +27,7 @@ from rest_framework.viewsets import ViewSet
 from frappe_tokens import policy
 from frappe_tokens.decorators import require_scopes, required_scopes
 from frappe_tokens.keys import GeneratedKeys, generate_keys
-from frappe_tokens.scopes import DeclaredBy
+from frappe_tokens.verification.scopes import DeclaredScopes
 
 from .conftest import token_header
 
@@ -268,7 +268,7 @@ def test_asks_for_scopes(scopes: Any) -> None:
 
 @pytest.mark.parametrize("scope", ["", "todos:read todos:write", 'to"do', "to\\do", "tödo", "a\n"])
 def test_refuses_what_is_no_scope(scope: str) -> None:
-    with pytest.raises(ValueError, match="is no scope"):
+    with pytest.raises(ValueError, match="is not a valid scope"):
         required_scopes("todos:read", scope)
 
 
@@ -336,7 +336,7 @@ def test_it_stands_on_no_class_no_method_and_not_twice() -> None:
         close(close(lambda request: HttpResponse()))
     with pytest.raises(TypeError, match="Name the scopes"):
         require_scopes()
-    with pytest.raises(ValueError, match="is no scope"):
+    with pytest.raises(ValueError, match="is not a valid scope"):
         require_scopes("a b")
 
 
@@ -382,7 +382,7 @@ DECLARED: list[tuple[Any, str, tuple[str, ...]]] = [
 def test_all_that_a_view_declares_is_needed(
     view: Any, method: str, scopes: tuple[str, ...]
 ) -> None:
-    assert DeclaredBy(view, method).required_scopes == scopes
+    assert DeclaredScopes(view, method).required_scopes == scopes
 
 
 def test_a_plain_view_that_nobody_authenticated_for_is_open() -> None:

@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from frappe_tokens.actors import Actor
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 
 pytestmark = pytest.mark.django_db

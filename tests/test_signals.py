@@ -12,7 +12,6 @@ from django.dispatch import Signal
 from django.test import Client
 
 from frappe_tokens import crypto, signals
-from frappe_tokens.actors import Actor
 from frappe_tokens.keys import (
     GeneratedKeys,
     generate_keys,
@@ -20,6 +19,7 @@ from frappe_tokens.keys import (
     generate_keys_for_users,
     revoke,
 )
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 
 from .conftest import token_header

@@ -79,7 +79,7 @@ def clock() -> Any:
 @pytest.fixture(autouse=True)
 def nothing_was_counted_or_reported(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.CACHES = {"default": local_memory()}
-    monkeypatch.setattr(throttling._complain, "_made_at", -math.inf)
+    monkeypatch.setattr(throttling._log_cache_error, "_logged_at", -math.inf)
 
 
 class Unending(LocMemCache):
@@ -336,8 +336,10 @@ def test_requests_go_on_where_the_cache_does_not_answer_and_it_is_reported_once_
 ) -> None:
     settings.CACHES = {"default": local_memory("tests.caches.DeadCache")}
     assert statuses(limited, 5) == [200] * 5
-    assert reports(caplog) == ["The cache does not answer. Requests are not throttled."]
-    monkeypatch.setattr(throttling._complain, "_made_at", throttling._complain._made_at - 60)
+    assert reports(caplog) == ["The cache doesn't answer. No rates are limited."]
+    monkeypatch.setattr(
+        throttling._log_cache_error, "_logged_at", throttling._log_cache_error._logged_at - 60
+    )
     assert statuses(limited, 5) == [200] * 5
     assert len(reports(caplog)) == 2
 

@@ -23,9 +23,9 @@ from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
-from frappe_tokens.actors import Actor
 from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 from frappe_tokens.permissions import CanGenerateKeys, HasScope
 from testproject.events.models import EventConsumer

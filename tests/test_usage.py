@@ -14,9 +14,9 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from frappe_tokens import usage
 from frappe_tokens.models import ApiKey, ApiRequestLog
-from frappe_tokens.usage import (
+from frappe_tokens.request_log import usage
+from frappe_tokens.request_log.usage import (
     Day,
     Latest,
     last_day_of,

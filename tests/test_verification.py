@@ -29,9 +29,9 @@ from frappe_tokens.credentials import Credential, parse
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification import verify
+from frappe_tokens.verification.decision import verify
 
-from .conftest import facts_of, token_header
+from .conftest import info_of, token_header
 from .groups import leave_out
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +52,7 @@ def credential(api_key: str, api_secret: str) -> Credential:
 def attempt(keys: GeneratedKeys, method: str = "GET", **meta: str) -> ApiKey | Reason:
     """The key, or the reason why not."""
     try:
-        key = verify(credential(keys.api_key, keys.api_secret), facts_of(method, **meta))
+        key = verify(credential(keys.api_key, keys.api_secret), info_of(method, **meta))
     except Refused as refused:
         return refused.reason
     assert isinstance(key, ApiKey)
@@ -126,7 +126,7 @@ def test_malformed_credential_is_refused_before_anything_else(
     source: dict[str, str], django_assert_num_queries: Any
 ) -> None:
     with django_assert_num_queries(0), pytest.raises(Refused) as raised:
-        verify(Credential("token"), facts_of(**source))
+        verify(Credential("token"), info_of(**source))
     assert raised.value.reason is Reason.MALFORMED_CREDENTIALS
     assert raised.value.api_key == ""
 
@@ -141,7 +141,7 @@ def test_unknown_source_is_refused_without_a_query(
 def test_refusal_names_the_presented_key_and_never_the_secret(keys: GeneratedKeys) -> None:
     wrong = with_wrong_secret(keys)
     with pytest.raises(Refused) as raised:
-        verify(credential(wrong.api_key, wrong.api_secret), facts_of())
+        verify(credential(wrong.api_key, wrong.api_secret), info_of())
     assert raised.value.api_key == keys.api_key
     assert str(raised.value) == "invalid_credentials"
     shown = repr(raised.value) + repr(vars(raised.value))
@@ -370,6 +370,6 @@ def test_use_that_cannot_be_written_never_fails_the_request(
     with connection.execute_wrapper(failing(error, "UPDATE")):
         response = ping(header_of(keys))
     assert response.status_code == 200
-    assert "could not be written down" in caplog.text
+    assert "could not be recorded" in caplog.text
     assert keys.api_secret not in caplog.text
     assert header_of(keys).split()[1] not in caplog.text

@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 from drf_spectacular.settings import spectacular_settings
 
-from frappe_tokens import access_tokens
+from frappe_tokens.verification import access_tokens
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,7 +37,7 @@ from frappe_tokens import credentials, keys, lookup, models, verification
 generated = keys.generate_keys(get_user_model().objects.create_user("ada"))
 credential = credentials.parse(f"token {generated.token}", "token")
 request = RequestFactory().get("/")
-key = verification.verify(credential, verification.RequestFacts(request))
+key = verification.verify(credential, verification.RequestInfo(request))
 assert key.user.username == "ada"
 assert keys.revoke(key)
 """

@@ -6,24 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
-from django.db import router
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
-from ..forms import WordsField
-from ..models import ApiKey
-from ..validation import (
-    NAME_MAX_LENGTH,
-    check_expiry,
-    clean_name,
-    default_expiry,
-    validate_networks,
-    validate_scopes,
-)
+from ..form_fields import SeparatedListField
+from ..keys import clean_expiry, clean_name, default_expiry
+from ..validators import NAME_MAX_LENGTH, validate_networks, validate_scopes
 
 GRACES = {
     timedelta(0): _("Not at all: it may have leaked"),
@@ -59,7 +50,7 @@ class NewKeyForm(forms.Form):
     read_only = forms.BooleanField(
         required=False, label=_("Read-only"), help_text=_("Only GET, HEAD and OPTIONS.")
     )
-    scopes = WordsField(
+    scopes = SeparatedListField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 2}),
         validators=[validate_scopes],
@@ -68,7 +59,7 @@ class NewKeyForm(forms.Form):
             "One a line. A key with scopes opens only the views that require some of them."
         ),
     )
-    allowed_ips = WordsField(
+    allowed_ips = SeparatedListField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 2}),
         validators=[validate_networks],
@@ -76,33 +67,23 @@ class NewKeyForm(forms.Form):
         help_text=_("Addresses or networks, one a line, such as 192.0.2.0/24. None: everywhere."),
     )
 
-    def __init__(self, user: Any, data: Any = None) -> None:
+    def __init__(self, data: Any = None) -> None:
         super().__init__(data)
-        self.user = user
         self.fields["expires_at"].help_text = _expiry_help()
 
     def clean_name(self) -> str:
-        """The name, unless the user has a live key of it: that one would be rotated."""
-        name = clean_name(self.cleaned_data["name"])
-        keys_now = ApiKey.objects.using(router.db_for_write(ApiKey))
-        if keys_now.filter(user_id=self.user.pk, name=name, live=True).exists():
-            raise ValidationError(
-                gettext("You have a key of this name already. Rotate that one, or choose another.")
-                if name
-                else gettext("You have a key without a name already. Give this one a name.")
-            )
-        return name
+        return clean_name(self.cleaned_data["name"])
 
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]
-        return None if expires_at is None else check_expiry(expires_at)
+        return None if expires_at is None else clean_expiry(expires_at)
 
 
 class RotateForm(forms.Form):
-    """How long the secret that is replaced goes on working."""
+    """How long the replaced secret keeps working."""
 
     grace = forms.TypedChoiceField(
-        label=_("How long is the present secret to go on working?"),
+        label=_("How long should the current secret keep working?"),
         choices=[(int(grace.total_seconds()), label) for grace, label in GRACES.items()],
         coerce=lambda seconds: timedelta(seconds=int(seconds)),
         widget=forms.RadioSelect,

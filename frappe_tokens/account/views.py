@@ -27,18 +27,21 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ..actors import RESTRICTED, Actor
 from ..crypto import Secret
 from ..keys import (
+    RESTRICTED,
+    Actor,
     GeneratedKeys,
     change_key,
-    generate_keys,
+    create_key,
     generate_keys_for_source,
+    lock_users,
+    outside_atomic_requests,
+    plan_for,
     revoke,
+    version_for_new_key,
 )
-from ..locking import lock_users, outside_atomic_requests
 from ..models import ApiKey
-from ..plans import plan_for, version_for_new_key
 from .forms import NewKeyForm, RenameForm, RevokeForm, RotateForm
 
 # Revoked keys that are listed: they only ever become more.
@@ -85,17 +88,15 @@ def keys(request: HttpRequest, actor: Actor) -> HttpResponse:
 @sensitive_variables()
 def new_key(request: HttpRequest, actor: Actor) -> HttpResponse:
     """GET asks what the key may do, POST makes it and shows its secret once."""
-    form = NewKeyForm(request.user, _sent(request))
+    form = NewKeyForm(_sent(request))
     with _turn(request, actor):
         version = version_for_new_key(request.user)
         stale = _is_stale(request, version)
         if not stale and form.is_valid():
             try:
-                return _generated(
-                    request, generate_keys(request.user, by=actor, **form.cleaned_data)
-                )
+                return _generated(request, create_key(request.user, by=actor, **form.cleaned_data))
             except ValidationError as error:
-                form.add_error(None, error)
+                form.add_error("name" if error.code == "name_taken" else None, error)
         return _form_page(request, "new", form, version=version, stale=stale)
 
 
@@ -187,7 +188,7 @@ def _own_key(request: HttpRequest, pk: int) -> ApiKey:
 def _why_no_secret(key: ApiKey) -> str:
     """Why ``key`` takes no new secret; "" if it does."""
     if key.is_revoked:
-        return _("This API key was revoked, and that is final. Make a new key.")
+        return _("This API key was revoked, which is final. Generate a new key.")
     if key.is_expired():
         return _("This API key has expired. Revoke it and make a new key.")
     return ""

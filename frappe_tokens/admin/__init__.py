@@ -12,8 +12,8 @@ from django.utils.module_loading import module_has_submodule
 
 from ..models import ApiKey, ApiRequestLog
 from .apikeys import ApiKeyAdmin
-from .request_log import ApiRequestLogAdmin
-from .sources import ApiKeySourceMixin
+from .request_log.model_admin import ApiRequestLogAdmin
+from .sources.mixin import ApiKeySourceMixin
 from .users import ApiAccessMixin
 
 __all__ = [

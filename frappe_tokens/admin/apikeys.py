@@ -15,16 +15,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..base_models import POLICIES
-from ..keys import GeneratedKeys, change_key, generate_keys
-from ..locking import lock_users
+from ..keys import GeneratedKeys, Plan, change_key, create_key, lock_users, plan_for
 from ..models import ApiKey
-from ..plans import Plan, plan_for
-from .filters import StateFilter
-from .forms import ApiKeyForm
-from .generation import generate_page, generated_page
-from .history import actor_of
-from .revocation import revoke_page
-from .usage import may_see_requests, usage_of_key
+from .generating import generate_page, generated_page
+from .key_filters import StateFilter
+from .key_forms import ApiKeyForm
+from .log_entries import actor_of
+from .revoking import revoke_page
+from .usage.summary import may_see_requests, usage_of_key
 from .users import api_access_media
 
 # ModelAdmin takes a type argument for the type checker only.
@@ -196,7 +194,7 @@ class ApiKeyAdmin(_ModelAdmin):
             change_key(obj, by=actor_of(request), **changes)
             return
         policies = {name: form.cleaned_data[name] for name in POLICIES}
-        generated = generate_keys(obj.user, name=obj.name, by=actor_of(request), **policies)
+        generated = create_key(obj.user, name=obj.name, by=actor_of(request), **policies)
         obj.pk = generated.instance.pk
         obj.refresh_from_db()
         setattr(request, GENERATED, generated)

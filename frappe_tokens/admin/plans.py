@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..plans import Plan
+from ..keys import Plan
 
 # Users whom a confirmation lists: nobody reads ten thousand lines that say the same.
 SHOWN = 300
@@ -18,5 +18,5 @@ def shown_and_counted(plans: Iterable[Plan]) -> tuple[list[Plan], list[Plan]]:
     shown: list[Plan] = []
     more: list[Plan] = []
     for plan in plans:
-        (shown if plan.obstacle or len(shown) < SHOWN else more).append(plan)
+        (shown if plan.blocked_by or len(shown) < SHOWN else more).append(plan)
     return shown, more

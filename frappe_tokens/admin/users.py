@@ -14,12 +14,11 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from ..actors import BEYOND_RIGHTS
+from ..keys import BEYOND_RIGHTS, plan_for
 from ..models import ApiKey
-from ..plans import plan_for
-from .generation import generate_page, generate_selected_page
-from .history import actor_of
-from .usage import may_see_requests, usage_of_user
+from .generating import generate_page, generate_selected_page
+from .log_entries import actor_of
+from .usage.summary import may_see_requests, usage_of_user
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
 if TYPE_CHECKING:

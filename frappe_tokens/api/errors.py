@@ -23,8 +23,8 @@ from rest_framework.fields import get_error_detail
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from ..answers import RETRY_AFTER_SECONDS
 from ..exceptions import Reason
+from ..verification import RETRY_AFTER_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +85,12 @@ def answerable(exc: Exception) -> Exception:
 def _translated(error: DjangoValidationError) -> APIException:
     if hasattr(error, "error_dict"):
         if NON_FIELD_ERRORS in error.error_dict:
-            # The one rule about several fields: one live key a name.
+            # The only constraint on several fields: a unique name.
             return Conflict(error.error_dict[NON_FIELD_ERRORS][0].messages[0], "name_taken")
         return ValidationError(get_error_detail(error))
     if error.code == "no_key":
         return NoSuchKey()
-    if error.code == "key_revoked":
+    if error.code in {"key_revoked", "name_taken"}:
         return Conflict(error.messages[0], error.code)
     code = error.code or "invalid"
     return ValidationError({"detail": ErrorDetail(error.messages[0], code), "code": code})

@@ -12,8 +12,7 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.filters import BaseFilterBackend
 
-from ..actors import Actor
-from ..lookup import find_user
+from ..keys import Actor, find_user
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -13,7 +13,7 @@ from django_filters import rest_framework as filters
 from rest_framework.exceptions import ValidationError
 
 from ..models import ApiKey
-from .serializers import MomentField
+from .serializers import StrictDateTimeField
 
 
 class MomentFormField(forms.CharField):
@@ -25,7 +25,7 @@ class MomentFormField(forms.CharField):
         if not text:
             return None
         try:
-            moment: datetime = MomentField().run_validation(text)
+            moment: datetime = StrictDateTimeField().run_validation(text)
         except ValidationError as error:
             raise forms.ValidationError(_("Give a time such as 2026-01-31T12:30:00Z.")) from error
         if is_naive(moment) and settings.USE_TZ:
@@ -36,11 +36,11 @@ class MomentFormField(forms.CharField):
         """A time has none of a text's."""
 
 
-class MomentFilter(filters.Filter):
+class StrictDateTimeFilter(filters.Filter):
     field_class = MomentFormField
 
 
-class FlagFilter(filters.TypedChoiceFilter):
+class StrictBooleanFilter(filters.TypedChoiceFilter):
     """ "true" or "false"; anything else is an error, and not "either"."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -49,10 +49,10 @@ class FlagFilter(filters.TypedChoiceFilter):
 
 
 class KeyFilterSet(filters.FilterSet):
-    read_only = FlagFilter(field_name="read_only")
-    unused = FlagFilter(field_name="last_used_at", lookup_expr="isnull")
-    last_used_before = MomentFilter(field_name="last_used_at", lookup_expr="lt")
-    expires_before = MomentFilter(field_name="expires_at", lookup_expr="lt")
+    read_only = StrictBooleanFilter(field_name="read_only")
+    unused = StrictBooleanFilter(field_name="last_used_at", lookup_expr="isnull")
+    last_used_before = StrictDateTimeFilter(field_name="last_used_at", lookup_expr="lt")
+    expires_before = StrictDateTimeFilter(field_name="expires_at", lookup_expr="lt")
 
     class Meta:
         model = ApiKey

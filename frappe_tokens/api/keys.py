@@ -1,7 +1,7 @@
 """API keys as a REST resource: list, make, look at, change, rotate, revoke.
 
-Who may do what is the core's to say (:mod:`frappe_tokens.actors`). A caller sees all keys where
-they may make keys for others, and their own where not.
+:class:`frappe_tokens.keys.Actor` decides who may do what. Callers who may generate keys for others
+see all keys. All others see their own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from django.db import router, transaction
+from django.db import router
 from django.db.models import QuerySet
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -25,22 +25,23 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from .. import credentials, limiter
-from ..actors import Actor, check_manager
-from ..authentication import AuthenticationRefused
+from .. import credentials
 from ..exceptions import Refused
 from ..keys import (
+    Actor,
     GeneratedKeys,
     change_key,
-    generate_keys,
+    check_manager,
+    create_key,
+    find_user,
     generate_keys_for_source,
+    outside_atomic_requests,
     revoke,
     revoke_leaked,
 )
-from ..locking import lock_users, outside_atomic_requests
-from ..lookup import find_user
 from ..models import ApiKey
-from ..verification import RequestFacts
+from ..rest_exceptions import AuthenticationRefused
+from ..verification import RequestInfo, check_failures, count_failure
 from .bodies import MAX_BYTES, CheckedBodyMixin
 from .envelope import FirstRenderer, StrictJSONParser
 from .errors import Conflict, NoSuchKey, keys_exception_handler
@@ -133,12 +134,7 @@ class KeyList(KeysView):
         check_manager(request.user, self.actor)
         chosen = self.validated(request.data)
         user = self._user(chosen.pop("user", str(request.user.get_username())))
-        with transaction.atomic(using=router.db_for_write(ApiKey)):
-            lock_users([user.pk], self.actor)
-            # Generating for a name that is taken would replace the secret of a key in use.
-            new = ApiKey(user_id=user.pk, name=chosen.get("name", ""))
-            new.validate_constraints(exclude={"api_key"})
-            generated = generate_keys(user, by=self.actor, **chosen)
+        generated = create_key(user, by=self.actor, **chosen)
         location = f"{request.path.rstrip('/')}/{generated.api_key}/"
         return _answer(generated, status.HTTP_201_CREATED, {"Location": location})
 
@@ -168,7 +164,7 @@ class KeyDetail(KeysView):
         check_manager(key.user, self.actor)
         changes = self.validated(request.data, partial=True)
         if key.is_revoked:
-            raise Conflict(_("This API key was revoked, and that is final."), "key_revoked")
+            raise Conflict(_("This API key was revoked, which is final."), "key_revoked")
         if changes:
             change_key(key, by=self.actor, **changes)
         return Response(KeySerializer(key).data)
@@ -209,14 +205,14 @@ class RevokeLeaked(KeysView):
         token = self.validated(request.data)["token"]
         credential = credentials.parse(f"token {token}", "token")
         if credential is not None and credential.well_formed:
-            address = RequestFacts(request).address()
+            address = RequestInfo(request).address()
             pair = credential.api_key, credential.api_secret
             try:
-                limiter.check(address, *pair)
+                check_failures(address, *pair)
                 # Before it is counted: others may have reported wrong secrets for this key.
                 revoke_leaked(*pair)
                 # Right or wrong: were only the wrong counted, the count would tell which it was.
-                limiter.count(address, *pair)
+                count_failure(address, *pair)
             except Refused as refused:
                 raise AuthenticationRefused(refused, "") from refused
         return Response(status=status.HTTP_204_NO_CONTENT)

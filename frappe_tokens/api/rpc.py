@@ -17,14 +17,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from .. import browsers
-from ..actors import UNKNOWN, Actor
 from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
 from ..base_models import AbstractApiKey
-from ..keys import generate_keys
-from ..locking import outside_atomic_requests
-from ..lookup import find_user
+from ..keys import UNKNOWN, Actor, find_user, generate_keys, outside_atomic_requests
 from ..permissions import CanGenerateKeys
+from ..verification import may_be_browser
 from .bodies import MAX_BYTES
 from .envelope import FrappeEnvelopeMixin
 
@@ -84,7 +81,7 @@ class GenerateKeys(RpcView):
                 "GET", _("With a session, generate keys by POST with its CSRF token.")
             )
         by_basic = isinstance(request.successful_authenticator, BasicAuthentication)
-        if by_basic and browsers.may_be_browser(request):
+        if by_basic and may_be_browser(request):
             raise MethodNotAllowed(
                 "GET", _("A browser adds a Basic login by itself. Generate keys by POST.")
             )

@@ -19,15 +19,16 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
 from ..crypto import Secret
+from ..keys import clean_changes, clean_grace
 from ..models import ApiKey
-from ..usage import DAYS, DAYS_MAX
-from ..validation import ITEM_MAX_LENGTH, LIST_MAX_LENGTH, check_grace, clean_changes
+from ..request_log import DAYS, DAYS_MAX
+from ..validators import ITEM_MAX_LENGTH, LIST_MAX_LENGTH
 
 _RATE: Any = ApiKey._meta.get_field("rate_limit")
 _REASON: Any = ApiKey._meta.get_field("revoked_reason")
 
 
-class MomentField(serializers.DateTimeField):
+class StrictDateTimeField(serializers.DateTimeField):
     """A time with its zone, shown in UTC. With ``USE_TZ`` off: in the server's, without one."""
 
     # Not the project's formats: clients of this app can rely on one.
@@ -53,7 +54,7 @@ class TextField(serializers.CharField):
         return super().run_validation(data)
 
 
-class FlagField(serializers.BooleanField):
+class StrictBooleanField(serializers.BooleanField):
     """True or false, and not what could mean it: "false" is no false."""
 
     def to_internal_value(self, data: Any) -> bool:
@@ -62,7 +63,7 @@ class FlagField(serializers.BooleanField):
         return data
 
 
-class WordsField(serializers.ListField):
+class StringListField(serializers.ListField):
     """A list of texts, each once."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -73,7 +74,7 @@ class WordsField(serializers.ListField):
         return list(dict.fromkeys(super().to_internal_value(data)))
 
 
-class GraceField(serializers.Field[timedelta, Any, Any, Any]):
+class SecondsField(serializers.Field[timedelta, Any, Any, Any]):
     """How long a replaced secret goes on working, in seconds."""
 
     default_error_messages = {
@@ -87,7 +88,7 @@ class GraceField(serializers.Field[timedelta, Any, Any, Any]):
             grace = timedelta(seconds=data)
         except (OverflowError, ValueError):  # such as 1e999, which JSON readers take for infinity
             grace = timedelta.max
-        return check_grace(grace)
+        return clean_grace(grace)
 
 
 class TokenField(serializers.Field[Secret, Any, Any, Any]):
@@ -122,7 +123,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 
     serializer_field_mapping: ClassVar = {
         **serializers.ModelSerializer.serializer_field_mapping,
-        models.DateTimeField: MomentField,
+        models.DateTimeField: StrictDateTimeField,
     }
     user = serializers.CharField(source="user.get_username", read_only=True)
 
@@ -173,12 +174,12 @@ class PoliciesSerializer(StrictSerializer):
     """What may be chosen of a key."""
 
     name = TextField(required=False, allow_blank=True)
-    scopes = WordsField(required=False)
+    scopes = StringListField(required=False)
     # A field's own attributes have these names too, which a serializer's fields do not disturb.
-    read_only = FlagField(required=False)  # type: ignore[assignment]
-    allowed_ips = WordsField(required=False)
+    read_only = StrictBooleanField(required=False)  # type: ignore[assignment]
+    allowed_ips = StringListField(required=False)
     rate_limit = TextField(required=False, allow_blank=True, max_length=_RATE.max_length)
-    expires_at = MomentField(required=False, allow_null=True)
+    expires_at = StrictDateTimeField(required=False, allow_null=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         # Here as well as in the core, so that an error has the name of its field.
@@ -193,7 +194,7 @@ class NewKeySerializer(PoliciesSerializer):
 
 
 class RotationSerializer(StrictSerializer):
-    grace = GraceField(required=False)
+    grace = SecondsField(required=False)
 
 
 class RevocationSerializer(StrictSerializer):

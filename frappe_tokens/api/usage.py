@@ -11,14 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ..base_models import AbstractApiKey
-from ..bounded import bounded
-from ..complaints import Complaint
-from ..usage import Usage, requests_of_key, usage_of
+from ..db import statement_timeout
+from ..logs import RateLimitedLogger
+from ..request_log import Usage, requests_of_key, usage_of
 from .errors import Unavailable
 from .keys import KeysView
 from .serializers import KeySerializer, UsageSerializer
 
-_complain = Complaint(logging.getLogger(__name__), "The request log cannot be read.")
+_log_error = RateLimitedLogger(logging.getLogger(__name__), "The request log cannot be read.")
 
 
 class KeyUsage(KeysView):
@@ -55,10 +55,10 @@ class KeyUsage(KeysView):
 def _usage_of(key: AbstractApiKey, days: int, zone: tzinfo) -> Usage:
     requests = requests_of_key(key)
     try:
-        with bounded(requests.db):
+        with statement_timeout(requests.db):
             return usage_of(requests, days, zone=zone)
     except (DatabaseError, InterfaceError) as error:
-        _complain()
+        _log_error()
         # Locked, slow or not there; the key itself could be read.
         raise Unavailable(
             _("The request log cannot be read at the moment. Try again shortly.")

@@ -10,7 +10,7 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.http import HttpRequest
 
-from .. import access_tokens
+from ..verification import are_known
 from . import views
 from .views import Classes
 
@@ -65,7 +65,7 @@ def _wrong_order(listed: Classes) -> Iterator[CheckMessage]:
                 continue
             why, hint = _REFUSES, _PUT_FIRST
             if _is_toolkits(other):
-                if not access_tokens.are_known():
+                if not are_known():
                     continue
                 why, hint = _TAKES, _DROP
             names = {"ours": _name(classes[place]), "other": _name(other), "scheme": scheme}

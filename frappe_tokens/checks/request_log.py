@@ -12,7 +12,7 @@ from django.db import connections, router
 
 from ..middleware.listed import logs_requests
 from ..models import ApiRequestLog
-from ..request_log import present_sink
+from ..request_log import current_sink
 from .settings import value_of
 
 _MIDDLEWARE = "frappe_tokens.middleware.RequestLogMiddleware"
@@ -39,7 +39,7 @@ def check_sink(**kwargs: Any) -> list[CheckMessage]:
     if value_of("REQUEST_LOG") is None:
         return []
     try:
-        present_sink()
+        current_sink()
     except ImproperlyConfigured as error:
         return [
             checks.Error(

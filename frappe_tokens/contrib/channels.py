@@ -26,9 +26,7 @@ from django.db import connections
 from django.http import HttpResponse
 
 from .. import credentials, verification
-from ..answers import refusal_response
 from ..exceptions import Refused
-from ..verification import RequestFacts
 
 # Ours, of those that are free for applications (RFC 6455, section 7.4.2), from the HTTP status.
 CLOSE_CODE = 4000
@@ -78,10 +76,10 @@ class TokenAuthMiddleware:
         await _close_old_connections()
         try:
             is_websocket = scope["type"] == "websocket"
-            facts = RequestFacts(request, self, is_websocket=is_websocket)
-            key = await verification.averify(credential, facts)
+            info = verification.RequestInfo(request, self, is_websocket=is_websocket)
+            key = await verification.averify(credential, info)
         except Refused as refused:
-            response = refusal_response(request, refused, credential.scheme)
+            response = verification.refusal_response(request, refused, credential.scheme)
             return await _answer(scope, receive, send, response)
         return await self.inner({**scope, "user": key.user, "auth": key}, receive, send)
 

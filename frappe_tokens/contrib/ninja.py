@@ -29,12 +29,10 @@ except ImportError as error:
     ) from error
 
 from .. import credentials, verification
-from ..answers import refusal_response
 from ..credentials import Credential
 from ..decorators import check_scopes
 from ..exceptions import Refused
 from ..middleware.admission import admit
-from ..verification import RequestFacts
 
 
 class AuthenticationRefused(HttpError):
@@ -103,7 +101,7 @@ class TokenAuth(AuthBase):
         if credential is None:
             return None
         try:
-            key = verification.verify(credential, RequestFacts(request, self))
+            key = verification.verify(credential, verification.RequestInfo(request, self))
         except Refused as refused:
             raise AuthenticationRefused(refused, credential.scheme) from refused
         return _let_in(request, key)
@@ -113,7 +111,7 @@ class TokenAuth(AuthBase):
         if credential is None:
             return None
         try:
-            key = await verification.averify(credential, RequestFacts(request, self))
+            key = await verification.averify(credential, verification.RequestInfo(request, self))
         except Refused as refused:
             raise AuthenticationRefused(refused, credential.scheme) from refused
         return _let_in(request, key)
@@ -131,4 +129,4 @@ def _let_in(request: HttpRequest, key: Any) -> Any:
 
 
 def _answer(request: HttpRequest, refused: Any) -> HttpResponse:
-    return refusal_response(request, refused.refused, refused.scheme)
+    return verification.refusal_response(request, refused.refused, refused.scheme)

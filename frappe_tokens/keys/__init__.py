@@ -1,34 +1,103 @@
-"""Making, rotating, changing and revoking keys: the only place that writes credentials.
+"""Manages keys: generates, rotates, changes, imports and revokes them. Nothing else writes them.
 
-Every way in (admin, commands, RPC, REST, a user's own page) calls these functions. Who may do what
-to whom is decided in :mod:`frappe_tokens.actors`, which they ask.
+The admin, the commands, RPC, REST and the users' own page call these functions. :class:`Actor`
+decides who may do what to whose keys, and they all ask it.
 """
 
-from ..terms import GeneratedKeys
-from .changes import change_key
+from .actors import (
+    BEYOND_RIGHTS,
+    PERMISSION,
+    RESTRICTED,
+    UNKNOWN,
+    Actor,
+    check_manager,
+    check_reach,
+    check_target,
+    credential_of,
+)
+from .changes import change_key, change_user
+from .cleaning import (
+    GRACE_MAX,
+    clean_changes,
+    clean_expiry,
+    clean_grace,
+    clean_name,
+    default_expiry,
+)
 from .generation import (
     BATCH_SIZE,
+    create_key,
     generate_keys,
     generate_keys_for_source,
     generate_keys_for_users,
 )
+from .history import write_history
 from .import_checks import ImportedPair, Problem
 from .importing import Imported, import_keys
-from .ownership import change_user
+from .locking import (
+    LOCK_SIZE,
+    lock_active_users,
+    lock_rows,
+    lock_users,
+    locked_key,
+    outside_atomic_requests,
+    transaction_for,
+)
+from .oauth_applications import (
+    allow_application,
+    is_application_allowed,
+    withdraw_application,
+    withdraw_changed_application,
+)
+from .options import GeneratedKeys
+from .plans import Plan, plan_for, version_for_new_key
 from .revocation import revoke, revoke_leaked
+from .users import find_user
 
 __all__ = [
     "BATCH_SIZE",
+    "BEYOND_RIGHTS",
+    "GRACE_MAX",
+    "LOCK_SIZE",
+    "PERMISSION",
+    "RESTRICTED",
+    "UNKNOWN",
+    "Actor",
     "GeneratedKeys",
     "Imported",
     "ImportedPair",
+    "Plan",
     "Problem",
+    "allow_application",
     "change_key",
     "change_user",
+    "check_manager",
+    "check_reach",
+    "check_target",
+    "clean_changes",
+    "clean_expiry",
+    "clean_grace",
+    "clean_name",
+    "create_key",
+    "credential_of",
+    "default_expiry",
+    "find_user",
     "generate_keys",
     "generate_keys_for_source",
     "generate_keys_for_users",
     "import_keys",
+    "is_application_allowed",
+    "lock_active_users",
+    "lock_rows",
+    "lock_users",
+    "locked_key",
+    "outside_atomic_requests",
+    "plan_for",
     "revoke",
     "revoke_leaked",
+    "transaction_for",
+    "version_for_new_key",
+    "withdraw_application",
+    "withdraw_changed_application",
+    "write_history",
 ]

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from django.db import router, transaction
 from django.utils.translation import gettext as _
 
-from .. import audit, history
-from ..actors import Actor
+from .. import audit
 from ..base_models import AbstractApiKey
 from ..signals import key_revoked, keys_generated
+from . import history
+from .actors import Actor
 
 
 def announce_generated(generated: Iterable[tuple[AbstractApiKey, bool]], by: Actor | None) -> None:
@@ -26,7 +27,7 @@ def announce_generated(generated: Iterable[tuple[AbstractApiKey, bool]], by: Act
     """
     generated = list(generated)
     text = _("Generated a secret for API key %(api_key)s.")
-    history.note_many(
+    history.record_many(
         by,
         (
             (changed, text % {"api_key": key.api_key})
@@ -52,7 +53,7 @@ def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None
     """Tell that ``key`` was revoked."""
     text = _("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
     users = [] if key.user is None else [key.user]
-    history.note(by, text, *users, key)
+    history.record(by, text, *users, key)
     user = by.user if by is not None else None
 
     def tell() -> None:

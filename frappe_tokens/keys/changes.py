@@ -1,33 +1,36 @@
-"""Changing what a key may do."""
+"""Changing what a key may do, and the user that a source's key runs as."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.db import router
 from django.utils.translation import gettext as _
 
-from .. import history
-from ..actors import Actor, check_manager, check_widening
 from ..base_models import AbstractApiKey
-from ..validation import clean_changes
-from .rows import locked
+from ..models import ApiKey
+from . import history
+from .actors import Actor, check_manager, check_reach, check_target, check_widening
+from .cleaning import clean_changes
+from .locking import lock_users, locked_key, transaction_for
 
 
 def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: Any) -> None:
     """Change what a key may do, and its name.
 
     Args:
-        key: a live key; brought up to date.
-        by: who asks. None is trusted code.
+        key: the key. It's refreshed from the database.
+        by: who does it. None is trusted code.
         changes: ``scopes``, ``read_only``, ``allowed_ips``, ``rate_limit``, ``expires_at`` (None:
-            ``DEFAULT_LIFETIME`` from now), and the ``name`` of a source that has one.
+            ``DEFAULT_LIFETIME`` from now), and the ``name`` if the source has one.
 
     Raises:
-        PermissionDenied: ``by`` may not do this, or serves themselves and would widen the key, or
-            would widen it beyond the key that their request came with.
-        ValidationError: the key is revoked or deleted, the name is taken, or a value is not usable.
+        PermissionDenied: ``by`` may not do this, or would widen their own key without the
+            permission, or would widen a key beyond the one that authenticated their request.
+        ValidationError: the key is revoked or deleted, the name is taken, or a value is invalid.
     """
-    with locked(key, by) as stored:
+    with locked_key(key, by) as stored:
         check_manager(stored.user, by)
         before = stored.policies
         for name, value in clean_changes(changes).items():
@@ -41,5 +44,47 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: Any) 
         names = ", ".join(str(stored._meta.get_field(name).verbose_name) for name in changes)
         text = _("Changed %(fields)s of API key %(api_key)s.")
         users = [] if stored.user is None else [stored.user]
-        history.note(by, text % {"fields": names, "api_key": key.api_key}, *users, stored)
+        history.record(by, text % {"fields": names, "api_key": key.api_key}, *users, stored)
+    key.refresh_from_db(using=stored._state.db)
+
+
+def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> None:
+    """Have ``key`` run as another user from the next request on. Its secret stays the same.
+
+    Args:
+        key: a row of a source other than ``ApiKey``. It's refreshed from the database.
+        user: the new user; None for nobody, if the source allows that.
+        by: who does it. None is trusted code.
+
+    Raises:
+        PermissionDenied: ``by`` may not manage the keys of both users, the old and the new one, or
+            the row allows more than the key that authenticated their request.
+        ValidationError: the key is revoked or deleted, or the user is inactive, deleted, or already
+            has a key and may have only one.
+        TypeError: the key is an ``ApiKey``, which stays with its user.
+    """
+    if isinstance(key, ApiKey):
+        raise TypeError("An ApiKey can't change its user. Generate one for the other user.")
+    pk = getattr(user, "pk", None)
+    with transaction_for(router.db_for_write(type(key))):
+        locked = lock_users([key.user_id, pk], by)
+        with locked_key(key, by) as stored:
+            check_manager(stored.user, by)
+            check_reach(stored, by)
+            if user is not None:
+                user = locked.get(pk)
+                if user is None:
+                    raise ValidationError(_("This user no longer exists."), code="no_user")
+                check_target(user, by)
+            elif not stored._meta.get_field("user").null:
+                raise ValidationError(
+                    _("Choose the user that the key runs as first."), code="no_user"
+                )
+            before, stored.user = stored.user, user
+            stored.validate_unique({"api_key"})
+            stored.validate_constraints({"api_key"})
+            stored.save(update_fields=["user"])
+            text = _("Changed the user of API key %(api_key)s.") % {"api_key": key.api_key}
+            users = [each for each in (before, user) if each is not None]
+            history.record(by, text, *users, stored)
     key.refresh_from_db(using=stored._state.db)

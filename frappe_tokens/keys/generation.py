@@ -1,11 +1,11 @@
-"""Making keys and giving them new secrets."""
+"""Generating keys, and new secrets for existing ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import connections, router, transaction
@@ -13,103 +13,97 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from ..actors import Actor, check_target
 from ..base_models import AbstractApiKey
-from ..batches import in_batches
-from ..instances import maker_of_new
-from ..locking import lock_users
+from ..db import in_batches, insert_rows, update_rows
 from ..models import ApiKey
-from ..terms import SECRET_FIELDS, GeneratedKeys, Terms, grace_or_default, renew
+from .actors import Actor, check_target
 from .announcements import announce_generated
-from .rows import locked
-from .writing import write_keys
+from .locking import lock_users, locked_key
+from .options import SECRET_FIELDS, GeneratedKeys, KeyOptions, Options, grace_or_default, set_secret
 
-# Users whose keys are written with one statement. More make neither the database nor Python any
-# faster, and with fewer the 999 parameters that older SQLite takes are enough.
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # typing's own comes with Python 3.11
+
+# Users whose keys are written with one statement. More are no faster, neither in the database nor
+# in Python, and fewer would be slower.
 BATCH_SIZE = 250
 
 
 @sensitive_variables()
 def generate_keys(
-    user: Any,
-    *,
-    name: str = "",
-    grace: timedelta | None = None,
-    expires_at: datetime | None = None,
-    scopes: Iterable[str] = (),
-    read_only: bool = False,
-    allowed_ips: Iterable[str] = (),
-    rate_limit: str = "",
-    by: Actor | None = None,
+    user: Any, *, by: Actor | None = None, **options: Unpack[Options]
 ) -> GeneratedKeys:
-    """Make a key for ``user``, or give the key that they have of this ``name`` a new secret.
+    """Generate a key for ``user``, or a new secret for the key that they have of this name.
 
-    A key that exists keeps its API key. Its policies stay as they are too, except for those that
-    are named here: a rotation never widens a key by leaving something out.
+    An existing key keeps its API key and its policies, except for those that are given here: a
+    rotation never widens a key because something was left out.
 
     Args:
-        user: whose requests the key is to make.
-        name: tells the user's keys apart; "" is the key that Frappe's calls act on.
-        grace: how long the replaced secret goes on working; None is ``ROTATION_GRACE``.
-        expires_at: when the key ends (aware); for a new key, None is ``DEFAULT_LIFETIME`` from now.
-        scopes: the views that the key opens, by their ``required_scopes``; empty: all.
-        read_only: only GET, HEAD and OPTIONS.
-        allowed_ips: addresses or CIDR networks that the key may be used from; empty: all.
-        rate_limit: for views that are throttled by key, such as ``100/minute``; "": their own.
-        by: who asks. None is trusted code, such as a shell, which may do everything that a
-            superuser may.
+        user: whose requests the key is for.
+        by: who does it. None is trusted code, such as a shell, which may do what a superuser may.
+        options: see :class:`~frappe_tokens.keys.options.Options`.
 
     Raises:
         PermissionDenied: ``by`` may not do this.
-        ValidationError: the user is inactive, the key has expired, or an argument is not usable.
+        ValidationError: the user is inactive, the key has expired, or an option is invalid.
     """
-    terms = Terms.of(name, grace, expires_at, scopes, read_only, allowed_ips, rate_limit, by)
+    return _generate(user, KeyOptions.clean(by, options), must_be_new=False)
+
+
+@sensitive_variables()
+def create_key(user: Any, *, by: Actor | None = None, **options: Unpack[Options]) -> GeneratedKeys:
+    """Generate a new key for ``user``. Fails if they have a key of this name.
+
+    Args and raises: as for :func:`generate_keys`, and ValidationError with the code ``name_taken``.
+    """
+    return _generate(user, KeyOptions.clean(by, options), must_be_new=True)
+
+
+@sensitive_variables()
+def _generate(user: Any, options: KeyOptions, *, must_be_new: bool) -> GeneratedKeys:
     alias = router.db_for_write(ApiKey)
     with transaction.atomic(using=alias):
-        (target,) = _lock([user.pk], by)
-        check_target(target, by)
-        live = _live_keys([target], terms.name, alias)
+        (target,) = _lock([user.pk], options.by)
+        check_target(target, options.by)
+        existing = _unrevoked_keys([target], options.name, alias).get(target.pk)
+        if existing is not None and must_be_new:
+            raise ValidationError(
+                _("There is already an API key of this name. Rotate it, or choose another name.")
+                if options.name
+                else _("There is already an API key without a name. Enter a name."),
+                code="name_taken",
+            )
         now = timezone.now()
-        key = live.get(target.pk) or ApiKey(**terms.of_new_key(now))
-        generated = terms.fulfil(target, key, now)
-        generated.instance.save(using=alias)
-        announce_generated([(generated.instance, target.pk in live)], by)
+        key = existing or ApiKey(**options.initial_values(now))
+        generated = options.apply(target, key, now)
+        key.save(using=alias)
+        announce_generated([(key, existing is not None)], options.by)
     return generated
 
 
 @sensitive_variables()
 def generate_keys_for_users(
-    users: Iterable[Any],
-    *,
-    name: str = "",
-    grace: timedelta | None = None,
-    expires_at: datetime | None = None,
-    scopes: Iterable[str] = (),
-    read_only: bool = False,
-    allowed_ips: Iterable[str] = (),
-    rate_limit: str = "",
-    by: Actor | None = None,
+    users: Iterable[Any], *, by: Actor | None = None, **options: Unpack[Options]
 ) -> list[GeneratedKeys]:
-    """Do what :func:`generate_keys` does for each of many users, or, where one fails, for none.
+    """Do what :func:`generate_keys` does for each of many users or, if one fails, for none.
 
     It takes a few statements for every ``BATCH_SIZE`` users, which send no ``post_save``.
 
     Args:
-        users: the users, or their primary keys. Whoever comes twice gets one key.
-        name, grace, expires_at, scopes, read_only, allowed_ips, rate_limit, by: as for
-            :func:`generate_keys`.
+        users: the users, or their primary keys. Duplicates are ignored.
+        by, options: as for :func:`generate_keys`.
 
     Returns:
-        What was made, in the order of ``users``.
+        The keys, in the order of ``users``.
 
     Raises:
         PermissionDenied: ``by`` may not do this for one of them.
-        ValidationError: one of them is inactive, a key has expired, or an argument is not usable.
+        ValidationError: one of them is inactive, a key has expired, or an option is invalid.
     """
-    terms = Terms.of(name, grace, expires_at, scopes, read_only, allowed_ips, rate_limit, by)
+    cleaned = KeyOptions.clean(by, options)
     alias = router.db_for_write(ApiKey)
     pks = dict.fromkeys(getattr(user, "pk", user) for user in users)
-    made: list[GeneratedKeys] = []
+    results: list[GeneratedKeys] = []
     with transaction.atomic(using=alias):
         targets = _lock(pks, by)
         if by is not None:
@@ -117,43 +111,54 @@ def generate_keys_for_users(
         for target in targets:
             _check_one_of_many(target, by)
         now = timezone.now()
-        new_key = maker_of_new(ApiKey, terms.of_new_key(now))
+        initial = cleaned.initial_values(now)
         for batch in in_batches(targets, BATCH_SIZE):
-            live = _live_keys(batch, terms.name, alias)
+            existing = _unrevoked_keys(batch, cleaned.name, alias)
             generated = [
-                terms.fulfil(target, live.get(target.pk) or new_key(), now) for target in batch
+                cleaned.apply(target, existing.get(target.pk) or ApiKey(**initial), now)
+                for target in batch
             ]
-            write_keys([keys.instance for keys in generated], terms.writes, alias)
+            _write([keys.instance for keys in generated], cleaned.updated_fields, alias)
             announce_generated(
-                [(keys.instance, keys.instance.user_id in live) for keys in generated], by
+                [(keys.instance, keys.instance.user_id in existing) for keys in generated], by
             )
-            made += generated
-    return made
+            results += generated
+    return results
+
+
+def _write(keys: list[Any], fields: tuple[str, ...], alias: str) -> None:
+    """Save ``keys``: all columns of new ones, and ``fields`` of the others."""
+    new = [key for key in keys if key._state.adding]
+    existing = [key for key in keys if not key._state.adding]
+    if new:
+        insert_rows(new, "api_key", alias)
+    if existing:
+        update_rows(existing, fields, alias)
 
 
 @sensitive_variables()
 def generate_keys_for_source(
     key: AbstractApiKey, *, grace: timedelta | None = None, by: Actor | None = None
 ) -> GeneratedKeys:
-    """Give ``key``, a row of any source in ``SOURCES``, a secret, or a new one.
+    """Generate a secret, or a new one, for a row of any source in ``SOURCES``.
 
     Args:
-        key: the row, which has its API key from the time that it was made; brought up to date.
-        grace: how long the replaced secret goes on working; None is ``ROTATION_GRACE``.
-        by: who asks, as for :func:`generate_keys`.
+        key: the row, which got its API key when it was created. It's refreshed from the database.
+        grace: how long the replaced secret keeps working; None is ``ROTATION_GRACE``.
+        by: who does it, as for :func:`generate_keys`.
 
     Raises:
         PermissionDenied: ``by`` may not do this for the row's user.
         ValidationError: the row has no user or an inactive one, is revoked, expired or deleted, or
-            an argument is not usable.
+            ``grace`` is invalid.
     """
     grace = grace_or_default(grace)
-    with locked(key, by) as stored:
+    with locked_key(key, by) as stored:
         if stored.user is None:
             raise ValidationError(_("Choose the user that the key runs as first."), code="no_user")
         check_target(stored.user, by)
         rotated = bool(stored.secret_digest)
-        generated = renew(stored, grace, timezone.now(), by)
+        generated = set_secret(stored, grace, timezone.now(), by)
         stored.save(update_fields=["expires_at", *SECRET_FIELDS])
         announce_generated([(generated.instance, rotated)], by)
     key.refresh_from_db(using=stored._state.db)
@@ -161,13 +166,13 @@ def generate_keys_for_source(
 
 
 def _lock(pks: Iterable[Any], by: Actor | None) -> list[Any]:
-    """The users of ``pks`` in that order, as stored now, until the end of the transaction."""
+    """Lock the users of ``pks``, and return them in that order, as stored now."""
     pks = list(pks)
     locked = lock_users(pks, by)
     try:
         return [locked[pk] for pk in pks]
     except KeyError:
-        raise ValidationError(_("This user does not exist any more."), code="no_user") from None
+        raise ValidationError(_("This user no longer exists."), code="no_user") from None
 
 
 def _check_one_of_many(user: Any, by: Actor | None) -> None:
@@ -181,11 +186,11 @@ def _check_one_of_many(user: Any, by: Actor | None) -> None:
         ) from error
 
 
-def _live_keys(users: Iterable[Any], name: str, alias: str) -> dict[Any, ApiKey]:
-    """The live keys of this name, as stored now, by the primary keys of their users."""
+def _unrevoked_keys(users: Iterable[Any], name: str, alias: str) -> dict[Any, ApiKey]:
+    """Return the keys of this name, as stored now, by the primary keys of their users."""
     pks = [user.pk for user in users]
-    live = ApiKey._default_manager.using(alias).filter(user__in=pks, name=name, live=True)
+    keys = ApiKey._default_manager.using(alias).filter(user__in=pks, name=name, live=True)
     if connections[alias].features.has_select_for_update:
-        # A snapshot of this transaction may be older than the lock; a locking read is not.
-        live = live.select_for_update()
-    return {key.user_id: key for key in live.order_by()}
+        # The transaction's snapshot may be older than the lock. A locking read isn't.
+        keys = keys.select_for_update()
+    return {key.user_id: key for key in keys.order_by()}

@@ -12,14 +12,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from .. import crypto
-from ..actors import check_target
 from ..conf import conf
 from ..credentials import API_KEY_MAX_LENGTH, API_SECRET_MAX_LENGTH, looks_secret, parse
 from ..crypto import Secret
-from ..locking import lock_users
-from ..lookup import find_user
 from ..models import ApiKey
-from ..validation import clean_name
+from .actors import check_target
+from .cleaning import clean_name
+from .locking import lock_users
+from .users import find_user
 
 # Twelve hexadecimal digits are 48 bits. What is shorter can be guessed.
 SECRET_MIN_LENGTH = 12

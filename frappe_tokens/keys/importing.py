@@ -15,14 +15,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from .. import audit, crypto
-from ..batches import in_batches
-from ..locking import LOCK_SIZE, lock_users
+from ..db import in_batches, insert_rows
 from ..models import ApiKey
 from ..signals import keys_generated
-from ..validation import default_expiry
 from .announcements import announce_generated
+from .cleaning import default_expiry
 from .import_checks import Checks, ImportedPair, Problem
-from .writing import insert_keys
+from .locking import LOCK_SIZE, lock_users
 
 # Lines that are checked, and keys that are written, at a time.
 BATCH_SIZE = 250
@@ -109,7 +108,7 @@ def _write(read: Reader, checks: Checks, alias: str) -> None:
             # In one order, so that two imports of the same keys do not wait in a circle.
             pairs.sort(key=lambda checked: checked[0].api_key)
             keys = [_key(pair, user, now, expires_at) for pair, user in pairs]
-            insert_keys(keys, alias)
+            insert_rows(keys, "api_key", alias)
             written += len(keys)
             _announce_after_commit(keys, alias)
     if written != len(checks.line_of_key):

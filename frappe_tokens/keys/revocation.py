@@ -12,15 +12,15 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import crypto, key_cache, policy
-from ..actors import Actor
+from .. import crypto, policy
 from ..base_models import AbstractApiKey
 from ..conf import conf
-from ..locking import lock_users
+from ..lookup import invalidate
 from ..models import ApiKey
 from ..redaction import redacted
+from .actors import Actor
 from .announcements import announce_revoked
-from .rows import lock_rows, transaction_for
+from .locking import lock_rows, lock_users, transaction_for
 
 
 def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) -> bool:
@@ -57,7 +57,7 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
     with transaction_for(alias):
         lock_users([key.user_id], by)
         revoked = bool(still_live.update(**changes))
-        key_cache.invalidate(model.cache_label(), [key.api_key], alias)
+        invalidate(model.cache_label(), [key.api_key], alias)
         if revoked:
             announce_revoked(key, reason, by)
     with suppress(model.DoesNotExist):  # deleted meanwhile, with its user

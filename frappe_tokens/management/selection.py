@@ -10,7 +10,8 @@ from django.core.management.base import CommandError
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
-from ..lookup import find_user, source_model
+from ..keys import find_user
+from ..lookup import source_model
 
 
 def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:

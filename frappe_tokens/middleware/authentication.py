@@ -16,11 +16,8 @@ from django.urls import ResolverMatch, resolve
 from django.utils.cache import patch_vary_headers
 
 from .. import credentials, verification
-from ..answers import refusal_response
 from ..credentials import Credential
 from ..exceptions import Refused
-from ..scopes import DeclaredBy
-from ..verification import RequestFacts
 from .admission import admit
 from .order import misplaced
 
@@ -78,23 +75,23 @@ class TokenAuthenticationMiddleware:
     def __call__(self, request: HttpRequest) -> Answer:
         if self._is_async:
             return self._acall(request)
-        credential, facts = self._asked(request)
-        if credential is not None and facts is not None:
+        credential, info = self._asked(request)
+        if credential is not None and info is not None:
             try:
-                key = verification.verify(credential, facts)
+                key = verification.verify(credential, info)
             except Refused as refused:
-                return refusal_response(request, refused, credential.scheme)
+                return verification.refusal_response(request, refused, credential.scheme)
             admit(request, key.user, key)
         response = cast(HttpResponseBase, self.get_response(request))
         return _varying(request, credential, response)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        credential, facts = self._asked(request)
-        if credential is not None and facts is not None:
+        credential, info = self._asked(request)
+        if credential is not None and info is not None:
             try:
-                key = await verification.averify(credential, facts)
+                key = await verification.averify(credential, info)
             except Refused as refused:
-                return refusal_response(request, refused, credential.scheme)
+                return verification.refusal_response(request, refused, credential.scheme)
             admit(request, key.user, key)
         response = await cast(AsyncGetResponse, self.get_response)(request)
         return _varying(request, credential, response)
@@ -136,7 +133,9 @@ class TokenAuthenticationMiddleware:
         view_class = getattr(view, "view_class", object)
         return issubclass(view_class, LoginRequiredMixin) and _is_toolkits(view_class)
 
-    def _asked(self, request: HttpRequest) -> tuple[Credential | None, RequestFacts | None]:
+    def _asked(
+        self, request: HttpRequest
+    ) -> tuple[Credential | None, verification.RequestInfo | None]:
         """The credential, if any, and what is to be decided about it, if that is for us."""
         credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
         if credential is None:
@@ -146,9 +145,9 @@ class TokenAuthenticationMiddleware:
         setattr(request, _DECIDED_FOR, (view, request.method))
         if self.leaves(request, view):
             return credential, None
-        return credential, RequestFacts(
+        return credential, verification.RequestInfo(
             request,
-            DeclaredBy(view, request.method or ""),
+            verification.DeclaredScopes(view, request.method or ""),
             for_people=match is not None and self.is_for_people(request, match),
         )
 

@@ -14,9 +14,9 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from ..complaints import Complaint
-from ..request_log import entry_of, present_sink
-from ..threads import in_thread
+from ..logs import RateLimitedLogger
+from ..request_log import current_sink, entry_for
+from ..verification import run_in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ class RequestLogMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
-        self._complain = Complaint(logger, "A request cannot be logged. It goes on without.")
-        present_sink()
+        self._log_error = RateLimitedLogger(logger, "A request can't be logged.")
+        current_sink()
 
     def __call__(self, request: HttpRequest) -> Answer:
         if not request.META.get("HTTP_AUTHORIZATION"):
@@ -82,9 +82,9 @@ class RequestLogMiddleware:
 
         def log(status: int) -> None:
             try:
-                present_sink().write(entry_of(request, at, time.perf_counter() - began, status))
+                current_sink().write(entry_for(request, at, time.perf_counter() - began, status))
             except Exception:
-                self._complain()
+                self._log_error()
 
         return log
 
@@ -95,7 +95,7 @@ async def _alog(log: Callable[[int], None], status: int) -> None:
     if status != CLIENT_CLOSED_REQUEST and not _blocks():
         log(status)
         return
-    writing = asyncio.ensure_future(in_thread(log, status))
+    writing = asyncio.ensure_future(run_in_thread(log, status))
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:
@@ -106,6 +106,6 @@ async def _alog(log: Callable[[int], None], status: int) -> None:
 
 def _blocks() -> bool:
     try:
-        return present_sink().blocks
+        return current_sink().blocks
     except ImproperlyConfigured:
         return False  # there is none, and ``log`` says so

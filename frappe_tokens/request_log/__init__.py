@@ -1,17 +1,41 @@
-"""The request log: every request that had an ``Authorization`` header, and what came of it.
+"""Records every request that has an ``Authorization`` header, and counts the requests of keys.
 
-:class:`~frappe_tokens.middleware.RequestLogMiddleware` hands an :class:`Entry` for each to the
+:class:`~frappe_tokens.middleware.RequestLogMiddleware` passes an :class:`Entry` for each to the
 :class:`Sink` that ``FRAPPE_TOKENS["REQUEST_LOG"]`` names.
 """
 
-from .entries import Entry, entry_of
-from .sinks import NullSink, Sink, make_sink, present_sink
+from .entries import Entry, entry_for
+from .sinks import NullSink, Sink, current_sink, make_sink
+from .usage import (
+    DAYS,
+    DAYS_MAX,
+    SAMPLE,
+    Day,
+    Usage,
+    last_day_of,
+    latest_of,
+    requests_of_key,
+    requests_of_user,
+    sources_of,
+    usage_of,
+)
 
 __all__ = [
+    "DAYS",
+    "DAYS_MAX",
+    "SAMPLE",
+    "Day",
     "Entry",
     "NullSink",
     "Sink",
-    "entry_of",
+    "Usage",
+    "current_sink",
+    "entry_for",
+    "last_day_of",
+    "latest_of",
     "make_sink",
-    "present_sink",
+    "requests_of_key",
+    "requests_of_user",
+    "sources_of",
+    "usage_of",
 ]

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connections, router
 
 from ..models import OTHER, ApiRequestLog
-from . import rows
+from . import insertion
 from .entries import Entry
 
 # They blame what is written; all others may as well blame the database, or the way to it.
@@ -34,7 +34,7 @@ def write(
         entries: at least one.
         done: called with how many of them, in their order, are dealt with, and whether they are
             written. Of those that are not it hears one by one, with the exception at hand.
-        commit: as of :func:`rows.insert`.
+        commit: as of :func:`insertion.insert`.
         is_last_try: of one entry that has failed already.
 
     Raises:
@@ -42,7 +42,7 @@ def write(
             cannot be written.
     """
     try:
-        rows.insert(entries, commit=commit)
+        insertion.insert(entries, commit=commit)
     except Exception as error:
         is_of_a_row = isinstance(error, _OF_A_ROW)
         if not is_of_a_row and not _takes_another(entries[0]):
@@ -67,7 +67,7 @@ def _takes_another(entry: Entry) -> bool:
     Another one that waits would not tell: a client may have sent them all.
     """
     try:
-        rows.try_out(Entry(entry.at, None, "", "", "GET", "/", 200, 0, None, "", OTHER))
+        insertion.try_out(Entry(entry.at, None, "", "", "GET", "/", 200, 0, None, "", OTHER))
     except Exception:
         return False
     return True

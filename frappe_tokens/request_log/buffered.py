@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from django.db import close_old_connections, connections
 
-from ..complaints import Complaint
+from ..logs import RateLimitedLogger
 from . import batch
 from .entries import Entry
 from .sinks import Sink
@@ -58,7 +58,7 @@ class BufferedSink(Sink):
         self._thread: Thread | None = None
         self._is_running = False
         self._ends = False
-        self._complain = Complaint(
+        self._log_error = RateLimitedLogger(
             logger,
             "The request log: %s. Requests go on without; %d of this process are not on record "
             "so far.",
@@ -78,7 +78,7 @@ class BufferedSink(Sink):
         if _is_exiting and not has_thread:
             self._flush_here()
         if waiting >= CAPACITY:
-            self._complain(f"{CAPACITY} rows wait, and there is no room for more", self._lost)
+            self._log_error(f"{CAPACITY} rows wait, and there is no room for more", self._lost)
 
     def flush(self) -> None:
         """Write all that was taken until now, in this thread and by its connection.
@@ -137,7 +137,7 @@ class BufferedSink(Sink):
                 close_old_connections()
                 self.flush()
         except Exception:
-            self._complain("the table cannot be written", self._lost)
+            self._log_error("the table cannot be written", self._lost)
 
     def _run(self) -> None:
         pause, quiet = 0.0, 0
@@ -176,7 +176,7 @@ class BufferedSink(Sink):
             connections.close_all()
             with self._changed:
                 waiting, lost = len(self._waiting), self._lost
-            self._complain(f"the table cannot be written, and {waiting} rows wait", lost)
+            self._log_error(f"the table cannot be written, and {waiting} rows wait", lost)
             return False
         if written < ENOUGH:
             # As at the end of a request. Under load a new connection for each batch would cost
@@ -200,7 +200,7 @@ class BufferedSink(Sink):
     def _done(self, number: int, is_written: bool) -> None:
         lost = self._take_off(number, lost=0 if is_written else number)
         if not is_written:
-            self._complain("the table does not take a row", lost)
+            self._log_error("the table does not take a row", lost)
 
     def _take_off(self, number: int, lost: int = 0) -> int:
         """Have the oldest rows wait no more; how many are lost by now."""

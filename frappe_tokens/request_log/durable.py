@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
-from ..complaints import Complaint
-from . import rows
+from ..logs import RateLimitedLogger
+from . import insertion
 from .entries import Entry
 from .sinks import Sink
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 # A write that took this long to fail (s) waited for a lock. The requests of the next seconds
 # would wait as long, one after the other, so they go on without.
-SLOW = rows.LOCK_SECONDS / 2
+SLOW = insertion.LOCK_SECONDS / 2
 REST = 5
 
 
@@ -22,7 +22,7 @@ class DurableSink(Sink):
     """One INSERT for each request, in the request."""
 
     def __init__(self) -> None:
-        self._complain = Complaint(
+        self._log_error = RateLimitedLogger(
             logger,
             "The request log cannot be written. Requests go on without; %d of this process are "
             "not on record so far.",
@@ -36,10 +36,10 @@ class DurableSink(Sink):
             self._lost += 1
             return
         try:
-            rows.insert([entry])
+            insertion.insert([entry])
         except Exception:
             self._lost += 1
             ended = time.monotonic()
             if ended - began >= SLOW:
                 self._rests_until = ended + REST
-            self._complain(self._lost)
+            self._log_error(self._lost)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
-from ..decisions import Decision, decision_about
 from ..models import (
     ACCEPTED,
     METHOD_MAX_LENGTH,
@@ -19,7 +18,7 @@ from ..models import (
     ApiRequestLog,
 )
 from ..redaction import redacted, redacted_path
-from ..verification import RequestFacts
+from ..verification import Outcome, RequestInfo, get_outcome
 
 _DURATION_MAX = 2**31 - 1
 
@@ -56,7 +55,7 @@ class Entry(NamedTuple):
     outcome: str
 
 
-def entry_of(request: HttpRequest, at: datetime, seconds: float, status: int) -> Entry:
+def entry_for(request: HttpRequest, at: datetime, seconds: float, status: int) -> Entry:
     """What there is to say of ``request``.
 
     Args:
@@ -65,47 +64,47 @@ def entry_of(request: HttpRequest, at: datetime, seconds: float, status: int) ->
         seconds: how long it took.
         status: of the answer.
     """
-    facts = RequestFacts(request)
+    info = RequestInfo(request)
     meta = request.META
-    decision = decision_about(request)
-    if decision is None:
-        user_id, api_key, source, outcome = _present_user(request), "", "", OTHER
+    outcome = get_outcome(request)
+    if outcome is None:
+        user_id, api_key, source, code = _authenticated_user(request), "", "", OTHER
     else:
-        user_id, api_key, outcome = _told_by(decision)
-        source = facts.source_name[:SOURCE_MAX_LENGTH]
+        user_id, api_key, code = _columns_of(outcome)
+        source = info.source_name[:SOURCE_MAX_LENGTH]
     return Entry(
         at,
         user_id,
         api_key,
         source,
-        redacted(facts.methods[0], METHOD_MAX_LENGTH),
+        redacted(info.methods[0], METHOD_MAX_LENGTH),
         redacted_path(request.path, PATH_MAX_LENGTH),
         status,
         min(int(seconds * 1000), _DURATION_MAX),
-        facts.address() or None,
+        info.address() or None,
         redacted(meta.get("HTTP_USER_AGENT", ""), USER_AGENT_MAX_LENGTH),
-        outcome,
+        code,
     )
 
 
-def _told_by(decision: Decision) -> tuple[Any, str, str]:
-    key, refused = decision
-    # Only for a right secret is a user named: anyone can present somebody's key.
+def _columns_of(outcome: Outcome) -> tuple[Any, str, str]:
+    key, refused = outcome
+    # Only a correct secret identifies a user: anyone can present somebody's key.
     user_id = key.user.pk if key is not None and key.user is not None else None
     if refused is None:
         return user_id, key.api_key, ACCEPTED
     return user_id, refused.api_key, refused.reason.code
 
 
-def _present_user(request: HttpRequest) -> Any:
-    """The primary key of the user whom another authentication found, without a query for it.
+def _authenticated_user(request: HttpRequest) -> Any:
+    """Return the primary key of a user that something else authenticated, without a query.
 
-    None for what is no row of the user model, such as a user that is made from a token: what it has
-    for a primary key need not fit the column.
+    None for an object of another class, such as a user made from a token, whose primary key may not
+    fit the column.
     """
     user: Any = getattr(request, "user", None)
     if isinstance(user, LazyObject) and user._wrapped is empty:
-        # Nobody has asked for the session's user yet. Async views ask elsewhere.
+        # The session's user wasn't loaded. Async views load it here.
         user = getattr(request, "_acached_user", None)
     return user.pk if isinstance(user, _user_model()) else None
 

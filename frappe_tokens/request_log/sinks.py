@@ -49,13 +49,13 @@ class NullSink(Sink):
 _made: dict[str, Sink] = {}
 
 
-def present_sink() -> Sink:
+def current_sink() -> Sink:
     """The sink that ``REQUEST_LOG`` names now.
 
     Raises:
         ImproperlyConfigured: it names none.
     """
-    name = conf.snapshot().REQUEST_LOG
+    name = conf.REQUEST_LOG
     try:
         return _made[name]
     except KeyError:

@@ -121,7 +121,7 @@ def test_a_revoked_key_stays_as_it_is(ada: Client, keys: GeneratedKeys, what: st
     page = page_of(keys.instance, what)
     for answer in (ada.get(page), ada.post(page, {**form, "name": "x", "reason": "y"})):
         assert answer.status_code == 409
-        assert "was revoked, and that is final" in text_of(answer)
+        assert "was revoked, which is final" in text_of(answer)
         assert not secrets_on(answer)
     after = stored(keys.instance).__dict__
     assert {**after, "_state": None} == {**before, "_state": None}
@@ -132,15 +132,15 @@ def test_rotates_nothing_for_a_user_who_was_deactivated_meanwhile(
 ) -> None:
     """The request came in before, so it runs as a user who was active then."""
 
-    def answer_to(request: Any) -> Any:
+    def refusal_content(request: Any) -> Any:
         request.user = user
         request._dont_enforce_csrf_checks = True
         return views.rotate_key(request, pk=keys.instance.pk).render()
 
-    version = version_on(answer_to(rf.get("/")))
+    version = version_on(refusal_content(rf.get("/")))
     type(user).objects.update(is_active=False)
 
-    answer = answer_to(rf.post("/", {"version": version, "grace": "0"}))
+    answer = refusal_content(rf.post("/", {"version": version, "grace": "0"}))
 
     assert "The user is inactive." in text_of(answer)
     assert not secrets_on(answer)
@@ -162,7 +162,7 @@ def test_renames(ada: Client, keys: GeneratedKeys) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("ci", "of this name already"), ("a\x07b", "all of them printable")],
+    [("ci", "already"), ("a\x07b", "printable characters")],
 )
 def test_refuses_a_name_that_is_taken_or_not_printable(
     ada: Client, user: Any, keys: GeneratedKeys, name: str, message: str

@@ -108,11 +108,11 @@ def test_takes_no_key_secret_or_user_from_the_form(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"scopes": 'a"b'}, "is no scope"),
-        ({"allowed_ips": "192.0.2.300"}, "is no address or network"),
-        ({"expires_at": "2020-01-01T00:00"}, "must lie in the future"),
+        ({"scopes": 'a"b'}, "is not a valid scope"),
+        ({"allowed_ips": "192.0.2.300"}, "is not a valid address or network"),
+        ({"expires_at": "2020-01-01T00:00"}, "must be in the future"),
         ({"expires_at": "soon"}, "Enter a valid date/time."),
-        ({"name": "a\x07b"}, "all of them printable"),
+        ({"name": "a\x07b"}, "printable characters"),
         ({"name": "n" * 101}, "at most 100 characters"),
     ],
 )
@@ -135,7 +135,7 @@ def test_refuses_an_expiry_beyond_the_longest_lifetime(
         assert "at the latest: May 30, 2026, noon" in text_of(ada.get(NEW))
 
         answer = make_key(ada, expires_at="2026-05-30T12:01")
-        assert "The key must expire before" in text_of(answer)
+        assert "The key must expire by" in text_of(answer)
         assert not ApiKey.objects.exists()
 
         assert secrets_on(make_key(ada, expires_at="2026-05-30T12:00"))
@@ -166,8 +166,8 @@ def test_works_without_time_zones(ada: Client, user: Any, settings: Any) -> None
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "You have a key without a name already."),
-        ("ci", "You have a key of this name already."),
+        ("", "There is already an API key without a name."),
+        ("ci", "There is already an API key of this name."),
     ],
 )
 def test_a_name_that_is_taken_is_refused_and_its_key_not_rotated(

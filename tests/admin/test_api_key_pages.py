@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
-from frappe_tokens.locking import lock_users
+from frappe_tokens.keys.locking import lock_users
 from frappe_tokens.models import ApiKey
 
 from .conftest import secrets_on, version_on
@@ -108,11 +108,11 @@ def test_reloading_the_answer_of_adding_makes_no_second_key(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"scopes": 'a"b'}, "is no scope"),
-        ({"allowed_ips": "192.0.2.300"}, "is no address or network"),
-        ({"rate_limit": "fast"}, "Give the rate as a number a period"),
-        ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "must lie in the future"),
-        ({"name": "a\x07b"}, "all of them printable"),
+        ({"scopes": 'a"b'}, "is not a valid scope"),
+        ({"allowed_ips": "192.0.2.300"}, "is not a valid address or network"),
+        ({"rate_limit": "fast"}, "Enter a rate as &lt;number&gt;/&lt;period&gt;"),
+        ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "must be in the future"),
+        ({"name": "a\x07b"}, "printable characters"),
         ({"user": 987654}, "valid choice"),
     ],
 )
@@ -373,10 +373,10 @@ def test_a_key_that_is_revoked_while_its_form_is_read_stays_as_it_was(
         revoke(ApiKey.objects.get())
         return lock_users(*args)
 
-    monkeypatch.setattr("frappe_tokens.admin.forms.lock_users", lock_after_another_process)
+    monkeypatch.setattr("frappe_tokens.admin.key_forms.lock_users", lock_after_another_process)
     response = manager_client.post(
         page_of(keys.instance), form_of(keys.instance.user, read_only="on")
     )
     assert response.status_code == 200
-    assert "was revoked, and that is final" in response.content.decode()
+    assert "was revoked, which is final" in response.content.decode()
     assert not ApiKey.objects.get().read_only

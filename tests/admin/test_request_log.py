@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from frappe_tokens.admin import request_log_list
+from frappe_tokens.admin.request_log import change_list as request_log_list
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiRequestLog
 from tests.log_rows import logged

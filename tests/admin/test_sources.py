@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.admin import ApiKeySourceMixin
-from frappe_tokens.admin.source_keys import KeysOfSource
+from frappe_tokens.admin.sources.source_keys import KeysOfSource
 from frappe_tokens.keys import GeneratedKeys, generate_keys_for_source, revoke
 from testproject.events.models import EventConsumer
 from tests.sources.models import Drone, Robot, Sensor
@@ -264,7 +264,7 @@ def test_generates_nothing_for_a_row_that_goes_meanwhile(
     answer = at_desk.post(url, form)
 
     assert answer.status_code == 409
-    assert "does not exist any more" in answer.content.decode()
+    assert "no longer exists" in answer.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -486,10 +486,10 @@ def test_adds_a_row_without_a_secret(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"scopes": 'a"b'}, "is no scope"),
-        ({"allowed_ips": "192.0.2.300"}, "is no address or network"),
-        ({"rate_limit": "fast"}, "Give the rate as a number a period"),
-        ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "must lie in the future"),
+        ({"scopes": 'a"b'}, "is not a valid scope"),
+        ({"allowed_ips": "192.0.2.300"}, "is not a valid address or network"),
+        ({"rate_limit": "fast"}, "Enter a rate as &lt;number&gt;/&lt;period&gt;"),
+        ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "must be in the future"),
         ({"expires_at_0": "sometime", "expires_at_1": "00:00"}, "Enter a valid date"),
         ({"name": ""}, "This field is required"),
         ({"user": 987654}, "valid choice"),
@@ -659,7 +659,7 @@ def test_a_row_that_is_revoked_during_an_edit_stays_as_it_is(
     monkeypatch.setattr(ApiKeySourceMixin, "get_form", revoke_then_get)
     answer = at_desk.post(page_of(consumer), form_of(consumer, name="Gate"))
 
-    assert "was revoked, and that is final" in answer.content.decode()
+    assert "was revoked, which is final" in answer.content.decode()
     assert EventConsumer.objects.get().name == "Door sensor"
 
 

@@ -20,13 +20,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import frappe_tokens
-from frappe_tokens.admin.chart import HEIGHT, LEAST, SERIES, Chart
-from frappe_tokens.admin.usage import MIDDLEWARE, usage_of_key, usage_of_user
+from frappe_tokens.admin.usage.chart import HEIGHT, LEAST, SERIES, Chart
+from frappe_tokens.admin.usage.summary import MIDDLEWARE, usage_of_key, usage_of_user
 from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import generate_keys, generate_keys_for_source
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.usage import Day, Usage
+from frappe_tokens.request_log.usage import Day, Usage
 from testproject.events.models import EventConsumer
 from tests.log_rows import logged, logged_days
 from tests.log_tables import log_gone

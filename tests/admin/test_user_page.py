@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from frappe_tokens import crypto
-from frappe_tokens.actors import Actor
 from frappe_tokens.keys import generate_keys, revoke
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 
 from .conftest import generate_page, secrets_on, user_page, version_on
@@ -272,12 +272,12 @@ def test_a_user_deleted_since_the_page_was_asked_for_gets_no_key(
     manager_client: Client, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = {"version": version_on(manager_client.get(generate_page(user)))}
-    monkeypatch.setattr("frappe_tokens.admin.generation.lock_users", lambda pks, by: {})
+    monkeypatch.setattr("frappe_tokens.admin.generating.lock_users", lambda pks, by: {})
 
     answer = manager_client.post(generate_page(user), form)
 
     assert answer.status_code == 409
-    assert "This user does not exist any more." in answer.content.decode()
+    assert "This user no longer exists." in answer.content.decode()
 
 
 def test_says_that_a_secret_in_its_grace_ends_early(manager_client: Client, user: User) -> None:

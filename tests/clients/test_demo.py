@@ -20,8 +20,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
-from frappe_tokens.actors import Actor
 from frappe_tokens.keys import generate_keys
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 from testproject.todos.management.commands import demo
 from testproject.todos.models import ToDo

@@ -424,8 +424,8 @@ def test_refuses_a_wrong_line_with_its_number_and_imports_nothing(
     [
         (f"grace,KEY,{CANARY},ci", "User 'grace' has a live key of the name 'ci' already."),
         (f"grace,KEY,{CANARY}, ci ", "User 'grace' has a live key of the name 'ci' already."),
-        (f"ada,KEY,{CANARY},{'x' * 101}", "at most 100 characters, all of them printable"),
-        (f"ada,KEY,{CANARY},a\tb", "at most 100 characters, all of them printable"),
+        (f"ada,KEY,{CANARY},{'x' * 101}", "a name of at most 100 printable characters"),
+        (f"ada,KEY,{CANARY},a\tb", "a name of at most 100 printable characters"),
     ],
 )
 def test_refuses_a_name_that_cannot_be_had(

@@ -206,5 +206,5 @@ def test_the_schema_describes_it() -> None:
 
 @pytest.mark.parametrize("scope", ["", "a b", 'a"'])
 def test_refuses_what_is_no_scope(scope: str) -> None:
-    with pytest.raises(ValueError, match="is no scope"):
+    with pytest.raises(ValueError, match="is not a valid scope"):
         TokenAuth(scope)

@@ -13,12 +13,7 @@ from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.exceptions import Reason
-from frappe_tokens.keys import (
-    GeneratedKeys,
-    generate_keys,
-    generate_keys_for_source,
-    revoke,
-)
+from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source, revoke
 from frappe_tokens.models import ApiKey
 
 from ..conftest import basic_header, bearer_header, token_header

@@ -9,8 +9,8 @@ from typing import Any
 from django.db import connection
 
 from frappe_tokens.base_models import AbstractApiKey
+from frappe_tokens.lookup.statement import LookupStatement
 from frappe_tokens.models import ApiKey
-from frappe_tokens.prepared import PreparedSelect
 
 TABLE = ApiKey._meta.db_table
 
@@ -37,7 +37,7 @@ def transaction_of(client: Any) -> Iterator[None]:
 
 
 def find(client: Any, api_key: str, model: type[AbstractApiKey] = ApiKey) -> Any:
-    statement = PreparedSelect(model, client.copy())
+    statement = LookupStatement(model, client.copy())
     row = statement.fetch(client, api_key)
     return row and statement.instance(client, row)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from frappe_tokens import prepared
+from frappe_tokens.lookup import statement as statements
 
 from ..groups import leave_out
 from .clients import connected
@@ -31,6 +31,6 @@ def chosen(postgresql: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     connection.close()
     with monkeypatch.context() as patch:
         patch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 2)
-        patch.setattr(prepared, "_prepared", {})
+        patch.setattr(statements, "_statements", {})
         yield connection
     connection.close()

@@ -17,7 +17,7 @@ from frappe_tokens.models import ApiKey
 
 from ..conftest import token_header
 from ..instances import described
-from ..test_prepared import PREPARED, by_queryset, by_statement, full
+from ..test_statement import PREPARED, by_queryset, by_statement, full
 from .clients import TABLE, connected, execute, executions, find, lose, transaction_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -32,8 +32,8 @@ from frappe_tokens.contrib.oauth2.admin import (
     OAuthTokenAdminMixin,
     guard,
 )
+from frappe_tokens.keys.oauth_applications import is_application_allowed
 from frappe_tokens.models import OAuthApplicationUser
-from frappe_tokens.oauth_applications import is_allowed
 
 from .conftest import METHODS, SECRET
 from .guarded_site import ListedApplicationAdmin
@@ -474,9 +474,9 @@ def test_checkbox_allows_the_user_that_was_shown(
     allowed = fields_of(confidential, **{ALLOW: user.pk})
 
     manager.post(page_of(confidential), {**allowed, ALLOW: root.pk})
-    assert not is_allowed(confidential)
+    assert not is_application_allowed(confidential)
     manager.post(page_of(confidential), allowed)
-    assert is_allowed(confidential)
+    assert is_application_allowed(confidential)
 
 
 def test_checkbox_works_where_numbers_are_written_with_separators(
@@ -497,7 +497,7 @@ def test_checkbox_allows_nobody_who_is_inactive(
     sent = fields_of(confidential, **{ALLOW: inactive.pk})
 
     assert manager.post(page_of(confidential), sent).status_code == 302
-    assert not is_allowed(confidential)
+    assert not is_application_allowed(confidential)
 
 
 def test_checkbox_of_a_superuser_is_not_for_others(
@@ -508,7 +508,7 @@ def test_checkbox_of_a_superuser_is_not_for_others(
     sent = fields_of(confidential, **{ALLOW: root.pk})
 
     assert manager.post(page_of(confidential), sent).status_code == 403
-    assert not is_allowed(confidential)
+    assert not is_application_allowed(confidential)
 
 
 def test_user_that_is_taken_away_and_planted_again_is_not_allowed(

@@ -18,12 +18,12 @@ from django.urls import include, path
 from django.utils import timezone
 from oauth2_provider.models import AccessToken, Application
 
-from frappe_tokens.actors import Actor
 from frappe_tokens.contrib.oauth2 import allow_application
-from frappe_tokens.contrib.oauth2.changes import check_change, is_superuser, may_change
-from frappe_tokens.decisions import decision_about
+from frappe_tokens.contrib.oauth2.application_changes import check_change, is_superuser, may_change
+from frappe_tokens.keys.actors import Actor
+from frappe_tokens.keys.oauth_applications import is_application_allowed
 from frappe_tokens.models import ApiKey, OAuthApplicationUser
-from frappe_tokens.oauth_applications import is_allowed
+from frappe_tokens.verification import get_outcome
 
 from .conftest import METHODS, SECRET, Issued
 from .test_access_tokens import ask as ask  # the fixture: every way in
@@ -89,7 +89,9 @@ def test_ordinary_user_needs_to_be_allowed_as_well(
 def test_refused_request_is_logged_for_nobody(issue: Issue, planted: Application) -> None:
     response = drf(issue(None, application=planted).header)
 
-    assert decision_about(response.wsgi_request).key.user is None
+    outcome = get_outcome(response.wsgi_request)
+    assert outcome is not None
+    assert outcome.key is None
 
 
 def test_toolkits_own_class_behind_ours_does_not_take_it(
@@ -180,7 +182,7 @@ def test_own_registration_runs_as_nobody_until_somebody_allows_it(
 
     registered = Application.objects.get(client_id="own")
     assert registered.user == user
-    assert not is_allowed(registered)
+    assert not is_application_allowed(registered)
 
 
 # Allowing
@@ -192,7 +194,7 @@ def test_trusted_code_allows(confidential: Application, planted: Application) ->
     record = OAuthApplicationUser.objects.get()
     assert (record.user, record.allowed_by) == (planted.user, None)
     assert str(record) == f"application {planted.pk}"
-    assert is_allowed(planted)
+    assert is_application_allowed(planted)
 
 
 def test_who_may_make_keys_of_the_user_allows(
@@ -240,7 +242,7 @@ def test_narrow_key_lets_no_application_run_as_its_user(
 
     with pytest.raises(PermissionDenied):
         allow_application(confidential, by=narrow)
-    assert not is_allowed(confidential)
+    assert not is_application_allowed(confidential)
     assert not may_change(confidential, narrow)
     assert not is_superuser(narrow)
     with pytest.raises(PermissionDenied):
@@ -248,7 +250,7 @@ def test_narrow_key_lets_no_application_run_as_its_user(
 
     assert may_change(confidential, unlimited)
     allow_application(confidential, by=unlimited)
-    assert is_allowed(confidential)
+    assert is_application_allowed(confidential)
 
 
 def test_inactive_and_missing_users_are_not_allowed(
@@ -270,16 +272,16 @@ def test_allowing_one_user_allows_no_other(
     allow_application(planted)
     set_user(confidential, make_user("grace"))
 
-    assert not is_allowed(confidential)
+    assert not is_application_allowed(confidential)
 
 
 @pytest.mark.parametrize("other", ["A", "\u00e1"])
 def test_primary_keys_of_text_are_compared_exactly(user: Any, other: str) -> None:
     allow_application(SimpleNamespace(pk="a", user=user, user_id=user.pk))
 
-    assert is_allowed(SimpleNamespace(pk="a", user_id=user.pk))
-    assert not is_allowed(SimpleNamespace(pk=other, user_id=user.pk))
-    assert not is_allowed(SimpleNamespace(pk=uuid.uuid4(), user_id=user.pk))
+    assert is_application_allowed(SimpleNamespace(pk="a", user_id=user.pk))
+    assert not is_application_allowed(SimpleNamespace(pk=other, user_id=user.pk))
+    assert not is_application_allowed(SimpleNamespace(pk=uuid.uuid4(), user_id=user.pk))
 
 
 # What ends it
@@ -332,7 +334,7 @@ def test_application_that_got_another_user_is_not_allowed_when_it_gets_the_old_o
         confidential.user = owner
         confidential.save()
 
-        assert not is_allowed(confidential)
+        assert not is_application_allowed(confidential)
 
 
 def test_saving_something_else_changes_nothing(confidential: Application) -> None:
@@ -340,7 +342,7 @@ def test_saving_something_else_changes_nothing(confidential: Application) -> Non
     confidential.client_id = "another-id"
     confidential.save()
 
-    assert is_allowed(confidential)
+    assert is_application_allowed(confidential)
 
 
 # The command
@@ -354,8 +356,8 @@ def test_command_allows_and_says_as_whom(planted: Application, user: Any) -> Non
     assert said == (
         f"The application '{planted.client_id}' runs as root.\nThe application 'own' runs as ada.\n"
     )
-    assert is_allowed(planted)
-    assert is_allowed(own)
+    assert is_application_allowed(planted)
+    assert is_application_allowed(own)
     assert {record.allowed_by for record in OAuthApplicationUser.objects.all()} == {None}
 
 

@@ -16,14 +16,14 @@ from django.core.handlers.asgi import ASGIHandler
 from django.db import connection, connections
 from django.test import RequestFactory
 
-from frappe_tokens import threads
 from frappe_tokens.credentials import parse
 from frappe_tokens.exceptions import Refused
 from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import authentication_succeeded
-from frappe_tokens.threads import CONCURRENT
-from frappe_tokens.verification import RequestFacts, averify
+from frappe_tokens.verification import threads
+from frappe_tokens.verification.decision import RequestInfo, averify
+from frappe_tokens.verification.threads import CONCURRENT
 
 from ..conftest import token_header
 
@@ -35,7 +35,7 @@ SECONDS = 30
 async def verify(keys: GeneratedKeys) -> Any:
     credential = parse(token_header(keys), "token")
     assert credential is not None
-    return await averify(credential, RequestFacts(RequestFactory().get("/")))
+    return await averify(credential, RequestInfo(RequestFactory().get("/")))
 
 
 async def verify_as_served(keys: GeneratedKeys) -> Any:
@@ -130,16 +130,16 @@ def test_whoever_goes_away_keeps_the_place_until_the_thread_is_done(
         for _ in range(100):
             await asyncio.sleep(0)
         # Else as many threads would ask the database as clients come and go.
-        assert threads.places().locked()
+        assert threads.semaphore().locked()
         gone.cancel()
         for _ in range(100):
             await asyncio.sleep(0)
-        assert threads.places().locked()
+        assert threads.semaphore().locked()
         held.gate.set()
         with pytest.raises(asyncio.CancelledError):
             await gone
         await asyncio.sleep(0)
-        assert not threads.places().locked()
+        assert not threads.semaphore().locked()
         assert await verify_as_served(keys) == keys.instance
 
     asyncio.run(serve())

@@ -21,7 +21,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection
 
 from frappe_tokens.keys import GeneratedKeys, generate_keys
-from frappe_tokens.threads import CONCURRENT
+from frappe_tokens.verification.threads import CONCURRENT
 
 from ..conftest import basic_header, bearer_header, token_header
 

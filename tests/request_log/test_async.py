@@ -17,13 +17,14 @@ from django.test import AsyncClient, AsyncRequestFactory, Client
 from django.urls import path
 
 from frappe_tokens.asgi import close_at_shutdown
-from frappe_tokens.decisions import Decision, note
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import Entry, Sink, present_sink, sinks
+from frappe_tokens.request_log import Entry, Sink, current_sink, sinks
 from frappe_tokens.request_log.buffered import BufferedSink
+from frappe_tokens.verification import Outcome
+from frappe_tokens.verification.request import set_outcome
 
 from . import asgi
 from .conftest import an_entry, logged_paths
@@ -59,7 +60,7 @@ class Failing(Sink):
 def noting(settings: Any, kind: type[Sink] = Noting) -> Any:
     """Make such a sink the present one."""
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": f"{__name__}.{kind.__name__}"}
-    return present_sink()
+    return current_sink()
 
 
 @pytest.fixture(autouse=True)
@@ -86,14 +87,14 @@ async def afailing(request: HttpRequest) -> HttpResponse:
 def streaming(request: HttpRequest) -> StreamingHttpResponse:
     def parts() -> Iterator[str]:
         # It is on record before its first part leaves.
-        yield str(len(present_sink().entries))  # type: ignore[attr-defined]
+        yield str(len(current_sink().entries))  # type: ignore[attr-defined]
 
     return StreamingHttpResponse(parts())
 
 
 async def astreaming(request: HttpRequest) -> StreamingHttpResponse:
     async def parts() -> AsyncIterator[str]:
-        yield str(len(present_sink().entries))  # type: ignore[attr-defined]
+        yield str(len(current_sink().entries))  # type: ignore[attr-defined]
 
     return StreamingHttpResponse(parts())
 
@@ -234,7 +235,7 @@ def test_logs_whom_a_view_runs_as_whose_client_went_away(settings: Any, kind: ty
     def view(request: HttpRequest) -> HttpResponse:
         busy.set()
         free.wait(20)
-        note(request, Decision(refused=refused))
+        set_outcome(request, Outcome(refused=refused))
         return HttpResponse()
 
     async def answer(request: HttpRequest) -> HttpResponse:
@@ -291,7 +292,7 @@ def test_a_request_goes_on_where_the_setting_becomes_wrong(
         return (await one.task).status_code
 
     assert asyncio.run(ask()) == 202
-    assert caplog.messages == ["A request cannot be logged. It goes on without."]
+    assert caplog.messages == ["A request can't be logged."]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -307,7 +308,7 @@ def test_async_requests_are_in_the_table(keys: GeneratedKeys, settings: Any, log
         await sync_to_async(connections.close_all)()
 
     asyncio.run(ask())
-    present_sink().close()
+    current_sink().close()
     row = ApiRequestLog.objects.get()
     assert (row.path, row.user, row.outcome) == (url, keys.instance.user, "accepted")
 
@@ -334,7 +335,7 @@ def lifespan() -> list[str]:
 @pytest.mark.django_db(transaction=True)
 def test_the_log_is_closed_when_an_asgi_server_stops(settings: Any) -> None:
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "buffered"}
-    sink = present_sink()
+    sink = current_sink()
     assert isinstance(sink, BufferedSink)
     sink.write(an_entry("/last"))
     assert lifespan() == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

@@ -17,7 +17,7 @@ from django.db import DatabaseError, DataError, IntegrityError, connection, tran
 from django.db.backends.signals import connection_created
 
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import Entry, buffered, rows
+from frappe_tokens.request_log import Entry, buffered, insertion
 from frappe_tokens.request_log.buffered import BATCH, ENOUGH, BufferedSink
 
 from .conftest import (
@@ -48,13 +48,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each INSERT is asked to write."""
     asked: list[int] = []
-    insert = rows.insert
+    insert = insertion.insert
 
     def counted(entries: Sequence[Entry], **options: Any) -> None:
         asked.append(len(entries))
         insert(entries, **options)
 
-    monkeypatch.setattr(rows, "insert", counted)
+    monkeypatch.setattr(insertion, "insert", counted)
     return asked
 
 
@@ -100,7 +100,7 @@ def refusing(transactional_db: None) -> Iterator[None]:
             cursor.execute(statement)
     try:
         with pytest.raises(DatabaseError) as refusal:
-            rows.insert([an_entry("/refused")])
+            insertion.insert([an_entry("/refused")])
         assert not isinstance(refusal.value, DataError | IntegrityError)
         yield
     finally:
@@ -113,7 +113,7 @@ def at_each_insert(
     monkeypatch: pytest.MonkeyPatch, happens: Callable[[int], None]
 ) -> Iterator[None]:
     """Before the INSERT of that number, from 1 on."""
-    insert = rows.insert
+    insert = insertion.insert
     begun = count(1)
 
     def preceded(entries: Sequence[Entry], **options: Any) -> None:
@@ -121,7 +121,7 @@ def at_each_insert(
         insert(entries, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(rows, "insert", preceded)
+        patched.setattr(insertion, "insert", preceded)
         yield
 
 
@@ -157,7 +157,7 @@ def test_writing_waits_for_nobody(sink: BufferedSink) -> None:
         began = time.monotonic()
         for _ in range(2 * ENOUGH):
             sink.write(an_entry())
-        assert time.monotonic() - began < rows.LOCK_SECONDS
+        assert time.monotonic() - began < insertion.LOCK_SECONDS
     wait_until(lambda: ApiRequestLog.objects.count() == 2 * ENOUGH)
 
 
@@ -350,21 +350,21 @@ RUN_OF_TESTS = """
 import django
 django.setup()
 from django.test.runner import DiscoverRunner
-from frappe_tokens.request_log import present_sink
+from frappe_tokens.request_log import current_sink
 from tests.request_log.conftest import an_entry, logged_paths
 
 runner = DiscoverRunner(verbosity=0, interactive=False)
 databases = runner.setup_databases()
-present_sink().write(an_entry("/written"))
-present_sink().flush()
+current_sink().write(an_entry("/written"))
+current_sink().flush()
 assert logged_paths() == ["/written"]
-present_sink().close()
+current_sink().close()
 # The last of them is over before the thread looks.
-present_sink()._is_running = True
-present_sink().write(an_entry("/left"))
-present_sink()._is_running = False
+current_sink()._is_running = True
+current_sink().write(an_entry("/left"))
+current_sink()._is_running = False
 runner.teardown_databases(databases)
-present_sink().write(an_entry("/of the project"))
+current_sink().write(an_entry("/of the project"))
 """
 
 
@@ -461,7 +461,7 @@ def test_closing_is_bounded_and_says_what_is_lost(
     began = time.monotonic()
     with trouble():
         sink.close()
-    assert time.monotonic() - began < 4 * rows.LOCK_SECONDS
+    assert time.monotonic() - began < 4 * insertion.LOCK_SECONDS
     assert not threads()
     complaint, lost = caplog.messages
     assert "cannot be written" in complaint
@@ -497,7 +497,7 @@ def test_closing_waits_for_a_stuck_thread_no_longer_than_promised(
         wait_until(sink._writing.locked)
         began = time.monotonic()
         sink.close()
-        assert time.monotonic() - began < rows.LOCK_SECONDS
+        assert time.monotonic() - began < insertion.LOCK_SECONDS
     wait_until(lambda: logged_paths() == ["/api/"] and not threads())
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens.keys import GeneratedKeys
-from frappe_tokens.request_log import durable, rows
+from frappe_tokens.request_log import durable, insertion
 from frappe_tokens.request_log.durable import DurableSink
 
 from ..conftest import token_header
@@ -64,7 +64,7 @@ def test_rests_after_a_long_wait_for_nothing(
         began = time.monotonic()
         sink.write(an_entry("/waited"))
         waited = time.monotonic() - began
-        assert waited >= rows.LOCK_SECONDS / 2
+        assert waited >= insertion.LOCK_SECONDS / 2
         began = time.monotonic()
         for _ in range(100):
             sink.write(an_entry("/not tried"))

@@ -24,12 +24,13 @@ from rest_framework_simplejwt.authentication import JWTStatelessUserAuthenticati
 from rest_framework_simplejwt.tokens import AccessToken
 
 from frappe_tokens import crypto
-from frappe_tokens.decisions import Decision, note
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiKey, ApiRequestLog
-from frappe_tokens.request_log import Entry, entry_of
+from frappe_tokens.request_log import Entry, entry_for
+from frappe_tokens.verification import Outcome
+from frappe_tokens.verification.request import set_outcome
 
 from ..conftest import PASSWORD
 from ..sources.models import Sensor
@@ -45,7 +46,7 @@ def requested(method: str = "GET", path: str = "/todos/", **meta: str) -> Any:
 
 
 def logged(request: Any, seconds: float = 0.0129, status: int = 200) -> Entry:
-    return entry_of(request, AT, seconds, status)
+    return entry_for(request, AT, seconds, status)
 
 
 def test_columns_are_those_of_the_model() -> None:
@@ -60,7 +61,7 @@ def test_columns_are_those_of_the_model() -> None:
 def test_accepted_request() -> None:
     key = ApiKey(api_key="ftk_1", user=get_user_model()(pk=7))
     request = requested(path="/todos/?token=x")
-    note(request, Decision(key))
+    set_outcome(request, Outcome(key))
     assert logged(request) == Entry(
         at=AT,
         user_id=7,
@@ -79,7 +80,7 @@ def test_accepted_request() -> None:
 def test_refusal_of_a_right_secret_names_the_user() -> None:
     key = ApiKey(api_key="ftk_1", user=get_user_model()(pk=7))
     request = requested()
-    note(request, Decision(key, Refused(Reason.KEY_EXPIRED, api_key="ftk_1")))
+    set_outcome(request, Outcome(key, Refused(Reason.KEY_EXPIRED, api_key="ftk_1")))
     entry = logged(request, status=401)
     assert (entry.user_id, entry.api_key, entry.outcome) == (7, "ftk_1", "key_expired")
 
@@ -87,7 +88,7 @@ def test_refusal_of_a_right_secret_names_the_user() -> None:
 def test_refusal_of_a_wrong_secret_names_the_key_alone() -> None:
     request = requested()
     request.user = get_user_model()(pk=3)
-    note(request, Decision(None, Refused(Reason.INVALID_CREDENTIALS, api_key="ftk_1")))
+    set_outcome(request, Outcome(None, Refused(Reason.INVALID_CREDENTIALS, api_key="ftk_1")))
     entry = logged(request, status=401)
     assert (entry.user_id, entry.api_key, entry.outcome) == (None, "ftk_1", "invalid_credentials")
 
@@ -95,7 +96,7 @@ def test_refusal_of_a_wrong_secret_names_the_key_alone() -> None:
 def test_key_without_a_user_names_none() -> None:
     request = requested()
     refused = Refused(Reason.USER_INACTIVE, api_key="ftk_1")
-    note(request, Decision(Sensor(api_key="ftk_1"), refused))
+    set_outcome(request, Outcome(Sensor(api_key="ftk_1"), refused))
     assert logged(request).user_id is None
 
 
@@ -110,7 +111,7 @@ def test_key_without_a_user_names_none() -> None:
 )
 def test_source_is_one_that_there_is(header: dict[str, str], source: str) -> None:
     request = requested(**header)
-    note(request, Decision(None, Refused(Reason.INVALID_CREDENTIALS)))
+    set_outcome(request, Outcome(None, Refused(Reason.INVALID_CREDENTIALS)))
     assert logged(request).source == source
 
 
@@ -118,7 +119,7 @@ def test_source_fits_its_column(settings: Any) -> None:
     name = "x" * 200
     settings.FRAPPE_TOKENS = {"SOURCES": {name: "events.EventConsumer"}}
     request = requested(HTTP_FRAPPE_AUTHORIZATION_SOURCE=name)
-    note(request, Decision(None, Refused(Reason.INVALID_CREDENTIALS)))
+    set_outcome(request, Outcome(None, Refused(Reason.INVALID_CREDENTIALS)))
     assert logged(request).source == "x" * 140
 
 

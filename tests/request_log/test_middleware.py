@@ -9,7 +9,7 @@ from django.test import Client
 
 from frappe_tokens.keys import GeneratedKeys, revoke
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.usage import requests_of_key, requests_of_user, top_paths, usage_of
+from frappe_tokens.request_log.usage import requests_of_key, requests_of_user, top_paths, usage_of
 
 from ..conftest import token_header
 

@@ -14,8 +14,9 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import Entry, rows
-from frappe_tokens.usage import latest_of, usage_of
+from frappe_tokens.request_log import Entry
+from frappe_tokens.request_log.insertion import insert
+from frappe_tokens.request_log.usage import latest_of, usage_of
 
 from ..groups import leave_out
 from .population import entry, log, logged
@@ -104,7 +105,7 @@ def partitioned(table: None) -> None:
 def write(at: datetime, **columns: Any) -> None:
     """As the app does."""
     row = entry(at, **columns)
-    rows.insert([Entry(**{name: getattr(row, name) for name in Entry._fields})])
+    insert([Entry(**{name: getattr(row, name) for name in Entry._fields})])
 
 
 def test_neither_rows_nor_indexes_are_written_anew(table: None) -> None:

@@ -43,9 +43,9 @@ from tests.request_log.conftest import an_entry
 
 
 def write(path):
-    from frappe_tokens.request_log import present_sink
+    from frappe_tokens.request_log import current_sink
 
-    present_sink().write(an_entry(path))
+    current_sink().write(an_entry(path))
 
 """
 

@@ -12,7 +12,7 @@ from django.db import connections
 from django.test import Client
 
 from frappe_tokens.keys import GeneratedKeys
-from frappe_tokens.request_log import present_sink, sinks
+from frappe_tokens.request_log import current_sink, sinks
 
 from ..conftest import token_header
 from .conftest import Within, logged_paths, table_gone, table_locked, wait_until
@@ -47,7 +47,7 @@ def test_requests_go_on_with_their_own_answers(
     usual = ask(keys, 30)
     assert usual[:3] == [200, 403, 404]
     assert usual[-1] == 401
-    present_sink().flush()
+    current_sink().flush()
     number = len(logged_paths())
     assert number == 31
     caplog.clear()
@@ -58,7 +58,7 @@ def test_requests_go_on_with_their_own_answers(
         wait_until(lambda: bool(complaints(caplog)))
     (complaint,) = complaints(caplog)
     assert "cannot be written" in complaint.getMessage()
-    present_sink().close()
+    current_sink().close()
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -75,7 +75,7 @@ def test_buffered_catches_up_after_it(settings: Any, keys: GeneratedKeys, troubl
     with trouble():
         ask(keys, 30)
     wait_until(lambda: len(logged_paths()) == 4 + 31)
-    present_sink().close()
+    current_sink().close()
 
 
 def test_durable_threads_wait_side_by_side(

@@ -35,7 +35,7 @@ def wrong(generated: GeneratedKeys) -> str:
     return f"{generated.api_key}:{crypto.generate_api_secret()}"
 
 
-def facts(response: Any) -> tuple[int, bytes, str]:
+def info(response: Any) -> tuple[int, bytes, str]:
     return response.status_code, response.content, str(response.headers)
 
 
@@ -87,7 +87,7 @@ def test_answer_does_not_tell_whether_there_was_such_a_key(
     revoke(revoked.instance)
     unknown = f"ftk_0000000000000000:{crypto.generate_api_secret()}"
     answers = {
-        facts(report(token))
+        info(report(token))
         for token in (
             keys.token,
             keys.token,  # revoked by now
@@ -199,9 +199,9 @@ def test_right_token_is_revoked_however_many_wrong_ones_were_reported(
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "3/minute"}
     with time_machine.travel(NOW, tick=False):
         for _ in range(5):
-            told_of_wrong = facts(report(wrong(keys)))
+            told_of_wrong = info(report(wrong(keys)))
 
-        assert facts(report(keys.token)) == told_of_wrong
+        assert info(report(keys.token)) == told_of_wrong
 
     assert told_of_wrong[0] == 429
     assert ApiKey.objects.get().is_revoked
@@ -223,7 +223,7 @@ def test_count_does_not_tell_a_right_secret_from_a_wrong_one(user: Any, settings
     first, second = generate_keys(user), generate_keys(user, name="second")
     with time_machine.travel(NOW, tick=False):
         told = [
-            [facts(report(token)) for token in (wrong(key), candidate, *[wrong(key)] * 3)]
+            [info(report(token)) for token in (wrong(key), candidate, *[wrong(key)] * 3)]
             for key, candidate in ((first, first.token), (second, wrong(second)))
         ]
     assert told[0] == told[1]
@@ -246,7 +246,7 @@ def test_guess_from_another_process_that_fills_the_count_is_refused(
         for _ in range(3):
             report(wrong(keys))
         # What a process has not met itself.
-        monkeypatch.setattr("frappe_tokens.limiter._refused", set())
+        monkeypatch.setattr("frappe_tokens.verification.limiter._refused", set())
         assert_refused(report(wrong(keys)), 429, "too_many_failures")
 
 

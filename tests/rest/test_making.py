@@ -13,9 +13,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.core.serializers.json import DjangoJSONEncoder
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import GeneratedKeys, clean_name, generate_keys, revoke
 from frappe_tokens.models import ApiKey
-from frappe_tokens.validation import clean_name
 
 from .conftest import (
     FIELDS,
@@ -132,7 +131,7 @@ def test_name_that_is_taken_is_a_conflict(manager: GeneratedKeys, user: Any, nam
     taken = generate_keys(user, name=clean_name(name))
     before = rows()
     response = send(manager, "POST", body={"user": "ada", "name": name, "read_only": True})
-    assert_refused(response, 409, "name_taken", "Rotate that one, or choose another name.")
+    assert_refused(response, 409, "name_taken", "There is already an API key")
     assert rows() == before
     assert works(taken.api_key, taken.api_secret)
 
@@ -260,7 +259,7 @@ def test_expiry_beyond_the_longest_lifetime_is_wrong(
         ):
             body = json.dumps({"user": "ada", "expires_at": late}, cls=DjangoJSONEncoder).encode()
             response = send(manager, "POST", body=body)
-            assert_wrong(response, "expires_at", sentence="must expire before")
+            assert_wrong(response, "expires_at", sentence="must expire by")
         assert rows() == before
         body = json.dumps(
             {"user": "ada", "expires_at": NOW + timedelta(days=30)}, cls=DjangoJSONEncoder
@@ -313,7 +312,7 @@ def test_user_deleted_meanwhile_is_wrong(
     monkeypatch.setattr(users, "get_by_natural_key", find_and_lose)
     before = rows()
     response = send(manager, "POST", body={"user": "ada"})
-    assert_refused(response, 400, "no_user", "does not exist any more")
+    assert_refused(response, 400, "no_user", "no longer exists")
     assert rows() == before
 
 

@@ -134,7 +134,7 @@ def test_nothing_else_may_be_asked_for(
 def test_revoked_key_is_a_conflict(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
     revoke(keys.instance)
     before = rows()
-    assert_refused(rotate(manager, keys), 409, "key_revoked", "Make a new key.")
+    assert_refused(rotate(manager, keys), 409, "key_revoked", "Generate a new key.")
     assert rows() == before
 
 
@@ -184,7 +184,7 @@ def test_expired_key_is_refused(manager: GeneratedKeys, keys: GeneratedKeys) -> 
     ApiKey.objects.filter(pk=keys.instance.pk).update(expires_at=NOW)
     before = rows()
     with time_machine.travel(NOW, tick=False):
-        assert_refused(rotate(manager, keys), 400, "key_expired", "Give it a later expiry")
+        assert_refused(rotate(manager, keys), 400, "key_expired", "Change its expiry or revoke it")
     assert rows() == before
 
 

@@ -188,7 +188,7 @@ def test_counts_on_a_replica(keys: GeneratedKeys, settings: Any) -> None:
 @pytest.fixture
 def complains_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where nothing was complained of in the last minute."""
-    monkeypatch.setattr(api_usage._complain, "_made_at", -math.inf)
+    monkeypatch.setattr(api_usage._log_error, "_logged_at", -math.inf)
 
 
 def assert_log_unavailable(response: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -228,9 +228,9 @@ def test_errors_of_the_core_about_fields_come_by_field(
     monkeypatch.setattr("frappe_tokens.api.serializers.clean_changes", lambda changes: changes)
     before = rows()
     response = send(manager, "PATCH", keys.api_key, {"scopes": ['"'], "name": "x"})
-    assert_wrong(response, "scopes", sentence="is no scope")
+    assert_wrong(response, "scopes", sentence="is not a valid scope")
     response = send(manager, "POST", body={"name": "x", "scopes": ['"']})
-    assert_refused(response, 400, "invalid", "is no scope")
+    assert_refused(response, 400, "invalid", "is not a valid scope")
     assert rows() == before
 
 

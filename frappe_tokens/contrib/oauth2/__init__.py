@@ -16,11 +16,10 @@ from django.core import checks
 from django.core.checks import Tags
 from django.db.models.signals import post_delete, post_save
 
-from frappe_tokens import access_tokens
-from frappe_tokens.access_tokens import FoundToken
 from frappe_tokens.checks import TAG
 from frappe_tokens.crypto import Secret
-from frappe_tokens.oauth_applications import allow_application, withdraw, withdraw_changed
+from frappe_tokens.keys import allow_application, withdraw_application, withdraw_changed_application
+from frappe_tokens.verification import AccessToken, register_access_tokens
 
 __all__ = ["allow_application", "register"]
 
@@ -29,11 +28,11 @@ def register() -> None:
     """Have the toolkit's access tokens accepted, and its pages in the admin guarded."""
     from oauth2_provider.models import get_application_model
 
-    access_tokens.register(_find)
+    register_access_tokens(_find)
     for model in apps.get_models():
         if issubclass(model, get_application_model()):  # proxies send signals of their own
-            post_save.connect(withdraw_changed, sender=model)
-            post_delete.connect(withdraw, sender=model)
+            post_save.connect(withdraw_changed_application, sender=model)
+            post_delete.connect(withdraw_application, sender=model)
     if apps.is_installed("django.contrib.admin"):
         from .admin import guard_all
         from .admin_checks import check_admin
@@ -42,7 +41,7 @@ def register() -> None:
         checks.register(check_admin, TAG, Tags.security)
 
 
-def _find(token: Secret, request: Any) -> FoundToken | None:
+def _find(token: Secret, request: Any) -> AccessToken | None:
     # Not before the first token comes: it brings along as much as Django itself.
     from .tokens import find
 

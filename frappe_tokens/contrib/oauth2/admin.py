@@ -22,11 +22,16 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 from oauth2_provider import models
 
-from frappe_tokens.actors import Actor
-from frappe_tokens.admin.history import actor_of, log_on
-from frappe_tokens.oauth_applications import allow_application, is_allowed
+from frappe_tokens.admin.log_entries import actor_of, log_on
+from frappe_tokens.keys import Actor, allow_application, is_application_allowed
 
-from .changes import check_change, has_other_user, is_superuser, may_change, stored_application
+from .application_changes import (
+    check_change,
+    has_other_user,
+    is_superuser,
+    may_change,
+    stored_application,
+)
 
 # For the type checker mixins of ModelAdmin and ModelForm; at run time any class after them.
 if TYPE_CHECKING:
@@ -192,7 +197,7 @@ def _render_state(application: Any, *, offer: bool = False) -> str:
     user = application.user
     context = {
         "user": user,
-        "allowed": is_allowed(application),
+        "allowed": is_application_allowed(application),
         "offer": offer and user is not None and user.is_active,
         "name": ALLOW,
         "value": str(application.user_id),  # never with thousand separators

@@ -14,9 +14,9 @@ from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.cache import never_cache
 from oauth2_provider.compat import login_not_required
 
-from frappe_tokens.answers import RETRY_AFTER_SECONDS
 from frappe_tokens.api.bodies import MAX_BYTES, check_body
-from frappe_tokens.locking import outside_atomic_requests
+from frappe_tokens.keys import outside_atomic_requests
+from frappe_tokens.verification import RETRY_AFTER_SECONDS
 
 logger = logging.getLogger(__name__)
 

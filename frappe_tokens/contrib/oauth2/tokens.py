@@ -13,12 +13,12 @@ from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.settings import oauth2_settings
 from oauthlib.common import Request
 
-from frappe_tokens.access_tokens import FoundToken
 from frappe_tokens.crypto import Secret
-from frappe_tokens.oauth_applications import is_allowed
+from frappe_tokens.keys import is_application_allowed
+from frappe_tokens.verification import AccessToken
 
 
-def find(token: Secret, request: Any) -> FoundToken | None:
+def find(token: Secret, request: Any) -> AccessToken | None:
     """The access token that was sent; None where the toolkit has not issued it, or not any more.
 
     Whether it is valid says the project's ``OAUTH2_VALIDATOR_CLASS``, whatever the settings for
@@ -43,8 +43,8 @@ def find(token: Secret, request: Any) -> FoundToken | None:
     scopes = set(found.scope.split())
     expired = found.is_expired()
     may_run = may_run_as_owner(found)
-    return FoundToken(
-        instance=found,
+    return AccessToken(
+        auth=found,
         user=_runs_as(found) if may_run else None,
         expires_at=found.expires,
         read_only=oauth2_settings.READ_SCOPE in scopes
@@ -58,7 +58,11 @@ def find(token: Secret, request: Any) -> FoundToken | None:
 def may_run_as_owner(issued: Any) -> bool:
     """False for client credentials whose application may not run as the user that it has."""
     owned = issued.user_id is None and issued.application is not None
-    return not owned or issued.application.user_id is None or is_allowed(issued.application)
+    return (
+        not owned
+        or issued.application.user_id is None
+        or is_application_allowed(issued.application)
+    )
 
 
 def _runs_as(found: Any) -> Any:

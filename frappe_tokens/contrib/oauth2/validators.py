@@ -15,7 +15,7 @@ from oauth2_provider.models import (
 )
 from oauth2_provider.settings import oauth2_settings
 
-from frappe_tokens.oauth_applications import is_allowed
+from frappe_tokens.keys import is_application_allowed
 
 # For the type checker a subclass; at run time it comes before whichever class the project has.
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Rules(_Base):
         )
         if grant_type != "client_credentials" or request.client.user_id is None:
             return allowed
-        return allowed and is_allowed(request.client)
+        return allowed and is_application_allowed(request.client)
 
     def validate_silent_login(self, request: Any) -> bool:
         """For ``prompt=none``. Where nobody implements it, as in the toolkit, the user is asked."""

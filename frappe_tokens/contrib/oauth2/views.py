@@ -24,10 +24,10 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from frappe_tokens.actors import Actor
-from frappe_tokens.answers import challenge
 from frappe_tokens.api.rpc import RpcView
 from frappe_tokens.authentication import BearerAuthentication
+from frappe_tokens.keys import Actor
+from frappe_tokens.verification import challenge
 
 from .answering import OF_ALL, UNREADABLE
 from .profile import claims

@@ -17,7 +17,7 @@ from oauth2_provider import views as toolkit
 from oauth2_provider.compat import login_not_required
 from oauth2_provider.settings import oauth2_settings
 
-from frappe_tokens.locking import outside_atomic_requests
+from frappe_tokens.keys import outside_atomic_requests
 
 from .profile import issuer
 

@@ -15,7 +15,7 @@ from drf_spectacular.plumbing import build_parameter_type
 from drf_spectacular.utils import Direction
 
 from ...api.filters import FILTER_SET
-from ...validation import GRACE_MAX
+from ...keys import GRACE_MAX
 
 _WORDS = {"type": "array", "items": {"type": "string"}, "readOnly": True}
 _MOMENT: dict[str, Any] = {"type": "string", "format": "date-time"}
@@ -78,7 +78,7 @@ class LeakExtension(_Serializer):
 
 
 class GraceExtension(OpenApiSerializerFieldExtension):
-    target_class = "frappe_tokens.api.serializers.GraceField"
+    target_class = "frappe_tokens.api.serializers.SecondsField"
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> Any:
         return {

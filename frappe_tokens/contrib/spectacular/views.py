@@ -22,7 +22,7 @@ from ...api.serializers import (
     PoliciesSerializer,
     RotationSerializer,
 )
-from ...usage import DAYS, DAYS_MAX
+from ...request_log import DAYS, DAYS_MAX
 from .answers import (
     ErrorSerializer,
     GeneratedSerializer,

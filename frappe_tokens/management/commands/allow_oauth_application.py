@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import router, transaction
 
+from ...keys import allow_application
 from ...models import OAuthApplicationUser
-from ...oauth_applications import allow_application
 from ..selection import printable
 
 UNCHANGED = "Nothing was allowed."

@@ -14,12 +14,16 @@ from django.db import IntegrityError, router, transaction
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from ...batches import in_batches
-from ...keys import BATCH_SIZE, generate_keys_for_users
-from ...locking import lock_active_users, lock_users
-from ...lookup import find_user
+from ...db import in_batches
+from ...keys import (
+    BATCH_SIZE,
+    GeneratedKeys,
+    find_user,
+    generate_keys_for_users,
+    lock_active_users,
+    lock_users,
+)
 from ...models import ApiKey
-from ...terms import GeneratedKeys
 from ..arguments import duration
 from ..progress import progress_bar
 from ..selection import printable

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ...base_models import AbstractApiKey
-from ...batches import in_batches
+from ...db import in_batches
 from ..arguments import duration
 from ..selection import moment, named_users, printable, source_models, username_of
 

@@ -13,7 +13,7 @@ from django.db import OperationalError, connections, router, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from ...batches import in_batches
+from ...db import in_batches
 from ...models import ApiRequestLog
 from ..arguments import duration
 from ..progress import progress_bar

@@ -11,9 +11,8 @@ from django.db import router, transaction
 
 from ... import crypto
 from ...base_models import AbstractApiKey
-from ...batches import in_batches
-from ...keys import revoke
-from ...locking import LOCK_SIZE, lock_users
+from ...db import in_batches
+from ...keys import LOCK_SIZE, lock_users, revoke
 from ...models import ApiKey
 from ..selection import named_users, printable, source_models, username_of
 

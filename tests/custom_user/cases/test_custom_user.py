@@ -12,11 +12,11 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
-from frappe_tokens.actors import Actor
 from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_users, revoke
+from frappe_tokens.keys.actors import Actor
 from frappe_tokens.lookup import find
+from frappe_tokens.lookup.statement import statement_for
 from frappe_tokens.models import ApiKey
-from frappe_tokens.prepared import prepared_select
 from tests.conftest import PASSWORD, token_header
 from tests.custom_user.models import Account, Employee, Person
 from tests.instances import deferred, described, unread
@@ -115,13 +115,13 @@ def remembered(person: Any) -> GeneratedKeys:
 
 
 def test_lookup_brings_what_a_queryset_brings(remembered: GeneratedKeys) -> None:
-    statement = prepared_select(ApiKey, connection)
+    statement = statement_for(ApiKey, connection)
     assert statement is not None
     plain = ApiKey.objects.select_related("user").get()
     row = statement.fetch(connection, remembered.api_key)
     assert row is not None
     fetched = statement.instance(connection, row)
-    restored = statement.restorer(connection.alias, statement.kept(row))()
+    restored = statement.factory(connection.alias, statement.columns_to_cache(row))()
     assert deferred(fetched) == (unread(ApiKey), set())
     assert deferred(restored) == (unread(ApiKey), {"password"})
     assert described(fetched) == described(restored) == described(plain)
@@ -141,7 +141,7 @@ def test_person_who_is_saved_as_another_model_is_cached_no_longer(
         assert Client().get(WHO, headers=headers).status_code == 200
     found = find(ApiKey, remembered.api_key)
     assert found is not None
-    assert found.from_cache
+    assert found.is_from_cache
     saved = model._base_manager.get(email=remembered.instance.user.email)
     saved.is_active = False
     saved.save()

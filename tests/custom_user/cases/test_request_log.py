@@ -9,7 +9,7 @@ from django.test import Client
 
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import present_sink
+from frappe_tokens.request_log import current_sink
 from tests.conftest import token_header
 
 
@@ -21,5 +21,5 @@ def test_logs_a_person(make_user: Any, settings: Any, log: str, number: int) -> 
     ada = generate_keys(make_user("ada@example.com"))
     for _ in range(number):
         Client().get("/api/keys/", headers={"Authorization": token_header(ada)})
-    present_sink().flush()
+    current_sink().flush()
     assert [row.user for row in ApiRequestLog.objects.all()] == [ada.instance.user] * number

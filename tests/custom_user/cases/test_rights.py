@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 
-from frappe_tokens.actors import Actor
+from frappe_tokens.keys.actors import Actor
 from tests.custom_user.models import Person
 
 pytestmark = pytest.mark.django_db

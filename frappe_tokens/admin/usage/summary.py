@@ -1,0 +1,140 @@
+"""The picture of thirty days of requests, for the pages of keys and users and the request log."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.admin import AdminSite
+from django.db import DatabaseError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import formats
+from django.utils.translation import gettext as _
+
+from ...base_models import AbstractApiKey
+from ...conf import conf
+from ...db import statement_timeout
+from ...middleware.listed import logs_requests
+from ...models import ApiRequestLog
+from ...request_log import (
+    SAMPLE,
+    Usage,
+    latest_of,
+    requests_of_key,
+    requests_of_user,
+    sources_of,
+    usage_of,
+)
+from ..log_entries import actor_of
+from .chart import Chart, grouped
+
+logger = logging.getLogger(__name__)
+
+VIEW_PERMISSION = "frappe_tokens.view_apirequestlog"
+MIDDLEWARE = "frappe_tokens.middleware.RequestLogMiddleware"
+
+USER_PARAMETER = "user__id__exact"
+KEY_PARAMETER = "api_key"
+SOURCE_PARAMETER = "source"
+
+
+def may_see_requests(request: HttpRequest) -> bool:
+    """Whether the request log and its pictures are for whoever sent ``request``."""
+    actor, user = actor_of(request), request.user
+    return actor.may_generate or (
+        actor.is_known and user.is_active and user.has_perm(VIEW_PERMISSION)
+    )
+
+
+def usage_of_user(user: Any, site: AdminSite) -> str:
+    """The picture of what ran as ``user``."""
+    return picture(requests_of_user(user), link_to_log(site, {USER_PARAMETER: user.pk}))
+
+
+def usage_of_key(key: AbstractApiKey, site: AdminSite) -> str:
+    """The picture of what was asked with ``key``, a row of any source."""
+    sources = sources_of(key)
+    parameters = {KEY_PARAMETER: key.api_key}
+    # Where a model is named twice, the API key alone tells nearly as much.
+    if len(sources) == 1:
+        parameters[SOURCE_PARAMETER] = sources[0]
+    return picture(requests_of_key(key), link_to_log(site, parameters))
+
+
+def link_to_log(site: AdminSite, parameters: dict[str, Any]) -> str:
+    """The address of the request log with a filter; "" where the site does not have it."""
+    if not site.is_registered(ApiRequestLog):
+        return ""
+    address = reverse(f"{site.name}:frappe_tokens_apirequestlog_changelist")
+    return f"{address}?{urlencode(parameters)}"
+
+
+def picture(
+    requests: QuerySet[ApiRequestLog],
+    url: str = "",
+    *,
+    until: date | None = None,
+    nothing: str = "",
+) -> str:
+    """The picture of ``requests`` as HTML.
+
+    Args:
+        requests: of the log, filtered.
+        url: where they are listed.
+        until: the last day; None is today.
+        nothing: what to say where there are none.
+    """
+    context: dict[str, Any] = {"url": url, "off": why_off()}
+    try:
+        with statement_timeout(requests.db):
+            usage, latest = usage_of(requests, until=until), latest_of(requests)
+    except DatabaseError:
+        logger.exception("The request log cannot be read. The page goes on without its picture.")
+        context["failed"] = True
+    else:
+        context |= {
+            "chart": Chart(usage) if usage.total else None,
+            "days": len(usage.days),
+            "total": grouped(usage.total),
+            "refused": grouped(usage.refused),
+            "share": _share_refused(usage),
+            "latest_at": latest.at,
+            "paths": [(path, grouped(number)) for path, number in latest.paths],
+            "sample": grouped(SAMPLE),
+            "nothing": nothing,
+        }
+    return render_to_string("frappe_tokens/admin/usage.html", context)
+
+
+def why_off() -> str:
+    """Why requests are not in the log, and what to do; "" where they are."""
+    if not any(logs_requests(name) for name in settings.MIDDLEWARE):
+        return _(
+            "Requests are not logged. To log them, put %(middleware)s first in MIDDLEWARE, in the "
+            "settings of this project."
+        ) % {"middleware": MIDDLEWARE}
+    log = conf.REQUEST_LOG
+    if log == "null":
+        return _(
+            'Requests are not logged. To log them, set REQUEST_LOG to "durable" or "buffered" in '
+            "FRAPPE_TOKENS, in the settings of this project."
+        )
+    if log not in ("durable", "buffered"):
+        return _("Requests are logged by %(log)s. Only what it writes here is shown.") % {
+            "log": log
+        }
+    return ""
+
+
+def _share_refused(usage: Usage) -> str:
+    if usage.refused in (0, usage.total):
+        return "100 %" if usage.refused else "0 %"
+    # Nothing that happened is 0 %, and nothing that did not always happen is 100 %.
+    share = min(max(100 * usage.refused / usage.total, 0.1), 99.9)
+    return f"{formats.number_format(share, 1)} %"

@@ -1,0 +1,72 @@
+"""Who may change an application in the admin, and into what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import router
+from django.utils.translation import gettext as _
+
+from frappe_tokens.keys import Actor, check_reach, check_target
+from frappe_tokens.models import ApiKey
+
+
+def is_superuser(by: Actor) -> bool:
+    """Whether a superuser asks, by nothing that is narrower than what an application may do."""
+    superuser = bool(getattr(by.user, "is_superuser", False))
+    return superuser and by.may_generate and not by.exceeded_by(ApiKey())
+
+
+def may_change(application: Any, by: Actor) -> bool:
+    """Whether ``by`` may change an application as it is stored.
+
+    A new secret or redirect URI is as good as a key of its user. One that skips authorization gets
+    a code of every visitor.
+    """
+    if application.skip_authorization and not is_superuser(by):
+        return False
+    return application.user is None or (
+        by.may_generate_for(application.user) and not by.exceeded_by(ApiKey())
+    )
+
+
+def check_change(stored: Any, user: Any, skip_authorization: bool, by: Actor) -> None:
+    """Check whether ``by`` may save an application with this user and this flag.
+
+    Args:
+        stored: as it is now; None for a new one.
+        user: as it shall be, or None.
+        skip_authorization: as it shall be.
+        by: who saves it.
+
+    Raises:
+        PermissionDenied: no.
+    """
+    if stored is not None and not may_change(stored, by):
+        raise PermissionDenied(_("You may not change this application."))
+    if skip_authorization and not is_superuser(by):
+        raise PermissionDenied(_("Only a superuser may let an application skip authorization."))
+    if user is None or not has_other_user(stored, user):
+        return
+    try:
+        check_target(user, by)
+        check_reach(ApiKey(), by)
+    except PermissionDenied:
+        raise PermissionDenied(
+            _("You may not let an application run as this user. Ask an administrator.")
+        ) from None
+    except ValidationError as error:
+        raise PermissionDenied(*error.messages) from None
+
+
+def has_other_user(stored: Any, user: Any) -> bool:
+    """Whether ``stored`` (None for a new one) has not the user that it shall have."""
+    return stored is None or stored.user_id != user.pk
+
+
+def stored_application(application: Any, *, lock: bool = False) -> Any:
+    """The application as it is now; None for a new one."""
+    model = type(application)
+    rows = model._base_manager.using(router.db_for_write(model))
+    return (rows.select_for_update() if lock else rows).filter(pk=application.pk).first()

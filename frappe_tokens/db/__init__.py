@@ -1,0 +1,27 @@
+"""SQL and model instances in general. Nothing here knows what an API key is."""
+
+from .bulk import in_batches, insert_rows, update_rows
+from .instances import (
+    WritesChangesOnly,
+    cached_instance_factory,
+    has_default_constructor,
+    has_plain_columns,
+    instance_factory,
+    mark_as_cached,
+)
+from .timeouts import LOCK_SECONDS, READ_SECONDS, statement_timeout
+
+__all__ = [
+    "LOCK_SECONDS",
+    "READ_SECONDS",
+    "WritesChangesOnly",
+    "cached_instance_factory",
+    "has_default_constructor",
+    "has_plain_columns",
+    "in_batches",
+    "insert_rows",
+    "instance_factory",
+    "mark_as_cached",
+    "statement_timeout",
+    "update_rows",
+]

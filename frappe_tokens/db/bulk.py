@@ -1,0 +1,106 @@
+"""Writes many rows with few statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from django.db import connections
+from django.db.models import Expression, Field, Model
+from django.views.decorators.debug import sensitive_variables
+
+T = TypeVar("T")
+_Row = TypeVar("_Row", bound=Model)
+
+
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield ``items`` in lists of ``size``. The last one may be shorter."""
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def update_rows(rows: Sequence[_Row], fields: Iterable[str], alias: str) -> None:
+    """Write ``fields`` of existing ``rows``, like ``bulk_update()`` in a tenth of the time.
+
+    This takes one UPDATE, or a few if the database limits the number of parameters.
+
+    Args:
+        rows: instances of one model; at least one.
+        fields: the names of the fields to write.
+        alias: the database.
+    """
+    model = type(rows[0])
+    same: dict[str, Any] = {}
+    varying: list[Any] = []
+    for name in fields:
+        column: Any = model._meta.get_field(name)
+        first = getattr(rows[0], column.attname)
+        if all(getattr(row, column.attname) == first for row in rows):
+            same[column.attname] = first
+        else:
+            varying.append(column)
+    # Each row needs its primary key once, and once more with each value of its own.
+    for batch in in_batches(rows, _batch_size(alias, len(same), 1 + 2 * len(varying), rows)):
+        changes: dict[str, Any] = {
+            column.attname: _ByRow(
+                model._meta.pk, {row.pk: getattr(row, column.attname) for row in batch}, column
+            )
+            for column in varying
+        }
+        stored = model._default_manager.using(alias).filter(pk__in=[row.pk for row in batch])
+        stored.update(**same, **changes)
+
+
+@sensitive_variables()
+def insert_rows(rows: Sequence[_Row], unique: str, alias: str) -> None:
+    """Write new ``rows``, and set their primary keys on every database.
+
+    Args:
+        rows: new instances of one model.
+        unique: the name of a unique field that all of them have a value of.
+        alias: the database.
+    """
+    manager = type(rows[0])._default_manager.using(alias)
+    manager.bulk_create(rows)
+    # MySQL doesn't return the primary keys of many new rows.
+    without_pk = {getattr(row, unique): row for row in rows if row.pk is None}
+    if not without_pk:
+        return
+    inserted = manager.filter(**{f"{unique}__in": without_pk}).values_list(unique, "pk")
+    for value, pk in inserted:
+        row = without_pk[value]
+        row.pk = pk
+        row._state.adding = False
+        row._state.db = alias
+
+
+def _batch_size(alias: str, same: int, each: int, rows: Sequence[Any]) -> int:
+    limit = connections[alias].features.max_query_params
+    return len(rows) if limit is None else max(1, (limit - same) // each)
+
+
+class _ByRow(Expression):
+    """Each row's own value, by primary key.
+
+    ``bulk_update()`` writes a CASE of conditions. Creating, resolving and compiling a condition for
+    each row takes ten times as long as the rest of the update.
+    """
+
+    def __init__(self, pk: Field[Any, Any], values: Mapping[Any, Any], field: Any) -> None:
+        super().__init__(output_field=field)
+        self.pk = pk
+        self.values = values
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        params: list[Any] = []
+        for pk, value in self.values.items():
+            params.append(self.pk.get_db_prep_value(pk, connection))
+            params.append(self.output_field.get_db_prep_save(value, connection))
+        column = connection.ops.quote_name(self.pk.column)
+        return f"CASE {column} {'WHEN %s THEN %s ' * len(self.values)}END", tuple(params)

@@ -1,0 +1,75 @@
+"""Statement timeouts, for reading what a page can do without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from django.db import connections, transaction
+
+LOCK_SECONDS = 1
+READ_SECONDS = 5
+
+
+@contextmanager
+def statement_timeout(alias: str) -> Iterator[None]:
+    """Limit how long statements may take on the database ``alias``.
+
+    Raises:
+        django.db.DatabaseError: a lock was held, or a statement took too long, or there is no such
+            table. The caller's transaction continues.
+    """
+    connection = connections[alias]
+    bound = _BOUNDS.get(connection.vendor, nullcontext)
+    # On SQLite, an unneeded transaction could wait for a writer.
+    needed = connection.in_atomic_block or connection.vendor == "postgresql"
+    with transaction.atomic(using=alias) if needed else nullcontext(), bound(connection):
+        yield
+
+
+@contextmanager
+def _bound_postgresql(connection: Any) -> Iterator[None]:
+    names = "lock_timeout", "statement_timeout"
+    change = f"SELECT {', '.join(f'set_config({name!r}, %s, true)' for name in names)}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}")
+        before = cursor.fetchone()
+        cursor.execute(change, [f"{LOCK_SECONDS}s", f"{READ_SECONDS}s"])
+        yield
+        # After an error, the end of the transaction or savepoint restores them.
+        cursor.execute(change, before)
+
+
+@contextmanager
+def _bound_mysql(connection: Any) -> Iterator[None]:
+    longest, unit = (
+        ("max_statement_time", 1) if connection.mysql_is_mariadb else ("max_execution_time", 1000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT @@lock_wait_timeout, @@{longest}")
+        before = cursor.fetchone()
+        change = f"SET SESSION lock_wait_timeout = %s, SESSION {longest} = %s"
+        cursor.execute(change, [LOCK_SECONDS, READ_SECONDS * unit])
+        try:
+            yield
+        finally:
+            cursor.execute(change, before)
+
+
+@contextmanager
+def _bound_sqlite(connection: Any) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        (before,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+        cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {before}")
+
+
+_BOUNDS: dict[str, Callable[[Any], AbstractContextManager[None]]] = {
+    "postgresql": _bound_postgresql,
+    "mysql": _bound_mysql,
+    "sqlite": _bound_sqlite,
+}

@@ -1,0 +1,35 @@
+"""A logger for errors that repeat with every request."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from contextlib import suppress
+
+SECONDS = 60
+
+
+class RateLimitedLogger:
+    """Logs an error, with the current exception if any, at most once a minute.
+
+    Args:
+        logger: where to log it.
+        message: what is wrong, and what is done instead. May have placeholders for arguments, as
+            messages of ``logging`` may.
+    """
+
+    def __init__(self, logger: logging.Logger, message: str) -> None:
+        self._logger = logger
+        self._message = message
+        self._logged_at = -math.inf
+
+    def __call__(self, *arguments: object) -> None:
+        now = time.monotonic()
+        if now - self._logged_at >= SECONDS:
+            self._logged_at = now
+            has_exception = sys.exc_info()[0] is not None
+            # A logging handler of the project may be as broken as what is reported.
+            with suppress(Exception):
+                self._logger.error(self._message, *arguments, exc_info=has_exception)

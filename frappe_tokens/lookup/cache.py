@@ -1,0 +1,189 @@
+"""Verified keys in Django's cache, invalidated for all processes at once.
+
+A key's *slot* holds the word of the reader that cached the key, or the mark that the key changed.
+Its *entry* holds the columns, and counts only while the slot holds its word. A *barrier* marks a
+change to many keys of a model. A reader looks at both before it asks the database; only where both
+are free it caches the row, by ``add()``, which overwrites no mark. A writer sets the mark before
+its commit and again after it. A mark outlives every entry that was read before it: a slow reader
+brings no old row back, and a writer that dies after its commit leaves none behind. A change that is
+rolled back costs queries until its mark expires, and nothing else.
+
+Where the cache does not answer, the database does. A process trusts only what was cached while it
+was in touch with the cache: after an error, a slow answer, or ``OUT_OF_TOUCH`` seconds of silence,
+older entries do not count for it. So what changed while the cache was away counts at once when it
+is back, even with older data. A process that could not set a mark sets the barrier when it reaches
+the cache again. Not covered: the cache loses its last writes without any of these signs, it evicts
+a mark, or only the process that makes a change is cut off from it. An old entry then counts until
+it expires, at most ``CACHE_TIMEOUT`` after its row was read.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from django.core.cache import caches
+from django.db import transaction
+
+from ..conf import conf
+from ..logs import RateLimitedLogger
+
+_logger = logging.getLogger("frappe_tokens.key_cache")
+_log_cache_error = RateLimitedLogger(
+    _logger, "The cache doesn't answer. Keys are read from the database."
+)
+_log_lost_mark = RateLimitedLogger(
+    _logger,
+    "The cache can't be notified of a change. Other processes may use the old state for a while.",
+)
+
+# In seconds. Transactions that change keys take less than a mark outlives an entry by. A call that
+# is slow may have been retried, after a change of servers. Clocks of machines differ.
+MARGIN, OUT_OF_TOUCH, SLOW, CLOCK_SKEW = 120, 10, 1, 10
+# Entries that a process remembers, so that it asks the cache for their words only.
+MEMORY_SIZE = 1_000
+
+_CHANGED = "changed"
+
+Maker = Callable[[list[Any]], Callable[[], Any]]
+
+
+class Slot(NamedTuple):
+    """A slot that was free at ``read_at`` (s since 1970), for columns of this ``origin``."""
+
+    cache: str
+    name: str
+    origin: str
+    read_at: float
+
+
+class CacheEntry(NamedTuple):
+    """A cached key. ``make`` makes a new instance of its ``columns``, which nobody changes."""
+
+    slot: Slot
+    word: str
+    ends_at: float
+    columns: list[Any]
+    make: Callable[[], Any]
+
+
+_memory: dict[tuple[str, str], CacheEntry] = {}
+# By cache: since when this process is in touch (s since 1970), and when it heard last (monotonic).
+_in_touch: dict[str, float] = {}
+_heard_at: dict[str, float] = {}
+# By cache: the barriers that it could not be given.
+_owed: dict[str, set[str]] = {}
+
+
+def reset() -> None:
+    """Forget what this process knows, as a new one does. For tests."""
+    for known in (_memory, _in_touch, _heard_at, _owed):
+        known.clear()
+
+
+def look(
+    alias: str, label: str, origin: str, api_key: str, maker: Maker
+) -> tuple[CacheEntry | None, Slot | None]:
+    """Find a key in the cache ``alias``. Never raises an exception.
+
+    Args:
+        label: the model that the column ``api_key`` belongs to, as ``app.model``.
+        origin: names the database and the statement that the columns have to come from.
+        maker: returns the ``make`` of an :class:`Entry` with these columns.
+
+    Returns:
+        The entry, if any, and the slot to cache the key in, if it may be cached.
+    """
+    name, barrier = f"ft:{label}:{api_key}", f"ft:{label}"
+    entry = _memory.get((alias, name))
+    try:
+        if alias in _owed:
+            _mark(alias, _owed.pop(alias))
+        cache, called_at = caches[alias], time.monotonic()
+        names = (name, barrier) if entry else (name, barrier, f"{name}:entry")
+        answer = cache.get_many(names)
+        now = time.time()
+        in_touch_since = _heard(alias, called_at, now)
+        word: Any = answer.get(name)
+        if word is None and barrier not in answer:
+            return None, Slot(alias, name, origin, now)
+        if word == _CHANGED or barrier in answer:
+            return None, None
+        if entry is None or entry.word != word or entry.slot.origin != origin:
+            stored = cache.get(f"{name}:entry") if entry else answer.get(f"{name}:entry")
+            if type(stored) not in (tuple, type(None)):
+                raise TypeError("The cache's serializer must give back what it was given.")
+            # With another word it is an older entry, with another origin another version's.
+            if stored is None or stored[:2] != (word, origin):
+                return None, None
+            _word, _origin, read_at, ends_at, columns = stored
+            found_slot = Slot(alias, name, origin, read_at)
+            remember(entry := CacheEntry(found_slot, word, ends_at, columns, maker(columns)))
+    except Exception:
+        _in_touch.pop(alias, None)
+        _log_cache_error()
+        return None, None
+    trusted = in_touch_since <= entry.slot.read_at <= now + CLOCK_SKEW
+    return (entry if trusted and now < entry.ends_at else None), None
+
+
+def put(slot: Slot, columns: list[Any], due_at: float) -> None:
+    """Cache a verified key until its next use is ``due_at`` (s since 1970). Never raises."""
+    ends_at = min(slot.read_at + conf.CACHE_TIMEOUT.total_seconds(), due_at)
+    seconds = math.ceil(ends_at - time.time())  # some caches know whole ones only
+    if seconds <= 0:
+        return
+    word = secrets.token_hex(8)
+    try:
+        cache = caches[slot.cache]
+        if cache.add(slot.name, word, seconds):
+            entry = (word, slot.origin, slot.read_at, ends_at, columns)
+            cache.set(f"{slot.name}:entry", entry, seconds)
+    except Exception:
+        _in_touch.pop(slot.cache, None)
+        _log_cache_error()
+
+
+def remember(entry: CacheEntry) -> None:
+    """Keep an entry in this process."""
+    if len(_memory) >= MEMORY_SIZE:
+        _memory.clear()
+    _memory[entry.slot.cache, entry.slot.name] = entry
+
+
+def invalidate(label: str, api_keys: Iterable[str] | None, using: str) -> None:
+    """End the entries of ``api_keys`` (None: of all), now and at the commit. Never raises."""
+    alias, barrier = conf.CACHE, f"ft:{label}"
+    names = {barrier} if api_keys is None else {f"{barrier}:{api_key}" for api_key in api_keys}
+    if alias is None or not names:
+        return
+    _mark(alias, names)
+    if transaction.get_connection(using).in_atomic_block:
+        transaction.on_commit(lambda: _mark(alias, names), using=using, robust=True)
+
+
+def _mark(alias: str, names: set[str]) -> None:
+    seconds = conf.CACHE_TIMEOUT.total_seconds() + MARGIN
+    try:
+        # Memcached returns the names that it did not take.
+        if not caches[alias].set_many(dict.fromkeys(names, _CHANGED), seconds):
+            return
+    except Exception:
+        _in_touch.pop(alias, None)
+    barriers = {":".join(name.split(":")[:2]) for name in names}
+    _owed.setdefault(alias, set()).update(barriers)
+    _log_lost_mark()
+
+
+def _heard(alias: str, called_at: float, now: float) -> float:
+    """Note that the cache has answered. Returns since when this process is in touch with it."""
+    heard_at, _heard_at[alias] = _heard_at.get(alias, called_at), time.monotonic()
+    since = _in_touch.setdefault(alias, now)
+    silent = called_at - heard_at > OUT_OF_TOUCH or _heard_at[alias] - called_at > SLOW
+    if silent or since > now:  # the clock was set back
+        since = _in_touch[alias] = now
+    return since

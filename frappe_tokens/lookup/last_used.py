@@ -1,0 +1,101 @@
+"""Recording when and from where a key was used."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connections, router, transaction
+from django.db.models import Q
+
+from .. import crypto
+from ..base_models import AbstractApiKey
+from ..conf import conf
+from .find import Found
+
+logger = logging.getLogger("frappe_tokens.lookup")
+
+
+def record_use(
+    found: Found, *, now: datetime, address: Callable[[], str], secret: str, slot: str
+) -> None:
+    """Record that a key was used, if that is due, and replace an outdated digest.
+
+    This takes one UPDATE at most, and none within ``LAST_USED_INTERVAL`` of the last one. It never
+    fails the request: errors are logged.
+
+    Args:
+        found: the key that was used.
+        now: the time of the use.
+        address: returns the client's address, "" if unknown. Called only if it's recorded.
+        secret: the secret that was verified.
+        slot: the name of the field whose digest it matched.
+    """
+    key = found.key
+    digest = getattr(key, slot)
+    used = ["last_used_at"] if slot == "secret_digest" else ["last_used_at", "previous_used_at"]
+    due = now - conf.LAST_USED_INTERVAL
+    # A later time was recorded before the clock was set back.
+    ahead = now + conf.LAST_USED_INTERVAL
+    changes: dict[str, Any] = {}
+    # The UPDATE repeats each condition. If many processes find it due, only one writes, and a
+    # secret that is being replaced at this moment stays replaced.
+    conditions = []
+    for name in used:
+        last = getattr(key, name)
+        if last is None or last <= due or last > ahead:
+            changes[name] = now
+            conditions.append(
+                Q(**{f"{name}__isnull": True})
+                | Q(**{f"{name}__lte": due})
+                | Q(**{f"{name}__gt": ahead})
+            )
+    if "last_used_at" in changes:
+        changes["last_used_ip"] = address() or None
+    if not crypto.is_current(digest):
+        changes[slot] = crypto.make_digest(secret)
+        conditions.append(Q(**{slot: digest}))
+    used_at: Any = changes.get("last_used_at", key.last_used_at)
+    if not changes:
+        if not found.is_from_cache:
+            found.store(_next_due_at(used_at, due))
+        return
+    changed = found.changed(changes)
+
+    def write() -> None:
+        # The model's own queryset would invalidate the cache entries of all keys.
+        stored = type(key)._base_manager.using(alias).filter(*conditions, pk=key.pk)
+        try:
+            stored.update(**changes)
+        except (DatabaseError, InterfaceError):
+            _log_error(key)
+        else:
+            for name, value in changes.items():
+                setattr(key, name, value)
+            changed.store(_next_due_at(used_at, due))
+
+    alias = router.db_for_write(type(key))
+    try:
+        connection = connections[alias]
+        if connection.in_atomic_block or connection.get_autocommit():
+            # After the request's transaction, until whose end the row would stay locked.
+            transaction.on_commit(write, using=alias, robust=True)
+        else:
+            # A transaction that is managed by hand has no hooks at its end.
+            write()
+    except (DatabaseError, InterfaceError):
+        # If the key came from the cache, this is the first use of the database.
+        _log_error(key)
+
+
+def _next_due_at(used_at: datetime, due: datetime) -> float:
+    """Return when the next use must be recorded, in seconds since 1970."""
+    # By the difference, because both may be naive and in the local time of Django's settings.
+    return time.time() + (used_at - due).total_seconds()
+
+
+def _log_error(key: AbstractApiKey) -> None:
+    logger.exception("The use of API key %s could not be recorded.", key.api_key)

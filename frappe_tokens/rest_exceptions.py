@@ -1,0 +1,48 @@
+"""Refusals as exceptions of Django REST framework."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import APIException, AuthenticationFailed, ErrorDetail
+
+from . import verification
+from .exceptions import Refused
+
+
+class AuthenticationRefused(APIException):
+    """The response to a refused request: ``{"detail": ..., "code": ...}`` with its headers.
+
+    With the status 401 it is a :class:`RefusedCredentials`, which is DRF's AuthenticationFailed.
+
+    Attributes:
+        status_code: 401, 403, 429 or 503.
+        reason: the :class:`~frappe_tokens.exceptions.Reason`.
+        auth_header: the value of ``WWW-Authenticate``, "" for none.
+        wait: the seconds for ``Retry-After``, or None.
+    """
+
+    def __init__(self, refused: Refused, auth_header: str) -> None:
+        reason = refused.reason
+        sentence = ErrorDetail(str(refused.sentence), reason.code)
+        self.detail = {"detail": sentence, "code": ErrorDetail(reason.code, reason.code)}
+        self.reason = reason
+        self.wait = verification.retry_after(refused)
+        self.status_code = reason.status
+        self.auth_header = auth_header
+
+
+class RefusedCredentials(AuthenticationRefused, AuthenticationFailed):
+    """A refusal with the status 401 and the challenge of the scheme that the request used."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # DRF replaces these with the challenge of the view's first class, or with 403 if that class
+        # has none. The response has to name the scheme that was used.
+        if name not in {"auth_header", "status_code"} or name not in vars(self):
+            super().__setattr__(name, value)
+
+
+def refusal(refused: Refused, scheme: str) -> AuthenticationRefused:
+    """Return the exception to raise for ``refused``, with the challenge of ``scheme``."""
+    cls = RefusedCredentials if refused.reason.status == 401 else AuthenticationRefused
+    return cls(refused, verification.challenge(scheme, refused))

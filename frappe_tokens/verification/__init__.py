@@ -1,0 +1,50 @@
+"""Decides whether a request with a credential is accepted.
+
+:func:`verify` is the one decision, for every way in. The other modules hold what it needs (what it
+reads of a request, the failure limit, access tokens, scopes) and the responses to refusals.
+"""
+
+from .access_tokens import AccessToken, are_known
+from .access_tokens import register as register_access_tokens
+from .browsers import may_be_browser
+from .decision import averify, report_failure, unclaimed, verify
+from .limiter import check as check_failures
+from .limiter import count as count_failure
+from .limiter import increment
+from .request import DEFAULT_SOURCE, Outcome, RequestInfo, get_outcome, meta_of
+from .responses import (
+    RETRY_AFTER_SECONDS,
+    challenge,
+    refusal_content,
+    refusal_response,
+    retry_after,
+)
+from .scopes import DeclaredScopes, opens
+from .threads import run_in_thread
+
+__all__ = [
+    "DEFAULT_SOURCE",
+    "RETRY_AFTER_SECONDS",
+    "AccessToken",
+    "DeclaredScopes",
+    "Outcome",
+    "RequestInfo",
+    "are_known",
+    "averify",
+    "challenge",
+    "check_failures",
+    "count_failure",
+    "get_outcome",
+    "increment",
+    "may_be_browser",
+    "meta_of",
+    "opens",
+    "refusal_content",
+    "refusal_response",
+    "register_access_tokens",
+    "report_failure",
+    "retry_after",
+    "run_in_thread",
+    "unclaimed",
+    "verify",
+]

@@ -1,0 +1,93 @@
+"""OAuth 2 access tokens as the decision sees them, whoever issued them.
+
+The core knows no OAuth 2 server. An installed server registers a function that finds its tokens
+(:mod:`frappe_tokens.contrib.oauth2` does this for django-oauth-toolkit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.utils.crypto import salted_hmac
+
+from .. import policy
+from ..crypto import Secret
+from . import scopes
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """An issued access token, with what the decision reads of a key (:class:`Verifiable`).
+
+    Attributes:
+        auth: the server's own object, which becomes ``request.auth``. Its ``user`` must be
+            ``user``, and :func:`frappe_tokens.verification.scopes.opens` must know its scopes.
+        user: the user that requests run as; None for nobody.
+        expires_at: when it ends; None for never.
+        read_only: whether its scopes allow GET, HEAD and OPTIONS only.
+        is_valid_here: False if it was issued for another service.
+        is_revoked: whether it was revoked, or its application was.
+    """
+
+    auth: Any
+    user: Any
+    expires_at: datetime | None
+    read_only: bool = False
+    is_valid_here: bool = True
+    is_revoked: bool = False
+
+    # A token has no key and is bound to no address.
+    api_key: ClassVar[str] = ""
+    allowed_ips: ClassVar[Collection[str]] = ()
+    is_scoped: ClassVar[bool] = True
+
+    def is_expired(self, now: datetime) -> bool:
+        return policy.has_ended(self.expires_at, now)
+
+    def opens(self, required: Collection[str]) -> bool:
+        """Whether the token holds the scopes ``required`` by a view, which must declare some."""
+        return scopes.opens(self.auth, required)
+
+
+# Takes the token and Django's request (or an object that resembles it). Returns None for a token
+# that the server hasn't issued. May raise a DatabaseError, which is answered with 503.
+Finder = Callable[[Secret, Any], AccessToken | None]
+
+_finder: Finder | None = None
+
+
+def register(finder: Finder | None) -> None:
+    """Look access tokens up with ``finder`` from now on; None for no server."""
+    global _finder
+    _finder = finder
+
+
+def are_known() -> bool:
+    """Whether a server is installed that may have issued one."""
+    return _finder is not None
+
+
+def find(token: Secret, request: Any) -> AccessToken | None:
+    """Return the token that was sent; None if no installed server issued it.
+
+    Args:
+        token: as it was sent.
+        request: Django's request, or an object that resembles it.
+
+    Raises:
+        django.db.DatabaseError: the database doesn't answer.
+    """
+    return _finder(token, request) if _finder is not None else None
+
+
+def label(token: Secret) -> str:
+    """Return what failures with ``token`` are counted by, which doesn't reveal the token.
+
+    It can't be mistaken for an API key, because they contain no colon.
+    """
+    return (
+        f"access-token:{salted_hmac('frappe_tokens', token, algorithm='sha256').hexdigest()[:16]}"
+    )

@@ -1,0 +1,174 @@
+"""Clients that fail again and again, and how long they have to wait.
+
+Failures are counted in Django's cache, for all processes together: per address and presented key,
+up to ``FAILURE_LIMIT``. Time is divided into windows as long as the rate's period, and a count ends
+with its window. Beyond the limit, a failure is answered with 429 instead of its own code.
+
+A correct credential is never refused for failures of others. Clients share addresses (behind a
+proxy, or in an office) and API keys are not secret, so neither identifies the client that failed.
+Only the very token that failed, from the same address, is refused without a query once its count
+is full. Each process remembers the tokens that it met, by a keyed digest.
+
+Only failures use the cache: a success costs nothing, and resets nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import logging
+import math
+import secrets
+import threading
+import time
+
+from django.core.cache import BaseCache, caches
+
+from ..addresses import parse_address
+from ..conf import conf
+from ..exceptions import Reason, Refused
+from ..logs import RateLimitedLogger
+from ..rates import Rate
+
+_log_cache_error = RateLimitedLogger(
+    logging.getLogger("frappe_tokens.limiter"),
+    "The cache doesn't answer. Failed attempts are not counted.",
+)
+
+PREFIX = "frappe_tokens:failures:"
+
+# One client usually has a whole IPv6 network.
+IPV6_PREFIX = 64
+
+# How many tokens a process remembers. A forgotten one costs a query.
+SIZE = 10_000
+
+# Digests of the tokens that are refused until the end of the window (seconds since 1970).
+_refused: set[bytes] = set()
+_ends_at = 0.0
+_lock = threading.Lock()
+_digest_key = secrets.token_bytes(32)
+
+
+def is_active() -> bool:
+    """Whether this process refuses any token, so that requests have to be checked."""
+    return bool(_refused)
+
+
+def reset() -> None:
+    """Forget which tokens this process refuses. For tests."""
+    _refused.clear()
+
+
+def check(address: str, api_key: str, api_secret: str = "", source: str | None = None) -> None:
+    """Refuse a token that failed too often from this address, with no query and no cache access.
+
+    Args:
+        address: the client's, "" if unknown.
+        api_key: the presented key, or the label of an access token.
+        api_secret: the presented secret; "" for an access token, whose label covers all of it.
+        source: the source in which the key was looked up.
+
+    Raises:
+        Refused: with the seconds to wait.
+    """
+    limit = conf.FAILURE_LIMIT if _refused else None
+    if limit is None:
+        return
+    wait = _ends_at - time.time()
+    if not 0 < wait <= limit.seconds:
+        # The window has ended, the limit has changed, or the clock was set back: nobody waits
+        # longer than one period.
+        with _lock:
+            _refused.clear()
+    elif _digest(limit, _network(address), api_key, api_secret, source) in _refused:
+        raise _too_many(api_key, wait)
+
+
+def count(address: str, api_key: str, api_secret: str = "", source: str | None = None) -> None:
+    """Count a failure. Nothing is counted if the cache doesn't answer.
+
+    Args:
+        address, api_key, api_secret, source: as for :func:`check`.
+
+    Raises:
+        Refused: this was one too many.
+    """
+    global _ends_at
+    limit = conf.FAILURE_LIMIT
+    network = _network(address)
+    if limit is None or not network:
+        # Without an address, all clients would be counted together.
+        return
+    now = time.time()
+    window = int(now // limit.seconds)
+    # The rate is in the name, so that a new rate starts a new count.
+    name = f"{PREFIX}{limit.number}/{limit.seconds}:{network}|{api_key}:{window}"
+    failed = _count_one(name, limit)
+    if failed < limit.number:
+        return
+    ends_at = (window + 1) * limit.seconds
+    with _lock:
+        if _ends_at != ends_at:
+            _refused.clear()
+            _ends_at = ends_at
+        elif len(_refused) >= SIZE:
+            _refused.pop()
+        _refused.add(_digest(limit, network, api_key, api_secret, source))
+    if failed > limit.number:
+        raise _too_many(api_key, ends_at - now)
+
+
+def increment(cache: BaseCache, name: str, number: int, seconds: int) -> int:
+    """Add ``number`` to a count in ``cache``, atomically. A positive number starts a count.
+
+    Args:
+        cache: where the count is kept.
+        name: the count's key.
+        number: what to add; negative to subtract.
+        seconds: how long to keep the count, at least.
+
+    Returns:
+        The new count; ``number`` if there is none, because it ended or was evicted.
+
+    Raises:
+        Exception: the cache's own, if it doesn't answer.
+    """
+    try:
+        if number > 0 and cache.add(name, number, seconds):
+            return number
+        counted = int(cache.incr(name, number))
+    except ValueError:
+        return number
+    if type(cache).incr is BaseCache.incr:
+        # A cache without an atomic operation writes the number back with its default timeout.
+        cache.touch(name, seconds)
+    return counted
+
+
+def _too_many(api_key: str, seconds: float) -> Refused:
+    return Refused(Reason.TOO_MANY_FAILURES, api_key=api_key, retry_after=math.ceil(seconds))
+
+
+def _digest(limit: Rate, network: str, api_key: str, api_secret: str, source: str | None) -> bytes:
+    # The source is included: a key that is unknown in one source may be correct in another.
+    identity = repr((limit, network, api_key, source)).encode()
+    digest = hashlib.blake2b(identity, digest_size=16, key=_digest_key)
+    digest.update(api_secret.encode())
+    return digest.digest()
+
+
+def _network(address: str) -> str:
+    parsed = parse_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False).network_address)
+    return str(parsed) if parsed is not None else ""
+
+
+def _count_one(name: str, limit: Rate) -> int:
+    """Return how many failures ``name`` has now; 0 if the cache doesn't answer."""
+    try:
+        return increment(caches[conf.CACHE or "default"], name, 1, limit.seconds + 1)
+    except Exception:
+        _log_cache_error()
+        return 0

@@ -1,0 +1,109 @@
+"""Responses to refusals, for every way in."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import NamedTuple
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import patch_vary_headers
+from django.utils.html import format_html
+
+from ..conf import conf
+from ..exceptions import Reason, Refused
+
+# For refusals that have no waiting time of their own, in seconds.
+RETRY_AFTER_SECONDS = 5
+
+_NAMES = {"basic": "Basic", "bearer": "Bearer"}
+
+
+class RefusalContent(NamedTuple):
+    """The parts of a response to a refusal.
+
+    Attributes:
+        status: the HTTP status.
+        body: ``detail``, a sentence in the active language, and ``code``.
+        headers: ``WWW-Authenticate`` and ``Retry-After``, where they apply.
+    """
+
+    status: int
+    body: dict[str, str]
+    headers: dict[str, str]
+
+
+def refusal_content(refused: Refused, scheme: str) -> RefusalContent:
+    """Return the parts of the response to a refusal.
+
+    Args:
+        refused: the reason.
+        scheme: the scheme of the request's header: ``token``, ``basic`` or ``bearer``.
+    """
+    reason = refused.reason
+    headers = {}
+    if challenged := challenge(scheme, refused):
+        headers["WWW-Authenticate"] = challenged
+    if (seconds := retry_after(refused)) is not None:
+        headers["Retry-After"] = str(seconds)
+    body = {"detail": str(refused.sentence), "code": reason.code}
+    return RefusalContent(reason.status, body, headers)
+
+
+def refusal_response(request: HttpRequest, refused: Refused, scheme: str) -> HttpResponse:
+    """Return Django's response to a refusal: JSON, or HTML if the client accepts only that.
+
+    Args:
+        request: the refused request.
+        refused: the reason.
+        scheme: as for :func:`refusal_content`.
+    """
+    content = refusal_content(refused, scheme)
+    response: HttpResponse
+    if not _wants_html(request):
+        response = JsonResponse(content.body, status=content.status)
+    else:
+        page = format_html(
+            "<!DOCTYPE html><title>{0} {1}</title><h1>{0} {1}</h1><p>{2}</p><p>{3}</p>",
+            content.status,
+            HTTPStatus(content.status).phrase,
+            content.body["detail"],
+            content.body["code"],
+        )
+        response = HttpResponse(page, status=content.status)
+    for name, value in content.headers.items():
+        response[name] = value
+    patch_vary_headers(response, ["Authorization", "Accept"])
+    return response
+
+
+def _wants_html(request: HttpRequest) -> bool:
+    try:
+        return request.accepts("text/html") and not request.accepts("application/json")
+    except (LookupError, ValueError):  # Django's parser, of parameters in odd character sets
+        return False
+
+
+def challenge(scheme: str, refused: Refused | None = None) -> str:
+    """Return the value of ``WWW-Authenticate``, "" for none.
+
+    Sources: RFC 9110, section 11.6.1, and RFC 6750, section 3.
+
+    Args:
+        scheme: in lower case.
+        refused: the reason; None if the request had no credentials.
+    """
+    # Frappe writes "token" in lower case.
+    realm = f'{_NAMES.get(scheme, scheme)} realm="{conf.REALM}"'
+    if refused is None:
+        return realm
+    if scheme == "bearer" and refused.reason is Reason.INSUFFICIENT_SCOPE:
+        scopes = " ".join(refused.required_scopes)
+        return f'{realm}, error="insufficient_scope"' + (f', scope="{scopes}"' if scopes else "")
+    if refused.reason.status != 401:
+        return ""
+    return f'{realm}, error="invalid_token"' if scheme == "bearer" else realm
+
+
+def retry_after(refused: Refused) -> int | None:
+    """Return the seconds after which to try again; None if waiting doesn't help."""
+    return RETRY_AFTER_SECONDS if refused.reason.status == 503 else refused.retry_after

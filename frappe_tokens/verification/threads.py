@@ -1,0 +1,69 @@
+"""Runs blocking code for an event loop in a limited number of threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import SyncToAsync, sync_to_async
+from django.db import connections
+
+Result = TypeVar("Result")
+
+# Threads per event loop. Each may hold a connection to the database, and PostgreSQL by default
+# accepts a hundred from all processes together.
+CONCURRENT = 20
+
+_semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+async def run_in_thread(work: Callable[..., Result], *args: Any) -> Result:
+    """Call ``work(*args)`` in a thread, and return or raise what it does.
+
+    The thread is the request's own (asgiref's thread-sensitive one), where a middleware may have
+    prepared the connection, for a tenant for example. A connection that ``work`` opened is closed
+    afterwards unless it's persistent, so that a view that waits for long doesn't hold one.
+    """
+    free = semaphore()
+    await free.acquire()
+    task = asyncio.ensure_future(sync_to_async(_work_and_close)(work, args))
+    # Threads can't be stopped: one that is no longer awaited counts until it ends.
+    task.add_done_callback(lambda _task: free.release())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # If this returned earlier, older versions of asgiref would block the loop until it ends.
+        await asyncio.wait([task])
+        raise
+
+
+def semaphore() -> asyncio.Semaphore:
+    """Return the semaphore of the running event loop."""
+    loop = asyncio.get_running_loop()
+    try:
+        return _semaphores[loop]
+    except KeyError:
+        _semaphores[loop] = created = asyncio.Semaphore(CONCURRENT)
+        return created
+
+
+def _work_and_close(work: Callable[..., Result], args: tuple[Any, ...]) -> Result:
+    opened_before = {alias for alias in connections if _is_open(alias)}
+    # No other request can use the connections of a thread that ends with the request.
+    is_own_thread = SyncToAsync.thread_sensitive_context.get(None) is not None
+    try:
+        return work(*args)
+    finally:
+        for alias in connections:
+            if alias in opened_before or not _is_open(alias):
+                continue
+            if is_own_thread:
+                connections[alias].close()
+            else:
+                connections[alias].close_if_unusable_or_obsolete()
+
+
+def _is_open(alias: str) -> bool:
+    return connections[alias].connection is not None

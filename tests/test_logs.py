@@ -1,0 +1,60 @@
+"""What goes wrong at every request is said once a minute."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from frappe_tokens import logs
+from frappe_tokens.logs import RateLimitedLogger
+
+logger = logging.getLogger("tests.complaints")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the complaints have (s)."""
+    now = [0.0]
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_says_the_same_once_a_minute(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    complain = RateLimitedLogger(logger, "%d are lost.")
+    for now in (0.0, 1.0, 59.9, 60.0, 61.0):
+        clock[0] = now
+        complain(int(now))
+    assert [record.getMessage() for record in caplog.records] == ["0 are lost.", "60 are lost."]
+    assert all(record.levelno == logging.ERROR for record in caplog.records)
+    assert all(not record.exc_info for record in caplog.records)
+
+
+def test_says_different_things_each_once(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    RateLimitedLogger(logger, "one")()
+    RateLimitedLogger(logger, "other")()
+    assert [record.getMessage() for record in caplog.records] == ["one", "other"]
+
+
+def test_shows_the_present_exception(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise RuntimeError("why")
+    except RuntimeError:
+        RateLimitedLogger(logger, "It went wrong.")()
+    assert "RuntimeError: why" in caplog.text
+
+
+def test_goes_on_where_nobody_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("The other side is gone.")
+
+    broken = Broken()
+    logger.addHandler(broken)
+    try:
+        RateLimitedLogger(logger, "It went wrong.")()
+    finally:
+        logger.removeHandler(broken)
+    assert not caplog.records
