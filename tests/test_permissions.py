@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 from rest_framework_simplejwt.tokens import AccessToken as Jwt
 
-from frappe_tokens.decorators import required_scopes
+from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.permissions import CanGenerateKeys, HasScope
@@ -114,9 +114,9 @@ class Undeclared(APIView):
         return Response()
 
 
+@require_scopes("todos:read")
 @api_view(["GET", "POST"])
 @permission_classes([HasScope])
-@required_scopes("todos:read")
 def function(request: Request) -> Response:
     return Response()
 

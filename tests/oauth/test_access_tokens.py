@@ -27,7 +27,7 @@ from rest_framework_simplejwt.tokens import AccessToken as Jwt
 from frappe_tokens import verification
 from frappe_tokens.authentication import BearerAuthentication
 from frappe_tokens.contrib import oauth2
-from frappe_tokens.decorators import required_scopes
+from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.middleware import TokenAuthenticationMiddleware
 from frappe_tokens.models import ApiKey
@@ -80,12 +80,12 @@ class Throttled(Todos):
     throttle_classes = [ApiKeyRateThrottle]
 
 
-@required_scopes("todos")
+@require_scopes("todos")
 def plain(request: HttpRequest) -> JsonResponse:
     return JsonResponse(remember(request, request.user))
 
 
-@required_scopes("todos")
+@require_scopes("todos")
 async def plain_async(request: HttpRequest) -> JsonResponse:
     return JsonResponse(remember(request, await request.auser()))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from frappe_tokens.decorators import required_scopes
+from frappe_tokens.decorators import require_scopes
 
 from .site import described
 
 
-@required_scopes("other")
+@require_scopes("other")
 def other(request: HttpRequest) -> HttpResponse:
     return described(request)
 

@@ -25,7 +25,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from frappe_tokens.authentication import TokenAuthentication
-from frappe_tokens.decorators import require_scopes, required_scopes
+from frappe_tokens.decorators import require_scopes
 
 
 def described(request: Any) -> JsonResponse:
@@ -135,7 +135,7 @@ class DeclaredAndDecorated(Declared):
         return described(request)
 
 
-@required_scopes("reports:read")
+@require_scopes("reports:read")
 def declared(request: HttpRequest) -> HttpResponse:
     return described(request)
 
@@ -153,12 +153,12 @@ async def arequired(request: HttpRequest) -> HttpResponse:
     return await awho(request)
 
 
-@required_scopes("reports:read")
+@require_scopes("reports:read")
 def calls_another(request: HttpRequest) -> HttpResponse:
     return writes(request)
 
 
-@required_scopes("reports:read")
+@require_scopes("reports:read")
 async def acalls_another(request: HttpRequest) -> HttpResponse:
     return await awrites(request)
 
@@ -240,9 +240,9 @@ def rest_by_session(request: Request) -> Response:
     return Response({"user": request.user.get_username(), "auth": type(request.auth).__name__})
 
 
+@require_scopes("reports:read")
 @api_view(["GET"])
 @authentication_classes([TokenAuthentication])
-@require_scopes("reports:read")
 def rest_required(request: Request) -> Response:
     return Response({"user": request.user.get_username()})
 
@@ -260,7 +260,7 @@ both = [
     ("exempt/", csrf_exempt(who), csrf_exempt(awho)),
     ("same/", nobody_in_particular, nobody_in_particular),
     ("for-all/", for_all, afor_all),
-    ("declared/", declared, required_scopes("reports:read")(AsyncWho.as_view())),
+    ("declared/", declared, require_scopes("reports:read")(AsyncWho.as_view())),
     ("required/", required, arequired),
     ("decorated/", Decorated.as_view(), AsyncDecorated.as_view()),
     ("handlers/", Handlers.as_view(), AsyncHandlers.as_view()),
