@@ -8,8 +8,10 @@ PINS ?=
 PYTEST ?=
 # More for the expression that selects tests, such as "and not server".
 AND ?=
-# Empty: without the tests in a browser, which need a run of their own (setup.cfg, coverage).
-BROWSER ?= browser
+# How many processes test side by side: as many as there are cores. 0: this one alone.
+JOBS ?= auto
+# Not empty: measure coverage, which takes a third longer.
+COVERAGE ?=
 BENCH ?=
 
 EXTRAS := test
@@ -23,18 +25,32 @@ ifneq (,$(REDIS_URL))
 EXTRAS := $(EXTRAS),redis
 endif
 
-RUN = COVERAGE_FILE=.coverage.$(EXTRAS) $(BIN)/python -m pytest
+RUN = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+ifneq (,$(COVERAGE))
+RUN := COVERAGE_FILE=.coverage.$(EXTRAS) $(RUN) --cov
+endif
 
-.PHONY: demo test bench lint screenshots clean
+# What decides, finds and manages, and the REST API over it.
+FAST = tests/test_*.py tests/rest
+SLOW = browser or commits or node or parallel or process or server
+
+.PHONY: demo test test-fast test-all-but-browser test-browser bench lint screenshots clean
 
 demo: $(VENV)/installed-demo
 	PORT=$(PORT) $(BIN)/python manage.py demo
 
-test: $(VENV)/installed-$(EXTRAS)
+test: test-all-but-browser test-browser
+
+# What to run between two edits: no servers and no browser, on SQLite, in 45 seconds on two cores.
+test-fast: $(VENV)/installed-test
+	DATABASE_URL= REDIS_URL= $(RUN) -m "not ($(SLOW)) $(AND)" $(PYTEST) $(FAST)
+
+test-all-but-browser: $(VENV)/installed-$(EXTRAS)
 	$(RUN) -m "not browser $(AND)" $(PYTEST)
-ifneq (,$(BROWSER))
-	COVERAGE_CONCURRENCY=thread,greenlet $(RUN) --cov-append -m "$(BROWSER) $(AND)" $(PYTEST)
-endif
+
+# A run of its own, because of what measures coverage (setup.cfg).
+test-browser: $(VENV)/installed-$(EXTRAS)
+	COVERAGE_CONCURRENCY=thread,greenlet $(subst .coverage.,.coverage.browser.,$(RUN)) -m browser $(PYTEST)
 
 bench: $(VENV)/installed-$(subst test,bench,$(EXTRAS))
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -47,7 +63,7 @@ lint: $(VENV)/installed-test,lint
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 screenshots: $(VENV)/installed-test
-	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest --no-cov -m browser -k documentation
+	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest -m browser -k documentation
 
 clean:
 	rm -rf $(VENV) demo.sqlite3 .coverage .mypy_cache .pytest_cache .ruff_cache

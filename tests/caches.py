@@ -1,4 +1,4 @@
-"""Caches that fail."""
+"""Caches that fail, and one that is shared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.redis import RedisCache
 
 
 class DeadCache(BaseCache):
@@ -86,3 +87,13 @@ class SwitchableCache(LocMemCache):
         for present, older in zip((self._cache, self._expire_info), saved, strict=True):  # type: ignore[attr-defined]
             present.clear()
             present.update(older)
+
+
+class SharedRedisCache(RedisCache):
+    """Redis that other test processes use as well: cleared of its own keys, and not of theirs."""
+
+    def clear(self) -> bool:
+        client = self._cache.get_client(write=True)
+        for key in client.scan_iter(match=f"{self.key_prefix}:*", count=1000):
+            client.delete(key)
+        return True

@@ -144,6 +144,32 @@ def statements() -> Callable[[], AbstractContextManager[list[str]]]:
     return record
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Set the marks that follow from which database a test asks for, before ``-m`` reads them."""
+    for item in items:
+        mark = item.get_closest_marker("django_db")
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & {"transactional_db", "live_server"}:
+            item.add_marker("commits")
+        elif mark is not None:
+            if mark.kwargs.get("transaction"):
+                item.add_marker("commits")
+        elif "db" not in fixtures and item.get_closest_marker("process") is None:
+            item.add_marker("pure")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run side by side: hand what this process left out to the one that reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left out"] = LEFT_OUT
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    LEFT_OUT.update(getattr(node, "workeroutput", {}).get("left out", {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say which groups of tests were left out, and what they would need."""
     if LEFT_OUT:

@@ -1,5 +1,6 @@
 """The example project's settings, made fit for tests."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,16 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 
 # The same database by another connection, as a replica that is never behind.
 DATABASES["replica"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
+
+if REDIS_URL := os.environ.get("REDIS_URL"):
+    # One database of Redis for all test processes that run side by side, each with its own keys.
+    CACHES = {
+        "default": {
+            "BACKEND": "tests.caches.SharedRedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": f"tests-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}",
+        }
+    }
 
 # Other packages that send the same scheme words; the app has to live beside them.
 INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework.authtoken", "knox", "tests.sources"]

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import coverage
+import pytest
 
 
+@pytest.mark.process
 def test_works_with_a_user_model_without_username() -> None:
     # What is measured there is added to what is measured here when this run ends.
     measured = ["coverage", "run", "--parallel-mode", "--rcfile=setup.cfg", "-m"]
@@ -18,7 +20,6 @@ def test_works_with_a_user_model_without_username() -> None:
         "pytest",
         "tests/custom_user/cases",
         "--ds=tests.custom_user.settings",
-        "--no-cov",
         "-q",
     ]
     finished = subprocess.run(

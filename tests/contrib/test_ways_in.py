@@ -276,7 +276,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("header_of", HEADERS)
-@pytest.mark.parametrize(("change", "reason"), REFUSED, ids=lambda value: str(value))
+@pytest.mark.parametrize(("change", "reason"), REFUSED, ids=[c.__name__ for c, _ in REFUSED])
 def test_the_others_are_refused_by_one_query(
     ask: Any,
     keys: GeneratedKeys,

@@ -21,7 +21,7 @@ from frappe_tokens.api.rpc import GetLoggedUser
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
-from ..conftest import token_header
+from ..conftest import basic_header, bearer_header, token_header
 
 pytestmark = pytest.mark.server
 
@@ -108,7 +108,12 @@ def test_every_answer_to_nobody_is_documented(fuzz: Fuzz) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["ada", "manager"])
+# Each scheme, and each kind of user; a scheme ends where the key is found.
+@pytest.mark.parametrize(
+    ("name", "header_of"),
+    [("ada", token_header), ("manager", basic_header), ("manager", bearer_header)],
+    ids=["token", "Basic", "Bearer"],
+)
 def test_every_answer_is_documented(
     fuzz: Fuzz,
     user: Any,
