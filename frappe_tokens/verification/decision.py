@@ -6,29 +6,19 @@ It deletes nothing and writes no response. Callers translate
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import overload
 
-from django.db import DataError, InterfaceError, OperationalError
 from django.utils import timezone
 
-from .. import addresses, audit, crypto, lookup, policy
-from ..base_models import AbstractApiKey
+from .. import addresses, audit, policy
 from ..conf import conf
-from ..credentials import API_KEY_MAX_LENGTH, Credential
-from ..crypto import Secret
+from ..credentials import Credential
 from ..exceptions import Reason, Refused
-from ..lookup import Found
-from ..redaction import redacted
 from ..signals import authentication_failed, authentication_succeeded
 from . import access_tokens, limiter, threads
-from .access_tokens import AccessToken
-from .request import DEFAULT_SOURCE, Outcome, RequestInfo
-
-logger = logging.getLogger("frappe_tokens.verification")
+from .presented import Auth, PresentedKey, PresentedToken, Verifiable
+from .request import Outcome, RequestInfo
 
 # What a misconfigured client repeats endlessly. A malformed credential costs nothing.
 _COUNTED = frozenset(
@@ -41,157 +31,17 @@ _COUNTED = frozenset(
 )
 
 
-class Verifiable(Protocol):
-    """What the decision reads of an API key or an access token once its secret is correct."""
-
-    @property
-    def auth(self) -> Any:
-        """What becomes ``request.auth``; its ``user`` is loaded."""
-
-    @property
-    def user(self) -> Any: ...
-
-    @property
-    def api_key(self) -> str: ...
-
-    @property
-    def allowed_ips(self) -> Collection[str]: ...
-
-    @property
-    def read_only(self) -> bool: ...
-
-    @property
-    def is_revoked(self) -> bool: ...
-
-    def is_expired(self, now: datetime) -> bool: ...
-
-    @property
-    def is_scoped(self) -> bool:
-        """Whether it opens only some views."""
-
-    def opens(self, required: Collection[str]) -> bool:
-        """Whether it opens a view that declares the scopes ``required``."""
+@overload
+def verify(credential: Credential, info: RequestInfo) -> Auth: ...
 
 
-class _PresentedKey:
-    """An API key and its secret, as a request presents them."""
-
-    def __init__(self, credential: Credential) -> None:
-        self.label = credential.api_key
-        self.secret = credential.api_secret
-        self.from_browser = credential.scheme == "basic"
-        self._found: Found | None = None
-        self._slot = ""
-
-    def look_up(self, info: RequestInfo) -> bool:
-        """Look the key up. Return whether there is such a key.
-
-        Raises:
-            Refused: there is no such source, or the database doesn't answer.
-        """
-        model = lookup.source_model(DEFAULT_SOURCE if info.source is None else info.source)
-        if model is None:
-            raise self._invalid()
-        try:
-            self._found = lookup.find(model, self.label)
-        except (OperationalError, InterfaceError, DataError) as error:
-            raise _database_away("Credentials", self.label) from error
-        return self._found is not None
-
-    def matched(self, now: datetime) -> AbstractApiKey:
-        """Return the key if the secret is correct.
-
-        Raises:
-            Refused: there is no such key, or the secret is wrong. Both take the same work.
-        """
-        key = self._found.key if self._found is not None else None
-        in_grace = key is not None and not policy.has_ended(key.previous_expires_at, now)
-        current, previous = crypto.matches_which(
-            self.secret,
-            key.secret_digest if key is not None else "",
-            key.previous_digest if key is not None and in_grace else "",
-        )
-        if key is None or not (current or previous):
-            raise self._invalid()
-        self._slot = "secret_digest" if current else "previous_digest"
-        return key
-
-    def refusal(self, refused: Refused) -> Refused:
-        """Return ``refused`` as it may be reported."""
-        if self._found is None:
-            # The "key" is unknown, and may be a secret in the wrong place.
-            refused.api_key = redacted(refused.api_key, API_KEY_MAX_LENGTH)
-        return refused
-
-    def record_use(self, info: RequestInfo, now: datetime) -> None:
-        if self._found is None:
-            return
-        lookup.record_use(
-            self._found, now=now, address=info.address, secret=self.secret, slot=self._slot
-        )
-        if self._slot == "previous_digest":
-            self._found.key.authenticated_by_old_secret = True
-
-    def _invalid(self) -> Refused:
-        return Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
+@overload
+def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool) -> Auth | None: ...
 
 
-class _PresentedToken:
-    """What may be an access token of an installed OAuth 2 server."""
-
-    secret = Secret()
-    from_browser = False
-
-    def __init__(self, token: Secret, *, may_be_foreign: bool = False) -> None:
-        # The label stands for the whole token.
-        self.label = access_tokens.label(token)
-        self._token = token
-        self._may_be_foreign = may_be_foreign
-        self._found: AccessToken | None = None
-
-    def look_up(self, info: RequestInfo) -> bool:
-        """Look the token up. Return whether an installed server issued it.
-
-        Raises:
-            Refused: the database doesn't answer.
-        """
-        # A source has keys, and no access tokens.
-        names_source = info.source not in (None, DEFAULT_SOURCE)
-        if names_source and not self._may_be_foreign:
-            return False
-        try:
-            self._found = access_tokens.find(self._token, info.request)
-        except (OperationalError, InterfaceError, DataError) as error:
-            raise _database_away("Access tokens") from error
-        if self._found is not None and names_source:
-            # If this were left to the server's own class, none of our checks would run.
-            self._found = replace(self._found, is_valid_here=False)
-        return self._found is not None
-
-    def matched(self, now: datetime) -> AccessToken:
-        """Return the token if it is valid here.
-
-        Raises:
-            Refused: nobody issued it, or it is for another service.
-        """
-        if self._found is None or not self._found.is_valid_here:
-            raise Refused(Reason.INVALID_CREDENTIALS)
-        return self._found
-
-    def refusal(self, refused: Refused) -> Refused:
-        """Return ``refused`` in the words for access tokens, without what it was counted by."""
-        return Refused(
-            refused.reason,
-            required_scopes=refused.required_scopes,
-            retry_after=refused.retry_after,
-            access_token=True,
-        )
-
-    def record_use(self, info: RequestInfo, now: datetime) -> None:
-        """The server keeps its own records."""
-
-
-def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = False) -> Any:
+def verify(
+    credential: Credential, info: RequestInfo, *, leave_unknown: bool = False
+) -> Auth | None:
     """Accept or refuse a request, in the order that the documentation of refusals gives.
 
     Args:
@@ -208,18 +58,18 @@ def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = F
         Refused: with the reason. A correct secret is a condition for any reason but
             ``invalid_credentials``.
     """
-    presented: _PresentedKey | _PresentedToken
+    presented: PresentedKey | PresentedToken
     # An unknown access token may belong to another server, which the failure limit doesn't concern.
     may_be_foreign = leave_unknown and bool(credential.access_token)
     if credential.access_token and access_tokens.are_known():
-        presented = _PresentedToken(credential.access_token, may_be_foreign=may_be_foreign)
+        presented = PresentedToken(credential.access_token, may_be_foreign=may_be_foreign)
     elif may_be_foreign:
         return None
     elif not credential.well_formed:
         # Before anything else, because nonsense must cost next to nothing.
         raise report_failure(Refused(Reason.MALFORMED_CREDENTIALS), info)
     else:
-        presented = _PresentedKey(credential)
+        presented = PresentedKey(credential)
     found: Verifiable | None = None
     try:
         if may_be_foreign and not presented.look_up(info):
@@ -246,7 +96,7 @@ def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = F
     return auth
 
 
-async def averify(credential: Credential, info: RequestInfo) -> Any:
+async def averify(credential: Credential, info: RequestInfo) -> Auth:
     """Do what :func:`verify` does, from async code: in a thread, of which there are few.
 
     Django's async ORM uses a thread for each query. This uses one for the queries, the cache and
@@ -254,14 +104,15 @@ async def averify(credential: Credential, info: RequestInfo) -> Any:
 
     Args and raises: as for :func:`verify`.
     """
-    return await threads.run_in_thread(verify, credential, info)
+    auth: Auth = await threads.run_in_thread(verify, credential, info)
+    return auth
 
 
 def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
     """Return the refusal of a credential that was left to other classes, none of which took it."""
     if not (credential.access_token and access_tokens.are_known()):
         return report_failure(Refused(Reason.MALFORMED_CREDENTIALS), info)
-    presented = _PresentedToken(credential.access_token)
+    presented = PresentedToken(credential.access_token)
     refused = _counted(Refused(Reason.INVALID_CREDENTIALS), info, presented.label)
     return report_failure(presented.refusal(refused), info)
 
@@ -319,8 +170,3 @@ def _check_view(found: Verifiable, info: RequestInfo) -> None:
     required = info.required_scopes
     if not found.opens(required):
         raise Refused(Reason.INSUFFICIENT_SCOPE, api_key=found.api_key, required_scopes=required)
-
-
-def _database_away(what: str, api_key: str = "") -> Refused:
-    logger.exception("%s can't be checked: the database doesn't answer.", what)
-    return Refused(Reason.SERVICE_UNAVAILABLE, api_key=api_key)

@@ -1,0 +1,190 @@
+"""What requests present: an API key with its secret, or an access token."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from django.db import DataError, InterfaceError, OperationalError
+
+from .. import crypto, lookup, policy
+from ..base_models import AbstractApiKey
+from ..credentials import API_KEY_MAX_LENGTH, Credential
+from ..crypto import Secret
+from ..exceptions import Reason, Refused
+from ..lookup import Found
+from ..redaction import redacted
+from ..types import User
+from . import access_tokens
+from .access_tokens import AccessToken
+from .request import DEFAULT_SOURCE, RequestInfo
+
+logger = logging.getLogger("frappe_tokens.verification")
+
+# What the driver raises if the database is away, and for text that it can't encode.
+_DATABASE_ERRORS = (OperationalError, InterfaceError, DataError)
+
+
+class Auth(Protocol):
+    """What becomes ``request.auth``: the API key, or the OAuth 2 server's own access token."""
+
+    @property
+    def user(self) -> User: ...
+
+
+class Verifiable(Protocol):
+    """What the decision reads of an API key or an access token once its secret is correct."""
+
+    @property
+    def auth(self) -> Auth:
+        """What becomes ``request.auth``; its ``user`` is loaded."""
+
+    @property
+    def user(self) -> User | None: ...
+
+    @property
+    def api_key(self) -> str: ...
+
+    @property
+    def allowed_ips(self) -> Collection[str]: ...
+
+    @property
+    def read_only(self) -> bool: ...
+
+    @property
+    def is_revoked(self) -> bool: ...
+
+    def is_expired(self, now: datetime) -> bool: ...
+
+    @property
+    def is_scoped(self) -> bool:
+        """Whether it opens only some views."""
+
+    def opens(self, required: Collection[str]) -> bool:
+        """Whether it opens a view that declares the scopes ``required``."""
+
+
+class PresentedKey:
+    """An API key and its secret, as a request presents them."""
+
+    def __init__(self, credential: Credential) -> None:
+        self.label = credential.api_key
+        self.secret = credential.api_secret
+        self.from_browser = credential.scheme == "basic"
+        self._found: Found | None = None
+        self._slot = ""
+
+    def look_up(self, info: RequestInfo) -> bool:
+        """Look the key up. Return whether there is such a key.
+
+        Raises:
+            Refused: there is no such source, or the database doesn't answer.
+        """
+        model = lookup.source_model(DEFAULT_SOURCE if info.source is None else info.source)
+        if model is None:
+            raise self._invalid()
+        try:
+            self._found = lookup.find(model, self.label)
+        except _DATABASE_ERRORS as error:
+            raise _database_away("Credentials", self.label) from error
+        return self._found is not None
+
+    def matched(self, now: datetime) -> AbstractApiKey:
+        """Return the key if the secret is correct.
+
+        Raises:
+            Refused: there is no such key, or the secret is wrong. Both take the same work.
+        """
+        key = self._found.key if self._found is not None else None
+        in_grace = key is not None and not policy.has_ended(key.previous_expires_at, now)
+        current, previous = crypto.matches_which(
+            self.secret,
+            key.secret_digest if key is not None else "",
+            key.previous_digest if key is not None and in_grace else "",
+        )
+        if key is None or not (current or previous):
+            raise self._invalid()
+        self._slot = "secret_digest" if current else "previous_digest"
+        return key
+
+    def refusal(self, refused: Refused) -> Refused:
+        """Return ``refused`` as it may be reported."""
+        if self._found is None:
+            # The "key" is unknown, and may be a secret in the wrong place.
+            refused.api_key = redacted(refused.api_key, API_KEY_MAX_LENGTH)
+        return refused
+
+    def record_use(self, info: RequestInfo, now: datetime) -> None:
+        if self._found is None:
+            return
+        lookup.record_use(
+            self._found, now=now, address=info.address, secret=self.secret, slot=self._slot
+        )
+        if self._slot == "previous_digest":
+            self._found.key.authenticated_by_old_secret = True
+
+    def _invalid(self) -> Refused:
+        return Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
+
+
+class PresentedToken:
+    """What may be an access token of an installed OAuth 2 server."""
+
+    secret = Secret()
+    from_browser = False
+
+    def __init__(self, token: Secret, *, may_be_foreign: bool = False) -> None:
+        # The label stands for the whole token.
+        self.label = access_tokens.label(token)
+        self._token = token
+        self._may_be_foreign = may_be_foreign
+        self._found: AccessToken | None = None
+
+    def look_up(self, info: RequestInfo) -> bool:
+        """Look the token up. Return whether an installed server issued it.
+
+        Raises:
+            Refused: the database doesn't answer.
+        """
+        # A source has keys, and no access tokens.
+        names_source = info.source not in (None, DEFAULT_SOURCE)
+        if names_source and not self._may_be_foreign:
+            return False
+        try:
+            self._found = access_tokens.find(self._token, info.request)
+        except _DATABASE_ERRORS as error:
+            raise _database_away("Access tokens") from error
+        if self._found is not None and names_source:
+            # If this were left to the server's own class, none of our checks would run.
+            self._found = replace(self._found, is_valid_here=False)
+        return self._found is not None
+
+    def matched(self, now: datetime) -> AccessToken:
+        """Return the token if it is valid here.
+
+        Raises:
+            Refused: nobody issued it, or it is for another service.
+        """
+        if self._found is None or not self._found.is_valid_here:
+            raise Refused(Reason.INVALID_CREDENTIALS)
+        return self._found
+
+    def refusal(self, refused: Refused) -> Refused:
+        """Return ``refused`` in the words for access tokens, without what it was counted by."""
+        return Refused(
+            refused.reason,
+            required_scopes=refused.required_scopes,
+            retry_after=refused.retry_after,
+            access_token=True,
+        )
+
+    def record_use(self, info: RequestInfo, now: datetime) -> None:
+        """The server keeps its own records."""
+
+
+def _database_away(what: str, api_key: str = "") -> Refused:
+    logger.exception("%s can't be checked: the database doesn't answer.", what)
+    return Refused(Reason.SERVICE_UNAVAILABLE, api_key=api_key)

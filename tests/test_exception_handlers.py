@@ -1,0 +1,108 @@
+"""Exception handlers of a project see a refusal as the exception of DRF that it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import path
+from drf_standardized_errors.handler import exception_handler
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from frappe_tokens.authentication import BearerAuthentication, TokenAuthentication
+from frappe_tokens.keys import GeneratedKeys, change_key
+
+from .conftest import bearer_header, token_header
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+
+raised: list[Exception] = []
+
+
+class Who(APIView):
+    permission_classes = [IsAuthenticated]
+    authentication_classes: Any = [TokenAuthentication, BearerAuthentication]
+
+    def get(self, request: Request) -> Response:
+        return Response({"user": request.user.get_username()})
+
+    def handle_exception(self, exc: Exception) -> Response:
+        raised.append(exc)
+        return super().handle_exception(exc)
+
+
+class WhoStandardized(Who):
+    def get_exception_handler(self) -> Any:
+        return exception_handler
+
+
+class SessionFirst(WhoStandardized):
+    # DRF answers 403 if the view's first class has no challenge.
+    authentication_classes = [SessionAuthentication, TokenAuthentication, BearerAuthentication]
+
+
+urlpatterns = [
+    path("drf/", Who.as_view()),
+    path("standardized/", WhoStandardized.as_view()),
+    path("session-first/", SessionFirst.as_view()),
+]
+PATHS = ["/drf/", "/standardized/", "/session-first/"]
+
+
+def ask(url: str, header: str) -> HttpResponse:
+    raised.clear()
+    response: HttpResponse = Client().get(url, headers={"authorization": header})
+    return response
+
+
+@pytest.mark.parametrize("url", PATHS)
+@pytest.mark.parametrize(
+    ("header", "code", "challenge"),
+    [
+        ("token nonsense", "malformed_credentials", 'token realm="api"'),
+        ("Bearer ftk_1:wrong", "invalid_credentials", 'Bearer realm="api", error="invalid_token"'),
+        ("token ftk_1:wrong", "invalid_credentials", 'token realm="api"'),
+    ],
+)
+def test_401_is_authentication_failed_with_the_challenge_of_its_scheme(
+    url: str, header: str, code: str, challenge: str
+) -> None:
+    response = ask(url, header)
+
+    assert isinstance(raised[0], AuthenticationFailed)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == challenge
+    assert code in response.content.decode()
+
+
+def test_standardized_errors_have_code_and_sentence() -> None:
+    body = ask("/standardized/", "token ftk_1:wrong").json()  # type: ignore[attr-defined]
+
+    assert body["type"] == "client_error"
+    assert {error["code"] for error in body["errors"]} == {"invalid_credentials"}
+    assert "Invalid API key or secret." in [error["detail"] for error in body["errors"]]
+
+
+@pytest.mark.parametrize("url", PATHS)
+def test_403_is_not_authentication_failed(url: str, keys: GeneratedKeys) -> None:
+    change_key(keys.instance, scopes=["todos:read"])
+
+    response = ask(url, bearer_header(keys))
+
+    assert not isinstance(raised[0], AuthenticationFailed)
+    assert response.status_code == 403
+    assert "insufficient_scope" in response.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("url", PATHS)
+def test_correct_token_is_accepted(url: str, keys: GeneratedKeys, user: Any) -> None:
+    response = ask(url, token_header(keys))
+
+    assert response.status_code == 200
