@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractUser
+    from django.http import HttpRequest
+    from rest_framework.request import Request
 
 # An instance of the project's user model, which need not extend AbstractUser: what it may lack,
 # such as permissions, is looked up with getattr().
 User: TypeAlias = "AbstractUser"
+
+# Django's request, or the one that DRF wraps around it.
+AnyRequest: TypeAlias = "HttpRequest | Request"

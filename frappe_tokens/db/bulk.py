@@ -36,7 +36,7 @@ def update_rows(rows: Sequence[_Row], fields: Iterable[str], alias: str) -> None
         alias: the database.
     """
     model = type(rows[0])
-    same: dict[str, Any] = {}
+    same: dict[str, object] = {}
     varying: list[Any] = []
     for name in fields:
         column: Any = model._meta.get_field(name)
@@ -47,7 +47,7 @@ def update_rows(rows: Sequence[_Row], fields: Iterable[str], alias: str) -> None
             varying.append(column)
     # Each row needs its primary key once, and once more with each value of its own.
     for batch in in_batches(rows, _batch_size(alias, len(same), 1 + 2 * len(varying), rows)):
-        changes: dict[str, Any] = {
+        changes: dict[str, object] = {
             column.attname: _ByRow(
                 model._meta.pk, {row.pk: getattr(row, column.attname) for row in batch}, column
             )
@@ -80,7 +80,7 @@ def insert_rows(rows: Sequence[_Row], unique: str, alias: str) -> None:
         row._state.db = alias
 
 
-def _batch_size(alias: str, same: int, each: int, rows: Sequence[Any]) -> int:
+def _batch_size(alias: str, same: int, each: int, rows: Sequence[Model]) -> int:
     limit = connections[alias].features.max_query_params
     return len(rows) if limit is None else max(1, (limit - same) // each)
 
@@ -92,7 +92,7 @@ class _ByRow(Expression):
     each row takes ten times as long as the rest of the update.
     """
 
-    def __init__(self, pk: Field[Any, Any], values: Mapping[Any, Any], field: Any) -> None:
+    def __init__(self, pk: Field[Any, Any], values: Mapping[object, object], field: Any) -> None:
         super().__init__(output_field=field)
         self.pk = pk
         self.values = values

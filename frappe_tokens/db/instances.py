@@ -151,11 +151,12 @@ def mark_as_cached(instance: Any) -> Any:
     return instance
 
 
-def has_default_constructor(model: Any) -> bool:
+def has_default_constructor(model: type[Model]) -> bool:
     """Whether Django alone creates the instances of ``model``, and no signal reports it."""
     django: Any = Model
+    from_db: Any = model.from_db
     return (
-        model.from_db.__func__ is django.from_db.__func__
+        from_db.__func__ is django.from_db.__func__
         and model.__init__ is django.__init__
         and model.__new__ is object.__new__
         and model.__setattr__ is object.__setattr__
@@ -164,7 +165,7 @@ def has_default_constructor(model: Any) -> bool:
     )
 
 
-def has_plain_columns(model: Any) -> bool:
+def has_plain_columns(model: type[Model]) -> bool:
     """Whether, in addition, all columns of ``model`` are attributes that just hold a value."""
     columns = [inspect.getattr_static(model, f.attname) for f in model._meta.concrete_fields]
     kinds = {type(column) for column in columns}

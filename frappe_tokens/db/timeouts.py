@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 LOCK_SECONDS = 1
 READ_SECONDS = 5
@@ -29,7 +30,7 @@ def statement_timeout(alias: str) -> Iterator[None]:
 
 
 @contextmanager
-def _bound_postgresql(connection: Any) -> Iterator[None]:
+def _bound_postgresql(connection: BaseDatabaseWrapper) -> Iterator[None]:
     names = "lock_timeout", "statement_timeout"
     change = f"SELECT {', '.join(f'set_config({name!r}, %s, true)' for name in names)}"
     with connection.cursor() as cursor:
@@ -58,7 +59,7 @@ def _bound_mysql(connection: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _bound_sqlite(connection: Any) -> Iterator[None]:
+def _bound_sqlite(connection: BaseDatabaseWrapper) -> Iterator[None]:
     with connection.cursor() as cursor:
         (before,) = cursor.execute("PRAGMA busy_timeout").fetchone()
         cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
@@ -68,7 +69,7 @@ def _bound_sqlite(connection: Any) -> Iterator[None]:
             cursor.execute(f"PRAGMA busy_timeout = {before}")
 
 
-_BOUNDS: dict[str, Callable[[Any], AbstractContextManager[None]]] = {
+_BOUNDS: dict[str, Callable[[BaseDatabaseWrapper], AbstractContextManager[None]]] = {
     "postgresql": _bound_postgresql,
     "mysql": _bound_mysql,
     "sqlite": _bound_sqlite,

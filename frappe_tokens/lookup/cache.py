@@ -24,13 +24,15 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.core.cache import caches
 from django.db import transaction
 
+from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..logs import RateLimitedLogger
+from .compiler import Columns
 
 _logger = logging.getLogger("frappe_tokens.key_cache")
 _log_cache_error = RateLimitedLogger(
@@ -49,7 +51,7 @@ MEMORY_SIZE = 1_000
 
 _CHANGED = "changed"
 
-Maker = Callable[[list[Any]], Callable[[], Any]]
+Maker = Callable[[Columns], Callable[[], AbstractApiKey]]
 
 
 class Slot(NamedTuple):
@@ -67,8 +69,8 @@ class CacheEntry(NamedTuple):
     slot: Slot
     word: str
     ends_at: float
-    columns: list[Any]
-    make: Callable[[], Any]
+    columns: Columns
+    make: Callable[[], AbstractApiKey]
 
 
 _memory: dict[tuple[str, str], CacheEntry] = {}
@@ -108,7 +110,7 @@ def look(
         answer = cache.get_many(names)
         now = time.time()
         in_touch_since = _heard(alias, called_at, now)
-        word: Any = answer.get(name)
+        word = answer.get(name)
         if word is None and barrier not in answer:
             return None, Slot(alias, name, origin, now)
         if word == _CHANGED or barrier in answer:
@@ -122,7 +124,7 @@ def look(
                 return None, None
             _word, _origin, read_at, ends_at, columns = stored
             found_slot = Slot(alias, name, origin, read_at)
-            remember(entry := CacheEntry(found_slot, word, ends_at, columns, maker(columns)))
+            remember(entry := CacheEntry(found_slot, str(word), ends_at, columns, maker(columns)))
     except Exception:
         _in_touch.pop(alias, None)
         _log_cache_error()
@@ -131,7 +133,7 @@ def look(
     return (entry if trusted and now < entry.ends_at else None), None
 
 
-def put(slot: Slot, columns: list[Any], due_at: float) -> None:
+def put(slot: Slot, columns: Columns, due_at: float) -> None:
     """Cache a verified key until its next use is ``due_at`` (s since 1970). Never raises."""
     ends_at = min(slot.read_at + conf.CACHE_TIMEOUT.total_seconds(), due_at)
     seconds = math.ceil(ends_at - time.time())  # some caches know whole ones only

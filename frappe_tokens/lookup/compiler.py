@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from django.db.models import QuerySet
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
 
 from ..base_models import AbstractApiKey, ApiKeyQuerySet
 from ..db import has_plain_columns
+from ..types import User
 
 # Neither the decision nor most views need these, and each column costs time in the database, the
 # driver and Python. All columns of the user are loaded.
@@ -24,6 +26,13 @@ _DEFERRED = frozenset(
         "rotated_at",
     }
 )
+
+
+# The values of a row, as Django's converters return them.
+Columns = list[Any]
+
+# The position of a column, the functions that convert its values, and the column.
+Converter = tuple[int, Sequence[Callable[..., object]], object]
 
 
 class CompiledLookup(NamedTuple):
@@ -42,13 +51,13 @@ class CompiledLookup(NamedTuple):
     sql: str
     key_names: list[str]
     user_names: list[str]
-    user_model: Any
-    set_user: Callable[[Any, Any], None]
-    set_key: Callable[[Any, Any], None]
-    converters: list[tuple[int, Sequence[Callable[..., Any]], Any]]
+    user_model: type[User]
+    set_user: Callable[[AbstractApiKey, User | None], None]
+    set_key: Callable[[User, AbstractApiKey], None]
+    converters: list[Converter]
 
 
-def compile_lookup(model: type[AbstractApiKey], connection: Any) -> CompiledLookup:
+def compile_lookup(model: type[AbstractApiKey], connection: BaseDatabaseWrapper) -> CompiledLookup:
     """Compile the lookup.
 
     Args:
@@ -92,7 +101,7 @@ def compile_lookup(model: type[AbstractApiKey], connection: Any) -> CompiledLook
 
 
 def _names(
-    model: Any,
+    model: type[Model],
     columns: Sequence[Any],
     positions: Sequence[int],
     *,

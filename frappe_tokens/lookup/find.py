@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache as cached_forever
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.apps import apps
 from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
 from . import cache
 from .cache import CacheEntry, Slot
+from .compiler import Columns
 from .statement import LookupStatement, last_statement, statement_for
 
 
@@ -33,13 +35,13 @@ class Found(NamedTuple):
     entry: CacheEntry | None = None
     slot: Slot | None = None
     statement: LookupStatement | None = None
-    columns: Any = None
+    columns: Columns = []
 
     @property
     def is_from_cache(self) -> bool:
         return self.entry is not None
 
-    def changed(self, changes: Mapping[str, Any]) -> Found:
+    def changed(self, changes: Mapping[str, object]) -> Found:
         """Return a copy with ``changes`` made to the columns that will be cached."""
         if self.statement is None or (self.slot is None and self.entry is None):
             return self
@@ -120,7 +122,7 @@ def _find_with_queryset(model: type[AbstractApiKey], alias: str, api_key: str) -
     return next((Found(key) for key in keys if key.api_key == api_key), None)
 
 
-def _reads_latest_commit(connection: Any) -> bool:
+def _reads_latest_commit(connection: BaseDatabaseWrapper) -> bool:
     """Whether a SELECT returns what is committed now, rather than the row of an older snapshot."""
     if connection.get_autocommit():
         return True

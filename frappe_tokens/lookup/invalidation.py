@@ -7,7 +7,8 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import router, transaction
-from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.db.models import Model
+from django.db.models.signals import ModelSignal, post_delete, post_save, pre_delete, pre_save
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
@@ -33,7 +34,7 @@ def connect() -> None:
                 signal.connect(_user_changed, sender=model)
 
 
-def _is_new(instance: Any, signal: Any, created: bool = False, **_: Any) -> bool:
+def _is_new(instance: Model, signal: ModelSignal, created: bool = False, **_: object) -> bool:
     return created or (signal is pre_save and instance._state.adding)
 
 
@@ -45,11 +46,11 @@ def _key_changed(instance: AbstractApiKey, using: str, **sent: Any) -> None:
     invalidate(instance.cache_label(), None if api_key is None else [api_key], using)
 
 
-def _keys_updated(sender: type[AbstractApiKey], using: str, **_: Any) -> None:
+def _keys_updated(sender: type[AbstractApiKey], using: str, **_: object) -> None:
     invalidate(sender.cache_label(), None, using)
 
 
-def _user_changed(instance: Any, using: str, **sent: Any) -> None:
+def _user_changed(instance: Model, using: str, **sent: Any) -> None:
     if conf.CACHE is None or _is_new(instance, **sent):
         return
     user_model = get_user_model()

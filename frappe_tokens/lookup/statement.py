@@ -21,10 +21,12 @@ from typing import Any
 
 from django.core.signals import setting_changed
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..base_models import AbstractApiKey
 from ..db import cached_instance_factory, has_default_constructor, instance_factory, mark_as_cached
-from .compiler import compile_lookup
+from ..types import User
+from .compiler import Columns, Converter, compile_lookup
 from .driver_prepared import driver_prepared
 
 logger = logging.getLogger("frappe_tokens.lookup")
@@ -39,7 +41,7 @@ class LookupStatement:
         is_cacheable: whether keys and users may come from a cache.
     """
 
-    def __init__(self, model: type[AbstractApiKey], connection: Any) -> None:
+    def __init__(self, model: type[AbstractApiKey], connection: BaseDatabaseWrapper) -> None:
         """Compile the statement.
 
         Args:
@@ -72,7 +74,7 @@ class LookupStatement:
         self._make_key = instance_factory(model)
         self._make_user = instance_factory(compiled.user_model)
 
-    def fetch(self, connection: Any, api_key: str) -> list[Any] | None:
+    def fetch(self, connection: BaseDatabaseWrapper, api_key: str) -> Columns | None:
         """Return the columns of the key and its user, or None, from one SELECT.
 
         Args:
@@ -96,23 +98,23 @@ class LookupStatement:
         _convert(row, self._converters, connection)
         return row
 
-    def instance(self, connection: Any, row: list[Any]) -> Any:
+    def instance(self, connection: BaseDatabaseWrapper, row: Columns) -> AbstractApiKey:
         """Return the key, with its user loaded, from the result of :meth:`fetch`."""
         return self._build(connection, row, self._user_names)
 
-    def columns_to_cache(self, row: list[Any]) -> list[Any]:
+    def columns_to_cache(self, row: Columns) -> Columns:
         """Return ``row`` without the hash of the user's password."""
         user_columns = zip(self._user_names, row[self._split :], strict=True)
         return row[: self._split] + [value for name, value in user_columns if name != "password"]
 
-    def changed(self, columns: list[Any], changes: Mapping[str, Any]) -> list[Any]:
+    def changed(self, columns: Columns, changes: Mapping[str, object]) -> Columns:
         """Return a copy of cached ``columns`` with the key's attributes ``changes``."""
         columns = copy.deepcopy(columns)
         for position, name in enumerate(self._key_names):
             columns[position] = changes.get(name, columns[position])
         return columns
 
-    def factory(self, alias: str, columns: list[Any]) -> Callable[[], Any]:
+    def factory(self, alias: str, columns: Columns) -> Callable[[], AbstractApiKey]:
         """Return a function that makes the key and its user of cached columns, without a query.
 
         Args:
@@ -126,7 +128,7 @@ class LookupStatement:
             )
         make_key = cached_instance_factory(self._key_model, alias, self._key_names, columns[:split])
         if columns[split + names.index(self._user_pk)] is None:
-            make_user: Callable[[], Any] = _no_user
+            make_user: Callable[[], User | None] = _no_user
         else:
             make_user = cached_instance_factory(self._user_model, alias, names, columns[split:])
 
@@ -134,11 +136,11 @@ class LookupStatement:
 
     def _build(
         self,
-        connection: Any,
-        row: list[Any],
+        connection: BaseDatabaseWrapper,
+        row: Columns,
         user_names: list[str],
         finish: Callable[[Any], Any] = lambda instance: instance,
-    ) -> Any:
+    ) -> AbstractApiKey:
         if self._late_converters:
             row = [*row]
             _convert(row, self._late_converters, connection)
@@ -149,7 +151,7 @@ class LookupStatement:
             user = finish(self._make_user(alias, user_names, row[split:]))
         return self._linked(key, user)
 
-    def _linked(self, key: Any, user: Any) -> Any:
+    def _linked(self, key: AbstractApiKey, user: User | None) -> AbstractApiKey:
         if user is not None:
             self._set_key(user, key)
         self._set_user(key, user)
@@ -160,12 +162,14 @@ def _no_user() -> None:
     """Make the user of a key without one."""
 
 
-def _is_djangos(functions: Sequence[Callable[..., Any]]) -> bool:
+def _is_djangos(functions: Sequence[Callable[..., object]]) -> bool:
     modules = [getattr(function, "__module__", None) or "" for function in functions]
     return all(module.startswith("django.") for module in modules)
 
 
-def _convert(row: list[Any], converters: Sequence[Any], connection: Any) -> None:
+def _convert(
+    row: Columns, converters: Sequence[Converter], connection: BaseDatabaseWrapper
+) -> None:
     for position, functions, column in converters:
         value = row[position]
         for function in functions:
@@ -174,10 +178,12 @@ def _convert(row: list[Any], converters: Sequence[Any], connection: Any) -> None
 
 
 # By model, database and class of connection; and, by model and database, the last one used.
-_statements: dict[tuple[Any, ...], LookupStatement | None] = {}
+_statements: dict[tuple[object, ...], LookupStatement | None] = {}
 
 
-def statement_for(model: type[AbstractApiKey], connection: Any) -> LookupStatement | None:
+def statement_for(
+    model: type[AbstractApiKey], connection: BaseDatabaseWrapper
+) -> LookupStatement | None:
     """Return the statement for ``model`` on ``connection``; None if a queryset must be used."""
     identity = (model, connection.alias, type(connection))
     try:
@@ -197,7 +203,9 @@ def last_statement(model: type[AbstractApiKey], alias: str) -> LookupStatement |
     return _statements.get((model, alias))
 
 
-def _compile(model: type[AbstractApiKey], connection: Any) -> LookupStatement | None:
+def _compile(
+    model: type[AbstractApiKey], connection: BaseDatabaseWrapper
+) -> LookupStatement | None:
     # Some converters keep a reference to the connection that they were made for, which would keep
     # this thread's open after the thread has ended.
     try:
@@ -209,7 +217,7 @@ def _compile(model: type[AbstractApiKey], connection: Any) -> LookupStatement | 
         return None
 
 
-def _forget(*, setting: str, **_: Any) -> None:
+def _forget(*, setting: str, **_: object) -> None:
     """Compile again after a test has changed these settings."""
     if setting in {"DATABASES", "TIME_ZONE", "USE_TZ"}:
         _statements.clear()

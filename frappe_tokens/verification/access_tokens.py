@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
 from .. import policy
 from ..crypto import Secret
+from ..types import User
 from . import scopes
 
 
@@ -33,7 +35,7 @@ class AccessToken:
     """
 
     auth: Any
-    user: Any
+    user: User | None
     expires_at: datetime | None
     read_only: bool = False
     is_valid_here: bool = True
@@ -54,7 +56,7 @@ class AccessToken:
 
 # Takes the token and Django's request (or an object that resembles it). Returns None for a token
 # that the server hasn't issued. May raise a DatabaseError, which is answered with 503.
-Finder = Callable[[Secret, Any], AccessToken | None]
+Finder = Callable[[Secret, HttpRequest], AccessToken | None]
 
 _finder: Finder | None = None
 
@@ -70,7 +72,7 @@ def are_known() -> bool:
     return _finder is not None
 
 
-def find(token: Secret, request: Any) -> AccessToken | None:
+def find(token: Secret, request: HttpRequest) -> AccessToken | None:
     """Return the token that was sent; None if no installed server issued it.
 
     Args:

@@ -7,18 +7,19 @@ GET and HEAD, and with every WebSocket).
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.utils.http import is_same_domain
 
+from ..types import AnyRequest
+
 # A WebSocket's URL has its own scheme, unlike the origin of the page.
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
-def from_another_site(request: Any) -> bool:
+def from_another_site(request: AnyRequest) -> bool:
     """Whether a page of another site made a browser send ``request``.
 
     Another site is any origin other than this one and ``CSRF_TRUSTED_ORIGINS``. A request with
@@ -36,7 +37,7 @@ def from_another_site(request: Any) -> bool:
     return site not in (None, "none") or origin != _own_origin(request)
 
 
-def may_be_browser(request: Any) -> bool:
+def may_be_browser(request: AnyRequest) -> bool:
     """Whether ``request`` may come from a browser, other than from a page of this very site.
 
     When following a link over plain HTTP, a browser sends only its ``User-Agent``, which starts
@@ -51,10 +52,10 @@ def may_be_browser(request: Any) -> bool:
     return "HTTP_ORIGIN" in meta or meta.get("HTTP_USER_AGENT", "").startswith("Mozilla/")
 
 
-def _own_origin(request: Any) -> str:
+def _own_origin(request: AnyRequest) -> str:
     """Return the origin of this site's pages as CsrfViewMiddleware does; "" if unknown."""
     try:
-        return f"{_SCHEMES.get(request.scheme, request.scheme)}://{request.get_host()}"
+        return f"{_SCHEMES.get(request.scheme or '', request.scheme)}://{request.get_host()}"
     except DisallowedHost:
         return ""
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from .. import addresses, policy
 from ..conf import conf
 from ..exceptions import Refused
+from ..types import AnyRequest
 from . import browsers
 
 DEFAULT_SOURCE = "User"
@@ -27,12 +28,12 @@ class Outcome(NamedTuple):
     refused: Refused | None = None
 
 
-def set_outcome(request: Any, outcome: Outcome) -> None:
+def set_outcome(request: AnyRequest, outcome: Outcome) -> None:
     """Store ``outcome`` on Django's request, also when given the one that DRF wraps around it."""
     setattr(getattr(request, "_request", request), _OUTCOME, outcome)
 
 
-def get_outcome(request: Any) -> Outcome | None:
+def get_outcome(request: AnyRequest) -> Outcome | None:
     """Return the last outcome for Django's ``request``; None if its header wasn't checked here."""
     outcome: Outcome | None = getattr(request, _OUTCOME, None)
     return outcome
@@ -54,7 +55,7 @@ class RequestInfo:
 
     def __init__(
         self,
-        request: Any,
+        request: AnyRequest,
         view: Any = None,
         *,
         for_people: bool = False,
@@ -127,7 +128,7 @@ class RequestInfo:
         )
 
 
-def meta_of(request: Any) -> Mapping[str, Any]:
+def meta_of(request: AnyRequest) -> Mapping[str, Any]:
     """Return the ``META`` of Django's request, or of the one that DRF wraps around it."""
     # An attribute of DRF's wrapper takes as long as parsing a whole header.
     meta: Mapping[str, Any] = getattr(request, "_request", request).META
