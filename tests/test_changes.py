@@ -113,7 +113,7 @@ def test_without_an_expiry_it_gets_the_default_one(user: Any, settings: Any) -> 
 def test_refuses_a_name_that_another_live_key_has(user: Any) -> None:
     taken = generate_keys(user, name="deploy").instance
     key = generate_keys(user, name="other").instance
-    with pytest.raises(ValidationError, match="has an API key of this name already"):
+    with pytest.raises(ValidationError, match="already has an API key of this name"):
         change_key(key, name=" deploy ")
     revoke(taken)
     change_key(key, name=" deploy ")

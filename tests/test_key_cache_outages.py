@@ -147,7 +147,7 @@ def test_it_is_revoked_everywhere_once_the_cache_is_reached_where_it_was_revoked
     keys: GeneratedKeys, cache: SwitchableCache, other: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
     revoke_while_away(cache, keys)
-    assert "The cache cannot be notified of a change." in caplog.text
+    assert "The cache can't be notified of a change." in caplog.text
     assert keys.api_key not in caplog.text
 
     find(keys)
