@@ -57,6 +57,8 @@ class _SchemeAuthentication(BaseAuthentication):
     def _later_classes(self, request: Request, credential: Credential) -> list[Any]:
         """Return the view's classes after this one that may answer ``credential``."""
         authenticators = list(getattr(request, "authenticators", None) or ())
+        if authenticators and authenticators[-1] is self:
+            return []
         # If another class wraps this one, it isn't in the list, and no class comes later.
         place = next((n for n, other in enumerate(authenticators) if other is self), None)
         if place is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
 
+from django.utils.translation import get_language
 from rest_framework.exceptions import APIException, AuthenticationFailed, ErrorDetail
 
 from . import verification
-from .exceptions import Refused
+from .exceptions import Reason, Refused
 
 
 class AuthenticationRefused(APIException):
@@ -24,8 +25,7 @@ class AuthenticationRefused(APIException):
 
     def __init__(self, refused: Refused, auth_header: str) -> None:
         reason = refused.reason
-        sentence = ErrorDetail(str(refused.sentence), reason.code)
-        self.detail = {"detail": sentence, "code": ErrorDetail(reason.code, reason.code)}
+        self.detail = dict(_detail(reason, refused.access_token, get_language()))
         self.reason = reason
         self.wait = verification.retry_after(refused)
         self.status_code = reason.status
@@ -35,14 +35,40 @@ class AuthenticationRefused(APIException):
 class RefusedCredentials(AuthenticationRefused, AuthenticationFailed):
     """A refusal with the status 401 and the challenge of the scheme that the request used."""
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # DRF replaces these with the challenge of the view's first class, or with 403 if that class
-        # has none. The response has to name the scheme that was used.
-        if name not in {"auth_header", "status_code"} or name not in vars(self):
-            super().__setattr__(name, value)
+    def __init__(self, refused: Refused, auth_header: str) -> None:
+        self._challenge = auth_header
+        super().__init__(refused, auth_header)
+
+    # DRF sets these to the challenge of the view's first class, or to 403 if that class has none.
+    # The response has to name the scheme that was used, so that setting them changes nothing.
+
+    @property
+    def auth_header(self) -> str:
+        return self._challenge
+
+    @auth_header.setter
+    def auth_header(self, value: str) -> None: ...
+
+    @property
+    def status_code(self) -> int:
+        return 401
+
+    @status_code.setter
+    def status_code(self, value: int) -> None: ...
 
 
 def refusal(refused: Refused, scheme: str) -> AuthenticationRefused:
     """Return the exception to raise for ``refused``, with the challenge of ``scheme``."""
     cls = RefusedCredentials if refused.reason.status == 401 else AuthenticationRefused
     return cls(refused, verification.challenge(scheme, refused))
+
+
+# Translating and wrapping the sentence takes a tenth of a refused request.
+@lru_cache(maxsize=1024)
+def _detail(reason: Reason, access_token: bool, language: str | None) -> dict[str, ErrorDetail]:
+    """Return the response's body in the active ``language``."""
+    sentence = Refused(reason, access_token=access_token).sentence
+    return {
+        "detail": ErrorDetail(str(sentence), reason.code),
+        "code": ErrorDetail(reason.code, reason.code),
+    }
