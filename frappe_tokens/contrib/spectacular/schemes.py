@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.settings import spectacular_settings
+from rest_framework.views import APIView
 
 from ... import policy
 
 
 class SecurityRequirement(dict[str, list[str]]):
-    """One of ours, which knows the operation that it stands at.
+    """A security requirement for one of our schemes, with its operation.
 
     Attributes:
         view: the operation's view.
-        scopes: those that a scoped key or an access token has to hold for it.
+        scopes: what a scoped key or an access token needs for it.
     """
 
-    def __init__(self, name: str, view: Any, scopes: tuple[str, ...]) -> None:
-        # OpenAPI 3.0 allows scopes for OAuth 2 and OpenID Connect alone.
-        later: bool = spectacular_settings.OAS_VERSION >= "3.1"
-        super().__init__({name: list(scopes) if later else []})
+    def __init__(self, name: str, view: APIView, scopes: tuple[str, ...]) -> None:
+        # OpenAPI 3.0 only allows scopes for OAuth 2 and OpenID Connect.
+        has_scopes: bool = spectacular_settings.OAS_VERSION >= "3.1"
+        super().__init__({name: list(scopes) if has_scopes else []})
         self.view = view
         self.scopes = scopes
 
@@ -33,7 +32,7 @@ class _Scheme(OpenApiAuthenticationExtension):
     definition: dict[str, str]
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> SecurityRequirement:
-        view: Any = auto_schema.view
+        view: APIView = auto_schema.view
         scopes = policy.required_scopes(view, str(auto_schema.method))
         return SecurityRequirement(self.name, view, scopes)
 
@@ -44,7 +43,7 @@ class _Scheme(OpenApiAuthenticationExtension):
 class TokenScheme(_Scheme):
     target_class = "frappe_tokens.authentication.TokenAuthentication"
     name = "apiKeyToken"
-    # Tools know no HTTP scheme of this name, and would leave the header out.
+    # Not the type "http": tools don't know this HTTP scheme, and would omit the header.
     definition = {
         "type": "apiKey",
         "in": "header",
@@ -70,6 +69,6 @@ class BearerScheme(_Scheme):
         "type": "http",
         "scheme": "bearer",
         "description": (
-            "`<api_key>:<api_secret>`, or an OAuth 2 access token where the server issues those."
+            "`<api_key>:<api_secret>`, or an OAuth 2 access token if the server issues them."
         ),
     }

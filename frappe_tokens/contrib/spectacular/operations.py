@@ -1,0 +1,242 @@
+"""Describes the requests and responses of the app's own URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from drf_spectacular.extensions import OpenApiViewExtension
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiRequest,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+from rest_framework.views import APIView
+
+from ...api.serializers import (
+    KeySerializer,
+    LeakSerializer,
+    NewKeySerializer,
+    PoliciesSerializer,
+    RotationSerializer,
+)
+from ...request_log import DAYS, DAYS_MAX
+from .response_bodies import (
+    ERROR,
+    GENERATE_KEYS,
+    GENERATED_KEYS,
+    USAGE,
+    USERNAME,
+    KeyWithSecretSerializer,
+)
+
+_BY_FIELD = {
+    "type": "object",
+    "description": "Messages by field name.",
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "array", "items": {"type": "string"}},
+            {"type": "object", "description": "By position in the list."},
+        ]
+    },
+}
+_DESCRIPTIONS = {
+    400: "A value is invalid, or the request can't be read.",
+    404: "There is no such key, or you don't have access to it.",
+    405: "GET with a session, which another site could forge. Use POST.",
+    409: "The key's name is taken, or the key is revoked.",
+    415: "The body's type isn't one of those listed here.",
+    417: "A value is missing or invalid.",
+}
+_NO_WIDER = (
+    "403 for keys of users with more rights than yours, and for keys that would allow more than "
+    "the key that authenticates the request."
+)
+_ENVELOPE = {"$ref": "#/components/schemas/FrappeError"}  # described with the refusals
+
+_LOCATION = OpenApiParameter(
+    "Location", location="header", response=[201], description="The URL of the new key."
+)
+_API_KEY = OpenApiParameter(
+    "api_key",
+    {"type": "string", "pattern": "^[!-~]+$"},
+    "path",
+    description="As generated or imported. Percent-encode it if necessary.",
+)
+_REASON = OpenApiParameter(
+    "reason",
+    {"type": "string", "maxLength": 200},
+    description="Why the key is revoked, for the record.",
+)
+_USER = OpenApiParameter("user", description="The username.")
+_DAYS = OpenApiParameter(
+    "days",
+    {"type": "integer", "minimum": 1, "maximum": DAYS_MAX, "default": DAYS},
+    description="The number of days, up to today.",
+)
+_TIME_ZONE = OpenApiParameter(
+    "time_zone",
+    {"type": "string", "default": "UTC"},
+    description="The time zone in which days start, for example Asia/Kolkata.",
+)
+
+
+def _errors(*statuses: int) -> dict[int, OpenApiResponse]:
+    errors = {status: OpenApiResponse(ERROR, _DESCRIPTIONS[status]) for status in statuses}
+    if 400 in errors:
+        any_of = {"anyOf": [{"$ref": "#/components/schemas/ApiKeyRefusal"}, _BY_FIELD]}
+        errors[400] = OpenApiResponse(any_of, _DESCRIPTIONS[400])
+    return errors
+
+
+class _View(OpenApiViewExtension):
+    """Describes the methods of a view and of the project's subclasses of it."""
+
+    match_subclasses = True
+    methods: ClassVar[Mapping[str, Callable[..., object]]]
+
+    def view_replacement(self) -> type[APIView]:
+        described = type(self.target.__name__, (self.target,), {"__doc__": self.target.__doc__})
+        return extend_schema_view(**self.methods)(described)
+
+
+class KeyListView(_View):
+    target_class = "frappe_tokens.api.keys.KeyList"
+    methods: ClassVar = {
+        "get": extend_schema(
+            summary="List API keys",
+            description="Those that you have access to, the latest first, without their secrets.",
+            responses={
+                200: KeySerializer(many=True),
+                **_errors(400),
+                404: OpenApiResponse(ERROR, "There is no such page."),
+            },
+        ),
+        "post": extend_schema(
+            summary="Generate an API key",
+            description=(
+                "For `user`, by default yourself. If the user has a live key with this name, "
+                "nothing changes and the response is 409. Expiry, addresses and rate are those of "
+                f"the key that authenticates the request, unless the body has others. {_NO_WIDER}"
+            ),
+            parameters=[_LOCATION],
+            request=NewKeySerializer,
+            responses={201: KeyWithSecretSerializer, **_errors(400, 409, 415)},
+        ),
+    }
+
+
+class KeyDetailView(_View):
+    target_class = "frappe_tokens.api.keys.KeyDetail"
+    methods: ClassVar = {
+        "get": extend_schema(
+            summary="Retrieve an API key",
+            description="Without its secret.",
+            parameters=[_API_KEY],
+            responses={200: KeySerializer, **_errors(404)},
+        ),
+        "patch": extend_schema(
+            summary="Change an API key's name and policies",
+            description=f"What you leave out doesn't change. {_NO_WIDER}",
+            parameters=[_API_KEY],
+            request=PoliciesSerializer,
+            responses={200: KeySerializer, **_errors(400, 404, 409, 415)},
+        ),
+        "delete": extend_schema(
+            summary="Revoke an API key",
+            description=(
+                "Permanently. Its record stays, and revoking it again changes nothing. `reason` "
+                "may also be in the body."
+            ),
+            parameters=[_API_KEY, _REASON],
+            responses={204: OpenApiResponse(description="Revoked."), **_errors(400, 404, 415)},
+        ),
+    }
+
+
+class RotateKeyView(_View):
+    target_class = "frappe_tokens.api.keys.RotateKey"
+    methods: ClassVar = {
+        "post": extend_schema(
+            summary="Rotate an API key's secret",
+            description=f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
+            parameters=[_API_KEY],
+            request=RotationSerializer,
+            responses={200: KeyWithSecretSerializer, **_errors(400, 404, 409, 415)},
+        ),
+    }
+
+
+class KeyUsageView(_View):
+    target_class = "frappe_tokens.api.usage.KeyUsage"
+    methods: ClassVar = {
+        "get": extend_schema(
+            summary="Retrieve an API key's usage",
+            description=(
+                "Requests per day and outcome, from the request log: `accepted`, the code of a "
+                "refusal, or `other`. Includes every day, the oldest first."
+            ),
+            parameters=[_API_KEY, _DAYS, _TIME_ZONE],
+            responses={200: USAGE, **_errors(400, 404)},
+        ),
+    }
+
+
+class RevokeLeakedView(_View):
+    target_class = "frappe_tokens.api.keys.RevokeLeaked"
+    methods: ClassVar = {
+        "post": extend_schema(
+            summary="Revoke a leaked token",
+            description=(
+                "Needs no authentication besides the token. The response doesn't say whether "
+                "there was such a key."
+            ),
+            request=LeakSerializer,
+            responses={
+                204: OpenApiResponse(description="If it was a key, it is revoked."),
+                **_errors(400, 415),
+                429: OpenApiResponse(ERROR, "Too many tokens from this address."),
+                503: OpenApiResponse(ERROR, "The database doesn't answer."),
+            },
+        ),
+    }
+
+
+class GetLoggedUserView(_View):
+    target_class = "frappe_tokens.api.rpc.GetLoggedUser"
+    methods: ClassVar = {
+        method: extend_schema(
+            summary="Retrieve the request's user",
+            description="Frappe's `frappe.auth.get_logged_user`.",
+            request=None,
+            responses={200: USERNAME},
+        )
+        for method in ("get", "post")
+    }
+
+
+class GenerateKeysView(_View):
+    target_class = "frappe_tokens.api.rpc.GenerateKeys"
+    methods: ClassVar = {
+        method: extend_schema(
+            summary="Generate a user's API secret",
+            description=(
+                "Frappe's `frappe.core.doctype.user.user.generate_keys`, for the user's key "
+                "without a name, which is created if there is none. The old secret stops working. "
+                + _NO_WIDER
+            ),
+            parameters=[_USER],
+            request=OpenApiRequest(GENERATE_KEYS),
+            responses={
+                200: GENERATED_KEYS,
+                404: OpenApiResponse(_ENVELOPE, "There is no user with this username."),
+                **{
+                    status: OpenApiResponse(_ENVELOPE, _DESCRIPTIONS[status])
+                    for status in (415, 417, *other)
+                },
+            },
+        )
+        for method, other in (("get", (405,)), ("post", ()))
+    }
