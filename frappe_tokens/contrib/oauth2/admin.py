@@ -24,7 +24,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 from oauth2_provider import models
-from oauth2_provider.models import AbstractApplication
+from oauth2_provider.models import AbstractApplication as Application
 
 from frappe_tokens.admin.log_entries import actor_of, log_on
 from frappe_tokens.keys import Actor, allow_application, is_application_allowed
@@ -41,8 +41,8 @@ from .application_changes import (
 if TYPE_CHECKING:
     from django.contrib.admin.options import _FieldsetSpec
 
-    _AdminBase = admin.ModelAdmin[AbstractApplication]
-    _FormBase = forms.ModelForm[AbstractApplication]
+    _AdminBase = admin.ModelAdmin[Application]
+    _FormBase = forms.ModelForm[Application]
 else:
     _AdminBase = _FormBase = object
 
@@ -79,22 +79,18 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
     authorization, and change one that does.
     """
 
-    def has_change_permission(
-        self, request: HttpRequest, obj: AbstractApplication | None = None
-    ) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
         return super().has_change_permission(request, obj) and (
             obj is None or may_change(obj, actor_of(request))
         )
 
     def get_readonly_fields(
-        self, request: HttpRequest, obj: AbstractApplication | None = None
+        self, request: HttpRequest, obj: Application | None = None
     ) -> list[str]:
         fields = [*super().get_readonly_fields(request, obj)]
         return fields if obj is None else [*fields, self._state_field(request, obj)]
 
-    def get_fieldsets(
-        self, request: HttpRequest, obj: AbstractApplication | None = None
-    ) -> _FieldsetSpec:
+    def get_fieldsets(self, request: HttpRequest, obj: Application | None = None) -> _FieldsetSpec:
         fieldsets = [*super().get_fieldsets(request, obj)]
         if obj is None:
             return fieldsets
@@ -112,7 +108,7 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
     def get_form(
         self,
         request: HttpRequest,
-        obj: AbstractApplication | None = None,
+        obj: Application | None = None,
         change: bool = False,
         **kwargs: object,
     ) -> type[_FormBase]:
@@ -122,7 +118,7 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
         return _guarded(super().get_changelist_form(request, **kwargs), request)
 
     def save_model(
-        self, request: HttpRequest, obj: AbstractApplication, form: _FormBase, change: bool
+        self, request: HttpRequest, obj: Application, form: _FormBase, change: bool
     ) -> None:
         actor = actor_of(request)
         with transaction.atomic(using=router.db_for_write(self.model)):
@@ -138,14 +134,14 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
                 log_on(self, request, f"Allowed to run as {obj.user.get_username()}.", obj)
 
     @admin.display(description=_("Runs as its user"))
-    def run_state(self, application: AbstractApplication) -> str:
+    def run_state(self, application: Application) -> str:
         return _render_state(application)
 
     @admin.display(description=_("Runs as its user"))
-    def run_state_with_checkbox(self, application: AbstractApplication) -> str:
+    def run_state_with_checkbox(self, application: Application) -> str:
         return _render_state(application, has_checkbox=True)
 
-    def _state_field(self, request: HttpRequest, application: AbstractApplication) -> str:
+    def _state_field(self, request: HttpRequest, application: Application) -> str:
         may_change = self.has_change_permission(request, application)
         return "run_state_with_checkbox" if may_change else "run_state"
 
@@ -209,7 +205,7 @@ def _guard_for(
     model: type[Model],
 ) -> type[OAuthApplicationAdminMixin | OAuthTokenAdminMixin] | None:
     """Return the mixin that the ModelAdmin of ``model`` needs; None if it needs none."""
-    if issubclass(model, AbstractApplication):
+    if issubclass(model, Application):
         return OAuthApplicationAdminMixin
     tokens = (
         models.AbstractAccessToken,
@@ -233,7 +229,7 @@ def _without_secret(fields: Iterable[Any]) -> list[Any]:
     ]
 
 
-def _render_state(application: AbstractApplication, *, has_checkbox: bool = False) -> str:
+def _render_state(application: Application, *, has_checkbox: bool = False) -> str:
     user = application.user
     context = {
         "user": user,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router
 from django.utils.translation import gettext as _
-from oauth2_provider.models import AbstractApplication
+from oauth2_provider.models import AbstractApplication as Application
 
 from frappe_tokens.keys import Actor, check_reach, check_target
 from frappe_tokens.models import ApiKey
@@ -18,7 +18,7 @@ def is_superuser(by: Actor) -> bool:
     return superuser and by.may_generate and not by.exceeded_by(ApiKey())
 
 
-def may_change(application: AbstractApplication, by: Actor) -> bool:
+def may_change(application: Application, by: Actor) -> bool:
     """Whether ``by`` may change an application as it is stored.
 
     A new secret or redirect URI is as good as a key of the application's user. An application that
@@ -32,7 +32,7 @@ def may_change(application: AbstractApplication, by: Actor) -> bool:
 
 
 def check_change(
-    stored: AbstractApplication | None, user: User | None, skip_authorization: bool, by: Actor
+    stored: Application | None, user: User | None, skip_authorization: bool, by: Actor
 ) -> None:
     """Check whether ``by`` may save an application with this user and this flag.
 
@@ -62,14 +62,12 @@ def check_change(
         raise PermissionDenied(*error.messages) from None
 
 
-def has_other_user(stored: AbstractApplication | None, user: User) -> bool:
+def has_other_user(stored: Application | None, user: User) -> bool:
     """Whether the stored application is new (None) or has another user than ``user``."""
     return stored is None or stored.user_id != user.pk
 
 
-def stored_application(
-    application: AbstractApplication, *, lock: bool = False
-) -> AbstractApplication | None:
+def stored_application(application: Application, *, lock: bool = False) -> Application | None:
     """Return the application as it is stored; None for a new one."""
     model = type(application)
     rows = model._base_manager.using(router.db_for_write(model))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from oauth2_provider.models import (
@@ -34,21 +33,13 @@ class Rules(OAuth2Validator):
         return allowed and "token" not in response_type.split()
 
     def validate_grant_type(
-        self,
-        client_id: str,
-        grant_type: str,
-        client: AbstractApplication,
-        request: Request,
-        *args: object,
-        **kwargs: object,
+        self, client_id: str, grant_type: str, client: AbstractApplication, *args: object
     ) -> bool:
         """Issue no tokens for client credentials that would be refused anyway."""
-        allowed = bool(
-            super().validate_grant_type(client_id, grant_type, client, request, *args, **kwargs)
-        )
-        if grant_type != "client_credentials" or request.client.user_id is None:
+        allowed = bool(super().validate_grant_type(client_id, grant_type, client, *args))
+        if grant_type != "client_credentials" or client.user_id is None:
             return allowed
-        return allowed and is_application_allowed(request.client)
+        return allowed and is_application_allowed(client)
 
     def validate_silent_login(self, request: Request) -> bool:
         """For ``prompt=none``. The toolkit doesn't implement it: then the user is asked."""
@@ -109,9 +100,3 @@ class IntrospectionRules(Rules):
 def is_public(client: AbstractApplication) -> bool:
     """Whether an application can't keep a secret."""
     return bool(client.client_type == AbstractApplication.CLIENT_PUBLIC)
-
-
-@lru_cache(maxsize=32)
-def with_rules(rules: type[Rules], configured: type[OAuth2Validator]) -> type[Rules]:
-    """Return the project's validator with ``rules`` before it."""
-    return type(configured.__name__, (rules, configured), {})

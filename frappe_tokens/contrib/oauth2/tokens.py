@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
@@ -40,7 +41,7 @@ def find(token: Secret, request: HttpRequest) -> AccessToken | None:
     Raises:
         django.db.DatabaseError: the database doesn't answer.
     """
-    validator = _validator_class(oauth2_settings.OAUTH2_VALIDATOR_CLASS)()
+    validator = with_mixin(_OneSelect, oauth2_settings.OAUTH2_VALIDATOR_CLASS)()
     oauthlib_request = _oauthlib_request(request)
     valid = validator.validate_bearer_token(token, [], oauthlib_request)
     found = oauthlib_request.access_token if valid else validator.looked_up
@@ -118,25 +119,24 @@ class _WithOwner(dict[str, object]):
 class _OneSelect(OAuth2Validator):
     """Comes before the project's validator: one SELECT, whose result is remembered."""
 
-    has_own_lookup = False
     looked_up: AbstractAccessToken | None = None
 
     def _load_access_token(self, token: str) -> AbstractAccessToken | None:
-        if self.has_own_lookup:  # the project's own has precedence
-            self.looked_up = super()._load_access_token(token)
-        else:
-            tokens = get_access_token_model()._default_manager
-            tokens = tokens.select_related("user", "application__user").order_by()
+        load = super()._load_access_token
+        if getattr(load, "__func__", None) is OAuth2Validator._load_access_token:
+            rows = get_access_token_model()._default_manager.filter(token_checksum=checksum(token))
             # At most one. Ordering them for first() would take a quarter of the time.
-            self.looked_up = next(iter(tokens.filter(token_checksum=checksum(token))), None)
+            found = rows.select_related("user", "application__user").order_by()
+            self.looked_up = next(iter(found), None)
+        else:
+            self.looked_up = load(token)  # the project's own lookup has precedence
         return self.looked_up
 
 
-@lru_cache(maxsize=8)
-def _validator_class(configured: type[OAuth2Validator]) -> type[_OneSelect]:
-    has_own_lookup = configured._load_access_token is not OAuth2Validator._load_access_token
-    namespace = {"has_own_lookup": has_own_lookup}
-    return type(configured.__name__, (_OneSelect, configured), namespace)
+@lru_cache(maxsize=32)
+def with_mixin(mixin: type[OAuth2Validator], validator: type[OAuth2Validator]) -> type[Any]:
+    """Return the project's ``validator`` with ``mixin`` before it."""
+    return type(validator.__name__, (mixin, validator), {})
 
 
 def _oauthlib_request(request: HttpRequest) -> Request:

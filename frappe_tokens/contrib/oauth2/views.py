@@ -37,8 +37,8 @@ from frappe_tokens.verification import challenge
 
 from .answering import DECORATORS, UNREADABLE
 from .profile import claims
-from .rules import IntrospectionRules, RevocationRules, Rules, with_rules
-from .tokens import find_issued, may_run_as_owner
+from .rules import IntrospectionRules, RevocationRules, Rules
+from .tokens import find_issued, may_run_as_owner, with_mixin
 
 # For views whose clients are programs: they have no session, and need no CSRF token.
 _FOR_CLIENTS = [*DECORATORS, csrf_exempt, sensitive_post_parameters()]
@@ -55,7 +55,7 @@ class OAuth2Mixin(OAuthLibMixin, View):
 
     @classmethod
     def get_validator_class(cls) -> type[Rules]:
-        return with_rules(cls.rules, super().get_validator_class())
+        return with_mixin(cls.rules, super().get_validator_class())
 
     @classmethod
     def get_oauthlib_core(cls) -> OAuthLibCore:
