@@ -39,18 +39,17 @@ Send = Callable[[dict[str, object]], Awaitable[None]]
 class TokenAuthMiddleware:
     """Sets ``scope["user"]`` and ``scope["auth"]`` from the ``Authorization`` header.
 
-    Put it inside ``AuthMiddlewareStack``, if you use that. A header without one of our schemes
-    leaves the session's user; without a session the user is anonymous and ``auth`` is None. Refused
-    requests don't reach the consumer: a WebSocket's handshake gets a response with the refusal's
-    status, or a close code of 4000 plus the status if the server doesn't support such responses.
+    Put it inside ``AuthMiddlewareStack``, if you use that. If the header has none of our schemes,
+    the session's user stays, or the user is anonymous and ``auth`` None. Refused requests don't
+    reach the consumer: a WebSocket's handshake gets a response with the refusal's status, or is
+    closed with 4000 plus that status if the server can't send one.
 
     Args:
         inner: the application: a router, or what ``as_asgi()`` returns.
-        required_scopes: what a scoped key or an access token needs; by default the
-            ``required_scopes`` of the consumer that ``as_asgi()`` was called on. Wrap a router's
-            routes one by one to give each its own. Without any, they are refused.
-        read_only: whether nothing that is sent over the WebSocket changes anything, so that
-            read-only keys may use it.
+        required_scopes: what a scoped key or an access token needs, by default the consumer's
+            ``required_scopes``. If there are none, it is refused. Wrap a router's routes one by one
+            to give each its own.
+        read_only: whether read-only keys may use it, because nothing sent over it changes anything.
 
     Attributes:
         schemes: the schemes that it accepts. A subclass may have fewer.
@@ -74,8 +73,8 @@ class TokenAuthMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> object:
         if scope["type"] not in ("http", "websocket"):
             return await self.inner(scope, receive, send)
-        # Django reads the headers and the address. The query string may be any bytes, and isn't
-        # needed.
+        # Reads headers and address as Django does. The query string, which may be any bytes, is
+        # not needed.
         request = ASGIRequest({"method": self.method, **scope, "query_string": b""}, BytesIO())
         credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
         if credential is None:

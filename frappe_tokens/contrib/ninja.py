@@ -60,13 +60,12 @@ def register(api: NinjaAPI) -> NinjaAPI:
 class TokenAuth(AuthBase):
     """``auth=TokenAuth()``: the three schemes, for sync and async operations.
 
-    ``request.user`` is then the key's user, and ``request.auth`` the key. Without one of our
-    schemes in the header, the next item of ``auth=[...]`` decides. It isn't called for a credential
-    with one of our schemes, so put authentication with other Bearer tokens first.
+    ``request.user`` is then the key's user, and ``request.auth`` the key. The next item of
+    ``auth=[...]`` is only called if the header has none of our schemes, so put authentication with
+    other Bearer tokens first.
 
     Args:
-        scopes: all the scopes that a scoped key or an access token needs. Without any, they are
-            refused.
+        scopes: what a scoped key or an access token needs. If there are none, it is refused.
 
     Attributes:
         schemes: the schemes that it accepts. A subclass may have fewer.

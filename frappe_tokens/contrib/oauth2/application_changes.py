@@ -34,16 +34,9 @@ def may_change(application: Application, by: Actor) -> bool:
 def check_change(
     stored: Application | None, user: User | None, skip_authorization: bool, by: Actor
 ) -> None:
-    """Check whether ``by`` may save an application with this user and this flag.
+    """Raise PermissionDenied if ``by`` may not save an application with this user and this flag.
 
-    Args:
-        stored: the application before the change; None for a new one.
-        user: the application's user after the change.
-        skip_authorization: the flag after the change.
-        by: who saves it.
-
-    Raises:
-        PermissionDenied: they may not.
+    ``stored`` is the application before the change; None for a new one.
     """
     if stored is not None and not may_change(stored, by):
         raise PermissionDenied(_("You may not change this application."))

@@ -27,12 +27,10 @@ from frappe_tokens.verification import AccessToken
 
 
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
-    """Return the access token that was sent; None if the toolkit hasn't issued it or deleted it.
+    """Return the access token that was sent; None if the toolkit doesn't know it.
 
-    Tokens are found by their checksum, so the settings for hashing don't matter. The project's
-    ``OAUTH2_VALIDATOR_CLASS`` refuses those whose application may no longer be used, and those
-    issued for another resource (RFC 8707). One SELECT fetches the token, its user, its application
-    and the application's user; client credentials need a second one.
+    One SELECT by the token's checksum, so the settings for hashing don't matter. It brings the
+    user, the application and the application's user. Client credentials need a second SELECT.
 
     Args:
         token: as it was sent.

@@ -198,10 +198,8 @@ def _describe_refresh_token(issued: AbstractRefreshToken) -> dict[str, object]:
 
 def _runs_as_active_user(issued: AbstractAccessToken | AbstractRefreshToken) -> bool:
     """Whether requests with a token run as an active user: its own, else the application's."""
-    user = issued.user
-    if user is None and issued.application is not None:
-        user = issued.application.user
-    return user is not None and bool(user.is_active) and may_run_as_owner(issued)
+    user = issued.user or (issued.application and issued.application.user)
+    return bool(user and user.is_active and may_run_as_owner(issued))
 
 
 class OpenIdProfile(RpcView):

@@ -8,7 +8,6 @@ Include them at the root of a site::
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -100,23 +99,15 @@ class ResourceMetadata(toolkit.OAuthProtectedResourceMetadataView):
         return list(servers) or [issuer(request)]
 
 
-def _served(view: type[View]) -> Callable[..., HttpResponseBase]:
-    """Serve a document without a transaction: it doesn't need the database."""
-    return outside_atomic_requests(view.as_view())
-
-
-urlpatterns = [
+_DOCUMENTS = [
     # Without the toolkit's name, by which it would find the issuer where this is included.
-    re_path(r"^\.well-known/oauth-authorization-server/?$", _served(ServerMetadata)),
-    re_path(
-        r"^\.well-known/oauth-protected-resource/?$",
-        _served(ResourceMetadata),
-        name="oauth-resource-metadata",
-    ),
-    re_path(
-        r"^\.well-known/openid-configuration/?$",
-        _served(OpenIdConfiguration),
-        name="oidc-connect-discovery-info",
-    ),
-    re_path(r"^\.well-known/jwks\.json$", _served(toolkit.JwksInfoView), name="jwks-info"),
+    (r"oauth-authorization-server/?", ServerMetadata, None),
+    (r"oauth-protected-resource/?", ResourceMetadata, "oauth-resource-metadata"),
+    (r"openid-configuration/?", OpenIdConfiguration, "oidc-connect-discovery-info"),
+    (r"jwks\.json", toolkit.JwksInfoView, "jwks-info"),
+]
+# Without a transaction: they don't need the database.
+urlpatterns = [
+    re_path(rf"^\.well-known/{path}$", outside_atomic_requests(view.as_view()), name=name)
+    for path, view, name in _DOCUMENTS
 ]

@@ -1,4 +1,4 @@
-"""Describes the app's own serializers, fields and filters."""
+"""Describes the app's schemes, serializers, fields and filters."""
 
 from __future__ import annotations
 
@@ -6,52 +6,116 @@ from typing import Any
 
 from django.apps import apps
 from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
     OpenApiFilterExtension,
     OpenApiSerializerExtension,
     OpenApiSerializerFieldExtension,
 )
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import build_parameter_type
+from drf_spectacular.settings import spectacular_settings
 from drf_spectacular.utils import Direction
+from rest_framework.views import APIView
 
+from ... import policy
 from ...api.filters import FILTER_SET
 from ...keys import GRACE_MAX
 
 # As drf-spectacular types them.
 Schema = dict[str, Any]
 
+# Unlikely to clash with those of the project's serializers.
+_NAMES = {
+    "KeySerializer": "ApiKey",
+    "KeyWithSecretSerializer": "ApiKeyWithSecret",
+    "NewKeySerializer": "NewApiKey",
+    "PoliciesSerializer": "ApiKeyPolicies",
+    "RotationSerializer": "ApiKeyRotation",
+    "LeakSerializer": "LeakedToken",
+}
 _STRINGS: Schema = {"type": "array", "items": {"type": "string"}, "readOnly": True}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _FLAG: Schema = {"type": "string", "enum": ["true", "false"]}
 
 
-class _Serializer(OpenApiSerializerExtension):
-    """Names a serializer so that it's unlikely to clash with one of the project's.
+class SecurityRequirement(dict[str, list[str]]):
+    """A security requirement for one of our schemes, with its operation.
 
     Attributes:
-        name: its name.
-        is_strict: whether it refuses unknown fields.
+        view: the operation's view.
+        scopes: what a scoped key or an access token needs for it.
     """
 
-    name: str
-    is_strict = False
+    def __init__(self, name: str, view: APIView, scopes: tuple[str, ...]) -> None:
+        # OpenAPI 3.0 only allows scopes for OAuth 2 and OpenID Connect.
+        has_scopes: bool = spectacular_settings.OAS_VERSION >= "3.1"
+        super().__init__({name: list(scopes) if has_scopes else []})
+        self.view = view
+        self.scopes = scopes
 
-    def get_name(self, auto_schema: AutoSchema, direction: Direction) -> str:
-        return self.name
+
+class _Scheme(OpenApiAuthenticationExtension):
+    match_subclasses = True
+    name: str
+    definition: dict[str, str]
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> SecurityRequirement:
+        view: APIView = auto_schema.view
+        scopes = policy.required_scopes(view, str(auto_schema.method))
+        return SecurityRequirement(self.name, view, scopes)
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return dict(self.definition)
+
+
+class TokenScheme(_Scheme):
+    target_class = "frappe_tokens.authentication.TokenAuthentication"
+    name = "apiKeyToken"
+    # Not the type "http": tools don't know this HTTP scheme, and would omit the header.
+    definition = {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "The word `token`, a space, and `<api_key>:<api_secret>`.",
+    }
+
+
+class BasicScheme(_Scheme):
+    target_class = "frappe_tokens.authentication.BasicAuthentication"
+    name = "apiKeyBasic"
+    definition = {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The API key as the username, the API secret as the password.",
+    }
+
+
+class BearerScheme(_Scheme):
+    target_class = "frappe_tokens.authentication.BearerAuthentication"
+    name = "apiKeyBearer"
+    definition = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": (
+            "`<api_key>:<api_secret>`, or an OAuth 2 access token if the server issues them."
+        ),
+    }
+
+
+class _SerializerExtension(OpenApiSerializerExtension):
+    match_subclasses = True
+
+    def get_name(self, auto_schema: AutoSchema, direction: Direction) -> str | None:
+        return _NAMES.get(type(self.target).__name__)
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> Schema:
         # The base class would describe the class, and lose the instance's arguments (partial=True).
-        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
-        return {**schema, "additionalProperties": False} if self.is_strict else schema
+        schema: Schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return schema
 
 
-class KeyExtension(_Serializer):
+class KeyExtension(_SerializerExtension):
     target_class = "frappe_tokens.api.serializers.KeySerializer"
-    name = "ApiKey"
-    match_subclasses = True
-
-    def get_name(self, auto_schema: AutoSchema, direction: Direction) -> str:
-        return "ApiKeyWithSecret" if "api_secret" in self.target.fields else self.name
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> Schema:
         schema = super().map_serializer(auto_schema, direction)
@@ -62,27 +126,16 @@ class KeyExtension(_Serializer):
         return schema
 
 
-class NewKeyExtension(_Serializer):
-    target_class = "frappe_tokens.api.serializers.NewKeySerializer"
-    name = "NewApiKey"
-    is_strict = True
+class StrictExtension(_SerializerExtension):
+    target_class = "frappe_tokens.api.serializers.StrictSerializer"
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> Schema:
+        schema = super().map_serializer(auto_schema, direction)
+        return {**schema, "additionalProperties": False}
 
 
-class PoliciesExtension(_Serializer):
-    target_class = "frappe_tokens.api.serializers.PoliciesSerializer"
-    name = "ApiKeyPolicies"
-    is_strict = True
-
-
-class RotationExtension(_Serializer):
-    target_class = "frappe_tokens.api.serializers.RotationSerializer"
-    name = "ApiKeyRotation"
-    is_strict = True
-
-
-class LeakExtension(_Serializer):
+class LeakExtension(_SerializerExtension):
     target_class = "frappe_tokens.api.serializers.LeakSerializer"
-    name = "LeakedToken"
 
 
 class GraceExtension(OpenApiSerializerFieldExtension):

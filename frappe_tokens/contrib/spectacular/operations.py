@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from collections.abc import Callable
 
 from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.utils import (
@@ -91,135 +90,115 @@ def _errors(*statuses: int) -> dict[int, OpenApiResponse]:
     return errors
 
 
-class _View(OpenApiViewExtension):
-    """Describes the methods of a view and of the project's subclasses of it."""
+def _describe(view: str, **methods: Callable[..., object]) -> None:
+    """Describe the methods of one of the app's views, and of the project's subclasses of it."""
 
-    match_subclasses = True
-    methods: ClassVar[Mapping[str, Callable[..., object]]]
+    class Extension(OpenApiViewExtension):
+        target_class = f"frappe_tokens.api.{view}"
+        match_subclasses = True
 
-    def view_replacement(self) -> type[APIView]:
-        described = type(self.target.__name__, (self.target,), {"__doc__": self.target.__doc__})
-        return extend_schema_view(**self.methods)(described)
+        def view_replacement(self) -> type[APIView]:
+            subclass = type(self.target.__name__, (self.target,), {"__doc__": self.target.__doc__})
+            return extend_schema_view(**methods)(subclass)
 
 
-class KeyListView(_View):
-    target_class = "frappe_tokens.api.keys.KeyList"
-    methods: ClassVar = {
-        "get": extend_schema(
-            summary="List API keys",
-            description="Those that you have access to, the latest first, without their secrets.",
-            responses={
-                200: KeySerializer(many=True),
-                **_errors(400),
-                404: OpenApiResponse(ERROR, "There is no such page."),
-            },
+_describe(
+    "keys.KeyList",
+    get=extend_schema(
+        summary="List API keys",
+        description="Those that you have access to, the latest first, without their secrets.",
+        responses={
+            200: KeySerializer(many=True),
+            **_errors(400),
+            404: OpenApiResponse(ERROR, "There is no such page."),
+        },
+    ),
+    post=extend_schema(
+        summary="Generate an API key",
+        description=(
+            "For `user`, by default yourself. If the user has a live key with this name, "
+            "nothing changes and the response is 409. Expiry, addresses and rate are those of "
+            f"the key that authenticates the request, unless the body has others. {_NO_WIDER}"
         ),
-        "post": extend_schema(
-            summary="Generate an API key",
-            description=(
-                "For `user`, by default yourself. If the user has a live key with this name, "
-                "nothing changes and the response is 409. Expiry, addresses and rate are those of "
-                f"the key that authenticates the request, unless the body has others. {_NO_WIDER}"
-            ),
-            parameters=[_LOCATION],
-            request=NewKeySerializer,
-            responses={201: KeyWithSecretSerializer, **_errors(400, 409, 415)},
+        parameters=[_LOCATION],
+        request=NewKeySerializer,
+        responses={201: KeyWithSecretSerializer, **_errors(400, 409, 415)},
+    ),
+)
+_describe(
+    "keys.KeyDetail",
+    get=extend_schema(
+        summary="Retrieve an API key",
+        description="Without its secret.",
+        parameters=[_API_KEY],
+        responses={200: KeySerializer, **_errors(404)},
+    ),
+    patch=extend_schema(
+        summary="Change an API key's name and policies",
+        description=f"What you leave out doesn't change. {_NO_WIDER}",
+        parameters=[_API_KEY],
+        request=PoliciesSerializer,
+        responses={200: KeySerializer, **_errors(400, 404, 409, 415)},
+    ),
+    delete=extend_schema(
+        summary="Revoke an API key",
+        description=(
+            "Permanently. Its record stays, and revoking it again changes nothing. `reason` "
+            "may also be in the body."
         ),
-    }
-
-
-class KeyDetailView(_View):
-    target_class = "frappe_tokens.api.keys.KeyDetail"
-    methods: ClassVar = {
-        "get": extend_schema(
-            summary="Retrieve an API key",
-            description="Without its secret.",
-            parameters=[_API_KEY],
-            responses={200: KeySerializer, **_errors(404)},
+        parameters=[_API_KEY, _REASON],
+        responses={204: OpenApiResponse(description="Revoked."), **_errors(400, 404, 415)},
+    ),
+)
+_describe(
+    "keys.RotateKey",
+    post=extend_schema(
+        summary="Rotate an API key's secret",
+        description=f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
+        parameters=[_API_KEY],
+        request=RotationSerializer,
+        responses={200: KeyWithSecretSerializer, **_errors(400, 404, 409, 415)},
+    ),
+)
+_describe(
+    "usage.KeyUsage",
+    get=extend_schema(
+        summary="Retrieve an API key's usage",
+        description=(
+            "Requests per day and outcome, from the request log: `accepted`, the code of a "
+            "refusal, or `other`. Includes every day, the oldest first."
         ),
-        "patch": extend_schema(
-            summary="Change an API key's name and policies",
-            description=f"What you leave out doesn't change. {_NO_WIDER}",
-            parameters=[_API_KEY],
-            request=PoliciesSerializer,
-            responses={200: KeySerializer, **_errors(400, 404, 409, 415)},
+        parameters=[_API_KEY, _DAYS, _TIME_ZONE],
+        responses={200: USAGE, **_errors(400, 404)},
+    ),
+)
+_describe(
+    "keys.RevokeLeaked",
+    post=extend_schema(
+        summary="Revoke a leaked token",
+        description=(
+            "Needs no authentication besides the token. The response doesn't say whether "
+            "there was such a key."
         ),
-        "delete": extend_schema(
-            summary="Revoke an API key",
-            description=(
-                "Permanently. Its record stays, and revoking it again changes nothing. `reason` "
-                "may also be in the body."
-            ),
-            parameters=[_API_KEY, _REASON],
-            responses={204: OpenApiResponse(description="Revoked."), **_errors(400, 404, 415)},
-        ),
-    }
-
-
-class RotateKeyView(_View):
-    target_class = "frappe_tokens.api.keys.RotateKey"
-    methods: ClassVar = {
-        "post": extend_schema(
-            summary="Rotate an API key's secret",
-            description=f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
-            parameters=[_API_KEY],
-            request=RotationSerializer,
-            responses={200: KeyWithSecretSerializer, **_errors(400, 404, 409, 415)},
-        ),
-    }
-
-
-class KeyUsageView(_View):
-    target_class = "frappe_tokens.api.usage.KeyUsage"
-    methods: ClassVar = {
-        "get": extend_schema(
-            summary="Retrieve an API key's usage",
-            description=(
-                "Requests per day and outcome, from the request log: `accepted`, the code of a "
-                "refusal, or `other`. Includes every day, the oldest first."
-            ),
-            parameters=[_API_KEY, _DAYS, _TIME_ZONE],
-            responses={200: USAGE, **_errors(400, 404)},
-        ),
-    }
-
-
-class RevokeLeakedView(_View):
-    target_class = "frappe_tokens.api.keys.RevokeLeaked"
-    methods: ClassVar = {
-        "post": extend_schema(
-            summary="Revoke a leaked token",
-            description=(
-                "Needs no authentication besides the token. The response doesn't say whether "
-                "there was such a key."
-            ),
-            request=LeakSerializer,
-            responses={
-                204: OpenApiResponse(description="If it was a key, it is revoked."),
-                **_errors(400, 415),
-                429: OpenApiResponse(ERROR, "Too many tokens from this address."),
-                503: OpenApiResponse(ERROR, "The database doesn't answer."),
-            },
-        ),
-    }
-
-
-class GetLoggedUserView(_View):
-    target_class = "frappe_tokens.api.rpc.GetLoggedUser"
-    methods: ClassVar = {
-        method: extend_schema(
-            summary="Retrieve the request's user",
-            description="Frappe's `frappe.auth.get_logged_user`.",
-            request=None,
-            responses={200: USERNAME},
-        )
-        for method in ("get", "post")
-    }
-
-
-class GenerateKeysView(_View):
-    target_class = "frappe_tokens.api.rpc.GenerateKeys"
-    methods: ClassVar = {
+        request=LeakSerializer,
+        responses={
+            204: OpenApiResponse(description="If it was a key, it is revoked."),
+            **_errors(400, 415),
+            429: OpenApiResponse(ERROR, "Too many tokens from this address."),
+            503: OpenApiResponse(ERROR, "The database doesn't answer."),
+        },
+    ),
+)
+_get_logged_user = extend_schema(
+    summary="Retrieve the request's user",
+    description="Frappe's `frappe.auth.get_logged_user`.",
+    request=None,
+    responses={200: USERNAME},
+)
+_describe("rpc.GetLoggedUser", get=_get_logged_user, post=_get_logged_user)
+_describe(
+    "rpc.GenerateKeys",
+    **{
         method: extend_schema(
             summary="Generate a user's API secret",
             description=(
@@ -239,4 +218,5 @@ class GenerateKeysView(_View):
             },
         )
         for method, other in (("get", (405,)), ("post", ()))
-    }
+    },
+)

@@ -11,8 +11,7 @@ from rest_framework.request import Request
 from ...api.envelope import FrappeEnvelopeMixin
 from ...conf import conf
 from ...exceptions import Reason
-from .extensions import Schema
-from .schemes import SecurityRequirement
+from .extensions import Schema, SecurityRequirement
 
 SOURCE_HEADER = "Frappe-Authorization-Source"
 STATUSES = sorted({reason.status for reason in Reason})
