@@ -105,14 +105,8 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
             fieldsets.append((None, {"fields": [state]}))
         return fieldsets
 
-    def get_form(
-        self,
-        request: HttpRequest,
-        obj: Application | None = None,
-        change: bool = False,
-        **kwargs: object,
-    ) -> type[_FormBase]:
-        return _guarded(super().get_form(request, obj, change, **kwargs), request)
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[_FormBase]:
+        return _guarded(super().get_form(request, *args, **kwargs), request)
 
     def get_changelist_form(self, request: HttpRequest, **kwargs: object) -> type[_FormBase]:
         return _guarded(super().get_changelist_form(request, **kwargs), request)
@@ -142,8 +136,8 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
         return _render_state(application, has_checkbox=True)
 
     def _state_field(self, request: HttpRequest, application: Application) -> str:
-        may_change = self.has_change_permission(request, application)
-        return "run_state_with_checkbox" if may_change else "run_state"
+        can_change = self.has_change_permission(request, application)
+        return "run_state_with_checkbox" if can_change else "run_state"
 
 
 class _ApplicationFormMixin(_FormBase):
