@@ -178,8 +178,10 @@ def _ninja_authentication(request: HttpRequest, view: object) -> list[object]:
         return []
     # Nothing public leads from a view to its operations. It is a method of the PathView that has
     # them (Ninja 1.4), or a function that refers to it. If neither, the middleware decides.
-    nonlocals = inspect.getclosurevars(inner).nonlocals
-    path_view = getattr(inner, "__self__", nonlocals.get("self"))
+    if inspect.isfunction(inner):
+        path_view = inspect.getclosurevars(inner).nonlocals.get("self")
+    else:
+        path_view = getattr(inner, "__self__", None)
     return [
         callback
         for operation in getattr(path_view, "operations", ())
