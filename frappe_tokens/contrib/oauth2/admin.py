@@ -29,13 +29,7 @@ from oauth2_provider.models import AbstractApplication as Application
 from frappe_tokens.admin.log_entries import actor_of, log_on
 from frappe_tokens.keys import Actor, allow_application, is_application_allowed
 
-from .application_changes import (
-    check_change,
-    has_other_user,
-    is_superuser,
-    may_change,
-    stored_application,
-)
+from . import application_changes as changes
 
 # Mixins of ModelAdmin and ModelForm for the type checker, plain classes at run time.
 if TYPE_CHECKING:
@@ -65,10 +59,12 @@ class OAuthTokenAdminMixin(_SecretsMixin):
     """For the ModelAdmins of grants and tokens: only superusers may add or change them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return is_superuser(actor_of(request)) and super().has_add_permission(request)
+        allowed = super().has_add_permission(request)
+        return allowed and changes.is_superuser(actor_of(request))
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return is_superuser(actor_of(request)) and super().has_change_permission(request, obj)
+        allowed = super().has_change_permission(request, obj)
+        return allowed and changes.is_superuser(actor_of(request))
 
 
 class OAuthApplicationAdminMixin(_SecretsMixin):
@@ -81,7 +77,7 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
 
     def has_change_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
         return super().has_change_permission(request, obj) and (
-            obj is None or may_change(obj, actor_of(request))
+            obj is None or changes.may_change(obj, actor_of(request))
         )
 
     def get_readonly_fields(
@@ -116,14 +112,14 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
     ) -> None:
         actor = actor_of(request)
         with transaction.atomic(using=router.db_for_write(self.model)):
-            stored = stored_application(obj, lock=True)
-            check_change(stored, obj.user, obj.skip_authorization, actor)
+            stored = changes.stored_application(obj, lock=True)
+            changes.check_change(stored, obj.user, obj.skip_authorization, actor)
             super().save_model(request, obj, form, change)
             if obj.user is None or not obj.user.is_active:
                 return
             # The checkbox names the user, in case someone else has set another one meanwhile.
             ticked = request.POST.get(ALLOW) == str(obj.user_id)
-            if ticked or has_other_user(stored, obj.user):
+            if ticked or changes.has_other_user(stored, obj.user):
                 allow_application(obj, by=actor)
                 log_on(self, request, f"Allowed to run as {obj.user.get_username()}.", obj)
 
@@ -152,7 +148,7 @@ class _ApplicationFormMixin(_FormBase):
             user = cleaned.get("user") if "user" in self.fields else instance.user
             skips = cleaned.get("skip_authorization", instance.skip_authorization)
             try:
-                check_change(stored_application(instance), user, skips, self.actor)
+                changes.check_change(changes.stored_application(instance), user, skips, self.actor)
             except PermissionDenied as error:
                 self.add_error(None, str(error))
         return cleaned

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from oauth2_provider.models import (
-    AbstractApplication,
-    get_access_token_model,
-    revoke_access_token,
-)
+from oauth2_provider import models
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.settings import oauth2_settings
 from oauthlib.common import Request
@@ -33,7 +29,7 @@ class Rules(OAuth2Validator):
         return allowed and "token" not in response_type.split()
 
     def validate_grant_type(
-        self, client_id: str, grant_type: str, client: AbstractApplication, *args: object
+        self, client_id: str, grant_type: str, client: models.AbstractApplication, *args: object
     ) -> bool:
         """Issue no tokens for client credentials that would be refused anyway."""
         allowed = bool(super().validate_grant_type(client_id, grant_type, client, *args))
@@ -78,9 +74,9 @@ class RevocationRules(Rules):
     ) -> None:
         if self._is_anonymous(request) and request.client is None:
             # The toolkit only revokes tokens of the request's application. This one has none.
-            rows = get_access_token_model()._default_manager
+            rows = models.get_access_token_model()._default_manager
             for row in rows.filter(token_checksum=checksum(token), application=None):
-                revoke_access_token(row)
+                models.revoke_access_token(row)
             return
         super().revoke_token(token, token_type_hint, request, *args, **kwargs)
 
@@ -97,6 +93,6 @@ class IntrospectionRules(Rules):
         return known and not is_public(request.client)
 
 
-def is_public(client: AbstractApplication) -> bool:
+def is_public(client: models.AbstractApplication) -> bool:
     """Whether an application can't keep a secret."""
-    return bool(client.client_type == AbstractApplication.CLIENT_PUBLIC)
+    return bool(client.client_type == models.AbstractApplication.CLIENT_PUBLIC)

@@ -10,12 +10,8 @@ from typing import Any
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.utils.encoding import escape_uri_path
-from oauth2_provider.models import (
-    AbstractAccessToken,
-    AbstractRefreshToken,
-    get_access_token_model,
-    get_refresh_token_model,
-)
+from oauth2_provider import models
+from oauth2_provider.models import AbstractAccessToken, AbstractRefreshToken
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.settings import oauth2_settings
 from oauthlib.common import Request
@@ -70,8 +66,8 @@ def checksum(token: str) -> str:
 def find_issued(token: str) -> AbstractAccessToken | AbstractRefreshToken | None:
     """Return the access token or refresh token, valid or not; None if it was never issued."""
     related = {
-        get_access_token_model(): ("user", "application__user"),
-        get_refresh_token_model(): ("user", "application__user", "access_token"),
+        models.get_access_token_model(): ("user", "application__user"),
+        models.get_refresh_token_model(): ("user", "application__user", "access_token"),
     }
     for model, names in related.items():
         rows = model._default_manager.select_related(*names).filter(token_checksum=checksum(token))
@@ -122,10 +118,10 @@ class _OneSelect(OAuth2Validator):
     def _load_access_token(self, token: str) -> AbstractAccessToken | None:
         load = super()._load_access_token
         if getattr(load, "__func__", None) is OAuth2Validator._load_access_token:
-            rows = get_access_token_model()._default_manager.filter(token_checksum=checksum(token))
+            rows = models.get_access_token_model()._default_manager
+            rows = rows.select_related("user", "application__user").order_by()
             # At most one. Ordering them for first() would take a quarter of the time.
-            found = rows.select_related("user", "application__user").order_by()
-            self.looked_up = next(iter(found), None)
+            self.looked_up = next(iter(rows.filter(token_checksum=checksum(token))), None)
         else:
             self.looked_up = load(token)  # the project's own lookup has precedence
         return self.looked_up

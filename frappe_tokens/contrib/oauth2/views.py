@@ -15,13 +15,8 @@ from django.views import View
 from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
+from oauth2_provider import models
 from oauth2_provider import views as toolkit
-from oauth2_provider.models import (
-    AbstractAccessToken,
-    AbstractRefreshToken,
-    get_refresh_token_model,
-    refresh_token_expire_timedelta,
-)
 from oauth2_provider.oauth2_backends import OAuthLibCore
 from oauth2_provider.views.mixins import OAuthLibMixin
 from oauthlib.common import Request as OAuthlibRequest
@@ -172,7 +167,7 @@ class IntrospectToken(OAuth2Mixin, toolkit.IntrospectTokenView):
         if issued is None or not _runs_as_active_user(issued):
             return JsonResponse({"active": False})
         content: dict[str, object] = json.loads(response.content)
-        if isinstance(issued, get_refresh_token_model()):  # the toolkit doesn't describe these
+        if isinstance(issued, models.get_refresh_token_model()):  # unknown to the toolkit's view
             content = _describe_refresh_token(issued)
         if content["active"] and issued.application is not None:
             content["trusted_client"] = issued.application.skip_authorization
@@ -181,11 +176,11 @@ class IntrospectToken(OAuth2Mixin, toolkit.IntrospectTokenView):
         return JsonResponse(content)
 
 
-def _describe_refresh_token(issued: AbstractRefreshToken) -> dict[str, object]:
+def _describe_refresh_token(issued: models.AbstractRefreshToken) -> dict[str, object]:
     if issued.revoked is not None or issued.access_token is None:
         return {"active": False}
     # It starts when its access token expires, as when the toolkit accepts it.
-    lifetime = refresh_token_expire_timedelta()
+    lifetime = models.refresh_token_expire_timedelta()
     if lifetime and issued.access_token.expires + lifetime <= timezone.now():
         return {"active": False}
     return {
@@ -196,7 +191,7 @@ def _describe_refresh_token(issued: AbstractRefreshToken) -> dict[str, object]:
     }
 
 
-def _runs_as_active_user(issued: AbstractAccessToken | AbstractRefreshToken) -> bool:
+def _runs_as_active_user(issued: models.AbstractAccessToken | models.AbstractRefreshToken) -> bool:
     """Whether requests with a token run as an active user: its own, else the application's."""
     user = issued.user or (issued.application and issued.application.user)
     return bool(user and user.is_active and may_run_as_owner(issued))

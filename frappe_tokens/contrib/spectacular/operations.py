@@ -14,22 +14,9 @@ from drf_spectacular.utils import (
 )
 from rest_framework.views import APIView
 
-from ...api.serializers import (
-    KeySerializer,
-    LeakSerializer,
-    NewKeySerializer,
-    PoliciesSerializer,
-    RotationSerializer,
-)
+from ...api import serializers
 from ...request_log import DAYS, DAYS_MAX
-from .response_bodies import (
-    ERROR,
-    GENERATE_KEYS,
-    GENERATED_KEYS,
-    USAGE,
-    USERNAME,
-    KeyWithSecretSerializer,
-)
+from . import response_bodies as bodies
 
 _BY_FIELD = {
     "type": "object",
@@ -83,7 +70,7 @@ _TIME_ZONE = OpenApiParameter(
 
 
 def _errors(*statuses: int) -> dict[int, OpenApiResponse]:
-    errors = {status: OpenApiResponse(ERROR, _DESCRIPTIONS[status]) for status in statuses}
+    errors = {status: OpenApiResponse(bodies.ERROR, _DESCRIPTIONS[status]) for status in statuses}
     if 400 in errors:
         any_of = {"anyOf": [{"$ref": "#/components/schemas/ApiKeyRefusal"}, _BY_FIELD]}
         errors[400] = OpenApiResponse(any_of, _DESCRIPTIONS[400])
@@ -108,9 +95,9 @@ _describe(
         summary="List API keys",
         description="Those that you have access to, the latest first, without their secrets.",
         responses={
-            200: KeySerializer(many=True),
+            200: serializers.KeySerializer(many=True),
             **_errors(400),
-            404: OpenApiResponse(ERROR, "There is no such page."),
+            404: OpenApiResponse(bodies.ERROR, "There is no such page."),
         },
     ),
     post=extend_schema(
@@ -121,8 +108,8 @@ _describe(
             f"the key that authenticates the request, unless the body has others. {_NO_WIDER}"
         ),
         parameters=[_LOCATION],
-        request=NewKeySerializer,
-        responses={201: KeyWithSecretSerializer, **_errors(400, 409, 415)},
+        request=serializers.NewKeySerializer,
+        responses={201: bodies.KeyWithSecretSerializer, **_errors(400, 409, 415)},
     ),
 )
 _describe(
@@ -131,14 +118,14 @@ _describe(
         summary="Retrieve an API key",
         description="Without its secret.",
         parameters=[_API_KEY],
-        responses={200: KeySerializer, **_errors(404)},
+        responses={200: serializers.KeySerializer, **_errors(404)},
     ),
     patch=extend_schema(
         summary="Change an API key's name and policies",
         description=f"What you leave out doesn't change. {_NO_WIDER}",
         parameters=[_API_KEY],
-        request=PoliciesSerializer,
-        responses={200: KeySerializer, **_errors(400, 404, 409, 415)},
+        request=serializers.PoliciesSerializer,
+        responses={200: serializers.KeySerializer, **_errors(400, 404, 409, 415)},
     ),
     delete=extend_schema(
         summary="Revoke an API key",
@@ -156,8 +143,8 @@ _describe(
         summary="Rotate an API key's secret",
         description=f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
         parameters=[_API_KEY],
-        request=RotationSerializer,
-        responses={200: KeyWithSecretSerializer, **_errors(400, 404, 409, 415)},
+        request=serializers.RotationSerializer,
+        responses={200: bodies.KeyWithSecretSerializer, **_errors(400, 404, 409, 415)},
     ),
 )
 _describe(
@@ -169,7 +156,7 @@ _describe(
             "refusal, or `other`. Includes every day, the oldest first."
         ),
         parameters=[_API_KEY, _DAYS, _TIME_ZONE],
-        responses={200: USAGE, **_errors(400, 404)},
+        responses={200: bodies.USAGE, **_errors(400, 404)},
     ),
 )
 _describe(
@@ -180,12 +167,12 @@ _describe(
             "Needs no authentication besides the token. The response doesn't say whether "
             "there was such a key."
         ),
-        request=LeakSerializer,
+        request=serializers.LeakSerializer,
         responses={
             204: OpenApiResponse(description="If it was a key, it is revoked."),
             **_errors(400, 415),
-            429: OpenApiResponse(ERROR, "Too many tokens from this address."),
-            503: OpenApiResponse(ERROR, "The database doesn't answer."),
+            429: OpenApiResponse(bodies.ERROR, "Too many tokens from this address."),
+            503: OpenApiResponse(bodies.ERROR, "The database doesn't answer."),
         },
     ),
 )
@@ -193,7 +180,7 @@ _get_logged_user = extend_schema(
     summary="Retrieve the request's user",
     description="Frappe's `frappe.auth.get_logged_user`.",
     request=None,
-    responses={200: USERNAME},
+    responses={200: bodies.USERNAME},
 )
 _describe("rpc.GetLoggedUser", get=_get_logged_user, post=_get_logged_user)
 _describe(
@@ -207,9 +194,9 @@ _describe(
                 + _NO_WIDER
             ),
             parameters=[_USER],
-            request=OpenApiRequest(GENERATE_KEYS),
+            request=OpenApiRequest(bodies.GENERATE_KEYS),
             responses={
-                200: GENERATED_KEYS,
+                200: bodies.GENERATED_KEYS,
                 404: OpenApiResponse(_ENVELOPE, "There is no user with this username."),
                 **{
                     status: OpenApiResponse(_ENVELOPE, _DESCRIPTIONS[status])
