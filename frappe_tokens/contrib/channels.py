@@ -1,4 +1,4 @@
-"""Channels' way in, thin over the one decision. It fits every other ASGI application as well.
+"""Authentication for Channels. It works for every other ASGI application as well.
 
 ::
 
@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -28,51 +28,57 @@ from django.http import HttpResponse
 from .. import credentials, verification
 from ..exceptions import Refused
 
-# Ours, of those that are free for applications (RFC 6455, section 7.4.2), from the HTTP status.
+# Plus the HTTP status. These codes are free for applications (RFC 6455, section 7.4.2).
 CLOSE_CODE = 4000
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, object]]]
+Send = Callable[[dict[str, object]], Awaitable[None]]
 
 
 class TokenAuthMiddleware:
-    """Sets ``scope["user"]`` and ``scope["auth"]`` by the ``Authorization`` header.
+    """Sets ``scope["user"]`` and ``scope["auth"]`` from the ``Authorization`` header.
 
-    It stands inside of ``AuthMiddlewareStack``, where there is one: without one of our schemes in
-    the header, the session's user stays, and else the user is anonymous and ``auth`` None. What is
-    refused never reaches the consumer. A WebSocket's handshake is then answered with the refusal's
-    status, or closed with 4000 plus that where the server cannot do so.
+    Put it inside ``AuthMiddlewareStack``, if you use that. If the header has none of our schemes,
+    the session's user stays, or the user is anonymous and ``auth`` None. Refused requests don't
+    reach the consumer: a WebSocket's handshake gets a response with the refusal's status, or is
+    closed with 4000 plus that status if the server can't send one.
 
     Args:
-        inner: the application: a router, or what ``as_asgi()`` gave.
-        required_scopes: those that a scoped key or an access token has to hold; by default those
-            of the consumer that ``as_asgi()`` was called on. A router's routes can be wrapped one
-            by one. None close it to these.
-        read_only: nothing that comes in by the WebSocket changes anything, so that read-only keys
-            may use it. They are refused otherwise.
+        inner: the application: a router, or what ``as_asgi()`` returns.
+        required_scopes: what a scoped key or an access token needs, by default the consumer's
+            ``required_scopes``. If there are none, it is refused. Wrap a router's routes one by one
+            to give each its own.
+        read_only: whether read-only keys may use it, because nothing sent over it changes anything.
 
     Attributes:
-        schemes: those that it answers. A subclass may have fewer.
+        schemes: the schemes that it accepts. A subclass may have fewer.
     """
 
     schemes: tuple[str, ...] = credentials.SCHEMES
 
     def __init__(
-        self, inner: Any, *, required_scopes: Sequence[str] | str = (), read_only: bool = False
+        self,
+        inner: Callable[[Scope, Receive, Send], Awaitable[object]],
+        *,
+        required_scopes: Sequence[str] | str = (),
+        read_only: bool = False,
     ) -> None:
         self.inner = inner
         consumer = getattr(inner, "consumer_class", None)
         self.required_scopes = required_scopes or getattr(consumer, "required_scopes", ())
-        # A handshake is a GET, or by HTTP/2 a CONNECT: what comes after it may be anything.
+        # The handshake is a GET (with HTTP/2 a CONNECT), but what follows may change anything.
         self.method = "GET" if read_only else "CONNECT"
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> object:
         if scope["type"] not in ("http", "websocket"):
             return await self.inner(scope, receive, send)
-        # Its headers and address are read as Django reads them. The query may be any bytes, and
-        # decides nothing.
+        # Reads headers and address as Django does. The query string, which may be any bytes, is
+        # not needed.
         request = ASGIRequest({"method": self.method, **scope, "query_string": b""}, BytesIO())
         credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
         if credential is None:
-            anyone = {"user": AnonymousUser(), "auth": None}
-            return await self.inner({**anyone, **scope}, receive, send)
+            return await self.inner({"user": AnonymousUser(), "auth": None, **scope}, receive, send)
         await _close_old_connections()
         try:
             is_websocket = scope["type"] == "websocket"
@@ -80,20 +86,23 @@ class TokenAuthMiddleware:
             key = await verification.averify(credential, info)
         except Refused as refused:
             response = verification.refusal_response(request, refused, credential.scheme)
-            return await _answer(scope, receive, send, response)
+            await _send_response(scope, receive, send, response)
+            return None
         return await self.inner({**scope, "user": key.user, "auth": key}, receive, send)
 
 
 @sync_to_async
 def _close_old_connections() -> None:
-    """As Django does between requests, which do not end in the thread that Channels works in."""
+    """Do what Django does between requests, which don't end in the thread that Channels uses."""
     for connection in connections.all(initialized_only=True):
-        # A test's, which it would take for one that somebody has left so.
+        # Not a test's, which is in a transaction.
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
 
 
-async def _answer(scope: dict[str, Any], receive: Any, send: Any, response: HttpResponse) -> None:
+async def _send_response(
+    scope: Scope, receive: Receive, send: Send, response: HttpResponse
+) -> None:
     kind = "http.response"
     if scope["type"] == "websocket":
         kind = "websocket.http.response"

@@ -1,4 +1,4 @@
-"""Django Ninja's way in, thin over the one decision.
+"""Authentication for Django Ninja.
 
 ::
 
@@ -15,6 +15,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -25,7 +27,7 @@ try:
     from ninja.security.base import AuthBase
 except ImportError as error:
     raise ImportError(
-        "frappe_tokens.contrib.ninja is for Django Ninja: pip install django-ninja."
+        "frappe_tokens.contrib.ninja needs Django Ninja: pip install django-ninja."
     ) from error
 
 from .. import credentials, verification
@@ -36,11 +38,11 @@ from ..middleware.admission import admit
 
 
 class AuthenticationRefused(HttpError):
-    """A refused request. :func:`register` has it answered as everywhere; else its status is right.
+    """A refused request. Without :func:`register`, Ninja answers it with the right status only.
 
     Attributes:
         refused: why.
-        scheme: that of its header.
+        scheme: the scheme of its header.
     """
 
     def __init__(self, refused: Refused, scheme: str) -> None:
@@ -50,7 +52,7 @@ class AuthenticationRefused(HttpError):
 
 
 def register(api: NinjaAPI) -> NinjaAPI:
-    """Have ``api`` answer refusals with their ``code`` and headers. Gives ``api`` back."""
+    """Make ``api`` answer refusals with their ``code`` and headers, and return it."""
     api.add_exception_handler(AuthenticationRefused, _answer)
     return api
 
@@ -58,19 +60,18 @@ def register(api: NinjaAPI) -> NinjaAPI:
 class TokenAuth(AuthBase):
     """``auth=TokenAuth()``: the three schemes, for sync and async operations.
 
-    ``request.user`` is then the key's user, and ``request.auth`` the key. Without one of our
-    schemes in the header the next one of ``auth=[...]`` is asked. Behind it, none is asked for a
-    credential of our schemes: put what knows other Bearer tokens before it.
+    ``request.user`` is then the key's user, and ``request.auth`` the key. The next item of
+    ``auth=[...]`` is only called if the header has none of our schemes, so put authentication with
+    other Bearer tokens first.
 
     Args:
-        scopes: those that a scoped key or an access token has to hold, all of them. None close the
-            operation to these.
+        scopes: what a scoped key or an access token needs. If there are none, it is refused.
 
     Attributes:
-        schemes: those that it answers. A subclass may have fewer.
+        schemes: the schemes that it accepts. A subclass may have fewer.
 
     Raises:
-        TypeError, ValueError: one of them is no scope.
+        TypeError, ValueError: a scope is invalid.
     """
 
     openapi_type = "http"
@@ -82,51 +83,50 @@ class TokenAuth(AuthBase):
         check_scopes(scopes)
         super().__init__()
         self.required_scopes = scopes
-        # An async operation then calls it in its loop.
+        # Async operations then call it in their event loop.
         self.is_async = True
 
-    def __call__(self, request: HttpRequest) -> Any:
-        """The key, in a coroutine where a loop runs; None where the header is for another.
+    def __call__(self, request: HttpRequest) -> object:
+        """Return the key (in a coroutine if an event loop runs), or None for other schemes.
 
         Raises:
-            AuthenticationRefused: in every other case.
+            AuthenticationRefused: the key was refused.
         """
-        try:
+        credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
+        if credential is None:
+            return None
+        info = verification.RequestInfo(request, self)
+        with suppress(RuntimeError):
             asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            return self._acall(request)
-        credential = self._credential(request)
-        if credential is None:
-            return None
-        try:
-            key = verification.verify(credential, verification.RequestInfo(request, self))
-        except Refused as refused:
-            raise AuthenticationRefused(refused, credential.scheme) from refused
-        return _let_in(request, key)
-
-    async def _acall(self, request: HttpRequest) -> Any:
-        credential = self._credential(request)
-        if credential is None:
-            return None
-        try:
-            key = await verification.averify(credential, verification.RequestInfo(request, self))
-        except Refused as refused:
-            raise AuthenticationRefused(refused, credential.scheme) from refused
-        return _let_in(request, key)
-
-    def _credential(self, request: HttpRequest) -> Credential | None:
-        return credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
+            return _aauthenticate(request, credential, info)
+        with _refusals(credential):
+            key = verification.verify(credential, info)
+        return _admit(request, key)
 
 
-def _let_in(request: HttpRequest, key: Any) -> Any:
+async def _aauthenticate(
+    request: HttpRequest, credential: Credential, info: verification.RequestInfo
+) -> object:
+    with _refusals(credential):
+        key = await verification.averify(credential, info)
+    return _admit(request, key)
+
+
+@contextmanager
+def _refusals(credential: Credential) -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        raise AuthenticationRefused(refused, credential.scheme) from refused
+
+
+def _admit(request: HttpRequest, key: Any) -> object:
     admit(request, key.user, key)
-    # Its answers cannot be told here to vary by the header, and Django's cache for a whole site
-    # would give one user's to the next. The attribute is Django's own, which the stubs lack.
+    # The response can't be made to vary on the header here, so Django's cache for a whole site
+    # would serve one user's to the next. The attribute is Django's own, which the stubs lack.
     request._cache_update_cache = False  # type: ignore[attr-defined]
     return key
 
 
-def _answer(request: HttpRequest, refused: Any) -> HttpResponse:
-    return verification.refusal_response(request, refused.refused, refused.scheme)
+def _answer(request: HttpRequest, error: Any) -> HttpResponse:
+    return verification.refusal_response(request, error.refused, error.scheme)

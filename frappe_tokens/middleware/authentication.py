@@ -111,7 +111,7 @@ class TokenAuthenticationMiddleware:
             return not issubclass(view_class, LoginRequiredMixin)
         return any(
             getattr(callback, "openapi_type", "") == "http"
-            for callback in _callbacks_of_ninja(request, view)
+            for callback in _ninja_authentication(request, view)
         )
 
     def is_for_people(self, request: HttpRequest, match: ResolverMatch) -> bool:
@@ -171,17 +171,20 @@ def _match(request: HttpRequest) -> ResolverMatch | None:
     return None
 
 
-def _callbacks_of_ninja(request: HttpRequest, view: Any) -> list[Any]:
-    """What authenticates for the operation of Django Ninja that is to answer, if it is one."""
-    view = inspect.unwrap(view) if view is not None else None
-    if getattr(view, "__module__", "") != "ninja.operation":
+def _ninja_authentication(request: HttpRequest, view: object) -> list[object]:
+    """Return the ``auth`` of the operation of Django Ninja that will answer, if it is one."""
+    inner = inspect.unwrap(view) if callable(view) else None
+    if inner is None or getattr(inner, "__module__", "") != "ninja.operation":
         return []
-    # Its views are closures, and carry no other sign of what they belong to.
-    paths = [cell.cell_contents for cell in view.__closure__ or ()]
+    # Nothing public leads from a view to its operations. It is a method of the PathView that has
+    # them (Ninja 1.4), or a function that refers to it. If neither, the middleware decides.
+    if inspect.isfunction(inner):
+        path_view = inspect.getclosurevars(inner).nonlocals.get("self")
+    else:
+        path_view = getattr(inner, "__self__", None)
     return [
         callback
-        for path in paths
-        for operation in path.operations
+        for operation in getattr(path_view, "operations", ())
         if request.method in operation.methods
         for callback in operation.auth_callbacks
     ]

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 from ninja import NinjaAPI
+from ninja.operation import PathView
 from ninja.security import HttpBearer, django_auth
 
 from frappe_tokens.contrib.ninja import TokenAuth, register
@@ -88,7 +89,34 @@ unregistered = NinjaAPI(auth=TokenAuth(), urls_namespace="unregistered")
 unregistered.get("who/")(who)
 
 
-urlpatterns = [path("api/", api.urls), path("unregistered/", unregistered.urls)]
+def method_of(path_view: PathView) -> Any:
+    """What Ninja 1.4 has as a view."""
+    return path_view._async_view if path_view.is_async else path_view._sync_view
+
+
+bound = register(NinjaAPI(auth=TokenAuth(), urls_namespace="bound"))
+bound.get("read/", auth=TokenAuth("todos:read"))(read)
+bound.get("others/", auth=[Other()])(others_first)
+bound.get("open/", auth=None)(opened)
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(PathView, "get_view", method_of)
+    bound_urls = bound.urls
+
+
+def unknown(request: HttpRequest) -> HttpResponse:
+    """Stands for a view of a Ninja that is built in another way."""
+    return HttpResponse(request.user.get_username())
+
+
+unknown.__module__ = PathView.__module__
+
+
+urlpatterns = [
+    path("api/", api.urls),
+    path("unregistered/", unregistered.urls),
+    path("api/bound/", bound_urls),
+    path("api/unknown/", unknown),
+]
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "behind the middleware"])
@@ -169,6 +197,37 @@ def test_operations_without_our_class_are_plain_views_to_the_middleware(
     assert send(keys, "open/", "DELETE").status_code == 405
     made = generate_keys(user, name="scoped", scopes=["todos:read"])
     assert send(made, "open/").status_code == 403
+
+
+def test_views_that_are_methods_decide_in_the_same_way(
+    user: Any, keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
+    ]
+    scoped = generate_keys(user, name="scoped", scopes=["todos:read"])
+
+    assert send(scoped, "bound/read/").json() == {"user": "ada", "auth": "ApiKey"}
+    assert send("Bearer theirs", "bound/others/").json() == {"auth": "other"}
+    assert send(keys, "bound/open/").json() == {"user": "ada", "auth": "ApiKey"}
+    assert send(scoped, "bound/open/").status_code == 403
+    for address in ("read", "open"):
+        assert send("token a:b", f"bound/{address}/").status_code == 401
+
+
+def test_view_that_refers_to_no_operations_is_a_plain_view(
+    user: Any, keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
+    ]
+    scoped = generate_keys(user, name="scoped", scopes=["todos:read"])
+
+    assert send(keys, "unknown/").content == b"ada"
+    assert send(scoped, "unknown/").status_code == 403
+    assert send("token a:b", "unknown/").status_code == 401
 
 
 def test_an_unregistered_api_refuses_with_the_right_status() -> None:

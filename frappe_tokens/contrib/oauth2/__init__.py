@@ -1,7 +1,7 @@
-"""django-oauth-toolkit as the server of OAuth 2.
+"""django-oauth-toolkit as the OAuth 2 server.
 
 With ``oauth2_provider`` in ``INSTALLED_APPS``, ``BearerAuthentication`` and the middleware accept
-its access tokens. Its flows are served at Frappe's addresses by::
+its access tokens. Serve its flows at Frappe's URLs with::
 
     path("api/", include("frappe_tokens.contrib.oauth2.urls")),
     path("", include("frappe_tokens.contrib.oauth2.well_known")),
@@ -9,12 +9,11 @@ its access tokens. Its flows are served at Frappe's addresses by::
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.apps import apps
 from django.core import checks
 from django.core.checks import Tags
 from django.db.models.signals import post_delete, post_save
+from django.http import HttpRequest
 
 from frappe_tokens.checks import TAG
 from frappe_tokens.crypto import Secret
@@ -25,24 +24,23 @@ __all__ = ["allow_application", "register"]
 
 
 def register() -> None:
-    """Have the toolkit's access tokens accepted, and its pages in the admin guarded."""
+    """Accept the toolkit's access tokens, and guard its pages in the admin."""
     from oauth2_provider.models import get_application_model
 
     register_access_tokens(_find)
     for model in apps.get_models():
-        if issubclass(model, get_application_model()):  # proxies send signals of their own
+        if issubclass(model, get_application_model()):  # proxies send their own signals
             post_save.connect(withdraw_changed_application, sender=model)
             post_delete.connect(withdraw_application, sender=model)
     if apps.is_installed("django.contrib.admin"):
-        from .admin import guard_all
-        from .admin_checks import check_admin
+        from .admin import check_admin, guard_all
 
         guard_all()
         checks.register(check_admin, TAG, Tags.security)
 
 
-def _find(token: Secret, request: Any) -> AccessToken | None:
-    # Not before the first token comes: it brings along as much as Django itself.
+def _find(token: Secret, request: HttpRequest) -> AccessToken | None:
+    # Imported with the first token: it loads as many modules as Django itself.
     from .tokens import find
 
     return find(token, request)

@@ -1,12 +1,13 @@
-"""Guards for the toolkit's pages in the admin.
+"""Guards the toolkit's pages in the admin.
 
 Requests run as the user of an application (client credentials) or of a token. So anyone who may
 change that field, the client's secret or a stored token may act as any user. These mixins close the
-pages to those who could not make an API key of the same user.
+pages to users who may not generate an API key for the same user.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,35 +16,34 @@ from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.contrib.admin.sites import all_sites
 from django.contrib.admin.utils import flatten_fieldsets
+from django.core import checks
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
+from django.db.models import Model
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 from oauth2_provider import models
+from oauth2_provider.models import AbstractApplication as Application
 
 from frappe_tokens.admin.log_entries import actor_of, log_on
 from frappe_tokens.keys import Actor, allow_application, is_application_allowed
 
-from .application_changes import (
-    check_change,
-    has_other_user,
-    is_superuser,
-    may_change,
-    stored_application,
-)
+from . import application_changes as changes
 
-# For the type checker mixins of ModelAdmin and ModelForm; at run time any class after them.
+# Mixins of ModelAdmin and ModelForm for the type checker, plain classes at run time.
 if TYPE_CHECKING:
-    _AdminBase = admin.ModelAdmin[Any]
-    _FormBase = forms.ModelForm[Any]
+    from django.contrib.admin.options import _FieldsetSpec
+
+    _AdminBase = admin.ModelAdmin[Application]
+    _FormBase = forms.ModelForm[Application]
 else:
     _AdminBase = _FormBase = object
 
 # Columns that hold what a client sends as proof.
 SECRETS = {"client_secret", "token", "code", "device_code", "user_code"}
 
-# What the checkbox on an application's page posts: the primary key of the user.
+# The name of the checkbox on an application's page. Its value is the primary key of the user.
 ALLOW = "_allow_to_run"
 
 
@@ -59,35 +59,39 @@ class OAuthTokenAdminMixin(_SecretsMixin):
     """For the ModelAdmins of grants and tokens: only superusers may add or change them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return is_superuser(actor_of(request)) and super().has_add_permission(request)
+        allowed = super().has_add_permission(request)
+        return allowed and changes.is_superuser(actor_of(request))
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_superuser(actor_of(request)) and super().has_change_permission(request, obj)
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and changes.is_superuser(actor_of(request))
 
 
 class OAuthApplicationAdminMixin(_SecretsMixin):
     """For the ModelAdmin of applications.
 
-    An application that has a user may be changed by those who may make API keys of this user. They
-    alone see its secret, and decide that it may run as this user. Only superusers may let an
-    application skip the authorization, and change one that does.
+    Only those who may generate API keys for an application's user may change the application, see
+    its secret, and let it run as this user. Only superusers may let an application skip
+    authorization, and change one that does.
     """
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
         return super().has_change_permission(request, obj) and (
-            obj is None or may_change(obj, actor_of(request))
+            obj is None or changes.may_change(obj, actor_of(request))
         )
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        readonly = [*super().get_readonly_fields(request, obj)]
-        return readonly if obj is None else [*readonly, self._state_field(request, obj)]
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Application | None = None
+    ) -> list[str]:
+        fields = [*super().get_readonly_fields(request, obj)]
+        return fields if obj is None else [*fields, self._state_field(request, obj)]
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: Application | None = None) -> _FieldsetSpec:
         fieldsets = [*super().get_fieldsets(request, obj)]
         if obj is None:
             return fieldsets
         if not self.has_change_permission(request, obj):
-            # Not hashed, it would let those who only look act as the user.
+            # If it isn't hashed, those who may only view it could act as the user.
             fieldsets = [
                 (name, {**options, "fields": _without_secret(options["fields"])})
                 for name, options in fieldsets
@@ -97,54 +101,54 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
             fieldsets.append((None, {"fields": [state]}))
         return fieldsets
 
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> Any:
-        return _guarded(super().get_form(request, obj, change, **kwargs), request)
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[_FormBase]:
+        return _guarded(super().get_form(request, *args, **kwargs), request)
 
-    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+    def get_changelist_form(self, request: HttpRequest, **kwargs: object) -> type[_FormBase]:
         return _guarded(super().get_changelist_form(request, **kwargs), request)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: Application, form: _FormBase, change: bool
+    ) -> None:
         actor = actor_of(request)
         with transaction.atomic(using=router.db_for_write(self.model)):
-            stored = stored_application(obj, lock=True)
-            check_change(stored, obj.user, obj.skip_authorization, actor)
+            stored = changes.stored_application(obj, lock=True)
+            changes.check_change(stored, obj.user, obj.skip_authorization, actor)
             super().save_model(request, obj, form, change)
             if obj.user is None or not obj.user.is_active:
                 return
-            # Never because somebody else had set the user when they saved another field.
+            # The checkbox names the user, in case someone else has set another one meanwhile.
             ticked = request.POST.get(ALLOW) == str(obj.user_id)
-            if ticked or has_other_user(stored, obj.user):
+            if ticked or changes.has_other_user(stored, obj.user):
                 allow_application(obj, by=actor)
                 log_on(self, request, f"Allowed to run as {obj.user.get_username()}.", obj)
 
     @admin.display(description=_("Runs as its user"))
-    def run_state(self, application: Any) -> str:
+    def run_state(self, application: Application) -> str:
         return _render_state(application)
 
     @admin.display(description=_("Runs as its user"))
-    def run_state_with_checkbox(self, application: Any) -> str:
-        return _render_state(application, offer=True)
+    def run_state_with_checkbox(self, application: Application) -> str:
+        return _render_state(application, has_checkbox=True)
 
-    def _state_field(self, request: HttpRequest, application: Any) -> str:
-        may_change = self.has_change_permission(request, application)
-        return "run_state_with_checkbox" if may_change else "run_state"
+    def _state_field(self, request: HttpRequest, application: Application) -> str:
+        can_change = self.has_change_permission(request, application)
+        return "run_state_with_checkbox" if can_change else "run_state"
 
 
 class _ApplicationFormMixin(_FormBase):
-    """Added to the form of the page and of the list."""
+    """Added to the forms of the page and of the list."""
 
     actor: Actor
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if self.has_changed():  # in a list, the rows that somebody touched
+        if self.has_changed():  # the rows of a list that were edited
             instance = self.instance
             user = cleaned.get("user") if "user" in self.fields else instance.user
             skips = cleaned.get("skip_authorization", instance.skip_authorization)
             try:
-                check_change(stored_application(instance), user, skips, self.actor)
+                changes.check_change(changes.stored_application(instance), user, skips, self.actor)
             except PermissionDenied as error:
                 self.add_error(None, str(error))
         return cleaned
@@ -153,7 +157,7 @@ class _ApplicationFormMixin(_FormBase):
 def guard(site: AdminSite) -> None:
     """Register the toolkit's models on ``site`` again, with a guard for each ModelAdmin."""
     for model, model_admin in list(site._registry.items()):
-        mixin = guard_for(model)
+        mixin = _guard_for(model)
         if mixin is not None and not isinstance(model_admin, mixin):
             registered = type(model_admin)
             site.unregister(model)
@@ -161,15 +165,37 @@ def guard(site: AdminSite) -> None:
 
 
 def guard_all() -> None:
-    """Guard every site that there is, the toolkit's own registrations included."""
+    """Guard every admin site, including the toolkit's own registrations."""
     import_module("oauth2_provider.admin")  # it may come after ours
     for site in list(all_sites):
         guard(site)
 
 
-def guard_for(model: Any) -> Any:
-    """The mixin that the ModelAdmin of ``model`` needs; None where it needs none."""
-    if issubclass(model, models.AbstractApplication):
+def check_admin(**kwargs: object) -> list[checks.CheckMessage]:
+    """W012: an admin site has one of the toolkit's models without a guard."""
+    return [
+        checks.Warning(
+            f'The admin site "{site.name}" has {model._meta.label} without a guard: anyone who may '
+            "change it there may act as other users.",
+            hint="After it is registered, call frappe_tokens.contrib.oauth2.admin.guard(site), or "
+            f"put {mixin.__name__} of that module before its ModelAdmin. Remove it from inlines.",
+            id="frappe_tokens.W012",
+        )
+        for site in sorted(all_sites, key=lambda site: site.name)
+        for registered, model_admin in site._registry.items()
+        for model, guarded_by in {
+            (registered, model_admin),
+            *((inline.model, None) for inline in model_admin.inlines),
+        }
+        if (mixin := _guard_for(model)) is not None and not isinstance(guarded_by, mixin)
+    ]
+
+
+def _guard_for(
+    model: type[Model],
+) -> type[OAuthApplicationAdminMixin | OAuthTokenAdminMixin] | None:
+    """Return the mixin that the ModelAdmin of ``model`` needs; None if it needs none."""
+    if issubclass(model, Application):
         return OAuthApplicationAdminMixin
     tokens = (
         models.AbstractAccessToken,
@@ -181,11 +207,11 @@ def guard_for(model: Any) -> Any:
     return OAuthTokenAdminMixin if issubclass(model, tokens) else None
 
 
-def _guarded(form: Any, request: HttpRequest) -> Any:
+def _guarded(form: type[_FormBase], request: HttpRequest) -> type[_FormBase]:
     return type(form.__name__, (_ApplicationFormMixin, form), {"actor": actor_of(request)})
 
 
-def _without_secret(fields: Any) -> list[Any]:
+def _without_secret(fields: Iterable[Any]) -> list[Any]:
     return [
         _without_secret(name) if isinstance(name, list | tuple) else name
         for name in fields
@@ -193,12 +219,12 @@ def _without_secret(fields: Any) -> list[Any]:
     ]
 
 
-def _render_state(application: Any, *, offer: bool = False) -> str:
+def _render_state(application: Application, *, has_checkbox: bool = False) -> str:
     user = application.user
     context = {
         "user": user,
         "allowed": is_application_allowed(application),
-        "offer": offer and user is not None and user.is_active,
+        "offer": has_checkbox and user is not None and user.is_active,
         "name": ALLOW,
         "value": str(application.user_id),  # never with thousand separators
     }

@@ -1,11 +1,10 @@
-"""What the addresses of OAuth 2 share: how a request that cannot be served is answered."""
+"""Answers requests to the OAuth 2 URLs that can't be served."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
 
 from django.core.exceptions import BadRequest, ObjectDoesNotExist, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
@@ -20,38 +19,35 @@ from frappe_tokens.verification import RETRY_AFTER_SECONDS
 
 logger = logging.getLogger(__name__)
 
-UNREADABLE = "The request cannot be read."
+UNREADABLE = "The request can't be read."
 
-View = Callable[..., HttpResponseBase]
-
-_OF_THE_REQUEST = (
-    # Django's about what was sent, and PostgreSQL's about a NUL.
+_CLIENT_ERRORS = (
+    # Django's, and PostgreSQL's for a NUL.
     *(SuspiciousOperation, BadRequest, MultiPartParserError, DataError),
-    # oauthlib's about the query, the toolkit's about a parameter that is not there and about what
-    # was deleted meanwhile, and Python's about the charset of a part's name.
+    # oauthlib's about the query, the toolkit's about a missing parameter or an object that was
+    # deleted meanwhile, and Python's about the charset of a part's name.
     *(ValueError, LookupError, ObjectDoesNotExist),
 )
 
 
-def answering_in_json(view: View) -> View:
-    """Check the body first, and answer in JSON what would be a page of HTML otherwise."""
+def answering_in_json(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Check the body first, and answer errors in JSON instead of HTML."""
 
     @wraps(view)
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def wrapper(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             check_body(request, MAX_BYTES)
             return view(request, *args, **kwargs)
-        except _OF_THE_REQUEST:
+        except _CLIENT_ERRORS:
             error = {"error": "invalid_request", "error_description": UNREADABLE}
             return JsonResponse(error, status=400)
         except (OperationalError, InterfaceError):
-            logger.exception("OAuth 2 cannot be served: the database does not answer.")
-            unavailable = JsonResponse({"error": "temporarily_unavailable"}, status=503)
-            unavailable["Retry-After"] = str(RETRY_AFTER_SECONDS)
-            return unavailable
+            logger.exception("An OAuth 2 request can't be served: the database doesn't answer.")
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            return JsonResponse({"error": "temporarily_unavailable"}, status=503, headers=headers)
 
-    return answer
+    return wrapper
 
 
-# With ATOMIC_REQUESTS, a database that does not answer would fail before and after the view.
-OF_ALL = [never_cache, outside_atomic_requests, answering_in_json, login_not_required]
+# For every view. With ATOMIC_REQUESTS, a database that doesn't answer would fail outside the view.
+DECORATORS = [never_cache, outside_atomic_requests, answering_in_json, login_not_required]

@@ -1,28 +1,28 @@
-"""Who may change an application in the admin, and into what."""
+"""Decides who may change an application in the admin, and how."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router
 from django.utils.translation import gettext as _
+from oauth2_provider.models import AbstractApplication as Application
 
 from frappe_tokens.keys import Actor, check_reach, check_target
 from frappe_tokens.models import ApiKey
+from frappe_tokens.types import User
 
 
 def is_superuser(by: Actor) -> bool:
-    """Whether a superuser asks, by nothing that is narrower than what an application may do."""
+    """Whether ``by`` is a superuser whose credential allows as much as an application's tokens."""
     superuser = bool(getattr(by.user, "is_superuser", False))
     return superuser and by.may_generate and not by.exceeded_by(ApiKey())
 
 
-def may_change(application: Any, by: Actor) -> bool:
+def may_change(application: Application, by: Actor) -> bool:
     """Whether ``by`` may change an application as it is stored.
 
-    A new secret or redirect URI is as good as a key of its user. One that skips authorization gets
-    a code of every visitor.
+    A new secret or redirect URI is as good as a key of the application's user. An application that
+    skips authorization gets a code from every visitor.
     """
     if application.skip_authorization and not is_superuser(by):
         return False
@@ -31,17 +31,12 @@ def may_change(application: Any, by: Actor) -> bool:
     )
 
 
-def check_change(stored: Any, user: Any, skip_authorization: bool, by: Actor) -> None:
-    """Check whether ``by`` may save an application with this user and this flag.
+def check_change(
+    stored: Application | None, user: User | None, skip_authorization: bool, by: Actor
+) -> None:
+    """Raise PermissionDenied if ``by`` may not save an application with this user and this flag.
 
-    Args:
-        stored: as it is now; None for a new one.
-        user: as it shall be, or None.
-        skip_authorization: as it shall be.
-        by: who saves it.
-
-    Raises:
-        PermissionDenied: no.
+    ``stored`` is the application before the change; None for a new one.
     """
     if stored is not None and not may_change(stored, by):
         raise PermissionDenied(_("You may not change this application."))
@@ -60,13 +55,13 @@ def check_change(stored: Any, user: Any, skip_authorization: bool, by: Actor) ->
         raise PermissionDenied(*error.messages) from None
 
 
-def has_other_user(stored: Any, user: Any) -> bool:
-    """Whether ``stored`` (None for a new one) has not the user that it shall have."""
+def has_other_user(stored: Application | None, user: User) -> bool:
+    """Whether the stored application is new (None) or has another user than ``user``."""
     return stored is None or stored.user_id != user.pk
 
 
-def stored_application(application: Any, *, lock: bool = False) -> Any:
-    """The application as it is now; None for a new one."""
+def stored_application(application: Application, *, lock: bool = False) -> Application | None:
+    """Return the application as it is stored; None for a new one."""
     model = type(application)
     rows = model._base_manager.using(router.db_for_write(model))
     return (rows.select_for_update() if lock else rows).filter(pk=application.pk).first()

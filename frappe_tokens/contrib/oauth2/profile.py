@@ -1,52 +1,40 @@
-"""Who a user is, in the words of OpenID Connect and of Frappe."""
+"""Describes a user in the terms of OpenID Connect and of Frappe."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest
+from oauth2_provider.models import AbstractAccessToken, AbstractRefreshToken
 from oauth2_provider.settings import oauth2_settings
 from oauthlib.common import Request
 
+from frappe_tokens.base_models import AbstractApiKey
+from frappe_tokens.types import User
+
 
 def issuer(request: HttpRequest) -> str:
-    """The issuer's identifier: ``OIDC_ISS_ENDPOINT``, else the site, as in Frappe."""
-    own: str = oauth2_settings.OIDC_ISS_ENDPOINT
-    return own or request.build_absolute_uri("/").rstrip("/")
+    """Return the issuer's identifier: ``OIDC_ISS_ENDPOINT``, else the site, as in Frappe."""
+    return oauth2_settings.OIDC_ISS_ENDPOINT or request.build_absolute_uri("/").rstrip("/")
 
 
-def claims(user: Any, credential: Any, request: HttpRequest) -> dict[str, Any]:
-    """What ``openid_profile`` tells.
-
-    Frappe's claims, and those of the project's ``OAUTH2_VALIDATOR_CLASS`` over them.
-
-    Args:
-        user: whose.
-        credential: the access token, or the API key.
-        request: Django's.
-    """
-    asked = Request("", body="")
-    asked.user = user
-    asked.access_token = credential
-    asked.scopes = str(getattr(credential, "scope", "openid")).split()
-    own = oauth2_settings.OAUTH2_VALIDATOR_CLASS().get_userinfo_claims(asked)
+def claims(
+    user: User,
+    credential: AbstractAccessToken | AbstractRefreshToken | AbstractApiKey,
+    request: HttpRequest,
+) -> dict[str, object]:
+    """Return Frappe's claims, overridden by those of the project's ``OAUTH2_VALIDATOR_CLASS``."""
+    oauthlib_request = Request("", body="")
+    oauthlib_request.user = user
+    oauthlib_request.access_token = credential
+    oauthlib_request.scopes = str(getattr(credential, "scope", "openid")).split()
+    full_name = user.get_full_name() if hasattr(user, "get_full_name") else ""
+    groups = getattr(user, "groups", None)
     return {
-        "name": _full_name(user),
+        "name": full_name or str(user.get_username()),
         "given_name": getattr(user, "first_name", ""),
         "family_name": getattr(user, "last_name", ""),
         "email": getattr(user, user.get_email_field_name(), ""),
         "picture": None,
-        "roles": _roles(user),
+        "roles": sorted(groups.values_list("name", flat=True)) if groups is not None else [],
         "iss": issuer(request),
-        **own,
+        **oauth2_settings.OAUTH2_VALIDATOR_CLASS().get_userinfo_claims(oauthlib_request),
     }
-
-
-def _full_name(user: Any) -> str:
-    full = user.get_full_name() if hasattr(user, "get_full_name") else ""
-    return full or str(user.get_username())
-
-
-def _roles(user: Any) -> list[str]:
-    groups = getattr(user, "groups", None)
-    return sorted(groups.values_list("name", flat=True)) if groups is not None else []

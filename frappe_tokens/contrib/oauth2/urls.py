@@ -1,51 +1,34 @@
-"""``path("api/", include("frappe_tokens.contrib.oauth2.urls"))``: Frappe's addresses of OAuth 2.
+"""``path("api/", include("frappe_tokens.contrib.oauth2.urls"))``: Frappe's OAuth 2 URLs.
 
-Each is there with or without a trailing slash, under the name of the module that it had in older
-versions of Frappe, and under ``v1/`` and ``v2/``.
+Each works with or without a trailing slash, under the module name of older versions of Frappe, and
+under ``v1/`` and ``v2/``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-from django.urls import URLPattern, include, path, re_path
+from django.http import HttpResponseBase
+from django.urls import include, path, re_path
 
 from . import views, well_known
 
-# By what the toolkit calls them.
-ENDPOINTS: dict[str, tuple[str, Any]] = {
+# By the toolkit's names.
+_VIEWS: dict[str, tuple[str, Callable[..., HttpResponseBase]]] = {
     "authorize": ("authorize", views.Authorize.as_view()),
     "token": ("get_token", views.GetToken.as_view()),
     "revoke-token": ("revoke_token", views.RevokeToken.as_view()),
     "introspect": ("introspect_token", views.IntrospectToken.as_view()),
     "user-info": ("openid_profile", views.OpenIdProfile.as_view()),
 }
+_OTHER_FORMS = r"^(?:v[12]/)?method/frappe[.](?:integrations|integration_broker)[.]oauth2[.]"
 
-
-def _patterns(name: str, method: str, view: Any) -> list[URLPattern]:
-    return [
-        re_path(
-            rf"^(?:v[12]/)?method/frappe[.](?:integrations|integration_broker)[.]oauth2[.]{method}/?$",
-            view,
-        ),
-        # Last, so that it is the one that goes by the name.
-        re_path(rf"^method/frappe\.integrations\.oauth2\.{method}/?$", view, name=name),
-    ]
-
-
-_endpoints = [
-    pattern
-    for name, (method, view) in ENDPOINTS.items()
-    for pattern in _patterns(name, method, view)
+_other_forms = [re_path(rf"{_OTHER_FORMS}{method}/?$", view) for method, view in _VIEWS.values()]
+_canonical = [
+    re_path(rf"^method/frappe\.integrations\.oauth2\.{method}/?$", view, name=name)
+    for name, (method, view) in _VIEWS.items()
 ]
 
-# In the toolkit's own namespace, so that it finds them where its own addresses are not included.
-urlpatterns = [
-    path(
-        "",
-        include(
-            ([*_endpoints, *well_known.urlpatterns], "oauth2_provider"),
-            namespace=well_known.NAMESPACE,
-        ),
-    ),
-]
+# In the toolkit's own namespace, so that it finds them if its own URLs are not included.
+_namespace = ([*_other_forms, *_canonical, *well_known.urlpatterns], "oauth2_provider")
+urlpatterns = [path("", include(_namespace, namespace=well_known.NAMESPACE))]

@@ -1,31 +1,31 @@
-"""What every operation behind our schemes has in common: the source header, and the refusals."""
+"""Describes what all operations with our schemes share: the source header and the refusals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
 
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.plumbing import ResolvedComponent
+from rest_framework.request import Request
 
 from ...api.envelope import FrappeEnvelopeMixin
 from ...conf import conf
 from ...exceptions import Reason
-from .schemes import SecurityRequirement
+from .extensions import Schema, SecurityRequirement
 
 SOURCE_HEADER = "Frappe-Authorization-Source"
 STATUSES = sorted({reason.status for reason in Reason})
 
 _METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 _TEXT = {"type": "string"}
-_SCHEMAS = {
+_SCHEMAS: dict[str, Schema] = {
     "ApiKeyRefusal": {
         "type": "object",
         "properties": {
             "detail": {**_TEXT, "description": "A sentence, which may be translated."},
-            "code": {**_TEXT, "description": "Stable. Always there where the API key is refused."},
+            "code": {**_TEXT, "description": "Stable. Always present if the API key is refused."},
         },
-        # The view's own permissions and throttles may answer with the sentence alone.
+        # The view's own permissions and throttles may answer without a code.
         "required": ["detail"],
     },
     "FrappeError": {
@@ -40,83 +40,74 @@ _SCHEMAS = {
         "required": ["exc_type", "exception", "exc", "_server_messages", "code"],
     },
 }
-# By the body that an operation's errors have, and the prefix of the names of the answers.
-_BODIES = {"ApiKeyRefusal": "ApiKeyRefused", "FrappeError": "FrappeRefused"}
+# The names of the responses start with these.
+_RESPONSES = {"ApiKeyRefusal": "ApiKeyRefused", "FrappeError": "FrappeRefused"}
 
 
 def describe_refusals(
-    result: dict[str, Any], generator: Any, request: Any, public: bool
-) -> dict[str, Any]:
-    """A hook for ``POSTPROCESSING_HOOKS``: completes the operations that name one of our schemes.
+    result: Schema, generator: SchemaGenerator, request: Request | None, public: bool
+) -> Schema:
+    """Complete the operations that name one of our schemes. A hook for ``POSTPROCESSING_HOOKS``.
 
-    They get the optional source header, the answers 401, 403, 429 and 503 as far as they describe
-    none of their own, and the scopes that they require in their description.
+    They get the optional source header, the responses 401, 403, 429 and 503 unless they describe
+    their own, and in their description the scopes that they require.
     """
-    described = set()
-    for operation in _operations(result):
-        ours = [r for r in operation.get("security", ()) if isinstance(r, SecurityRequirement)]
-        if ours:
-            described.add(_describe(operation, ours[0]))
-    for body in sorted(described):
+    bodies = set()
+    for item in result.get("paths", {}).values():
+        for operation in (item[method] for method in item if method in _METHODS):
+            requirements = operation.get("security", ())
+            ours = [each for each in requirements if isinstance(each, SecurityRequirement)]
+            if ours:
+                bodies.add(_describe(operation, ours[0]))
+    for body in sorted(bodies):
         _add(result, generator, ResolvedComponent.SCHEMA, body, _SCHEMAS[body])
         for status in STATUSES:
-            name = f"{_BODIES[body]}{status}"
-            _add(result, generator, ResolvedComponent.RESPONSE, name, _answer(status, body))
+            name = f"{_RESPONSES[body]}{status}"
+            _add(result, generator, ResolvedComponent.RESPONSE, name, _response(status, body))
     return result
 
 
-def _add(result: dict[str, Any], generator: Any, kind: str, name: str, schema: Any) -> None:
-    # To the registry as well: later hooks build the components from it anew.
+def _add(result: Schema, generator: SchemaGenerator, kind: str, name: str, schema: Schema) -> None:
+    # Also to the registry, from which later hooks rebuild the components.
     generator.registry.register_on_missing(
         ResolvedComponent(name=name, type=kind, object=name, schema=schema)
     )
     result.setdefault("components", {}).setdefault(kind, {}).setdefault(name, schema)
 
 
-def _operations(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for item in result.get("paths", {}).values():
-        yield from (operation for method, operation in item.items() if method in _METHODS)
-
-
-def _describe(operation: dict[str, Any], ours: SecurityRequirement) -> str:
-    """Complete one operation, and say which body its refusals have."""
-    body = "FrappeError" if isinstance(ours.view, FrappeEnvelopeMixin) else "ApiKeyRefusal"
+def _describe(operation: Schema, requirement: SecurityRequirement) -> str:
+    """Complete one operation, and return the name of the schema of its refusals."""
+    body = "FrappeError" if isinstance(requirement.view, FrappeEnvelopeMixin) else "ApiKeyRefusal"
     parameters = operation.setdefault("parameters", [])
     if not any(parameter.get("name") == SOURCE_HEADER for parameter in parameters):
-        parameters.append(_source_header())
-    responses = operation["responses"]
-    for status in STATUSES:
-        responses.setdefault(
-            str(status), {"$ref": f"#/components/responses/{_BODIES[body]}{status}"}
+        schema = {**_TEXT, "enum": list(conf.SOURCES), "default": "User"}
+        description = "What the API key belongs to. Without this header: `User`."
+        parameters.append(
+            {"in": "header", "name": SOURCE_HEADER, "description": description, "schema": schema}
         )
-    operation["responses"] = dict(sorted(responses.items()))
-    if ours.scopes:
-        scopes = ", ".join(f"`{scope}`" for scope in ours.scopes)
+    refusals = {
+        str(status): {"$ref": f"#/components/responses/{_RESPONSES[body]}{status}"}
+        for status in STATUSES
+    }
+    operation["responses"] = dict(sorted({**refusals, **operation["responses"]}.items()))
+    if requirement.scopes:
+        scopes = ", ".join(f"`{scope}`" for scope in requirement.scopes)
         sentence = f"An API key with scopes needs: {scopes}."
-        written = operation.get("description", "")
-        if sentence not in written:
-            operation["description"] = f"{written}\n\n{sentence}".strip()
+        description = operation.get("description", "")
+        if sentence not in description:
+            operation["description"] = f"{description}\n\n{sentence}".strip()
     return body
 
 
-def _source_header() -> dict[str, Any]:
-    return {
-        "in": "header",
-        "name": SOURCE_HEADER,
-        "description": "What the API key belongs to. Without this header: `User`.",
-        "schema": {"type": "string", "enum": list(conf.SOURCES), "default": "User"},
-    }
-
-
-def _answer(status: int, body: str) -> dict[str, Any]:
+def _response(status: int, body: str) -> Schema:
     codes = ", ".join(f"`{reason.code}`" for reason in Reason if reason.status == status)
-    headers: dict[str, Any] = {}
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = {"schema": _TEXT}
-    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-        headers["Retry-After"] = {"schema": {"type": "integer"}, "description": "Seconds."}
-    answer: dict[str, Any] = {
-        "description": f"{HTTPStatus(status).phrase}. For an API key the code is one of: {codes}.",
+    response: Schema = {
+        "description": f"{HTTPStatus(status).phrase}. For an API key, the code is one of: {codes}.",
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}},
     }
-    return {**answer, "headers": headers} if headers else answer
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["headers"] = {"WWW-Authenticate": {"schema": _TEXT}}
+    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        seconds = {"schema": {"type": "integer"}, "description": "Seconds."}
+        response["headers"] = {"Retry-After": seconds}
+    return response

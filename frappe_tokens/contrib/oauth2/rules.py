@@ -1,0 +1,98 @@
+"""Rules that are stricter than the toolkit's own, or Frappe's."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from oauth2_provider import models
+from oauth2_provider.oauth2_validators import OAuth2Validator
+from oauth2_provider.settings import oauth2_settings
+from oauthlib.common import Request
+
+from frappe_tokens.keys import is_application_allowed
+
+from .tokens import checksum, find_issued
+
+
+class Rules(OAuth2Validator):
+    """Comes before the project's ``OAUTH2_VALIDATOR_CLASS``."""
+
+    def is_pkce_required(self, client_id: str, request: Request) -> bool:
+        """A public client can't prove in another way that the code is its own (RFC 9700, 2.1.1)."""
+        return super().is_pkce_required(client_id, request) or is_public(request.client)
+
+    def validate_response_type(
+        self, client_id: str, response_type: str, *args: object, **kwargs: object
+    ) -> bool:
+        """Refuse everything that puts an access token into a URL (RFC 9700, 2.1.2)."""
+        allowed = super().validate_response_type(client_id, response_type, *args, **kwargs)
+        return allowed and "token" not in response_type.split()
+
+    def validate_grant_type(
+        self, client_id: str, grant_type: str, client: models.AbstractApplication, *args: object
+    ) -> bool:
+        """Issue no tokens for client credentials that would be refused anyway."""
+        allowed = bool(super().validate_grant_type(client_id, grant_type, client, *args))
+        if grant_type != "client_credentials" or client.user_id is None:
+            return allowed
+        return allowed and is_application_allowed(client)
+
+    def validate_silent_login(self, request: Request) -> bool:
+        """For ``prompt=none``. The toolkit doesn't implement it: then the user is asked."""
+        try:
+            return bool(super().validate_silent_login(request))
+        except NotImplementedError:
+            return False
+
+    def get_oidc_issuer_endpoint(self, request: Request) -> str:
+        """Return the site, as in Frappe, and not the URL that the toolkit's are included at."""
+        url = urlsplit(super().get_oidc_issuer_endpoint(request))
+        return oauth2_settings.OIDC_ISS_ENDPOINT or f"{url.scheme}://{url.netloc}"
+
+
+class RevocationRules(Rules):
+    """Anyone who holds a token may revoke it without naming a client, as in Frappe."""
+
+    def client_authentication_required(
+        self, request: Request, *args: object, **kwargs: object
+    ) -> bool:
+        if self._is_anonymous(request):
+            issued = find_issued(request.token)
+            request.client = issued and issued.application
+            return False
+        return bool(super().client_authentication_required(request, *args, **kwargs))
+
+    def authenticate_client_id(
+        self, client_id: str, request: Request, *args: object, **kwargs: object
+    ) -> bool:
+        return self._is_anonymous(request) or super().authenticate_client_id(
+            client_id, request, *args, **kwargs
+        )
+
+    def revoke_token(
+        self, token: str, token_type_hint: str, request: Request, *args: object, **kwargs: object
+    ) -> None:
+        if self._is_anonymous(request) and request.client is None:
+            # The toolkit only revokes tokens of the request's application. This one has none.
+            rows = models.get_access_token_model()._default_manager
+            for row in rows.filter(token_checksum=checksum(token), application=None):
+                models.revoke_access_token(row)
+            return
+        super().revoke_token(token, token_type_hint, request, *args, **kwargs)
+
+    def _is_anonymous(self, request: Request) -> bool:
+        return not (request.client_id or request.headers.get("HTTP_AUTHORIZATION"))
+
+
+class IntrospectionRules(Rules):
+    """Only clients with a secret may inspect tokens."""
+
+    def authenticate_client(self, request: Request, *args: object, **kwargs: object) -> bool:
+        known = bool(super().authenticate_client(request, *args, **kwargs))
+        # A public client may have been stored with the secret "", which anyone can send.
+        return known and not is_public(request.client)
+
+
+def is_public(client: models.AbstractApplication) -> bool:
+    """Whether an application can't keep a secret."""
+    return bool(client.client_type == models.AbstractApplication.CLIENT_PUBLIC)
