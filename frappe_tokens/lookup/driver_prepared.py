@@ -25,7 +25,7 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("frappe_tokens.driver_prepared")
 
 # Classes of SQLSTATE that a repetition would only meet again: rollbacks, resources, locks, and
 # timeouts and shutdowns. A lost connection has no SQLSTATE.
