@@ -68,7 +68,7 @@ def test_says_that_a_key_was_never_used_and_has_no_limits(ada: Client, user: Any
     page = text_of(ada.get(LIST))
 
     assert "Without a name" in page
-    assert "None: it may do all that you may." in page
+    assert "None: it may do everything that you may do." in page
     assert page.count("Never") == 2
 
 

@@ -373,7 +373,7 @@ def test_a_key_that_is_revoked_while_its_form_is_read_stays_as_it_was(
         revoke(ApiKey.objects.get())
         return lock_users(*args)
 
-    monkeypatch.setattr("frappe_tokens.admin.key_forms.lock_users", lock_after_another_process)
+    monkeypatch.setattr("frappe_tokens.admin.source_forms.lock_users", lock_after_another_process)
     response = manager_client.post(
         page_of(keys.instance), form_of(keys.instance.user, read_only="on")
     )

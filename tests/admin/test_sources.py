@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.admin import ApiKeySourceMixin
-from frappe_tokens.admin.sources.source_keys import KeysOfSource
+from frappe_tokens.admin.source_keys import KeysOfSource
 from frappe_tokens.keys import GeneratedKeys, generate_keys_for_source, revoke
 from testproject.events.models import EventConsumer
 from tests.sources.models import Drone, Robot, Sensor

@@ -36,7 +36,7 @@ from .conftest import user_page
 LOG = "/admin/frappe_tokens/apirequestlog/"
 PICTURE = "frappe-tokens-usage-chart"
 UNREADABLE = "The request log cannot be read at the moment."
-NONE_YET = "No requests on record yet."
+NONE_YET = "No requests logged yet."
 MARKUP = '<b onclick="x">"&'
 
 
@@ -242,7 +242,7 @@ def test_says_what_to_do_where_nothing_is_on_record(
         assert NONE_YET in text
         return html.unescape(text)
 
-    assert "The first one that is sent with an API key will be shown here." in page()
+    assert "The first request with an API key will be shown here." in page()
 
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
     assert 'set REQUEST_LOG to "durable" or "buffered" in FRAPPE_TOKENS' in page()

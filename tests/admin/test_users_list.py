@@ -56,7 +56,7 @@ def test_asks_before_it_generates(manager_client: Client, three: list[User]) -> 
 
     assert "Generate Keys for 3 users" in page
     assert f"The API key <code>{kept.api_key}</code> stays." in page
-    assert page.count("A new API key and secret will be made.") == 2
+    assert page.count("A new API key and secret will be generated.") == 2
     assert ApiKey.objects.count() == 1
     assert ApiKey.objects.get().secret_digest == kept.instance.secret_digest
 

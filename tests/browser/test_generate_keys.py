@@ -258,7 +258,7 @@ def test_generates_for_three_users_from_the_list_with_a_csv(
     page.select_option("select[name=action]", "generate_keys")
     page.click("button[name=index]")
     expect(page.locator("#content-main")).to_contain_text(
-        "Its present secret stops working at once."
+        "Its current secret stops working immediately."
     )
     visitor.shoot(f"list-confirmation-{window}")
     page.click(SUBMIT)

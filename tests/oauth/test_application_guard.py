@@ -446,7 +446,7 @@ def test_page_offers_nothing_without_a_user_who_is_active(
 
     set_user(confidential, None)
     assert ALLOW not in Fields(manager.get(page_of(confidential))).names
-    assert "No user. Tokens of client credentials are refused." in shown(manager, confidential)
+    assert "No user. Client credentials tokens are refused." in shown(manager, confidential)
     assert "client credentials" not in manager.get(add_page()).content.decode()
 
 
