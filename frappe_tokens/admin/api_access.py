@@ -65,7 +65,10 @@ class ApiAccessBase(ModelAdminMixin):
 
     @abstractmethod
     def api_access(self, obj: Any) -> Mapping[str, object]:
-        """Return the template context of the section, with the ``key`` that it's about."""
+        """Return the context of the section's templates.
+
+        That is the ``key``, and the ``latest`` one, which may be revoked.
+        """
 
     @admin.display(description=_("API Key"))
     def api_access_key(self, obj: Model) -> str:

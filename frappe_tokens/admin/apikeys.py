@@ -37,9 +37,10 @@ class ApiKeyForm(_ModelForm):
     def clean_name(self) -> str:
         return clean_name(self.cleaned_data["name"])
 
-    def validate_constraints(self) -> None:
-        # Django would leave out the unique name, since its field "live" isn't in the form. The
-        # users are locked by now.
+    def validate_unique(self) -> None:
+        super().validate_unique()
+        # Django leaves out the constraint on the name, because "live" isn't in the form. The user
+        # is locked by now.
         try:
             self.instance.validate_constraints(exclude={"api_key"})
         except ValidationError as error:

@@ -120,7 +120,7 @@ class ApiKeySourceMixin(ApiAccessBase):
         return self._render("revoke", key, url=self._url("revoke", key))
 
     def api_access(self, obj: AbstractApiKey) -> Mapping[str, object]:
-        return {"key": obj}
+        return {"key": obj, "latest": obj}
 
     def get_list_display(self, request: HttpRequest) -> list[_DisplayT[Any]]:
         columns = super().get_list_display(request)

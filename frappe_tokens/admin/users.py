@@ -87,9 +87,10 @@ class ApiAccessMixin(ApiAccessBase):
         if context is None:
             keys = list(ApiKey.objects.filter(user=obj).order_by("-pk"))
             live = [key for key in keys if key.live]
+            key = next((key for key in live if not key.name), None)
             context = {
-                "key": next((key for key in live if not key.name), None),
-                "revoked": next((key for key in keys if not key.live and not key.name), None),
+                "key": key,
+                "latest": key or next((key for key in keys if not key.name), None),
                 "named": [key for key in live if key.name],
             }
             obj._api_access = context  # type: ignore[attr-defined]

@@ -107,7 +107,7 @@ def test_an_expired_key_is_not_rotated(ada: Client, keys: GeneratedKeys) -> None
 
     for answer in (ada.get(page), ada.post(page, form)):
         assert answer.status_code == 409
-        assert "has expired. Revoke it and make a new key." in text_of(answer)
+        assert "has expired. Revoke it and generate a new key." in text_of(answer)
         assert not secrets_on(answer)
     assert stored(keys.instance).secret_digest == keys.instance.secret_digest
 

@@ -384,7 +384,7 @@ def test_generates_for_several_and_says_who_is_left_out(
 def test_generates_for_none_where_nobody_may(at_desk: Client, roots: EventConsumer) -> None:
     page = at_desk.post(CONSUMERS, action([roots])).content.decode()
 
-    assert "Keys can be generated for none of these event consumers." in page
+    assert "Keys can't be generated for any of these event consumers." in page
 
 
 def test_action_is_for_those_who_may_generate(editor: Client, consumer: EventConsumer) -> None:

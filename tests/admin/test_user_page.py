@@ -100,7 +100,7 @@ def test_says_what_becomes_of_the_old_secret(
 
     settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(hours=24)}
     page = manager_client.get(generate_page(user)).content.decode()
-    assert "Its present secret stops working on" in page
+    assert "Its current secret stops working on" in page
 
     ApiKey.objects.update(secret_digest="")
     page = manager_client.get(generate_page(user)).content.decode()

@@ -117,7 +117,7 @@ def test_generates_for_none_where_none_is_left(manager_client: Client, make_user
 
     page = manager_client.post(USERS, action([inactive], version="x"))
 
-    assert "Keys can be generated for none of these users." in page.content.decode()
+    assert "Keys can't be generated for any of these users." in page.content.decode()
     assert not ApiKey.objects.exists()
 
 
