@@ -11,10 +11,10 @@ from django.contrib.auth import get_user_model
 from django.utils.module_loading import module_has_submodule
 
 from ..models import ApiKey, ApiRequestLog
+from .api_access import ApiAccessMixin
 from .apikeys import ApiKeyAdmin
 from .request_log.model_admin import ApiRequestLogAdmin
 from .sources import ApiKeySourceMixin
-from .users import ApiAccessMixin
 
 __all__ = [
     "ApiAccessMixin",

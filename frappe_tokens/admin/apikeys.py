@@ -17,7 +17,7 @@ from ..keys import GeneratedKeys, clean_name, create_key
 from ..models import ApiKey
 from .log_entries import actor_of
 from .source_keys import plan_for_row
-from .sources import ApiKeySourceMixin
+from .sources import ApiKeySourceMixin, KeyForm, MaybeKey
 
 # They take a type argument for the type checker only.
 if TYPE_CHECKING:
@@ -59,12 +59,8 @@ class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
 
     @admin.display(description=gettext_lazy("limits"))
     def limits(self, key: ApiKey) -> str:
-        limits = [
-            _("read-only") if key.read_only else "",
-            " ".join(key.scopes),
-            " ".join(key.allowed_ips),
-            key.rate_limit,
-        ]
+        read_only = _("read-only") if key.read_only else ""
+        limits = (read_only, " ".join(key.scopes), " ".join(key.allowed_ips), key.rate_limit)
         return "; ".join(filter(None, limits))
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
@@ -78,55 +74,40 @@ class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
         searchable = users.get_search_fields(request) and users.has_view_permission(request)
         return ["user"] if searchable else []
 
-    def get_fields(
-        self, request: HttpRequest, obj: AbstractApiKey | None = None
-    ) -> tuple[str, ...]:
+    def get_fields(self, request: HttpRequest, obj: MaybeKey = None) -> tuple[str, ...]:
         return ("user", "name", *(() if obj is None else self.readonly_fields))
 
-    def get_readonly_fields(
-        self, request: HttpRequest, obj: AbstractApiKey | None = None
-    ) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: MaybeKey = None) -> list[str]:
         readonly = super().get_readonly_fields(request, obj)
         return readonly if obj is None else ["user", *readonly]
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
-    def has_view_permission(self, request: HttpRequest, obj: AbstractApiKey | None = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         return actor_of(request).may_generate or super().has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return actor_of(request).may_generate
 
-    def has_change_permission(
-        self, request: HttpRequest, obj: AbstractApiKey | None = None
-    ) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         actor = actor_of(request)
         if obj is None:
             return actor.may_generate
         return not obj.is_revoked and actor.may_manage(obj.user)
 
-    def has_delete_permission(
-        self, request: HttpRequest, obj: AbstractApiKey | None = None
-    ) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         return not self._is_own_page(request) and super().has_delete_permission(request, obj)
 
     def add_view(
-        self,
-        request: HttpRequest,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         # Adding ends with the page that shows the secret, whichever button is pressed.
         one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
         return super().add_view(request, form_url, {**(extra_context or {}), **one_button})
 
     def save_model(
-        self,
-        request: HttpRequest,
-        obj: AbstractApiKey,
-        form: forms.ModelForm[AbstractApiKey],
-        change: bool,
+        self, request: HttpRequest, obj: AbstractApiKey, form: KeyForm, change: bool
     ) -> None:
         if change:
             super().save_model(request, obj, form, change)

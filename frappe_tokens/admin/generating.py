@@ -107,7 +107,7 @@ class KeyGenerator(ABC):
         ]
         source = "" if not names or DEFAULT_SOURCE in names else names[0]
         context = {
-            **self._context(_("Keys generated"), back_url),
+            **page_context(self.model_admin, self.request, _("Keys generated"), back_url),
             "plan": plans[0] if left_out is None else None,
             "generated": [
                 (plan.subject, keys) for plan, keys in zip(plans, generated, strict=True)
@@ -143,7 +143,7 @@ class KeyGenerator(ABC):
                     return self.secrets_page(possible, generated, back_url, left_out)
         possible = [plan for plan in plans if not plan.blocked_by]
         context = {
-            **self._context(_("Generate Keys"), back_url),
+            **page_context(self.model_admin, self.request, _("Generate Keys"), back_url),
             "possible": possible,
             "version": _version(plans),
             "grace": conf.ROTATION_GRACE,
@@ -176,9 +176,6 @@ class KeyGenerator(ABC):
             # One stands for all: Django accepts at most 1,000 fields in a form.
             "carried": plans[:1] if select_across else plans,
         }
-
-    def _context(self, title: str, back_url: str) -> dict[str, object]:
-        return page_context(self.model_admin, self.request, title, back_url)
 
 
 def page_context(

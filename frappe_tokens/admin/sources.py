@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django import forms
 from django.contrib import admin, messages
@@ -41,16 +41,14 @@ from .source_keys import KeysOfSource
 from .usage.summary import may_see_requests, usage_of_key
 
 if TYPE_CHECKING:
-    from django.contrib.admin.options import (
-        _DisplayT,
-        _FieldGroups,
-        _FieldsetSpec,
-        _ListFilterT,
-    )
+    from django.contrib.admin.options import _DisplayT, _FieldGroups, _FieldsetSpec, _ListFilterT
 
 GRACE, REVOKE = "api_access_grace", "api_access_revoke"
 SECTION = (*KEY_FIELDS, GRACE, GENERATE, REFUSED, REVOKE, REQUESTS)
 DIGESTS = {"secret_digest", "previous_digest"}
+MaybeKey: TypeAlias = AbstractApiKey | None
+KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
+
 LIST_FIELDS = {"scopes": ScopesField, "allowed_ips": NetworksField}
 
 
@@ -80,18 +78,14 @@ class ApiKeySourceMixin(ApiAccessBase):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return actor_of(request).may_generate and super().has_add_permission(request)
 
-    def has_view_permission(self, request: HttpRequest, obj: AbstractApiKey | None = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         return actor_of(request).is_known and super().has_view_permission(request, obj)
 
-    def has_change_permission(
-        self, request: HttpRequest, obj: AbstractApiKey | None = None
-    ) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         allowed = actor_of(request).is_known and super().has_change_permission(request, obj)
         return allowed and not (obj is not None and obj.is_revoked)
 
-    def has_delete_permission(
-        self, request: HttpRequest, obj: AbstractApiKey | None = None
-    ) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         # Rows stay for the log. They are only deleted with their user, on a page of the users.
         if obj is not None and obj.secret_digest and self._is_own_page(request):
             return False
@@ -130,16 +124,14 @@ class ApiKeySourceMixin(ApiAccessBase):
     def get_list_filter(self, request: HttpRequest) -> list[_ListFilterT]:
         return [*super().get_list_filter(request), StateFilter]
 
-    def get_fields(self, request: HttpRequest, obj: AbstractApiKey | None = None) -> _FieldGroups:
+    def get_fields(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldGroups:
         fields = super().get_fields(request, obj)
         if self.fields:
             return fields
         # The others have sections of their own.
         return [name for name in fields if name not in {*POLICIES, *SECTION}]
 
-    def get_fieldsets(
-        self, request: HttpRequest, obj: AbstractApiKey | None = None
-    ) -> _FieldsetSpec:
+    def get_fieldsets(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldsetSpec:
         fieldsets = [*super().get_fieldsets(request, obj)]
         named = flatten_fieldsets(fieldsets)
         if obj is not None:
@@ -160,9 +152,7 @@ class ApiKeySourceMixin(ApiAccessBase):
             fields.append(REQUESTS)
         return tuple(fields)
 
-    def get_readonly_fields(
-        self, request: HttpRequest, obj: AbstractApiKey | None = None
-    ) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: MaybeKey = None) -> list[str]:
         is_managed = obj is None or actor_of(request).may_manage(obj.user)
         closed = () if is_managed else CREDENTIALS
         return [*super().get_readonly_fields(request, obj), *SECTION, *closed]
@@ -175,17 +165,11 @@ class ApiKeySourceMixin(ApiAccessBase):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_form(
-        self,
-        request: HttpRequest,
-        obj: AbstractApiKey | None = None,
-        change: bool = False,
-        **kwargs: Any,
-    ) -> type[forms.ModelForm[AbstractApiKey]]:
+        self, request: HttpRequest, obj: MaybeKey = None, change: bool = False, **kwargs: Any
+    ) -> type[KeyForm]:
         return guarded(super().get_form(request, obj, change, **kwargs), request)
 
-    def get_changelist_form(
-        self, request: HttpRequest, **kwargs: Any
-    ) -> type[forms.ModelForm[AbstractApiKey]]:
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> type[KeyForm]:
         return guarded(super().get_changelist_form(request, **kwargs), request)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -216,11 +200,7 @@ class ApiKeySourceMixin(ApiAccessBase):
         lock_rows(self.model, keys, actor_of(request))
 
     def save_model(
-        self,
-        request: HttpRequest,
-        obj: AbstractApiKey,
-        form: forms.ModelForm[AbstractApiKey],
-        change: bool,
+        self, request: HttpRequest, obj: AbstractApiKey, form: KeyForm, change: bool
     ) -> None:
         actor = actor_of(request)
         if not change:
@@ -256,9 +236,6 @@ class ApiKeySourceMixin(ApiAccessBase):
             log_on(self, request, text, *filter(None, (key, key.user)))
             self.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(back_url)
-        context = {
-            **page_context(self, request, gettext("Revoke API key"), back_url),
-            "key": key,
-            "form": form,
-        }
+        context = page_context(self, request, gettext("Revoke API key"), back_url)
+        context |= {"key": key, "form": form}
         return TemplateResponse(request, "frappe_tokens/admin/revoke_key.html", context)

@@ -272,7 +272,7 @@ def test_a_user_deleted_since_the_page_was_asked_for_gets_no_key(
     manager_client: Client, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = {"version": version_on(manager_client.get(generate_page(user)))}
-    monkeypatch.setattr("frappe_tokens.admin.users.lock_users", lambda pks, by: {})
+    monkeypatch.setattr("frappe_tokens.admin.api_access.lock_users", lambda pks, by: {})
 
     answer = manager_client.post(generate_page(user), form)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.utils import build_q_object_from_lookup_parameters
@@ -19,14 +17,13 @@ from django.contrib.auth import get_user_model
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext as _
 
 from ...models import ApiRequestLog
 from ..usage.chart import grouped
-from .dates import DATE_PARTS, choices_within, chosen_date, common_parts, title_of
+from .dates import DATE_PARTS, choices_within, chosen_date, common_parts, local, title_of
 from .log_filters import RequestFilter
 
 # Paginator takes a type argument for the type checker only.
@@ -106,15 +103,12 @@ class RequestLogChangeList(ChangeList):
     @property
     def counted(self) -> ChangeList:
         """The list for the line below it, which counts requests rather than "request logs"."""
-        twin: Any = copy.copy(self)
-        twin.opts = SimpleNamespace(
-            verbose_name=_("API request"),
-            verbose_name_plural=_("API requests and more, which are not listed")
-            if self.paginator.has_more
-            else _("API requests"),
-        )
-        changelist: ChangeList = twin
-        return changelist
+        twin = copy.copy(self)
+        more = _("API requests and more, which are not listed")
+        twin.opts = copy.copy(self.opts)
+        twin.opts.verbose_name = _("API request")
+        twin.opts.verbose_name_plural = more if self.paginator.has_more else _("API requests")
+        return twin
 
     @property
     def is_narrowed(self) -> bool:
@@ -130,7 +124,7 @@ class RequestLogChangeList(ChangeList):
     def dates(self) -> dict[str, object]:
         """The context of Django's template of the date hierarchy, without a query for all dates."""
         span = [
-            timezone.localtime(at).date() if timezone.is_aware(at) else at.date()
+            local(at).date()
             for order in ("at", "-at")
             for at in self.root_queryset.order_by(order).values_list("at", flat=True)[:1]
         ]
@@ -163,7 +157,9 @@ def search_for(text: str) -> tuple[Q, Q]:
     Each word of ``text`` is the beginning of a path, an address, a username or an API key.
     """
     indexed, others = Q(), Q()
-    for word in _words(text):
+    for word in smart_split(text):
+        if len(word) > 1 and word[0] in "\"'" and word[0] == word[-1]:
+            word = unescape_string_literal(word)
         if word.startswith("/"):
             others &= Q(path__startswith=word)
         elif _is_address(word):
@@ -171,12 +167,6 @@ def search_for(text: str) -> tuple[Q, Q]:
         else:
             indexed &= _named(word)
     return indexed, others
-
-
-def _words(text: str) -> Iterator[str]:
-    for word in smart_split(text):
-        is_quoted = word[0] in "\"'" and word[0] == word[-1] and len(word) > 1
-        yield unescape_string_literal(word) if is_quoted else word
 
 
 def _is_address(word: str) -> bool:

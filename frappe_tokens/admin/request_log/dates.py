@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Mapping
-from datetime import MAXYEAR, MINYEAR, date
+from datetime import MAXYEAR, MINYEAR, date, datetime
 from itertools import takewhile
 
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.utils import formats
+from django.utils import formats, timezone
 from django.utils.text import capfirst
 
 DATE_PARTS = ("at__year", "at__month", "at__day")
 # These years have no neighbours, and no beginning and end in every time zone.
 _END_YEARS = ([MINYEAR], [MAXYEAR])
+
+
+def local(at: datetime) -> datetime:
+    """Return ``at`` in the current time zone. With ``USE_TZ = False`` it already is."""
+    return timezone.localtime(at) if timezone.is_aware(at) else at
 
 
 def chosen_date(params: Mapping[str, str]) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -11,7 +10,7 @@ from django.db import router
 from django.db.models import Prefetch, QuerySet
 from django.forms import Media
 from django.http import HttpRequest, HttpResponse
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -22,7 +21,7 @@ from ...request_log import last_day_of
 from ..api_access import MEDIA
 from ..usage.summary import KEY_PARAMETER, USER_PARAMETER, link_to_log, may_see_requests, picture
 from .change_list import BoundedPaginator, RequestLogChangeList, search_for
-from .dates import DATE_PARTS
+from .dates import DATE_PARTS, local
 from .log_filters import FILTERS, deleted_user
 
 # ModelAdmin takes a type argument for the type checker only.
@@ -81,11 +80,11 @@ class ApiRequestLogAdmin(_ModelAdmin):
 
     @admin.display(description=gettext_lazy("time"), ordering="at")
     def when(self, row: ApiRequestLog) -> str:
-        return formats.date_format(_local(row), "Y-m-d H:i:s", use_l10n=False)
+        return formats.date_format(local(row.at), "Y-m-d H:i:s", use_l10n=False)
 
     @admin.display(description=gettext_lazy("time"))
     def exact_time(self, row: ApiRequestLog) -> str:
-        return f"{_local(row):%Y-%m-%d %H:%M:%S.%f %Z}".strip()
+        return f"{local(row.at):%Y-%m-%d %H:%M:%S.%f %Z}".strip()
 
     @admin.display(description=gettext_lazy("user"))
     def user_link(self, row: ApiRequestLog) -> str:
@@ -172,7 +171,3 @@ def _picture_above(changelist: RequestLogChangeList) -> str:
     nothing = _("No request matches this choice.") if changelist.is_narrowed else ""
     until = last_day_of(changelist.queryset) if changelist.is_dated else None
     return picture(changelist.queryset, until=until, nothing=nothing)
-
-
-def _local(row: ApiRequestLog) -> datetime:
-    return timezone.localtime(row.at) if timezone.is_aware(row.at) else row.at
