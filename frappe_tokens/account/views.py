@@ -16,7 +16,8 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.forms import Form
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
@@ -114,10 +115,8 @@ def rotate_key(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
         stale = _is_stale(request, plan.version)
         if not stale and form.is_valid():
             try:
-                return _generated(
-                    request,
-                    generate_keys_for_source(key, grace=form.cleaned_data["grace"], by=actor),
-                )
+                generated = generate_keys_for_source(key, by=actor, **form.cleaned_data)
+                return _generated(request, generated)
             except ValidationError as error:
                 form.add_error(None, error)
         return _form_page(request, "rotate", form, plan=plan, version=plan.version, stale=stale)
@@ -174,10 +173,8 @@ def _is_stale(request: HttpRequest, version: str) -> bool:
 
 
 def _own_key(request: HttpRequest, pk: int) -> ApiKey:
-    key: ApiKey | None = ApiKey.objects.stored().filter(user_id=request.user.pk, pk=pk).first()
-    if key is None:
-        # The same for a key of another user and for one that doesn't exist.
-        raise Http404(_("You have no such API key."))
+    own = ApiKey.objects.stored().filter(user_id=request.user.pk)
+    key: ApiKey = get_object_or_404(own, pk=pk)
     return key
 
 

@@ -53,18 +53,13 @@ REQUESTS = "api_access_requests"
 
 
 class ApiAccessBase(ModelAdminMixin):
-    """A ModelAdmin with the section *API Access* and the action *Generate Keys*.
+    """A ModelAdmin with the section *API Access* and the action *Generate Keys*."""
 
-    Attributes:
-        generator: generates keys for the objects of the ModelAdmin.
-    """
-
-    generator: ClassVar[type[KeyGenerator]]
+    key_generator: ClassVar[type[KeyGenerator]]
 
     def __init__(self, model: type[Model], admin_site: AdminSite) -> None:
         super().__init__(model, admin_site)
-        # Not in ``actions`` of the class, which a subclass usually replaces. None means that the
-        # project wants no actions.
+        # Subclasses usually replace ``actions`` of the class. None: the project wants no actions.
         if self.actions is not None and "generate_keys" not in self.actions:
             self.actions = [*self.actions, "generate_keys"]
 
@@ -73,7 +68,10 @@ class ApiAccessBase(ModelAdminMixin):
         return super().media + MEDIA
 
     def get_urls(self) -> list[URLPattern]:
-        return [self._page("generate_keys", self.generate_keys_view), *super().get_urls()]
+        return [
+            self._path_of("generate_keys", self.generate_keys_view),
+            *super().get_urls(),
+        ]
 
     def has_generate_keys_permission(self, request: HttpRequest) -> bool:
         """Django calls this before it offers or runs the action."""
@@ -88,19 +86,19 @@ class ApiAccessBase(ModelAdminMixin):
 
     @admin.display(description=_("API Key"))
     def api_access_key(self, obj: Model) -> str:
-        return self._render("key", obj)
+        return self._render_part("key", obj)
 
     @admin.display(description=_("State"))
     def api_access_state(self, obj: Model) -> str:
-        return self._render("state", obj)
+        return self._render_part("state", obj)
 
     @admin.display(description=_("Last used"))
     def api_access_last_used(self, obj: Model) -> str:
-        return self._render("last_used", obj)
+        return self._render_part("last_used", obj)
 
     @admin.display(description=_("API Secret"))
     def api_access_generate(self, obj: Model) -> str:
-        return self._render("generate", obj, url=self._url("generate_keys", obj))
+        return self._render_part("generate", obj, url=self._url_of("generate_keys", obj))
 
     @admin.display(description=_("API Secret"))
     def api_access_refused(self, obj: Model) -> str:
@@ -109,13 +107,13 @@ class ApiAccessBase(ModelAdminMixin):
     def generate_keys_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET asks for confirmation. POST generates and shows the secret once."""
         obj = self._get_live_object(request, object_id)
-        return self.generator(self, request).page(obj, self._url("change", obj))
+        return self.key_generator(self, request).page(obj, self._url_of("change", obj))
 
     @admin.action(permissions=["generate_keys"], description=_("Generate Keys"))
     def generate_keys(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Ask for confirmation, then show all secrets on one page."""
         objects = [obj for obj in queryset if self.has_view_or_change_permission(request, obj)]
-        return self.generator(self, request).action_page(objects)
+        return self.key_generator(self, request).action_page(objects)
 
     def _get_live_object(self, request: HttpRequest, object_id: str) -> Any:
         if not actor_of(request).may_generate:
@@ -127,20 +125,20 @@ class ApiAccessBase(ModelAdminMixin):
             raise PermissionDenied
         return obj
 
-    def _render(self, part: str, obj: Model, **context: object) -> str:
+    def _render_part(self, part: str, obj: Model, **context: object) -> str:
         template = f"frappe_tokens/admin/api_access_{part}.html"
         return render_to_string(template, {**self.api_access(obj), **context})
 
-    def _page(self, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
+    def _path_of(self, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
         """Return the URL pattern of a page about one object."""
         route = f"<path:object_id>/{name.replace('_', '-')}/"
-        return path(route, self.admin_site.admin_view(view), name=self._url_name(name))
+        return path(route, self.admin_site.admin_view(view), name=self._url_name_of(name))
 
-    def _url(self, name: str, obj: Model) -> str:
-        url_name = f"{self.admin_site.name}:{self._url_name(name)}"
+    def _url_of(self, name: str, obj: Model) -> str:
+        url_name = f"{self.admin_site.name}:{self._url_name_of(name)}"
         return reverse(url_name, args=(quote(obj.pk),))
 
-    def _url_name(self, name: str) -> str:
+    def _url_name_of(self, name: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
 
 
@@ -175,7 +173,7 @@ class ApiAccessMixin(ApiAccessBase):
     of the user's requests.
     """
 
-    generator = KeysOfUsers
+    key_generator = KeysOfUsers
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> _FieldsetSpec:
         fieldsets = super().get_fieldsets(request, obj)

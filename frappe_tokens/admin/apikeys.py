@@ -124,5 +124,5 @@ class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
         """Show the secret in the response to the form: a redirect would have to store it."""
         generated: GeneratedKeys = getattr(request, GENERATED)
         plan = plan_for_row(obj, actor_of(request))
-        pages = self.generator(self, request)
-        return pages.secrets_page([plan], [generated], self._url("change", obj))
+        pages = self.key_generator(self, request)
+        return pages.secrets_page([plan], [generated], self._url_of("change", obj))

@@ -40,14 +40,10 @@ LISTED_MAX = 300
 
 
 class KeyGenerator(ABC):
-    """Generates keys for objects of a ModelAdmin: for users, or for the rows of a source.
-
-    Attributes:
-        key_model: the source that the keys belong to.
-        gone: why a plan is blocked whose object was deleted in the meantime.
-    """
+    """Generates keys for objects of a ModelAdmin: for users, or for the rows of a source."""
 
     key_model: type[AbstractApiKey]
+    # Why a plan is blocked whose object was deleted in the meantime.
     gone: str | Promise
 
     def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest) -> None:
@@ -92,13 +88,9 @@ class KeyGenerator(ABC):
         back_url: str,
         left_out: Sequence[Plan] | None = None,
     ) -> HttpResponse:
-        """Show the secrets.
+        """Show the secrets of ``plans``.
 
-        Args:
-            plans: what the keys were generated for, in the same order.
-            generated: the keys.
-            back_url: where the page leads back to.
-            left_out: of a list's action, the plans that were blocked; None for a single key.
+        ``left_out`` are the plans that were blocked; None if the page is about one key.
         """
         names = [
             name
@@ -106,8 +98,8 @@ class KeyGenerator(ABC):
             if label.lower() == self.key_model._meta.label_lower
         ]
         source = "" if not names or DEFAULT_SOURCE in names else names[0]
-        context = {
-            **page_context(self.model_admin, self.request, _("Keys generated"), back_url),
+        context = page_context(self.model_admin, self.request, _("Keys generated"), back_url)
+        context |= {
             "plan": plans[0] if left_out is None else None,
             "generated": [
                 (plan.subject, keys) for plan, keys in zip(plans, generated, strict=True)
@@ -127,8 +119,9 @@ class KeyGenerator(ABC):
         if sent is not None:
             with transaction_for(router.db_for_write(self.key_model)):
                 # Under the locks: what was confirmed can't change before it's done.
-                gone = [replace(plan, blocked_by=str(self.gone)) for plan in plans]
-                plans = self.plan_again(plans) or gone
+                plans = self.plan_again(plans) or [
+                    replace(plan, blocked_by=str(self.gone)) for plan in plans
+                ]
                 possible = [plan for plan in plans if not plan.blocked_by]
                 if possible and sent == _version(plans):
                     generated = self.generate(possible)
@@ -142,8 +135,8 @@ class KeyGenerator(ABC):
                     left_out = [plan for plan in plans if plan.blocked_by] if is_action else None
                     return self.secrets_page(possible, generated, back_url, left_out)
         possible = [plan for plan in plans if not plan.blocked_by]
-        context = {
-            **page_context(self.model_admin, self.request, _("Generate Keys"), back_url),
+        context = page_context(self.model_admin, self.request, _("Generate Keys"), back_url)
+        context |= {
             "possible": possible,
             "version": _version(plans),
             "grace": conf.ROTATION_GRACE,

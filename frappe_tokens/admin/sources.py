@@ -64,10 +64,10 @@ class ApiKeySourceMixin(ApiAccessBase):
     ``has_delete_permission``.
     """
 
-    generator = KeysOfSource
+    key_generator = KeysOfSource
 
     def get_urls(self) -> list[URLPattern]:
-        return [self._page("revoke", self.revoke_view), *super().get_urls()]
+        return [self._path_of("revoke", self.revoke_view), *super().get_urls()]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # As UserAdmin does for passwords: a filter would reveal a digest letter by letter.
@@ -93,7 +93,7 @@ class ApiKeySourceMixin(ApiAccessBase):
 
     def _is_own_page(self, request: HttpRequest) -> bool:
         match = request.resolver_match
-        return match is not None and (match.url_name or "").startswith(self._url_name(""))
+        return match is not None and (match.url_name or "").startswith(self._url_name_of(""))
 
     @admin.display(description=_("state"))
     def key_state(self, key: AbstractApiKey) -> str:
@@ -103,7 +103,7 @@ class ApiKeySourceMixin(ApiAccessBase):
 
     @admin.display(description=_("Old secret"))
     def api_access_grace(self, key: AbstractApiKey) -> str:
-        return self._render("grace", key)
+        return self._render_part("grace", key)
 
     @admin.display(description=_("Requests"))
     def api_access_requests(self, key: AbstractApiKey) -> str:
@@ -111,7 +111,7 @@ class ApiKeySourceMixin(ApiAccessBase):
 
     @admin.display(description=_("Revocation"))
     def api_access_revoke(self, key: AbstractApiKey) -> str:
-        return self._render("revoke", key, url=self._url("revoke", key))
+        return self._render_part("revoke", key, url=self._url_of("revoke", key))
 
     def api_access(self, obj: AbstractApiKey) -> Mapping[str, object]:
         return {"key": obj, "latest": obj}
@@ -135,12 +135,12 @@ class ApiKeySourceMixin(ApiAccessBase):
         fieldsets = [*super().get_fieldsets(request, obj)]
         named = flatten_fieldsets(fieldsets)
         if obj is not None:
-            fieldsets.append((_("API Access"), {"fields": self._section(request, obj)}))
+            fieldsets.append((_("API Access"), {"fields": self._section_fields(request, obj)}))
         if policies := [name for name in POLICIES if name not in named]:
             fieldsets.append((_("Policies"), {"fields": policies}))
         return fieldsets
 
-    def _section(self, request: HttpRequest, key: AbstractApiKey) -> tuple[str, ...]:
+    def _section_fields(self, request: HttpRequest, key: AbstractApiKey) -> tuple[str, ...]:
         """Return the fields of the section. Buttons are for those who may press them."""
         actor = actor_of(request)
         fields = [*KEY_FIELDS]
@@ -229,7 +229,7 @@ class ApiKeySourceMixin(ApiAccessBase):
         """GET asks for a reason. POST revokes."""
         key = self._get_live_object(request, object_id)
         form = RevokeForm(request.POST or None)
-        back_url = self._url("change", key)
+        back_url = self._url_of("change", key)
         if request.method == "POST" and form.is_valid():
             revoke(key, reason=form.cleaned_data["reason"], by=actor_of(request))
             text = gettext("Revoked API key %(api_key)s.") % {"api_key": key.api_key}

@@ -56,12 +56,9 @@ class BoundedPaginator(_Paginator):
 
 
 class RequestLogChangeList(ChangeList):
-    """One page of the list.
+    """One page of the list."""
 
-    Attributes:
-        window: how many of the latest rows were checked for conditions without an index; "" if all.
-    """
-
+    # How many of the latest rows were checked for conditions without an index; "" if all.
     window = ""
 
     def get_filters(self, request: HttpRequest) -> Any:

@@ -25,8 +25,7 @@ def chosen_date(params: Mapping[str, str]) -> list[int]:
     """Return the year, or year and month, or date in ``params``; [] if there is none.
 
     Raises:
-        IncorrectLookupParameters: the date doesn't exist, or it has a day without a month, or the
-            like.
+        IncorrectLookupParameters: the date doesn't exist, or lacks its year or month.
     """
     try:
         parts = [int(params[part]) for part in takewhile(params.__contains__, DATE_PARTS)]

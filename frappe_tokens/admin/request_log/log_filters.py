@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth import get_user_model
@@ -123,7 +125,7 @@ class UserFilter(RequestFilter):
     def value(self) -> str | None:
         value = super().value()
         if value:
-            field = get_user_model()._meta.pk
+            field: Any = ApiRequestLog._meta.get_field("user")
             while isinstance(field, ForeignKey):
                 field = field.target_field
             try:

@@ -151,14 +151,10 @@ class ApiRequestLogAdmin(_ModelAdmin):
     def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return may_see_requests(request)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
     def _link(self, parameter: str, value: object, text: object) -> str:
         """Return a link to the rows that have this value too."""
