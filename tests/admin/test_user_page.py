@@ -104,7 +104,7 @@ def test_says_what_becomes_of_the_old_secret(
 
     ApiKey.objects.update(secret_digest="")
     page = manager_client.get(generate_page(user)).content.decode()
-    assert "present secret" not in page
+    assert "current secret" not in page
 
 
 def test_reloading_the_answer_generates_nothing(manager_client: Client, user: User) -> None:
