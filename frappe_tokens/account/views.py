@@ -75,10 +75,10 @@ def _account_page(view: View) -> View:
 def keys(request: HttpRequest, actor: Actor) -> HttpResponse:
     """List the user's own keys."""
     own = ApiKey.objects.stored().filter(user_id=request.user.pk).order_by("name", "pk")
-    revoked = own.filter(live=None).order_by("-revoked_at", "-pk")
+    revoked = own.filter(revoked_at__isnull=False).order_by("-revoked_at", "-pk")
     context = {
         "owner": request.user,
-        "keys": own.filter(live=True),
+        "keys": own.unrevoked(),
         "revoked": revoked[:REVOKED_SHOWN],
         "older": max(revoked.count() - REVOKED_SHOWN, 0),
         "now": timezone.now(),

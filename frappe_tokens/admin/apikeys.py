@@ -115,7 +115,7 @@ class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
         options = {name: form.cleaned_data[name] for name in ("name", *POLICIES)}
         generated = create_key(obj.user, by=actor_of(request), **options)
         obj.pk = generated.instance.pk
-        obj.refresh_from_db()
+        obj.refresh_from_db(using=generated.instance._state.db)
         setattr(request, GENERATED, generated)
 
     def response_add(

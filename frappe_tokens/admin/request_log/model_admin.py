@@ -19,7 +19,13 @@ from ...exceptions import Reason
 from ...models import ApiRequestLog
 from ...request_log import last_day_of
 from ..api_access import MEDIA
-from ..usage.summary import KEY_PARAMETER, USER_PARAMETER, link_to_log, may_see_requests, picture
+from ..usage.summary import (
+    KEY_PARAMETER,
+    USER_PARAMETER,
+    link_to_log,
+    may_see_requests,
+    render_usage,
+)
 from .change_list import BoundedPaginator, RequestLogChangeList, search_for
 from .dates import DATE_PARTS, local
 from .log_filters import FILTERS, deleted_user
@@ -142,7 +148,7 @@ class ApiRequestLogAdmin(_ModelAdmin):
         # There is no list if the URL's parameters were invalid.
         rendered: dict[str, Any] = getattr(response, "context_data", None) or {}
         if "cl" in rendered:
-            rendered["usage"] = _picture_above(rendered["cl"])
+            rendered["usage"] = _usage_above(rendered["cl"])
         return response
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -162,8 +168,8 @@ class ApiRequestLogAdmin(_ModelAdmin):
         return format_html('<a href="{}">{}</a>', url, text)
 
 
-def _picture_above(changelist: RequestLogChangeList) -> str:
+def _usage_above(changelist: RequestLogChangeList) -> str:
     """Return the chart of the listed requests; with a date, of the thirty days up to the newest."""
     nothing = _("No request matches this choice.") if changelist.is_narrowed else ""
     until = last_day_of(changelist.queryset) if changelist.is_dated else None
-    return picture(changelist.queryset, until=until, nothing=nothing)
+    return render_usage(changelist.queryset, until=until, nothing=nothing)

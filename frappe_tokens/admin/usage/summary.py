@@ -55,7 +55,7 @@ def may_see_requests(request: HttpRequest) -> bool:
 
 def usage_of_user(user: User, site: AdminSite) -> str:
     """Return the chart of the requests that ran as ``user``."""
-    return picture(requests_of_user(user), link_to_log(site, {USER_PARAMETER: user.pk}))
+    return render_usage(requests_of_user(user), link_to_log(site, {USER_PARAMETER: user.pk}))
 
 
 def usage_of_key(key: AbstractApiKey, site: AdminSite) -> str:
@@ -65,7 +65,7 @@ def usage_of_key(key: AbstractApiKey, site: AdminSite) -> str:
     # If the model has several names, the link filters by the API key only.
     if len(sources) == 1:
         parameters[SOURCE_PARAMETER] = sources[0]
-    return picture(requests_of_key(key), link_to_log(site, parameters))
+    return render_usage(requests_of_key(key), link_to_log(site, parameters))
 
 
 def link_to_log(site: AdminSite, parameters: Mapping[str, object]) -> str:
@@ -76,12 +76,8 @@ def link_to_log(site: AdminSite, parameters: Mapping[str, object]) -> str:
     return f"{url}?{urlencode(parameters)}"
 
 
-def picture(
-    requests: QuerySet[ApiRequestLog],
-    url: str = "",
-    *,
-    until: date | None = None,
-    nothing: str = "",
+def render_usage(
+    requests: QuerySet[ApiRequestLog], url: str = "", until: date | None = None, nothing: str = ""
 ) -> str:
     """Return the chart of ``requests`` as HTML.
 
@@ -127,9 +123,8 @@ def why_off() -> str:
             "FRAPPE_TOKENS, in the settings of this project."
         )
     if log not in ("durable", "buffered"):
-        return _("%(log)s logs the requests. Only what it writes to this table is shown.") % {
-            "log": log
-        }
+        text = _("%(log)s logs the requests. Only what it writes to this table is shown.")
+        return text % {"log": log}
     return ""
 
 
