@@ -16,8 +16,9 @@ from ..base_models import POLICIES, AbstractApiKey
 from ..keys import GeneratedKeys, clean_name, create_key
 from ..models import ApiKey
 from .log_entries import actor_of
+from .source_forms import KeyForm
 from .source_keys import plan_for_row
-from .sources import ApiKeySourceMixin, KeyForm, MaybeKey
+from .sources import ApiKeySourceMixin, MaybeKey
 
 # They take a type argument for the type checker only.
 if TYPE_CHECKING:

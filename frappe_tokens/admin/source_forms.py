@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from django import forms
 from django.contrib import admin
@@ -19,6 +19,7 @@ from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users,
 from .log_entries import actor_of
 
 # For the type checker a mixin of ModelForm; at run time any form that comes after it.
+KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
 if TYPE_CHECKING:
     _Base = forms.ModelForm[AbstractApiKey]
 else:
@@ -70,9 +71,7 @@ class SourceFormMixin(_Base):
             return key
 
 
-def guarded(
-    form: type[forms.ModelForm[AbstractApiKey]], request: HttpRequest
-) -> type[forms.ModelForm[AbstractApiKey]]:
+def guarded(form: type[KeyForm], request: HttpRequest) -> type[KeyForm]:
     """Add the checks of :class:`SourceFormMixin` for this request."""
     return type(form.__name__, (SourceFormMixin, form), {"actor": actor_of(request)})
 

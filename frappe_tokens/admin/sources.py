@@ -36,7 +36,7 @@ from ..keys import (
 from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase
 from .generating import page_context
 from .log_entries import actor_of, log_on
-from .source_forms import CREDENTIALS, StateFilter, guarded, posted_in_rows
+from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
 from .source_keys import KeysOfSource
 from .usage.summary import may_see_requests, usage_of_key
 
@@ -47,7 +47,6 @@ GRACE, REVOKE = "api_access_grace", "api_access_revoke"
 SECTION = (*KEY_FIELDS, GRACE, GENERATE, REFUSED, REVOKE, REQUESTS)
 DIGESTS = {"secret_digest", "previous_digest"}
 MaybeKey: TypeAlias = AbstractApiKey | None
-KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
 
 LIST_FIELDS = {"scopes": ScopesField, "allowed_ips": NetworksField}
 
