@@ -18,8 +18,9 @@ from ..base_models import POLICIES, AbstractApiKey, KeyState
 from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users, locked_key
 from .log_entries import actor_of
 
-# For the type checker a mixin of ModelForm; at run time any form that comes after it.
 KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
+
+# For the type checker a mixin of ModelForm; at run time any form that comes after it.
 if TYPE_CHECKING:
     _Base = forms.ModelForm[AbstractApiKey]
 else:
