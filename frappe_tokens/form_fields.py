@@ -1,23 +1,59 @@
-"""Form fields."""
+"""What the forms of the admin and of the users' own pages share."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from .validators import validate_networks, validate_scopes
 
 
 class SeparatedListField(forms.CharField):
-    """A list of words, written with spaces, commas or line breaks between them."""
+    """A list of words, separated by spaces, commas or line breaks."""
 
-    widget = forms.Textarea(attrs={"rows": 3})
+    def __init__(self, *, widget: forms.Widget | None = None) -> None:
+        super().__init__(
+            required=False,
+            widget=widget or forms.Textarea(attrs={"rows": 2}),
+            label=self.label,
+            help_text=self.help_text,
+        )
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> object:
         return "\n".join(value) if isinstance(value, list) else value
 
-    # A form field may clean to whatever it likes; the stubs know a CharField's text only.
-    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+    # A form field may clean to any type; the stubs know a CharField's text only.
+    def to_python(self, value: object) -> list[str]:  # type: ignore[override]
         return (super().to_python(value) or "").replace(",", " ").split()
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
+    def has_changed(self, initial: object, data: object) -> bool:
         return self.to_python(data) != (initial or [])
+
+
+class ScopesField(SeparatedListField):
+    default_validators = [validate_scopes]
+    label = _("Scopes")
+    help_text = _("One per line. A key with scopes opens only views that require some of them.")
+
+
+class NetworksField(SeparatedListField):
+    default_validators = [validate_networks]
+    label = _("Allowed addresses")
+    help_text = _(
+        "Addresses or networks, one per line, for example 192.0.2.0/24. Leave empty to allow all."
+    )
+
+
+class RevokeForm(forms.Form):
+    """Why a key is revoked."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=200,
+        label=_("Reason"),
+        help_text=_("Optional. Stored with the key, for those who look at it later."),
+        # The class is the admin's.
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autofocus": True, "class": "vTextField"}
+        ),
+    )

@@ -262,7 +262,7 @@ def test_nobody_gives_access_to_an_application(impostor: Client, public: Applica
 def test_own_page_says_what_to_do(impostor: Client) -> None:
     answer = impostor.get("/account/api-keys/")
 
-    assert "Sign in again, and send no Authorization header." in answer.content.decode()
+    assert "Sign in again, without an Authorization header." in answer.content.decode()
 
 
 def test_people_and_keys_get_in_as_before(root: Any, their_key: GeneratedKeys) -> None:

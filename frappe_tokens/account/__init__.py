@@ -1,4 +1,4 @@
-"""The page where users make, rotate and revoke their own keys.
+"""The pages where users generate, rotate and revoke their own keys.
 
 ``path("account/api-keys/", include("frappe_tokens.account.urls"))``
 """

@@ -1,9 +1,9 @@
-"""The forms of the page. No API key, secret or user is taken from any of them."""
+"""The forms of the pages. None of them accepts an API key, a secret or a user."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from django import forms
 from django.utils import timezone
@@ -12,9 +12,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
-from ..form_fields import SeparatedListField
+from ..form_fields import NetworksField, ScopesField
 from ..keys import clean_expiry, clean_name, default_expiry
-from ..validators import NAME_MAX_LENGTH, validate_networks, validate_scopes
+from ..validators import NAME_MAX_LENGTH
 
 GRACES = {
     timedelta(0): _("Not at all: it may have leaked"),
@@ -24,55 +24,43 @@ GRACES = {
 }
 
 # What <input type="datetime-local"> sends and takes.
-LOCAL_MOMENT = "%Y-%m-%dT%H:%M"
+LOCAL_DATETIME = "%Y-%m-%dT%H:%M"
 
 
-class NewKeyForm(forms.Form):
-    """What users may choose of a new key of their own.
-
-    Args:
-        user: whose key it will be.
-        data: what was sent, if anything.
-    """
+class RenameForm(forms.Form):
+    """A new name."""
 
     name = forms.CharField(
         required=False,
         max_length=NAME_MAX_LENGTH,
         label=_("Name"),
-        help_text=_("What the key is for. Without a name, it is the one that Frappe calls use."),
+        help_text=_(
+            "What the key is for. The key without a name is the one that Frappe calls use."
+        ),
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
+
+    def clean_name(self) -> str:
+        return clean_name(self.cleaned_data["name"])
+
+
+class NewKeyForm(RenameForm):
+    """What users may choose for a new key of their own."""
+
     expires_at = forms.DateTimeField(
         required=False,
         label=_("Expires"),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_MOMENT),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_DATETIME),
     )
     read_only = forms.BooleanField(
         required=False, label=_("Read-only"), help_text=_("Only GET, HEAD and OPTIONS.")
     )
-    scopes = SeparatedListField(
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        validators=[validate_scopes],
-        label=_("Scopes"),
-        help_text=_(
-            "One a line. A key with scopes opens only the views that require some of them."
-        ),
-    )
-    allowed_ips = SeparatedListField(
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        validators=[validate_networks],
-        label=_("Allowed addresses"),
-        help_text=_("Addresses or networks, one a line, such as 192.0.2.0/24. None: everywhere."),
-    )
+    scopes = ScopesField()
+    allowed_ips = NetworksField()
 
-    def __init__(self, data: Any = None) -> None:
+    def __init__(self, data: Mapping[str, object] | None = None) -> None:
         super().__init__(data)
         self.fields["expires_at"].help_text = _expiry_help()
-
-    def clean_name(self) -> str:
-        return clean_name(self.cleaned_data["name"])
 
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]
@@ -89,52 +77,28 @@ class RotateForm(forms.Form):
         widget=forms.RadioSelect,
     )
 
-    def __init__(self, data: Any = None) -> None:
+    def __init__(self, data: Mapping[str, object] | None = None) -> None:
         usual = next((grace for grace in GRACES if grace >= conf.ROTATION_GRACE), max(GRACES))
         super().__init__(data, initial={"grace": int(usual.total_seconds())})
 
 
-class RenameForm(forms.Form):
-    """Another name."""
-
-    name = forms.CharField(
-        required=False,
-        max_length=NAME_MAX_LENGTH,
-        label=_("Name"),
-        help_text=_("What the key is for. Without a name, it is the one that Frappe calls use."),
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
-    )
-
-
-class RevokeForm(forms.Form):
-    """Why a key is revoked."""
-
-    reason = forms.CharField(
-        required=False,
-        max_length=200,
-        label=_("Reason"),
-        help_text=_("Kept with the key, for those who look at it later. May stay empty."),
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
-    )
-
-
 def _expiry_help() -> str:
-    """What an empty field means, how late the expiry may be, and whose clock that is."""
+    """Say what an empty field means, how late the expiry may be, and in which time zone."""
     now = timezone.now()
     default = default_expiry(now)
     parts = [
         gettext("Empty: never")
         if default is None
-        else gettext("Empty: %(moment)s") % {"moment": _shown(default)}
+        else gettext("Empty: %(when)s") % {"when": _formatted(default)}
     ]
     if conf.MAX_LIFETIME is not None:
-        latest = _shown(now + conf.MAX_LIFETIME)
-        parts.append(gettext("at the latest: %(moment)s") % {"moment": latest})
+        latest = _formatted(now + conf.MAX_LIFETIME)
+        parts.append(gettext("at the latest: %(when)s") % {"when": latest})
     parts.append(gettext("time zone: %(name)s") % {"name": timezone.get_current_timezone_name()})
     return "; ".join(parts)
 
 
-def _shown(moment: datetime) -> str:
-    if timezone.is_aware(moment):
-        moment = timezone.localtime(moment)
-    return date_format(moment, "DATETIME_FORMAT")
+def _formatted(when: datetime) -> str:
+    return date_format(
+        timezone.localtime(when) if timezone.is_aware(when) else when, "DATETIME_FORMAT"
+    )

@@ -11,10 +11,10 @@ from django.contrib.auth import get_user_model
 from django.utils.module_loading import module_has_submodule
 
 from ..models import ApiKey, ApiRequestLog
+from .api_access import ApiAccessMixin
 from .apikeys import ApiKeyAdmin
 from .request_log.model_admin import ApiRequestLogAdmin
-from .sources.mixin import ApiKeySourceMixin
-from .users import ApiAccessMixin
+from .sources import ApiKeySourceMixin
 
 __all__ = [
     "ApiAccessMixin",
@@ -26,10 +26,9 @@ __all__ = [
 
 
 def add_api_access(site: AdminSite) -> None:
-    """Register the user model anew on ``site``, with API Access added to the ModelAdmin it has.
+    """Add API Access to the ModelAdmin that ``site`` has for the user model.
 
-    Nothing is done where the model is not registered, or its ModelAdmin is an ApiAccessMixin
-    already.
+    Does nothing if there is none, or if it already is an ApiAccessMixin.
     """
     users = get_user_model()
     if not site.is_registered(users):
@@ -41,7 +40,7 @@ def add_api_access(site: AdminSite) -> None:
     site.register(users, type(registered.__name__, (ApiAccessMixin, registered), {}))
 
 
-# The users' own admin module may come after ours.
+# The admin module of the users' app may be loaded after this one.
 _users_app = apps.get_app_config(get_user_model()._meta.app_label)
 if module_has_submodule(_users_app.module, "admin"):
     import_module(f"{_users_app.name}.admin")

@@ -1,7 +1,7 @@
-"""The pages that generate keys: what will happen, and then the secrets, this once.
+"""The pages that generate keys: first a confirmation, then the secrets, shown once.
 
-A secret is rendered into the answer to the POST that made it. It is in no message, session, cookie
-or history entry, and no address leads to it.
+A secret is only in the response to the POST that generated it: not in a message, session, cookie or
+history entry, nor behind any URL.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import base64
 import csv
 import hashlib
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -19,189 +19,162 @@ from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import model_ngettext
 from django.core.exceptions import PermissionDenied
-from django.db import router, transaction
+from django.db import router
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
+from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..crypto import Secret
-from ..keys import GeneratedKeys, Plan, generate_keys, generate_keys_for_users, lock_users, plan_for
-from ..models import ApiKey
-from .log_entries import actor_of, log_on, log_on_many
-from .plans import shown_and_counted
+from ..keys import GeneratedKeys, Plan, transaction_for
+from ..verification import DEFAULT_SOURCE
+from .log_entries import actor_of, log_on_many
+
+# How many keys to generate a confirmation lists: nobody reads ten thousand lines.
+LISTED_MAX = 300
 
 
-class KeysOfUsers:
-    """What the pages generate: for each user, the key of one name."""
+class KeyGenerator(ABC):
+    """Generates keys for objects of a ModelAdmin: for users, or for the rows of a source."""
+
+    key_model: type[AbstractApiKey]
+    # Why a plan is blocked whose object was deleted in the meantime.
+    gone: str | Promise
 
     def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest) -> None:
         self.model_admin = model_admin
         self.request = request
         self.actor = actor_of(request)
 
-    def transaction(self) -> AbstractContextManager[Any]:
-        return transaction.atomic(using=router.db_for_write(ApiKey))
+    @abstractmethod
+    def plan(self, objects: Iterable[Any]) -> list[Plan]:
+        """Return a plan for each of ``objects``, in their order."""
 
+    @abstractmethod
     def plan_again(self, plans: list[Plan]) -> list[Plan]:
-        """Lock the users of ``plans`` and plan for them as they are now."""
-        locked = lock_users([plan.user.pk for plan in plans], self.actor)
-        users = [locked[plan.user.pk] for plan in plans if plan.user.pk in locked]
-        again = plan_for(users, self.actor, plans[0].name if plans else "")
-        # The page for one key needs its plan, also where the user was deleted meanwhile.
-        gone = _("This user no longer exists.")
-        return again or [replace(plan, blocked_by=gone) for plan in plans]
+        """Lock what ``plans`` are about, and plan for what is left of it as it is now."""
 
-    def generate_one(self, plan: Plan) -> GeneratedKeys:
-        made = generate_keys(plan.user, name=plan.name, by=self.actor)
-        log_on(self.model_admin, self.request, self.note(made), plan.user, made.instance)
-        return made
-
+    @abstractmethod
     def generate(self, plans: Sequence[Plan]) -> list[GeneratedKeys]:
-        """Generate for every one of ``plans``, or, where one fails, for none."""
-        users = [plan.user for plan in plans]
-        generated = generate_keys_for_users(users, name=plans[0].name, by=self.actor)
-        notes = (
-            (changed, self.note(made))
-            for user, made in zip(users, generated, strict=True)
-            for changed in (user, made.instance)
+        """Generate for all of ``plans``, or for none of them if one fails."""
+
+    @abstractmethod
+    def describe(self, keys: GeneratedKeys) -> dict[str, str]:
+        """Return the columns of the CSV file that say which key it is."""
+
+    def page(self, obj: Model, back_url: str) -> HttpResponse:
+        """Ask for confirmation; on POST, generate for ``obj`` and show the secret."""
+        (plan,) = self.plan([obj])
+        if plan.blocked_by and not self.actor.may_manage(plan.user):
+            raise PermissionDenied(plan.blocked_by)
+        return self._generate_or_confirm([plan], back_url, is_action=False)
+
+    def action_page(self, objects: Iterable[Model]) -> HttpResponse:
+        """Do the same for the objects that were selected in a list."""
+        return self._generate_or_confirm(
+            self.plan(objects), self.request.get_full_path(), is_action=True
         )
-        log_on_many(self.model_admin, self.request, notes)
-        return generated
 
-    def note(self, made: GeneratedKeys) -> str:
-        return _("Generated a secret for API key %(api_key)s.") % {"api_key": made.api_key}
+    @sensitive_variables()
+    def secrets_page(
+        self,
+        plans: Sequence[Plan],
+        generated: Sequence[GeneratedKeys],
+        back_url: str,
+        left_out: Sequence[Plan] | None = None,
+    ) -> HttpResponse:
+        """Show the secrets of ``plans``.
 
-    def described(self, made: GeneratedKeys) -> dict[str, str]:
-        """What tells a key from the others: the first columns of the table and of the file."""
-        return {"user": made.instance.user.get_username()}
-
-    def subject(self, made: GeneratedKeys) -> Any:
-        """What the table calls the key by."""
-        return made.instance.user
-
-    @property
-    def source(self) -> str:
-        """What ``Frappe-Authorization-Source`` has to name; "" where it may be left out."""
-        return ""
-
-
-def generate_page(
-    model_admin: ModelAdmin[Any],
-    request: HttpRequest,
-    plan: Plan,
-    back_url: str,
-    kind: type[KeysOfUsers] = KeysOfUsers,
-) -> HttpResponse:
-    """The page for one key: a confirmation, and on POST the secret."""
-    if plan.blocked_by and not actor_of(request).may_manage(plan.user):
-        raise PermissionDenied(plan.blocked_by)
-    return _page(kind(model_admin, request), [plan], back_url, None)
-
-
-def generate_selected_page(
-    model_admin: ModelAdmin[Any],
-    request: HttpRequest,
-    plans: list[Plan],
-    back_url: str,
-    select_across: bool,
-    kind: type[KeysOfUsers] = KeysOfUsers,
-) -> HttpResponse:
-    """The page for several keys, reached from a list's action.
-
-    Args:
-        select_across: all rows of the list were chosen, and not only those that were ticked.
-    """
-    return _page(kind(model_admin, request), plans, back_url, select_across)
-
-
-@sensitive_variables()
-def generated_page(
-    model_admin: ModelAdmin[Any],
-    request: HttpRequest,
-    generated: Sequence[GeneratedKeys],
-    back_url: str,
-    kind: type[KeysOfUsers] = KeysOfUsers,
-    **extra: Any,
-) -> HttpResponse:
-    """The secrets, this once. ``extra``: the ``plan`` of a single key, or those ``left_out``."""
-    keys = kind(model_admin, request)
-    context = {
-        **_context(model_admin, request, _("Keys generated"), back_url),
-        "generated": [(keys.subject(made), made) for made in generated],
-        "several": model_ngettext(model_admin.opts, len(generated)),
-        "source": keys.source,
-        "csv_link": _csv_link([(keys.described(made), made) for made in generated]),
-        **extra,
-    }
-    return TemplateResponse(request, "frappe_tokens/admin/generated_keys.html", context)
-
-
-@sensitive_variables()
-def _page(
-    keys: KeysOfUsers, plans: list[Plan], back_url: str, select_across: bool | None
-) -> HttpResponse:
-    """Either page; ``select_across`` is None on the page for one key."""
-    model_admin, request = keys.model_admin, keys.request
-    sent = request.POST.get("version")
-    if sent is not None:
-        with keys.transaction():
-            # Under the locks, so that what was confirmed is still so when it is done.
-            plans = keys.plan_again(plans)
-            possible = [plan for plan in plans if not plan.blocked_by]
-            if sent == _version(plans) and possible:
-                if select_across is None:
-                    generated = [keys.generate_one(plans[0])]
-                    extra: dict[str, Any] = {"plan": plans[0]}
-                else:
-                    generated = keys.generate(possible)
-                    extra = {"left_out": [plan for plan in plans if plan.blocked_by]}
-                return generated_page(
-                    model_admin, request, generated, back_url, type(keys), **extra
-                )
-    possible = [plan for plan in plans if not plan.blocked_by]
-    context = {
-        **_context(model_admin, request, _("Generate Keys"), back_url),
-        "possible": possible,
-        "version": _version(plans),
-        "grace": conf.ROTATION_GRACE,
-        "grace_ends": timezone.now() + conf.ROTATION_GRACE,
-        "stale": sent is not None,
-    }
-    if select_across is None:
-        template = "generate_keys.html"
-        context["plan"] = plans[0]
-    else:
-        template = "generate_keys_selected.html"
-        shown, more = shown_and_counted(plans)
+        ``left_out`` are the plans that were blocked; None if the page is about one key.
+        """
+        names = [
+            name
+            for name, label in conf.SOURCES.items()
+            if label.lower() == self.key_model._meta.label_lower
+        ]
+        source = "" if not names or DEFAULT_SOURCE in names else names[0]
+        context = page_context(self.model_admin, self.request, _("Keys generated"), back_url)
         context |= {
-            "plans": shown,
+            "plan": plans[0] if left_out is None else None,
+            "generated": [
+                (plan.subject, keys) for plan, keys in zip(plans, generated, strict=True)
+            ],
+            "several": model_ngettext(self.model_admin.opts, len(generated)),
+            "source": source and f"Frappe-Authorization-Source: {source}",
+            "csv_link": _csv_link([(self.describe(keys), keys) for keys in generated]),
+            "left_out": left_out,
+        }
+        return TemplateResponse(self.request, "frappe_tokens/admin/generated_keys.html", context)
+
+    @sensitive_variables()
+    def _generate_or_confirm(
+        self, plans: list[Plan], back_url: str, *, is_action: bool
+    ) -> HttpResponse:
+        sent = self.request.POST.get("version")
+        if sent is not None:
+            with transaction_for(router.db_for_write(self.key_model)):
+                # Under the locks: what was confirmed can't change before it's done.
+                plans = self.plan_again(plans) or [
+                    replace(plan, blocked_by=str(self.gone)) for plan in plans
+                ]
+                possible = [plan for plan in plans if not plan.blocked_by]
+                if possible and sent == _version(plans):
+                    generated = self.generate(possible)
+                    text = _("Generated a secret for API key %(api_key)s.")
+                    notes = (
+                        (changed, text % {"api_key": keys.api_key})
+                        for keys in generated
+                        for changed in (keys.instance.user, keys.instance)
+                    )
+                    log_on_many(self.model_admin, self.request, notes)
+                    left_out = [plan for plan in plans if plan.blocked_by] if is_action else None
+                    return self.secrets_page(possible, generated, back_url, left_out)
+        possible = [plan for plan in plans if not plan.blocked_by]
+        context = page_context(self.model_admin, self.request, _("Generate Keys"), back_url)
+        context |= {
+            "possible": possible,
+            "version": _version(plans),
+            "grace": conf.ROTATION_GRACE,
+            "grace_ends": timezone.now() + conf.ROTATION_GRACE,
+            "stale": sent is not None,
+        }
+        if is_action:
+            context |= self._listed(plans, possible)
+        else:
+            context["plan"] = plans[0]
+        template = f"frappe_tokens/admin/generate_keys{'_selected' if is_action else ''}.html"
+        status = 200 if sent is None else 409
+        return TemplateResponse(self.request, template, context, status=status)
+
+    def _listed(self, plans: list[Plan], possible: list[Plan]) -> dict[str, object]:
+        """Return the context of a confirmation for a list's action."""
+        blocked = [plan for plan in plans if plan.blocked_by]
+        more = possible[LISTED_MAX:]
+        select_across = self.request.POST.get("select_across") == "1"
+        opts = self.model_admin.opts
+        return {
+            # All that are blocked: each has its own reason.
+            "plans": [*blocked, *possible[:LISTED_MAX]],
             "more": len(more),
             "more_that_stay": sum(plan.key is not None for plan in more),
-            "several": model_ngettext(model_admin.opts, len(possible)),
-            "more_of_them": model_ngettext(model_admin.opts, len(more)),
+            "several": model_ngettext(opts, len(possible)),
+            "more_of_them": model_ngettext(opts, len(more)),
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
             "select_across": int(select_across),
-            # One stands for all of them: Django takes no more than 1,000 fields of a form.
+            # One stands for all: Django accepts at most 1,000 fields in a form.
             "carried": plans[:1] if select_across else plans,
         }
-    return TemplateResponse(
-        request,
-        f"frappe_tokens/admin/{template}",
-        context,
-        status=409 if sent is not None else 200,
-    )
 
 
-def _version(plans: Iterable[Plan]) -> str:
-    return hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
-
-
-def _context(
+def page_context(
     model_admin: ModelAdmin[Any], request: HttpRequest, title: str, back_url: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
+    """Return what ``frappe_tokens/admin/page.html`` needs."""
     request.current_app = model_admin.admin_site.name
     return {
         **model_admin.admin_site.each_context(request),
@@ -212,21 +185,22 @@ def _context(
     }
 
 
-def _csv_link(generated: Iterable[tuple[dict[str, str], GeneratedKeys]]) -> Secret:
-    """A link that is the file: nothing has to be kept on the server for the download."""
+def _version(plans: Iterable[Plan]) -> str:
+    return hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
+
+
+def _csv_link(rows: Sequence[tuple[dict[str, str], GeneratedKeys]]) -> Secret:
+    """Return a data URL of the CSV file: the server doesn't have to store it for the download."""
     text = io.StringIO()
     writer = csv.writer(text)
-    heads: list[str] = []
-    for described, made in generated:
-        if not heads:
-            heads = [*described, "api_key", "api_secret"]
-            writer.writerow(heads)
-        writer.writerow([*map(_harmless, described.values()), made.api_key, made.api_secret])
+    writer.writerow([*rows[0][0], "api_key", "api_secret"])
+    for description, keys in rows:
+        writer.writerow([*map(_harmless, description.values()), keys.api_key, keys.api_secret])
     content = base64.b64encode(text.getvalue().encode()).decode()
-    # A template's error prints its context.
+    # A Secret, because error pages of templates print their context.
     return Secret(f"data:text/csv;charset=utf-8;base64,{content}")
 
 
 def _harmless(text: str) -> str:
-    """``text``, which a spreadsheet would run if it began like a formula."""
+    """Quote ``text`` if a spreadsheet would run it as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
+from django.db.models import Model
 from django.http import HttpRequest
 
 from ..keys import Actor, write_history
@@ -16,19 +17,19 @@ def actor_of(request: HttpRequest) -> Actor:
     return Actor.of(request, history=False)
 
 
-def log_on(model_admin: ModelAdmin[Any], request: HttpRequest, note: str, *objects: Any) -> None:
-    """Write ``note`` into the history of each of ``objects``."""
+def log_on(model_admin: ModelAdmin[Any], request: HttpRequest, text: str, *objects: Model) -> None:
+    """Write ``text`` into the history of each of ``objects``."""
     for changed in objects:
-        model_admin.log_change(request, changed, note)
+        model_admin.log_change(request, changed, text)
 
 
 def log_on_many(
-    model_admin: ModelAdmin[Any], request: HttpRequest, notes: Iterable[tuple[Any, str]]
+    model_admin: ModelAdmin[Any], request: HttpRequest, notes: Iterable[tuple[Model, str]]
 ) -> None:
     """Write many entries, each about one object, with few statements."""
-    if type(model_admin).log_change is not ModelAdmin.log_change:
-        # The project overrides it, and expects a call for each object.
-        for changed, note in notes:
-            model_admin.log_change(request, changed, note)
+    if type(model_admin).log_change is ModelAdmin.log_change:
+        write_history(request.user, notes)
         return
-    write_history(request.user, notes)
+    # The project overrides it, and expects a call for each object.
+    for changed, text in notes:
+        model_admin.log_change(request, changed, text)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import policy
+from ..base_models import AbstractApiKey
 from ..db import in_batches
 from ..models import ApiKey
 from .actors import Actor, check_reach, check_target
@@ -34,7 +35,7 @@ class Plan:
 
     user: Any
     name: str
-    key: ApiKey | None
+    key: AbstractApiKey | None
     blocked_by: str
 
     @property

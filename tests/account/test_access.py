@@ -59,7 +59,7 @@ def test_is_closed_without_self_service_and_says_why(
 ) -> None:
     settings.FRAPPE_TOKENS = {}
 
-    assert_all_refused(ada, keys, 403, "users do not manage their own API keys")
+    assert_all_refused(ada, keys, 403, "t manage their own API keys")
 
 
 def test_is_closed_to_the_session_of_an_inactive_user(

@@ -83,7 +83,7 @@ def test_proposes_a_grace_not_shorter_than_the_projects(
 def test_says_that_a_secret_in_its_grace_ends_early(
     ada: Client, user: Any, keys: GeneratedKeys
 ) -> None:
-    early = "The secret before the present one, which is still in its grace, stops working at once."
+    early = "still in its grace period, stops working immediately."
     page = page_of(keys.instance, "rotate")
     assert early not in text_of(ada.get(page))
     generate_keys(user, grace=timedelta(hours=1))
@@ -107,7 +107,7 @@ def test_an_expired_key_is_not_rotated(ada: Client, keys: GeneratedKeys) -> None
 
     for answer in (ada.get(page), ada.post(page, form)):
         assert answer.status_code == 409
-        assert "has expired. Revoke it and make a new key." in text_of(answer)
+        assert "has expired. Revoke it and generate a new key." in text_of(answer)
         assert not secrets_on(answer)
     assert stored(keys.instance).secret_digest == keys.instance.secret_digest
 

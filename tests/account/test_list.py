@@ -68,7 +68,7 @@ def test_says_that_a_key_was_never_used_and_has_no_limits(ada: Client, user: Any
     page = text_of(ada.get(LIST))
 
     assert "Without a name" in page
-    assert "None: it may do all that you may." in page
+    assert "None: it may do everything that you may do." in page
     assert page.count("Never") == 2
 
 
@@ -94,7 +94,7 @@ def test_tells_whether_an_old_secret_is_still_in_use(ada: Client, user: Any) -> 
         assert "not used since the rotation" in page
 
         ApiKey.objects.update(previous_used_at=timezone.now())
-        assert "still in use, last on March 1, 2026, noon" in text_of(ada.get(LIST))
+        assert "still in use: last used on March 1, 2026, noon" in text_of(ada.get(LIST))
 
         moment.shift(timedelta(hours=1))
         assert "Old secret" not in text_of(ada.get(LIST))
@@ -131,7 +131,7 @@ def test_counts_the_revoked_keys_that_it_does_not_list(ada: Client, user: Any) -
 
     page = text_of(ada.get(LIST))
 
-    assert "and 2 older ones" in page
+    assert "and 2 older keys" in page
     assert made[-1].api_key in page
     assert made[0].api_key not in page
 

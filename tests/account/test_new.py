@@ -58,7 +58,7 @@ def test_makes_a_key_within_the_limits_that_were_chosen(ada: Client, user: Any) 
     assert key.read_only
     assert key.scopes == ["todos", "events"]
     assert key.allowed_ips == ["192.0.2.0/24", "2001:db8::1"]
-    assert "Put in an address that its scopes open" in text_of(answer)
+    assert "Replace the URL by one that the key's scopes open" in text_of(answer)
 
 
 def test_shows_a_command_for_this_very_site(ada: Client) -> None:

@@ -225,7 +225,7 @@ def test_rotates_a_named_key(manager_client: Client, user: User) -> None:
     assert page_of(named.instance, "generate-keys") in page.content.decode()
 
     confirmation = manager_client.get(page_of(named.instance, "generate-keys"))
-    assert "(ci)" in confirmation.content.decode()
+    assert "Generate Keys for ci (" in confirmation.content.decode()
     answer = manager_client.post(
         page_of(named.instance, "generate-keys"), {"version": version_on(confirmation)}
     )
@@ -233,6 +233,36 @@ def test_rotates_a_named_key(manager_client: Client, user: User) -> None:
     (secret,) = secrets_on(answer)
     named.instance.refresh_from_db()
     assert crypto.matches(secret, named.instance.secret_digest)
+
+
+def test_rotates_several_keys_from_the_list(manager_client: Client, user: User) -> None:
+    generated = [generate_keys(user, name=name) for name in ("ci", "deploy")]
+    form = {
+        "action": "generate_keys",
+        "_selected_action": [keys.instance.pk for keys in generated],
+    }
+    confirmation = manager_client.post(KEYS, form)
+
+    answer = manager_client.post(KEYS, {**form, "version": version_on(confirmation)})
+
+    assert len(secrets_on(answer)) == 2
+    assert "Frappe-Authorization-Source" not in answer.content.decode()
+    for keys in generated:
+        keys.instance.refresh_from_db()
+        assert not crypto.matches(keys.api_secret, keys.instance.secret_digest)
+
+
+def test_says_which_source_to_name_if_it_is_not_the_default(
+    manager_client: Client, keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.FRAPPE_TOKENS = {
+        "SOURCES": {"User": "events.EventConsumer", "Key": "frappe_tokens.ApiKey"}
+    }
+    url = page_of(keys.instance, "generate-keys")
+
+    answer = manager_client.post(url, {"version": version_on(manager_client.get(url))})
+
+    assert "Frappe-Authorization-Source: Key" in answer.content.decode()
 
 
 def test_shows_the_grace_of_an_old_secret(manager_client: Client, user: User) -> None:
@@ -373,7 +403,7 @@ def test_a_key_that_is_revoked_while_its_form_is_read_stays_as_it_was(
         revoke(ApiKey.objects.get())
         return lock_users(*args)
 
-    monkeypatch.setattr("frappe_tokens.admin.key_forms.lock_users", lock_after_another_process)
+    monkeypatch.setattr("frappe_tokens.admin.source_forms.lock_users", lock_after_another_process)
     response = manager_client.post(
         page_of(keys.instance), form_of(keys.instance.user, read_only="on")
     )

@@ -373,7 +373,7 @@ def test_searches_the_latest_of_many_for_what_no_index_finds(
     assert found(status_class="5xx", at__year=now.year + 1) == []
     assert found(outcome="accepted") == ["/0", "/1", "/2", "/3"]
     page = manager_client.get(LOG, {"status_class": "5xx"}).content.decode()
-    assert "Only the latest 2 requests were searched for this." in page
+    assert "Only the latest 2 requests were searched." in page
     page = manager_client.get(LOG, {"status_class": "5xx", "q": "ada"}).content.decode()
     assert "were searched for this" not in page
 

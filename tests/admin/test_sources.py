@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.admin import ApiKeySourceMixin
-from frappe_tokens.admin.sources.source_keys import KeysOfSource
+from frappe_tokens.admin.source_keys import KeysOfSource
 from frappe_tokens.keys import GeneratedKeys, generate_keys_for_source, revoke
 from testproject.events.models import EventConsumer
 from tests.sources.models import Drone, Robot, Sensor
@@ -384,7 +384,7 @@ def test_generates_for_several_and_says_who_is_left_out(
 def test_generates_for_none_where_nobody_may(at_desk: Client, roots: EventConsumer) -> None:
     page = at_desk.post(CONSUMERS, action([roots])).content.decode()
 
-    assert "Keys can be generated for none of these event consumers." in page
+    assert "Keys can't be generated for any of these event consumers." in page
 
 
 def test_action_is_for_those_who_may_generate(editor: Client, consumer: EventConsumer) -> None:

@@ -77,7 +77,7 @@ def test_reads_the_keys_once_for_the_whole_section(manager_client: Client, user:
 
 def test_generates_and_shows_the_secret_once(manager_client: Client, user: User) -> None:
     confirmation = manager_client.get(generate_page(user))
-    assert "A new API key and secret will be made." in confirmation.content.decode()
+    assert "A new API key and secret will be generated." in confirmation.content.decode()
 
     answer = manager_client.post(generate_page(user), {"version": version_on(confirmation)})
 
@@ -96,15 +96,15 @@ def test_says_what_becomes_of_the_old_secret(
 
     page = manager_client.get(generate_page(user)).content.decode()
     assert f"The API key <code>{generated.api_key}</code> stays." in page
-    assert "Its present secret stops working at once." in page
+    assert "Its current secret stops working immediately." in page
 
     settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(hours=24)}
     page = manager_client.get(generate_page(user)).content.decode()
-    assert "Its present secret stops working on" in page
+    assert "Its current secret stops working on" in page
 
     ApiKey.objects.update(secret_digest="")
     page = manager_client.get(generate_page(user)).content.decode()
-    assert "present secret" not in page
+    assert "current secret" not in page
 
 
 def test_reloading_the_answer_generates_nothing(manager_client: Client, user: User) -> None:
@@ -272,7 +272,7 @@ def test_a_user_deleted_since_the_page_was_asked_for_gets_no_key(
     manager_client: Client, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = {"version": version_on(manager_client.get(generate_page(user)))}
-    monkeypatch.setattr("frappe_tokens.admin.generating.lock_users", lambda pks, by: {})
+    monkeypatch.setattr("frappe_tokens.admin.api_access.lock_users", lambda pks, by: {})
 
     answer = manager_client.post(generate_page(user), form)
 
@@ -282,7 +282,7 @@ def test_a_user_deleted_since_the_page_was_asked_for_gets_no_key(
 
 def test_says_that_a_secret_in_its_grace_ends_early(manager_client: Client, user: User) -> None:
     generate_keys(user)
-    early = "The secret before it, which is still in its grace, stops working at once."
+    early = "The secret before it, which is still in its grace period, stops working immediately."
     assert early not in manager_client.get(generate_page(user)).content.decode()
     generate_keys(user, grace=timedelta(hours=1))
     assert early in manager_client.get(generate_page(user)).content.decode()

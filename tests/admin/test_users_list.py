@@ -56,7 +56,7 @@ def test_asks_before_it_generates(manager_client: Client, three: list[User]) -> 
 
     assert "Generate Keys for 3 users" in page
     assert f"The API key <code>{kept.api_key}</code> stays." in page
-    assert page.count("A new API key and secret will be made.") == 2
+    assert page.count("A new API key and secret will be generated.") == 2
     assert ApiKey.objects.count() == 1
     assert ApiKey.objects.get().secret_digest == kept.instance.secret_digest
 
@@ -117,7 +117,7 @@ def test_generates_for_none_where_none_is_left(manager_client: Client, make_user
 
     page = manager_client.post(USERS, action([inactive], version="x"))
 
-    assert "Keys can be generated for none of these users." in page.content.decode()
+    assert "Keys can't be generated for any of these users." in page.content.decode()
     assert not ApiKey.objects.exists()
 
 

@@ -235,7 +235,7 @@ def test_an_unreachable_server_is_told_in_the_dialog(
 
     page.click(SUBMIT)
 
-    expect(page.locator("dialog [role=alert]")).to_contain_text("The server did not answer.")
+    expect(page.locator("dialog [role=alert]")).to_contain_text("The server didn't answer.")
     page.context.set_offline(False)
     page.click(".frappe-tokens-close")
     expect(page.locator("dialog")).to_have_count(0)
@@ -258,7 +258,7 @@ def test_generates_for_three_users_from_the_list_with_a_csv(
     page.select_option("select[name=action]", "generate_keys")
     page.click("button[name=index]")
     expect(page.locator("#content-main")).to_contain_text(
-        "Its present secret stops working at once."
+        "Its current secret stops working immediately."
     )
     visitor.shoot(f"list-confirmation-{window}")
     page.click(SUBMIT)
@@ -335,14 +335,14 @@ def test_adds_rotates_and_revokes_a_named_key(
     visitor.shoot(f"keys-{window}")
     page.click("#result_list tbody th a")
     visitor.shoot(f"key-page-{window}")
-    page.click(".object-tools >> text=Generate Keys")
+    page.click(GENERATE)
     page.click(SUBMIT)
     rotated = page.inner_text(HEADER)
     assert whoami(visitor.site, header)[0] == 401
     assert whoami(visitor.site, rotated)[0] == 200
 
     page.click(".frappe-tokens-close")
-    page.click(".object-tools >> text=Revoke")
+    page.click(".field-api_access_revoke a")
     page.fill("#id_reason", "leaked")
     visitor.shoot(f"revoke-{window}")
     page.click(SUBMIT)

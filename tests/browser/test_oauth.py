@@ -178,7 +178,7 @@ def test_wrong_request_is_explained_and_sends_nobody_away(
     link = oauth.public_client(visitor.site)
     page.goto(link.address.replace("callback%2F", "elsewhere%2F"))
     log_in(page)
-    expect(page.locator("h1")).to_have_text("This request for access is not right")
+    expect(page.locator("h1")).to_have_text("This request for access is invalid")
     expect(page.get_by_role("alert")).to_contain_text("redirect")
     assert page.url.startswith(visitor.site + METHODS)
     visitor.shoot("oauth-wrong")

@@ -60,7 +60,7 @@ def test_shows_the_picture_on_each_page(
             expect(bars).to_have_count(days)
             expect(usage.get_by_role("img")).to_be_visible()
         else:
-            expect(usage).to_contain_text("No requests on record yet.")
+            expect(usage).to_contain_text("No requests logged yet.")
             expect(usage.locator("svg")).to_have_count(0)
         if "javascript" not in window:
             # In a browser that runs no script there is no way to ask for the width.
@@ -149,5 +149,5 @@ def test_finds_a_request(
     visitor.shoot(f"request-{window}")
     expect(page.locator("#content-main")).to_contain_text("This API key has expired.")
     expect(page.locator("#content-main [type=submit]")).to_have_count(0)
-    page.click(".field-key a")
+    page.click(".field-key_link a")
     page.wait_for_url(f"**{LOG}?api_key={key.api_key}")

@@ -232,7 +232,7 @@ def test_wrong_client_or_redirect_uri_is_told_here_and_nobody_is_sent_there(
     page = ada.get(address)
     assert page.status_code == 400
     assert "Location" not in page
-    assert "not right" in page.content.decode()
+    assert "This request for access is invalid" in page.content.decode()
     # In Frappe's form to a program.
     told = ada.get(address, headers={"Accept": "*/*"})
     assert told.status_code == 400
@@ -331,7 +331,7 @@ def test_changed_consent_is_told_so_and_gives_nothing(
 ) -> None:
     page = post_consent(ada, public, **change)
     assert page.status_code == 400
-    assert "not right" in page.content.decode()
+    assert "This request for access is invalid" in page.content.decode()
     assert "Location" not in page
     assert not Grant.objects.exists()
     assert_not_stored_by_caches(page)

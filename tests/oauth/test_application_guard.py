@@ -423,9 +423,9 @@ def test_only_superusers_change_an_application_that_skips_the_authorization(
 def test_page_says_that_it_does_not_run_as_its_user(
     manager: Client, staff: Client, confidential: Application, user: Any
 ) -> None:
-    assert "Tokens of client credentials run as owner." in shown(manager, confidential)
+    assert "Client credentials tokens run as owner." in shown(manager, confidential)
     set_user(confidential, user)
-    text = "Nobody has allowed tokens of client credentials to run as ada."
+    text = "Client credentials tokens may not run as ada yet."
 
     assert text in shown(manager, confidential)
     assert ALLOW in Fields(manager.get(page_of(confidential))).names
@@ -446,7 +446,7 @@ def test_page_offers_nothing_without_a_user_who_is_active(
 
     set_user(confidential, None)
     assert ALLOW not in Fields(manager.get(page_of(confidential))).names
-    assert "No user. Tokens of client credentials are refused." in shown(manager, confidential)
+    assert "No user. Client credentials tokens are refused." in shown(manager, confidential)
     assert "client credentials" not in manager.get(add_page()).content.decode()
 
 

@@ -1,27 +1,31 @@
-"""The dates that the request log can be narrowed down to: a year, a month of it, a day of that."""
+"""The dates that the request log can be filtered by: a year, a month or a day."""
 
 from __future__ import annotations
 
 import calendar
 from collections.abc import Mapping
-from datetime import MAXYEAR, MINYEAR, date
+from datetime import MAXYEAR, MINYEAR, date, datetime
 from itertools import takewhile
-from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.utils import formats
+from django.utils import formats, timezone
 from django.utils.text import capfirst
 
 DATE_PARTS = ("at__year", "at__month", "at__day")
-# They have no year beside them, nor a beginning and an end in every time zone.
-_ENDS_OF_TIME = ([MINYEAR], [MAXYEAR])
+# These years have no neighbours, and no beginning and end in every time zone.
+_END_YEARS = ([MINYEAR], [MAXYEAR])
 
 
-def chosen_date(params: Mapping[str, Any]) -> list[int]:
-    """The year, or year and month, or date that ``params`` ask for; [] where they ask for none.
+def local(at: datetime) -> datetime:
+    """Return ``at`` in the current time zone. With ``USE_TZ = False`` it already is."""
+    return timezone.localtime(at) if timezone.is_aware(at) else at
+
+
+def chosen_date(params: Mapping[str, str]) -> list[int]:
+    """Return the year, or year and month, or date in ``params``; [] if there is none.
 
     Raises:
-        IncorrectLookupParameters: there is no such date, or a part of it alone is asked for.
+        IncorrectLookupParameters: the date doesn't exist, or lacks its year or month.
     """
     try:
         parts = [int(params[part]) for part in takewhile(params.__contains__, DATE_PARTS)]
@@ -29,20 +33,20 @@ def chosen_date(params: Mapping[str, Any]) -> list[int]:
             date(*parts, *[1] * (3 - len(parts)))
     except (ValueError, OverflowError) as error:
         raise IncorrectLookupParameters(error) from error
-    if len(parts) < sum(part in params for part in DATE_PARTS) or parts[:1] in _ENDS_OF_TIME:
+    if len(parts) < sum(part in params for part in DATE_PARTS) or parts[:1] in _END_YEARS:
         raise IncorrectLookupParameters
     return parts
 
 
 def common_parts(first: date, last: date) -> list[int]:
-    """The year and month, or the year, that all dates share."""
+    """Return the year and month, or the year, that all dates share."""
     if first.year != last.year:
         return []
     return [first.year, first.month] if first.month == last.month else [first.year]
 
 
 def choices_within(parts: list[int], first: date, last: date) -> list[list[int]]:
-    """What is next to choose: years, the months of a year or the days of a month."""
+    """Return what can be chosen next: years, the months of a year or the days of a month."""
     match parts:
         case []:
             numbers: range = range(first.year, last.year + 1)

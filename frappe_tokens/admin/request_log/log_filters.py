@@ -1,4 +1,4 @@
-"""The filters of the request log. None asks the table what there is to choose from."""
+"""The filters of the request log. None of them queries the table for its choices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import ForeignKey, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -18,7 +18,6 @@ from ...exceptions import Reason
 from ...models import ACCEPTED, OTHER, ApiRequestLog
 from ..usage.summary import KEY_PARAMETER, SOURCE_PARAMETER, USER_PARAMETER
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 REFUSED = "refused"
 CODES = tuple(reason.code for reason in Reason)
 
@@ -27,34 +26,36 @@ class RequestFilter(admin.SimpleListFilter):
     """A choice of one value.
 
     Attributes:
-        is_indexed: whether an index finds the rows and has them in the order of time.
+        is_indexed: whether an index finds the rows in the order of time.
+        values: the choices, if the values are readable; None for the current one only.
     """
 
     is_indexed = False
+    parameter_name: str
+    values: tuple[str, ...] | None = None
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(value, value) for value in self.values()]
-
-    def values(self) -> list[str]:
-        """What there is to choose from, where the values say enough themselves."""
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         value = self.value()
-        return [value] if value else []
+        values = self.values if self.values is not None else (value,) if value else ()
+        return [(choice, choice) for choice in values]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[ApiRequestLog]
+    ) -> QuerySet[ApiRequestLog]:
         value = self.value()
         if not value:
             return queryset
         try:
-            chosen: QuerySet[Any] = queryset.filter(self.condition(value))
+            rows: QuerySet[ApiRequestLog] = queryset.filter(self.condition(value))
         except ValueError as error:
             raise IncorrectLookupParameters(error) from error
-        return chosen
+        return rows
 
     def value(self) -> str | None:
-        """What is chosen.
+        """Return what is chosen.
 
         Raises:
-            IncorrectLookupParameters: nothing that a database could be asked for.
+            IncorrectLookupParameters: no database accepts the value.
         """
         value = super().value()
         if value and "\0" in value:
@@ -62,7 +63,7 @@ class RequestFilter(admin.SimpleListFilter):
         return value
 
     def condition(self, value: str) -> Q:
-        return Q(**{str(self.parameter_name): value})
+        return Q(**{self.parameter_name: value})
 
 
 class OutcomeFilter(RequestFilter):
@@ -70,12 +71,12 @@ class OutcomeFilter(RequestFilter):
     parameter_name = "outcome"
     is_indexed = True
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        words = [(ACCEPTED, _("Accepted")), (REFUSED, _("Refused")), (OTHER, _("Other"))]
-        return [*words, *((code, code) for code in CODES)]
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        groups = [(ACCEPTED, _("Accepted")), (REFUSED, _("Refused")), (OTHER, _("Other"))]
+        return [*groups, *((code, code) for code in CODES)]
 
     def condition(self, value: str) -> Q:
-        # MariaDB may have no way to compare others with this column, and raises an error.
+        # MariaDB raises an error if it can't compare a character with the column's.
         if not value.isascii():
             raise ValueError("Outcomes are ASCII.")
         return Q(outcome__in=CODES) if value == REFUSED else Q(outcome=value)
@@ -84,9 +85,7 @@ class OutcomeFilter(RequestFilter):
 class StatusFilter(RequestFilter):
     title = gettext_lazy("status")
     parameter_name = "status_class"
-
-    def values(self) -> list[str]:
-        return ["2xx", "3xx", "4xx", "5xx"]
+    values = ("2xx", "3xx", "4xx", "5xx")
 
     def condition(self, value: str) -> Q:
         first = 100 * int(value[:1])
@@ -96,39 +95,41 @@ class StatusFilter(RequestFilter):
 class MethodFilter(RequestFilter):
     title = gettext_lazy("method")
     parameter_name = "method"
-
-    def values(self) -> list[str]:
-        return [*METHODS]
+    values = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class SourceFilter(RequestFilter):
     title = gettext_lazy("source")
     parameter_name = SOURCE_PARAMETER
 
-    def values(self) -> list[str]:
-        # One that is no longer a setting is still in the log.
-        return [*dict.fromkeys([*conf.SOURCES, *super().values()])]
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        # A source that was removed from the settings is still in the log.
+        chosen = super().lookups(request, model_admin)
+        return [*dict.fromkeys([*((name, name) for name in conf.SOURCES), *chosen])]
 
 
 class UserFilter(RequestFilter):
-    """Shown where a link has chosen a user, so that the choice can be seen and taken back."""
+    """Shown if a link has chosen a user, so that the choice can be seen and cleared."""
 
     title = gettext_lazy("user")
     parameter_name = USER_PARAMETER
     is_indexed = True
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         users = get_user_model()._base_manager
-        return [(pk, str(users.filter(pk=pk).first() or deleted_user(pk))) for pk in self.values()]
+        return [
+            (pk, str(users.filter(pk=pk).first() or deleted_user(pk)))
+            for pk, _pk in super().lookups(request, model_admin)
+        ]
 
     def value(self) -> str | None:
         value = super().value()
         if value:
             field: Any = ApiRequestLog._meta.get_field("user")
-            while field.remote_field:
+            while isinstance(field, ForeignKey):
                 field = field.target_field
             try:
-                # No database has numbers that are larger than its own; some raise errors at them.
+                # Numbers that are too large raise errors in some databases.
                 field.run_validators(field.to_python(value))
             except ValidationError as error:
                 raise IncorrectLookupParameters(error) from error
@@ -139,7 +140,7 @@ class UserFilter(RequestFilter):
 
 
 class KeyFilter(RequestFilter):
-    """Shown where a link has chosen a key."""
+    """Shown if a link has chosen a key."""
 
     title = gettext_lazy("API key")
     parameter_name = KEY_PARAMETER
@@ -149,6 +150,6 @@ class KeyFilter(RequestFilter):
 FILTERS = [UserFilter, KeyFilter, OutcomeFilter, StatusFilter, MethodFilter, SourceFilter]
 
 
-def deleted_user(pk: Any) -> str:
-    """What a user is called of whom the log has the primary key only."""
+def deleted_user(pk: object) -> str:
+    """Return what to call a user of whom only the primary key is left in the log."""
     return _("%(pk)s (deleted)") % {"pk": pk}

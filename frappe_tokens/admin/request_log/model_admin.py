@@ -1,4 +1,4 @@
-"""The request log's pages: to be read, by those who may generate keys or may view it."""
+"""The pages of the request log, read-only, for those who may generate keys or view the log."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import router
 from django.db.models import Prefetch, QuerySet
+from django.forms import Media
 from django.http import HttpRequest, HttpResponse
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -17,10 +18,16 @@ from django.utils.translation import gettext_lazy
 from ...exceptions import Reason
 from ...models import ApiRequestLog
 from ...request_log import last_day_of
-from ..usage.summary import KEY_PARAMETER, USER_PARAMETER, link_to_log, may_see_requests, picture
-from ..users import api_access_media
+from ..api_access import MEDIA
+from ..usage.summary import (
+    KEY_PARAMETER,
+    USER_PARAMETER,
+    link_to_log,
+    may_see_requests,
+    render_usage,
+)
 from .change_list import BoundedPaginator, RequestLogChangeList, search_for
-from .dates import DATE_PARTS
+from .dates import DATE_PARTS, local
 from .log_filters import FILTERS, deleted_user
 
 # ModelAdmin takes a type argument for the type checker only.
@@ -33,19 +40,19 @@ _SENTENCES = {reason.code: reason.sentence for reason in Reason}
 
 
 class ApiRequestLogAdmin(_ModelAdmin):
-    """Nobody adds, changes or deletes requests here; ``prune_request_log`` does the last."""
+    """Requests can't be added, changed or deleted here; see ``prune_request_log``."""
 
     change_list_template = "frappe_tokens/admin/request_log.html"
     list_display = [
         "when",
-        "whose",
+        "user_link",
         "method",
         "path",
         "status",
-        "result",
-        "key",
+        "outcome_label",
+        "key_link",
         "ip",
-        "took",
+        "duration",
     ]
     list_filter = [*FILTERS]
     date_hierarchy = "at"
@@ -53,86 +60,84 @@ class ApiRequestLogAdmin(_ModelAdmin):
     sortable_by = ["when"]
     search_fields = ["api_key"]
     search_help_text = gettext_lazy(
-        "An API key, a username, an address or the beginning of a path, such as /api/."
+        "An API key, a username, an address or the beginning of a path, for example /api/."
     )
     paginator = BoundedPaginator
     show_full_result_count = False
-    # A number beside every choice of every filter would be a count each.
+    # A number beside each choice of each filter would cost a count each.
     show_facets = admin.ShowFacets.NEVER
     fields = [
-        "moment",
-        "whose",
-        "key",
+        "exact_time",
+        "user_link",
+        "key_link",
         "source",
         "method",
         "path",
         "status",
-        "took",
+        "duration",
         "ip",
         "user_agent",
-        "explained",
+        "explained_outcome",
     ]
 
     @property
-    def media(self) -> Any:
-        return super().media + api_access_media()
+    def media(self) -> Media:
+        return super().media + MEDIA
 
     @admin.display(description=gettext_lazy("time"), ordering="at")
     def when(self, row: ApiRequestLog) -> str:
-        return formats.date_format(_local(row), "Y-m-d H:i:s", use_l10n=False)
+        return formats.date_format(local(row.at), "Y-m-d H:i:s", use_l10n=False)
 
     @admin.display(description=gettext_lazy("time"))
-    def moment(self, row: ApiRequestLog) -> str:
-        at = _local(row)
-        return f"{at:%Y-%m-%d %H:%M:%S.%f %Z}".strip()
+    def exact_time(self, row: ApiRequestLog) -> str:
+        return f"{local(row.at):%Y-%m-%d %H:%M:%S.%f %Z}".strip()
 
     @admin.display(description=gettext_lazy("user"))
-    def whose(self, row: ApiRequestLog) -> str:
+    def user_link(self, row: ApiRequestLog) -> str:
         if row.user_id is None:
             return "-"
-        named = row.user if row.user is not None else deleted_user(row.user_id)
-        return self._only(USER_PARAMETER, row.user_id, named)
+        return self._link(USER_PARAMETER, row.user_id, row.user or deleted_user(row.user_id))
 
     @admin.display(description=gettext_lazy("API key"))
-    def key(self, row: ApiRequestLog) -> str:
-        return self._only(KEY_PARAMETER, row.api_key, row.api_key) if row.api_key else "-"
+    def key_link(self, row: ApiRequestLog) -> str:
+        return self._link(KEY_PARAMETER, row.api_key, row.api_key) if row.api_key else "-"
 
     @admin.display(description=gettext_lazy("duration"))
-    def took(self, row: ApiRequestLog) -> str:
+    def duration(self, row: ApiRequestLog) -> str:
         return _("%(number)s ms") % {"number": row.duration_ms}
 
     @admin.display(description=gettext_lazy("outcome"))
-    def result(self, row: ApiRequestLog) -> str:
+    def outcome_label(self, row: ApiRequestLog) -> str:
         kind = "off" if row.outcome in _SENTENCES else "quiet"
         return format_html('<span class="frappe-tokens-{}">{}</span>', kind, row.outcome)
 
     @admin.display(description=gettext_lazy("outcome"))
-    def explained(self, row: ApiRequestLog) -> str:
+    def explained_outcome(self, row: ApiRequestLog) -> str:
         return format_html(
             '{}<p class="frappe-tokens-help">{}</p>',
-            self.result(row),
+            self.outcome_label(row),
             _SENTENCES.get(row.outcome, ""),
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiRequestLog]:
-        # A join would leave out the rows of a user who was deleted, once it is filtered by user.
-        # Left to itself, Django looks for the users in the rows' database, which may have none.
-        users = get_user_model()
-        those = users._base_manager.using(router.db_for_read(users))
-        named = Prefetch("user", queryset=those)
+        # A join would leave out the rows of deleted users, if filtered by user. By default, Django
+        # would look for the users in the rows' database, which may have none.
+        user_model = get_user_model()
+        users = user_model._base_manager.using(router.db_for_read(user_model))
+        named = Prefetch("user", queryset=users)
         rows: QuerySet[ApiRequestLog] = super().get_queryset(request).prefetch_related(named)
         return rows
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        # Any other could be slow, ask for what a database does not understand, or guess at users.
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        # Any other could be slow, be invalid for a database, or reveal something about users.
         return lookup in DATE_PARTS or lookup in {chosen.parameter_name for chosen in FILTERS}
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RequestLogChangeList]:
         return RequestLogChangeList
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[ApiRequestLog], search_term: str
+    ) -> tuple[QuerySet[ApiRequestLog], bool]:
         return queryset.filter(*search_for(search_term)), False
 
     def changelist_view(
@@ -140,39 +145,31 @@ class ApiRequestLogAdmin(_ModelAdmin):
     ) -> HttpResponse:
         context = {"title": _("Request log"), **(extra_context or {})}
         response = super().changelist_view(request, context)
-        # There is no list where the address was not understood.
-        shown: dict[str, Any] = getattr(response, "context_data", None) or {}
-        if "cl" in shown:
-            shown["usage"] = _picture_above(shown["cl"])
+        # There is no list if the URL's parameters were invalid.
+        rendered: dict[str, Any] = getattr(response, "context_data", None) or {}
+        if "cl" in rendered:
+            rendered["usage"] = _usage_above(rendered["cl"])
         return response
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return may_see_requests(request)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return may_see_requests(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def _only(self, parameter: str, value: Any, text: Any) -> str:
-        """A link from a row to the list of those that are like it in this."""
-        address = link_to_log(self.admin_site, {parameter: value})
-        return format_html('<a href="{}">{}</a>', address, text)
+    def _link(self, parameter: str, value: object, text: object) -> str:
+        """Return a link to the rows that have this value too."""
+        url = link_to_log(self.admin_site, {parameter: value})
+        return format_html('<a href="{}">{}</a>', url, text)
 
 
-def _picture_above(shown: RequestLogChangeList) -> str:
-    """The picture of what is listed. With a date chosen, of the thirty days up to the newest."""
-    nothing = _("No request on record matches this choice.") if shown.is_narrowed else ""
-    until = last_day_of(shown.queryset) if shown.is_dated else None
-    return picture(shown.queryset, until=until, nothing=nothing)
-
-
-def _local(row: ApiRequestLog) -> Any:
-    return timezone.localtime(row.at) if timezone.is_aware(row.at) else row.at
+def _usage_above(changelist: RequestLogChangeList) -> str:
+    """Return the chart of the listed requests; with a date, of the thirty days up to the newest."""
+    nothing = _("No request matches this choice.") if changelist.is_narrowed else ""
+    until = last_day_of(changelist.queryset) if changelist.is_dated else None
+    return render_usage(changelist.queryset, until=until, nothing=nothing)

@@ -1,16 +1,16 @@
-"""The usage of some days as a stacked bar picture: what to draw where, and in which words.
+"""The usage of some days as a stacked bar chart: what to draw where, and its texts.
 
-The template draws it as SVG. Texts that have to stay legible on a phone stand beside the drawing,
-which is stretched to the width that there is.
+The template draws it as SVG. Texts are beside the drawing, because it's stretched to the width of
+the page and they must stay legible on a phone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import NamedTuple
 
 from django.utils import formats
 from django.utils.functional import Promise
@@ -25,14 +25,13 @@ from ...request_log import Day, Usage
 HEIGHT = 100
 DAY_WIDTH = 10
 BAR_WIDTH = 7
-# What is there has to be seen, however little it is.
+# The height of the smallest segment: it must be visible.
 LEAST = 2
 
 TICKS_MAX = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(NamedTuple):
     """Outcomes that are drawn in one colour.
 
     Attributes:
@@ -63,8 +62,7 @@ _BY_OUTCOME = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A rectangle: the requests of a day that belong to one series."""
 
     slug: str
@@ -74,34 +72,21 @@ class Segment:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A day.
-
-    Attributes:
-        x: of its column, from the left.
-        title: the day in words, with the exact numbers.
-        segments: from the bottom up.
-    """
+class Bar(NamedTuple):
+    """A day, with its numbers in words and its segments from the bottom up."""
 
     x: int
     title: str
-    segments: Sequence[Segment]
+    segments: list[Segment]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chart:
     """A usage, ready to be drawn."""
 
     usage: Usage
-
-    @property
-    def height(self) -> int:
-        return HEIGHT
-
-    @property
-    def day_width(self) -> int:
-        return DAY_WIDTH
+    height = HEIGHT
+    day_width = DAY_WIDTH
 
     @property
     def width(self) -> int:
@@ -123,26 +108,26 @@ class Chart:
     def bars(self) -> Iterator[Bar]:
         step, count = _scale(self._most.total)
         for number, day in enumerate(self.usage.days):
-            segments = _stack(number * DAY_WIDTH, day, step * count)
-            yield Bar(number * DAY_WIDTH, _title(day), segments)
+            x = number * DAY_WIDTH
+            yield Bar(x, _title(day), _stack(x, day, step * count))
 
     @property
     def legend(self) -> list[tuple[Series, str]]:
-        """The series that there are, with their numbers, in the order of the bars."""
+        """The series that occur, with their numbers, in the order of the bars."""
         numbers = _by_series(self.usage.outcomes)
         return [(series, grouped(numbers[series])) for series in SERIES if numbers[series]]
 
     @property
     def first_day(self) -> str:
-        return _named(self.usage.days[0].date)
+        return _formatted(self.usage.days[0].date)
 
     @property
     def last_day(self) -> str:
-        return _named(self.usage.days[-1].date)
+        return _formatted(self.usage.days[-1].date)
 
     @property
     def description(self) -> str:
-        """The picture in words."""
+        """The chart in words."""
         return _(
             "%(total)s requests from %(first)s to %(last)s, %(refused)s of them refused. "
             "The most on one day were %(most)s, on %(day)s."
@@ -152,7 +137,7 @@ class Chart:
             "first": self.first_day,
             "last": self.last_day,
             "most": grouped(self._most.total),
-            "day": _named(self._most.date),
+            "day": _formatted(self._most.date),
         }
 
     @property
@@ -162,10 +147,10 @@ class Chart:
 
     @property
     def rows(self) -> Iterator[tuple[str, str, list[str]]]:
-        """The table, the last day first: day, total and the number of each outcome."""
+        """The table, latest day first: day, total and the number of each outcome."""
         for day in reversed(self.usage.days):
             numbers = [grouped(day.outcomes.get(outcome, 0)) for outcome in self.outcomes]
-            yield _named(day.date), grouped(day.total), numbers
+            yield _formatted(day.date), grouped(day.total), numbers
 
     @property
     def _most(self) -> Day:
@@ -173,12 +158,12 @@ class Chart:
 
 
 def grouped(number: int) -> str:
-    """``number`` for people: 12,345."""
+    """Return ``number`` for people: 12,345."""
     return formats.number_format(number, decimal_pos=0, force_grouping=True)
 
 
 def _scale(most: int) -> tuple[int, int]:
-    """A round step between lines, and how many of them reach ``most``."""
+    """Return a round step between lines, and how many steps reach ``most``."""
     step = power = 1
     while True:
         for step in (power, 2 * power, 5 * power):
@@ -192,19 +177,18 @@ def _stack(x: int, day: Day, top: int) -> list[Segment]:
     heights = {
         series: max(LEAST, HEIGHT * numbers[series] / top) for series in SERIES if numbers[series]
     }
-    # What the least ones got too much, the others give.
-    fitting = min(1.0, HEIGHT / sum(heights.values())) if heights else 1.0
+    # The others give what the smallest ones got too much.
+    scale = min(1.0, HEIGHT / sum(heights.values())) if heights else 1.0
     segments, y = [], float(HEIGHT)
-    margin = (DAY_WIDTH - BAR_WIDTH) / 2
-    for series, height in heights.items():
-        y -= height * fitting
-        segments.append(
-            Segment(series.slug, x + margin, round(y, 2), BAR_WIDTH, round(height * fitting, 2))
-        )
+    left = x + (DAY_WIDTH - BAR_WIDTH) / 2
+    for series, full_height in heights.items():
+        height = full_height * scale
+        y -= height
+        segments.append(Segment(series.slug, left, round(y, 2), BAR_WIDTH, round(height, 2)))
     return segments
 
 
-def _by_series(outcomes: Any) -> Counter[Series]:
+def _by_series(outcomes: Mapping[str, int]) -> Counter[Series]:
     numbers: Counter[Series] = Counter()
     for outcome, number in outcomes.items():
         numbers[_BY_OUTCOME.get(outcome, _OTHER)] += number
@@ -213,15 +197,15 @@ def _by_series(outcomes: Any) -> Counter[Series]:
 
 def _title(day: Day) -> str:
     total = ngettext("%(total)s request", "%(total)s requests", day.total)
-    lines = [f"{_named(day.date)}: {total % {'total': grouped(day.total)}}"]
+    lines = [f"{_formatted(day.date)}: {total % {'total': grouped(day.total)}}"]
     lines += [f"{outcome}: {grouped(number)}" for outcome, number in _sorted(day.outcomes)]
     return "\n".join(lines)
 
 
-def _sorted(outcomes: Any) -> list[tuple[str, int]]:
-    """What was accepted first, then by how often it was."""
+def _sorted(outcomes: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Sort by frequency, with what was accepted first."""
     return sorted(outcomes.items(), key=lambda item: (item[0] != ACCEPTED, -item[1], item[0]))
 
 
-def _named(day: date) -> str:
+def _formatted(day: date) -> str:
     return formats.date_format(day, "MONTH_DAY_FORMAT")

@@ -1,10 +1,10 @@
-"""The picture of thirty days of requests, for the pages of keys and users and the request log."""
+"""The chart of thirty days of requests, for the pages of keys, users and the request log."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import date
-from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -31,6 +31,7 @@ from ...request_log import (
     sources_of,
     usage_of,
 )
+from ...types import User
 from ..log_entries import actor_of
 from .chart import Chart, grouped
 
@@ -45,57 +46,53 @@ SOURCE_PARAMETER = "source"
 
 
 def may_see_requests(request: HttpRequest) -> bool:
-    """Whether the request log and its pictures are for whoever sent ``request``."""
+    """Return whether the user of ``request`` may see the request log and its charts."""
     actor, user = actor_of(request), request.user
     return actor.may_generate or (
         actor.is_known and user.is_active and user.has_perm(VIEW_PERMISSION)
     )
 
 
-def usage_of_user(user: Any, site: AdminSite) -> str:
-    """The picture of what ran as ``user``."""
-    return picture(requests_of_user(user), link_to_log(site, {USER_PARAMETER: user.pk}))
+def usage_of_user(user: User, site: AdminSite) -> str:
+    """Return the chart of the requests that ran as ``user``."""
+    return render_usage(requests_of_user(user), link_to_log(site, {USER_PARAMETER: user.pk}))
 
 
 def usage_of_key(key: AbstractApiKey, site: AdminSite) -> str:
-    """The picture of what was asked with ``key``, a row of any source."""
+    """Return the chart of the requests with ``key``, a row of any source."""
     sources = sources_of(key)
     parameters = {KEY_PARAMETER: key.api_key}
-    # Where a model is named twice, the API key alone tells nearly as much.
+    # If the model has several names, the link filters by the API key only.
     if len(sources) == 1:
         parameters[SOURCE_PARAMETER] = sources[0]
-    return picture(requests_of_key(key), link_to_log(site, parameters))
+    return render_usage(requests_of_key(key), link_to_log(site, parameters))
 
 
-def link_to_log(site: AdminSite, parameters: dict[str, Any]) -> str:
-    """The address of the request log with a filter; "" where the site does not have it."""
+def link_to_log(site: AdminSite, parameters: Mapping[str, object]) -> str:
+    """Return the URL of the request log with a filter; "" if the site doesn't have it."""
     if not site.is_registered(ApiRequestLog):
         return ""
-    address = reverse(f"{site.name}:frappe_tokens_apirequestlog_changelist")
-    return f"{address}?{urlencode(parameters)}"
+    url = reverse(f"{site.name}:frappe_tokens_apirequestlog_changelist")
+    return f"{url}?{urlencode(parameters)}"
 
 
-def picture(
-    requests: QuerySet[ApiRequestLog],
-    url: str = "",
-    *,
-    until: date | None = None,
-    nothing: str = "",
+def render_usage(
+    requests: QuerySet[ApiRequestLog], url: str = "", until: date | None = None, nothing: str = ""
 ) -> str:
-    """The picture of ``requests`` as HTML.
+    """Return the chart of ``requests`` as HTML.
 
     Args:
-        requests: of the log, filtered.
+        requests: rows of the log.
         url: where they are listed.
         until: the last day; None is today.
-        nothing: what to say where there are none.
+        nothing: what to say if there are none.
     """
-    context: dict[str, Any] = {"url": url, "off": why_off()}
+    context: dict[str, object] = {"url": url, "off": why_off()}
     try:
         with statement_timeout(requests.db):
             usage, latest = usage_of(requests, until=until), latest_of(requests)
     except DatabaseError:
-        logger.exception("The request log cannot be read. The page goes on without its picture.")
+        logger.exception("The request log can't be read. The page is shown without its chart.")
         context["failed"] = True
     else:
         context |= {
@@ -113,28 +110,27 @@ def picture(
 
 
 def why_off() -> str:
-    """Why requests are not in the log, and what to do; "" where they are."""
+    """Say why requests aren't logged, and what to do; "" if they are."""
     if not any(logs_requests(name) for name in settings.MIDDLEWARE):
         return _(
-            "Requests are not logged. To log them, put %(middleware)s first in MIDDLEWARE, in the "
+            "Requests aren't logged. To log them, put %(middleware)s first in MIDDLEWARE, in the "
             "settings of this project."
         ) % {"middleware": MIDDLEWARE}
     log = conf.REQUEST_LOG
     if log == "null":
         return _(
-            'Requests are not logged. To log them, set REQUEST_LOG to "durable" or "buffered" in '
+            'Requests aren\'t logged. To log them, set REQUEST_LOG to "durable" or "buffered" in '
             "FRAPPE_TOKENS, in the settings of this project."
         )
     if log not in ("durable", "buffered"):
-        return _("Requests are logged by %(log)s. Only what it writes here is shown.") % {
-            "log": log
-        }
+        text = _("%(log)s logs the requests. Only what it writes to this table is shown.")
+        return text % {"log": log}
     return ""
 
 
 def _share_refused(usage: Usage) -> str:
     if usage.refused in (0, usage.total):
         return "100 %" if usage.refused else "0 %"
-    # Nothing that happened is 0 %, and nothing that did not always happen is 100 %.
+    # What happened at all isn't 0 %, and what didn't always happen isn't 100 %.
     share = min(max(100 * usage.refused / usage.total, 0.1), 99.9)
     return f"{formats.number_format(share, 1)} %"

@@ -1,7 +1,7 @@
-/* Copy buttons, and the dialog around the pages of keys, in the admin and on the users' own page.
+/* Copy buttons, and a dialog for the pages of keys, in the admin and on the users' own page.
 
-   The page works without any of this: a link leads to it, a form on it generates, and the secret
-   is in the answer. Here the same page is fetched and its content shown in a dialog. */
+   The pages work without this script: a link leads to them, their form generates, and the secret is
+   in the response. The script fetches the same page and shows its content in a dialog. */
 "use strict";
 {
     const CONTENT = "#frappe-tokens-content";
@@ -11,7 +11,7 @@
             await navigator.clipboard.writeText(element.textContent);
             return true;
         } catch {
-            // No clipboard, for example on a site without HTTPS: select, so that Ctrl+C copies it.
+            // There is no clipboard, for example without HTTPS. Select the text for Ctrl+C.
             const selection = window.getSelection();
             selection.selectAllChildren(element);
             return document.execCommand("copy");
@@ -45,7 +45,7 @@
         page.querySelector(".field-api_access_key")?.closest("fieldset") ??
         page.querySelector("[data-frappe-tokens-renew]");
 
-    /* Only our own section is renewed: whatever was typed into the form around it stays. */
+    /* Replace our own section only, to keep what was typed into the form around it. */
     const renewSection = (page, link) => {
         const [section, renewed] = [sectionOf(document), sectionOf(page)];
         if (!section || !renewed) {
@@ -69,7 +69,7 @@
             dialog.replaceChildren(content);
             showCopyButtons(dialog);
             if (dialog.open) {
-                // What was focused is gone with the form.
+                // The focused element was removed with the form.
                 const invalid = dialog.querySelector("[aria-invalid=true]");
                 (invalid ?? dialog.querySelector("#frappe-tokens-heading")).focus();
             }
@@ -81,10 +81,10 @@
                 dialog.close();
             }
         });
-        // On the document: the button that was pressed is disabled, and has no focus any more.
+        // On the document, because the button that was pressed is disabled and has lost the focus.
         const keepOpen = (event) => {
-            // Escape must not lose a secret that nobody has copied yet. (A browser lets "cancel" be
-            // prevented only so often.)
+            // Escape must not lose a secret that wasn't copied yet. (Browsers limit how often "cancel"
+            // can be prevented.)
             if (event.key === "Escape" && (generated || generating)) {
                 event.preventDefault();
             }
@@ -110,7 +110,7 @@
                     show(contentOf(answer));
                     return;
                 }
-                // Done, and there is no secret to show.
+                // It's done, and there is no secret to show.
                 dialog.close();
                 if (!renewSection(answer.page, link)) {
                     window.location.assign(answer.url); // signed out
@@ -138,7 +138,7 @@
             }
             show(contentOf(answer));
         } catch {
-            // Signed out, refused or offline: the page itself says so.
+            // Signed out, refused or offline: the page explains it.
             window.location.assign(link.href);
             return;
         }

@@ -1,0 +1,111 @@
+"""What the forms of a source's rows check, whichever fields a project shows in them."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Field, Q, QuerySet
+from django.http import HttpRequest, QueryDict
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..base_models import POLICIES, AbstractApiKey, KeyState
+from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users, locked_key
+from .log_entries import actor_of
+
+KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
+
+# For the type checker a mixin of ModelForm; at run time any form that comes after it.
+if TYPE_CHECKING:
+    _Base = forms.ModelForm[AbstractApiKey]
+else:
+    _Base = object
+
+# The fields that only those may change who may manage the user's keys.
+CREDENTIALS = ("user", *POLICIES)
+
+
+class SourceFormMixin(_Base):
+    """Added to the form of every page and list that changes rows."""
+
+    actor: ClassVar[Actor]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.has_changed():
+            return cleaned  # an untouched row of a list
+        changed = {name for name in CREDENTIALS if name in self.changed_data}
+        user = cleaned.get("user")
+        # Until the form is saved, the old user and the new one together: see lock_users.
+        lock_users([self.instance.user_id, getattr(user, "pk", None)], self.actor)
+        stored = self._stored()
+        try:
+            if stored is not None and changed:
+                check_manager(stored.user, self.actor)
+            if "user" in changed and user is not None:
+                check_target(user, self.actor)
+        except (PermissionDenied, ValidationError) as error:
+            message = error if isinstance(error, ValidationError) else str(error)
+            self.add_error("user" if "user" in self.fields else None, message)
+        if "expires_at" in changed and cleaned.get("expires_at") is not None:
+            try:
+                clean_expiry(cleaned["expires_at"])
+            except ValidationError as error:
+                self.add_error("expires_at", error)
+        return cleaned
+
+    def _stored(self) -> AbstractApiKey | None:
+        """Return the row as it is now; None if it is being added.
+
+        Raises:
+            ValidationError: it was revoked or deleted in the meantime.
+        """
+        if self.instance._state.adding:
+            return None
+        with locked_key(self.instance, self.actor) as stored:
+            key: AbstractApiKey = stored
+            return key
+
+
+def guarded(form: type[KeyForm], request: HttpRequest) -> type[KeyForm]:
+    """Add the checks of :class:`SourceFormMixin` for this request."""
+    return type(form.__name__, (SourceFormMixin, form), {"actor": actor_of(request)})
+
+
+def posted_in_rows(posted: QueryDict, field: Field[Any, Any]) -> list[object]:
+    """Return the valid values of ``field`` in all rows of a list that is being saved."""
+    name = re.compile(rf"form-[0-9]+-{re.escape(field.name)}")
+    values = []
+    for text in (posted[posted_name] for posted_name in posted if name.fullmatch(posted_name)):
+        with suppress(ValidationError):
+            values.append(getattr(field, "target_field", field).to_python(text or None))
+    return [value for value in values if value is not None]
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Lists the keys in one :class:`KeyState`."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        choices: list[tuple[str, str]] = KeyState.choices
+        return choices
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AbstractApiKey]
+    ) -> QuerySet[AbstractApiKey]:
+        now = timezone.now()
+        unrevoked = Q(revoked_at__isnull=True)
+        conditions = {
+            "active": unrevoked & (Q(expires_at__isnull=True) | Q(expires_at__gt=now)),
+            "expired": unrevoked & Q(expires_at__lte=now),
+            "revoked": ~unrevoked,
+        }
+        keys: QuerySet[AbstractApiKey] = queryset.filter(conditions.get(self.value() or "", Q()))
+        return keys

@@ -1,0 +1,240 @@
+"""API access on the pages of a source of keys: a mixin for the ModelAdmin of your own model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.admin.widgets import AdminTextareaWidget
+from django.db import router
+from django.db.models import Field
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from .. import policy
+from ..base_models import POLICIES, AbstractApiKey, KeyState
+from ..form_fields import NetworksField, RevokeForm, ScopesField
+from ..keys import (
+    change_key,
+    change_user,
+    check_reach,
+    check_target,
+    default_expiry,
+    lock_rows,
+    lock_users,
+    locked_key,
+    revoke,
+    transaction_for,
+)
+from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase
+from .generating import page_context
+from .log_entries import actor_of, log_on
+from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
+from .source_keys import KeysOfSource
+from .usage.summary import may_see_requests, usage_of_key
+
+if TYPE_CHECKING:
+    from django.contrib.admin.options import _DisplayT, _FieldGroups, _FieldsetSpec, _ListFilterT
+
+GRACE, REVOKE = "api_access_grace", "api_access_revoke"
+SECTION = (*KEY_FIELDS, GRACE, GENERATE, REFUSED, REVOKE, REQUESTS)
+DIGESTS = {"secret_digest", "previous_digest"}
+MaybeKey: TypeAlias = AbstractApiKey | None
+
+LIST_FIELDS = {"scopes": ScopesField, "allowed_ips": NetworksField}
+
+
+class ApiKeySourceMixin(ApiAccessBase):
+    """Adds *API Access*, the policies and *Generate Keys* to a ModelAdmin of a source of keys.
+
+    ``class EventConsumerAdmin(ApiKeySourceMixin, admin.ModelAdmin): ...``
+
+    The model's own permissions decide who sees its rows, adds them and changes the project's
+    fields. To generate and revoke, and to change the policies and the user that a row runs as, one
+    must also be allowed to generate keys and to manage those of the row's user. A revoked row is
+    read-only. A row that has had a secret stays, for the log, unless you override
+    ``has_delete_permission``.
+    """
+
+    key_generator = KeysOfSource
+
+    def get_urls(self) -> list[URLPattern]:
+        return [self._path_of("revoke", self.revoke_view), *super().get_urls()]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # As UserAdmin does for passwords: a filter would reveal a digest letter by letter.
+        return not DIGESTS & set(lookup.split("__")) and super().lookup_allowed(
+            lookup, value, request
+        )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return actor_of(request).may_generate and super().has_add_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
+        return actor_of(request).is_known and super().has_view_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
+        allowed = actor_of(request).is_known and super().has_change_permission(request, obj)
+        return allowed and not (obj is not None and obj.is_revoked)
+
+    def has_delete_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
+        # Rows stay for the log. They are only deleted with their user, on a page of the users.
+        if obj is not None and obj.secret_digest and self._is_own_page(request):
+            return False
+        return actor_of(request).is_known and super().has_delete_permission(request, obj)
+
+    def _is_own_page(self, request: HttpRequest) -> bool:
+        match = request.resolver_match
+        return match is not None and (match.url_name or "").startswith(self._url_name_of(""))
+
+    @admin.display(description=_("state"))
+    def key_state(self, key: AbstractApiKey) -> str:
+        if key.state == KeyState.ACTIVE and not key.secret_digest:
+            return gettext("No secret yet")
+        return str(key.state.label)
+
+    @admin.display(description=_("Old secret"))
+    def api_access_grace(self, key: AbstractApiKey) -> str:
+        return self._render_part("grace", key)
+
+    @admin.display(description=_("Requests"))
+    def api_access_requests(self, key: AbstractApiKey) -> str:
+        return usage_of_key(key, self.admin_site)
+
+    @admin.display(description=_("Revocation"))
+    def api_access_revoke(self, key: AbstractApiKey) -> str:
+        return self._render_part("revoke", key, url=self._url_of("revoke", key))
+
+    def api_access(self, obj: AbstractApiKey) -> Mapping[str, object]:
+        return {"key": obj, "latest": obj}
+
+    def get_list_display(self, request: HttpRequest) -> list[_DisplayT[Any]]:
+        columns = super().get_list_display(request)
+        own = ("api_key", "key_state", "last_used_at")
+        return [*columns, *(name for name in own if name not in columns)]
+
+    def get_list_filter(self, request: HttpRequest) -> list[_ListFilterT]:
+        return [*super().get_list_filter(request), StateFilter]
+
+    def get_fields(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldGroups:
+        fields = super().get_fields(request, obj)
+        if self.fields:
+            return fields
+        # The others have sections of their own.
+        return [name for name in fields if name not in {*POLICIES, *SECTION}]
+
+    def get_fieldsets(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldsetSpec:
+        fieldsets = [*super().get_fieldsets(request, obj)]
+        named = flatten_fieldsets(fieldsets)
+        if obj is not None:
+            fieldsets.append((_("API Access"), {"fields": self._section_fields(request, obj)}))
+        if policies := [name for name in POLICIES if name not in named]:
+            fieldsets.append((_("Policies"), {"fields": policies}))
+        return fieldsets
+
+    def _section_fields(self, request: HttpRequest, key: AbstractApiKey) -> tuple[str, ...]:
+        """Return the fields of the section. Buttons are for those who may press them."""
+        actor = actor_of(request)
+        fields = [*KEY_FIELDS]
+        if key.previous_digest and not policy.has_ended(key.previous_expires_at, timezone.now()):
+            fields.append(GRACE)
+        if actor.may_generate and not key.is_revoked:
+            fields += [GENERATE if actor.may_manage(key.user) else REFUSED, REVOKE]
+        if may_see_requests(request):
+            fields.append(REQUESTS)
+        return tuple(fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: MaybeKey = None) -> list[str]:
+        is_managed = obj is None or actor_of(request).may_manage(obj.user)
+        closed = () if is_managed else CREDENTIALS
+        return [*super().get_readonly_fields(request, obj), *SECTION, *closed]
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
+        if db_field.name in LIST_FIELDS:
+            return LIST_FIELDS[db_field.name](widget=AdminTextareaWidget(attrs={"rows": 3}))
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_form(
+        self, request: HttpRequest, obj: MaybeKey = None, change: bool = False, **kwargs: Any
+    ) -> type[KeyForm]:
+        return guarded(super().get_form(request, obj, change, **kwargs), request)
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> type[KeyForm]:
+        return guarded(super().get_changelist_form(request, **kwargs), request)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method != "POST":
+            return super().changeform_view(request, *args, **kwargs)
+        with transaction_for(router.db_for_write(self.model)):
+            lock_users([])  # SQLite: before the first read
+            return super().changeform_view(request, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if "_save" not in request.POST:
+            return super().changelist_view(request, *args, **kwargs)
+        with transaction_for(router.db_for_write(self.model)):
+            lock_users([])  # SQLite: before the first read
+            self._lock_posted(request)
+            return super().changelist_view(request, *args, **kwargs)
+
+    def _lock_posted(self, request: HttpRequest) -> None:
+        """Lock the rows of a list that is being saved, their users and the new ones, together.
+
+        Each form would lock its own, in the order of the list: see lock_users.
+        """
+        keys = self.model._base_manager.using(router.db_for_write(self.model)).filter(
+            pk__in=posted_in_rows(request.POST, self.model._meta.pk)
+        )
+        new = posted_in_rows(request.POST, self.model._meta.get_field("user"))
+        lock_users([*new, *keys.values_list("user", flat=True)], actor_of(request))
+        lock_rows(self.model, keys, actor_of(request))
+
+    def save_model(
+        self, request: HttpRequest, obj: AbstractApiKey, form: KeyForm, change: bool
+    ) -> None:
+        actor = actor_of(request)
+        if not change:
+            if obj.user is not None:
+                check_target(obj.user, actor)
+            obj.created_by = actor.user
+            chosen = [name for name in POLICIES if getattr(obj, name)]
+            obj.expires_at = obj.expires_at or default_expiry(timezone.now())
+            actor.narrow(obj, chosen)
+            check_reach(obj, actor)
+            super().save_model(request, obj, form, change)
+            return
+        user = obj.user
+        policies = {name: getattr(obj, name) for name in POLICIES if name in form.changed_data}
+        with locked_key(obj, actor) as stored:
+            # Our fields as they are now: the secret may have changed since the form was loaded.
+            for field in AbstractApiKey._meta.fields:
+                setattr(obj, field.attname, getattr(stored, field.attname))
+            super().save_model(request, obj, form, change)
+            if user != stored.user:
+                change_user(obj, user, by=actor)
+            if policies:
+                change_key(obj, by=actor, **policies)
+
+    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET asks for a reason. POST revokes."""
+        key = self._get_live_object(request, object_id)
+        form = RevokeForm(request.POST or None)
+        back_url = self._url_of("change", key)
+        if request.method == "POST" and form.is_valid():
+            revoke(key, reason=form.cleaned_data["reason"], by=actor_of(request))
+            text = gettext("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
+            log_on(self, request, text, *filter(None, (key, key.user)))
+            self.message_user(request, text, messages.SUCCESS)
+            return HttpResponseRedirect(back_url)
+        context = page_context(self, request, gettext("Revoke API key"), back_url)
+        context |= {"key": key, "form": form}
+        return TemplateResponse(request, "frappe_tokens/admin/revoke_key.html", context)
