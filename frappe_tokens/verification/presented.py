@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, cast
 
 from django.db import DataError, InterfaceError, OperationalError
 
@@ -118,13 +118,11 @@ class PresentedKey:
         return refused
 
     def record_use(self, info: RequestInfo, now: datetime) -> None:
-        if self._found is None:
-            return
-        lookup.record_use(
-            self._found, now=now, address=info.address, secret=self.secret, slot=self._slot
-        )
+        """Record when and from where the key was used. Its secret has matched."""
+        found = cast("Found", self._found)
+        lookup.record_use(found, now=now, address=info.address, secret=self.secret, slot=self._slot)
         if self._slot == "previous_digest":
-            self._found.key.authenticated_by_old_secret = True
+            found.key.authenticated_by_old_secret = True
 
     def _invalid(self) -> Refused:
         return Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
