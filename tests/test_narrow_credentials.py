@@ -264,7 +264,7 @@ def test_frappes_call_makes_a_key_as_narrow_and_rotates_no_wider_one(
 
     refused = client.post(RPC, {"user": "grace"})
     assert (refused.status_code, refused.json()["exc_type"]) == (403, "PermissionError")
-    assert "No API key may reach further" in refused.json()["exception"]
+    assert "An API key can't manage a key" in refused.json()["exception"]
     assert rows() == before
 
     made = client.post(RPC, {"user": user.username}).json()["message"]

@@ -1,8 +1,6 @@
-"""Changing what a key may do, and the user that a source's key runs as."""
+"""Changes what a key may do, and the user that a source's key runs as."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import router
@@ -10,13 +8,14 @@ from django.utils.translation import gettext as _
 
 from ..base_models import AbstractApiKey
 from ..models import ApiKey
+from ..types import User
 from . import history
 from .actors import Actor, check_manager, check_reach, check_target, check_widening
 from .cleaning import clean_changes
 from .locking import lock_users, locked_key, transaction_for
 
 
-def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: Any) -> None:
+def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: object) -> None:
     """Change what a key may do, and its name.
 
     Args:
@@ -43,12 +42,12 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: Any) 
         stored.save(update_fields=[*changes])
         names = ", ".join(str(stored._meta.get_field(name).verbose_name) for name in changes)
         text = _("Changed %(fields)s of API key %(api_key)s.")
-        users = [] if stored.user is None else [stored.user]
-        history.record(by, text % {"fields": names, "api_key": key.api_key}, *users, stored)
+        text = text % {"fields": names, "api_key": key.api_key}
+        history.record(by, [(stored.user, text), (stored, text)])
     key.refresh_from_db(using=stored._state.db)
 
 
-def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> None:
+def change_user(key: AbstractApiKey, user: User | None, *, by: Actor | None = None) -> None:
     """Have ``key`` run as another user from the next request on. Its secret stays the same.
 
     Args:
@@ -85,6 +84,5 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
             stored.validate_constraints({"api_key"})
             stored.save(update_fields=["user"])
             text = _("Changed the user of API key %(api_key)s.") % {"api_key": key.api_key}
-            users = [each for each in (before, user) if each is not None]
-            history.record(by, text, *users, stored)
+            history.record(by, [(changed, text) for changed in (before, user, stored)])
     key.refresh_from_db(using=stored._state.db)

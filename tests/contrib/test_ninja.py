@@ -174,7 +174,7 @@ def test_operations_without_our_class_are_plain_views_to_the_middleware(
 def test_an_unregistered_api_refuses_with_the_right_status() -> None:
     response = Client().get("/unregistered/who/", headers={"authorization": "token a:b"})
     assert response.status_code == 401
-    assert response.json() == {"detail": "Invalid API key or secret."}
+    assert response.json() == {"detail": "Invalid API key or API secret."}
 
 
 def test_sites_cache_keeps_no_answer(
