@@ -78,7 +78,7 @@ def rows() -> list[dict[str, Any]]:
 
 def assert_refused(name: str, attempt: Callable[[], Any]) -> None:
     before = rows()
-    sentence = rf"Narrow it first \({LABELS[name]}\), or sign in instead"
+    sentence = rf"Restrict that one first \({LABELS[name]}\), or sign in instead"
     with pytest.raises(PermissionDenied, match=sentence):
         attempt()
     assert rows() == before

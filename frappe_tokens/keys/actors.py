@@ -22,7 +22,6 @@ from . import rights
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest
-    from rest_framework.request import Request
 
 PERMISSION = "frappe_tokens.generate_keys"
 
@@ -42,7 +41,7 @@ _OAUTH2_BACKEND = "oauth2_provider.backends.OAuth2Backend"
 UNKNOWN = object()
 
 
-def credential_of(request: HttpRequest | Request) -> Any:
+def credential_of(request: HttpRequest) -> Any:
     """Return what authenticated ``request``; None for a session, or for nothing.
 
     A request with an ``Authorization`` header never counts as a session's. A middleware may have
@@ -70,7 +69,7 @@ class Actor:
     history: bool = True
 
     @classmethod
-    def of(cls, request: HttpRequest | Request, *, history: bool = True) -> Actor:
+    def of(cls, request: HttpRequest, *, history: bool = True) -> Actor:
         """Return who sent ``request``. For the app's own pages; not for async code."""
         credential = credential_of(request)
         if credential is None and _began_with_access_token(request):
@@ -168,7 +167,7 @@ class Actor:
         return (self.may_serve_self and key.user_id == self.user.pk) or self.may_generate
 
 
-def _began_with_access_token(request: HttpRequest | Request) -> bool:
+def _began_with_access_token(request: HttpRequest) -> bool:
     """Whether an access token, and not a person, began the session of ``request``."""
     session = getattr(request, "session", None)
     path = session.get(BACKEND_SESSION_KEY, "") if session is not None else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.db import router
 from django.utils.translation import gettext as _
 
 from ..base_models import AbstractApiKey
 from ..models import ApiKey
-from ..types import User
 from . import history
 from .actors import Actor, check_manager, check_reach, check_target, check_widening
 from .cleaning import clean_changes
@@ -40,14 +41,15 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: objec
         if "name" in changes:
             stored.validate_constraints(exclude={"api_key"})
         stored.save(update_fields=[*changes])
-        names = ", ".join(str(stored._meta.get_field(name).verbose_name) for name in changes)
+        labels = {field.name: str(field.verbose_name) for field in stored._meta.fields}
+        names = ", ".join(labels[name] for name in changes)
         text = _("Changed %(fields)s of API key %(api_key)s.")
         text = text % {"fields": names, "api_key": key.api_key}
         history.record(by, [(stored.user, text), (stored, text)])
     key.refresh_from_db(using=stored._state.db)
 
 
-def change_user(key: AbstractApiKey, user: User | None, *, by: Actor | None = None) -> None:
+def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> None:
     """Have ``key`` run as another user from the next request on. Its secret stays the same.
 
     Args:
