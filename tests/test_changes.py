@@ -146,9 +146,9 @@ def test_nobody_gives_their_own_key_a_rate(user: Any, settings: Any) -> None:
     """It would count instead of the one that the site has for all keys."""
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     key = generate_keys(user, by=Actor(user)).instance
-    with pytest.raises(PermissionDenied, match="a rate of its own"):
+    with pytest.raises(PermissionDenied, match="its own rate limit"):
         change_key(key, rate_limit="1/day", by=Actor(user))
-    with pytest.raises(PermissionDenied, match="a rate of its own"):
+    with pytest.raises(PermissionDenied, match="its own rate limit"):
         generate_keys(user, name="new", rate_limit="999999999/s", by=Actor(user))
     assert [one.rate_limit for one in ApiKey.objects.all()] == [""]
 

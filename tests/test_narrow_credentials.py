@@ -302,7 +302,7 @@ def test_request_with_the_old_secret_manages_no_keys(
         unused = {"previous_used_at", "last_used_at", "last_used_ip"}
         stored = [{name: row[name] for name in row.keys() - unused} for row in rows()]
         assert stored == [{name: row[name] for name in row.keys() - unused} for row in before]
-    assert "a secret that was replaced" in answers[2].json()["detail"]
+    assert "a replaced secret" in answers[2].json()["detail"]
     assert client.get(own).status_code == 200
 
     client = Client(headers={"authorization": token_header(new)})

@@ -278,8 +278,8 @@ def test_names_cannot_draw_on_the_terminal(make_user: MakeUser) -> None:
     ("arguments", "what"),
     [
         (["--user", "nobody", "--user", "x"], "no user 'nobody'.\nThere is no user 'x'."),
-        (["--source", "Nothing"], "There is no source 'Nothing'. Those in SOURCES are User."),
-        (["--unused-for", "long"], "'long' is no duration."),
+        (["--source", "Nothing"], "There is no source 'Nothing'. SOURCES has User."),
+        (["--unused-for", "long"], "'long' is not a duration."),
         (["--all", "--unused-for", "1d"], "Leave out --all"),
         (["--all", "--expiring-in", "0s"], "Leave out --all"),
     ],
