@@ -48,7 +48,7 @@ def test_prints_key_and_secret_of_each_user(make_user: Callable[..., Any]) -> No
     assert len(pairs) == ApiKey.objects.count() == 2
     for api_key, api_secret in pairs:
         assert crypto.matches(api_secret, ApiKey.objects.get(api_key=api_key).secret_digest)
-    assert "not shown again" in err
+    assert "aren't shown again" in err
     assert "fts_" not in err
 
 
@@ -242,8 +242,8 @@ def test_all_active_users_or_none_of_them(
         (["ada", "--name", "x" * 101], "at most 100 printable characters"),
         (["ada", "--expires-in", "0s"], "must be in the future"),
         (["ada", "expired"], "has expired"),
-        ([], "Name the users"),
-        (["ada", "--all-active"], "Name the users"),
+        ([], "Enter usernames"),
+        (["ada", "--all-active"], "Enter usernames"),
         (["ada", "--grace", "soon"], "is not a duration"),
         (["ada", "--expires-in", "999999999w"], "is too long"),
         (["ada", "--expires-in", "9999999d"], "is too long"),
