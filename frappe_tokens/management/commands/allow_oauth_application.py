@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("client_ids", nargs="+", metavar="CLIENT_ID")
 
-    def handle(self, *args: Any, client_ids: list[str], **options: Any) -> None:
+    def handle(self, *args: object, client_ids: list[str], **options: Any) -> None:
         applications = _named_applications(list(dict.fromkeys(client_ids)))
         lines = []
         # All or nothing.

@@ -67,7 +67,7 @@ class Command(BaseCommand):
             "--url", default=DEFAULT_URL, help=f"site for --format curl; default: {DEFAULT_URL}"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if bool(options["users"]) == options["all_active"]:
             raise CommandError("Enter usernames, or use --all-active.")
         expires_in = options["expires_in"]

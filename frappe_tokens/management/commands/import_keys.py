@@ -40,7 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="check without importing")
 
     @sensitive_variables()
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         dry_run = options["dry_run"]
         with _opened(options["file"]) as opened:
             # A pipe can be read only once, and its content must not be written to the disk.

@@ -39,7 +39,7 @@ class Command(BaseCommand):
         parser.add_argument("--all", action="store_true", help="include revoked keys")
         parser.add_argument("--format", choices=sorted(_FORMATS), default="text")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         spans = (options["unused_for"], options["expiring_in"])
         if options["all"] and spans != (None, None):
             raise CommandError("--all can't be combined with --unused-for or --expiring-in.")

@@ -43,7 +43,7 @@ class Command(BaseCommand):
             help=f"rows per transaction; default: {BATCH_SIZE}",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         age: timedelta | None = options["older_than"]
         if age is None:
             raise CommandError("Enter a minimum age, for example --older-than 90d.")

@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
         parser.add_argument("--source", metavar="NAME", help="only in this one of SOURCES")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if bool(options["keys"]) == bool(options["user"]):
             raise CommandError("Enter API keys, or use --user.")
         models: Models = list(source_models(options["source"]).values())
