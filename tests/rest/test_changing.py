@@ -152,7 +152,7 @@ def test_revoked_key_is_a_conflict(
     revoke(keys.instance)
     before = rows()
     response = send(manager, "PATCH", keys.api_key, body)
-    assert_refused(response, 409, "key_revoked", "that is final")
+    assert_refused(response, 409, "key_revoked", "which is final")
     assert rows() == before
 
 
