@@ -63,7 +63,6 @@ class Actor:
         history: write the admin's history. The admin's own pages write it themselves.
     """
 
-    # Both have attributes that depend on the project.
     user: Any
     credential: Any = None
     history: bool = True
@@ -117,13 +116,8 @@ class Actor:
     def may_serve_self(self) -> bool:
         """Whether this user may do so with their own keys, by ``SELF_SERVICE``."""
         user = self.user
-        return bool(
-            user
-            and user.is_authenticated
-            and user.is_active
-            and not self.is_restricted
-            and conf.SELF_SERVICE
-        )
+        usable = bool(user and user.is_authenticated and user.is_active)
+        return usable and not self.is_restricted and conf.SELF_SERVICE
 
     def may_manage(self, user: User | AnonymousUser | None) -> bool:
         """Whether this user may manage the keys of ``user``, or unowned ones, by permission.
