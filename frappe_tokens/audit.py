@@ -1,33 +1,29 @@
-"""One line for each refusal, generation and revocation, on the logger ``frappe_tokens``.
+"""Logs refusals, generations and revocations, one line each, on the logger ``frappe_tokens``.
 
-Each record is of the level INFO and has, as attributes (``extra`` of ``logging``), ``event`` and
-the fields that ``FIELDS`` names for it, for formatters that write JSON. None ever holds a secret, a
-header or a query string.
+Each record has the level INFO and, as attributes (``extra`` of ``logging``), ``event`` and the
+fields in ``FIELDS``, for formatters that write JSON. None contains a secret, a header or a query
+string.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .exceptions import Refused
 from .redaction import printable, redacted, redacted_path
+from .types import User
+
+if TYPE_CHECKING:
+    # Settings import this module for their formatters, when models can't be imported yet.
+    from .base_models import AbstractApiKey
 
 logger = logging.getLogger("frappe_tokens")
 
-# What the record of each event has besides ``event``.
+# The attributes of each event's record besides ``event``.
 FIELDS: Mapping[str, tuple[str, ...]] = {
-    "request_refused": (
-        "code",
-        "status",
-        "api_key",
-        "source",
-        "user",
-        "ip",
-        "method",
-        "path",
-    ),
+    "request_refused": ("code", "status", "api_key", "source", "user", "ip", "method", "path"),
     "keys_generated": ("api_key", "key_model", "key_name", "user", "by", "rotated"),
     "key_revoked": ("api_key", "key_model", "key_name", "user", "by", "reason"),
 }
@@ -38,20 +34,20 @@ _TEXT_LENGTH = 200
 
 
 def is_heard() -> bool:
-    """Whether anyone listens. With Django's default ``LOGGING`` nobody does."""
+    """Whether anyone listens. With Django's default ``LOGGING``, nobody does."""
     return logger.isEnabledFor(logging.INFO)
 
 
-def refused(refused: Refused, key: Any, source: str, request: Mapping[str, str]) -> None:
-    """Say ``request_refused``.
+def refused(refused: Refused, key: object, source: str, request: Mapping[str, str]) -> None:
+    """Log ``request_refused``.
 
     Args:
         refused: why.
         key: the key whose secret was right, or None. Only then is its user named.
-        source: the name of the source that was asked for, "" where there is none of it.
+        source: the name of the requested source, "" if it doesn't exist.
         request: ``address``, ``method`` and ``path``.
     """
-    _say(
+    _log(
         "request_refused",
         "Refused %(method)s %(path)s from %(ip)s: %(code)s, API key %(api_key)r.",
         refused.reason.code,
@@ -65,52 +61,39 @@ def refused(refused: Refused, key: Any, source: str, request: Mapping[str, str])
     )
 
 
-def generated(key: Any, by: Any, rotated: bool) -> None:
-    """Say ``keys_generated``.
+def generated(key: AbstractApiKey, by: User | None, rotated: bool) -> None:
+    """Log ``keys_generated``.
 
     Args:
-        key: it was made, or has a new secret.
-        by: the user who asked, None for trusted code.
-        rotated: whether it was there before.
+        key: the key that has a new secret.
+        by: the user who generated it; None for trusted code.
+        rotated: whether the key existed before.
     """
-    _say(
-        "keys_generated",
-        "Generated a secret for API key %(api_key)s of %(user)s.",
-        *_of_key(key, by),
-        rotated,
-    )
+    text = "Generated a secret for API key %(api_key)s of %(user)s."
+    _log("keys_generated", text, *_about(key, by), rotated)
 
 
-def revoked(key: Any, by: Any, reason: str) -> None:
-    """Say ``key_revoked``.
+def revoked(key: AbstractApiKey, by: User | None, reason: str) -> None:
+    """Log ``key_revoked``.
 
     Args:
-        key: it ended.
-        by: the user who asked, None for trusted code.
-        reason: in words, fit for logs.
+        key: the revoked key.
+        by: the user who revoked it; None for trusted code.
+        reason: why, without secrets.
     """
-    _say(
-        "key_revoked",
-        "Revoked API key %(api_key)s of %(user)s. Reason: %(reason)s",
-        *_of_key(key, by),
-        reason,
-    )
+    text = "Revoked API key %(api_key)s of %(user)s. Reason: %(reason)s"
+    _log("key_revoked", text, *_about(key, by), reason)
 
 
-def _of_key(key: Any, by: Any) -> tuple[Any, ...]:
-    return (
-        key.api_key,
-        key._meta.label,
-        redacted(str(getattr(key, "name", "")), _TEXT_LENGTH),
-        _name(key.user),
-        _name(by),
-    )
+def _about(key: AbstractApiKey, by: User | None) -> tuple[object, ...]:
+    name = redacted(str(getattr(key, "name", "")), _TEXT_LENGTH)
+    return key.api_key, key._meta.label, name, _name(key.user), _name(by)
 
 
-def _name(user: Any) -> str | None:
+def _name(user: User | None) -> str | None:
     return None if user is None else printable(str(user.get_username()), _TEXT_LENGTH)
 
 
-def _say(event: str, text: str, *values: Any) -> None:
+def _log(event: str, text: str, *values: object) -> None:
     fields = dict(zip(FIELDS[event], values, strict=True))
     logger.info(text, fields, extra={"event": event, **fields})

@@ -125,10 +125,10 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         default=list,
         blank=True,
         validators=[validate_scopes],
-        help_text=_("A key with scopes opens only views that require some of them."),
+        help_text=_("With scopes, the key opens only views that require some of them."),
     )
     read_only = models.BooleanField(
-        _("read-only"), default=False, help_text=_("Only GET, HEAD and OPTIONS.")
+        _("read-only"), default=False, help_text=_("Allow only GET, HEAD and OPTIONS.")
     )
     allowed_ips = models.JSONField(
         _("allowed addresses"),
@@ -136,7 +136,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         blank=True,
         validators=[validate_networks],
         help_text=_(
-            "Addresses or networks that the key may be used from. Leave empty to allow all."
+            "Addresses or networks that the key can be used from. Leave empty to allow all."
         ),
     )
     rate_limit = models.CharField(
@@ -179,7 +179,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     objects = ApiKeyQuerySet.as_manager()
 
-    # Set on the key that authenticated a request by a replaced secret in its grace period.
+    # Set if a replaced secret in its grace period authenticated the request.
     authenticated_by_old_secret = False
 
     class Meta:
@@ -201,17 +201,16 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     @classmethod
     def cache_label(cls) -> str:
-        """Return the name of this model's keys in a cache, after the table that holds them.
+        """Return the name of this model's keys in a cache.
 
-        A proxy, and a model that extends another one's table, share the name.
+        It is the label of the model whose table has them, also for proxies and extending models.
         """
         owner: Any = cls._meta.get_field("api_key").model
-        label: str = owner._meta.concrete_model._meta.label_lower
-        return label
+        return str(owner._meta.concrete_model._meta.label_lower)
 
     @property
     def policies(self) -> dict[str, Any]:
-        """The values of the fields that restrict the key, by their names."""
+        """The values of the fields in ``POLICIES``, by name."""
         return {name: getattr(self, name) for name in POLICIES}
 
     @property
@@ -231,7 +230,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     @property
     def auth(self) -> AbstractApiKey:
-        """What becomes ``request.auth``: the key itself."""
+        """The value of ``request.auth``: the key itself."""
         return self
 
     @property

@@ -1,8 +1,8 @@
-"""Making API keys and secrets, and comparing a secret with its stored digest.
+"""Generates API keys and secrets, and compares secrets with stored digests.
 
-A secret has 256 random bits, so one round of SHA-256 is enough: there is nothing to guess that a
-slow password hash would slow down, and the check runs at every request. A pepper, kept outside
-the database, makes a stolen table useless even for imported secrets that are shorter.
+A secret has 256 random bits, so one round of SHA-256 is enough: nobody can guess it, and the check
+runs at every request. A pepper, stored outside the database, makes a stolen table useless even for
+shorter imported secrets.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ API_KEY_RANDOM_LENGTH = 16
 API_SECRET_RANDOM_LENGTH = 43  # 62**43 > 2**256
 CHECKSUM_LENGTH = 6  # 62**6 > 2**32
 
-# A random byte's character. The last eight bytes are thrown away: 248 is four times 62, and with
-# the others the first eight characters would be drawn more often than the rest.
+# The characters of random bytes. The last eight bytes are dropped because 248 is four times 62:
+# with them, the first eight characters would be more frequent.
 _CHARACTERS = (BASE62 * 5)[:256].encode()
 _UNEVEN = bytes(range(248, 256))
 
-# Two digits at a time: every request comes by here.
+# Two digits at a time, because this runs at every request.
 _PAIRS = [first + second for first in BASE62 for second in BASE62]
 
 # Long enough for "hmac-sha256$" + pepper id + "$" + 64 hexadecimal digits.
@@ -34,7 +34,7 @@ DIGEST_MAX_LENGTH = 128
 
 
 class Secret(str):
-    """A string whose ``repr()`` hides it: tracebacks, debug pages and logs print reprs."""
+    """A string that ``repr()`` hides, because tracebacks, debug pages and logs print reprs."""
 
     __slots__ = ()
 
@@ -43,34 +43,34 @@ class Secret(str):
 
 
 def generate_api_key() -> str:
-    """A new API key: the prefix and 16 base62 characters."""
+    """Return a new API key: the prefix and 16 base62 characters."""
     return conf.KEY_PREFIX + _random(API_KEY_RANDOM_LENGTH)
 
 
 def generate_api_secret() -> Secret:
-    """A new API secret: the prefix, 43 base62 characters (256 bits) and their checksum."""
+    """Return a new API secret: the prefix, 43 base62 characters (256 bits), and a checksum."""
     body = conf.SECRET_PREFIX + _random(API_SECRET_RANDOM_LENGTH)
     return Secret(body + checksum(body))
 
 
 def checksum(text: str) -> str:
-    """The CRC-32 of ``text`` as 6 base62 characters, padded with zeros.
+    """Return the CRC-32 of ``text`` as 6 base62 characters, padded with zeros.
 
-    It tells a mistyped or made-up secret from a real one without a query, and lets secret
-    scanners be sure of a find.
+    It detects mistyped and invented secrets without a query, and lets secret scanners verify
+    what they find.
     """
     number = zlib.crc32(text.encode())
     return _PAIRS[number // 62**4] + _PAIRS[number // 62**2 % 62**2] + _PAIRS[number % 62**2]
 
 
 def has_valid_checksum(secret: str) -> bool:
-    """Whether ``secret`` has the generated form, under whichever prefix, and a right checksum."""
+    """Whether ``secret`` has the form of a generated one, with any prefix, and a valid checksum."""
     body, claimed = secret[:-CHECKSUM_LENGTH], secret[-CHECKSUM_LENGTH:]
     return len(body) > API_SECRET_RANDOM_LENGTH and body.isascii() and checksum(body) == claimed
 
 
 def make_digest(secret: str) -> str:
-    """What is stored of ``secret``, made with the newest pepper where there is one."""
+    """Return what is stored of ``secret``, made with the newest pepper if there is one."""
     peppers = conf.PEPPERS
     if not peppers:
         return "sha256$" + hashlib.sha256(secret.encode()).hexdigest()
@@ -78,34 +78,34 @@ def make_digest(secret: str) -> str:
 
 
 def matches(secret: str, digest: str) -> bool:
-    """Whether ``digest`` was made of ``secret``, with any of the peppers or with none.
+    """Whether ``digest`` was made from ``secret``, with any of the peppers or without one.
 
     Args:
         secret: the presented secret.
-        digest: the stored one; "" for a key that does not exist. The answer is then no, after
-            the same work as for a wrong secret.
+        digest: the stored digest; "" for a key that doesn't exist. The result is then False,
+            after the same work as for a wrong secret.
     """
     return hmac.compare_digest(_digest_like(secret, digest), digest)
 
 
 def matches_which(secret: str, digest: str, older: str) -> tuple[bool, bool]:
-    """Whether ``digest`` was made of ``secret``, and whether ``older`` was.
+    """Whether ``digest`` was made from ``secret``, and whether ``older`` was.
 
-    Two hashes and two comparisons in every case: neither the absence of an old digest ("") nor that
-    of the key ("" twice) is told by less work.
+    It always takes two hashes and two comparisons, so that timing reveals neither a missing old
+    digest ("") nor a missing key ("" twice).
     """
     presented = _digest_like(secret, older or digest)
     return matches(secret, digest), hmac.compare_digest(presented, older)
 
 
 def is_current(digest: str) -> bool:
-    """Whether ``digest`` is made as :func:`make_digest` would make it now."""
+    """Whether :func:`make_digest` would still make a digest like ``digest``."""
     peppers = conf.PEPPERS
     return digest.startswith(_hmac_label(peppers[0]) if peppers else "sha256$")
 
 
 def _digest_like(secret: str, digest: str) -> str:
-    """``secret`` digested in the way that ``digest`` names, or in today's if it names none."""
+    """Digest ``secret`` in the way that ``digest`` names, or in the current way by default."""
     if digest.startswith("sha256$"):
         return "sha256$" + hashlib.sha256(secret.encode()).hexdigest()
     for pepper in conf.PEPPERS:
@@ -119,11 +119,11 @@ def _hmac_digest(secret: str, pepper: str) -> str:
     return _hmac_label(pepper) + mac.hex()
 
 
-# Kept, so that every comparison costs one digest, whichever pepper the stored one was made with.
+# Cached, so that every comparison costs one digest, whatever pepper the stored one was made with.
 @functools.lru_cache(maxsize=32)
 def _hmac_label(pepper: str) -> str:
-    # The id is derived, so that nobody has to number peppers and none can be mixed up. It tells
-    # nothing of a pepper but which one it is.
+    # The id is derived, so that peppers need no numbers and can't be mixed up. It reveals nothing
+    # else about the pepper.
     pepper_id = hmac.digest(pepper.encode(), b"frappe_tokens pepper id", "sha256").hex()[:8]
     return f"hmac-sha256${pepper_id}$"
 

@@ -1,4 +1,4 @@
-"""What a decision says when it says no."""
+"""Why a request is refused."""
 
 from __future__ import annotations
 
@@ -14,46 +14,23 @@ class Reason(enum.Enum):
     MALFORMED_CREDENTIALS = (
         "malformed_credentials",
         401,
-        _(
-            "The Authorization header holds no well-formed credentials. "
-            "Send <api_key>:<api_secret>."
-        ),
+        _("The Authorization header contains no valid credentials. Send <api_key>:<api_secret>."),
     )
     TOO_MANY_FAILURES = (
         "too_many_failures",
         429,
-        _("Too many failed attempts. Check the API key and secret, and try again later."),
+        _("Too many failed attempts. Check the API key and API secret, then try again later."),
     )
-    INVALID_CREDENTIALS = (
-        "invalid_credentials",
-        401,
-        _("Invalid API key or secret."),
-    )
-    KEY_REVOKED = (
-        "key_revoked",
-        401,
-        _("This API key was revoked. Ask for a new one."),
-    )
+    INVALID_CREDENTIALS = "invalid_credentials", 401, _("Invalid API key or API secret.")
+    KEY_REVOKED = "key_revoked", 401, _("This API key has been revoked. Ask for a new one.")
     KEY_EXPIRED = (
         "key_expired",
         401,
         _("This API key has expired. Ask for a later expiry or a new key."),
     )
-    USER_INACTIVE = (
-        "user_inactive",
-        401,
-        _("The user of this API key is inactive."),
-    )
-    IP_NOT_ALLOWED = (
-        "ip_not_allowed",
-        403,
-        _("This API key may not be used from your address."),
-    )
-    KEY_READ_ONLY = (
-        "key_read_only",
-        403,
-        _("This API key is read-only: it may use GET, HEAD and OPTIONS."),
-    )
+    USER_INACTIVE = "user_inactive", 401, _("The user of this API key is inactive.")
+    IP_NOT_ALLOWED = "ip_not_allowed", 403, _("This API key can't be used from your address.")
+    KEY_READ_ONLY = "key_read_only", 403, _("This API key is read-only. Use GET, HEAD or OPTIONS.")
     CROSS_SITE_REQUEST = (
         "cross_site_request",
         403,
@@ -65,17 +42,17 @@ class Reason(enum.Enum):
     SESSION_REQUIRED = (
         "session_required",
         403,
-        _("This page takes no API key or access token. Sign in with a browser instead."),
+        _("This page doesn't accept API keys or access tokens. Sign in with a browser instead."),
     )
     INSUFFICIENT_SCOPE = (
         "insufficient_scope",
         403,
-        _("The scopes of this API key do not open this view."),
+        _("This API key doesn't have the scopes that this view requires."),
     )
     SERVICE_UNAVAILABLE = (
         "service_unavailable",
         503,
-        _("Credentials cannot be checked at the moment. Try again shortly."),
+        _("Credentials can't be checked right now. Try again shortly."),
     )
 
     def __init__(self, code: str, status: int, sentence: Promise) -> None:
@@ -84,29 +61,31 @@ class Reason(enum.Enum):
         self.sentence = sentence
 
 
-# In the same cases, to those who sent an OAuth 2 access token.
-_OF_ACCESS_TOKENS = {
+# The same for OAuth 2 access tokens.
+_ACCESS_TOKEN_SENTENCES = {
     Reason.TOO_MANY_FAILURES: _(
-        "Too many failed attempts. Check the access token, and try again later."
+        "Too many failed attempts. Check the access token, then try again later."
     ),
     Reason.INVALID_CREDENTIALS: _("Invalid access token."),
-    Reason.KEY_REVOKED: _("This access token was revoked. Ask for a new one."),
+    Reason.KEY_REVOKED: _("This access token has been revoked. Ask for a new one."),
     Reason.KEY_EXPIRED: _("This access token has expired. Refresh it, or ask for a new one."),
     Reason.USER_INACTIVE: _("The user of this access token is inactive."),
-    Reason.KEY_READ_ONLY: _("This access token is read-only: it may use GET, HEAD and OPTIONS."),
-    Reason.INSUFFICIENT_SCOPE: _("The scopes of this access token do not open this view."),
+    Reason.KEY_READ_ONLY: _("This access token is read-only. Use GET, HEAD or OPTIONS."),
+    Reason.INSUFFICIENT_SCOPE: _(
+        "This access token doesn't have the scopes that this view requires."
+    ),
 }
 
 
 class Refused(Exception):
-    """A request that must not go on.
+    """A request is refused.
 
     Args:
         reason: why.
-        api_key: the presented API key where it was well formed, else "". Never the secret.
-        required_scopes: the scopes that the view asks for, where that is the reason.
-        retry_after: seconds after which it may be tried again; None where that is no question.
-        access_token: it came with an OAuth 2 access token.
+        api_key: the presented API key if it was well formed, else "". Never the secret.
+        required_scopes: the scopes that the view requires, if that is the reason.
+        retry_after: seconds after which to try again; None if that doesn't apply.
+        access_token: the credential was an OAuth 2 access token.
     """
 
     def __init__(
@@ -127,6 +106,6 @@ class Refused(Exception):
 
     @property
     def sentence(self) -> Promise:
-        """What to tell whoever sent it."""
+        """The explanation for the client."""
         own = self.reason.sentence
-        return _OF_ACCESS_TOKENS.get(self.reason, own) if self.access_token else own
+        return _ACCESS_TOKEN_SENTENCES.get(self.reason, own) if self.access_token else own

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -12,11 +10,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 class UnicodeCharField(models.CharField):  # type: ignore[type-arg]
     """A CharField that takes every character on every database.
 
-    MySQL's and MariaDB's do not where the database is in utf8mb3: there a client would keep itself
-    out of the request log by an emoji.
+    On MySQL and MariaDB, a database in utf8mb3 doesn't. There, an emoji would keep a client out of
+    the request log.
     """
 
-    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, str | None]:
         parameters = super().db_parameters(connection)
         if connection.vendor == "mysql":
             parameters["type"] = f"{parameters['type']} CHARACTER SET utf8mb4"
@@ -24,15 +22,14 @@ class UnicodeCharField(models.CharField):  # type: ignore[type-arg]
 
 
 class ExactCharField(UnicodeCharField):
-    """A CharField that compares exactly on every database, case and accents too.
+    """A CharField that compares exactly on every database, including case and accents.
 
-    MySQL's and MariaDB's default collations do not: there a key in the wrong case would match.
-    SQLite and PostgreSQL compare exactly by themselves.
+    The default collations of MySQL and MariaDB don't: a key in the wrong case would match.
     """
 
-    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, str | None]:
         parameters = super().db_parameters(connection)
         if connection.vendor == "mysql":
-            # A table in utf8mb3 knows it only because of the character set that goes with it.
+            # It requires the character set above.
             parameters["collation"] = "utf8mb4_bin"
         return parameters

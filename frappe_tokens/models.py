@@ -12,7 +12,7 @@ from .credentials import API_KEY_MAX_LENGTH
 from .fields import ExactCharField, UnicodeCharField
 from .validators import NAME_MAX_LENGTH
 
-# Outcomes of requests, beside the codes of refusals.
+# Outcomes of requests besides the codes of refusals.
 ACCEPTED = "accepted"
 OTHER = "other"
 
@@ -22,14 +22,14 @@ PATH_MAX_LENGTH = 500
 USER_AGENT_MAX_LENGTH = 200
 OUTCOME_MAX_LENGTH = 40
 
-# As long as a primary key of text may be on every database.
+# The longest text primary key on every database.
 APPLICATION_PK_MAX_LENGTH = 255
 
 
 class ApiKey(AbstractApiKey):
-    """A user's API key. A user may have several, told apart by ``name``.
+    """A user's API key. A user may have several, with different names.
 
-    The unnamed one is the one that Frappe's calls act on. A revoked key's row stays.
+    Frappe's calls act on the one without a name. The row of a revoked key stays.
     """
 
     name = ExactCharField(
@@ -37,12 +37,10 @@ class ApiKey(AbstractApiKey):
         max_length=NAME_MAX_LENGTH,
         blank=True,
         default="",
-        help_text=_(
-            "What the key is for. The key without a name is the one that Frappe calls use."
-        ),
+        help_text=_("What the key is for. Frappe's calls use the key without a name."),
     )
-    # True, and NULL once revoked: NULLs are distinct in a unique constraint, on every database.
-    # (MySQL and MariaDB have no partial indexes that "one live key a name" could be said with.)
+    # True, or NULL once revoked, because NULLs are distinct in a unique constraint. (MySQL and
+    # MariaDB have no partial indexes.)
     live = models.BooleanField(null=True, default=True, editable=False)
 
     class Meta(AbstractApiKey.Meta):
@@ -56,13 +54,13 @@ class ApiKey(AbstractApiKey):
                 fields=["user", "name", "live"],
                 name="frappe_tokens_apikey_unique_live_name",
                 violation_error_message=_(
-                    "This user already has an API key of this name. Rotate it, or choose "
+                    "This user already has an API key with this name. Rotate it, or choose "
                     "another name."
                 ),
             ),
             models.CheckConstraint(
                 name="frappe_tokens_apikey_live_until_revoked",
-                # "IS NOT NULL" is said as well: a CHECK that comes to NULL counts as kept.
+                # With isnull, because a CHECK that evaluates to NULL passes.
                 condition=Q(live__isnull=False, live=True, revoked_at__isnull=True)
                 | Q(live__isnull=True, revoked_at__isnull=False),
             ),
@@ -73,14 +71,14 @@ class ApiKey(AbstractApiKey):
 
 
 class ApiRequestLog(models.Model):
-    """One request that had an ``Authorization`` header. Written by the request log alone.
+    """A request with an ``Authorization`` header. Only the request log writes these.
 
-    No header, query string, body or secret is in it. Its rows outlive users and keys: they name
-    them without a constraint, so that a user is deleted without touching the log, and a batch of
-    rows is not lost for one of them.
+    They contain no headers, query strings, bodies or secrets. They outlive users and keys and refer
+    to them without a constraint, so that deleting a user doesn't touch the log and a batch of rows
+    isn't lost because of one of them.
     """
 
-    at = models.DateTimeField(_("at"), help_text=_("When the request came."))
+    at = models.DateTimeField(_("at"), help_text=_("When the request arrived."))
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.DO_NOTHING,
@@ -89,35 +87,34 @@ class ApiRequestLog(models.Model):
         null=True,
         related_name="+",
         verbose_name=_("user"),
-        help_text=_("Whom the request ran as, or would have if it had not been refused."),
+        help_text=_("The user that the request ran as, or would have run as if not refused."),
     )
     api_key = ExactCharField(
         _("API key"),
         max_length=API_KEY_MAX_LENGTH,
-        help_text=_("As it was presented, whether there is such a key or not."),
+        help_text=_("As presented, even if there is no such key."),
     )
     source = UnicodeCharField(_("source"), max_length=SOURCE_MAX_LENGTH)
     method = UnicodeCharField(_("method"), max_length=METHOD_MAX_LENGTH)
     path = UnicodeCharField(_("path"), max_length=PATH_MAX_LENGTH)
     status = models.PositiveSmallIntegerField(_("status"))
     duration_ms = models.PositiveIntegerField(
-        _("duration in ms"), help_text=_("Until the answer began to leave.")
+        _("duration in ms"), help_text=_("Until the start of the response.")
     )
     ip = models.GenericIPAddressField(_("address"), null=True)
     user_agent = UnicodeCharField(_("user agent"), max_length=USER_AGENT_MAX_LENGTH)
     outcome = models.CharField(
         _("outcome"),
         max_length=OUTCOME_MAX_LENGTH,
-        help_text=_("accepted, or the code of the refusal; other where the header was not for us."),
+        help_text=_("accepted, the code of a refusal, or other if the header is not for this app."),
     )
 
     class Meta:
         verbose_name = _("API request")
         verbose_name_plural = _("request log")
         ordering = ["-at", "-pk"]
-        # Nobody adds, changes or deletes rows one by one.
         default_permissions = ("view",)
-        # Each has all that counting by day and outcome reads, so that the table is not touched.
+        # Each covers counting by day and outcome, which then doesn't read the table.
         indexes = [
             models.Index(fields=["user", "at", "outcome"], name="frappe_tokens_log_user"),
             models.Index(
@@ -132,11 +129,10 @@ class ApiRequestLog(models.Model):
 
 
 class OAuthApplicationUser(models.Model):
-    """An OAuth 2 application that may run as ``user``. Written by ``allow_application`` alone.
+    """An OAuth 2 application that may run as ``user``. Only ``allow_application`` writes these.
 
-    The application is named by its primary key, which it keeps: its client_id can be changed, and
-    chosen again for another application. There is no foreign key, as the OAuth 2 server may be
-    missing and its model is swappable.
+    The primary key identifies the application, because its client_id can change and be reused.
+    There is no foreign key, because the OAuth 2 server is optional and its model swappable.
     """
 
     application_pk = ExactCharField(
@@ -154,14 +150,13 @@ class OAuthApplicationUser(models.Model):
         null=True,
         related_name="+",
         verbose_name=_("allowed by"),
-        help_text=_("Empty where trusted code or a command allowed it."),
+        help_text=_("Empty if trusted code or a command allowed it."),
     )
     allowed_at = models.DateTimeField(_("allowed at"))
 
     class Meta:
         verbose_name = _("OAuth application's user")
         verbose_name_plural = _("OAuth applications' users")
-        # Nobody adds, changes or deletes rows one by one.
         default_permissions = ()
 
     def __str__(self) -> str:

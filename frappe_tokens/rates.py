@@ -1,4 +1,4 @@
-"""Rates such as ``100/minute``, written as Django REST framework writes them."""
+"""Rates such as ``100/minute``, written as in Django REST framework."""
 
 from __future__ import annotations
 
@@ -9,28 +9,23 @@ _MAX_DIGITS = 9
 
 
 class Rate(NamedTuple):
-    """So many in a period.
-
-    Attributes:
-        number: how many.
-        seconds: the length of the period.
-    """
+    """A ``number`` of requests in a period of so many ``seconds``."""
 
     number: int
     seconds: int
 
 
 def parse_rate(text: str) -> Rate:
-    """``100/minute`` as a :class:`Rate`. Of the period only the first letter counts, as in DRF.
+    """Return ``100/minute`` as a :class:`Rate`. Only the period's first letter counts, as in DRF.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it isn't a rate.
     """
     number, slash, period = text.partition("/")
     seconds = _SECONDS.get(period[:1])
     words = (number + period).isascii() and number.isdigit() and period.isalpha()
     if not (slash and seconds and words):
-        raise ValueError("Give the rate as a number a period, such as 100/minute.")
+        raise ValueError("Enter a rate as <number>/<period>, for example 100/minute.")
     if len(number) > _MAX_DIGITS:
         raise ValueError("The number of the rate is too large.")
     return Rate(int(number), seconds)

@@ -203,7 +203,7 @@ def test_accepted_request_is_not_said(keys: GeneratedKeys, lines: Lines) -> None
 def test_nothing_is_put_together_where_nobody_listens(
     monkeypatch: pytest.MonkeyPatch, user: Any
 ) -> None:
-    monkeypatch.delattr(audit, "_say")
+    monkeypatch.delattr(audit, "_log")
     with transaction.atomic():
         keys = generate_keys(user)
         revoke(keys.instance)

@@ -41,9 +41,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 OURS = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
 UNKNOWN = f"ftk_unknown:fts_{'a' * 43}{crypto.checksum('fts_' + 'a' * 43)}"
 
-INVALID = {"detail": "Invalid API key or secret.", "code": "invalid_credentials"}
+INVALID = {"detail": "Invalid API key or API secret.", "code": "invalid_credentials"}
 MALFORMED = {
-    "detail": "The Authorization header holds no well-formed credentials. "
+    "detail": "The Authorization header contains no valid credentials. "
     "Send <api_key>:<api_secret>.",
     "code": "malformed_credentials",
 }
@@ -345,7 +345,7 @@ def scoped(key: ApiKey) -> dict[str, Any]:
 
 
 REASONS: list[tuple[Callable[[ApiKey], dict[str, Any]], int, str, str]] = [
-    (revoked, 401, "key_revoked", "This API key was revoked. Ask for a new one."),
+    (revoked, 401, "key_revoked", "This API key has been revoked. Ask for a new one."),
     (
         expired,
         401,
@@ -353,18 +353,18 @@ REASONS: list[tuple[Callable[[ApiKey], dict[str, Any]], int, str, str]] = [
         "This API key has expired. Ask for a later expiry or a new key.",
     ),
     (inactive, 401, "user_inactive", "The user of this API key is inactive."),
-    (elsewhere, 403, "ip_not_allowed", "This API key may not be used from your address."),
+    (elsewhere, 403, "ip_not_allowed", "This API key can't be used from your address."),
     (
         read_only,
         403,
         "key_read_only",
-        "This API key is read-only: it may use GET, HEAD and OPTIONS.",
+        "This API key is read-only. Use GET, HEAD or OPTIONS.",
     ),
     (
         scoped,
         403,
         "insufficient_scope",
-        "The scopes of this API key do not open this view.",
+        "This API key doesn't have the scopes that this view requires.",
     ),
 ]
 

@@ -76,7 +76,7 @@ def test_trusted_code_has_no_name_in_the_history(keys: GeneratedKeys) -> None:
 
 
 def test_what_is_refused_is_not_on_record(user: Any) -> None:
-    with pytest.raises(Exception, match="may not generate"):
+    with pytest.raises(Exception, match="permission to generate"):
         generate_keys(user, by=Actor(user))
     assert entries() == []
 

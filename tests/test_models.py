@@ -106,7 +106,7 @@ def test_names_differ_by_case_and_accents(user: Any) -> None:
 
 
 def test_form_says_that_the_name_is_taken(user: Any, keys: GeneratedKeys) -> None:
-    with pytest.raises(ValidationError, match="already has an API key of this name"):
+    with pytest.raises(ValidationError, match="has an API key with this name"):
         ApiKey(user=user).full_clean()
     revoke(keys.instance)
     ApiKey(user=user).full_clean()

@@ -78,7 +78,7 @@ def rows() -> list[dict[str, Any]]:
 
 def assert_refused(name: str, attempt: Callable[[], Any]) -> None:
     before = rows()
-    sentence = rf"Narrow it first \({LABELS[name]}\), or sign in instead"
+    sentence = rf"Restrict that one first \({LABELS[name]}\), or sign in instead"
     with pytest.raises(PermissionDenied, match=sentence):
         attempt()
     assert rows() == before
@@ -264,7 +264,7 @@ def test_frappes_call_makes_a_key_as_narrow_and_rotates_no_wider_one(
 
     refused = client.post(RPC, {"user": "grace"})
     assert (refused.status_code, refused.json()["exc_type"]) == (403, "PermissionError")
-    assert "No API key may reach further" in refused.json()["exception"]
+    assert "An API key can't manage a key" in refused.json()["exception"]
     assert rows() == before
 
     made = client.post(RPC, {"user": user.username}).json()["message"]
@@ -302,7 +302,7 @@ def test_request_with_the_old_secret_manages_no_keys(
         unused = {"previous_used_at", "last_used_at", "last_used_ip"}
         stored = [{name: row[name] for name in row.keys() - unused} for row in rows()]
         assert stored == [{name: row[name] for name in row.keys() - unused} for row in before]
-    assert "a secret that was replaced" in answers[2].json()["detail"]
+    assert "a replaced secret" in answers[2].json()["detail"]
     assert client.get(own).status_code == 200
 
     client = Client(headers={"authorization": token_header(new)})

@@ -38,7 +38,7 @@ def test_reads_rates_as_drf_writes_them(text: str, rate: Rate) -> None:
     ],
 )
 def test_refuses_what_is_no_rate(text: str) -> None:
-    with pytest.raises(ValueError, match="such as 100/minute"):
+    with pytest.raises(ValueError, match="for example 100/minute"):
         parse_rate(text)
 
 

@@ -277,7 +277,7 @@ def test_many_users_are_generated_for_or_none(
 ) -> None:
     workers = [make_user("worker"), make_user("another")]
 
-    with pytest.raises(PermissionDenied, match="rights that you don't have"):
+    with pytest.raises(PermissionDenied, match="permissions that you don't have"):
         generate_keys_for_users([*workers, helpdesk], by=manager)
     assert not ApiKey.objects.exists()
     assert len(generate_keys_for_users(workers, by=manager)) == 2

@@ -119,7 +119,9 @@ def test_refused_credential_comes_in_the_envelope(
 ) -> None:
     revoke(keys.instance)
     response = Client().get(WHO, headers={"authorization": header_of(keys)})
-    assert_error(response, 401, "AuthenticationError", "key_revoked", "This API key was revoked.")
+    assert_error(
+        response, 401, "AuthenticationError", "key_revoked", "This API key has been revoked."
+    )
     assert response["WWW-Authenticate"].lower().startswith(header_of(keys).split()[0].lower())
 
 
@@ -307,7 +309,9 @@ def test_manager_may_not_generate_for_a_superuser(
     root = make_user("root", is_superuser=True)
     for method in ("get", "post"):
         response = call(method, GENERATE, {"user": "root"})
-        assert_error(response, 403, "PermissionError", "permission_denied", "This user has rights")
+        assert_error(
+            response, 403, "PermissionError", "permission_denied", "This user has permissions"
+        )
     assert not ApiKey.objects.filter(user=root).exists()
 
 

@@ -337,7 +337,7 @@ def test_database_that_does_not_answer_is_503(
     assert int(response["Retry-After"]) > 0
     assert "WWW-Authenticate" not in response
     assert json.loads(response.content) == {
-        "detail": "Credentials cannot be checked at the moment. Try again shortly.",
+        "detail": "Credentials can't be checked right now. Try again shortly.",
         "code": "service_unavailable",
     }
 

@@ -1,12 +1,12 @@
-"""Who is told of what was done to keys.
+"""Reports what was done to keys.
 
-The admin's history at once, in the same transaction; the log and the signals' receivers after the
-commit.
+The admin's history is written in the same transaction; the log, and receivers of the signals, get
+it after the commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from django.db import router, transaction
 from django.utils.translation import gettext as _
@@ -19,15 +19,17 @@ from .actors import Actor
 
 
 def announce_generated(generated: Iterable[tuple[AbstractApiKey, bool]], by: Actor | None) -> None:
-    """Tell that keys have new secrets.
+    """Report new secrets.
 
     Args:
-        generated: each key, and whether it was there before.
-        by: who asked.
+        generated: each key, and whether it existed before.
+        by: who did it.
     """
     generated = list(generated)
+    if not generated:
+        return
     text = _("Generated a secret for API key %(api_key)s.")
-    history.record_many(
+    history.record(
         by,
         (
             (changed, text % {"api_key": key.api_key})
@@ -36,33 +38,27 @@ def announce_generated(generated: Iterable[tuple[AbstractApiKey, bool]], by: Act
         ),
     )
     user = by.user if by is not None else None
+    model = type(generated[0][0])
 
-    def tell() -> None:
+    def report() -> None:
         for key, rotated in generated:
             audit.generated(key, user, rotated)
-            keys_generated.send_robust(sender=type(key), instance=key, by=user, rotated=rotated)
+            keys_generated.send_robust(sender=model, instance=key, by=user, rotated=rotated)
 
-    if not generated:
-        return
-    model = type(generated[0][0])
     if keys_generated.has_listeners(model) or audit.is_heard():
-        _after_commit(model, tell)
+        transaction.on_commit(report, using=router.db_for_write(model), robust=True)
 
 
 def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None:
-    """Tell that ``key`` was revoked."""
+    """Report that ``key`` was revoked."""
     text = _("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
-    users = [] if key.user is None else [key.user]
-    history.record(by, text, *users, key)
+    history.record(by, [(key.user, text), (key, text)])
     user = by.user if by is not None else None
+    model = type(key)
 
-    def tell() -> None:
+    def report() -> None:
         audit.revoked(key, user, reason)
-        key_revoked.send_robust(sender=type(key), instance=key, by=user, reason=reason)
+        key_revoked.send_robust(sender=model, instance=key, by=user, reason=reason)
 
-    if key_revoked.has_listeners(type(key)) or audit.is_heard():
-        _after_commit(type(key), tell)
-
-
-def _after_commit(model: type[AbstractApiKey], tell: Callable[[], None]) -> None:
-    transaction.on_commit(tell, using=router.db_for_write(model), robust=True)
+    if key_revoked.has_listeners(model) or audit.is_heard():
+        transaction.on_commit(report, using=router.db_for_write(model), robust=True)

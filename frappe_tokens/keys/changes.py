@@ -1,4 +1,4 @@
-"""Changing what a key may do, and the user that a source's key runs as."""
+"""Changes what a key may do, and the user that a source's key runs as."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .cleaning import clean_changes
 from .locking import lock_users, locked_key, transaction_for
 
 
-def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: Any) -> None:
+def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: object) -> None:
     """Change what a key may do, and its name.
 
     Args:
@@ -41,10 +41,11 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: Any) 
         if "name" in changes:
             stored.validate_constraints(exclude={"api_key"})
         stored.save(update_fields=[*changes])
-        names = ", ".join(str(stored._meta.get_field(name).verbose_name) for name in changes)
+        labels = {field.name: str(field.verbose_name) for field in stored._meta.fields}
+        names = ", ".join(labels[name] for name in changes)
         text = _("Changed %(fields)s of API key %(api_key)s.")
-        users = [] if stored.user is None else [stored.user]
-        history.record(by, text % {"fields": names, "api_key": key.api_key}, *users, stored)
+        text = text % {"fields": names, "api_key": key.api_key}
+        history.record(by, [(stored.user, text), (stored, text)])
     key.refresh_from_db(using=stored._state.db)
 
 
@@ -85,6 +86,5 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
             stored.validate_constraints({"api_key"})
             stored.save(update_fields=["user"])
             text = _("Changed the user of API key %(api_key)s.") % {"api_key": key.api_key}
-            users = [each for each in (before, user) if each is not None]
-            history.record(by, text, *users, stored)
+            history.record(by, [(changed, text) for changed in (before, user, stored)])
     key.refresh_from_db(using=stored._state.db)

@@ -1,10 +1,10 @@
-"""Cleaning the options of a new key, and the changes of an existing one."""
+"""Cleans the options of a new key, and the changes of an existing one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -14,6 +14,8 @@ from django.utils.translation import gettext as _
 
 from ..conf import LONGEST, conf
 from ..validators import NAME_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
+
+_Value = TypeVar("_Value")
 
 # Anyone who needs an old secret for longer needs two keys.
 GRACE_MAX = timedelta(days=3650)
@@ -56,13 +58,13 @@ def clean_policies(
     read_only: bool,
     allowed_ips: Iterable[str],
     rate_limit: str = "",
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the policies that were given, cleaned, by the names of their fields.
 
     Raises:
         ValidationError: one of them is invalid.
     """
-    policies: dict[str, Any] = {}
+    policies: dict[str, object] = {}
     # list() would split a string into letters. The validators explain what is wrong with it.
     if scopes := scopes if isinstance(scopes, str) else list(scopes):
         validate_scopes(scopes)
@@ -80,14 +82,14 @@ def clean_policies(
     return policies
 
 
-def clean_changes(changes: dict[str, Any]) -> dict[str, Any]:
+def clean_changes(changes: Mapping[str, object]) -> dict[str, object]:
     """Clean new values of a key's policies and name.
 
     Raises:
         ValidationError: some of them are invalid, by the names of the fields.
         TypeError: one of them can't be changed.
     """
-    cleaners: dict[str, Callable[[Any], Any]] = {
+    cleaners: dict[str, Callable[[Any], object]] = {
         "name": clean_name,
         "scopes": _checked_by(validate_scopes),
         "allowed_ips": _checked_by(validate_networks),
@@ -110,8 +112,8 @@ def clean_changes(changes: dict[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
-def _checked_by(validate: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
+def _checked_by(validate: Callable[[_Value], object]) -> Callable[[_Value], _Value]:
+    def check(value: _Value) -> _Value:
         validate(value)
         return value
 

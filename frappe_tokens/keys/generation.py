@@ -1,11 +1,11 @@
-"""Generating keys, and new secrets for existing ones."""
+"""Generates keys, and new secrets for existing ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
 from django.db import connections, router, transaction
@@ -16,22 +16,23 @@ from django.views.decorators.debug import sensitive_variables
 from ..base_models import AbstractApiKey
 from ..db import in_batches, insert_rows, update_rows
 from ..models import ApiKey
+from ..types import User
 from .actors import Actor, check_target
 from .announcements import announce_generated
 from .locking import lock_users, locked_key
 from .options import SECRET_FIELDS, GeneratedKeys, KeyOptions, Options, grace_or_default, set_secret
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
     from typing_extensions import Unpack  # typing's own comes with Python 3.11
 
-# Users whose keys are written with one statement. More are no faster, neither in the database nor
-# in Python, and fewer would be slower.
+# Users per statement. Larger batches are not faster.
 BATCH_SIZE = 250
 
 
 @sensitive_variables()
 def generate_keys(
-    user: Any, *, by: Actor | None = None, **options: Unpack[Options]
+    user: User, *, by: Actor | None = None, **options: Unpack[Options]
 ) -> GeneratedKeys:
     """Generate a key for ``user``, or a new secret for the key that they have of this name.
 
@@ -51,7 +52,9 @@ def generate_keys(
 
 
 @sensitive_variables()
-def create_key(user: Any, *, by: Actor | None = None, **options: Unpack[Options]) -> GeneratedKeys:
+def create_key(
+    user: User | AnonymousUser, *, by: Actor | None = None, **options: Unpack[Options]
+) -> GeneratedKeys:
     """Generate a new key for ``user``. Fails if they have a key of this name.
 
     Args and raises: as for :func:`generate_keys`, and ValidationError with the code ``name_taken``.
@@ -60,15 +63,17 @@ def create_key(user: Any, *, by: Actor | None = None, **options: Unpack[Options]
 
 
 @sensitive_variables()
-def _generate(user: Any, options: KeyOptions, *, must_be_new: bool) -> GeneratedKeys:
+def _generate(
+    user: User | AnonymousUser, options: KeyOptions, *, must_be_new: bool
+) -> GeneratedKeys:
     alias = router.db_for_write(ApiKey)
     with transaction.atomic(using=alias):
         (target,) = _lock([user.pk], options.by)
         check_target(target, options.by)
-        existing = _unrevoked_keys([target], options.name, alias).get(target.pk)
+        existing = _unrevoked_keys([target], options.name).get(target.pk)
         if existing is not None and must_be_new:
             raise ValidationError(
-                _("There is already an API key of this name. Rotate it, or choose another name.")
+                _("There is already an API key with this name. Rotate it, or choose another name.")
                 if options.name
                 else _("There is already an API key without a name. Enter a name."),
                 code="name_taken",
@@ -83,7 +88,7 @@ def _generate(user: Any, options: KeyOptions, *, must_be_new: bool) -> Generated
 
 @sensitive_variables()
 def generate_keys_for_users(
-    users: Iterable[Any], *, by: Actor | None = None, **options: Unpack[Options]
+    users: Iterable[object], *, by: Actor | None = None, **options: Unpack[Options]
 ) -> list[GeneratedKeys]:
     """Do what :func:`generate_keys` does for each of many users or, if one fails, for none.
 
@@ -113,27 +118,19 @@ def generate_keys_for_users(
         now = timezone.now()
         initial = cleaned.initial_values(now)
         for batch in in_batches(targets, BATCH_SIZE):
-            existing = _unrevoked_keys(batch, cleaned.name, alias)
+            existing = _unrevoked_keys(batch, cleaned.name)
             generated = [
                 cleaned.apply(target, existing.get(target.pk) or ApiKey(**initial), now)
                 for target in batch
             ]
-            _write([keys.instance for keys in generated], cleaned.updated_fields, alias)
-            announce_generated(
-                [(keys.instance, keys.instance.user_id in existing) for keys in generated], by
-            )
+            rows = [keys.instance for keys in generated]
+            if new := [key for key in rows if key._state.adding]:
+                insert_rows(new, "api_key", alias)
+            if changed := [key for key in rows if key.user_id in existing]:
+                update_rows(changed, cleaned.updated_fields, alias)
+            announce_generated([(key, key.user_id in existing) for key in rows], by)
             results += generated
     return results
-
-
-def _write(keys: list[Any], fields: tuple[str, ...], alias: str) -> None:
-    """Save ``keys``: all columns of new ones, and ``fields`` of the others."""
-    new = [key for key in keys if key._state.adding]
-    existing = [key for key in keys if not key._state.adding]
-    if new:
-        insert_rows(new, "api_key", alias)
-    if existing:
-        update_rows(existing, fields, alias)
 
 
 @sensitive_variables()
@@ -165,7 +162,7 @@ def generate_keys_for_source(
     return replace(generated, instance=key)
 
 
-def _lock(pks: Iterable[Any], by: Actor | None) -> list[Any]:
+def _lock(pks: Iterable[object], by: Actor | None) -> list[User]:
     """Lock the users of ``pks``, and return them in that order, as stored now."""
     pks = list(pks)
     locked = lock_users(pks, by)
@@ -175,7 +172,7 @@ def _lock(pks: Iterable[Any], by: Actor | None) -> list[Any]:
         raise ValidationError(_("This user no longer exists."), code="no_user") from None
 
 
-def _check_one_of_many(user: Any, by: Actor | None) -> None:
+def _check_one_of_many(user: User, by: Actor | None) -> None:
     try:
         check_target(user, by)
     except ValidationError as error:
@@ -186,11 +183,11 @@ def _check_one_of_many(user: Any, by: Actor | None) -> None:
         ) from error
 
 
-def _unrevoked_keys(users: Iterable[Any], name: str, alias: str) -> dict[Any, ApiKey]:
+def _unrevoked_keys(users: Iterable[User], name: str) -> dict[object, ApiKey]:
     """Return the keys of this name, as stored now, by the primary keys of their users."""
     pks = [user.pk for user in users]
-    keys = ApiKey._default_manager.using(alias).filter(user__in=pks, name=name, live=True)
-    if connections[alias].features.has_select_for_update:
+    keys = ApiKey.objects.stored().filter(user__in=pks, name=name, live=True)
+    if connections[keys.db].features.has_select_for_update:
         # The transaction's snapshot may be older than the lock. A locking read isn't.
         keys = keys.select_for_update()
     return {key.user_id: key for key in keys.order_by()}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.apps import apps
+from django.db.models import Model
 
 from ..db import in_batches
 from .actors import Actor
@@ -14,23 +15,18 @@ from .actors import Actor
 BATCH_SIZE = 500
 
 
-def record(by: Actor | None, text: str, *objects: Any) -> None:
-    """Write ``text`` into the history of each of ``objects``."""
-    record_many(by, ((changed, text) for changed in objects))
-
-
-def record_many(by: Actor | None, notes: Iterable[tuple[Any, str]]) -> None:
-    """Write many entries, each about one object, with few statements.
+def record(by: Actor | None, notes: Iterable[tuple[Model | None, str]]) -> None:
+    """Write entries, each about one object, with few statements.
 
     Args:
         by: who did it. None is trusted code, of which the history has no record.
-        notes: the object and the text of each entry.
+        notes: the object and the text of each entry. Entries about None are left out.
     """
     if by is not None and by.history and apps.is_installed("django.contrib.admin"):
         write_history(by.user, notes)
 
 
-def write_history(author: Any, notes: Iterable[tuple[Any, str]]) -> None:
+def write_history(author: Any, notes: Iterable[tuple[Model | None, str]]) -> None:
     """Write entries as the user ``author``. The admin must be installed."""
     from django.contrib.admin.models import CHANGE, LogEntry
     from django.contrib.admin.options import get_content_type_for_model
@@ -46,4 +42,5 @@ def write_history(author: Any, notes: Iterable[tuple[Any, str]]) -> None:
                 change_message=text,
             )
             for changed, text in batch
+            if changed is not None
         )

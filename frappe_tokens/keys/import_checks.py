@@ -1,4 +1,4 @@
-"""What a list of keys from elsewhere is checked for before any of them is stored."""
+"""Checks a list of keys from elsewhere before any of them is stored."""
 
 from __future__ import annotations
 
@@ -16,27 +16,20 @@ from ..conf import conf
 from ..credentials import API_KEY_MAX_LENGTH, API_SECRET_MAX_LENGTH, looks_secret, parse
 from ..crypto import Secret
 from ..models import ApiKey
+from ..types import User
 from .actors import check_target
 from .cleaning import clean_name
 from .locking import lock_users
 from .users import find_user
 
-# Twelve hexadecimal digits are 48 bits. What is shorter can be guessed.
+# Twelve hexadecimal digits are 48 bits. Shorter secrets can be guessed.
 SECRET_MIN_LENGTH = 12
 
 _FRAPPE_HALF = re.compile(r"[0-9a-f]{15}")
 
 
 class ImportedPair(NamedTuple):
-    """A line of the list that is imported.
-
-    Attributes:
-        line: its number, for messages.
-        user: the username of the one whose key it is to be.
-        api_key: kept as it is.
-        api_secret: likewise, by its digest.
-        name: which of the user's keys; "" is the one that Frappe's calls act on.
-    """
+    """A ``line`` of the list: a key for the user with the username ``user``."""
 
     line: int
     user: str
@@ -46,43 +39,44 @@ class ImportedPair(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is wrong with a line, in a sentence that holds nothing secret."""
+    """What is wrong with a line, in a sentence without secrets."""
 
     line: int
     text: str
 
 
 Rows = list[ImportedPair | Problem]
-Pairs = list[tuple[ImportedPair, Any]]
+Pairs = list[tuple[ImportedPair, User]]
+Users = dict[str, User]
 
 
 class Checks:
-    """The checks, and what they remember of the lines before. No secret is among it.
+    """The checks, and what they remember about earlier lines, without secrets.
 
     Attributes:
-        users: the primary keys of the users, by the names that the list has for them.
-        line_of_key: where each API key stands.
-        line_of_name: where each user's key of a name stands.
+        users: the primary keys of the users, by their names in the list.
+        line_of_key: the line of each API key.
+        line_of_name: the line of each user's key with a name.
     """
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
         self.users: dict[str, Any] = {}
         self.line_of_key: dict[str, int] = {}
-        self.line_of_name: dict[tuple[Any, str], int] = {}
+        self.line_of_name: dict[tuple[object, str], int] = {}
 
     @sensitive_variables()
     def check(
-        self, rows: Rows, find_users: Callable[[set[str]], dict[str, Any]]
+        self, rows: Rows, find_users: Callable[[set[str]], Users]
     ) -> tuple[Pairs, list[Problem]]:
-        """Check some lines, with three queries.
+        """Check a batch of lines, with three queries. Lines can be checked again later.
 
         Args:
-            rows: the lines. The same ones may be checked again later.
-            find_users: gives the users of these names; ``users_by_name`` or ``locked_users``.
+            rows: the lines.
+            find_users: ``users_by_name`` or ``locked_users``.
 
         Returns:
-            The pairs that can be stored, each with its user, and what is wrong with the others.
+            The pairs that can be stored, with their users, and what is wrong with the others.
         """
         problems = [row for row in rows if isinstance(row, Problem)]
         pairs: list[ImportedPair] = []
@@ -107,32 +101,31 @@ class Checks:
                 usable.append((pair, user))
         return usable, problems
 
-    def users_by_name(self, names: set[str]) -> dict[str, Any]:
-        """The users of these names, whose primary keys are remembered."""
+    def users_by_name(self, names: set[str]) -> Users:
+        """Return the users with these names, and remember their primary keys."""
         model = get_user_model()
         users = model._default_manager.using(self.alias)
         try:
-            some = list(users.filter(**{f"{model.USERNAME_FIELD}__in": names}))
+            batch = list(users.filter(**{f"{model.USERNAME_FIELD}__in": names}))
         except (TypeError, ValueError, ValidationError):
-            some = []  # where names are numbers, say, one of these is none
-        found = {str(user.get_username()): user for user in some}
-        for name in names - found.keys():
-            # Some user models, and some databases, do not tell upper from lower case.
-            found[name] = find_user(name)
-        found = {name: found[name] for name in names if found[name] is not None}
+            batch = []  # usernames are numbers, say, and one of these isn't
+        by_name: Users = {str(user.get_username()): user for user in batch}
+        # Some user models, and some databases, ignore case.
+        candidates = {name: by_name.get(name) or find_user(name) for name in names}
+        found = {name: user for name, user in candidates.items() if user is not None}
         self.users |= {name: user.pk for name, user in found.items()}
         return found
 
-    def locked_users(self, names: set[str]) -> dict[str, Any]:
-        """The same users as they are now, locked."""
+    def locked_users(self, names: set[str]) -> Users:
+        """Lock the remembered users with these names, and return them as stored now."""
         pks = {name: self.users[name] for name in names & self.users.keys()}
         locked = lock_users(pks.values())
         return {name: locked[pk] for name, pk in pks.items() if pk in locked}
 
     def _stored(
-        self, pairs: list[ImportedPair], users: dict[str, Any]
-    ) -> tuple[set[str], set[tuple[Any, str]]]:
-        """Which of these API keys there are, and which of these users' names are in use."""
+        self, pairs: list[ImportedPair], users: Users
+    ) -> tuple[set[str], set[tuple[object, str]]]:
+        """Return which of the API keys exist, and which names each user's live keys have."""
         stored = ApiKey._base_manager.using(self.alias).order_by()
         same = stored.filter(api_key__in=[pair.api_key for pair in pairs])
         live = stored.filter(
@@ -145,27 +138,22 @@ class Checks:
     def _check_key(self, pair: ImportedPair, taken: set[str]) -> None:
         key = {"api_key": pair.api_key}
         if pair.api_key in taken:
-            raise ValidationError(_("There is an API key %(api_key)s already."), params=key)
+            raise ValidationError(_("API key %(api_key)s already exists."), params=key)
         line = self.line_of_key.setdefault(pair.api_key, pair.line)
         if line != pair.line:
             raise ValidationError(
-                _("The API key %(api_key)s is on line %(line)d already."),
+                _("API key %(api_key)s is already on line %(line)d."),
                 params={**key, "line": line},
             )
 
-    def _check_name(self, pair: ImportedPair, user: Any, named: set[tuple[Any, str]]) -> None:
+    def _check_name(self, pair: ImportedPair, user: User, named: set[tuple[object, str]]) -> None:
         whose = {"user": pair.user, "name": pair.name}
         slot = (user.pk, pair.name)
         if slot in named:
             raise ValidationError(
                 _(
-                    "User %(user)r has a live key of the name %(name)r already. Revoke that "
-                    "one first, or give this one another name in a column 'name'."
-                )
-                if pair.name
-                else _(
-                    "User %(user)r has a live key without a name already. Revoke that one "
-                    "first, or give this one a name in a column 'name'."
+                    "User %(user)r already has a live key with the name %(name)r. Revoke it first, "
+                    "or choose another name in the column 'name'."
                 ),
                 params=whose,
             )
@@ -173,17 +161,17 @@ class Checks:
         if line != pair.line:
             raise ValidationError(
                 _(
-                    "User %(user)r has a key of the same name on line %(line)d. Tell them apart "
-                    "in a column 'name'."
+                    "User %(user)r has a key with the same name on line %(line)d. Add different "
+                    "names in the column 'name'."
                 ),
                 params={**whose, "line": line},
             )
 
 
-def _check_user(pair: ImportedPair, user: Any) -> Any:
+def _check_user(pair: ImportedPair, user: User | None) -> User:
     if user is None:
         if _may_be_secret(pair.user):
-            raise ValidationError(_("The user is no username. Are the columns mixed up?"))
+            raise ValidationError(_("The user is not a username. Are the columns mixed up?"))
         raise ValidationError(_("There is no user %(user)r."), params={"user": pair.user})
     try:
         check_target(user, None)
@@ -196,9 +184,9 @@ def _check_user(pair: ImportedPair, user: Any) -> Any:
 
 @sensitive_variables()
 def _check_form(pair: ImportedPair) -> None:
-    """Whether the pair, once stored, would be taken in the Authorization header."""
+    """Check that the Authorization header would accept the pair."""
     api_key, api_secret = pair.api_key, pair.api_secret
-    # An API key is stored and shown as it is.
+    # API keys are shown, so none may be a secret.
     if api_key and (api_key == api_secret or looks_secret(api_key)):
         raise ValidationError(_("The API key is a secret. Are the columns mixed up?"))
     well_formed = _is_well_formed(api_key, api_secret)
@@ -206,7 +194,7 @@ def _check_form(pair: ImportedPair) -> None:
         raise ValidationError(
             _(
                 "The API key must have 1 to %(length)d printable ASCII characters, without spaces "
-                "and colons."
+                "or colons."
             ),
             params={"length": API_KEY_MAX_LENGTH},
         )
@@ -217,7 +205,7 @@ def _check_form(pair: ImportedPair) -> None:
         raise ValidationError(
             _(
                 "The secret of API key %(api_key)s can be guessed: it has fewer than %(length)d "
-                "characters. Generate a new one for this user instead."
+                "characters. Generate a new one instead."
             ),
             params={**key, "length": SECRET_MIN_LENGTH},
         )
@@ -226,22 +214,22 @@ def _check_form(pair: ImportedPair) -> None:
     if api_secret.startswith(conf.SECRET_PREFIX) and not crypto.has_valid_checksum(api_secret):
         raise ValidationError(
             _(
-                "The secret of API key %(api_key)s begins with %(prefix)s as generated ones do, "
-                "but its checksum is wrong. It was mistyped or cut off."
+                "The secret of API key %(api_key)s starts with %(prefix)s like generated ones, but "
+                "its checksum is wrong. It was mistyped or cut off."
             ),
             params={**key, "prefix": conf.SECRET_PREFIX},
         )
     raise ValidationError(
         _(
-            "The secret of API key %(api_key)s must have at most %(length)d characters, all of "
-            "them printable ASCII without spaces."
+            "The secret of API key %(api_key)s must have at most %(length)d printable ASCII "
+            "characters, without spaces."
         ),
         params={**key, "length": API_SECRET_MAX_LENGTH},
     )
 
 
 def _is_well_formed(api_key: str, api_secret: Secret) -> bool:
-    """Whether the parser reads this very pair from a header."""
+    """Whether the parser reads exactly this pair from a header."""
     credential = parse(Secret(f"token {api_key}:{api_secret}"), "token")
     return (
         credential is not None

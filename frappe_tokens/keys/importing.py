@@ -1,4 +1,4 @@
-"""Bringing keys over from a Frappe site or another app: their secrets go on working."""
+"""Imports keys from a Frappe site or another app. Their secrets keep working."""
 
 from __future__ import annotations
 
@@ -23,27 +23,21 @@ from .cleaning import default_expiry
 from .import_checks import Checks, ImportedPair, Problem
 from .locking import LOCK_SIZE, lock_users
 
-# Lines that are checked, and keys that are written, at a time.
+# Lines per statement.
 BATCH_SIZE = 250
 
-# Who has more to put right reads of the rest at the next attempt.
+# The next attempt shows the rest.
 MOST_PROBLEMS = 20
 
-# Thirty-two hexadecimal digits are 128 bits. Whoever steals the digest of a shorter secret, made
-# without a pepper, may be able to try them all.
+# Thirty-two hexadecimal digits are 128 bits. A shorter secret can be guessed from a stolen digest
+# without a pepper.
 SHORT_SECRET_LENGTH = 32
 
 Reader = Callable[[], Generator[ImportedPair | Problem, None, None]]
 
 
 class Imported(NamedTuple):
-    """What was imported.
-
-    Attributes:
-        keys: how many.
-        users: for how many users.
-        short: how many of the secrets need a pepper to be safe.
-    """
+    """How many ``keys`` were imported for how many ``users``; ``short`` secrets need a pepper."""
 
     keys: int
     users: int
@@ -52,19 +46,18 @@ class Imported(NamedTuple):
 
 @sensitive_variables()
 def import_keys(read: Reader, *, dry_run: bool = False) -> Imported:
-    """Store pairs that were made elsewhere, all of them or none.
+    """Store keys that were generated elsewhere, all of them or none.
 
-    For trusted code alone: it makes keys with secrets that somebody chose, for superusers too.
+    Only for trusted code, because it can set any secret for anyone, including superusers.
 
     Args:
-        read: a generator function for the lines of the list: pairs, and for what is no pair a
-            :class:`Problem`. It is called twice, once for checking and once for writing, so that
-            nobody has to hold the secrets of a long list.
+        read: a generator function for the lines of the list. It is called twice, to check and to
+            write, so that a long list isn't held in memory.
         dry_run: only check.
 
     Raises:
-        ValidationError: its ``messages`` are ``line N: what is wrong``, up to ``MOST_PROBLEMS`` of
-            them. Nothing was imported.
+        ValidationError: its ``messages`` say what is wrong with the first ``MOST_PROBLEMS`` lines.
+            Nothing was imported.
     """
     alias = router.db_for_write(ApiKey)
     checks = Checks(alias)
@@ -85,10 +78,9 @@ def import_keys(read: Reader, *, dry_run: bool = False) -> Imported:
             with transaction.atomic(using=alias):
                 _write(read, checks, alias)
         except (IntegrityError, OperationalError) as error:
-            # The same API key, or the same name, by someone who had to wait for nobody; or two
-            # who wait for each other, of whom the database ends one.
+            # Someone else stored the same API key or name, or the database ended a deadlock.
             raise ValidationError(
-                _("Somebody else was at work on keys, or the database failed. Import again."),
+                _("Keys changed in the meantime, or the database failed. Import again."),
                 code="changed",
             ) from error
     return Imported(len(checks.line_of_key), len(set(checks.users.values())), short)
@@ -102,10 +94,10 @@ def _write(read: Reader, checks: Checks, alias: str) -> None:
     written = 0
     with closing(read()) as rows:
         for batch in in_batches(rows, BATCH_SIZE):
-            # Again: from now on nobody else does anything to these users' keys.
+            # Again, now that the users are locked.
             pairs, problems = checks.check(batch, checks.locked_users)
             _refuse(problems)
-            # In one order, so that two imports of the same keys do not wait in a circle.
+            # In one order, to avoid deadlocks with another import of the same keys.
             pairs.sort(key=lambda checked: checked[0].api_key)
             keys = [_key(pair, user, now, expires_at) for pair, user in pairs]
             insert_rows(keys, "api_key", alias)
@@ -113,17 +105,17 @@ def _write(read: Reader, checks: Checks, alias: str) -> None:
             _announce_after_commit(keys, alias)
     if written != len(checks.line_of_key):
         raise ValidationError(
-            _("The list was changed while it was read. Import again."), code="changed"
+            _("The list changed while it was read. Import again."), code="changed"
         )
 
 
 def _lock(pks: set[Any]) -> None:
-    """Queue up for all the users before the first key is written."""
-    # Numbers in their order, as always, and without holding all the users at a time. Of others the
-    # database alone knows the order.
+    """Lock all the users before the first key is written."""
+    # In batches, to hold fewer users in memory. Only the database knows the order of others than
+    # numbers.
     ordered = all(isinstance(pk, int) for pk in pks)
-    for some in in_batches(sorted(pks), LOCK_SIZE) if ordered else [pks]:
-        lock_users(some)
+    for batch in in_batches(sorted(pks), LOCK_SIZE) if ordered else [pks]:
+        lock_users(batch)
 
 
 @sensitive_variables()
@@ -141,12 +133,12 @@ def _key(pair: ImportedPair, user: Any, now: datetime, expires_at: datetime | No
 
 def _announce_after_commit(keys: list[ApiKey], alias: str) -> None:
     if keys_generated.has_listeners(ApiKey) or audit.is_heard():
-        # By their primary keys: the instances of a long list would take up far more.
+        # The primary keys of a long list take less memory than the instances.
         announce = partial(_announce, [key.pk for key in keys], alias)
         transaction.on_commit(announce, using=alias, robust=True)
 
 
-def _announce(pks: list[Any], alias: str) -> None:
+def _announce(pks: list[object], alias: str) -> None:
     keys = ApiKey._base_manager.using(alias).select_related("user").filter(pk__in=pks)
     announce_generated([(key, False) for key in keys.order_by("pk")], None)
 

@@ -1,21 +1,26 @@
-"""Locks that keep parallel calls for the same users apart."""
+"""Locks users and keys, so that parallel calls for the same users wait for each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import connections, router, transaction
+from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
+from ..base_models import AbstractApiKey
 from ..db import in_batches
 from ..models import ApiKey
+from ..types import User
 from .actors import Actor
 
-_View = TypeVar("_View", bound=Callable[..., Any])
+_View = TypeVar("_View", bound=Callable[..., HttpResponseBase])
+_Key = TypeVar("_Key", bound=AbstractApiKey)
 
 # Users per statement: older SQLite allows 999 parameters.
 LOCK_SIZE = 500
@@ -24,20 +29,18 @@ LOCK_SIZE = 500
 def outside_atomic_requests(view: _View) -> _View:
     """Exempt ``view`` from ``ATOMIC_REQUESTS`` on all databases.
 
-    Generating keys needs its own transaction, which takes its locks in its own order and before
-    its first read.
+    Generating keys needs its own transaction, which locks before its first read.
     """
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
 
 
-def lock_users(pks: Iterable[Any], by: Actor | None = None) -> dict[Any, Any]:
+def lock_users(pks: Iterable[object], by: Actor | None = None) -> dict[object, User]:
     """Lock users whose keys are about to be written, until the end of the transaction.
 
-    Call it first in a transaction that generates for several users or writes keys in another way.
-    Users are always locked before keys and in the order of their primary keys, which keeps parallel
-    calls from deadlocks.
+    Call it first in a transaction. Users are always locked before keys, and in the order of their
+    primary keys, to avoid deadlocks.
 
     Args:
         pks: the primary keys of the users.
@@ -54,7 +57,7 @@ def lock_users(pks: Iterable[Any], by: Actor | None = None) -> dict[Any, Any]:
     elif by is not None and not features.has_select_for_no_key_update:
         # On MySQL and MariaDB, writing a row that refers to a user waits for that user's lock.
         wanted |= {getattr(by.user, "pk", None)} - {None}  # an anonymous one is refused later
-    locked: dict[Any, Any] = {}
+    locked: dict[object, User] = {}
     for batch in _in_order(wanted, features.has_select_for_update):
         users = get_user_model()._base_manager.using(alias).filter(pk__in=batch).order_by("pk")
         locked |= {user.pk: user for user in _for_update(users, alias)}
@@ -78,29 +81,30 @@ def lock_active_users() -> list[Any]:
 
 
 def _lock_database(alias: str) -> None:
-    # SQLite locks the database at the first write. A transaction that has read before fails at
-    # once if another one has written in the meantime.
+    # SQLite locks the database at the first write, which fails if the transaction has read before
+    # and another one has written since.
     ApiKey._base_manager.using(alias).filter(pk=0).update(name="")
 
 
-def _for_update(users: Any, alias: str) -> Any:
+def _for_update(users: QuerySet[Any], alias: str) -> QuerySet[Any]:
     features = connections[alias].features
     if not features.has_select_for_update:
         return users
     # Not the primary key: inserting a row that refers to the user must not wait.
-    return users.select_for_update(no_key=features.has_select_for_no_key_update)
+    locking: QuerySet[Any] = users.select_for_update(no_key=features.has_select_for_no_key_update)
+    return locking
 
 
-def _in_order(pks: set[Any], rows_are_locked: bool) -> Iterator[list[Any]]:
+def _in_order(pks: Collection[Any], rows_are_locked: bool) -> Iterator[list[Any]]:
     if all(isinstance(pk, int) for pk in pks):
         return in_batches(sorted(pks), LOCK_SIZE)
-    # Databases order strings and UUIDs in another way than Python. If rows are locked, a single
-    # statement keeps the database's order.
+    # Databases and Python order strings and UUIDs differently. A single statement keeps the order
+    # of the database.
     return in_batches(pks, len(pks) if rows_are_locked else LOCK_SIZE)
 
 
 @contextmanager
-def locked_key(key: Any, by: Actor | None) -> Iterator[Any]:
+def locked_key(key: _Key, by: Actor | None) -> Iterator[_Key]:
     """Lock the row of ``key``, and yield it as stored now.
 
     Raises:
@@ -118,7 +122,7 @@ def locked_key(key: Any, by: Actor | None) -> Iterator[Any]:
         yield stored
 
 
-def lock_rows(model: Any, keys: Iterable[Any], by: Actor | None) -> dict[Any, Any]:
+def lock_rows(model: type[_Key], keys: Iterable[_Key], by: Actor | None) -> dict[object, _Key]:
     """Lock the users of ``keys`` and then the rows of the keys, which are all of ``model``.
 
     Call it within :func:`transaction_for`, which releases them at its end.
@@ -129,14 +133,14 @@ def lock_rows(model: Any, keys: Iterable[Any], by: Actor | None) -> dict[Any, An
     keys = list(keys)
     alias = router.db_for_write(model)
     users = lock_users([key.user_id for key in keys], by)
-    rows: dict[Any, Any] = {}
+    rows: dict[object, _Key] = {}
     for batch in in_batches([key.pk for key in keys], LOCK_SIZE):
         stored = model._base_manager.using(alias).filter(pk__in=batch).order_by("pk")
         if connections[alias].features.has_select_for_update:
             stored = stored.select_for_update()
         for row in stored:
             if row.user_id in users:
-                # The locked one, because a plain read may return an older state.
+                # The locked one, because a plain read may be older.
                 row.user = users[row.user_id]
             rows[row.pk] = row
     return rows
@@ -144,6 +148,6 @@ def lock_rows(model: Any, keys: Iterable[Any], by: Actor | None) -> dict[Any, An
 
 @contextmanager
 def transaction_for(alias: str) -> Iterator[None]:
-    """Begin a transaction on the database of a source's keys and on the one of the users."""
+    """Begin a transaction on the database of a source's keys and on that of the users."""
     with transaction.atomic(using=router.db_for_write(ApiKey)), transaction.atomic(using=alias):
         yield

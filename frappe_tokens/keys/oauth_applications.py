@@ -1,11 +1,10 @@
-"""Which OAuth 2 applications may run as their user.
+"""Decides which OAuth 2 applications may run as their user.
 
-A token of client credentials stands for no user of its own, so its requests run as the user of the
-application that it was issued to. That field alone proves nothing: the server's own pages and
-commands set it to any user. So it counts only once someone who may make API keys of that user has
-allowed it.
+A token of client credentials has no user of its own, so its requests run as the user of the
+application. That field alone proves nothing, because the server's pages and commands can set it to
+any user. It counts only once someone who may generate API keys for that user has allowed it.
 
-This module imports no OAuth 2 server: it takes whatever has a primary key and a ``user``.
+An application is any model instance with a ``user``: no OAuth 2 server is imported here.
 """
 
 from __future__ import annotations
@@ -30,23 +29,21 @@ def is_application_allowed(application: Any) -> bool:
 
 
 def allow_application(application: Any, *, by: Actor | None = None) -> None:
-    """Let tokens of client credentials run as the user of ``application``.
-
-    It holds for this application and this user: after the user has changed, allow it again.
+    """Let tokens of client credentials run as the user of ``application``, until that changes.
 
     Args:
-        application: django-oauth-toolkit's, saved.
-        by: who allows it; None for trusted code.
+        application: an application of django-oauth-toolkit, saved.
+        by: who allows it. None is trusted code.
 
     Raises:
-        PermissionDenied: this actor may not make API keys of the user without any policies.
+        PermissionDenied: ``by`` may not generate API keys without policies for the user.
         ValidationError: the application has no user, or an inactive one.
     """
     user = application.user
     if user is None:
         raise ValidationError(_("The application has no user."), code="no_user")
     check_target(user, by)
-    check_reach(ApiKey(), by)  # an application is like a key that nothing narrows
+    check_reach(ApiKey(), by)  # an application is like a key without policies
     OAuthApplicationUser.objects.update_or_create(
         application_pk=str(application.pk),
         defaults={
@@ -55,11 +52,11 @@ def allow_application(application: Any, *, by: Actor | None = None) -> None:
             "allowed_at": timezone.now(),
         },
     )
-    history.record(by, f"Allowed to run as {user.get_username()}.", application)
+    history.record(by, [(application, f"Allowed to run as {user.get_username()}.")])
 
 
 def withdraw_changed_application(instance: Any, **_: Any) -> None:
-    """Handle ``post_save``: an application that has another user, or none, is no longer allowed.
+    """Handle ``post_save``: withdraw an application that has another user, or none.
 
     Otherwise it would be allowed again as soon as the field is set back.
     """

@@ -1,4 +1,4 @@
-"""The options of a generation, and what they change on a key."""
+"""The options of a generation, and how they change a key."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class KeyOptions:
     """
 
     name: str
-    policies: dict[str, Any]
+    policies: dict[str, object]
     grace: timedelta
     by: Actor | None
 
@@ -110,7 +110,7 @@ class KeyOptions:
             by,
         )
 
-    def initial_values(self, now: datetime) -> dict[str, Any]:
+    def initial_values(self, now: datetime) -> dict[str, object]:
         """Return the attributes of a key that is created ``now``."""
         by = self.by.user if self.by is not None else None
         return {
@@ -181,20 +181,14 @@ def set_secret(
     key.expires_at = bounded_expiry(key.expires_at, now)
     if key.is_expired(now):
         raise ValidationError(
-            _(
-                "API key %(api_key)s has expired. Change its expiry or revoke it, then generate "
-                "again."
-            ),
+            _("API key %(api_key)s has expired. Change its expiry or revoke it, then try again."),
             code="key_expired",
             params={"api_key": key.api_key},
         )
     check_reach(key, by)
-    if key.secret_digest and grace:
-        key.previous_digest = key.secret_digest
-        key.previous_expires_at = now + grace
-    else:
-        key.previous_digest = ""
-        key.previous_expires_at = None
+    keep = bool(key.secret_digest and grace)
+    key.previous_digest = key.secret_digest if keep else ""
+    key.previous_expires_at = now + grace if keep else None
     key.previous_used_at = None
     secret = crypto.generate_api_secret()
     key.secret_digest = crypto.make_digest(secret)

@@ -1,9 +1,8 @@
-"""Ending keys for good."""
+"""Revokes keys."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import PermissionDenied
@@ -27,23 +26,23 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
     """End ``key`` for good, from the next request on. Its row stays, for the log.
 
     Args:
-        key: the key; brought up to date.
-        reason: why, in a few words, for those who look at it later. Secrets in it are hidden.
-        by: who asks. None is trusted code.
+        key: the key. It's refreshed from the database.
+        reason: why, in a few words. Secrets in it are hidden.
+        by: who does it. None is trusted code.
 
     Returns:
-        Whether it was live until now. Revoking again changes nothing.
+        Whether it was still live. Revoking again changes nothing.
 
     Raises:
         PermissionDenied: ``by`` may not do this.
     """
     if by is not None and not by.may_revoke(key):
-        raise PermissionDenied(_("You may not revoke API keys."))
-    # People write down here what they found, and where.
+        raise PermissionDenied(_("You don't have permission to revoke API keys."))
+    # People paste what leaked.
     reason = redacted(reason, 200)
     model = type(key)
     alias = router.db_for_write(model)
-    changes: dict[str, Any] = {
+    changes: dict[str, object] = {
         "revoked_at": timezone.now(),
         "revoked_by": by.user if by is not None else None,
         "revoked_reason": reason,
@@ -52,7 +51,7 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
     }
     if isinstance(key, ApiKey):
         changes["live"] = None
-    # Not by the model's own queryset, which would end what is cached of every key.
+    # The model's own queryset would invalidate the whole cache.
     still_live = model._base_manager.using(alias).filter(pk=key.pk, revoked_at__isnull=True)
     with transaction_for(alias):
         lock_users([key.user_id], by)
@@ -60,28 +59,28 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
         invalidate(model.cache_label(), [key.api_key], alias)
         if revoked:
             announce_revoked(key, reason, by)
-    with suppress(model.DoesNotExist):  # deleted meanwhile, with its user
+    with suppress(model.DoesNotExist):  # deleted in the meantime, with its user
         key.refresh_from_db(using=alias)
     return revoked
 
 
 @sensitive_variables()
 def revoke_leaked(api_key: str, api_secret: str) -> bool:
-    """End the key of a pair that works, whoever found it: holding it is proof enough.
+    """Revoke the key of a working token for anyone who has found it.
 
     Args:
-        api_key: which key; it is looked for in all ``SOURCES``.
-        api_secret: its secret, or an older one in its grace.
+        api_key: the API key, in any of ``SOURCES``.
+        api_secret: its secret, or a replaced one in its grace period.
 
     Returns:
-        Whether a key was live until now. An unknown pair and a wrong secret change nothing.
+        Whether a key was still live. An unknown key and a wrong secret change nothing.
     """
     revoked = False
     for label in dict.fromkeys(conf.SOURCES.values()):
         model: type[AbstractApiKey] = apps.get_model(label)
         alias = router.db_for_write(model)
         for key in model._base_manager.using(alias).filter(api_key=api_key):
-            # Only a secret that works makes anyone wait for locks, and under them it still must.
+            # Lock only for a working secret, and check again whether it still works.
             if _works(api_secret, key):
                 with transaction_for(alias):
                     stored = lock_rows(model, [key], None).get(key.pk)

@@ -1,4 +1,4 @@
-"""What a user may do, as far as it decides who may manage that user's API keys."""
+"""Compares what users may do, to decide who may manage whose API keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.apps import apps
 from django.contrib import auth
@@ -14,12 +14,17 @@ from django.contrib.auth import get_permission_codename, get_user_model
 from django.contrib.auth.models import Permission, PermissionsMixin
 
 from ..db import in_batches
+from ..types import User
 
-# Users whose permissions are read with one statement.
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+    from django.db.models import Model, QuerySet
+
+# Users per statement.
 BATCH_SIZE = 500
 
-# Models that are defined here, or extend one that is, hold users, what they may do, or what they
-# sign in with: the classes of a project's own users, sources and OAuth applications included.
+# Models defined here, or extending one of these, hold users, their rights or their credentials.
+# That includes a project's own users, sources and OAuth applications.
 _PACKAGES = (
     "django.contrib.auth.",
     "django.contrib.contenttypes.",
@@ -31,12 +36,12 @@ _PACKAGES = (
 
 
 class _Permissions(NamedTuple):
-    """The permissions of all installed models, by whether they lead to other users' rights.
+    """The permissions of all installed models.
 
     Attributes:
-        sensitive: those that do.
-        apps: the labels of the apps that these belong to.
-        ordinary: those that don't.
+        sensitive: permissions that lead to other users' rights.
+        apps: the labels of the apps of sensitive permissions.
+        ordinary: all others.
     """
 
     sensitive: frozenset[str]
@@ -51,15 +56,15 @@ class _Permissions(NamedTuple):
         )
 
 
-def exceed(user: Any, asker: Any) -> bool:
+def exceed(user: User | AnonymousUser, asker: User) -> bool:
     """Whether managing the keys of ``user`` would give ``asker`` rights that they don't have.
 
-    Only users who are staff, or could change what others may do, are compared with the asker: a
-    key of any other opens an API, and no way to more.
+    Only users who are staff, or could change what others may do, are compared with the asker: a key
+    of anyone else opens an API, but no way to more rights.
 
     Args:
-        user: whose keys.
-        asker: not a superuser.
+        user: the owner of the keys.
+        asker: someone who may generate keys, but not a superuser.
     """
     if user == asker:
         return False
@@ -72,27 +77,27 @@ def exceed(user: Any, asker: Any) -> bool:
     if not staff and not any(map(_installed().leads_to_others, permissions)):
         return False
     if staff and not getattr(asker, "is_staff", False):
-        # There are views that ask for nothing else.
+        # Some views check nothing else.
         return True
     return not all(map(asker.has_perm, permissions))
 
 
-def load_permissions(users: Iterable[Any]) -> None:
-    """Read the permissions of many users, a batch with three queries, for :func:`exceed` to use.
+def load_permissions(users: Iterable[User | None]) -> None:
+    """Read the permissions of many users for :func:`exceed`, with three queries per batch.
 
-    Where Django's own backend is not the only one, each user's are read when they are asked for.
+    With other backends than Django's, :func:`exceed` reads them user by user.
     """
     if _is_djangos_own():
-        asked = (user for user in users if not (user is None or user.is_superuser))
-        for batch in in_batches(asked, BATCH_SIZE):
+        ordinary = (user for user in users if not (user is None or user.is_superuser))
+        for batch in in_batches(ordinary, BATCH_SIZE):
             if len(batch) > 1:
                 _load(batch)
 
 
-def _load(users: list[Any]) -> None:
+def _load(users: list[User]) -> None:
     alias = users[0]._state.db
     stored = get_user_model()._base_manager.using(alias).filter(pk__in={user.pk for user in users})
-    groups_of: defaultdict[Any, set[Any]] = defaultdict(set)
+    groups_of: defaultdict[object, set[object]] = defaultdict(set)
     members = stored.order_by().filter(groups__isnull=False)
     for pk, group in members.values_list("pk", "groups"):
         groups_of[pk].add(group)
@@ -101,14 +106,15 @@ def _load(users: list[Any]) -> None:
     of_groups = _permissions_in(groups, "permissions")
     of_users = _permissions_in(stored, "user_permissions")
     for user in users:
-        # Where ModelBackend remembers what it has read.
-        user._user_perm_cache = of_users[user.pk]
-        user._group_perm_cache = set().union(*(of_groups[group] for group in groups_of[user.pk]))
+        # The caches of ModelBackend.
+        vars(user)["_user_perm_cache"] = of_users[user.pk]
+        group_permissions = (of_groups[group] for group in groups_of[user.pk])
+        vars(user)["_group_perm_cache"] = set[str]().union(*group_permissions)
 
 
-def _permissions_in(rows: Any, relation: str) -> defaultdict[Any, set[str]]:
-    """The names of the permissions that ``rows`` have by ``relation``, by their primary keys."""
-    names: defaultdict[Any, set[str]] = defaultdict(set)
+def _permissions_in(rows: QuerySet[Any], relation: str) -> defaultdict[object, set[str]]:
+    """Return the permissions that ``rows`` have by ``relation``, by primary key."""
+    names: defaultdict[object, set[str]] = defaultdict(set)
     for pk, app_label, codename in (
         rows.order_by()
         .filter(**{f"{relation}__isnull": False})
@@ -118,33 +124,33 @@ def _permissions_in(rows: Any, relation: str) -> defaultdict[Any, set[str]]:
     return names
 
 
-def _permissions_of(user: Any) -> set[str] | None:
-    """What ``user`` may do, or could if they were active; None if nobody can tell."""
+def _permissions_of(user: User | AnonymousUser) -> set[str] | None:
+    """Return what ``user`` may do, or could if they were active; None if that's unknown."""
     if not user.is_active:
-        # A key that is prepared now would have all rights at once when the user is activated.
+        # A key generated now would get all rights as soon as the user is activated.
         user = copy.copy(user)
         try:
             user.is_active = True
-        except AttributeError:  # a property of the project's own
+        except AttributeError:  # a property in the project's user model
             return None
         if not _is_djangos_own():
-            # It may have remembered that an inactive user has none.
-            for remembered in ("_perm_cache", "_user_perm_cache", "_group_perm_cache"):
-                vars(user).pop(remembered, None)
+            # Cached permissions of an inactive user may be empty.
+            for cached in ("_perm_cache", "_user_perm_cache", "_group_perm_cache"):
+                vars(user).pop(cached, None)
     permissions: set[str] = set()
     if hasattr(user, "get_all_permissions"):
         permissions |= user.get_all_permissions()
     if not _is_djangos_own():
-        # Some backends answer for a permission, and list none.
+        # Some backends can check permissions, but not list them.
         permissions.update(filter(user.has_perm, _installed().sensitive - permissions))
     return permissions
 
 
 def _is_djangos_own() -> bool:
-    """Whether permissions are Django's own, which its own backend alone grants."""
+    """Whether Django's own backend and user model alone grant permissions."""
     from django.contrib.auth.backends import ModelBackend  # needs the user model
 
-    model: Any = get_user_model()
+    model = get_user_model()
     methods = ("get_all_permissions", "has_perm")
     return all(type(backend) is ModelBackend for backend in auth.get_backends()) and all(
         getattr(model, name, None) is getattr(PermissionsMixin, name) for name in methods
@@ -156,7 +162,7 @@ def _installed() -> _Permissions:
 
 
 @cache
-def _permissions_for(user_model: Any) -> _Permissions:
+def _permissions_for(user_model: type[Model]) -> _Permissions:
     sensitive: set[str] = set()
     ordinary: set[str] = set()
     for model in apps.get_models():
@@ -166,19 +172,19 @@ def _permissions_for(user_model: Any) -> _Permissions:
     return _Permissions(frozenset(sensitive), frozenset(labels), frozenset(ordinary - sensitive))
 
 
-def _leads_to_others(model: Any, user_model: Any) -> bool:
-    """Whether rows of ``model`` say who users are, what they may do, or what they sign in with."""
+def _leads_to_others(model: type[Model], user_model: type[Model]) -> bool:
+    """Whether ``model`` holds users, their rights or their credentials."""
     fields = (*model._meta.fields, *model._meta.many_to_many)
     return (
         issubclass(model, user_model)
         or issubclass(user_model, model)
         or any(f"{base.__module__}.".startswith(_PACKAGES) for base in model.__mro__)
-        # Such as a project's own roles, and permissions for one object.
+        # Such as a project's own roles, or permissions for single objects.
         or any(field.related_model is Permission for field in fields)
     )
 
 
-def _declared(model: Any) -> Iterator[str]:
+def _declared(model: type[Model]) -> Iterator[str]:
     opts = model._meta
     for action in opts.default_permissions:
         yield f"{opts.app_label}.{get_permission_codename(action, opts)}"

@@ -11,15 +11,15 @@ _CENTURY = 36_500 * 86_400  # later dates are out of range sooner or later
 
 
 def duration(text: str) -> timedelta:
-    """``90d``, ``24h``, ``30m``, ``10s`` or ``2w`` as a timedelta.
+    """Return ``90d``, ``24h``, ``30m``, ``10s`` or ``2w`` as a timedelta.
 
     Raises:
-        argparse.ArgumentTypeError: if it is none of these.
+        argparse.ArgumentTypeError: it isn't a duration.
     """
     match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
     if match is None:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no duration. Give a number and a unit, such as 90d, 24h or 30m."
+            f"{text!r} is not a duration. Enter a number and a unit, such as 90d, 24h or 30m."
         )
     seconds = int(match[1]) * _UNITS[match[2]]
     if seconds > _CENTURY:

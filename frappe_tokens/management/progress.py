@@ -5,19 +5,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+
+from django.core.management.base import OutputWrapper
 
 
 @contextmanager
-def progress_bar(stream: Any, total: int, verbosity: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, cleared at the end, and nothing where the output goes elsewhere.
+def progress_bar(
+    stream: OutputWrapper, total: int, verbosity: int
+) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal, and nothing if the output goes elsewhere.
 
     ``with progress_bar(self.stderr, total, options["verbosity"]) as advance: advance(250)``
 
     Args:
-        stream: the command's ``stderr``, so that ``stdout`` has the results alone.
-        total: how much there is to do.
-        verbosity: the command's; 0 is silent.
+        stream: the command's ``stderr``.
+        total: the number of steps.
+        verbosity: the command's verbosity; 0 shows nothing.
     """
     if not (total and verbosity and stream.isatty()):
         yield lambda count: None
@@ -25,7 +28,7 @@ def progress_bar(stream: Any, total: int, verbosity: int) -> Iterator[Callable[[
     done, drawn = 0, ""
 
     def draw(text: str) -> None:
-        # Neither in the colour of errors nor with a line's end.
+        # Without the colour of errors.
         stream.write(f"\r{text}", style_func=str, ending="")
         stream.flush()
 
@@ -33,10 +36,10 @@ def progress_bar(stream: Any, total: int, verbosity: int) -> Iterator[Callable[[
         nonlocal done, drawn
         done += count
         numbers = f" {done:,}/{total:,}"
-        # A character in the last column would make some terminals begin a new line.
+        # Some terminals start a new line after the last column.
         width = max(shutil.get_terminal_size().columns - len(numbers) - 3, 1)
         before, drawn = drawn, f"[{'#' * (width * done // total):<{width}}]{numbers}"
-        # The window may have been made narrower.
+        # The window may have become narrower.
         draw(drawn.ljust(len(before)))
 
     advance(0)

@@ -1,4 +1,4 @@
-"""Which keys a command is about, and how it names them."""
+"""Selects the keys for a command, and formats them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..keys import find_user
 from ..lookup import source_model
+from ..types import User
 
 
 def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
-    """The models of ``SOURCES`` by their names there, no key in two of them.
+    """Return the models of ``SOURCES`` by name, without those that share another's table.
 
     Args:
-        source: the name of the only one that is wanted; None for all.
+        source: the name of the only one to return; None for all.
 
     Raises:
-        CommandError: there is no source of this name.
+        CommandError: there is no source with this name.
     """
-    models: dict[str, Any] = {}
+    models: dict[str, type[AbstractApiKey]] = {}
     for name in conf.SOURCES if source is None else [source]:
         model: Any = source_model(name)
         if model is None:
             raise CommandError(
-                f"There is no source {name!r}. Those in SOURCES are {', '.join(conf.SOURCES)}."
+                f"There is no source {name!r}. SOURCES has {', '.join(conf.SOURCES)}."
             )
-        # A proxy's keys are those of the model that it stands for.
         if model._meta.concrete_model not in models.values():
             models[name] = model._meta.concrete_model
-    # What extends another source has no keys but that one's.
+    # Models that extend another source share its keys.
     return {
         name: model
         for name, model in models.items()
@@ -41,29 +41,29 @@ def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
     }
 
 
-def named_users(usernames: Iterable[str]) -> list[Any]:
-    """The users of these names.
+def named_users(usernames: Iterable[str]) -> list[User]:
+    """Return the users with these names.
 
     Raises:
-        CommandError: naming every one that is unknown.
+        CommandError: some are unknown.
     """
     found = {username: find_user(username) for username in usernames}
     unknown = [f"There is no user {name!r}." for name, user in found.items() if user is None]
     if unknown:
         raise CommandError("\n".join(unknown))
-    return list(found.values())
+    return [user for user in found.values() if user is not None]
 
 
 def username_of(key: AbstractApiKey) -> str | None:
-    """Whose key it is; None where a source has keys of nobody."""
+    """Return the username of the key's user; None for an unowned key of a source."""
     return None if key.user is None else str(key.user.get_username())
 
 
 def printable(text: str) -> str:
-    """``text`` as it may be printed on a terminal and in one line."""
+    """Return ``text`` so that it prints on one line of a terminal."""
     return text if text.isprintable() else ascii(text)
 
 
 def moment(at: datetime) -> str:
-    """A date and time for people, with the time zone where there is one."""
+    """Format a date and time, with the time zone if there is one."""
     return f"{at:%Y-%m-%d %H:%M %Z}".rstrip()

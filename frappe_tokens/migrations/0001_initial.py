@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 (
                     "allowed_by",
                     models.ForeignKey(
-                        help_text="Empty where trusted code or a command allowed it.",
+                        help_text="Empty if trusted code or a command allowed it.",
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
@@ -107,7 +107,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="A key with scopes opens only views that require some of them.",
+                        help_text="With scopes, the key opens only views that require some of them.",
                         validators=[frappe_tokens.validators.validate_scopes],
                         verbose_name="scopes",
                     ),
@@ -116,7 +116,7 @@ class Migration(migrations.Migration):
                     "read_only",
                     models.BooleanField(
                         default=False,
-                        help_text="Only GET, HEAD and OPTIONS.",
+                        help_text="Allow only GET, HEAD and OPTIONS.",
                         verbose_name="read-only",
                     ),
                 ),
@@ -125,7 +125,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="Addresses or networks that the key may be used from. Leave empty to allow all.",
+                        help_text="Addresses or networks that the key can be used from. Leave empty to allow all.",
                         validators=[frappe_tokens.validators.validate_networks],
                         verbose_name="allowed addresses",
                     ),
@@ -187,7 +187,7 @@ class Migration(migrations.Migration):
                     frappe_tokens.fields.ExactCharField(
                         blank=True,
                         default="",
-                        help_text="What the key is for. The key without a name is the one that Frappe calls use.",
+                        help_text="What the key is for. Frappe's calls use the key without a name.",
                         max_length=100,
                         verbose_name="name",
                     ),
@@ -254,7 +254,7 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(
                         fields=("user", "name", "live"),
                         name="frappe_tokens_apikey_unique_live_name",
-                        violation_error_message="This user already has an API key of this name. Rotate it, or choose another name.",
+                        violation_error_message="This user already has an API key with this name. Rotate it, or choose another name.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -281,11 +281,14 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("at", models.DateTimeField(help_text="When the request came.", verbose_name="at")),
+                (
+                    "at",
+                    models.DateTimeField(help_text="When the request arrived.", verbose_name="at"),
+                ),
                 (
                     "api_key",
                     frappe_tokens.fields.ExactCharField(
-                        help_text="As it was presented, whether there is such a key or not.",
+                        help_text="As presented, even if there is no such key.",
                         max_length=64,
                         verbose_name="API key",
                     ),
@@ -306,7 +309,7 @@ class Migration(migrations.Migration):
                 (
                     "duration_ms",
                     models.PositiveIntegerField(
-                        help_text="Until the answer began to leave.", verbose_name="duration in ms"
+                        help_text="Until the start of the response.", verbose_name="duration in ms"
                     ),
                 ),
                 ("ip", models.GenericIPAddressField(null=True, verbose_name="address")),
@@ -319,7 +322,7 @@ class Migration(migrations.Migration):
                 (
                     "outcome",
                     models.CharField(
-                        help_text="accepted, or the code of the refusal; other where the header was not for us.",
+                        help_text="accepted, the code of a refusal, or other if the header is not for this app.",
                         max_length=40,
                         verbose_name="outcome",
                     ),
@@ -329,7 +332,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        help_text="Whom the request ran as, or would have if it had not been refused.",
+                        help_text="The user that the request ran as, or would have run as if not refused.",
                         null=True,
                         on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="+",

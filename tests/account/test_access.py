@@ -163,5 +163,5 @@ def test_a_request_with_a_restricted_key_does_nothing(
         request._dont_enforce_csrf_checks = True
         answer = views.new_key(request).render()
         assert answer.status_code == 403
-        assert "This request may not manage API keys" in text_of(answer)
+        assert "the current secret of another API key" in text_of(answer)
     assert rows() == before

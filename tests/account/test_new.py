@@ -167,7 +167,7 @@ def test_works_without_time_zones(ada: Client, user: Any, settings: Any) -> None
     ("name", "message"),
     [
         ("", "There is already an API key without a name."),
-        ("ci", "There is already an API key of this name."),
+        ("ci", "There is already an API key with this name."),
     ],
 )
 def test_a_name_that_is_taken_is_refused_and_its_key_not_rotated(

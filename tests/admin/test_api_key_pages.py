@@ -100,7 +100,7 @@ def test_reloading_the_answer_of_adding_makes_no_second_key(
 
     again = manager_client.post(f"{KEYS}add/", form_of(user))
 
-    assert "already has an API key of this name" in again.content.decode()
+    assert "already has an API key with this name" in again.content.decode()
     assert not secrets_on(again)
     assert ApiKey.objects.get().secret_digest == before
 
@@ -184,7 +184,7 @@ def test_refuses_a_name_that_another_key_of_the_user_has(
 
     response = manager_client.post(page_of(named), form_of(user, name=""))
 
-    assert "already has an API key of this name" in response.content.decode()
+    assert "already has an API key with this name" in response.content.decode()
 
 
 def test_a_rotation_during_an_edit_is_not_undone(

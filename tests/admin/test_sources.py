@@ -176,7 +176,7 @@ def test_offers_to_staff_what_they_may_do(
 
     page = at_desk.get(page_of(roots)).content.decode()
     assert page_of(roots, "generate-keys") not in page
-    assert "This user has rights that you don" in page
+    assert "This user has permissions that you don" in page
     assert f'href="{page_of(roots, "revoke")}"' in page
 
     page = editor.get(page_of(consumer)).content.decode()
@@ -356,7 +356,7 @@ def test_generates_for_several_and_says_who_is_left_out(
     page = confirmation.content.decode()
     assert "Generate Keys for 2 event consumers" in page
     assert page.count("<strong>Left out.</strong>") == 2
-    assert "This user has rights that you don" in page
+    assert "This user has permissions that you don" in page
     assert "This API key was revoked" in page
     assert not EventConsumer.objects.exclude(secret_digest="").exists()
 
@@ -560,7 +560,7 @@ def test_no_row_is_pointed_at_a_superuser_by_another(
 
     for url in (page_of(consumer), f"{CONSUMERS}add/"):
         answer = at_desk.post(url, form_of(consumer, user=root))
-        assert "This user has rights that you don" in answer.content.decode()
+        assert "This user has permissions that you don" in answer.content.decode()
     assert stored(consumer) == before
     assert EventConsumer.objects.count() == 2
 
@@ -602,7 +602,7 @@ def test_rows_of_users_with_more_rights_are_out_of_reach(
         at_desk.post(f"{CONSUMERS}add/", form_of(name="New", user=helpdesk.pk)),
     ]
     for answer in answers:
-        assert "This user has rights that you don" in answer.content.decode()
+        assert "This user has permissions that you don" in answer.content.decode()
     at_desk.post(page_of(vault), form_of(name="Vault", user=consumer.user.pk))
     assert [stored(row) for row in (consumer, vault)] == before
     assert EventConsumer.objects.count() == 2

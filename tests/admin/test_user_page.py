@@ -187,7 +187,7 @@ def test_refuses_to_generate_for_a_superuser(
     superuser = make_user("root", is_superuser=True)
 
     page = manager_client.get(user_page(superuser)).content.decode()
-    assert "This user has rights that you don" in page
+    assert "This user has permissions that you don" in page
     assert generate_page(superuser) not in page
     response = getattr(manager_client, method)(generate_page(superuser), {"version": "x"})
     assert response.status_code == 403

@@ -102,7 +102,7 @@ def test_leaves_out_whom_it_may_not_and_says_why(
     confirmation = manager_client.post(USERS, action(chosen))
     page = confirmation.content.decode()
     assert "Generate Keys for 2 users" in page
-    assert "This user has rights that you don" in page
+    assert "This user has permissions that you don" in page
     assert "The user is inactive." in page
     assert "The API key has expired." in page
 

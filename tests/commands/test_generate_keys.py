@@ -48,7 +48,7 @@ def test_prints_key_and_secret_of_each_user(make_user: Callable[..., Any]) -> No
     assert len(pairs) == ApiKey.objects.count() == 2
     for api_key, api_secret in pairs:
         assert crypto.matches(api_secret, ApiKey.objects.get(api_key=api_key).secret_digest)
-    assert "not shown again" in err
+    assert "aren't shown again" in err
     assert "fts_" not in err
 
 
@@ -242,9 +242,9 @@ def test_all_active_users_or_none_of_them(
         (["ada", "--name", "x" * 101], "at most 100 printable characters"),
         (["ada", "--expires-in", "0s"], "must be in the future"),
         (["ada", "expired"], "has expired"),
-        ([], "Name the users"),
-        (["ada", "--all-active"], "Name the users"),
-        (["ada", "--grace", "soon"], "is no duration"),
+        ([], "Enter usernames"),
+        (["ada", "--all-active"], "Enter usernames"),
+        (["ada", "--grace", "soon"], "is not a duration"),
         (["ada", "--expires-in", "999999999w"], "is too long"),
         (["ada", "--expires-in", "9999999d"], "is too long"),
     ],
@@ -284,7 +284,7 @@ def test_exits_with_1_on_the_command_line() -> None:
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "CommandError: Name the users, or give --all-active.\n"
+    assert done.stderr == "CommandError: Enter usernames, or use --all-active.\n"
 
 
 # The progress bar
@@ -384,4 +384,4 @@ def test_no_bar_where_stderr_is_no_terminal(five_users: None) -> None:
     with os.fdopen(reader) as piped:
         with os.fdopen(writer, "w") as err:
             call_command("generate_keys", "--all-active", stdout=StringIO(), stderr=err)
-        assert piped.read() == "Store the secrets now: they are not shown again.\n"
+        assert piped.read() == "Store the secrets now. They aren't shown again.\n"

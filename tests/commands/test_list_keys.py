@@ -278,10 +278,10 @@ def test_names_cannot_draw_on_the_terminal(make_user: MakeUser) -> None:
     ("arguments", "what"),
     [
         (["--user", "nobody", "--user", "x"], "no user 'nobody'.\nThere is no user 'x'."),
-        (["--source", "Nothing"], "There is no source 'Nothing'. Those in SOURCES are User."),
-        (["--unused-for", "long"], "'long' is no duration."),
-        (["--all", "--unused-for", "1d"], "Leave out --all"),
-        (["--all", "--expiring-in", "0s"], "Leave out --all"),
+        (["--source", "Nothing"], "There is no source 'Nothing'. SOURCES has User."),
+        (["--unused-for", "long"], "'long' is not a duration."),
+        (["--all", "--unused-for", "1d"], "--all can't be combined"),
+        (["--all", "--expiring-in", "0s"], "--all can't be combined"),
     ],
 )
 def test_refuses_what_it_does_not_understand(user: Any, arguments: list[str], what: str) -> None:

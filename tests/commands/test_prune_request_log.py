@@ -77,10 +77,10 @@ def test_moments_without_a_time_zone(at_noon: None, settings: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        ([], "Say how old the requests have to be: --older-than 90d."),
+        ([], "Enter a minimum age, for example --older-than 90d."),
         (["--older-than", "0d"], "That would delete the whole log."),
         (["--older-than", "-1d"], "--older-than"),
-        (["--older-than", "long"], "'long' is no duration"),
+        (["--older-than", "long"], "'long' is not a duration"),
         (["--older-than", "1d", "--batch-size", "0"], "a number from 1 to 1000000"),
         (["--older-than", "1d", "--batch-size", "many"], "a number from 1 to 1000000"),
         (["--older-than", "1d", "--batch-size", "1000001"], "a number from 1 to 1000000"),
@@ -217,8 +217,8 @@ def test_error_of_the_database_undoes_one_batch_and_says_what_was_done() -> None
     with failing_at("DELETE", 3), pytest.raises(CommandError) as raised:
         run("--older-than", "1d", "--batch-size", "20")
     assert str(raised.value) == (
-        "The database did not let rows be deleted: deadlock detected\nDETAIL: of a process\n"
-        "Deleted 40 requests; run it again to go on."
+        "The database failed to delete rows: deadlock detected\nDETAIL: of a process\n"
+        "Deleted 40 requests; run it again to continue."
     )
     assert len(logged()) == 10
     assert run("--older-than", "1d")[0].startswith("Deleted 10 ")
@@ -232,7 +232,7 @@ def test_ctrl_c_undoes_one_batch_and_says_what_was_done() -> None:
         call_command("prune_request_log", older_than=DAY, batch_size=20, stdout=out, stderr=err)
     assert raised.value.code == 130
     assert out.getvalue() == ""
-    assert err.getvalue() == "Interrupted. Deleted 20 requests; run it again to go on.\n"
+    assert err.getvalue() == "Interrupted. Deleted 20 requests; run it again to continue.\n"
     assert len(logged()) == 30
     assert run("--older-than", "1d")[0].startswith("Deleted 30 ")
 
@@ -272,7 +272,7 @@ def test_real_ctrl_c_ends_the_process_and_running_it_again_goes_on() -> None:
         # Whoever ran the tests may have chosen to ignore it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    assert done.stderr == "Interrupted. Deleted 1000 requests; run it again to go on.\n"
+    assert done.stderr == "Interrupted. Deleted 1000 requests; run it again to continue.\n"
     assert (done.returncode, done.stdout) == (130, "")
     assert len(logged()) == 4000
     assert run("--older-than", "1d")[0].startswith("Deleted 4000 ")

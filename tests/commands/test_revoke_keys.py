@@ -192,9 +192,9 @@ def test_names_cannot_draw_on_the_terminal(make_user: MakeUser) -> None:
         (["KEY", "not\0"], r"There is no API key 'not\x00'."),
         (["KEY", ""], "There is no API key ''."),
         (["--user", "ada", "--user", "x", "--user", "y"], "no user 'x'.\nThere is no user 'y'."),
-        ([], "Name the keys, or the user by --user."),
-        (["KEY", "--user", "ada"], "Name the keys, or the user by --user."),
-        (["KEY", "--source", "Nothing"], "no source 'Nothing'. Those in SOURCES are User."),
+        ([], "Enter API keys, or use --user."),
+        (["KEY", "--user", "ada"], "Enter API keys, or use --user."),
+        (["KEY", "--source", "Nothing"], "no source 'Nothing'. SOURCES has User."),
     ],
 )
 def test_revokes_nothing_where_something_is_wrong(
@@ -209,7 +209,7 @@ def test_revokes_nothing_where_something_is_wrong(
 @pytest.mark.parametrize("what", ["token", "api_secret"])
 def test_shows_no_secret_that_was_given_for_a_key(keys: GeneratedKeys, what: str) -> None:
     said = complaint(keys.api_key, getattr(keys, what))
-    assert said.startswith("One of these holds a secret.")
+    assert said.startswith("One of these contains a secret.")
     assert keys.api_secret not in said
     assert ApiKey.objects.filter(live=True).exists()
 
@@ -257,7 +257,7 @@ def test_exits_with_1_on_the_command_line() -> None:
     )
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.endswith("CommandError: Name the keys, or the user by --user.\n")
+    assert done.stderr.endswith("CommandError: Enter API keys, or use --user.\n")
 
 
 @pytest.mark.parallel

@@ -233,7 +233,7 @@ def test_view_that_refers_to_no_operations_is_a_plain_view(
 def test_an_unregistered_api_refuses_with_the_right_status() -> None:
     response = Client().get("/unregistered/who/", headers={"authorization": "token a:b"})
     assert response.status_code == 401
-    assert response.json() == {"detail": "Invalid API key or secret."}
+    assert response.json() == {"detail": "Invalid API key or API secret."}
 
 
 def test_sites_cache_keeps_no_answer(

@@ -142,7 +142,7 @@ def test_why_a_right_secret_was_refused_is_told(visitor: Visitor, keys: Generate
     response = visitor.get("who/", keys)
     assert response.status_code == 401
     assert response.json() == {
-        "detail": "This API key was revoked. Ask for a new one.",
+        "detail": "This API key has been revoked. Ask for a new one.",
         "code": "key_revoked",
     }
     assert response.headers["WWW-Authenticate"] == 'token realm="api"'
@@ -182,7 +182,7 @@ def test_refusals_are_html_where_only_that_is_accepted(
     if expected == HTML:
         page = response.content.decode()
         assert "<title>401 Unauthorized</title>" in page
-        assert "Invalid API key or secret." in page
+        assert "Invalid API key or API secret." in page
         assert "invalid_credentials" in page
     else:
         assert json.loads(response.content)["code"] == "invalid_credentials"

@@ -132,7 +132,7 @@ def test_a_view_that_another_calls_answers_as_the_middleware_does(
     finally:
         authentication_failed.disconnect(listen)
     assert response.json() == {
-        "detail": "The scopes of this API key do not open this view.",
+        "detail": "This API key doesn't have the scopes that this view requires.",
         "code": "insufficient_scope",
     }
     assert response.headers["WWW-Authenticate"] == (
@@ -149,6 +149,6 @@ def test_so_it_does_to_the_credential_of_another_package() -> None:
     request.auth = "nobody knows its scopes"
     response = writes(request)
     assert response.status_code == 403
-    assert b"The scopes of this access token do not open this view." in response.content
+    assert b"This access token doesn't have the scopes that this view requires." in response.content
     request.auth = None
     assert writes(request).status_code == 200

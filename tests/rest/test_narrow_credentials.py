@@ -23,7 +23,7 @@ WIDER: dict[str, Any] = {
     "allowed_ips": ["126.0.0.0/7"],
     "rate_limit": "11/minute",
 }
-SENTENCE = "No API key may reach further than the one that this request came with."
+SENTENCE = "An API key can't manage a key that allows more than itself."
 
 
 @pytest.fixture

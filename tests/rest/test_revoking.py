@@ -87,5 +87,7 @@ def test_user_who_serves_themselves_may_end_their_key(
 def test_others_may_not_end_even_their_own(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
     before = rows()
     response = send(keys, "DELETE", keys.api_key)
-    assert_refused(response, 403, "permission_denied", "You may not revoke API keys.")
+    assert_refused(
+        response, 403, "permission_denied", "You don't have permission to revoke API keys."
+    )
     assert rows() == before

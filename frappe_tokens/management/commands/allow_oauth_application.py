@@ -18,15 +18,12 @@ UNCHANGED = "Nothing was allowed."
 
 
 class Command(BaseCommand):
-    help = (
-        "Let the tokens that each application gets by its client credentials run as the user that "
-        "it has now."
-    )
+    help = "Let tokens for client credentials of each application run as its current user."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("client_ids", nargs="+", metavar="CLIENT_ID")
 
-    def handle(self, *args: Any, client_ids: list[str], **options: Any) -> None:
+    def handle(self, *args: object, client_ids: list[str], **options: Any) -> None:
         applications = _named_applications(list(dict.fromkeys(client_ids)))
         lines = []
         # All or nothing.
@@ -44,17 +41,17 @@ class Command(BaseCommand):
 
 
 def _named_applications(client_ids: list[str]) -> list[Any]:
-    """The applications, in the order in which they were named.
+    """Return the applications in the order of the arguments.
 
     Raises:
-        CommandError: naming every one that is unknown.
+        CommandError: some are unknown.
     """
     if not apps.is_installed("oauth2_provider"):
         raise CommandError("Add oauth2_provider to INSTALLED_APPS first.")
     label = getattr(settings, "OAUTH2_PROVIDER_APPLICATION_MODEL", "oauth2_provider.Application")
     model = apps.get_model(label)
     stored = model._base_manager.using(router.db_for_write(model)).select_related("user")
-    # A database may find another case as well, and drivers raise errors about what is not text.
+    # Databases may ignore case, and drivers raise their own errors for other characters.
     possible = [client_id for client_id in client_ids if client_id.isprintable()]
     found = {row.client_id: row for row in stored.filter(client_id__in=possible)}
     unknown = [f"There is no application {name!r}." for name in client_ids if name not in found]

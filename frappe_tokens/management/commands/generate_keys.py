@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -24,6 +24,7 @@ from ...keys import (
     lock_users,
 )
 from ...models import ApiKey
+from ...types import User
 from ..arguments import duration
 from ..progress import progress_bar
 from ..selection import printable
@@ -33,8 +34,8 @@ DEFAULT_URL = "http://localhost:8000"
 
 class Command(BaseCommand):
     help = (
-        "Generate an API key and secret for each USER. A key that exists is kept, and its secret "
-        "replaced. The secrets are printed once and stored nowhere."
+        "Generate an API key and secret for each USER. An existing API key gets a new secret. The "
+        "secrets are printed once and stored nowhere."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -43,7 +44,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--create-user",
             action="store_true",
-            help="make each USER that does not exist: API only, without a password",
+            help="create each USER that doesn't exist, without a password",
         )
         parser.add_argument("--name", default="", help="which of the user's keys; default: unnamed")
         parser.add_argument("--read-only", action="store_true", help="only GET, HEAD and OPTIONS")
@@ -59,16 +60,16 @@ class Command(BaseCommand):
         )
         parser.add_argument("--expires-in", type=duration, metavar="90d", help="life of the key")
         parser.add_argument(
-            "--grace", type=duration, metavar="24h", help="how long the old secret goes on working"
+            "--grace", type=duration, metavar="24h", help="how long the old secret keeps working"
         )
         parser.add_argument("--format", choices=sorted(_FORMATS), default="text")
         parser.add_argument(
             "--url", default=DEFAULT_URL, help=f"site for --format curl; default: {DEFAULT_URL}"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if bool(options["users"]) == options["all_active"]:
-            raise CommandError("Name the users, or give --all-active.")
+            raise CommandError("Enter usernames, or use --all-active.")
         expires_in = options["expires_in"]
         policies = {
             "name": options["name"],
@@ -79,16 +80,18 @@ class Command(BaseCommand):
             "allowed_ips": options["allow_ip"],
         }
         as_lines = _FORMATS[options["format"]]
-        # The lines and not the keys: an instance takes up far more.
+        # Lines take less memory than instances.
         texts = []
         try:
-            # All or nothing: a secret is printed only when every one is stored.
+            # All or nothing. Secrets are printed after all of them are stored.
             with transaction.atomic(using=router.db_for_write(ApiKey)):
                 users = lock_active_users() if options["all_active"] else _users(options)
                 with progress_bar(self.stderr, len(users), options["verbosity"]) as advance:
                     for batch in in_batches(users, BATCH_SIZE):
-                        made = generate_keys_for_users(batch, **policies)
-                        lines = (line for keys in made for line in as_lines(keys, options["url"]))
+                        generated = generate_keys_for_users(batch, **policies)
+                        lines = (
+                            line for keys in generated for line in as_lines(keys, options["url"])
+                        )
                         texts.append("".join(f"{line}\n" for line in lines))
                         advance(len(batch))
         except ValidationError as error:
@@ -96,21 +99,21 @@ class Command(BaseCommand):
         for text in texts:
             self.stdout.write(text, ending="")
         if options["format"] == "text":
-            self.stderr.write("Store the secrets now: they are not shown again.")
+            self.stderr.write("Store the secrets now. They aren't shown again.")
 
 
-def _users(options: dict[str, Any]) -> list[Any]:
-    """The primary keys of the users who were named, locked.
+def _users(options: Mapping[str, Any]) -> list[object]:
+    """Lock the named users, and return their primary keys.
 
     Raises:
-        CommandError: naming every one that is unknown or inactive.
+        CommandError: some are unknown or inactive.
     """
     lock_users([])  # SQLite: before the first read
     found, wrong = [], []
     for username in dict.fromkeys(options["users"]):
         user = find_user(username)
         if user is None and not options["create_user"]:
-            wrong.append(f"There is no user {username!r}. (--create-user would make one.)")
+            wrong.append(f"There is no user {username!r}. Use --create-user to create them.")
             continue
         if user is None:
             user = _create_user(username)
@@ -119,27 +122,28 @@ def _users(options: dict[str, Any]) -> list[Any]:
         found.append(user.pk)
     if wrong:
         raise CommandError("\n".join([*wrong, "Nothing was generated."]))
-    # All of them before the first batch, because they stay in the order in which they were named.
+    # All of them before the first batch, because batches are in the order of the arguments.
     lock_users(found)
-    # Two names may be one user's, where the database thinks nothing of upper and lower case.
+    # Two names can belong to the same user if the database ignores case.
     return list(dict.fromkeys(found))
 
 
-def _create_user(username: str) -> Any:
+def _create_user(username: str) -> User:
     model = get_user_model()
     try:
         field: Any = model._meta.get_field(model.USERNAME_FIELD)
         field.clean(username, None)
         with transaction.atomic():
-            return model._default_manager.create_user(**{model.USERNAME_FIELD: username})
+            user: User = model._default_manager.create_user(**{model.USERNAME_FIELD: username})
+            return user
     except ValidationError as error:
         raise CommandError(
             f"{username!r} cannot be a username: {' '.join(error.messages)}"
         ) from None
     except (TypeError, FieldError, ValueError, IntegrityError) as error:
         raise CommandError(
-            f"User {username!r} cannot be made from a username alone ({error}). "
-            "Make the user another way, then generate keys without --create-user."
+            f"User {username!r} can't be created from a username alone ({error}). "
+            "Create the user in another way, then generate keys without --create-user."
         ) from None
 
 
@@ -167,7 +171,7 @@ def _as_json(generated: GeneratedKeys, url: str) -> Iterator[str]:
 
 
 def _as_env(generated: GeneratedKeys, url: str) -> Iterator[str]:
-    # A username is not ours to trust in a file that a shell reads.
+    # A shell reads this file, and a username can't be trusted.
     yield "# " + json.dumps(str(generated.instance.user.get_username()))
     yield f"API_KEY={shlex.quote(generated.api_key)}"
     yield f"API_SECRET={shlex.quote(generated.api_secret)}"

@@ -22,7 +22,7 @@ from ..progress import progress_bar
 COLUMNS = ("user", "api_key", "api_secret")
 OPTIONAL_COLUMNS = ("name",)
 
-# Far longer than any line of pairs. A file that is something else may have no lines at all.
+# Far longer than any valid line. Other files may have no lines at all.
 LINE_MAX_LENGTH = 10_000  # bytes
 
 Rows = Generator[ImportedPair | Problem, None, None]
@@ -30,20 +30,20 @@ Rows = Generator[ImportedPair | Problem, None, None]
 
 class Command(BaseCommand):
     help = (
-        "Import API keys with their secrets, all of them or none. The file is CSV in UTF-8; its "
-        "first line names the columns user, api_key, api_secret and, if there is one, name. "
-        "Delete the file afterwards: it holds the secrets, the database only their digests."
+        "Import API keys with their secrets, all of them or none. The file is CSV in UTF-8, with a "
+        "header: user, api_key, api_secret and, optionally, name. Delete the file afterwards, "
+        "because it contains the secrets."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE.csv", help="- is the standard input")
-        parser.add_argument("--dry-run", action="store_true", help="check, and import nothing")
+        parser.add_argument("file", metavar="FILE.csv", help="- for standard input")
+        parser.add_argument("--dry-run", action="store_true", help="check without importing")
 
     @sensitive_variables()
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         dry_run = options["dry_run"]
         with _opened(options["file"]) as opened:
-            # A pipe can be read but once, and what comes by one is not to lie on the disk.
+            # A pipe can be read only once, and its content must not be written to the disk.
             file = opened if opened.seekable() else io.BytesIO(opened.read())
             read = partial(self._read, file, _count_lines(file), options["verbosity"])
             try:
@@ -81,7 +81,7 @@ def _opened(path: str) -> AbstractContextManager[BinaryIO]:
     try:
         return open(path, "rb")
     except OSError as error:
-        raise CommandError(f"{path!r} cannot be read: {error.strerror}.") from None
+        raise CommandError(f"{path!r} can't be read: {error.strerror}.") from None
 
 
 def _count_lines(file: BinaryIO) -> int:
@@ -94,7 +94,7 @@ def _count_lines(file: BinaryIO) -> int:
 
 
 def _rows(lines: _Lines) -> Rows:
-    """The pairs in a file, and what is wrong with those lines that hold none."""
+    """Yield the pairs in a file, and what is wrong with other lines."""
     records = _records(lines)
     columns: list[str] = []
     for line, fields in records:
@@ -121,20 +121,20 @@ def _rows(lines: _Lines) -> Rows:
 
 
 def _problem_of(columns: list[str]) -> str:
-    """What is wrong with a header; "" for nothing."""
+    """Return what is wrong with a header, or ""."""
     if not set(COLUMNS) <= set(columns):
-        # Without a header the first line is a secret's, so nothing of it is shown.
+        # Without a header, the first line contains a secret, so it isn't shown.
         return f"The header must name the columns {', '.join(COLUMNS)}, separated by commas."
     if len(set(columns)) < len(columns):
         return "The header names a column twice."
     if unknown := sorted(set(columns) - {*COLUMNS, *OPTIONAL_COLUMNS}):
         names = ", ".join(repr(name) for name in unknown)
-        return f"The header names {names}, which cannot be imported. Remove what is unknown."
+        return f"The header names {names}, which can't be imported. Remove the unknown columns."
     return ""
 
 
 class _Lines:
-    """The lines of a file as text, up to the first one that is none: ``problem`` says why."""
+    """The lines of a file, up to the first one that isn't text: ``problem`` says why."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -163,12 +163,12 @@ class _Lines:
             text = Secret("\0")
         if "\0" in text:
             return Secret(), "The line is not text in UTF-8. Save the file as CSV in UTF-8."
-        # Some programs mark UTF-8 so.
+        # A byte order mark.
         return Secret(text.removeprefix("\ufeff")) if self.number == 1 else text, ""
 
 
 def _records(lines: _Lines) -> Iterator[tuple[int, list[Secret]]]:
-    """The fields of each record, and the line that it begins on."""
+    """Yield each record's first line and its fields."""
     reader = csv.reader(lines, strict=True)
     line = 1
     try:
@@ -177,8 +177,8 @@ def _records(lines: _Lines) -> Iterator[tuple[int, list[Secret]]]:
                 yield line, fields
             line = reader.line_num + 1
     except csv.Error as error:
-        # Nothing of the line is in the error.
-        lines.problem = lines.problem or Problem(line, f"The line is no CSV: {error}.")
+        # The error doesn't contain the line.
+        lines.problem = lines.problem or Problem(line, f"The line is not valid CSV: {error}.")
 
 
 @sensitive_variables()

@@ -1,4 +1,4 @@
-"""``manage.py list_keys``: API keys, whose they are, and when they were used and end."""
+"""``manage.py list_keys``: API keys with their users, last use and expiry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...db import in_batches
 from ..arguments import duration
 from ..selection import moment, named_users, printable, source_models, username_of
 
-# Rows that the table's columns are measured by. Longer cells further below move the next ones.
+# Rows that determine the width of the table's columns. Later rows may have wider ones.
 MEASURED = 1000
 
 Found = Iterable[tuple[str, AbstractApiKey]]
@@ -27,25 +27,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--unused-for", type=duration, metavar="90d", help="not used for so long, if ever"
+            "--unused-for", type=duration, metavar="90d", help="unused for this long, or never used"
         )
         parser.add_argument(
-            "--expiring-in", type=duration, metavar="14d", help="still work, and end so soon"
+            "--expiring-in", type=duration, metavar="14d", help="expiring within this time"
         )
         parser.add_argument(
             "--user", action="append", default=[], metavar="U", help="may be repeated"
         )
         parser.add_argument("--source", metavar="NAME", help="only from this one of SOURCES")
-        parser.add_argument("--all", action="store_true", help="those that are revoked, too")
+        parser.add_argument("--all", action="store_true", help="include revoked keys")
         parser.add_argument("--format", choices=sorted(_FORMATS), default="text")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         spans = (options["unused_for"], options["expiring_in"])
         if options["all"] and spans != (None, None):
-            raise CommandError(
-                "A revoked key is neither used nor does it end. Leave out --all, or else "
-                "--unused-for and --expiring-in."
-            )
+            raise CommandError("--all can't be combined with --unused-for or --expiring-in.")
         now = timezone.now()
         conditions = _conditions(options, now)
         order = "created_at" if options["expiring_in"] is None else "expires_at"
@@ -53,7 +50,7 @@ class Command(BaseCommand):
         found = (
             (source, key)
             for source, model in models.items()
-            # What is not read cannot be shown.
+            # Digests that aren't read can't be shown.
             for key in model._base_manager.defer("secret_digest", "previous_digest")
             .filter(*conditions)
             .select_related("user")
@@ -116,7 +113,7 @@ def _state(key: AbstractApiKey, now: datetime) -> str:
         return "revoked"
     if key.is_expired(now):
         return "expired"
-    # For whoever wonders why a key does not work.
+    # To explain why a key doesn't work.
     return "active" if key.user is not None and key.user.is_active else "user inactive"
 
 
@@ -151,7 +148,7 @@ def _as_json(found: Found, now: datetime, with_source: bool) -> Iterator[str]:
 
 
 def _iso(at: datetime | None) -> str | None:
-    """As Django REST framework writes it, so that both lists can be compared."""
+    """Format like Django REST framework, so that both lists can be compared."""
     if at is None:
         return None
     text = at.isoformat()

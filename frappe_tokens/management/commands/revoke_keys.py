@@ -21,8 +21,8 @@ Models = list[type[AbstractApiKey]]
 
 class Command(BaseCommand):
     help = (
-        "Revoke each KEY, or all keys of a user, in all SOURCES. That is final. Their rows stay, "
-        "for the log."
+        "Revoke each KEY, or all keys of a user, in all SOURCES. This can't be undone. The rows "
+        "stay for the log."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,9 +37,9 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
         parser.add_argument("--source", metavar="NAME", help="only in this one of SOURCES")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if bool(options["keys"]) == bool(options["user"]):
-            raise CommandError("Name the keys, or the user by --user.")
+            raise CommandError("Enter API keys, or use --user.")
         models: Models = list(source_models(options["source"]).values())
         written: Models = [ApiKey, *models]
         lines = []
@@ -63,25 +63,25 @@ class Command(BaseCommand):
 
 
 def _named_keys(api_keys: Iterable[str], models: Models) -> list[AbstractApiKey]:
-    """The keys, in the order in which they were named, their users locked.
+    """Lock the users of the keys, and return the keys in the order of the arguments.
 
     Raises:
-        CommandError: naming every one that is unknown.
+        CommandError: some are unknown.
     """
     wanted = list(dict.fromkeys(api_keys))
     if any(":" in api_key or crypto.has_valid_checksum(api_key) for api_key in wanted):
-        # It is on the command line, but need not be in a log of what commands say.
+        # The secret must not get into logs of the output too.
         raise CommandError(
-            "One of these holds a secret. Give the API key alone, which stands before the colon. "
+            "One of these contains a secret. Enter the API key alone, the part before the colon. "
             "Nothing was revoked."
         )
-    # Drivers raise errors of their own about what is no text.
+    # Drivers raise their own errors for other characters.
     possible = [api_key for api_key in wanted if api_key.isascii() and api_key.isprintable()]
     found: dict[str, list[AbstractApiKey]] = {}
     for model in models:
         stored = model._base_manager.using(router.db_for_write(model)).select_related("user")
-        for some in in_batches(possible, LOCK_SIZE):
-            for key in stored.filter(api_key__in=some):
+        for batch in in_batches(possible, LOCK_SIZE):
+            for key in stored.filter(api_key__in=batch):
                 found.setdefault(key.api_key, []).append(key)
     unknown = [f"There is no API key {api_key!r}." for api_key in wanted if api_key not in found]
     if unknown:
@@ -92,7 +92,7 @@ def _named_keys(api_keys: Iterable[str], models: Models) -> list[AbstractApiKey]
 
 
 def _keys_of_users(usernames: Iterable[str], models: Models) -> list[AbstractApiKey]:
-    """The users' keys that are not revoked yet, the users locked."""
+    """Lock the users, and return their keys that aren't revoked."""
     users = named_users(usernames)
     pks = [user.pk for user in users]
     lock_users(pks)

@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="A key with scopes opens only views that require some of them.",
+                        help_text="With scopes, the key opens only views that require some of them.",
                         validators=[frappe_tokens.validators.validate_scopes],
                         verbose_name="scopes",
                     ),
@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                     "read_only",
                     models.BooleanField(
                         default=False,
-                        help_text="Only GET, HEAD and OPTIONS.",
+                        help_text="Allow only GET, HEAD and OPTIONS.",
                         verbose_name="read-only",
                     ),
                 ),
@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="Addresses or networks that the key may be used from. Leave empty to allow all.",
+                        help_text="Addresses or networks that the key can be used from. Leave empty to allow all.",
                         validators=[frappe_tokens.validators.validate_networks],
                         verbose_name="allowed addresses",
                     ),
@@ -262,7 +262,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="A key with scopes opens only views that require some of them.",
+                        help_text="With scopes, the key opens only views that require some of them.",
                         validators=[frappe_tokens.validators.validate_scopes],
                         verbose_name="scopes",
                     ),
@@ -271,7 +271,7 @@ class Migration(migrations.Migration):
                     "read_only",
                     models.BooleanField(
                         default=False,
-                        help_text="Only GET, HEAD and OPTIONS.",
+                        help_text="Allow only GET, HEAD and OPTIONS.",
                         verbose_name="read-only",
                     ),
                 ),
@@ -280,7 +280,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="Addresses or networks that the key may be used from. Leave empty to allow all.",
+                        help_text="Addresses or networks that the key can be used from. Leave empty to allow all.",
                         validators=[frappe_tokens.validators.validate_networks],
                         verbose_name="allowed addresses",
                     ),
