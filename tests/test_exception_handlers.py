@@ -87,7 +87,7 @@ def test_standardized_errors_have_code_and_sentence() -> None:
 
     assert body["type"] == "client_error"
     assert {error["code"] for error in body["errors"]} == {"invalid_credentials"}
-    assert "Invalid API key or secret." in [error["detail"] for error in body["errors"]]
+    assert "Invalid API key or API secret." in [error["detail"] for error in body["errors"]]
 
 
 @pytest.mark.parametrize("url", PATHS)

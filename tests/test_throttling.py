@@ -182,7 +182,7 @@ def test_a_rate_that_cannot_be_understood_lets_nothing_through(
 
 def test_a_wrong_default_rate_is_named(keys: GeneratedKeys, default_rate: Any) -> None:
     default_rate("ten a minute")
-    with pytest.raises(ImproperlyConfigured, match=r"'api_key'.*such as 100/minute"):
+    with pytest.raises(ImproperlyConfigured, match=r"'api_key'.*for example 100/minute"):
         ask(keys)
 
 

@@ -37,7 +37,7 @@ class RowPlan(Plan):
     key: AbstractApiKey
 
     @property
-    def subject(self) -> AbstractApiKey:
+    def subject(self) -> object:
         return self.key
 
     @property

@@ -42,7 +42,7 @@ class Plan:
     blocked_by: str
 
     @property
-    def subject(self) -> User:
+    def subject(self) -> object:
         """What pages name the key after."""
         return self.user
 
