@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
@@ -50,7 +51,7 @@ class _SchemeAuthentication(BaseAuthentication):
         # DRF asks the later classes again, so that ``successful_authenticator`` is the right one.
         # If this asked none of them, a credential that none of them takes would pass as anonymous,
         # or as the user of a session: simplejwt answers "Bearer", but ignores "bearer".
-        if all(other.authenticate(request) is None for other in later):
+        if all(_answer(other, request) is None for other in later):
             raise refusal(verification.unclaimed(credential, info), self.scheme)
         return None
 
@@ -95,6 +96,13 @@ class BearerAuthentication(_SchemeAuthentication):
     """
 
     scheme = "bearer"
+
+
+def _answer(other: Any, request: Request) -> Any:
+    """Return what another class answers, also an async one: its coroutine is no answer yet."""
+    if iscoroutinefunction(other.authenticate):
+        return async_to_sync(other.authenticate)(request)
+    return other.authenticate(request)
 
 
 def _vary_on_header(request: Request) -> None:

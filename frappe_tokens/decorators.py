@@ -62,8 +62,9 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
     check_scopes(scopes)
 
     def decorate(view: Any) -> Any:
-        # If two declarations each named some, both would seem to count.
-        if "required_scopes" in vars(view):
+        # If two declarations each named some, both would seem to count. Those of method_decorator,
+        # as on a class and its subclass, do: each call enforces both.
+        if "required_scopes" in vars(view) and _bound_method(view) is None:
             raise TypeError(f"{view!r} declares its scopes already. Name all of them in one place.")
         if not isinstance(view, type) and not hasattr(view, "cls"):  # not DRF's
             view = _enforcing(view, scopes)

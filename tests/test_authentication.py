@@ -33,6 +33,7 @@ from frappe_tokens.authentication import (
 )
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
+from frappe_tokens.rest_exceptions import RefusedCredentials
 
 from .conftest import PASSWORD, basic_header, bearer_header, token_header
 
@@ -844,3 +845,15 @@ def test_session_between_ours_and_a_later_class_is_not_asked_first(
     request.user = user  # signed in
 
     assert Who.as_view()(request).status_code == 401
+
+
+def test_async_class_that_passes_a_credential_over_does_not_claim_it() -> None:
+    class Async(Silent):
+        async def authenticate(self, request: Request) -> None:  # type: ignore[override]
+            return None
+
+    request = RequestFactory().get("/", headers={"authorization": "Bearer opaque"})
+    ours = BearerAuthentication()
+
+    with pytest.raises(RefusedCredentials):
+        ours.authenticate(Request(request, authenticators=[ours, Async()]))
