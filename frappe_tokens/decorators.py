@@ -99,7 +99,7 @@ def _enforcing(view: Any, scopes: tuple[str, ...]) -> Any:
 
         @wraps(view)
         async def enforcing(request: Any, *args: Any, **kwargs: Any) -> Any:
-            _refuse_api_view(request, bound)
+            _refuse_api_view(request, view)
             if refused := _refusal(request, scopes):
                 # Receivers of the signal may query the database.
                 return await sync_to_async(_refuse)(request, refused)
@@ -109,7 +109,7 @@ def _enforcing(view: Any, scopes: tuple[str, ...]) -> Any:
 
         @wraps(view)
         def enforcing(request: Any, *args: Any, **kwargs: Any) -> Any:
-            _refuse_api_view(request, bound)
+            _refuse_api_view(request, view)
             if refused := _refusal(request, scopes):
                 return _refuse(request, refused)
             return view(request, *args, **kwargs)
@@ -140,9 +140,11 @@ def _refuse_method(view: Any) -> None:
         )
 
 
-def _refuse_api_view(request: Any, bound: partial[Any] | None) -> None:
-    # @api_view makes a class of the function, and the class doesn't get to know the scopes.
-    if bound is None and hasattr(request, "_request"):
+def _refuse_api_view(request: Any, view: Any) -> None:
+    # @api_view makes a class of a function and gives it the function's name, but not its scopes.
+    of_view = type((getattr(request, "parser_context", None) or {}).get("view"))
+    name = getattr(view, "__name__", None)
+    if (of_view.__name__, of_view.__module__) == (name, getattr(view, "__module__", None)):
         raise ImproperlyConfigured("Put @require_scopes above @api_view, not below it.")
 
 

@@ -857,3 +857,30 @@ def test_async_class_that_passes_a_credential_over_does_not_claim_it() -> None:
 
     with pytest.raises(RefusedCredentials):
         ours.authenticate(Request(request, authenticators=[ours, Async()]))
+
+
+def test_later_class_is_called_once(user: Any) -> None:
+    """Some accept a credential once only, such as a nonce."""
+    calls: list[Any] = []
+
+    class Once(drf.TokenAuthentication):
+        def authenticate(self, request: Any) -> Any:
+            calls.append(request)
+            return user, "once"
+
+    request = RequestFactory().get("/", headers={"authorization": "Token abc"})
+
+    assert Request(request, authenticators=[TokenAuthentication(), Once()]).user == user
+    assert len(calls) == 1
+
+
+def test_header_of_a_later_class_wins_over_a_session_between(
+    user: Any, make_user: Callable[..., Any]
+) -> None:
+    token = Token.objects.create(user=user)
+    request: Any = RequestFactory().get("/", headers={"authorization": f"Token {token.key}"})
+    request.user = make_user("grace")
+    ours = TokenAuthentication()
+    authenticators = [ours, drf.SessionAuthentication(), drf.TokenAuthentication()]
+
+    assert Request(request, authenticators=authenticators).user == user
