@@ -82,7 +82,7 @@ class FrappeEnvelopeMixin(CheckedBodyMixin):
         return envelope_exception_handler
 
 
-def envelope_exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
+def envelope_exception_handler(exc: Exception, context: Mapping[str, object]) -> Response | None:
     """DRF's exception handler, its answer put into Frappe's envelope.
 
     Returns:
@@ -121,7 +121,7 @@ def error_envelope(status_code: int, message: str, code: str) -> dict[str, str]:
     }
 
 
-def _message(data: Any) -> str:
+def _message(data: object) -> str:
     """One text of DRF's error data, which may be nested by field."""
     if isinstance(data, dict):
         if "detail" in data:
@@ -135,7 +135,7 @@ def _message(data: Any) -> str:
     return str(data)
 
 
-def _code(data: Any) -> str:
+def _code(data: object) -> str:
     """Our own code where the error has one, else DRF's of that error."""
     if not isinstance(data, dict) or "detail" not in data:
         return "invalid"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -55,7 +54,7 @@ class NoSuchKey(NotFound):
         super().__init__(_("There is no such API key."), "no_key")
 
 
-def keys_exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
+def keys_exception_handler(exc: Exception, context: Mapping[str, object]) -> Response | None:
     """DRF's exception handler, for what the core raises as well, and with a ``code``.
 
     Returns:

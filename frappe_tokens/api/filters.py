@@ -13,6 +13,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.filters import BaseFilterBackend
 
 from ..keys import Actor, find_user
+from ..models import ApiKey
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -48,12 +49,12 @@ class KeyFilter(BaseFilterBackend):
         return queryset
 
 
-def _of_user(queryset: QuerySet[Any], username: str, actor: Actor) -> QuerySet[Any]:
+def _of_user(queryset: QuerySet[ApiKey], username: str, actor: Actor) -> QuerySet[ApiKey]:
     user = actor.user
     if username != str(user.get_username()):
         # Whoever sees their own keys alone learns nothing of who else there is.
         user = find_user(username) if actor.may_generate else None
-    keys: QuerySet[Any] = queryset.filter(user=user.pk) if user is not None else queryset.none()
+    keys: QuerySet[ApiKey] = queryset.filter(user=user.pk) if user is not None else queryset.none()
     return keys
 
 
@@ -70,9 +71,9 @@ def _in_state(state: str, now: datetime) -> Q:
     return states[state]
 
 
-def _by_filter_set(request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+def _by_filter_set(request: Request, queryset: QuerySet[ApiKey], view: APIView) -> QuerySet[ApiKey]:
     # Only here: without the extra package this module works too.
     from .filtersets import KeyFilterBackend
 
-    chosen: QuerySet[Any] = KeyFilterBackend().filter_queryset(request, queryset, view)
+    chosen: QuerySet[ApiKey] = KeyFilterBackend().filter_queryset(request, queryset, view)
     return chosen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django import forms
 from django.conf import settings
@@ -20,7 +19,7 @@ class MomentFormField(forms.CharField):
     """A time with its zone, read as in a body."""
 
     # A form field may clean to whatever it likes; the stubs know a CharField's text only.
-    def to_python(self, value: Any) -> datetime | None:  # type: ignore[override]
+    def to_python(self, value: object) -> datetime | None:  # type: ignore[override]
         text = super().to_python(value)
         if not text:
             return None
@@ -32,7 +31,7 @@ class MomentFormField(forms.CharField):
             raise forms.ValidationError(_("The time needs a zone: 2026-01-31T12:30:00Z."))
         return moment
 
-    def run_validators(self, value: Any) -> None:
+    def run_validators(self, value: object) -> None:
         """A time has none of a text's."""
 
 
@@ -43,7 +42,7 @@ class StrictDateTimeFilter(filters.Filter):
 class StrictBooleanFilter(filters.TypedChoiceFilter):
     """ "true" or "false"; anything else is an error, and not "either"."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: object) -> None:
         choices = [("true", "true"), ("false", "false")]
         super().__init__(choices=choices, coerce="true".__eq__, **kwargs)
 
@@ -60,5 +59,5 @@ class KeyFilterSet(filters.FilterSet):
 
 
 class KeyFilterBackend(filters.DjangoFilterBackend):
-    def get_filterset_class(self, view: Any, queryset: Any = None) -> type[KeyFilterSet]:
+    def get_filterset_class(self, view: object, queryset: object = None) -> type[KeyFilterSet]:
         return KeyFilterSet

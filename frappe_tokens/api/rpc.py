@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -21,6 +19,7 @@ from ..authentication import BasicAuthentication, BearerAuthentication, TokenAut
 from ..base_models import AbstractApiKey
 from ..keys import UNKNOWN, Actor, find_user, generate_keys, outside_atomic_requests
 from ..permissions import CanGenerateKeys
+from ..types import User
 from ..verification import may_be_browser
 from .bodies import MAX_BYTES
 from .envelope import FrappeEnvelopeMixin
@@ -99,7 +98,7 @@ class GenerateKeys(RpcView):
         )
 
 
-def _find_user(request: Request) -> Any:
+def _find_user(request: Request) -> User:
     body = request.data if hasattr(request.data, "get") else {}
     username = body.get("user") or request.query_params.get("user")
     if not isinstance(username, str) or not username:

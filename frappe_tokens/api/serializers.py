@@ -48,7 +48,7 @@ class StrictDateTimeField(serializers.DateTimeField):
 class TextField(serializers.CharField):
     """A text, and not what could be made one: the number 1 is no name."""
 
-    def run_validation(self, data: Any = empty) -> Any:
+    def run_validation(self, data: object = empty) -> object:
         if data is not empty and data is not None and not isinstance(data, str):
             self.fail("invalid")
         return super().run_validation(data)
@@ -57,7 +57,7 @@ class TextField(serializers.CharField):
 class StrictBooleanField(serializers.BooleanField):
     """True or false, and not what could mean it: "false" is no false."""
 
-    def to_internal_value(self, data: Any) -> bool:
+    def to_internal_value(self, data: object) -> bool:
         if not isinstance(data, bool):
             self.fail("invalid", input=data)
         return data
@@ -81,7 +81,7 @@ class SecondsField(serializers.Field[timedelta, Any, Any, Any]):
         "invalid": gettext_lazy("Give the grace as a number of seconds, such as 3600."),
     }
 
-    def to_internal_value(self, data: Any) -> timedelta:
+    def to_internal_value(self, data: object) -> timedelta:
         if isinstance(data, bool) or not isinstance(data, int | float):
             self.fail("invalid")
         try:
@@ -98,7 +98,7 @@ class TokenField(serializers.Field[Secret, Any, Any, Any]):
         "invalid": gettext_lazy("Give the token as a text: <api_key>:<api_secret>."),
     }
 
-    def to_internal_value(self, data: Any) -> Secret:
+    def to_internal_value(self, data: object) -> Secret:
         if not isinstance(data, str):
             self.fail("invalid")
         return Secret(data)
@@ -181,7 +181,7 @@ class PoliciesSerializer(StrictSerializer):
     rate_limit = TextField(required=False, allow_blank=True, max_length=_RATE.max_length)
     expires_at = StrictDateTimeField(required=False, allow_null=True)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         # Here as well as in the core, so that an error has the name of its field.
         clean_changes({name: value for name, value in attrs.items() if name != "user"})
         return attrs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connections, router
@@ -15,7 +14,7 @@ from .entries import Entry
 # They blame what is written; all others may as well blame the database, or the way to it.
 _OF_A_ROW = (DataError, IntegrityError, ValidationError, ValueError, TypeError, OverflowError)
 
-Database = tuple[str, Any]
+Database = tuple[str, object]
 
 
 def write(

@@ -43,7 +43,7 @@ class Entry(NamedTuple):
     """
 
     at: datetime
-    user_id: Any
+    user_id: object
     api_key: str
     source: str
     method: str
@@ -87,7 +87,7 @@ def entry_for(request: HttpRequest, at: datetime, seconds: float, status: int) -
     )
 
 
-def _columns_of(outcome: Outcome) -> tuple[Any, str, str]:
+def _columns_of(outcome: Outcome) -> tuple[object, str, str]:
     key, refused = outcome
     # Only a correct secret identifies a user: anyone can present somebody's key.
     user_id = key.user.pk if key is not None and key.user is not None else None

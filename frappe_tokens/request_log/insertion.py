@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from django.db import connections, models, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..models import ApiRequestLog
 from .entries import Entry
@@ -74,7 +75,11 @@ class _Insert:
         self._user, self._ip = fields[_USER], fields[_IP]
 
     def execute(
-        self, connection: Any, entries: Sequence[Entry], *, is_taken_back: bool = False
+        self,
+        connection: BaseDatabaseWrapper,
+        entries: Sequence[Entry],
+        *,
+        is_taken_back: bool = False,
     ) -> None:
         rows = self._rows_of(entries, connection)
         impatiently = _impatiently(connection, is_taken_back=is_taken_back)
@@ -89,13 +94,15 @@ class _Insert:
                 parameters = [value for row in rows for value in row]
                 cursor.execute(f"{insert}{self._into}VALUES {values}", parameters)
 
-    def _rows_of(self, entries: Sequence[Entry], connection: Any) -> list[list[Any]]:
+    def _rows_of(
+        self, entries: Sequence[Entry], connection: BaseDatabaseWrapper
+    ) -> list[list[object]]:
         """What the driver takes for ``entries``. Text and numbers it takes as they are."""
         adapted = connection.ops.adapt_datetimefield_value
         users, ips = _Prepared(self._user, connection), _Prepared(self._ip, connection)
-        rows: list[list[Any]] = []
+        rows: list[list[object]] = []
         for entry in entries:
-            row: list[Any] = list(entry)
+            row: list[object] = list(entry)
             row[_AT] = adapted(entry.at)
             row[_USER] = users[entry.user_id]
             row[_IP] = ips[entry.ip]
@@ -103,17 +110,17 @@ class _Insert:
         return rows
 
 
-class _Prepared(dict[Any, Any]):
+class _Prepared(dict[object, object]):
     """What a field makes of a value for the database.
 
     It takes longer for it than the driver for a row, and the same few values come again and again.
     """
 
-    def __init__(self, field: Any, connection: Any) -> None:
+    def __init__(self, field: Any, connection: BaseDatabaseWrapper) -> None:
         self._prepare = field.get_db_prep_save
         self._connection = connection
 
-    def __missing__(self, value: Any) -> Any:
+    def __missing__(self, value: object) -> object:
         self[value] = prepared = self._prepare(value, self._connection)
         return prepared
 
@@ -122,7 +129,7 @@ def _field_name(attribute: str) -> str:
     return "user" if attribute == "user_id" else attribute
 
 
-def _select_from_json(fields: Sequence[Any], connection: Any) -> str:
+def _select_from_json(fields: Sequence[object], connection: BaseDatabaseWrapper) -> str:
     """What gives rows for the one parameter that holds them all; "" where nothing does."""
     if connection.vendor == "sqlite" and connection.features.supports_json_field:
         values = [f"json_extract(value, '$[{number}]')" for number in range(len(fields))]
@@ -135,13 +142,13 @@ def _select_from_json(fields: Sequence[Any], connection: Any) -> str:
     return " ".join(["SELECT", ", ".join(values), "FROM", source])
 
 
-def _cast(value: str, field: Any, connection: Any) -> str:
+def _cast(value: str, field: Any, connection: BaseDatabaseWrapper) -> str:
     is_text = isinstance(getattr(field, "target_field", field), models.CharField)
     # A cast to a text of limited length would cut, where an error is due.
     return value if is_text else f"{value}::{field.db_type(connection)}"
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """What JSON has for ``value``, a time, a UUID, an address: as the database reads it."""
     if isinstance(value, bytes | bytearray | memoryview):
         # Rows are then written one by one, and such a value goes to the driver as it is.
@@ -149,10 +156,10 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-_statements: dict[tuple[Any, ...], _Insert] = {}
+_statements: dict[tuple[object, ...], _Insert] = {}
 
 
-def _statement(connection: Any) -> _Insert:
+def _statement(connection: BaseDatabaseWrapper) -> _Insert:
     which = (connection.alias, type(connection))
     try:
         return _statements[which]
@@ -163,7 +170,7 @@ def _statement(connection: Any) -> _Insert:
 
 
 @contextmanager
-def _impatiently(connection: Any, *, is_taken_back: bool = False) -> Iterator[str]:
+def _impatiently(connection: BaseDatabaseWrapper, *, is_taken_back: bool = False) -> Iterator[str]:
     """Bounds the wait for a lock; gives what the INSERT has to begin with."""
     bound = _BOUNDS.get(connection.vendor)
     if bound is None or (connection.in_atomic_block and not is_taken_back):
@@ -175,7 +182,7 @@ def _impatiently(connection: Any, *, is_taken_back: bool = False) -> Iterator[st
 
 
 @contextmanager
-def _bound_postgresql(connection: Any) -> Iterator[str]:
+def _bound_postgresql(connection: BaseDatabaseWrapper) -> Iterator[str]:
     setting = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
     if connection.settings_dict["OPTIONS"].get("server_side_binding"):
         # There, one string may not hold two statements.
@@ -200,7 +207,7 @@ def _bound_mysql(connection: Any) -> Iterator[str]:
 
 
 @contextmanager
-def _bound_sqlite(connection: Any) -> Iterator[str]:
+def _bound_sqlite(connection: BaseDatabaseWrapper) -> Iterator[str]:
     connection.ensure_connection()
     execute = connection.connection.execute
     (before,) = execute("PRAGMA busy_timeout").fetchone()

@@ -21,6 +21,7 @@ from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..lookup import source_model
 from ..models import ACCEPTED, OTHER, ApiRequestLog
+from ..types import User
 
 DAYS = 30
 DAYS_MAX = 366
@@ -91,7 +92,7 @@ def requests_of_key(key: AbstractApiKey) -> QuerySet[ApiRequestLog]:
     return requests
 
 
-def requests_of_user(user: Any) -> QuerySet[ApiRequestLog]:
+def requests_of_user(user: User) -> QuerySet[ApiRequestLog]:
     """The log of what ran as ``user``, or would have."""
     requests: QuerySet[ApiRequestLog] = ApiRequestLog.objects.filter(user=user.pk)
     return requests
@@ -191,7 +192,7 @@ class _DayNumber(Expression):
         self.at: Any = F("at")
         self.starts = starts
 
-    def get_source_expressions(self) -> list[Any]:
+    def get_source_expressions(self) -> list[object]:
         return [self.at]
 
     def set_source_expressions(self, exprs: Sequence[Any]) -> None:
@@ -201,7 +202,7 @@ class _DayNumber(Expression):
         column, params = compiler.compile(self.at)
         field = self.at.output_field
         starts = [field.get_db_prep_value(start, connection) for start in self.starts]
-        used: list[Any] = []
+        used: list[object] = []
 
         def tree(low: int, high: int) -> str:
             """Between the days of these numbers."""
