@@ -22,18 +22,13 @@ class _SchemeAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         """Return the user and the API key or access token; None if the header isn't for this class.
 
-        A credential that isn't ours is passed to the later classes of the view that may know it.
-        The one that does provides the user and ``request.auth``.
+        A credential that isn't ours is passed to the later classes of the view.
 
         Raises:
             AuthenticationRefused: in all other cases.
         """
-        header = verification.meta_of(request).get("HTTP_AUTHORIZATION")
-        credential = credentials.parse(header, self.scheme)
-        result = None
-        if credential is not None:
-            later = [] if credential.ours else self._later_classes(request, credential)
-            result = self._verify(request, credential, later)
+        credential = credentials.parse(_header(request), self.scheme)
+        result = None if credential is None else self._verify(request, credential)
         _vary_on_header(request)
         return result
 
@@ -41,9 +36,8 @@ class _SchemeAuthentication(BaseAuthentication):
         """Return the challenge for a request without credentials (RFC 9110, 11.6.1)."""
         return verification.challenge(self.scheme)
 
-    def _verify(
-        self, request: Request, credential: Credential, later: list[Any]
-    ) -> tuple[Any, Any]:
+    def _verify(self, request: Request, credential: Credential) -> tuple[Any, Any]:
+        later = [] if credential.ours else self._later_classes(request, credential)
         info = verification.RequestInfo(request, _view(request))
         try:
             if not later or credential.access_token:
@@ -118,3 +112,9 @@ def _vary_on_header(request: Request) -> None:
 def _view(request: Request) -> Any:
     """Return the view; None for a request that no DRF view has prepared."""
     return (getattr(request, "parser_context", None) or {}).get("view")
+
+
+def _header(request: Request) -> str | None:
+    # In a frame of its own: a debug page shows the variables of those that are still open.
+    header: str | None = verification.meta_of(request).get("HTTP_AUTHORIZATION")
+    return header
