@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
@@ -19,26 +20,24 @@ class _SchemeAuthentication(BaseAuthentication):
     scheme: str
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        """Return the user and the API key or access token; None if another class must answer.
+        """Return the user and the API key or access token; None if the header isn't for this class.
+
+        A credential that isn't ours is passed to the later classes of the view.
 
         Raises:
             AuthenticationRefused: in all other cases.
         """
         credential = credentials.parse(_header(request), self.scheme)
-        result = None
-        if credential is not None:
-            later = [] if credential.ours else self._later_classes(request, credential)
-            result = self._verify(request, credential, later)
+        result = None if credential is None else self._verify(request, credential)
         _vary_on_header(request)
         return result
 
     def authenticate_header(self, request: Request) -> str:
-        """Return the challenge for a request without credentials (RFC 9110, section 11.6.1)."""
+        """Return the challenge for a request without credentials (RFC 9110, 11.6.1)."""
         return verification.challenge(self.scheme)
 
-    def _verify(
-        self, request: Request, credential: Credential, later: list[Any]
-    ) -> tuple[Any, Any] | None:
+    def _verify(self, request: Request, credential: Credential) -> tuple[Any, Any]:
+        later = [] if credential.ours else self._later_classes(request, credential)
         info = verification.RequestInfo(request, _view(request))
         try:
             if not later or credential.access_token:
@@ -47,26 +46,23 @@ class _SchemeAuthentication(BaseAuthentication):
                     return auth.user, auth
         except Refused as refused:
             raise refusal(refused, self.scheme) from refused
-        # DRF asks the later classes again, so that ``successful_authenticator`` is the right one.
-        # If this asked none of them, a credential that none of them takes would pass as anonymous,
-        # or as the user of a session: simplejwt answers "Bearer", but ignores "bearer".
-        if all(other.authenticate(request) is None for other in later):
-            raise refusal(verification.unclaimed(credential, info), self.scheme)
-        return None
+        # If DRF asked them, a class between, such as the session's, would come first; and a
+        # credential that none of them takes would pass as anonymous.
+        for other in later:
+            if (answer := _answer(other, request)) is not None:
+                return answer
+        raise refusal(verification.unclaimed(credential, info), self.scheme)
 
     def _later_classes(self, request: Request, credential: Credential) -> list[Any]:
         """Return the view's classes after this one that may answer ``credential``."""
         authenticators = list(getattr(request, "authenticators", None) or ())
-        if authenticators and authenticators[-1] is self:
-            return []
-        # If another class wraps this one, it isn't in the list, and no class comes later.
-        place = next((n for n, other in enumerate(authenticators) if other is self), None)
-        if place is None:
-            return []
+        if self not in authenticators:
+            return []  # another class wraps this one
+        later = authenticators[authenticators.index(self) + 1 :]
         # A pair without our prefixes may be an imported key, so only classes with the same scheme
         # may have it. Anything else isn't ours, and a class may take more than its challenge says.
         any_scheme = not credential.well_formed
-        return [o for o in authenticators[place + 1 :] if self._may_answer(o, any_scheme, request)]
+        return [other for other in later if self._may_answer(other, any_scheme, request)]
 
     def _may_answer(self, other: Any, any_scheme: bool, request: Request) -> bool:
         if isinstance(other, _SchemeAuthentication):
@@ -97,6 +93,15 @@ class BearerAuthentication(_SchemeAuthentication):
     scheme = "bearer"
 
 
+def _answer(other: Any, request: Request) -> tuple[Any, Any] | None:
+    # A coroutine isn't an answer yet.
+    authenticate = other.authenticate
+    if iscoroutinefunction(authenticate):
+        authenticate = async_to_sync(authenticate)
+    answer: tuple[Any, Any] | None = authenticate(request)
+    return answer
+
+
 def _vary_on_header(request: Request) -> None:
     """Have caches keep the responses for different keys apart."""
     headers = getattr(_view(request), "headers", None)
@@ -110,5 +115,6 @@ def _view(request: Request) -> Any:
 
 
 def _header(request: Request) -> str | None:
+    # In a frame of its own: a debug page shows the variables of those that are still open.
     header: str | None = verification.meta_of(request).get("HTTP_AUTHORIZATION")
     return header

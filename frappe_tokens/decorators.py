@@ -62,8 +62,9 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
     check_scopes(scopes)
 
     def decorate(view: Any) -> Any:
-        # If two declarations each named some, both would seem to count.
-        if "required_scopes" in vars(view):
+        # If two declarations each named some, both would seem to count. Those of method_decorator,
+        # as on a class and its subclass, do: each call enforces both.
+        if "required_scopes" in vars(view) and _bound_method(view) is None:
             raise TypeError(f"{view!r} declares its scopes already. Name all of them in one place.")
         if not isinstance(view, type) and not hasattr(view, "cls"):  # not DRF's
             view = _enforcing(view, scopes)
@@ -98,7 +99,7 @@ def _enforcing(view: Any, scopes: tuple[str, ...]) -> Any:
 
         @wraps(view)
         async def enforcing(request: Any, *args: Any, **kwargs: Any) -> Any:
-            _refuse_api_view(request, bound)
+            _refuse_api_view(request, view)
             if refused := _refusal(request, scopes):
                 # Receivers of the signal may query the database.
                 return await sync_to_async(_refuse)(request, refused)
@@ -108,7 +109,7 @@ def _enforcing(view: Any, scopes: tuple[str, ...]) -> Any:
 
         @wraps(view)
         def enforcing(request: Any, *args: Any, **kwargs: Any) -> Any:
-            _refuse_api_view(request, bound)
+            _refuse_api_view(request, view)
             if refused := _refusal(request, scopes):
                 return _refuse(request, refused)
             return view(request, *args, **kwargs)
@@ -139,9 +140,11 @@ def _refuse_method(view: Any) -> None:
         )
 
 
-def _refuse_api_view(request: Any, bound: partial[Any] | None) -> None:
-    # @api_view makes a class of the function, and the class doesn't get to know the scopes.
-    if bound is None and hasattr(request, "_request"):
+def _refuse_api_view(request: Any, view: Any) -> None:
+    # @api_view makes a class of a function and gives it the function's name, but not its scopes.
+    of_view = type((getattr(request, "parser_context", None) or {}).get("view"))
+    name = getattr(view, "__name__", None)
+    if (of_view.__name__, of_view.__module__) == (name, getattr(view, "__module__", None)):
         raise ImproperlyConfigured("Put @require_scopes above @api_view, not below it.")
 
 

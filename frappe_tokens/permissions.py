@@ -58,7 +58,7 @@ class HasScope(BasePermission):
             return bool(user and user.is_authenticated)
         return self.holds(credential, policy.required_scopes(view, request.method or ""))
 
-    def holds(self, credential: Any, required: Collection[str]) -> bool:
+    def holds(self, credential: object, required: Collection[str]) -> bool:
         """Whether ``credential``, which authenticated the request, opens what needs ``required``.
 
         Args:

@@ -117,7 +117,7 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         """
         return self._seconds_left
 
-    def _rate_of(self, key: Any) -> Rate | None:
+    def _rate_of(self, key: object) -> Rate | None:
         own = getattr(key, "rate_limit", "")
         if not own:
             return Rate(self.num_requests, self.duration) if self.rate is not None else None

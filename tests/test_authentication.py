@@ -33,6 +33,7 @@ from frappe_tokens.authentication import (
 )
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
+from frappe_tokens.rest_exceptions import RefusedCredentials
 
 from .conftest import PASSWORD, basic_header, bearer_header, token_header
 
@@ -844,3 +845,42 @@ def test_session_between_ours_and_a_later_class_is_not_asked_first(
     request.user = user  # signed in
 
     assert Who.as_view()(request).status_code == 401
+
+
+def test_async_class_that_passes_a_credential_over_does_not_claim_it() -> None:
+    class Async(Silent):
+        async def authenticate(self, request: Request) -> None:  # type: ignore[override]
+            return None
+
+    request = RequestFactory().get("/", headers={"authorization": "Bearer opaque"})
+    ours = BearerAuthentication()
+
+    with pytest.raises(RefusedCredentials):
+        ours.authenticate(Request(request, authenticators=[ours, Async()]))
+
+
+def test_later_class_is_called_once(user: Any) -> None:
+    """Some accept a credential once only, such as a nonce."""
+    calls: list[Any] = []
+
+    class Once(drf.TokenAuthentication):
+        def authenticate(self, request: Any) -> Any:
+            calls.append(request)
+            return user, "once"
+
+    request = RequestFactory().get("/", headers={"authorization": "Token abc"})
+
+    assert Request(request, authenticators=[TokenAuthentication(), Once()]).user == user
+    assert len(calls) == 1
+
+
+def test_header_of_a_later_class_wins_over_a_session_between(
+    user: Any, make_user: Callable[..., Any]
+) -> None:
+    token = Token.objects.create(user=user)
+    request: Any = RequestFactory().get("/", headers={"authorization": f"Token {token.key}"})
+    request.user = make_user("grace")
+    ours = TokenAuthentication()
+    authenticators = [ours, drf.SessionAuthentication(), drf.TokenAuthentication()]
+
+    assert Request(request, authenticators=authenticators).user == user

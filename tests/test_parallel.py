@@ -37,6 +37,13 @@ pytestmark = [pytest.mark.parallel, pytest.mark.django_db(transaction=True)]
 WRITERS = 50
 
 
+@pytest.fixture(autouse=True)
+def patient_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, fifty threads wait longer for SQLite than its five seconds."""
+    if connection.vendor == "sqlite":
+        monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "timeout", 60)
+
+
 def at_once(*calls: Callable[[], Any]) -> tuple[list[Any], list[BaseException]]:
     """What the calls return and raise when all of them start at the same moment."""
     start = threading.Barrier(len(calls))

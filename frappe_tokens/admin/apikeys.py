@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django import forms
 from django.contrib import admin
@@ -101,7 +101,10 @@ class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
         return not self._is_own_page(request) and super().has_delete_permission(request, obj)
 
     def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+        self,
+        request: HttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, object] | None = None,
     ) -> HttpResponse:
         # Adding ends with the page that shows the secret, whichever button is pressed.
         one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}

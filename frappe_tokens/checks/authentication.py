@@ -26,12 +26,12 @@ _TAKES = (
 _DROP = "Drop {other}. {ours} takes its tokens."
 
 
-def check_order(**kwargs: Any) -> list[CheckMessage]:
+def check_order(**kwargs: object) -> list[CheckMessage]:
     """W001, W002: another class stands before ours and answers in its place."""
     return [message for listed in views.all_classes() for message in _wrong_order(listed)]
 
 
-def check_oauth2(**kwargs: Any) -> list[CheckMessage]:
+def check_oauth2(**kwargs: object) -> list[CheckMessage]:
     """I001: nobody knows OAuth 2 access tokens. Most projects want none, and hear of it rarely."""
     if apps.is_installed("oauth2_provider"):
         return []
@@ -85,7 +85,7 @@ def _wrong_order(listed: Classes) -> Iterator[CheckMessage]:
             )
 
 
-def _is_ours(cls: Any) -> bool:
+def _is_ours(cls: type[object]) -> bool:
     from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
 
     return issubclass(cls, TokenAuthentication | BasicAuthentication | BearerAuthentication)
@@ -102,9 +102,9 @@ def _scheme(cls: Any) -> str:
         return ""
 
 
-def _is_toolkits(cls: Any) -> bool:
+def _is_toolkits(cls: type[object]) -> bool:
     return any(_name(base) == _TOOLKITS for base in cls.__mro__)
 
 
-def _name(cls: Any) -> str:
+def _name(cls: type[object]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"

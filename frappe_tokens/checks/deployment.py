@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.core import checks
 from django.core.cache import caches
@@ -17,7 +15,7 @@ from .settings import value_of
 _SECURITY_MIDDLEWARE = "django.middleware.security.SecurityMiddleware"
 
 
-def check_shared_cache(**kwargs: Any) -> list[CheckMessage]:
+def check_shared_cache(**kwargs: object) -> list[CheckMessage]:
     """W003: what processes have to share lies in a cache that they do not share."""
     kept = value_of("CACHE")
     alias = kept or "default"
@@ -43,7 +41,7 @@ def check_shared_cache(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def check_counting_cache(**kwargs: Any) -> list[CheckMessage]:
+def check_counting_cache(**kwargs: object) -> list[CheckMessage]:
     """W008: failed attempts are counted where a refused request's transaction is rolled back."""
     alias = value_of("CACHE") or "default"
     try:
@@ -64,7 +62,7 @@ def check_counting_cache(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def check_https(**kwargs: Any) -> list[CheckMessage]:
+def check_https(**kwargs: object) -> list[CheckMessage]:
     """W005: tokens may travel in clear."""
     if settings.SECURE_SSL_REDIRECT and _SECURITY_MIDDLEWARE in settings.MIDDLEWARE:
         return []
@@ -81,7 +79,7 @@ def check_https(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def check_failure_limit(**kwargs: Any) -> list[CheckMessage]:
+def check_failure_limit(**kwargs: object) -> list[CheckMessage]:
     """W006: clients that fail again and again are not told to wait."""
     if value_of("FAILURE_LIMIT", default="wrong") is not None:
         return []
@@ -96,7 +94,7 @@ def check_failure_limit(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def check_proxies(**kwargs: Any) -> list[CheckMessage]:
+def check_proxies(**kwargs: object) -> list[CheckMessage]:
     """W007: behind a proxy, everyone seems to come from it."""
     if value_of("NUM_PROXIES", default="wrong") is not None:
         return []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
@@ -11,7 +9,7 @@ from ..middleware import TokenAuthenticationMiddleware
 from ..middleware.order import misplaced
 
 
-def check_middleware_order(**kwargs: Any) -> list[CheckMessage]:
+def check_middleware_order(**kwargs: object) -> list[CheckMessage]:
     """E006: what comes behind it would put another user in the place of the header's."""
     return [
         Error(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
@@ -34,7 +32,7 @@ _ANSWER = frozenset(
 )
 
 
-def check_sink(**kwargs: Any) -> list[CheckMessage]:
+def check_sink(**kwargs: object) -> list[CheckMessage]:
     """E005: what ``REQUEST_LOG`` names cannot be used."""
     if value_of("REQUEST_LOG") is None:
         return []
@@ -52,7 +50,7 @@ def check_sink(**kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+def check_middleware(**kwargs: object) -> list[CheckMessage]:
     """W009, W010: requests do not come by the log."""
     listed = list(settings.MIDDLEWARE)
     place = next((place for place, path in enumerate(listed) if logs_requests(path)), None)
@@ -63,7 +61,7 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
     return [_late(listed[place], before)] if before else []
 
 
-def check_autocommit(**kwargs: Any) -> list[CheckMessage]:
+def check_autocommit(**kwargs: object) -> list[CheckMessage]:
     """W011: nobody commits what the middleware writes."""
     alias = router.db_for_write(ApiRequestLog)
     committed = connections.settings[alias].get("AUTOCOMMIT", True)

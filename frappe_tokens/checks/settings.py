@@ -28,7 +28,7 @@ def value_of(name: str, default: Any = None) -> Any:
         return default
 
 
-def check_settings(**kwargs: Any) -> list[CheckMessage]:
+def check_settings(**kwargs: object) -> list[CheckMessage]:
     """E001, E002, E003."""
     own = getattr(settings, "FRAPPE_TOKENS", None)
     if own is not None and not isinstance(own, Mapping):
@@ -44,7 +44,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     return [*map(_unknown, unknown), *_wrong()]
 
 
-def check_sources(**kwargs: Any) -> list[CheckMessage]:
+def check_sources(**kwargs: object) -> list[CheckMessage]:
     """E004."""
     return [
         Error(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage
@@ -18,7 +17,7 @@ _FRAPPE_KEY = r"^[0-9a-f]{15}$"
 _UNPEPPERED = "sha256$"
 
 
-def check_secrets(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_secrets(databases: Sequence[str] | None = None, **kwargs: object) -> list[CheckMessage]:
     """W004: whoever steals the table can find out short secrets."""
     tables = {model.cache_label(): model for model in source_models()}
     counted = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -61,7 +61,7 @@ class Checks:
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self.users: dict[str, Any] = {}
+        self.users: dict[str, object] = {}
         self.line_of_key: dict[str, int] = {}
         self.line_of_name: dict[tuple[object, str], int] = {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
@@ -37,7 +37,7 @@ class TokenAuthenticationMiddleware:
 
     Put it right behind ``AuthenticationMiddleware``, whose user it replaces where there is a
     credential. A request whose credential is accepted needs no CSRF token: browsers send only Basic
-    by themselves, and that is refused where another site made them send it. Any other request needs
+    by themselves, and that is refused where another site made them send it. All other requests need
     one as ever. A refused one is answered here, in JSON, or in HTML where only that is accepted. A
     request without the header, or with another scheme's, passes untouched. For sync and async
     alike.
@@ -58,7 +58,7 @@ class TokenAuthenticationMiddleware:
     sync_capable = True
     async_capable = True
     schemes: tuple[str, ...] = credentials.SCHEMES
-    process_view: Callable[..., Any]
+    process_view: Callable[..., object]
 
     def __init__(self, get_response: GetResponse) -> None:
         if behind := misplaced(settings.MIDDLEWARE, type(self)):
@@ -96,7 +96,7 @@ class TokenAuthenticationMiddleware:
         response = await cast(AsyncGetResponse, self.get_response)(request)
         return _varying(request, credential, response)
 
-    def leaves(self, request: HttpRequest, view: Any) -> bool:
+    def leaves(self, request: HttpRequest, view: object) -> bool:
         """Whether ``view`` decides about the header itself. For a subclass to say more.
 
         Args:
@@ -124,7 +124,7 @@ class TokenAuthenticationMiddleware:
             request: it has a credential of one of our schemes, and :meth:`leaves` said no.
             match: where the address leads to.
         """
-        view: Any = match.func
+        view: object = match.func
         if not _APPS_FOR_PEOPLE.isdisjoint(match.app_names):
             return True
         # AdminSite and ModelAdmin mark their views, wherever these are included.
@@ -152,7 +152,7 @@ class TokenAuthenticationMiddleware:
         )
 
 
-def _is_toolkits(view_class: type[Any]) -> bool:
+def _is_toolkits(view_class: type[object]) -> bool:
     """Whether it is one of django-oauth-toolkit's views, or made from one."""
     return any(base.__module__.startswith("oauth2_provider.") for base in view_class.__mro__)
 
@@ -190,7 +190,7 @@ def _ninja_authentication(request: HttpRequest, view: object) -> list[object]:
     ]
 
 
-def _check_view(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+def _check_view(request: HttpRequest, view: object, args: object, kwargs: object) -> None:
     """Refuse to go on where the decision was about something else than what is to answer."""
     decided_for = getattr(request, _DECIDED_FOR, None)
     if decided_for is None:
@@ -208,7 +208,7 @@ def _check_view(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None
         )
 
 
-async def _acheck_view(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+async def _acheck_view(request: HttpRequest, view: object, args: object, kwargs: object) -> None:
     _check_view(request, view, args, kwargs)
 
 

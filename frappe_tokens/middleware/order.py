@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware, RemoteUserMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -20,7 +19,7 @@ MUST_COME_BEFORE = (
 )
 
 
-def misplaced(names: Iterable[str], ours: type[Any]) -> list[str]:
+def misplaced(names: Iterable[str], ours: type[object]) -> list[str]:
     """Those of ``names`` (as in ``MIDDLEWARE``) that stand behind ``ours``, and have to be before.
 
     Nothing is said of what cannot be imported: Django says it.
@@ -34,7 +33,7 @@ def misplaced(names: Iterable[str], ours: type[Any]) -> list[str]:
     return behind
 
 
-def _class_of(name: str) -> type[Any]:
+def _class_of(name: str) -> type[object]:
     try:
         found = import_string(name)
     except ImportError:

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpResponse
 from django.test import RequestFactory
+from django.utils.decorators import method_decorator
+from django.views import View
 
+from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.signals import authentication_failed
 
@@ -152,3 +156,23 @@ def test_so_it_does_to_the_credential_of_another_package() -> None:
     assert b"This access token doesn't have the scopes that this view requires." in response.content
     request.auth = None
     assert writes(request).status_code == 200
+
+
+def test_a_subclass_may_require_scopes_of_its_own_besides(user: Any) -> None:
+    @method_decorator(require_scopes(READ), name="dispatch")
+    class Report(View):
+        def get(self, request: Any) -> HttpResponse:
+            return HttpResponse("read")
+
+    @method_decorator(require_scopes(WRITE), name="dispatch")
+    class Special(Report):
+        pass
+
+    def status(*scopes: str) -> int:
+        request = RequestFactory().get("/")
+        request.user = user
+        request.auth = with_scopes(user, *scopes).instance  # type: ignore[attr-defined]
+        return Special.as_view()(request).status_code
+
+    assert status(READ) == status(WRITE) == 403
+    assert status(READ, WRITE) == 200

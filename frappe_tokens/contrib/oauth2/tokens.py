@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
@@ -128,7 +127,9 @@ class _OneSelect(OAuth2Validator):
 
 
 @lru_cache(maxsize=32)
-def with_mixin(mixin: type[OAuth2Validator], validator: type[OAuth2Validator]) -> type[Any]:
+def with_mixin(
+    mixin: type[OAuth2Validator], validator: type[OAuth2Validator]
+) -> type[OAuth2Validator]:
     """Return the project's ``validator`` with ``mixin`` before it."""
     return type(validator.__name__, (mixin, validator), {})
 
