@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 from ..middleware import TokenAuthenticationMiddleware
-from ..middleware.order import misplaced
+from ..middleware.installed import misplaced
 
 
 def check_middleware_order(**kwargs: object) -> list[CheckMessage]:

@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
-from ..middleware.listed import logs_requests
+from ..middleware.installed import logs_requests
 from ..models import ApiRequestLog
 from ..request_log import current_sink
 from .settings import value_of

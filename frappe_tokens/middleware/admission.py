@@ -1,4 +1,4 @@
-"""What a request is given once its credential was accepted."""
+"""Sets the user of a request whose credential was accepted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 
 
-def admit(request: HttpRequest, user: Any, credential: Any) -> None:
+def admit(request: HttpRequest, user: Any, credential: object) -> None:
     """Let ``request`` run as ``user``.
 
-    It gets ``user``, ``auser()`` and ``auth``. It needs no CSRF token: what another site made a
-    browser send by its Basic login was refused already, and browsers send nothing else by
-    themselves. And it gets a session of its own, empty: that of a cookie beside the header is
-    another login, whose data must count for nothing here and take no harm. What a view puts into
-    it ends with the request, unless the view begins a session by ``login()``.
+    It needs no CSRF token: a Basic login that another site made a browser send has been refused,
+    and browsers send nothing else by themselves. It gets its own, empty session, because that of a
+    cookie belongs to another login and must be neither used nor modified. What a view stores there
+    ends with the request, unless the view starts a session by ``login()``.
     """
 
     async def auser() -> Any:
@@ -26,12 +25,11 @@ def admit(request: HttpRequest, user: Any, credential: Any) -> None:
     request.user = user
     request.auser = auser
     request.auth = credential  # type: ignore[attr-defined]
-    # What CsrfViewMiddleware asks for.
+    # Read by CsrfViewMiddleware.
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
     if (session := getattr(request, "session", None)) is not None:
-        store: Any = type(session)
-        request.session = _class_beside(store)()
-        # Where it is sent, SessionMiddleware would have the client forget it.
+        request.session = _subclass(session.__class__)()
+        # If it is sent, SessionMiddleware would have the client delete it.
         request.COOKIES = {
             name: value
             for name, value in request.COOKIES.items()
@@ -39,17 +37,18 @@ def admit(request: HttpRequest, user: Any, credential: Any) -> None:
         }
 
 
-class _NotBegun:
-    """A session that is not there for anyone until someone logs in or makes it."""
+class _NotStarted:
+    """A session that is neither stored nor sent until someone logs in or creates it."""
 
     _session_key: str | None
 
     def is_empty(self) -> bool:
-        """SessionMiddleware stores what is not empty, and sends its cookie."""
+        """Return whether SessionMiddleware has nothing to store, and no cookie to send."""
         return not self._session_key and SESSION_KEY not in getattr(self, "_session_cache", ())
 
+    # Changing a password calls these, and would store a session that nobody is logged in to.
+
     def cycle_key(self) -> None:
-        """Changing a password does this, and would store a session that nobody is logged in to."""
         if not self.is_empty():
             super().cycle_key()  # type: ignore[misc]
 
@@ -59,5 +58,7 @@ class _NotBegun:
 
 
 @lru_cache(maxsize=8)
-def _class_beside(store: Any) -> Any:
-    return store if issubclass(store, _NotBegun) else type(store.__name__, (_NotBegun, store), {})
+def _subclass(store: Any) -> Any:
+    if issubclass(store, _NotStarted):
+        return store
+    return type(store.__name__, (_NotStarted, store), {})

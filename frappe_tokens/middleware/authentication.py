@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -18,41 +19,39 @@ from django.utils.cache import patch_vary_headers
 from .. import credentials, verification
 from ..credentials import Credential
 from ..exceptions import Refused
+from ..verification import RequestInfo
 from .admission import admit
-from .order import misplaced
+from .installed import misplaced
 
 Answer = HttpResponseBase | Awaitable[HttpResponseBase]
-GetResponse = Callable[[HttpRequest], Answer]
-AsyncGetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
-# The names that admin sites and the users' own page have in a URLconf.
+# The names of admin sites and of the users' own page in a URLconf.
 _APPS_FOR_PEOPLE = frozenset({"admin", "frappe_tokens_account"})
 
-# On a request: the view that was looked at before the decision, and the method.
-_DECIDED_FOR = "_frappe_tokens_decided_for"
+# On a request: the view and the method that its credential was checked for.
+_CHECKED_FOR = "_frappe_tokens_checked_for"
 
 
 class TokenAuthenticationMiddleware:
-    """Gives every view ``request.user`` and ``request.auth`` of the ``Authorization`` header.
+    """Sets ``request.user`` and ``request.auth`` by the ``Authorization`` header, for every view.
 
-    Put it right behind ``AuthenticationMiddleware``, whose user it replaces where there is a
-    credential. A request whose credential is accepted needs no CSRF token: browsers send only Basic
-    by themselves, and that is refused where another site made them send it. All other requests need
-    one as ever. A refused one is answered here, in JSON, or in HTML where only that is accepted. A
-    request without the header, or with another scheme's, passes untouched. For sync and async
-    alike.
+    Put it right after ``AuthenticationMiddleware``, whose user it replaces if there is a
+    credential. A request with an accepted credential needs no CSRF token: browsers only send Basic
+    by themselves, which is refused if another site made them send it. A refusal is answered here,
+    in JSON, or in HTML if the client accepts only that. A request without the header, or with
+    another scheme, is passed on unchanged. It works for sync and async.
 
-    Views of Django REST framework are left to their own authentication classes, and so are
-    operations of Django Ninja that have some, and views for which :meth:`leaves` says so. Pages for
-    which :meth:`is_for_people` says so take no credential, unless ``PAGES_ACCEPT_CREDENTIALS`` is
-    set.
+    Views of Django REST framework are left to their own authentication classes, like operations of
+    Django Ninja that have ``auth``, and views for which :meth:`leaves` returns True. Pages for
+    which :meth:`is_for_people` returns True accept no credential, unless
+    ``PAGES_ACCEPT_CREDENTIALS`` is set.
 
     Attributes:
-        schemes: those that it answers. A subclass may have fewer.
+        schemes: the schemes that it answers. A subclass may have fewer.
 
     Raises:
-        ImproperlyConfigured: when the server starts, if what has to stand before it stands behind
-            it; at a request, if a middleware behind it has changed which view or method answers.
+        ImproperlyConfigured: when the server starts, if a middleware that must come before it comes
+            after it; for a request, if a later middleware has changed which view or method answers.
     """
 
     sync_capable = True
@@ -60,14 +59,14 @@ class TokenAuthenticationMiddleware:
     schemes: tuple[str, ...] = credentials.SCHEMES
     process_view: Callable[..., object]
 
-    def __init__(self, get_response: GetResponse) -> None:
-        if behind := misplaced(settings.MIDDLEWARE, type(self)):
+    def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
+        if late := misplaced(settings.MIDDLEWARE, type(self)):
             raise ImproperlyConfigured(
-                f"In MIDDLEWARE, put {' and '.join(behind)} before {type(self).__qualname__}."
+                f"In MIDDLEWARE, put {' and '.join(late)} before {type(self).__qualname__}."
             )
         self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
-        # Each as what calls it: another kind is called in another thread, at every request.
+        # Django would call one of the other kind in a thread, for every request.
         self.process_view = _acheck_view if self._is_async else _check_view
         if self._is_async:
             markcoroutinefunction(self)
@@ -75,7 +74,7 @@ class TokenAuthenticationMiddleware:
     def __call__(self, request: HttpRequest) -> Answer:
         if self._is_async:
             return self._acall(request)
-        credential, info = self._asked(request)
+        credential, info = self._read(request)
         if credential is not None and info is not None:
             try:
                 key = verification.verify(credential, info)
@@ -83,31 +82,31 @@ class TokenAuthenticationMiddleware:
                 return verification.refusal_response(request, refused, credential.scheme)
             admit(request, key.user, key)
         response = cast(HttpResponseBase, self.get_response(request))
-        return _varying(request, credential, response)
+        return _vary(request, credential, response)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        credential, info = self._asked(request)
+        credential, info = self._read(request)
         if credential is not None and info is not None:
             try:
                 key = await verification.averify(credential, info)
             except Refused as refused:
                 return verification.refusal_response(request, refused, credential.scheme)
             admit(request, key.user, key)
-        response = await cast(AsyncGetResponse, self.get_response)(request)
-        return _varying(request, credential, response)
+        response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        return _vary(request, credential, response)
 
     def leaves(self, request: HttpRequest, view: object) -> bool:
-        """Whether ``view`` decides about the header itself. For a subclass to say more.
+        """Return whether ``view`` handles the header itself. A subclass may name more views.
 
         Args:
-            request: it has a credential of one of our schemes.
-            view: what the address leads to; None where that is nothing.
+            request: it has a credential with one of our schemes.
+            view: the view that the path resolves to; None if it resolves to nothing.
         """
         if hasattr(getattr(view, "cls", None), "authentication_classes"):
             return True
         view_class = getattr(view, "view_class", object)
-        if _is_toolkits(view_class):
-            # A client of OAuth 2 says there who it is, by Basic or by a token for that alone.
+        if _is_from_toolkit(view_class):
+            # There, clients of OAuth 2 authenticate by Basic or by a token for that purpose.
             return not issubclass(view_class, LoginRequiredMixin)
         return any(
             getattr(callback, "openapi_type", "") == "http"
@@ -115,59 +114,52 @@ class TokenAuthenticationMiddleware:
         )
 
     def is_for_people(self, request: HttpRequest, match: ResolverMatch) -> bool:
-        """Whether an address leads to a page for people in browsers. For a subclass to say more.
+        """Return whether a path is a page for people in browsers. A subclass may name more.
 
-        These are the admin sites, the users' own page, and those of django-oauth-toolkit's pages
-        that ask for a login: consent, devices, applications and their tokens.
+        These are the admin sites, the users' own page, and django-oauth-toolkit's pages that
+        require a login: consent, devices, applications and their tokens.
 
         Args:
-            request: it has a credential of one of our schemes, and :meth:`leaves` said no.
-            match: where the address leads to.
+            request: it has a credential with one of our schemes, and :meth:`leaves` was False.
+            match: what the path resolves to.
         """
-        view: object = match.func
+        view = match.func
         if not _APPS_FOR_PEOPLE.isdisjoint(match.app_names):
             return True
-        # AdminSite and ModelAdmin mark their views, wherever these are included.
+        # AdminSite and ModelAdmin mark their views, wherever they are included.
         if hasattr(view, "admin_site") or hasattr(view, "model_admin"):
             return True
         view_class = getattr(view, "view_class", object)
-        return issubclass(view_class, LoginRequiredMixin) and _is_toolkits(view_class)
+        return issubclass(view_class, LoginRequiredMixin) and _is_from_toolkit(view_class)
 
-    def _asked(
-        self, request: HttpRequest
-    ) -> tuple[Credential | None, verification.RequestInfo | None]:
-        """The credential, if any, and what is to be decided about it, if that is for us."""
+    def _read(self, request: HttpRequest) -> tuple[Credential | None, RequestInfo | None]:
+        """Return the credential, if any, and what to check it for, if this isn't left to a view."""
         credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
         if credential is None:
             return None, None
-        match = _match(request)
+        match = _resolve(request)
         view = match and match.func
-        setattr(request, _DECIDED_FOR, (view, request.method))
+        setattr(request, _CHECKED_FOR, (view, request.method))
         if self.leaves(request, view):
             return credential, None
-        return credential, verification.RequestInfo(
-            request,
-            verification.DeclaredScopes(view, request.method or ""),
-            for_people=match is not None and self.is_for_people(request, match),
-        )
+        scopes = verification.DeclaredScopes(view, request.method or "")
+        for_people = match is not None and self.is_for_people(request, match)
+        return credential, RequestInfo(request, scopes, for_people=for_people)
 
 
-def _is_toolkits(view_class: type[object]) -> bool:
-    """Whether it is one of django-oauth-toolkit's views, or made from one."""
+def _is_from_toolkit(view_class: type[object]) -> bool:
+    """Whether it is, or extends, one of django-oauth-toolkit's views."""
     return any(base.__module__.startswith("oauth2_provider.") for base in view_class.__mro__)
 
 
-def _match(request: HttpRequest) -> ResolverMatch | None:
-    """Where the address leads to; None for nowhere."""
+def _resolve(request: HttpRequest) -> ResolverMatch | None:
     paths = [request.path_info]
     if settings.APPEND_SLASH and not request.path_info.endswith("/"):
-        # CommonMiddleware sends the client there, and should do so for a scoped key as well.
+        # CommonMiddleware redirects there, and should do so for a scoped key as well.
         paths.append(f"{request.path_info}/")
     for path in paths:
-        try:
+        with suppress(Http404):
             return resolve(path, getattr(request, "urlconf", None))
-        except Http404:
-            pass
     return None
 
 
@@ -191,20 +183,18 @@ def _ninja_authentication(request: HttpRequest, view: object) -> list[object]:
 
 
 def _check_view(request: HttpRequest, view: object, args: object, kwargs: object) -> None:
-    """Refuse to go on where the decision was about something else than what is to answer."""
-    decided_for = getattr(request, _DECIDED_FOR, None)
-    if decided_for is None:
-        return
-    if decided_for[0] is not view:
+    """Raise an exception if the credential was checked for another view or method."""
+    checked_view, checked_method = getattr(request, _CHECKED_FOR, (view, request.method))
+    if checked_view is not view:
         raise ImproperlyConfigured(
-            "A middleware behind TokenAuthenticationMiddleware changes which view an address leads "
-            "to (request.urlconf, or the language): put it before, so that the scopes of the right "
-            "view are asked for."
+            "A middleware after TokenAuthenticationMiddleware changes the view of a path "
+            "(request.urlconf, or the language). Put it before, so that the scopes of the right "
+            "view are required."
         )
-    if decided_for[1] != request.method:
+    if checked_method != request.method:
         raise ImproperlyConfigured(
-            "A middleware behind TokenAuthenticationMiddleware changes request.method: put it "
-            "before, so that both methods are asked about, the one that was sent and the new one."
+            "A middleware after TokenAuthenticationMiddleware changes request.method. Put it "
+            "before, so that both the method that was sent and the new one are checked."
         )
 
 
@@ -212,12 +202,12 @@ async def _acheck_view(request: HttpRequest, view: object, args: object, kwargs:
     _check_view(request, view, args, kwargs)
 
 
-def _varying(
+def _vary(
     request: HttpRequest, credential: Credential | None, response: HttpResponseBase
 ) -> HttpResponseBase:
-    """Tell caches, Django's own among them, to keep the answers for different keys apart.
+    """Have caches, Django's own too, keep the responses for different keys apart.
 
-    Those without a credential too, where they depend on who asks: where the session was looked at.
+    Also without a credential, if the response depends on the user: if the session was read.
     """
     session = getattr(request, "session", None)
     if credential is not None or getattr(session, "accessed", False):

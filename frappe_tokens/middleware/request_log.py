@@ -1,4 +1,4 @@
-"""Puts requests on record."""
+"""Records requests."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from ..verification import run_in_thread
 
 logger = logging.getLogger(__name__)
 
-# nginx's code for a client that went away before the answer.
+# nginx's code for a client that left before the response.
 CLIENT_CLOSED_REQUEST = 499
 
 Answer = HttpResponseBase | Awaitable[HttpResponseBase]
 
 
 class RequestLogMiddleware:
-    """Hands every request that had an ``Authorization`` header to the request log.
+    """Passes every request with an ``Authorization`` header to the request log.
 
-    Put it first in ``MIDDLEWARE``, so that it sees the status that leaves and the whole time. The
-    log is written before the answer begins to leave, that of a streamed answer too. For sync and
-    async alike.
+    Put it first in ``MIDDLEWARE``, so that it sees the final status and the whole duration. The log
+    is written before the response is sent, even a streaming one. It works for sync and async.
 
     Raises:
         ImproperlyConfigured: when the server starts, if ``REQUEST_LOG`` names no log.
@@ -57,7 +56,7 @@ class RequestLogMiddleware:
         try:
             response = cast(HttpResponseBase, self.get_response(request))
         except Exception:
-            # Only with DEBUG_PROPAGATE_EXCEPTIONS; otherwise Django has made it an answer.
+            # With DEBUG_PROPAGATE_EXCEPTIONS only. Else Django has made a response of it.
             log(500)
             raise
         log(response.status_code)
@@ -77,12 +76,12 @@ class RequestLogMiddleware:
         return response
 
     def _watch(self, request: HttpRequest) -> Callable[[int], None]:
-        """Begin to take the time; what is given back logs the status of the answer."""
-        at, began = timezone.now(), time.perf_counter()
+        """Start the clock, and return what logs the request with the status of the response."""
+        at, started = timezone.now(), time.perf_counter()
 
         def log(status: int) -> None:
             try:
-                current_sink().write(entry_for(request, at, time.perf_counter() - began, status))
+                current_sink().write(entry_for(request, at, time.perf_counter() - started, status))
             except Exception:
                 self._log_error()
 
@@ -90,8 +89,8 @@ class RequestLogMiddleware:
 
 
 async def _alog(log: Callable[[int], None], status: int) -> None:
-    # Where the client has gone, a view may go on in the request's thread, and may not even have
-    # been authenticated yet: the log waits in line behind it.
+    # If the client has left, the view may still run in the request's thread, or not even be
+    # authenticated yet. The log waits for it there.
     if status != CLIENT_CLOSED_REQUEST and not _blocks():
         log(status)
         return
@@ -99,7 +98,7 @@ async def _alog(log: Callable[[int], None], status: int) -> None:
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:
-        # The client has gone. What is still on its way to the thread would be forgotten.
+        # The client has left. What is still on its way to the thread would be lost.
         await writing
         raise
 
@@ -108,4 +107,4 @@ def _blocks() -> bool:
     try:
         return current_sink().blocks
     except ImproperlyConfigured:
-        return False  # there is none, and ``log`` says so
+        return False  # ``log`` reports it

@@ -92,9 +92,9 @@ def test_one_that_is_chosen_behind_is_an_error_to_whoever_has_a_credential(
     put(settings, OTHER, behind=MIDDLEWARE)
     made = generate_keys(user, name="scoped", scopes=["reports:read"])
     for credential in (made, keys):
-        with pytest.raises(ImproperlyConfigured, match="put it before"):
+        with pytest.raises(ImproperlyConfigured, match="Put it before"):
             visitor.get("declared/", credential)
-    with pytest.raises(ImproperlyConfigured, match="put it before"):
+    with pytest.raises(ImproperlyConfigured, match="Put it before"):
         visitor.get("only-here/", keys)
     assert visitor.get("declared/").status_code == 200
 

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from ...base_models import AbstractApiKey
 from ...conf import conf
 from ...db import statement_timeout
-from ...middleware.listed import logs_requests
+from ...middleware.installed import logs_requests
 from ...models import ApiRequestLog
 from ...request_log import (
     SAMPLE,
