@@ -36,8 +36,7 @@ from frappe_tokens.authentication import (
     BearerAuthentication,
     TokenAuthentication,
 )
-from frappe_tokens.checks import request_log as request_log_checks
-from frappe_tokens.checks import stored
+from frappe_tokens.checks import middleware_order, stored_secrets
 from frappe_tokens.conf import Settings
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.middleware import RequestLogMiddleware
@@ -207,15 +206,15 @@ def test_e003_says_all_that_is_wrong_at_once(settings: Any) -> None:
 def test_e003_for_what_cannot_be_read_at_all(settings: Any) -> None:
     settings.REST_FRAMEWORK = "canary"
     (error,) = found("E003")
-    assert error.msg == "FRAPPE_TOKENS['NUM_PROXIES'] cannot be read: AttributeError."
+    assert error.msg == "FRAPPE_TOKENS['NUM_PROXIES'] can't be read: AttributeError."
 
 
 @pytest.mark.parametrize(
     ("name", "label", "problem"),
     [
-        ("Robot", "sources.Nobody", "is no model"),
-        ("Robot", "nowhere.Robot", "is no model"),
-        ("Robot", "frappe_tokens.AbstractApiKey", "is no model"),
+        ("Robot", "sources.Nobody", "is not a model"),
+        ("Robot", "nowhere.Robot", "is not a model"),
+        ("Robot", "frappe_tokens.AbstractApiKey", "is not a model"),
         ("Robot", "auth.Group", "does not extend AbstractApiKey"),
         ("Robot", "Robot", "app_label.ModelName"),
         ("Robot", "tests.sources.models.Robot", "app_label.ModelName"),
@@ -303,7 +302,7 @@ def test_w001_another_packages_class_of_the_same_scheme_before_ours(
     (warning,) = found("W001")
     assert warning.level == checks.WARNING
     assert "DEFAULT_AUTHENTICATION_CLASSES" in warning.msg
-    assert f"{rival.__module__}.{rival.__name__} stands before" in warning.msg
+    assert f"{rival.__module__}.{rival.__name__} comes before" in warning.msg
     assert f'"{scheme}"' in warning.msg
     assert f"{ours.__module__}.{ours.__name__} first" in warning.hint
 
@@ -341,10 +340,10 @@ def test_w001_the_toolkits_class_before_ours_where_the_tokens_are_the_same(
 ) -> None:
     by_default(settings, cls, *OURS)
     (warning,) = found("W001")
-    assert f"{cls.__name__} stands before" in warning.msg
+    assert f"{cls.__name__} comes before" in warning.msg
     assert "whether their user is active" in warning.msg
     assert warning.hint is not None
-    assert warning.hint.startswith(f"Drop {cls.__module__}.{cls.__name__}.")
+    assert warning.hint.startswith(f"Remove {cls.__module__}.{cls.__name__}.")
     by_default(settings, *OURS, cls)
     assert found("W001") == []
     # Without the toolkit installed, nobody's tokens are ours, and it passes over our keys.
@@ -359,7 +358,7 @@ def test_w002_the_session_before_ours(settings: Any, session: Any) -> None:
         by_default(settings, *OURS[:place], session, *OURS[place:])
         (warning,) = found("W002")
         assert warning.level == checks.WARNING
-        assert f"{session.__module__}.{session.__name__} stands before" in warning.msg
+        assert f"{session.__module__}.{session.__name__} comes before" in warning.msg
         assert "last" in warning.hint
 
 
@@ -514,7 +513,7 @@ def test_w003_a_cache_that_processes_do_not_share(settings: Any, name: str) -> N
     settings.FRAPPE_TOKENS = {"CACHE": "keys", "FAILURE_LIMIT": None}
     (warning,) = deployed("W003")
     assert "'keys'" in warning.msg
-    assert "revoked by one process goes on working in the others" in warning.msg
+    assert "If one process revokes a key, it keeps working in the others" in warning.msg
 
 
 @pytest.mark.parametrize(
@@ -577,7 +576,7 @@ def test_w007_proxies_that_nobody_counted(settings: Any) -> None:
     settings.FRAPPE_TOKENS = {}
     (warning,) = deployed("W007")
     assert warning.level == checks.WARNING
-    assert "bound to addresses" in warning.msg
+    assert "allowed addresses of an API key" in warning.msg
     assert "X-Forwarded-For" in warning.hint
     assert found("W007") == []
 
@@ -613,7 +612,9 @@ def frappe_key(user: Any) -> ApiKey:
 def test_w004_short_secrets_without_a_pepper(frappe_key: ApiKey, settings: Any) -> None:
     (warning,) = about_secrets()
     assert warning.level == checks.WARNING
-    assert warning.msg.startswith("1 live API keys of frappe_tokens.ApiKey (database 'default')")
+    assert warning.msg.startswith(
+        "1 unrevoked API keys of frappe_tokens.ApiKey (database 'default')"
+    )
     assert "Set FRAPPE_TOKENS['PEPPERS']" in warning.hint
     assert frappe_key.api_key not in str(warning)
     settings.FRAPPE_TOKENS = {"PEPPERS": [PEPPER]}
@@ -682,7 +683,7 @@ def test_no_w004_where_the_keys_are_elsewhere(frappe_key: ApiKey, settings: Any)
 def test_checks_never_raise(settings: Any, name: str, value: Any) -> None:
     setattr(settings, name, value)
     assert isinstance(found(deploy=True, databases=["default"]), list)
-    assert stored.check_secrets(databases=["nowhere"]) == []
+    assert list(stored_secrets.check_secrets(databases=["nowhere"])) == []
 
 
 # From a shell
@@ -836,9 +837,9 @@ def test_w010_log_behind_what_answers_by_itself(settings: Any, log: str) -> None
 
 
 def test_those_that_answer_by_themselves_are_djangos_and_ours() -> None:
-    ours = {name for name in request_log_checks._ANSWER if name.startswith("frappe_tokens.")}
+    ours = {name for name in middleware_order._RESPONDING if name.startswith("frappe_tokens.")}
     assert len(ours) == 1
-    for name in request_log_checks._ANSWER - ours:
+    for name in middleware_order._RESPONDING - ours:
         assert isinstance(import_string(name), type)
 
 
