@@ -181,7 +181,7 @@ def test_the_right_order_is_no_error(site: None, settings: Any) -> None:
 
 def test_what_cannot_be_imported_is_for_django_to_say(site: None, settings: Any) -> None:
     settings.MIDDLEWARE = [MIDDLEWARE, "tests.nothing.Here", AUTHENTICATION, "tests.csp.here"]
-    message = f"In MIDDLEWARE, {AUTHENTICATION} stands behind TokenAuthenticationMiddleware."
+    message = f"In MIDDLEWARE, {AUTHENTICATION} comes after TokenAuthenticationMiddleware."
     assert complaints() == [message]
 
 
