@@ -17,7 +17,13 @@ from .credentials import API_KEY_MAX_LENGTH
 from .db import WritesChangesOnly
 from .fields import ExactCharField
 from .signals import keys_updated
-from .validators import RATE_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
+from .validators import (
+    RATE_MAX_LENGTH,
+    REASON_MAX_LENGTH,
+    validate_networks,
+    validate_rate,
+    validate_scopes,
+)
 
 _Key = TypeVar("_Key", bound="AbstractApiKey")
 
@@ -32,6 +38,13 @@ class KeyState(models.TextChoices):
     ACTIVE = "active", _("Active")
     EXPIRED = "expired", _("Expired")
     REVOKED = "revoked", _("Revoked")
+
+    def condition(self) -> Q:
+        """Return the condition for keys that are in this state now."""
+        now, unrevoked = timezone.now(), Q(revoked_at__isnull=True)
+        if self == KeyState.ACTIVE:
+            return unrevoked & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+        return ~unrevoked if self == KeyState.REVOKED else unrevoked & Q(expires_at__lte=now)
 
 
 class ApiKeyQuerySet(models.QuerySet[_Key]):
@@ -159,7 +172,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         verbose_name=_("revoked by"),
     )
     revoked_reason = models.CharField(
-        _("reason"), max_length=200, blank=True, default="", editable=False
+        _("reason"), max_length=REASON_MAX_LENGTH, blank=True, default="", editable=False
     )
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     last_used_ip = models.GenericIPAddressField(

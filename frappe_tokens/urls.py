@@ -4,7 +4,7 @@ import re
 
 from django.urls import re_path
 
-from .api import keys, rpc, usage
+from .api import keys, rpc
 
 app_name = "frappe_tokens"
 
@@ -30,6 +30,6 @@ urlpatterns = [
     # Imported keys may have a slash, and what is no key anything, a line break too. What stands
     # behind a key comes before the key itself.
     re_path(r"^keys/(?P<api_key>[\s\S]+?)/rotate/?$", keys.RotateKey.as_view(), name="rotate_key"),
-    re_path(r"^keys/(?P<api_key>[\s\S]+?)/usage/?$", usage.KeyUsage.as_view(), name="key_usage"),
+    re_path(r"^keys/(?P<api_key>[\s\S]+?)/usage/?$", keys.KeyUsage.as_view(), name="key_usage"),
     re_path(r"^keys/(?P<api_key>[\s\S]+?)/?$", keys.KeyDetail.as_view(), name="key"),
 ]

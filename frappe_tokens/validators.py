@@ -12,6 +12,7 @@ from .rates import parse_rate
 
 NAME_MAX_LENGTH = 100
 RATE_MAX_LENGTH = 30
+REASON_MAX_LENGTH = 200
 
 # Every request reads the stored lists.
 LIST_MAX_LENGTH = 100

@@ -35,8 +35,6 @@ if REDIS_URL := os.environ.get("REDIS_URL"):
 
 # Other packages that send the same scheme words; the app has to live beside them.
 INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework.authtoken", "knox", "tests.sources"]
-# What the list of keys is filtered with as well, where a project has it.
-INSTALLED_APPS += ["django_filters"]
 
 # As it is where nobody says otherwise; tests of self-service switch it on.
 FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None}

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Field, Q, QuerySet
+from django.db.models import Field, QuerySet
 from django.http import HttpRequest, QueryDict
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..base_models import POLICIES, AbstractApiKey, KeyState
@@ -100,12 +99,8 @@ class StateFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AbstractApiKey]
     ) -> QuerySet[AbstractApiKey]:
-        now = timezone.now()
-        unrevoked = Q(revoked_at__isnull=True)
-        conditions = {
-            "active": unrevoked & (Q(expires_at__isnull=True) | Q(expires_at__gt=now)),
-            "expired": unrevoked & Q(expires_at__lte=now),
-            "revoked": ~unrevoked,
-        }
-        keys: QuerySet[AbstractApiKey] = queryset.filter(conditions.get(self.value() or "", Q()))
+        state = self.value()
+        if state is None or state not in KeyState.values:
+            return queryset
+        keys: QuerySet[AbstractApiKey] = queryset.filter(KeyState(state).condition())
         return keys

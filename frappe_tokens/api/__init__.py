@@ -1,1 +1,1 @@
-"""The addresses that Frappe's clients call."""
+"""The URLs that Frappe's clients call, and API keys over REST."""

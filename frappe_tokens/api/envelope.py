@@ -1,19 +1,18 @@
-"""Frappe's envelope: the form in which its clients expect answers and errors.
+"""Frappe's envelope: the form in which its clients expect responses and errors.
 
 Source: https://docs.frappe.io/framework/user/en/api/rest, and what frappe-js-sdk and the Python
-frappe-client read of an error: the latter looks at no status, only for a non-empty ``exc``.
+frappe-client read. The latter ignores the status and looks only for a non-empty ``exc``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
-from rest_framework import status
 from rest_framework.exceptions import ParseError
-from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -21,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from .bodies import CheckedBodyMixin
-from .errors import answerable
+from .errors import as_api_exception
 
 _EXC_TYPES = {
     401: "AuthenticationError",
@@ -34,81 +33,81 @@ _EXC_TYPES = {
 
 
 class FirstRenderer(DefaultContentNegotiation):
-    """Answers in the one form there is, whatever ``Accept`` says, as Frappe does."""
+    """Renders in the view's one format, whatever ``Accept`` says, like Frappe."""
 
     def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str | None]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
 
 
-class StrictJSONParser(JSONParser):
-    """DRF's, except that a body nested too deeply is a parse error too, and not a server error."""
+class _StrictParser(BaseParser):
+    """Refuses bodies for which DRF's parsers have a server error."""
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().parse(*args, **kwargs)
         except RecursionError as error:
             raise ParseError(_("The JSON body is nested too deeply.")) from error
-
-
-class StrictMultiPartParser(MultiPartParser):
-    """DRF's, except that an unreadable part is a parse error, and not a server error."""
-
-    def parse(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().parse(*args, **kwargs)
         except LookupError as error:
-            # The name of a part may be in a charset of its own (RFC 2231), which nobody knows.
-            raise ParseError(_("A part of the form cannot be read.")) from error
+            # The name of a part may be in an unknown charset (RFC 2231).
+            raise ParseError(_("A part of the form can't be read.")) from error
+
+
+class StrictJSONParser(_StrictParser, JSONParser):
+    """Also refuses a body that is nested too deeply."""
+
+
+class StrictMultiPartParser(_StrictParser, MultiPartParser):
+    """Also refuses an unreadable part."""
 
 
 class FrappeEnvelopeMixin(CheckedBodyMixin):
-    """For DRF views whose clients are Frappe's: JSON in and out, errors in Frappe's envelope.
+    """For DRF views with Frappe's clients: JSON in and out, errors in Frappe's envelope.
 
     A body that is too large (``max_body_bytes``, else ``DATA_UPLOAD_MAX_MEMORY_SIZE``) or not in
     UTF-8, ISO-8859-1 or US-ASCII is refused before it is read.
     """
 
-    content_negotiation_class: type[BaseContentNegotiation] = FirstRenderer
-    renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
-    parser_classes: Sequence[type[BaseParser]] = [
-        StrictJSONParser,
-        FormParser,
-        StrictMultiPartParser,
-    ]
+    content_negotiation_class = FirstRenderer
+    renderer_classes = [JSONRenderer]
+    parser_classes = [StrictJSONParser, FormParser, StrictMultiPartParser]
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return envelope_exception_handler
 
 
-def envelope_exception_handler(exc: Exception, context: Mapping[str, object]) -> Response | None:
-    """DRF's exception handler, its answer put into Frappe's envelope.
+def envelope_exception_handler(exc: Exception, context: dict[str, object]) -> Response | None:
+    """Put the response of DRF's exception handler into Frappe's envelope.
 
     Returns:
-        A response with ``exc_type``, ``exception``, ``exc``, ``_server_messages`` and our ``code``;
-        its headers and its status are DRF's, except that a 400 becomes Frappe's 417. None for an
-        exception that is no answer (it becomes a 500).
+        A response with ``exc_type``, ``exception``, ``exc``, ``_server_messages`` and our ``code``,
+        with DRF's headers and status, except that 400 becomes Frappe's 417. None for an exception
+        that becomes a 500.
     """
-    response = exception_handler(answerable(exc), dict(context))
+    response = exception_handler(as_api_exception(exc), context)
     if response is None:
         return None
-    if response.status_code == status.HTTP_400_BAD_REQUEST:
-        response.status_code = status.HTTP_417_EXPECTATION_FAILED
+    if response.status_code == 400:
+        response.status_code = 417
     message = _message(response.data)
     response.data = error_envelope(response.status_code, message, _code(response.data))
     return response
 
 
 def error_envelope(status_code: int, message: str, code: str) -> dict[str, str]:
-    """The body of an error.
+    """Return the body of an error.
 
     Args:
-        status_code: the HTTP status that it goes with.
+        status_code: the HTTP status of the response.
         message: what went wrong, for people.
         code: what went wrong, for programs.
     """
-    # What it repeats of the request may hold a lone surrogate: JSON has those, UTF-8 has not.
+    # It may repeat a lone surrogate from the request, which JSON allows and UTF-8 doesn't.
     message = message.encode("utf-8", "backslashreplace").decode()
     exc_type = _EXC_TYPES.get(status_code, "ValidationError")
     shown = {"message": message, "title": "Message", "indicator": "red", "raise_exception": 1}
@@ -122,7 +121,7 @@ def error_envelope(status_code: int, message: str, code: str) -> dict[str, str]:
 
 
 def _message(data: object) -> str:
-    """One text of DRF's error data, which may be nested by field."""
+    """Return DRF's error data, which may be nested by field, as one text."""
     if isinstance(data, dict):
         if "detail" in data:
             return str(data["detail"])
@@ -136,7 +135,6 @@ def _message(data: object) -> str:
 
 
 def _code(data: object) -> str:
-    """Our own code where the error has one, else DRF's of that error."""
     if not isinstance(data, dict) or "detail" not in data:
         return "invalid"
     return str(data.get("code") or getattr(data["detail"], "code", "error"))

@@ -1,16 +1,14 @@
-"""Refusals in Django REST framework's form: ``{"detail": ..., "code": ...}``, or by field."""
+"""Errors in Django REST framework's form: ``{"detail": ..., "code": ...}``, or by field."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 
 from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from rest_framework import status
 from rest_framework.exceptions import (
     APIException,
     ErrorDetail,
@@ -29,13 +27,13 @@ logger = logging.getLogger(__name__)
 
 
 class Conflict(APIException):
-    """The key is not in a state for that, whatever the request says."""
+    """The state of the key doesn't allow the request."""
 
-    status_code = status.HTTP_409_CONFLICT
+    status_code = 409
 
 
 class Unavailable(APIException):
-    """The database does not answer, or something else holds a lock for too long.
+    """The database doesn't respond, or a lock is held for too long.
 
     Attributes:
         wait: seconds for ``Retry-After``.
@@ -43,26 +41,26 @@ class Unavailable(APIException):
 
     status_code = Reason.SERVICE_UNAVAILABLE.status
     default_code = Reason.SERVICE_UNAVAILABLE.code
-    default_detail = gettext_lazy("The database does not answer. Try again shortly.")
+    default_detail = gettext_lazy("The database doesn't respond. Try again shortly.")
     wait = RETRY_AFTER_SECONDS
 
 
 class NoSuchKey(NotFound):
-    """The same for a key that does not exist and for one that the caller may not see."""
+    """The same for a key that doesn't exist and for one that the caller may not see."""
 
-    def __init__(self) -> None:
-        super().__init__(_("There is no such API key."), "no_key")
+    default_code = "no_key"
+    default_detail = gettext_lazy("There is no such API key.")
 
 
-def keys_exception_handler(exc: Exception, context: Mapping[str, object]) -> Response | None:
-    """DRF's exception handler, for what the core raises as well, and with a ``code``.
+def keys_exception_handler(exc: Exception, context: dict[str, object]) -> Response | None:
+    """Add a ``code`` to the response of DRF's exception handler, and handle the core's errors.
 
     Returns:
-        A response. None for an exception that is no answer (it becomes a 500).
+        A response. None for an exception that becomes a 500.
     """
     if isinstance(exc, DjangoValidationError):
         exc = _translated(exc)
-    response = exception_handler(answerable(exc), dict(context))
+    response = exception_handler(as_api_exception(exc), context)
     if response is not None and isinstance(response.data, dict):
         detail = response.data.get("detail")
         if isinstance(detail, ErrorDetail):
@@ -70,13 +68,12 @@ def keys_exception_handler(exc: Exception, context: Mapping[str, object]) -> Res
     return response
 
 
-def answerable(exc: Exception) -> Exception:
-    """``exc``, or what DRF answers in its place where Django would send a page of HTML."""
-    if isinstance(exc, SuspiciousOperation):
-        # Such as a body that is too large.
-        return ParseError(_("The request cannot be read: %(error)s") % {"error": exc})
+def as_api_exception(exc: Exception) -> Exception:
+    """Return DRF's exception for ``exc`` if Django would send a page of HTML, else ``exc``."""
+    if isinstance(exc, SuspiciousOperation):  # such as a body that is too large
+        return ParseError(_("The request can't be read: %(error)s") % {"error": exc})
     if isinstance(exc, OperationalError | InterfaceError):
-        logger.error("A request cannot be served: the database does not answer.", exc_info=exc)
+        logger.error("A request can't be served: the database doesn't respond.", exc_info=exc)
         return Unavailable()
     return exc
 

@@ -1,4 +1,4 @@
-"""Frappe's remote calls about users and their keys, at Frappe's own addresses."""
+"""Frappe's remote calls about users and their keys, at Frappe's own URLs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import MethodNotAllowed, NotFound, ValidationError
 from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -21,12 +22,12 @@ from ..keys import UNKNOWN, Actor, find_user, generate_keys, outside_atomic_requ
 from ..permissions import CanGenerateKeys
 from ..types import User
 from ..verification import may_be_browser
-from .bodies import MAX_BYTES
-from .envelope import FrappeEnvelopeMixin
+from .bodies import MAX_BYTES, CheckedBodyMixin
+from .envelope import FirstRenderer, FrappeEnvelopeMixin
 
 
 class IsKnown(IsAuthenticated):
-    """Opens a view to those who are known by a session or a credential. See :meth:`Actor.of`."""
+    """Opens a view to users with a session or a known credential. See :meth:`Actor.of`."""
 
     message = gettext_lazy("Sign in again without an Authorization header, or send an API key.")
 
@@ -36,10 +37,9 @@ class IsKnown(IsAuthenticated):
         )
 
 
-@method_decorator(outside_atomic_requests, name="dispatch")
-@method_decorator(never_cache, name="dispatch")
-class RpcView(FrappeEnvelopeMixin, APIView):
-    """What every remote call shares: the ways to authenticate, and Frappe's envelope."""
+@method_decorator([outside_atomic_requests, never_cache], name="dispatch")
+class AppView(CheckedBodyMixin):
+    """What the app's own views share, whatever the project's settings of DRF."""
 
     authentication_classes = [
         TokenAuthentication,
@@ -47,15 +47,20 @@ class RpcView(FrappeEnvelopeMixin, APIView):
         BearerAuthentication,
         SessionAuthentication,
     ]
+    permission_classes = [IsKnown]
     throttle_classes = []
     versioning_class = None
+    content_negotiation_class = FirstRenderer
+    renderer_classes = [JSONRenderer]
     max_body_bytes = MAX_BYTES
 
 
-class GetLoggedUser(RpcView):
-    """``frappe.auth.get_logged_user``: whom the request runs as."""
+class RpcView(FrappeEnvelopeMixin, AppView):
+    """A remote call."""
 
-    permission_classes = [IsKnown]
+
+class GetLoggedUser(RpcView):
+    """``frappe.auth.get_logged_user``: the user that the request runs as."""
 
     def get(self, request: Request) -> Response:
         return Response({"message": str(request.user.get_username())})
@@ -66,15 +71,15 @@ class GetLoggedUser(RpcView):
 class GenerateKeys(RpcView):
     """``frappe.core.doctype.user.user.generate_keys``: a new secret for a user's unnamed key.
 
-    ``user`` (the username) comes with the query, a form or JSON; the body has precedence.
+    ``user`` (the username) comes in a form, JSON or, if the body has none, the query.
     """
 
     permission_classes = [IsKnown, CanGenerateKeys]
     http_method_names = ["get", "post", "options"]  # Django would answer HEAD as GET
 
     def get(self, request: Request) -> Response:
-        # Frappe's clients do call it by GET. Another site could make a browser do so as well, with
-        # what the browser adds by itself: the session's cookie, and a Basic login.
+        # Frappe's clients use GET. But another site could make a browser do so as well, which adds
+        # a session's cookie or a Basic login by itself.
         if not isinstance(request.auth, AbstractApiKey):
             raise MethodNotAllowed(
                 "GET", _("With a session, generate keys by POST with its CSRF token.")
@@ -82,7 +87,7 @@ class GenerateKeys(RpcView):
         by_basic = isinstance(request.successful_authenticator, BasicAuthentication)
         if by_basic and may_be_browser(request):
             raise MethodNotAllowed(
-                "GET", _("A browser adds a Basic login by itself. Generate keys by POST.")
+                "GET", _("Browsers add a Basic login by themselves. Generate keys by POST.")
             )
         return self.post(request)
 
@@ -99,7 +104,7 @@ class GenerateKeys(RpcView):
 
 
 def _find_user(request: Request) -> User:
-    body = request.data if hasattr(request.data, "get") else {}
+    body = request.data if isinstance(request.data, dict) else {}
     username = body.get("user") or request.query_params.get("user")
     if not isinstance(username, str) or not username:
         raise ValidationError({"detail": _("Name the user: user=<username>."), "code": "no_user"})

@@ -1,15 +1,14 @@
-"""API keys as JSON: what is shown of them, and what a client may say about them."""
+"""API keys as JSON: what clients see of them, and what they may send."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.timezone import get_default_timezone, is_naive, make_naive
 from django.utils.translation import gettext as _
@@ -18,26 +17,24 @@ from rest_framework import ISO_8601, serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
+from ..base_models import AbstractApiKey
 from ..crypto import Secret
 from ..keys import clean_changes, clean_grace
 from ..models import ApiKey
 from ..request_log import DAYS, DAYS_MAX
-from ..validators import ITEM_MAX_LENGTH, LIST_MAX_LENGTH
-
-_RATE: Any = ApiKey._meta.get_field("rate_limit")
-_REASON: Any = ApiKey._meta.get_field("revoked_reason")
+from ..validators import ITEM_MAX_LENGTH, LIST_MAX_LENGTH, RATE_MAX_LENGTH, REASON_MAX_LENGTH
 
 
 class StrictDateTimeField(serializers.DateTimeField):
-    """A time with its zone, shown in UTC. With ``USE_TZ`` off: in the server's, without one."""
+    """A time with its zone, in UTC. Without ``USE_TZ``, in the server's zone and without it."""
 
-    # Not the project's formats: clients of this app can rely on one.
+    # Not the project's formats, so that clients of this app can rely on one.
     format = ISO_8601
     input_formats = [ISO_8601]
 
     def enforce_timezone(self, value: datetime) -> datetime:
         if is_naive(value):
-            return value  # whether it may be is asked where it counts
+            return value  # refused where a zone is required
         try:
             moment = value.astimezone(timezone.utc)
             return moment if settings.USE_TZ else make_naive(moment, get_default_timezone())
@@ -46,7 +43,7 @@ class StrictDateTimeField(serializers.DateTimeField):
 
 
 class TextField(serializers.CharField):
-    """A text, and not what could be made one: the number 1 is no name."""
+    """A string. DRF's field also accepts numbers."""
 
     def run_validation(self, data: object = empty) -> object:
         if data is not empty and data is not None and not isinstance(data, str):
@@ -55,7 +52,7 @@ class TextField(serializers.CharField):
 
 
 class StrictBooleanField(serializers.BooleanField):
-    """True or false, and not what could mean it: "false" is no false."""
+    """True or false. DRF's field also accepts "false" and the like."""
 
     def to_internal_value(self, data: object) -> bool:
         if not isinstance(data, bool):
@@ -64,21 +61,21 @@ class StrictBooleanField(serializers.BooleanField):
 
 
 class StringListField(serializers.ListField):
-    """A list of texts, each once."""
+    """A list of strings, without duplicates."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self) -> None:
         child = TextField(max_length=ITEM_MAX_LENGTH)
-        super().__init__(child=child, max_length=LIST_MAX_LENGTH, **kwargs)
+        super().__init__(child=child, max_length=LIST_MAX_LENGTH, required=False)
 
-    def to_internal_value(self, data: Any) -> list[str]:
+    def to_internal_value(self, data: list[object]) -> list[str]:
         return list(dict.fromkeys(super().to_internal_value(data)))
 
 
-class SecondsField(serializers.Field[timedelta, Any, Any, Any]):
-    """How long a replaced secret goes on working, in seconds."""
+class SecondsField(serializers.Field[timedelta, object, object, object]):
+    """A grace period in seconds."""
 
     default_error_messages = {
-        "invalid": gettext_lazy("Give the grace as a number of seconds, such as 3600."),
+        "invalid": gettext_lazy("Enter the grace period in seconds, for example 3600."),
     }
 
     def to_internal_value(self, data: object) -> timedelta:
@@ -91,11 +88,11 @@ class SecondsField(serializers.Field[timedelta, Any, Any, Any]):
         return clean_grace(grace)
 
 
-class TokenField(serializers.Field[Secret, Any, Any, Any]):
+class TokenField(serializers.Field[Secret, object, object, object]):
     """``<api_key>:<api_secret>``, well formed or not."""
 
     default_error_messages = {
-        "invalid": gettext_lazy("Give the token as a text: <api_key>:<api_secret>."),
+        "invalid": gettext_lazy("Enter the token as a string: <api_key>:<api_secret>."),
     }
 
     def to_internal_value(self, data: object) -> Secret:
@@ -104,24 +101,24 @@ class TokenField(serializers.Field[Secret, Any, Any, Any]):
         return Secret(data)
 
 
-class ZoneField(serializers.Field[ZoneInfo, Any, Any, Any]):
+class ZoneField(serializers.Field[ZoneInfo, str, object, object]):
     """A time zone by its name."""
 
     default_error_messages = {
-        "invalid": gettext_lazy("Give the name of a time zone, such as Asia/Kolkata or UTC."),
+        "invalid": gettext_lazy("Enter the name of a time zone, for example Asia/Kolkata or UTC."),
     }
 
-    def to_internal_value(self, data: Any) -> ZoneInfo:
+    def to_internal_value(self, data: str) -> ZoneInfo:
         try:
             return ZoneInfo(data)
-        except (KeyError, OSError, ValueError):  # a directory, or a name that no file may have
+        except (KeyError, OSError, ValueError):  # a directory, or an impossible name of a file
             self.fail("invalid")
 
 
-class KeySerializer(serializers.ModelSerializer[ApiKey]):
-    """What may be seen of a key: all but its digests."""
+class KeySerializer(serializers.ModelSerializer[AbstractApiKey]):
+    """What clients see of a key: everything but its digests."""
 
-    serializer_field_mapping: ClassVar = {
+    serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.DateTimeField: StrictDateTimeField,
     }
@@ -146,15 +143,19 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
         read_only_fields = fields
 
 
-class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses what it has no field for: a client that sends it expects something to come of it."""
+class StrictSerializer(serializers.Serializer[ApiKey]):
+    """Refuses unknown fields, because a client that sends one expects an effect."""
 
-    def to_internal_value(self, data: Any) -> Any:
-        errors: dict[str, Any] = {}
-        if isinstance(data, Mapping):
-            errors = {_shown(name): [self._why(name)] for name in data if name not in self.fields}
+    def to_internal_value(self, data: object) -> dict[str, Any]:
+        names = data if isinstance(data, Mapping) else ()
+        errors: dict[str, Any] = {
+            # JSON allows lone surrogates, UTF-8 doesn't.
+            name.encode("utf-8", "backslashreplace").decode(): [self._why(name)]
+            for name in names
+            if name not in self.fields
+        }
         try:
-            values = super().to_internal_value(data)
+            values: dict[str, Any] = super().to_internal_value(data)
         except ValidationError as error:
             if errors and isinstance(error.detail, dict):
                 raise ValidationError({**error.detail, **errors}) from error
@@ -163,32 +164,35 @@ class StrictSerializer(serializers.Serializer[Any]):
             raise ValidationError(errors)
         return values
 
-    def _why(self, name: str) -> Any:
-        if name == "api_secret" or _is_column(name):
-            return ErrorDetail(_("This field is read-only: it cannot be chosen."), "read_only")
-        known = ", ".join(self.fields)
-        return ErrorDetail(_("There is no such field. There are: %s.") % known, "unknown")
+    def _why(self, name: str) -> ErrorDetail:
+        columns = {name for field in ApiKey._meta.fields for name in (field.name, field.attname)}
+        message, code = _("This field is read-only. You can't choose it."), "read_only"
+        if name != "api_secret" and name not in columns:
+            known = ", ".join(self.fields)
+            message, code = _("There is no such field. The fields are: %s.") % known, "unknown"
+        detail: ErrorDetail = ErrorDetail(message, code)
+        return detail
 
 
 class PoliciesSerializer(StrictSerializer):
-    """What may be chosen of a key."""
+    """The name and the policies of a key."""
 
     name = TextField(required=False, allow_blank=True)
-    scopes = StringListField(required=False)
-    # A field's own attributes have these names too, which a serializer's fields do not disturb.
+    scopes = StringListField()
+    # A serializer has an attribute of this name, which its fields don't change.
     read_only = StrictBooleanField(required=False)  # type: ignore[assignment]
-    allowed_ips = StringListField(required=False)
-    rate_limit = TextField(required=False, allow_blank=True, max_length=_RATE.max_length)
+    allowed_ips = StringListField()
+    rate_limit = TextField(required=False, allow_blank=True, max_length=RATE_MAX_LENGTH)
     expires_at = StrictDateTimeField(required=False, allow_null=True)
 
-    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         # Here as well as in the core, so that an error has the name of its field.
         clean_changes({name: value for name, value in attrs.items() if name != "user"})
         return attrs
 
 
 class NewKeySerializer(PoliciesSerializer):
-    """The same for a key that is to be made, and whose it is: by default one's own."""
+    """Also the user of a new key, by default the caller."""
 
     user = TextField(required=False)
 
@@ -198,28 +202,15 @@ class RotationSerializer(StrictSerializer):
 
 
 class RevocationSerializer(StrictSerializer):
-    reason = TextField(required=False, allow_blank=True, max_length=_REASON.max_length)
+    reason = TextField(required=False, allow_blank=True, max_length=REASON_MAX_LENGTH)
 
 
-class UsageSerializer(serializers.Serializer[Any]):
-    """What may be asked of a key's usage, in the query."""
+class UsageSerializer(serializers.Serializer[ApiKey]):
+    """The query of a key's usage."""
 
     days = serializers.IntegerField(min_value=1, max_value=DAYS_MAX, default=DAYS)
     time_zone = ZoneField(default=partial(ZoneInfo, "UTC"))
 
 
-class LeakSerializer(serializers.Serializer[Any]):
+class LeakSerializer(serializers.Serializer[ApiKey]):
     token = TokenField()
-
-
-def _is_column(name: str) -> bool:
-    try:
-        ApiKey._meta.get_field(name)
-    except FieldDoesNotExist:
-        return False
-    return True
-
-
-def _shown(name: str) -> str:
-    # JSON has lone surrogates, UTF-8 has not.
-    return name.encode("utf-8", "backslashreplace").decode()

@@ -9,12 +9,13 @@ from .instances import (
     instance_factory,
     mark_as_cached,
 )
-from .timeouts import LOCK_SECONDS, READ_SECONDS, statement_timeout
+from .timeouts import LOCK_SECONDS, READ_SECONDS, bounded_insert, statement_timeout
 
 __all__ = [
     "LOCK_SECONDS",
     "READ_SECONDS",
     "WritesChangesOnly",
+    "bounded_insert",
     "cached_instance_factory",
     "has_default_constructor",
     "has_plain_columns",

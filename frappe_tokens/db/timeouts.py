@@ -1,4 +1,4 @@
-"""Statement timeouts, for reading what a page can do without."""
+"""Limits for statements that a page or a request can do without."""
 
 from __future__ import annotations
 
@@ -60,13 +60,15 @@ def _bound_mysql(connection: Any) -> Iterator[None]:
 
 @contextmanager
 def _bound_sqlite(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    with connection.cursor() as cursor:
-        (before,) = cursor.execute("PRAGMA busy_timeout").fetchone()
-        cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
-        try:
-            yield
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout = {before}")
+    connection.ensure_connection()
+    # Not by a cursor of Django's, which would count them as queries.
+    execute = connection.connection.execute
+    (before,) = execute("PRAGMA busy_timeout").fetchone()
+    execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+    try:
+        yield
+    finally:
+        execute(f"PRAGMA busy_timeout = {before}")
 
 
 _BOUNDS: dict[str, Callable[[BaseDatabaseWrapper], AbstractContextManager[None]]] = {
@@ -74,3 +76,40 @@ _BOUNDS: dict[str, Callable[[BaseDatabaseWrapper], AbstractContextManager[None]]
     "mysql": _bound_mysql,
     "sqlite": _bound_sqlite,
 }
+
+
+@contextmanager
+def bounded_insert(connection: Any, *, is_rolled_back: bool = False) -> Iterator[str]:
+    """Limit how long an INSERT waits for locks, if possible without another round trip.
+
+    Args:
+        connection: the database.
+        is_rolled_back: whether the transaction or savepoint around the INSERT is rolled back. If
+            not, the limit would also apply to the rest of a transaction, which thus gets none.
+
+    Yields:
+        what to write in place of ``INSERT``.
+    """
+    insert = "INSERT"
+    limit: AbstractContextManager[None] = nullcontext()
+    if connection.in_atomic_block and not is_rolled_back:
+        pass
+    elif connection.vendor == "postgresql":
+        if connection.settings_dict["OPTIONS"].get("server_side_binding"):
+            # It allows one statement per string only.
+            limit = statement_timeout(connection.alias)
+        else:
+            # Two statements in one string are one transaction, and one round trip.
+            insert = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; INSERT"
+    elif connection.vendor == "mysql":
+        names = "lock_wait_timeout", "innodb_lock_wait_timeout"
+        if connection.mysql_is_mariadb:
+            limits = ", ".join(f"{name}={LOCK_SECONDS}" for name in names)
+            insert = f"SET STATEMENT {limits} FOR INSERT"
+        else:
+            # InnoDB's own can't be set for one statement, and the session's is the project's.
+            insert = f"INSERT /*+ SET_VAR({names[0]}={LOCK_SECONDS}) */"
+    elif connection.vendor == "sqlite":
+        limit = _bound_sqlite(connection)
+    with limit:
+        yield insert

@@ -5,7 +5,7 @@
 """
 
 from .entries import Entry, entry_for
-from .sinks import NullSink, Sink, current_sink, make_sink
+from .sinks import NullSink, Sink, current_sink
 from .usage import (
     DAYS,
     DAYS_MAX,
@@ -33,7 +33,6 @@ __all__ = [
     "entry_for",
     "last_day_of",
     "latest_of",
-    "make_sink",
     "requests_of_key",
     "requests_of_user",
     "sources_of",

@@ -1,225 +1,200 @@
-"""Writing entries into the table: one INSERT, put together once, that waits for no lock for long.
+"""Writes entries into the table by one INSERT, which hardly waits for locks.
 
-Through the ORM an entry costs several times as much, and all of it at every request.
+The ORM takes several times as long, and every request would pay for it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cache, partial
 from typing import Any
 
-from django.db import connections, models, router, transaction
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..models import ApiRequestLog
+from ..db import bounded_insert
+from ..models import OTHER, ApiRequestLog
 from .entries import Entry
 
-# How long an INSERT waits for somebody who holds a lock on the table.
-LOCK_SECONDS = 1
+# Errors that blame a row. All others may also blame the database, or the connection.
+_ROW_ERRORS = (DataError, IntegrityError, ValidationError, ValueError, TypeError, OverflowError)
 
-_AT, _USER, _IP = (Entry._fields.index(name) for name in ("at", "user_id", "ip"))
+_ROW = f"({', '.join(['%s'] * len(Entry._fields))})"
+_AT, _USER, _IP = map(Entry._fields.index, ("at", "user_id", "ip"))
 
 
 def insert(entries: Sequence[Entry], *, commit: bool = False) -> None:
-    """Write ``entries`` into the table of :class:`~frappe_tokens.models.ApiRequestLog`, or none.
+    """Write all of ``entries``, at least one, into the table, or none.
 
     Args:
-        entries: at least one.
-        commit: also where the project has switched Django's autocommit off.
+        entries: the rows.
+        commit: commit them even if the project has switched off Django's autocommit.
 
     Raises:
-        django.db.DatabaseError: they are not written; the caller's transaction goes on.
+        django.db.DatabaseError: they are not written. The caller's transaction continues.
     """
-    connection = connections[router.db_for_write(ApiRequestLog)]
-    statement = _statement(connection)
+    connection = _connection()
     if commit and not connection.get_autocommit():
         connection.set_autocommit(True)
-    if not connection.get_autocommit():
-        # A failure must not end the transaction of whoever called.
-        with transaction.atomic(using=connection.alias):
-            statement.execute(connection, entries)
-    else:
-        statement.execute(connection, entries)
+    in_transaction = not connection.get_autocommit()
+    with transaction.atomic(using=connection.alias) if in_transaction else nullcontext():
+        _execute(connection, entries)
 
 
-def try_out(entry: Entry) -> None:
-    """Write ``entry``, and take it back at once: whether the table can be written at all.
+def try_insert(entry: Entry) -> None:
+    """Write ``entry`` and roll it back at once, to see if the table can be written.
 
     Raises:
-        django.db.DatabaseError: it cannot; the caller's transaction goes on.
+        django.db.DatabaseError: it can't be. The caller's transaction continues.
     """
-    connection = connections[router.db_for_write(ApiRequestLog)]
+    connection = _connection()
     with transaction.atomic(using=connection.alias):
-        _statement(connection).execute(connection, [entry], is_taken_back=True)
+        _execute(connection, [entry], is_rolled_back=True)
         transaction.set_rollback(True, using=connection.alias)
 
 
-class _Insert:
-    """The statement for one database and kind of connection."""
+def insert_batch(
+    entries: Sequence[Entry],
+    report: Callable[[int, bool], None],
+    *,
+    commit: bool,
+    is_last_try: bool = False,
+) -> None:
+    """Write ``entries`` except for those that the table refuses, which are found by halving.
 
-    def __init__(self, connection: Any) -> None:
-        """Put it together.
+    A row is refused if it fails alone, and twice, while the table accepts another one. If the
+    table accepts none, that takes two INSERTs.
 
-        Args:
-            connection: one that no thread uses, as some fields hold on to it.
-        """
-        meta = ApiRequestLog._meta
-        fields: list[Any] = [meta.get_field(_field_name(name)) for name in Entry._fields]
-        quote = connection.ops.quote_name
-        columns = ", ".join(quote(field.column) for field in fields)
-        self._into = f" INTO {quote(meta.db_table)} ({columns}) "
-        self._row = f"({', '.join(['%s'] * len(fields))})"
-        self._select = _select_from_json(fields, connection)
-        self._user, self._ip = fields[_USER], fields[_IP]
+    Args:
+        entries: at least one.
+        report: called with how many of them, in their order, are done, and whether they are
+            refused: one by one, while the exception is handled.
+        commit: see :func:`insert`.
+        is_last_try: whether the only entry has failed before.
 
-    def execute(
-        self,
-        connection: BaseDatabaseWrapper,
-        entries: Sequence[Entry],
-        *,
-        is_taken_back: bool = False,
-    ) -> None:
-        rows = self._rows_of(entries, connection)
-        impatiently = _impatiently(connection, is_taken_back=is_taken_back)
-        with impatiently as insert, connection.cursor() as cursor:
-            if self._select and len(rows) > 1:
-                # As one parameter, as one for each value takes five times as long on PostgreSQL;
-                # and SQLite takes Python's lock once, where executemany() asks for it at each row.
-                json_of_rows = json.dumps(rows, default=_text)
-                cursor.execute(f"{insert}{self._into}{self._select}", [json_of_rows])
-            else:
-                values = ", ".join([self._row] * len(rows))
-                parameters = [value for row in rows for value in row]
-                cursor.execute(f"{insert}{self._into}VALUES {values}", parameters)
-
-    def _rows_of(
-        self, entries: Sequence[Entry], connection: BaseDatabaseWrapper
-    ) -> list[list[object]]:
-        """What the driver takes for ``entries``. Text and numbers it takes as they are."""
-        adapted = connection.ops.adapt_datetimefield_value
-        users, ips = _Prepared(self._user, connection), _Prepared(self._ip, connection)
-        rows: list[list[object]] = []
-        for entry in entries:
-            row: list[object] = list(entry)
-            row[_AT] = adapted(entry.at)
-            row[_USER] = users[entry.user_id]
-            row[_IP] = ips[entry.ip]
-            rows.append(row)
-        return rows
-
-
-class _Prepared(dict[object, object]):
-    """What a field makes of a value for the database.
-
-    It takes longer for it than the driver for a row, and the same few values come again and again.
+    Raises:
+        Exception: the database's, if the table can't be written.
     """
+    try:
+        insert(entries, commit=commit)
+    except Exception as error:
+        is_of_row = isinstance(error, _ROW_ERRORS)
+        if not is_of_row and not _accepts_another(entries[0]):
+            raise
+        if len(entries) == 1 and (is_of_row or is_last_try):
+            report(1, True)
+            return
+    else:
+        report(len(entries), False)
+        return
+    if len(entries) == 1:
+        insert_batch(entries, report, commit=commit, is_last_try=True)
+    else:
+        middle = len(entries) // 2
+        insert_batch(entries[:middle], report, commit=commit)
+        insert_batch(entries[middle:], report, commit=commit)
 
-    def __init__(self, field: Any, connection: BaseDatabaseWrapper) -> None:
-        self._prepare = field.get_db_prep_save
-        self._connection = connection
 
-    def __missing__(self, value: object) -> object:
-        self[value] = prepared = self._prepare(value, self._connection)
-        return prepared
+def _accepts_another(entry: Entry) -> bool:
+    """Whether the table accepts a row of the same time without anything that a client sent.
+
+    Another waiting row proves nothing: one client may have sent them all.
+    """
+    try:
+        try_insert(Entry(entry.at, None, "", "", "GET", "/", 200, 0, None, "", OTHER))
+    except Exception:
+        return False
+    return True
 
 
-def _field_name(attribute: str) -> str:
-    return "user" if attribute == "user_id" else attribute
+def database_name() -> object:
+    """Return the name of the log's database now. A run of tests changes it."""
+    return connections.settings[router.db_for_write(ApiRequestLog)]["NAME"]
 
 
-def _select_from_json(fields: Sequence[object], connection: BaseDatabaseWrapper) -> str:
-    """What gives rows for the one parameter that holds them all; "" where nothing does."""
-    if connection.vendor == "sqlite" and connection.features.supports_json_field:
-        values = [f"json_extract(value, '$[{number}]')" for number in range(len(fields))]
+def connects_to(name: object) -> bool:
+    """Connect to the log's database, and return whether it is the one called ``name``."""
+    if database_name() == name:
+        _connection().ensure_connection()
+    # Another thread may have changed the name before the connection was made.
+    return database_name() == name
+
+
+def _connection() -> BaseDatabaseWrapper:
+    return connections[router.db_for_write(ApiRequestLog)]
+
+
+def _execute(
+    connection: BaseDatabaseWrapper, entries: Sequence[Entry], *, is_rolled_back: bool = False
+) -> None:
+    rows = _rows(connection, entries)
+    into, select = _statement(connection.alias, connection.vendor)
+    bounded = bounded_insert(connection, is_rolled_back=is_rolled_back)
+    with bounded as insert_, connection.cursor() as cursor:
+        if select and len(rows) > 1:
+            # One parameter per value takes five times as long on PostgreSQL. On SQLite, this
+            # takes Python's lock once, and executemany() at each row.
+            params = [json.dumps(rows, default=_to_json)]
+            cursor.execute(f"{insert_} {into} {select}", params)
+        else:
+            values = ", ".join([_ROW] * len(rows))
+            params = [value for row in rows for value in row]
+            cursor.execute(f"{insert_} {into} VALUES {values}", params)
+
+
+def _rows(connection: BaseDatabaseWrapper, entries: Sequence[Entry]) -> list[list[Any]]:
+    """Return the values of ``entries`` for the driver, which takes text and numbers as they are."""
+    to_time = connection.ops.adapt_datetimefield_value
+    # A field takes longer for a value than the driver for a row, and few of them are different.
+    to_user, to_ip = (
+        cache(partial(_field(name).get_db_prep_save, connection=connection))
+        for name in ("user_id", "ip")
+    )
+    rows = []
+    for entry in entries:
+        row: list[Any] = list(entry)
+        row[_AT] = to_time(entry.at)
+        row[_USER] = to_user(entry.user_id)
+        row[_IP] = to_ip(entry.ip)
+        rows.append(row)
+    return rows
+
+
+def _field(attribute: str) -> Any:
+    return ApiRequestLog._meta.get_field("user" if attribute == "user_id" else attribute)
+
+
+@cache
+def _statement(alias: str, vendor: str) -> tuple[str, str]:
+    """Return the table with its columns, and a SELECT of rows from one parameter in JSON, or ""."""
+    connection = connections[alias]
+    fields = [_field(name) for name in Entry._fields]
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(field.column) for field in fields)
+    into = f"INTO {quote(ApiRequestLog._meta.db_table)} ({columns})"
+    if vendor == "sqlite" and connection.features.supports_json_field:
+        values = [f"json_extract(value, '$[{n}]')" for n in range(len(fields))]
         source = "json_each(%s)"
-    elif connection.vendor == "postgresql":
+    elif vendor == "postgresql":
         values = [_cast(f"(entry ->> {n})", field, connection) for n, field in enumerate(fields)]
         source = "jsonb_array_elements(%s::jsonb) AS entry"
     else:
-        return ""
-    return " ".join(["SELECT", ", ".join(values), "FROM", source])
+        return into, ""
+    return into, " ".join(["SELECT", ", ".join(values), "FROM", source])
 
 
 def _cast(value: str, field: Any, connection: BaseDatabaseWrapper) -> str:
     is_text = isinstance(getattr(field, "target_field", field), models.CharField)
-    # A cast to a text of limited length would cut, where an error is due.
+    # A cast to a text of limited length would cut it, instead of an error.
     return value if is_text else f"{value}::{field.db_type(connection)}"
 
 
-def _text(value: object) -> str:
-    """What JSON has for ``value``, a time, a UUID, an address: as the database reads it."""
+def _to_json(value: object) -> str:
+    """Return the JSON of a time, a UUID or an address as the database reads it."""
     if isinstance(value, bytes | bytearray | memoryview):
-        # Rows are then written one by one, and such a value goes to the driver as it is.
+        # Rows are then written one by one, and the driver gets such a value as it is.
         raise TypeError("JSON has no bytes.")
     return str(value)
-
-
-_statements: dict[tuple[object, ...], _Insert] = {}
-
-
-def _statement(connection: BaseDatabaseWrapper) -> _Insert:
-    which = (connection.alias, type(connection))
-    try:
-        return _statements[which]
-    except KeyError:
-        with closing(connection.copy()) as twin:
-            _statements[which] = made = _Insert(twin)
-        return made
-
-
-@contextmanager
-def _impatiently(connection: BaseDatabaseWrapper, *, is_taken_back: bool = False) -> Iterator[str]:
-    """Bounds the wait for a lock; gives what the INSERT has to begin with."""
-    bound = _BOUNDS.get(connection.vendor)
-    if bound is None or (connection.in_atomic_block and not is_taken_back):
-        # In a transaction it would bound what comes after as well, unless it is rolled back.
-        yield "INSERT"
-    else:
-        with bound(connection) as insert:
-            yield insert
-
-
-@contextmanager
-def _bound_postgresql(connection: BaseDatabaseWrapper) -> Iterator[str]:
-    setting = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
-    if connection.settings_dict["OPTIONS"].get("server_side_binding"):
-        # There, one string may not hold two statements.
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(setting)
-            yield "INSERT"
-    else:
-        # Two statements in one string are one transaction, and one round trip.
-        yield f"{setting}; INSERT"
-
-
-@contextmanager
-def _bound_mysql(connection: Any) -> Iterator[str]:
-    if connection.mysql_is_mariadb:
-        yield (
-            f"SET STATEMENT lock_wait_timeout={LOCK_SECONDS}, "
-            f"innodb_lock_wait_timeout={LOCK_SECONDS} FOR INSERT"
-        )
-    else:
-        # InnoDB's own cannot be set for one statement, and a session's belongs to the project.
-        yield f"INSERT /*+ SET_VAR(lock_wait_timeout={LOCK_SECONDS}) */"
-
-
-@contextmanager
-def _bound_sqlite(connection: BaseDatabaseWrapper) -> Iterator[str]:
-    connection.ensure_connection()
-    execute = connection.connection.execute
-    (before,) = execute("PRAGMA busy_timeout").fetchone()
-    execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
-    try:
-        yield "INSERT"
-    finally:
-        execute(f"PRAGMA busy_timeout = {before}")
-
-
-_BOUNDS: dict[str, Callable[[Any], Any]] = {
-    "postgresql": _bound_postgresql,
-    "mysql": _bound_mysql,
-    "sqlite": _bound_sqlite,
-}

@@ -1,44 +1,57 @@
-"""Where entries of the request log go: the interface, and the one that ``REQUEST_LOG`` names."""
+"""Where entries of the request log go."""
 
 from __future__ import annotations
+
+import logging
+import time
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from ..conf import conf
+from ..db import LOCK_SECONDS
+from ..logs import RateLimitedLogger
+from . import insertion
 from .entries import Entry
 
-_NAMED = {
-    "durable": "frappe_tokens.request_log.durable.DurableSink",
+logger = logging.getLogger(__name__)
+
+_PATHS = {
+    "durable": f"{__name__}.DurableSink",
     "buffered": "frappe_tokens.request_log.buffered.BufferedSink",
-    "null": "frappe_tokens.request_log.sinks.NullSink",
+    "null": f"{__name__}.NullSink",
 }
+
+# A write that took this long to fail (s) waited for a lock. The requests of the next seconds would
+# wait as long, one after the other, so they aren't logged.
+SLOW = LOCK_SECONDS / 2
+REST = 5
 
 
 class Sink:
-    """Takes entries. A project's own extends this, and is made once a process, without arguments.
+    """Takes entries. Extend it for your own, created once per process without arguments.
 
     Attributes:
-        blocks: whether :meth:`write` may wait, for a database or a network. An async server then
+        blocks: whether :meth:`write` may wait for a database or a network. An async server then
             calls it in a thread.
     """
 
     blocks = True
 
     def write(self, entry: Entry) -> None:
-        """Take ``entry``, from any thread. Errors are logged and never reach the request."""
+        """Take ``entry``, in any thread. Errors are logged and never reach the request."""
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Return when all that was written until now is where it belongs, or raise."""
+        """Return once everything written so far is stored, or raise an exception."""
 
     def close(self) -> None:
-        """The server stops: write what there is, and end what runs. Entries may come still."""
+        """Store everything and stop, because the server does. More entries may still come."""
         self.flush()
 
 
 class NullSink(Sink):
-    """Keeps nothing."""
+    """Stores nothing."""
 
     blocks = False
 
@@ -46,34 +59,50 @@ class NullSink(Sink):
         """Do nothing."""
 
 
-_made: dict[str, Sink] = {}
+class DurableSink(Sink):
+    """Stores each request before its response is sent, by one INSERT."""
+
+    def __init__(self) -> None:
+        self._log_error = RateLimitedLogger(
+            logger,
+            "The request log can't be written. Requests continue without it. This process has "
+            "lost %d so far.",
+        )
+        self._lost = 0
+        self._rests_until = 0.0
+
+    def write(self, entry: Entry) -> None:
+        started = time.monotonic()
+        if started < self._rests_until:
+            self._lost += 1
+            return
+        try:
+            insertion.insert([entry])
+        except Exception:
+            self._lost += 1
+            ended = time.monotonic()
+            if ended - started >= SLOW:
+                self._rests_until = ended + REST
+            self._log_error(self._lost)
+
+
+_sinks: dict[str, Sink] = {}
 
 
 def current_sink() -> Sink:
-    """The sink that ``REQUEST_LOG`` names now.
+    """Return the sink that ``REQUEST_LOG`` names now.
 
     Raises:
         ImproperlyConfigured: it names none.
     """
     name = conf.REQUEST_LOG
+    if name in _sinks:
+        return _sinks[name]
     try:
-        return _made[name]
-    except KeyError:
-        # Two threads may both make one: the first stays.
-        return _made.setdefault(name, make_sink(name))
-
-
-def make_sink(name: str) -> Sink:
-    """A new sink of the kind ``name``.
-
-    Raises:
-        ImproperlyConfigured: there is none.
-    """
-    try:
-        sink = import_string(_NAMED.get(name, name))()
+        sink = import_string(_PATHS.get(name, name))()
     except Exception as error:
         raise ImproperlyConfigured(
-            f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}, which cannot be used: "
+            f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}, which can't be used: "
             f"{type(error).__name__}: {error}"
         ) from error
     if not isinstance(sink, Sink):
@@ -81,4 +110,5 @@ def make_sink(name: str) -> Sink:
             f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}, which does not extend "
             "frappe_tokens.request_log.Sink."
         )
-    return sink
+    # If two threads both create one, the first stays.
+    return _sinks.setdefault(name, sink)

@@ -1,7 +1,7 @@
-"""How much a key, a user or everybody asked for, by day and outcome, from the request log.
+"""Counts the requests of a key, a user or everyone, by day and outcome.
 
-The database counts, and each question that the app asks has an index with all that it reads
-(``ApiRequestLog.Meta.indexes``), so that the rows themselves are not touched.
+The database counts. For each way in which the app counts, an index contains everything that it
+reads (``ApiRequestLog.Meta.indexes``), so that the rows themselves aren't read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from datetime import timezone as datetime_timezone
 from typing import Any
 
 from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Expression, F, IntegerField, Max, QuerySet
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 
 from ..base_models import AbstractApiKey
@@ -26,13 +28,13 @@ from ..types import User
 DAYS = 30
 DAYS_MAX = 366
 
-# How many of the latest requests the list of paths is made from.
+# The most frequent paths are those among so many of the latest requests.
 SAMPLE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The requests of one day: how many of each outcome."""
+    """The requests of one day, counted by outcome."""
 
     date: date
     outcomes: Mapping[str, int]
@@ -44,13 +46,13 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The requests of successive days, those without any included, the oldest first."""
+    """The requests of successive days, including days without any, oldest first."""
 
     days: Sequence[Day]
 
     @property
     def outcomes(self) -> Counter[str]:
-        """How many requests there were of each outcome, in all."""
+        """The requests of all days, counted by outcome."""
         return sum((Counter(day.outcomes) for day in self.days), Counter())
 
     @property
@@ -59,7 +61,7 @@ class Usage:
 
     @property
     def refused(self) -> int:
-        """How many were refused by us."""
+        """How many requests this app refused."""
         return self.total - self.outcomes[ACCEPTED] - self.outcomes[OTHER]
 
 
@@ -68,7 +70,7 @@ class Latest:
     """The latest requests.
 
     Attributes:
-        at: when the last one came; None where there are none.
+        at: when the last one arrived; None if there are none.
         paths: the most frequent paths among the latest ``SAMPLE``, with their counts.
     """
 
@@ -77,23 +79,24 @@ class Latest:
 
 
 def sources_of(key: AbstractApiKey) -> list[str]:
-    """The names in ``SOURCES`` that ``key`` can be found under."""
-    return [name for name in conf.SOURCES if _label_of(name) == key.cache_label()]
+    """Return the names in ``SOURCES`` under which ``key`` can be found."""
+    models = {name: source_model(name) for name in conf.SOURCES}
+    label = key.cache_label()
+    return [name for name, model in models.items() if model and model.cache_label() == label]
 
 
 def requests_of_key(key: AbstractApiKey) -> QuerySet[ApiRequestLog]:
-    """The log of what was asked with ``key``, or with something that claimed to be it.
-
-    Another source may have the same API key.
-    """
+    """Return the log of requests that presented ``key``, with any secret."""
     requests: QuerySet[ApiRequestLog] = ApiRequestLog.objects.filter(
-        api_key=key.api_key, source__in=sources_of(key)
+        # Another source may have the same API key.
+        api_key=key.api_key,
+        source__in=sources_of(key),
     )
     return requests
 
 
 def requests_of_user(user: User) -> QuerySet[ApiRequestLog]:
-    """The log of what ran as ``user``, or would have."""
+    """Return the log of requests that ran as ``user``, or would have."""
     requests: QuerySet[ApiRequestLog] = ApiRequestLog.objects.filter(user=user.pk)
     return requests
 
@@ -104,20 +107,22 @@ def usage_of(
     until: date | None = None,
     zone: tzinfo | None = None,
 ) -> Usage:
-    """Count ``requests`` by day and outcome; one SELECT.
+    """Count ``requests`` by day and outcome, with one SELECT.
 
     Args:
-        requests: of the log, filtered.
+        requests: rows of the log.
         days: how many, 1 to ``DAYS_MAX``.
-        until: the last of them; None is today.
-        zone: where the days begin and end; None is the present time zone.
+        until: the last day; None is today.
+        zone: the time zone in which days start; None is the current one.
 
     Raises:
-        ValueError: of ``days``, or because the calendar has no such days.
+        ValueError: the number of days is invalid, or the calendar has no such days.
     """
     if not 1 <= days <= DAYS_MAX:
-        raise ValueError(f"Usage is counted over 1 to {DAYS_MAX} days, and not over {days}.")
-    zone = zone or _present_zone()
+        raise ValueError(f"Count usage over 1 to {DAYS_MAX} days, not over {days}.")
+    # Without USE_TZ, times are stored in the server's time zone, whichever one is active.
+    stored_zone = timezone.get_default_timezone()
+    zone = zone or (timezone.get_current_timezone() if settings.USE_TZ else stored_zone)
     last = until or datetime.now(zone).date()
     try:
         dates = [last - timedelta(days=ago) for ago in range(days - 1, -1, -1)]
@@ -138,7 +143,7 @@ def usage_of(
 
 
 def last_day_of(requests: QuerySet[ApiRequestLog]) -> date | None:
-    """The day of the latest of ``requests``; None where there are none."""
+    """Return the day of the latest of ``requests``; None if there are none."""
     latest: datetime | None = requests.order_by().aggregate(latest=Max("at"))["latest"]
     if latest is None:
         return None
@@ -146,45 +151,27 @@ def last_day_of(requests: QuerySet[ApiRequestLog]) -> date | None:
 
 
 def latest_of(requests: QuerySet[ApiRequestLog], number: int = 5) -> Latest:
-    """The latest of ``requests``, and the ``number`` most frequent paths; one SELECT."""
+    """Return the latest of ``requests`` and the most frequent paths, with one SELECT."""
     rows = list(requests.order_by("-at").values_list("at", "path")[:SAMPLE])
     paths = Counter(path for _, path in rows).most_common(number)
     return Latest(rows[0][0] if rows else None, paths)
 
 
-def top_paths(requests: QuerySet[ApiRequestLog], number: int = 5) -> Sequence[tuple[str, int]]:
-    """The most frequent paths among the latest ``SAMPLE`` of ``requests``, with their counts."""
-    return latest_of(requests, number).paths
-
-
-def _label_of(source: str) -> str:
-    model: Any = source_model(source)
-    label: str = model.cache_label()
-    return label
-
-
-def _present_zone() -> tzinfo:
-    # Without USE_TZ, what is stored is in the server's time zone, whichever one is active.
-    return timezone.get_current_timezone() if settings.USE_TZ else timezone.get_default_timezone()
-
-
 def _start(day: date, zone: tzinfo) -> datetime:
-    """When ``day`` begins, as the log's ``at`` would say it.
+    """Return when ``day`` starts, as the column ``at`` stores it.
 
-    Where clocks are put forward at midnight, that is when they are; where they are put back to
-    it, the first time.
+    If clocks are put forward at midnight, that moment; if they are put back to it, the first one.
     """
-    # In UTC, because Python compares two times of one zone by what the clocks show.
+    # In UTC, because Python compares two times of one zone by their clocks.
     start = datetime.combine(day, time.min, zone).astimezone(datetime_timezone.utc)
     return start if settings.USE_TZ else timezone.make_naive(start, timezone.get_default_timezone())
 
 
 class _DayNumber(Expression):
-    """Which day ``at`` is on: how many of ``starts``, in order, it has reached.
+    """The number of the ``starts``, in order, that ``at`` has reached.
 
-    A tree of comparisons. The databases' own functions of dates do not know the present time zone
-    everywhere (MySQL and MariaDB until they are given tables of them), take longer for each row,
-    and on SQLite are Python's.
+    A tree of comparisons, because databases don't always know the time zone (MySQL and MariaDB not
+    until they are given tables), take longer for each row, and use Python for it on SQLite.
     """
 
     def __init__(self, starts: Sequence[datetime]) -> None:
@@ -192,20 +179,22 @@ class _DayNumber(Expression):
         self.at: Any = F("at")
         self.starts = starts
 
-    def get_source_expressions(self) -> list[object]:
+    def get_source_expressions(self) -> list[Any]:
         return [self.at]
 
     def set_source_expressions(self, exprs: Sequence[Any]) -> None:
         (self.at,) = exprs
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, tuple[Any, ...]]:
         column, params = compiler.compile(self.at)
-        field = self.at.output_field
-        starts = [field.get_db_prep_value(start, connection) for start in self.starts]
+        to_param = self.at.output_field.get_db_prep_value
+        starts = [to_param(start, connection) for start in self.starts]
         used: list[object] = []
 
         def tree(low: int, high: int) -> str:
-            """Between the days of these numbers."""
+            """Choose between the days with these numbers."""
             if low == high:
                 return str(low)
             middle = (low + high) // 2

@@ -65,7 +65,7 @@ def noting(settings: Any, kind: type[Sink] = Noting) -> Any:
 
 @pytest.fixture(autouse=True)
 def _other_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sinks, "_made", {})
+    monkeypatch.setattr(sinks, "_sinks", {})
 
 
 def plain(request: HttpRequest) -> HttpResponse:

@@ -10,9 +10,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from frappe_tokens.db import LOCK_SECONDS
 from frappe_tokens.keys import GeneratedKeys
-from frappe_tokens.request_log import durable, insertion
-from frappe_tokens.request_log.durable import DurableSink
+from frappe_tokens.request_log import sinks
+from frappe_tokens.request_log.sinks import DurableSink
 
 from ..conftest import token_header
 from .conftest import TABLE, an_entry, logged_paths, table_gone, table_locked
@@ -51,7 +52,7 @@ def test_says_once_how_many_are_lost(caplog: pytest.LogCaptureFixture) -> None:
     sink.write(an_entry("/written"))
     assert logged_paths() == ["/written"]
     (complaint,) = caplog.records
-    assert "1 of this process are not on record so far" in complaint.getMessage()
+    assert "This process has lost 1 so far." in complaint.getMessage()
     assert complaint.exc_info is not None
 
 
@@ -64,14 +65,14 @@ def test_rests_after_a_long_wait_for_nothing(
         began = time.monotonic()
         sink.write(an_entry("/waited"))
         waited = time.monotonic() - began
-        assert waited >= insertion.LOCK_SECONDS / 2
+        assert waited >= LOCK_SECONDS / 2
         began = time.monotonic()
         for _ in range(100):
             sink.write(an_entry("/not tried"))
         assert time.monotonic() - began < waited
     sink.write(an_entry("/resting still"))
     assert logged_paths() == []
-    monkeypatch.setattr(durable, "REST", 0)
+    monkeypatch.setattr(sinks, "REST", 0)
     sink = DurableSink()
     with table_locked():
         sink.write(an_entry("/waited"))

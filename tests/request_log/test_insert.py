@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.test.utils import CaptureQueriesContext
 
+from frappe_tokens.db import LOCK_SECONDS, bounded_insert
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import insertion
 
@@ -179,7 +180,7 @@ def test_trying_out_leaves_no_row_and_no_bound(entry: Any, surroundings: Any) ->
         cursor.execute(BOUNDS[connection.vendor])
         before = cursor.fetchone()
         with nullcontext() if entry is not IMPOSSIBLE else pytest.raises(DatabaseError):
-            insertion.try_out(entry)
+            insertion.try_insert(entry)
         cursor.execute(BOUNDS[connection.vendor])
         assert cursor.fetchone() == before
         insertion.insert([an_entry("/after")])
@@ -192,8 +193,8 @@ def test_trying_out_waits_for_a_lock_no_longer_than_promised() -> None:
     with table_locked():
         began = time.monotonic()
         with pytest.raises(DatabaseError):
-            insertion.try_out(an_entry())
-        assert time.monotonic() - began < 3 * insertion.LOCK_SECONDS
+            insertion.try_insert(an_entry())
+        assert time.monotonic() - began < 3 * LOCK_SECONDS
 
 
 @pytest.fixture
@@ -236,7 +237,7 @@ def test_writes_with_parameters_bound_by_the_server(number: int) -> None:
         insertion.insert([an_entry("/bound")] * number)
         with pytest.raises(DatabaseError):
             insertion.insert([IMPOSSIBLE] * number)
-        insertion.try_out(an_entry())
+        insertion.try_insert(an_entry())
         assert logged_paths() == ["/bound"] * number
     finally:
         connection.close()
@@ -246,8 +247,8 @@ def test_writes_with_parameters_bound_by_the_server(number: int) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_asks_mysql_by_a_hint_not_to_wait() -> None:
     """MariaDB, which the tests run on, takes it for a comment."""
-    mysql = SimpleNamespace(mysql_is_mariadb=False)
-    with insertion._bound_mysql(mysql) as insert:
+    mysql = SimpleNamespace(vendor="mysql", mysql_is_mariadb=False, in_atomic_block=False)
+    with bounded_insert(mysql) as insert:
         assert "SET_VAR(lock_wait_timeout=1)" in insert
         if connection.vendor != "mysql":
             leave_out("database server", "MySQL and MariaDB have hints", in_ci_too=True)
@@ -257,15 +258,14 @@ def test_asks_mysql_by_a_hint_not_to_wait() -> None:
 
 @pytest.mark.django_db
 def test_a_backend_of_another_kind_is_asked_plainly() -> None:
-    with closing(connection.copy()) as twin:
-        twin.vendor = "other"
-        with insertion._impatiently(twin) as insert:
-            assert insert == "INSERT"
-        assert insertion._select_from_json([], twin) == ""
+    other = SimpleNamespace(vendor="other", in_atomic_block=False)
+    with bounded_insert(other) as insert:
+        assert insert == "INSERT"
+    assert insertion._statement("default", "other")[1] == ""
 
 
 def test_bytes_are_not_guessed_at() -> None:
     for value in (b"", bytearray(), memoryview(b"")):
         with pytest.raises(TypeError):
-            insertion._text(value)
-    assert insertion._text(timedelta(1)) == "1 day, 0:00:00"
+            insertion._to_json(value)
+    assert insertion._to_json(timedelta(1)) == "1 day, 0:00:00"

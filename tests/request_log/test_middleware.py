@@ -9,7 +9,7 @@ from django.test import Client
 
 from frappe_tokens.keys import GeneratedKeys, revoke
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log.usage import requests_of_key, requests_of_user, top_paths, usage_of
+from frappe_tokens.request_log.usage import latest_of, requests_of_key, requests_of_user, usage_of
 
 from ..conftest import token_header
 
@@ -36,7 +36,7 @@ def test_logs_a_refused_request(client: Client, keys: GeneratedKeys) -> None:
     assert row.user == keys.instance.user
     assert usage_of(requests_of_key(keys.instance)).refused == 1
     assert usage_of(requests_of_user(row.user)).total == 1
-    assert top_paths(requests_of_key(keys.instance)) == [(URL, 1)]
+    assert latest_of(requests_of_key(keys.instance)).paths == [(URL, 1)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -23,7 +23,7 @@ URL = "/api/method/frappe.auth.get_logged_user"
 @pytest.fixture(autouse=True)
 def _another_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has complained of nothing yet."""
-    monkeypatch.setattr(sinks, "_made", {})
+    monkeypatch.setattr(sinks, "_sinks", {})
 
 
 def ask(keys: GeneratedKeys, number: int) -> list[int]:
@@ -57,7 +57,7 @@ def test_requests_go_on_with_their_own_answers(
         assert time.monotonic() - began < 10
         wait_until(lambda: bool(complaints(caplog)))
     (complaint,) = complaints(caplog)
-    assert "cannot be written" in complaint.getMessage()
+    assert "can't be written" in complaint.getMessage()
     current_sink().close()
 
 

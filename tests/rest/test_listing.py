@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import time_machine
 
-from frappe_tokens.api.filters import FILTER_SET
-from frappe_tokens.api.filtersets import KeyFilterSet
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
@@ -249,16 +247,6 @@ def test_compares_with_any_time_there_is(keys: GeneratedKeys) -> None:
     for time in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
         for name in ("last_used_before", "expires_before"):
             assert shown(send(keys, "GET", f"?{name}={time}")) == set()
-
-
-def test_filters_of_the_filter_set_are_refused_without_django_filter(
-    keys: GeneratedKeys, settings: Any
-) -> None:
-    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_filters"]
-    assert set(KeyFilterSet.base_filters) == set(FILTER_SET)
-    for name in FILTER_SET:
-        assert_wrong(send(keys, "GET", f"?{name}=true"), name, sentence="django-filter")
-    assert shown(send(keys, "GET", "?user=ada&name=&state=active")) == {keys.api_key}
 
 
 def test_filters_by_the_servers_time_where_zones_are_off(user: Any, settings: Any) -> None:

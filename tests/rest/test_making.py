@@ -174,7 +174,7 @@ def test_client_cannot_choose_what_is_not_theirs(
     before = rows()
     for value in ("fts_mine", None, 1, ["fts_mine"]):
         response = send(manager, "POST", body={"user": "ada", "name": "x", name: value})
-        assert_wrong(response, name, sentence="cannot be chosen")
+        assert_wrong(response, name, sentence="You can't choose it.")
     assert rows() == before
 
 
@@ -183,7 +183,7 @@ def test_unknown_fields_are_refused(manager: GeneratedKeys, user: Any, name: str
     before = rows()
     response = send(manager, "POST", body={"user": "ada", name: "fts_mine"})
     shown = name.encode("utf-8", "backslashreplace").decode()
-    assert_wrong(response, shown, sentence="There is no such field. There are: name, scopes,")
+    assert_wrong(response, shown, sentence="There is no such field. The fields are: name, scopes,")
     assert rows() == before
 
 
@@ -286,7 +286,7 @@ def test_unknown_user_is_wrong(manager: GeneratedKeys) -> None:
     before = rows()
     for username in ("nobody", "Ada", "a" * 5000, "\U0001f511"):
         response = send(manager, "POST", body={"user": username})
-        assert_wrong(response, "user", sentence="There is no user of this name.")
+        assert_wrong(response, "user", sentence="There is no user with this name.")
     assert rows() == before
 
 

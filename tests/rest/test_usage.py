@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from frappe_tokens.api import usage as api_usage
+from frappe_tokens.api import keys as api_keys
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
@@ -188,15 +188,15 @@ def test_counts_on_a_replica(keys: GeneratedKeys, settings: Any) -> None:
 @pytest.fixture
 def complains_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where nothing was complained of in the last minute."""
-    monkeypatch.setattr(api_usage._log_error, "_logged_at", -math.inf)
+    monkeypatch.setattr(api_keys._log_error, "_logged_at", -math.inf)
 
 
 def assert_log_unavailable(response: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert_refused(response, 503, "service_unavailable")
-    assert "The request log cannot be read at the moment." in response.json()["detail"]
+    assert "The request log can't be read at the moment." in response.json()["detail"]
     assert response.headers["Retry-After"] == "5"
     assert_tells_no_secret(response)
-    assert "The request log cannot be read." in caplog.text
+    assert "The request log can't be read." in caplog.text
 
 
 @pytest.mark.usefixtures("complains_at_once")

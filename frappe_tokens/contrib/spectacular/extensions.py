@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.apps import apps
 from drf_spectacular.extensions import (
     OpenApiAuthenticationExtension,
     OpenApiFilterExtension,
@@ -18,7 +17,6 @@ from drf_spectacular.utils import Direction
 from rest_framework.views import APIView
 
 from ... import policy
-from ...api.filters import FILTER_SET
 from ...keys import GRACE_MAX
 
 # As drf-spectacular types them.
@@ -169,15 +167,11 @@ class KeyFilterExtension(OpenApiFilterExtension):
             "user": (text, "Keys of the user with this username."),
             "name": (text, "Keys with this name. If empty, keys without a name."),
             "state": (state, "Keys in this state."),
+            "read_only": (_FLAG, "Whether keys are read-only."),
+            "unused": (_FLAG, "Whether keys have never been used."),
+            "last_used_before": (_TIME, "Keys last used before this time."),
+            "expires_before": (_TIME, "Keys that expire before this time."),
         }
-        if apps.is_installed("django_filters"):
-            filter_set = [
-                (_FLAG, "Whether keys are read-only."),
-                (_FLAG, "Whether keys have never been used."),
-                (_TIME, "Keys last used before this time."),
-                (_TIME, "Keys that expire before this time."),
-            ]
-            params.update(zip(FILTER_SET, filter_set, strict=True))
         return [
             build_parameter_type(name, schema, "query", description=description)
             for name, (schema, description) in params.items()

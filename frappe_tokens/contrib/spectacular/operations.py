@@ -148,7 +148,7 @@ _describe(
     ),
 )
 _describe(
-    "usage.KeyUsage",
+    "keys.KeyUsage",
     get=extend_schema(
         summary="Retrieve an API key's usage",
         description=(
