@@ -27,7 +27,6 @@ from .validators import (
 
 _Key = TypeVar("_Key", bound="AbstractApiKey")
 
-
 # The fields that restrict what a key may do, from where, how often and for how long.
 POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at")
 
@@ -57,10 +56,6 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
     def stored(self) -> ApiKeyQuerySet[_Key]:
         """Read from the database that keys are written to: a replica may lag behind."""
         keys: ApiKeyQuerySet[_Key] = self.using(router.db_for_write(self.model))
-        return keys
-
-    def unrevoked(self) -> ApiKeyQuerySet[_Key]:
-        keys: ApiKeyQuerySet[_Key] = self.filter(revoked_at__isnull=True)
         return keys
 
     # Django's own signals cover deleting, and saving keys one by one. ``alters_data`` keeps

@@ -78,7 +78,7 @@ def keys(request: HttpRequest, actor: Actor) -> HttpResponse:
     revoked = own.filter(revoked_at__isnull=False).order_by("-revoked_at", "-pk")
     context = {
         "owner": request.user,
-        "keys": own.unrevoked(),
+        "keys": own.filter(live=True),
         "revoked": revoked[:REVOKED_SHOWN],
         "older": max(revoked.count() - REVOKED_SHOWN, 0),
         "now": timezone.now(),
