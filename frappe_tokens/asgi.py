@@ -1,4 +1,4 @@
-"""For ASGI servers: what Django's entry point leaves out."""
+"""Support for ASGI servers that Django doesn't have."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def close_at_shutdown(application: Application) -> Application:
-    """``application``, and an answer to the server's lifespan messages, which Django has not.
+    """Answer the server's lifespan messages for ``application``, and close the request log.
 
-    uvicorn ends by the signal that stops it, so that nothing is run at the exit; but it says
-    before that it is about to, after the last answer.
+    Django ignores these messages. uvicorn ends by the signal that stops it, so that Python's exit
+    handlers don't run, but announces that after the last response.
 
     Args:
-        application: what ``get_asgi_application()`` gives.
+        application: the result of ``get_asgi_application()``.
 
     https://asgi.readthedocs.io/en/latest/specs/lifespan.html
     """
@@ -43,12 +43,12 @@ def close_at_shutdown(application: Application) -> Application:
 
 
 def _close() -> None:
-    # Django is not set up yet when a project's asgi.py imports this.
+    # A project's asgi.py imports this module before Django is set up.
     from .request_log import current_sink
 
     try:
         current_sink().close()
     except Exception:
-        logger.exception("The request log could not be written to its end.")
+        logger.exception("The request log couldn't be written completely.")
     finally:
         connections.close_all()

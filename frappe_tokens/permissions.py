@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import BasePermission
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CanGenerateKeys(BasePermission):
-    """Opens a view to those who may make, rotate and revoke keys, in a request that may."""
+    """Opens a view to users who may generate keys for others, by a request that may."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return Actor.of(request).may_generate
@@ -28,42 +28,41 @@ class CanGenerateKeys(BasePermission):
 class HasScope(BasePermission):
     """Opens a view to requests whose credential holds all of the view's ``required_scopes``.
 
-    These are a list, words in a string, or a dictionary of these by the action of a viewset or by
+    These are a list, a string of words, or a dictionary of these by the action of a viewset or by
     the method in lower case.
 
     ================================  ==============================================================
-    API key                           one without scopes opens every view; a scoped one those whose
+    API key                           without scopes: opens every view; with scopes: views whose
                                       scopes it holds, and none that declares no scopes
-    OAuth 2 access token              as a scoped key: what has ``allow_scopes(scopes)`` or the
-                                      words in ``scope``, as django-oauth-toolkit's tokens do
-    a session (no credential, and     has no scopes that would narrow it: opens every view
-    no ``Authorization`` header)
-    any other credential              opens none: nothing says how its scopes are to be read.
-                                      A subclass that knows overrides :meth:`holds`
-    nobody                            opens none
+    OAuth 2 access token              like a key with scopes: it has ``allow_scopes(scopes)`` or a
+                                      string of words in ``scope``, as in django-oauth-toolkit
+    a session (no credential and no   isn't restricted by scopes: opens every view
+    ``Authorization`` header)
+    any other credential              opens none, because it's unknown how to read its scopes.
+                                      A subclass may override :meth:`holds`
+    an anonymous user                 opens none
     ================================  ==============================================================
 
-    It does not say who the user is or must be; ``IsAuthenticated`` does.
+    It doesn't check who the user is. For that, add ``IsAuthenticated``.
     """
 
     message = {
-        "detail": _("The scopes of this API key or access token do not open this view."),
+        "detail": _("The scopes of this API key or access token don't open this view."),
         "code": Reason.INSUFFICIENT_SCOPE.code,
     }
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         credential = credential_of(request)
         if credential is None:
-            user: Any = request.user
-            return bool(user and user.is_authenticated)
+            return bool(request.user and request.user.is_authenticated)
         return self.holds(credential, policy.required_scopes(view, request.method or ""))
 
     def holds(self, credential: object, required: Collection[str]) -> bool:
-        """Whether ``credential``, which authenticated the request, opens what needs ``required``.
+        """Return whether ``credential`` opens a view that requires ``required``.
 
         Args:
-            credential: ``request.auth``; something else, and never None, where that is None and the
+            credential: ``request.auth``; another object, but never None, if that is None and the
                 request has an ``Authorization`` header.
-            required: the view's scopes; empty where it declares none.
+            required: the view's scopes; empty if it declares none.
         """
         return opens(credential, required)

@@ -8,7 +8,7 @@ from .api import keys, rpc
 
 app_name = "frappe_tokens"
 
-# Frappe's documented address comes last, so that it is the one that goes by the name.
+# Frappe's documented URL comes last, so that it is the one that is reversed.
 GENERATE_KEYS = [
     "frappe.core.api.auth.generate_api_keys",
     "frappe.core.doctype.user.user",
@@ -27,8 +27,8 @@ urlpatterns = [
     ),
     re_path(r"^keys/?$", keys.KeyList.as_view(), name="keys"),
     re_path(r"^keys/revoke-leaked/?$", keys.RevokeLeaked.as_view(), name="revoke_leaked"),
-    # Imported keys may have a slash, and what is no key anything, a line break too. What stands
-    # behind a key comes before the key itself.
+    # Imported keys may contain a slash, and anything else that is not a key even a line break. The
+    # longer paths come first.
     re_path(r"^keys/(?P<api_key>[\s\S]+?)/rotate/?$", keys.RotateKey.as_view(), name="rotate_key"),
     re_path(r"^keys/(?P<api_key>[\s\S]+?)/usage/?$", keys.KeyUsage.as_view(), name="key_usage"),
     re_path(r"^keys/(?P<api_key>[\s\S]+?)/?$", keys.KeyDetail.as_view(), name="key"),

@@ -171,7 +171,7 @@ def test_a_refusal_says_why() -> None:
     response = answer(AccessToken("users"))
     assert response.status_code == 403
     assert response.data == {
-        "detail": "The scopes of this API key or access token do not open this view.",
+        "detail": "The scopes of this API key or access token don't open this view.",
         "code": "insufficient_scope",
     }
 

@@ -347,7 +347,7 @@ def test_an_asgi_server_stops_where_the_log_cannot_be_closed(
 ) -> None:
     noting(settings, Failing)
     assert lifespan()[-1] == "lifespan.shutdown.complete"
-    assert caplog.messages == ["The request log could not be written to its end."]
+    assert caplog.messages == ["The request log couldn't be written completely."]
 
 
 def test_requests_go_to_the_application() -> None:
