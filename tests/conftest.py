@@ -28,7 +28,7 @@ PASSWORD = "a long made-up password"
 @pytest.fixture(autouse=True)
 def no_failures_counted_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of tests fail on purpose from one address, in less than a minute."""
-    monkeypatch.setattr(limiter, "_refused", set())
+    limiter.reset()
     monkeypatch.setattr(limiter, "PREFIX", f"failures-{secrets.token_hex(4)}:")
 
 
