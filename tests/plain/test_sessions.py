@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from frappe_tokens.keys import GeneratedKeys
 
 from ..conftest import PASSWORD
-from .conftest import Visitor
+from .conftest import MIDDLEWARE, Visitor
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +40,18 @@ def test_none_is_begun(
     settings.SESSION_SAVE_EVERY_REQUEST = True
     response = visitor.post(path, keys)
     assert response.status_code == 200
+    assert not response.cookies
+    assert not Session.objects.exists()
+
+
+def test_middleware_that_is_listed_twice_starts_none_either(
+    visitor: Visitor, keys: GeneratedKeys, settings: Any
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, MIDDLEWARE]
+
+    response = visitor.post("who/", keys)
+
+    assert response.json()["user"] == "ada"
     assert not response.cookies
     assert not Session.objects.exists()
 
