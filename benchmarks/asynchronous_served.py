@@ -12,7 +12,7 @@ from django.urls import path
 
 asgi, wsgi = get_asgi_application(), get_wsgi_application()
 
-from . import views  # noqa: E402 - its base classes are models
+from . import views  # noqa: E402 - imports models, for which Django must be set up
 
 
 def plain(request: HttpRequest) -> JsonResponse:

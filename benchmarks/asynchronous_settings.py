@@ -7,7 +7,7 @@ In the environment: ``BENCHMARKS_PLAIN``, for the middleware that authenticates 
 import importlib.util
 import os
 
-from .settings import *  # noqa: F403 - settings are modules, and build on each other so
+from .settings import *  # noqa: F403 - all settings that this module doesn't replace
 from .settings import DATABASES, MIDDLEWARE
 
 ROOT_URLCONF = "benchmarks.asynchronous_served"

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from testproject.settings import *  # noqa: F403 - settings are modules, and build on each other so
+from testproject.settings import *  # noqa: F403 - all settings that this module doesn't replace
 from testproject.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
 
 # The same in every server process, and long enough to sign JSON Web Tokens with.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from .validators import (
 )
 
 _Key = TypeVar("_Key", bound="AbstractApiKey")
+_Method = TypeVar("_Method", bound=Callable[..., object])
 
 # The fields that restrict what a key may do, from where, how often and for how long.
 POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at")
@@ -46,8 +47,14 @@ class KeyState(models.TextChoices):
         return ~unrevoked if self == KeyState.REVOKED else unrevoked & Q(expires_at__lte=now)
 
 
+def _alters_data(method: _Method) -> _Method:
+    """Keep templates from calling a method, as Django does for the one that it overrides."""
+    vars(method)["alters_data"] = True
+    return method
+
+
 class ApiKeyQuerySet(models.QuerySet[_Key]):
-    """A queryset whose writes invalidate cached keys.
+    """A queryset whose writes invalidate cached keys. Django's own signals cover single instances.
 
     Build the manager of your own source of keys from it:
     ``objects = MyManager.from_queryset(ApiKeyQuerySet)()``.
@@ -58,9 +65,7 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
         keys: ApiKeyQuerySet[_Key] = self.using(router.db_for_write(self.model))
         return keys
 
-    # Django's own signals cover deleting, and saving keys one by one. ``alters_data`` keeps
-    # templates from calling these methods; overriding Django's loses it.
-
+    @_alters_data
     def update(self, **kwargs: Any) -> int:
         self._for_write = True
         # In a transaction, so that the cache is notified before the commit.
@@ -70,9 +75,7 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
                 keys_updated.send(sender=self.model, using=self.db)
         return rows
 
-    # mypy knows no attributes of functions.
-    update.alters_data = True  # type: ignore[attr-defined]
-
+    @_alters_data
     def bulk_create(
         self,
         objs: Iterable[_Key],
@@ -90,8 +93,6 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
             if update_conflicts:
                 keys_updated.send(sender=self.model, using=self.db)
         return created
-
-    bulk_create.alters_data = True  # type: ignore[attr-defined]
 
 
 class AbstractApiKey(WritesChangesOnly, models.Model):
@@ -231,7 +232,6 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     @property
     def state(self) -> KeyState:
-        """Whether the key can be used now."""
         if self.is_revoked:
             return KeyState("revoked")
         return KeyState("expired" if self.is_expired() else "active")

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-# CharField takes type arguments for the type checker only, and not at run time.
+# The stubs make CharField generic; at run time, subscripting it is a TypeError.
 class UnicodeCharField(models.CharField):  # type: ignore[type-arg]
     """A CharField that takes every character on every database.
 

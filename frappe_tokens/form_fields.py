@@ -22,7 +22,7 @@ class SeparatedListField(forms.CharField):
     def prepare_value(self, value: object) -> object:
         return "\n".join(value) if isinstance(value, list) else value
 
-    # A form field may clean to any type; the stubs know a CharField's text only.
+    # Django lets a field clean to any type; the stubs fix a CharField's to str.
     def to_python(self, value: object) -> list[str]:  # type: ignore[override]
         return (super().to_python(value) or "").replace(",", " ").split()
 

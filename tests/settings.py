@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from testproject.settings import *  # noqa: F403 - settings are modules, and build on each other so
+from testproject.settings import *  # noqa: F403 - all settings that this module doesn't replace
 from testproject.settings import DATABASES, FRAPPE_TOKENS, INSTALLED_APPS, MIDDLEWARE
 
 SECRET_KEY = "only for tests, and long enough to sign JSON Web Tokens with"

@@ -196,16 +196,16 @@ class ApiAccessMixin(ApiAccessBase):
         return usage_of_user(user, self.admin_site)
 
     def api_access(self, obj: User) -> Mapping[str, object]:
-        # Read once for all rows of the section.
-        context: Mapping[str, object] | None = getattr(obj, "_api_access", None)
-        if context is None:
+        # Read once for all rows of the section, and stored on the instance that the page shows.
+        loaded = vars(obj)
+        if "_api_access" not in loaded:
             keys = list(ApiKey.objects.filter(user=obj).order_by("-pk"))
             live = [key for key in keys if key.live]
             key = next((key for key in live if not key.name), None)
-            context = {
+            loaded["_api_access"] = {
                 "key": key,
                 "latest": key or next((key for key in keys if not key.name), None),
                 "named": [key for key in live if key.name],
             }
-            obj._api_access = context  # type: ignore[attr-defined]
+        context: Mapping[str, object] = loaded["_api_access"]
         return context

@@ -54,7 +54,7 @@ class FilterSerializer(serializers.Serializer[ApiKey]):
         required=False,
         error_messages={"invalid_choice": _("The state must be one of: active, expired, revoked.")},
     )
-    # A serializer has an attribute of this name, which its fields don't change.
+    # DRF's metaclass takes fields out of the class, so that this doesn't replace its read_only.
     read_only = FlagField(required=False)  # type: ignore[assignment]
     unused = FlagField(source="last_used_at__isnull", required=False)
     last_used_before = MomentField(source="last_used_at__lt", required=False)

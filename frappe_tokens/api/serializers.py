@@ -179,7 +179,7 @@ class PoliciesSerializer(StrictSerializer):
 
     name = TextField(required=False, allow_blank=True)
     scopes = StringListField()
-    # A serializer has an attribute of this name, which its fields don't change.
+    # DRF's metaclass takes fields out of the class, so that this doesn't replace its read_only.
     read_only = StrictBooleanField(required=False)  # type: ignore[assignment]
     allowed_ips = StringListField()
     rate_limit = TextField(required=False, allow_blank=True, max_length=RATE_MAX_LENGTH)

@@ -76,7 +76,7 @@ class TokenAuth(AuthBase):
 
     openapi_type = "http"
     openapi_scheme = "bearer"
-    openapi_bearerFormat = "<api_key>:<api_secret>"  # noqa: N815 - OpenAPI's name
+    openapi_bearerFormat = "<api_key>:<api_secret>"  # noqa: N815 - Ninja copies openapi_* to the schema by name
     schemes: tuple[str, ...] = credentials.SCHEMES
 
     def __init__(self, *scopes: str) -> None:
@@ -123,7 +123,8 @@ def _refusals(credential: Credential) -> Iterator[None]:
 def _admit(request: HttpRequest, key: Any) -> object:
     admit(request, key.user, key)
     # The response can't be made to vary on the header here, so Django's cache for a whole site
-    # would serve one user's to the next. The attribute is Django's own, which the stubs lack.
+    # would serve one user's to the next. UpdateCacheMiddleware reads this attribute, which the
+    # stubs don't have because it's private.
     request._cache_update_cache = False  # type: ignore[attr-defined]
     return key
 

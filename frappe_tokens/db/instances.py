@@ -9,7 +9,7 @@ import inspect
 import uuid
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import router
@@ -39,7 +39,14 @@ _IMMUTABLE = frozenset(
 )
 
 
-class WritesChangesOnly:
+# For the type checker a model; at run time any class that comes before one.
+if TYPE_CHECKING:
+    _Base = Model
+else:
+    _Base = object
+
+
+class WritesChangesOnly(_Base):
     """A mixin for models: an instance from a cache saves only what was changed on it.
 
     The cache may be older than the database. A view that saves ``request.user`` would otherwise
@@ -49,8 +56,6 @@ class WritesChangesOnly:
 
     # The name that migrations import it by.
     __module__ = "frappe_tokens.db"
-
-    # ``super()`` is the model that this is mixed into, which the type checker can't know.
 
     def save_base(
         self: Any,
@@ -77,7 +82,7 @@ class WritesChangesOnly:
                 ]
                 if not update_fields:
                     return
-        super().save_base(  # type: ignore[misc]
+        super().save_base(
             raw=raw,
             force_insert=force_insert,
             force_update=force_update,
@@ -89,7 +94,7 @@ class WritesChangesOnly:
         self: Any, using: Any = None, fields: Any = None, from_queryset: Any = None
     ) -> None:
         """Treat what was read from the database again as unchanged."""
-        super().refresh_from_db(using, fields, from_queryset)  # type: ignore[misc]
+        super().refresh_from_db(using, fields, from_queryset)
         cached = getattr(self._state, "cached", None)
         if cached is not None:
             named = set(fields or ())

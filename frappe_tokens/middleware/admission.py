@@ -24,8 +24,9 @@ def admit(request: HttpRequest, user: Any, credential: object) -> None:
 
     request.user = user
     request.auser = auser
+    # The name that DRF uses. Django's requests, and so the stubs, have no such attribute.
     request.auth = credential  # type: ignore[attr-defined]
-    # Read by CsrfViewMiddleware.
+    # CsrfViewMiddleware reads it. It's private, so the stubs don't have it.
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
     if (session := getattr(request, "session", None)) is not None:
         request.session = _subclass(session.__class__)()

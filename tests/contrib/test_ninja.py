@@ -119,6 +119,14 @@ urlpatterns = [
 ]
 
 
+@pytest.fixture
+def behind_the_middleware(settings: Any) -> None:
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
+    ]
+
+
 @pytest.fixture(params=[False, True], ids=["alone", "behind the middleware"])
 def behind(request: pytest.FixtureRequest, settings: Any) -> bool:
     """Whether the middleware for plain views is there as well."""
@@ -184,13 +192,10 @@ def test_or_to_whom_a_subclass_leaves_them(keys: GeneratedKeys, behind: bool) ->
     assert send("Bearer nobodys", "some-schemes/").json() == {"detail": "Unauthorized"}
 
 
+@pytest.mark.usefixtures("behind_the_middleware")
 def test_operations_without_our_class_are_plain_views_to_the_middleware(
-    user: Any, keys: GeneratedKeys, settings: Any
+    user: Any, keys: GeneratedKeys
 ) -> None:
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE,
-        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
-    ]
     assert send(keys, "by-session/").json()["user"] == "ada"
     assert send(keys, "open/", "POST").json() == {"user": "ada", "auth": "ApiKey"}
     assert send("token a:b", "open/").status_code == 401
@@ -199,13 +204,8 @@ def test_operations_without_our_class_are_plain_views_to_the_middleware(
     assert send(made, "open/").status_code == 403
 
 
-def test_views_that_are_methods_decide_in_the_same_way(
-    user: Any, keys: GeneratedKeys, settings: Any
-) -> None:
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE,
-        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
-    ]
+@pytest.mark.usefixtures("behind_the_middleware")
+def test_views_that_are_methods_decide_in_the_same_way(user: Any, keys: GeneratedKeys) -> None:
     scoped = generate_keys(user, name="scoped", scopes=["todos:read"])
 
     assert send(scoped, "bound/read/").json() == {"user": "ada", "auth": "ApiKey"}
@@ -216,13 +216,8 @@ def test_views_that_are_methods_decide_in_the_same_way(
         assert send("token a:b", f"bound/{address}/").status_code == 401
 
 
-def test_view_that_refers_to_no_operations_is_a_plain_view(
-    user: Any, keys: GeneratedKeys, settings: Any
-) -> None:
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE,
-        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
-    ]
+@pytest.mark.usefixtures("behind_the_middleware")
+def test_view_that_refers_to_no_operations_is_a_plain_view(user: Any, keys: GeneratedKeys) -> None:
     scoped = generate_keys(user, name="scoped", scopes=["todos:read"])
 
     assert send(keys, "unknown/").content == b"ada"

@@ -38,10 +38,10 @@ class Rules(OAuth2Validator):
         return allowed and is_application_allowed(client)
 
     def validate_silent_login(self, request: Request) -> bool:
-        """For ``prompt=none``. The toolkit doesn't implement it: then the user is asked."""
+        """For ``prompt=none``. If the project's validator doesn't implement it, ask the user."""
         try:
             return bool(super().validate_silent_login(request))
-        except NotImplementedError:
+        except NotImplementedError:  # from oauthlib, which would make it a 500
             return False
 
     def get_oidc_issuer_endpoint(self, request: Request) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from drf_spectacular.settings import spectacular_settings
 
-# drf-spectacular registers their classes when they are imported.
-from . import extensions, operations  # noqa: F401
+from . import extensions, operations  # noqa: F401 - importing them registers their classes
 from .refusals import describe_refusals
 
 __all__ = ["describe_refusals", "register"]

@@ -7,11 +7,11 @@ from rest_framework import serializers
 
 from ...api.serializers import KeySerializer
 
-_SECRET_HELP = "Only shown in this response."  # noqa: S105 - no secret
+_SHOWN_ONCE = "Only shown in this response."
 
 
 class KeyWithSecretSerializer(KeySerializer):
-    api_secret = serializers.CharField(read_only=True, help_text=_SECRET_HELP)
+    api_secret = serializers.CharField(read_only=True, help_text=_SHOWN_ONCE)
 
     class Meta(KeySerializer.Meta):
         fields = [*KeySerializer.Meta.fields, "api_secret"]
@@ -57,7 +57,7 @@ GENERATED_KEYS = inline_serializer(
             "FrappeApiKeyPair",
             {
                 "api_key": serializers.CharField(),
-                "api_secret": serializers.CharField(help_text=_SECRET_HELP),
+                "api_secret": serializers.CharField(help_text=_SHOWN_ONCE),
             },
         )
     },
