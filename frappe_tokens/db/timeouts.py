@@ -79,6 +79,13 @@ _BOUNDS: dict[str, Callable[[BaseDatabaseWrapper], AbstractContextManager[None]]
 
 
 @contextmanager
+def _local_lock_timeout(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        yield
+
+
+@contextmanager
 def bounded_insert(connection: Any, *, is_rolled_back: bool = False) -> Iterator[str]:
     """Limit how long an INSERT waits for locks, if possible without another round trip.
 
@@ -97,7 +104,7 @@ def bounded_insert(connection: Any, *, is_rolled_back: bool = False) -> Iterator
     elif connection.vendor == "postgresql":
         if connection.settings_dict["OPTIONS"].get("server_side_binding"):
             # It allows one statement per string only.
-            limit = statement_timeout(connection.alias)
+            limit = _local_lock_timeout(connection)
         else:
             # Two statements in one string are one transaction, and one round trip.
             insert = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; INSERT"
