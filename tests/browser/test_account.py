@@ -165,7 +165,7 @@ def test_says_in_the_dialog_what_is_wrong(visit: Callable[..., Visitor], ada: Us
 
     page.click(SUBMIT)
 
-    expect(page.locator("dialog .errorlist")).to_contain_text("an API key of this name")
+    expect(page.locator("dialog .errorlist")).to_contain_text("an API key with this name")
     expect(page.locator("#id_name")).to_be_focused()
     expect(page.locator("#id_scopes")).to_have_value("todos events")
     page.fill("#id_name", "backup")
