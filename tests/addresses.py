@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django.urls import URLResolver
@@ -22,7 +21,7 @@ class Address(NamedTuple):
     view: Any
 
     @property
-    def methods(self) -> list[str]:
+    def methods(self):
         """Those that the view answers, without the ones that read nothing and change nothing."""
         names = self.view.view_class.http_method_names
         return [
@@ -31,11 +30,11 @@ class Address(NamedTuple):
             if name not in {"head", "options", "trace"} and hasattr(self.view.view_class, name)
         ]
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.path
 
 
-def addresses() -> list[Address]:
+def addresses():
     """Each once: some have a second pattern, for what Frappe called them in older versions."""
     views = {
         f"/api/{_example(regex)}": view
@@ -45,12 +44,12 @@ def addresses() -> list[Address]:
     return [Address(path, view) for path, view in views.items()]
 
 
-def calls() -> list[Any]:
+def calls():
     """Each address with each of its methods, as parameters of a test."""
     return [(method, address) for address in addresses() for method in address.methods]
 
 
-def _patterns(patterns: Any) -> Iterator[tuple[str, Any]]:
+def _patterns(patterns):
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             yield from _patterns(pattern.url_patterns)
@@ -58,7 +57,7 @@ def _patterns(patterns: Any) -> Iterator[tuple[str, Any]]:
             yield pattern.pattern.regex.pattern, pattern.callback
 
 
-def _example(regex: str) -> str:
+def _example(regex):
     """An address that ``regex`` matches: by the first of its alternatives."""
     first_alternatives = re.sub(r"\(\?:([^|()]*)\|[^()]*\)", r"\1", regex)
     (template, _), *_ = normalize(first_alternatives)

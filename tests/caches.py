@@ -1,9 +1,6 @@
 """Caches that fail, and one that is shared."""
 
-from __future__ import annotations
-
 import json
-from typing import Any, NoReturn
 
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
@@ -13,32 +10,32 @@ from django.core.cache.backends.redis import RedisCache
 class DeadCache(BaseCache):
     """One whose server does not answer."""
 
-    def __init__(self, location: str, params: dict[str, Any]) -> None:
+    def __init__(self, location, params):
         super().__init__(params)
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def _refuse(self, *args, **kwargs):
         raise ConnectionRefusedError("no cache is listening")
 
     add = get = get_many = set = set_many = delete = delete_many = touch = _refuse
 
-    def clear(self) -> None:
+    def clear(self):
         pass
 
 
 class FullCache(LocMemCache):
     """One that keeps nothing: what it takes in it drops at once."""
 
-    def set(self, *args: Any, **kwargs: Any) -> None:
+    def set(self, *args, **kwargs):
         pass
 
-    def add(self, *args: Any, **kwargs: Any) -> bool:
+    def add(self, *args, **kwargs):
         return False
 
 
 class JSONCache(LocMemCache):
     """One that makes lists of tuples and texts of dates, as JSON does."""
 
-    def set(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+    def set(self, key, value, *args, **kwargs):
         super().set(key, json.loads(json.dumps(value, default=str)), *args, **kwargs)
 
 
@@ -49,7 +46,7 @@ class SwitchableCache(LocMemCache):
     seconds = 0.0
     takes_marks = True
 
-    def _answer(self) -> None:
+    def _answer(self):
         if self.away:
             raise ConnectionError("the cache is away")
         SwitchableCache.now += self.seconds
@@ -57,34 +54,34 @@ class SwitchableCache(LocMemCache):
     # A monotonic clock for the tests, which a slow answer moves on.
     now = 1000.0
 
-    def get(self, *args: Any, **kwargs: Any) -> Any:
+    def get(self, *args, **kwargs):
         self._answer()
         return super().get(*args, **kwargs)
 
-    def get_many(self, keys: Any, version: Any = None) -> Any:
+    def get_many(self, keys, version=None):
         self._answer()
         return {key: value for key in keys if (value := super(SwitchableCache, self).get(key))}
 
-    def add(self, *args: Any, **kwargs: Any) -> Any:
+    def add(self, *args, **kwargs):
         self._answer()
         return super().add(*args, **kwargs)
 
-    def set(self, *args: Any, **kwargs: Any) -> None:
+    def set(self, *args, **kwargs):
         self._answer()
         super().set(*args, **kwargs)
 
-    def set_many(self, data: Any, *args: Any, **kwargs: Any) -> Any:
+    def set_many(self, data, *args, **kwargs):
         if not self.takes_marks:
             return list(data)
         return super().set_many(data, *args, **kwargs)
 
-    def saved(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def saved(self):
         """All that is in it, for :meth:`restore`."""
-        return dict(self._cache), dict(self._expire_info)  # type: ignore[attr-defined]
+        return dict(self._cache), dict(self._expire_info)
 
-    def restore(self, saved: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    def restore(self, saved):
         """What a snapshot or a replica that lags behind brings back."""
-        for present, older in zip((self._cache, self._expire_info), saved, strict=True):  # type: ignore[attr-defined]
+        for present, older in zip((self._cache, self._expire_info), saved, strict=True):
             present.clear()
             present.update(older)
 
@@ -92,7 +89,7 @@ class SwitchableCache(LocMemCache):
 class SharedRedisCache(RedisCache):
     """Redis that other test processes use as well: cleared of its own keys, and not of theirs."""
 
-    def clear(self) -> bool:
+    def clear(self):
         client = self._cache.get_client(write=True)
         for key in client.scan_iter(match=f"{self.key_prefix}:*", count=1000):
             client.delete(key)

@@ -1,11 +1,7 @@
-from __future__ import annotations
-
 import asyncio
 import base64
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from contextlib import contextmanager
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -15,7 +11,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.verification import limiter
 from frappe_tokens.verification.decision import RequestInfo
@@ -26,14 +22,14 @@ PASSWORD = "a long made-up password"
 
 
 @pytest.fixture(autouse=True)
-def no_failures_counted_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_failures_counted_so_far(monkeypatch):
     """Hundreds of tests fail on purpose from one address, in less than a minute."""
     limiter.reset()
     monkeypatch.setattr(limiter, "PREFIX", f"failures-{secrets.token_hex(4)}:")
 
 
 @pytest.fixture(autouse=True)
-def no_loop_of_the_browsers(request: pytest.FixtureRequest) -> Iterator[None]:
+def no_loop_of_the_browsers(request):
     """Playwright's loop counts as running in this thread, from the first browser to the end.
 
     So no other could run in a test that comes after it.
@@ -46,17 +42,17 @@ def no_loop_of_the_browsers(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def the_language_of_the_settings() -> Iterator[None]:
+def the_language_of_the_settings():
     """What a request activates stays active in its thread, which here is the next test's."""
     yield
     translation.deactivate()
 
 
 @pytest.fixture
-def make_user(db: None) -> Callable[..., Any]:
+def make_user(db):
     """Makes users: ``make_user("ada", is_staff=True, permissions=["auth.view_user"])``."""
 
-    def make(username: str = "ada", permissions: tuple[str, ...] = (), **fields: Any) -> Any:
+    def make(username="ada", permissions=(), **fields):
         user = get_user_model()._default_manager.create_user(
             **{get_user_model().USERNAME_FIELD: username, "password": PASSWORD, **fields}
         )
@@ -71,12 +67,12 @@ def make_user(db: None) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def user(make_user: Callable[..., Any]) -> Any:
+def user(make_user):
     return make_user("ada")
 
 
 @pytest.fixture
-def system_manager(make_user: Callable[..., Any]) -> Any:
+def system_manager(make_user):
     """Staff in the group System Manager, who may see users."""
     manager = make_user("manager", is_staff=True, permissions=("auth.view_user",))
     # The group is remade here because tests with real transactions empty the database.
@@ -87,39 +83,38 @@ def system_manager(make_user: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def keys(user: Any) -> GeneratedKeys:
+def keys(user):
     """The keys of ``user``."""
     return generate_keys(user)
 
 
-def token_header(generated: GeneratedKeys) -> str:
+def token_header(generated):
     return f"token {generated.token}"
 
 
-def basic_header(generated: GeneratedKeys) -> str:
+def basic_header(generated):
     return "Basic " + base64.b64encode(generated.token.encode()).decode()
 
 
-def bearer_header(generated: GeneratedKeys) -> str:
+def bearer_header(generated):
     return f"Bearer {generated.token}"
 
 
 @pytest.fixture(
     params=[token_header, basic_header, bearer_header], ids=["token", "basic", "bearer"]
 )
-def header_of(request: pytest.FixtureRequest) -> Callable[[GeneratedKeys], str]:
+def header_of(request):
     """The Authorization header of a pair, by each of the three schemes in turn."""
-    header: Callable[[GeneratedKeys], str] = request.param
-    return header
+    return request.param
 
 
-def info_of(method: str = "GET", **meta: str) -> RequestInfo:
+def info_of(method="GET", **meta):
     """The info of a request; ``meta`` is more of its ``META``."""
     return RequestInfo(RequestFactory().generic(method, "/", **meta))
 
 
 @pytest.fixture
-def statements() -> Callable[[], AbstractContextManager[list[str]]]:
+def statements():
     """Records the verbs that reach the database: ``with statements() as verbs: ...``.
 
     Less those of transactions, as the tests' own decide whether there are savepoints, and less the
@@ -127,8 +122,8 @@ def statements() -> Callable[[], AbstractContextManager[list[str]]]:
     """
 
     @contextmanager
-    def record() -> Iterator[list[str]]:
-        verbs: list[str] = []
+    def record():
+        verbs = []
         with CaptureQueriesContext(connection) as captured:
             yield verbs
         verbs += [
@@ -145,7 +140,7 @@ def statements() -> Callable[[], AbstractContextManager[list[str]]]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items):
     """Set the marks that follow from which database a test asks for, before ``-m`` reads them."""
     for item in items:
         mark = item.get_closest_marker("django_db")
@@ -159,18 +154,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("pure")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session):
     """Where tests run side by side: hand what this process left out to the one that reports."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["left out"] = LEFT_OUT
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any, error: object) -> None:
+def pytest_testnodedown(node, error):
     LEFT_OUT.update(getattr(node, "workeroutput", {}).get("left out", {}))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter):
     """Say which groups of tests were left out, and what they would need."""
     if LEFT_OUT:
         terminalreporter.section("left out on this machine")

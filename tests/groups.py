@@ -1,16 +1,13 @@
 """Groups of tests that need more than Python: left out where it is missing, and never silently."""
 
-from __future__ import annotations
-
 import os
-from typing import NoReturn
 
 import pytest
 
-LEFT_OUT: dict[str, str] = {}
+LEFT_OUT = {}
 
 
-def leave_out(group: str, why: str, *, in_ci_too: bool = False) -> NoReturn:
+def leave_out(group, why, *, in_ci_too=False):
     """Skip the present test because of what its ``group`` needs; under ``CI=true`` fail it.
 
     Args:

@@ -1,9 +1,5 @@
 """What a key's instance is made of, for comparisons."""
 
-from __future__ import annotations
-
-from typing import Any
-
 UNREAD = {
     "created_at",
     "created_by_id",
@@ -15,22 +11,22 @@ UNREAD = {
 }
 
 
-def described(key: Any) -> dict[str, Any]:
+def described(key):
     """All that can be seen of ``key`` and its user, column by column; deferred ones are loaded."""
     return {"key": _described(key), "user": key.user and _described(key.user)}
 
 
-def deferred(key: Any) -> tuple[set[str], set[str]]:
+def deferred(key):
     """Which columns of ``key`` and of its user are not loaded yet."""
     return key.get_deferred_fields(), key.user.get_deferred_fields() if key.user else set()
 
 
-def unread(model: Any) -> set[str]:
+def unread(model):
     """Which columns of a key are to be deferred."""
     return UNREAD & {field.attname for field in model._meta.concrete_fields}
 
 
-def _described(instance: Any) -> dict[str, Any]:
+def _described(instance):
     state = instance._state
     seen = {
         "class": instance.__class__,

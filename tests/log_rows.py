@@ -1,10 +1,6 @@
 """Rows of the request log, as the middleware would have written them."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from django.utils import timezone
 
@@ -15,14 +11,12 @@ PATHS = ("/api/resource/ToDo", "/api/resource/ToDo/41", "/api/method/frappe.auth
 _STATUS = {reason.code: reason.status for reason in Reason}
 
 
-def logged(key: Any = None, outcome: str = ACCEPTED, **columns: Any) -> ApiRequestLog:
+def logged(key=None, outcome=ACCEPTED, **columns):
     """One row, of a request with ``key``; ``columns`` say what else is to be so."""
     return ApiRequestLog.objects.create(**_columns(key, outcome, columns))
 
 
-def logged_days(
-    key: Any, outcomes: Mapping[str, int], days: int = 1, until: datetime | None = None
-) -> None:
+def logged_days(key, outcomes, days=1, until=None):
     """As many rows of each of ``outcomes`` on each of ``days``, more and fewer by turns."""
     last = until or timezone.now()
     rows = []
@@ -37,7 +31,7 @@ def logged_days(
     ApiRequestLog.objects.bulk_create(rows, batch_size=1000)
 
 
-def _columns(key: Any, outcome: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(key, outcome, columns):
     return {
         "at": timezone.now(),
         "user_id": getattr(key, "user_id", None),

@@ -1,11 +1,6 @@
 """The request log's table: held by somebody, gone, or in a database of its own."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 from django.db import connection, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
@@ -25,9 +20,9 @@ _UNLOCK = {"sqlite": "ROLLBACK", "postgresql": "ROLLBACK", "mysql": "UNLOCK TABL
 
 
 @contextmanager
-def locked_log(alias: str = "default") -> Iterator[None]:
+def locked_log(alias="default"):
     """Somebody else holds the table (on SQLite: the database)."""
-    other: Any = connections[alias].copy()
+    other = connections[alias].copy()
     try:
         with other.cursor() as cursor:
             for statement in _LOCK[other.vendor]:
@@ -39,7 +34,7 @@ def locked_log(alias: str = "default") -> Iterator[None]:
 
 
 @contextmanager
-def log_gone() -> Iterator[None]:
+def log_gone():
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {TABLE} RENAME TO gone")
     try:
@@ -52,14 +47,14 @@ def log_gone() -> Iterator[None]:
 class _LogElsewhere:
     """Answers for the log alone."""
 
-    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+    def db_for_read(self, model, **hints):
         return ELSEWHERE if model is ApiRequestLog else None
 
     db_for_write = db_for_read
 
 
 @contextmanager
-def log_elsewhere(settings: Any, folder: Path) -> Iterator[None]:
+def log_elsewhere(settings, folder):
     """The log is in a database of its own, a file of SQLite in ``folder``, with nothing else.
 
     It takes the place of the connection ``ELSEWHERE``, which the test's mark has to name.

@@ -1,13 +1,8 @@
 """One line for each refusal, generation and revocation."""
 
-from __future__ import annotations
-
 import base64
 import logging
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -17,7 +12,6 @@ from django.test import Client
 from frappe_tokens import audit, crypto
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.keys import (
-    GeneratedKeys,
     generate_keys,
     generate_keys_for_source,
     generate_keys_for_users,
@@ -39,29 +33,29 @@ GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
 class Lines(logging.Handler):
     """What was said, each record as its event and the fields that belong to it."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
-        self.records: list[logging.LogRecord] = []
+        self.records = []
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record):
         self.records.append(record)
 
-    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def __iter__(self):
         for record in self.records:
             event = vars(record)["event"]
             yield event, {name: vars(record)[name] for name in audit.FIELDS[event]}
 
-    def one(self) -> dict[str, Any]:
+    def one(self):
         ((_event, fields),) = self
         return fields
 
-    def text(self) -> str:
+    def text(self):
         ((record,)) = self.records
         return record.getMessage()
 
 
 @pytest.fixture
-def lines() -> Iterator[Lines]:
+def lines():
     lines = Lines()
     logger = logging.getLogger("frappe_tokens")
     before = logger.level
@@ -72,17 +66,17 @@ def lines() -> Iterator[Lines]:
     logger.removeHandler(lines)
 
 
-def ask(header: str, path: str = WHO, **extra: Any) -> Any:
+def ask(header, path=WHO, **extra):
     return Client(REMOTE_ADDR="192.0.2.1").get(path, headers={"authorization": header}, **extra)
 
 
-def test_fields_are_none_that_logging_has_itself() -> None:
+def test_fields_are_none_that_logging_has_itself():
     own = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
     for fields in audit.FIELDS.values():
         assert not own & {"event", *fields}
 
 
-def test_nobody_listens_by_default() -> None:
+def test_nobody_listens_by_default():
     assert not audit.is_heard()
 
 
@@ -90,7 +84,7 @@ def test_nobody_listens_by_default() -> None:
 
 
 @pytest.mark.django_db
-def test_refusal_is_said_with_all_that_is_known(keys: GeneratedKeys, lines: Lines) -> None:
+def test_refusal_is_said_with_all_that_is_known(keys, lines):
     revoke(keys.instance)
     lines.records.clear()
     ask(token_header(keys), f"{WHO}?with=query")
@@ -117,7 +111,7 @@ def test_refusal_is_said_with_all_that_is_known(keys: GeneratedKeys, lines: Line
 
 
 @pytest.mark.django_db
-def test_user_is_named_for_a_right_secret_alone(keys: GeneratedKeys, lines: Lines) -> None:
+def test_user_is_named_for_a_right_secret_alone(keys, lines):
     ask(f"token {keys.api_key}:{crypto.generate_api_secret()}")
     said = lines.one()
     assert (said["code"], said["api_key"]) == ("invalid_credentials", keys.api_key)
@@ -129,13 +123,13 @@ def test_user_is_named_for_a_right_secret_alone(keys: GeneratedKeys, lines: Line
     ("header", "source"),
     [({}, "User"), ({"frappe-authorization-source": "EventConsumer"}, "EventConsumer")],
 )
-def test_source_is_named(lines: Lines, header: dict[str, str], source: str) -> None:
+def test_source_is_named(lines, header, source):
     Client().get(WHO, headers={"authorization": "token key:secret", **header})
     assert lines.one()["source"] == source
 
 
 @pytest.mark.django_db
-def test_source_that_there_is_not_is_not_named(lines: Lines) -> None:
+def test_source_that_there_is_not_is_not_named(lines):
     Client().get(
         WHO, headers={"authorization": "token a:b", "frappe-authorization-source": "my secret"}
     )
@@ -145,7 +139,7 @@ def test_source_that_there_is_not_is_not_named(lines: Lines) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("scheme", ["token", "basic", "bearer"])
-def test_swapped_halves_are_named_nowhere(scheme: str, lines: Lines) -> None:
+def test_swapped_halves_are_named_nowhere(scheme, lines):
     secret = crypto.generate_api_secret()
     token = f"{secret}:{crypto.generate_api_key()}"
     value = base64.b64encode(token.encode()).decode() if scheme == "basic" else token
@@ -156,7 +150,7 @@ def test_swapped_halves_are_named_nowhere(scheme: str, lines: Lines) -> None:
 
 
 @pytest.mark.django_db
-def test_refusal_of_a_row_without_a_user_names_none(settings: Any, lines: Lines) -> None:
+def test_refusal_of_a_row_without_a_user_names_none(settings, lines):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "sources.Sensor"}}
     secret = crypto.generate_api_secret()
     row = Sensor.objects.create(secret_digest=crypto.make_digest(secret))
@@ -172,7 +166,7 @@ def test_refusal_of_a_row_without_a_user_names_none(settings: Any, lines: Lines)
 
 
 @pytest.mark.django_db
-def test_lines_and_terminals_are_safe_from_addresses(lines: Lines) -> None:
+def test_lines_and_terminals_are_safe_from_addresses(lines):
     ask("token nonsense", "/api/resource/ToDo/%0A%1B[31m2026 Accepted%0Dx%3Ftoken=hunter2")
     said = lines.one()
     assert said["path"] == "/api/resource/ToDo/\ufffd\ufffd[31m2026 Accepted\ufffdx"
@@ -180,13 +174,13 @@ def test_lines_and_terminals_are_safe_from_addresses(lines: Lines) -> None:
 
 
 @pytest.mark.django_db
-def test_secret_in_the_address_is_hidden(keys: GeneratedKeys, lines: Lines) -> None:
+def test_secret_in_the_address_is_hidden(keys, lines):
     ask("token nonsense", f"/api/method/{keys.token}")
     assert lines.one()["path"] == f"/api/method/{keys.api_key}:fts_********"
     assert keys.api_secret not in repr(vars(lines.records[0]))
 
 
-def test_long_texts_are_cut(lines: Lines) -> None:
+def test_long_texts_are_cut(lines):
     request = {"address": "", "method": "M" * 30, "path": "/-" * 400}
     audit.refused(Refused(Reason.MALFORMED_CREDENTIALS), None, "", request)
     said = lines.one()
@@ -194,15 +188,13 @@ def test_long_texts_are_cut(lines: Lines) -> None:
 
 
 @pytest.mark.django_db
-def test_accepted_request_is_not_said(keys: GeneratedKeys, lines: Lines) -> None:
+def test_accepted_request_is_not_said(keys, lines):
     assert ask(token_header(keys)).status_code == 200
     assert lines.records == []
 
 
 @pytest.mark.django_db
-def test_nothing_is_put_together_where_nobody_listens(
-    monkeypatch: pytest.MonkeyPatch, user: Any
-) -> None:
+def test_nothing_is_put_together_where_nobody_listens(monkeypatch, user):
     monkeypatch.delattr(audit, "_log")
     with transaction.atomic():
         keys = generate_keys(user)
@@ -214,9 +206,7 @@ def test_nothing_is_put_together_where_nobody_listens(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_generating_and_rotating_are_said_after_the_commit(
-    user: Any, system_manager: Any, lines: Lines
-) -> None:
+def test_generating_and_rotating_are_said_after_the_commit(user, system_manager, lines):
     with transaction.atomic():
         made = generate_keys(user, name="deploy", by=Actor(system_manager))
         assert lines.records == []
@@ -238,7 +228,7 @@ def test_generating_and_rotating_are_said_after_the_commit(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_revoking_is_said_once(keys: GeneratedKeys, system_manager: Any, lines: Lines) -> None:
+def test_revoking_is_said_once(keys, system_manager, lines):
     revoke(keys.instance, reason="lost", by=Actor(system_manager))
     revoke(keys.instance, reason="again")
     assert list(lines) == [
@@ -258,15 +248,13 @@ def test_revoking_is_said_once(keys: GeneratedKeys, system_manager: Any, lines: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_reason_is_shown_without_the_secret_that_it_tells_of(
-    keys: GeneratedKeys, lines: Lines
-) -> None:
+def test_reason_is_shown_without_the_secret_that_it_tells_of(keys, lines):
     revoke(keys.instance, reason=f"{keys.token} was in a\nchat")
     assert lines.one()["reason"] == f"{keys.api_key}:fts_******** was in a\ufffdchat"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_report_of_a_leaked_token_is_said(keys: GeneratedKeys, lines: Lines) -> None:
+def test_report_of_a_leaked_token_is_said(keys, lines):
     assert revoke_leaked(keys.api_key, keys.api_secret)
     said = lines.one()
     assert (said["api_key"], said["by"], said["reason"]) == (
@@ -277,7 +265,7 @@ def test_report_of_a_leaked_token_is_said(keys: GeneratedKeys, lines: Lines) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_rolled_back_is_not_said(keys: GeneratedKeys, lines: Lines) -> None:
+def test_what_is_rolled_back_is_not_said(keys, lines):
     with transaction.atomic():
         generate_keys(keys.instance.user)
         revoke(keys.instance)
@@ -286,9 +274,7 @@ def test_what_is_rolled_back_is_not_said(keys: GeneratedKeys, lines: Lines) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_each_of_many_is_said_without_a_query_more(
-    make_user: Callable[..., Any], lines: Lines, django_assert_num_queries: Any
-) -> None:
+def test_each_of_many_is_said_without_a_query_more(make_user, lines, django_assert_num_queries):
     users = [make_user(f"user{number}") for number in range(300)]
     generate_keys(users[7])
     lines.records.clear()
@@ -311,7 +297,7 @@ def test_each_of_many_is_said_without_a_query_more(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_key_of_another_source_is_said_with_its_model(user: Any, lines: Lines) -> None:
+def test_key_of_another_source_is_said_with_its_model(user, lines):
     robot = Robot.objects.create(user=user)
     generate_keys_for_source(robot)
     said = lines.one()
@@ -319,15 +305,15 @@ def test_key_of_another_source_is_said_with_its_model(user: Any, lines: Lines) -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_revoking_a_row_without_a_user_is_said(lines: Lines) -> None:
+def test_revoking_a_row_without_a_user_is_said(lines):
     sensor = Sensor.objects.create()
     revoke(sensor)
     said = lines.one()
     assert (said["key_model"], said["user"]) == ("sources.Sensor", None)
 
 
-def test_names_cannot_forge_lines(lines: Lines) -> None:
-    user: Any = SimpleNamespace(get_username=lambda: "ada\n2026 Revoked\x1b[2J" + "x" * 300)
+def test_names_cannot_forge_lines(lines):
+    user = SimpleNamespace(get_username=lambda: "ada\n2026 Revoked\x1b[2J" + "x" * 300)
     key = ApiKey(api_key="ftk_1", name="na\nme")
     key._state.fields_cache["user"] = user
     audit.generated(key, user, rotated=False)
@@ -337,7 +323,7 @@ def test_names_cannot_forge_lines(lines: Lines) -> None:
     assert lines.text().isprintable()
 
 
-def test_names_that_are_no_text_are_said_as_text(lines: Lines) -> None:
+def test_names_that_are_no_text_are_said_as_text(lines):
     key = ApiKey(api_key="ftk_1")
     key._state.fields_cache["user"] = SimpleNamespace(get_username=lambda: 7)
     audit.revoked(key, None, "")
@@ -348,9 +334,7 @@ def test_names_that_are_no_text_are_said_as_text(lines: Lines) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_calls_of_frappe_and_of_rest_are_said_with_who_asked(
-    user: Any, system_manager: Any, lines: Lines
-) -> None:
+def test_calls_of_frappe_and_of_rest_are_said_with_who_asked(user, system_manager, lines):
     header = {"authorization": token_header(generate_keys(system_manager))}
     lines.records.clear()
     client = Client()
@@ -369,9 +353,7 @@ def test_calls_of_frappe_and_of_rest_are_said_with_who_asked(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_self_service_and_admin_are_said_with_who_asked(
-    make_user: Callable[..., Any], settings: Any, lines: Lines
-) -> None:
+def test_self_service_and_admin_are_said_with_who_asked(make_user, settings, lines):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     root = make_user("root", is_staff=True, is_superuser=True)
     client = Client()
@@ -385,7 +367,7 @@ def test_self_service_and_admin_are_said_with_who_asked(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_commands_are_said(user: Any, lines: Lines, tmp_path: Path, capsys: Any) -> None:
+def test_commands_are_said(user, lines, tmp_path, capsys):
     call_command("generate_keys", "ada")
     (key,) = ApiKey.objects.all()
     call_command("revoke_keys", key.api_key)

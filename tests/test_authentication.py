@@ -1,16 +1,11 @@
 """The DRF classes: what goes over the wire, alone and beside other packages' classes."""
 
-from __future__ import annotations
-
 import base64
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from itertools import permutations
-from typing import Any
 
 import pytest
-from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path
 from knox.auth import TokenAuthentication as KnoxAuthentication
@@ -61,19 +56,18 @@ CHALLENGES = {
 class WhoAmI(APIView):
     """Says whom the request runs as, to everybody."""
 
-    permission_classes: Any = []
+    permission_classes = []
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         auth = "" if request.auth is None else type(request.auth).__name__
         return Response({"user": request.user.get_username(), "auth": auth})
 
     post = put = patch = delete = get
 
 
-def view(*classes: Any, **attributes: Any) -> Callable[..., HttpResponse]:
+def view(*classes, **attributes):
     attributes = {"authentication_classes": list(classes), **attributes}
-    as_view: Callable[..., HttpResponse] = type("View", (WhoAmI,), attributes).as_view()
-    return as_view
+    return type("View", (WhoAmI,), attributes).as_view()
 
 
 urlpatterns = [
@@ -85,48 +79,46 @@ urlpatterns = [
 
 
 def ask(
-    view: Callable[..., HttpResponse],
-    authorization: str | None = None,
-    method: str = "GET",
-    **meta: Any,
-) -> Any:
+    view,
+    authorization=None,
+    method="GET",
+    **meta,
+):
     if authorization is not None:
         meta["HTTP_AUTHORIZATION"] = authorization
-    response: Any = view(RequestFactory().generic(method, "/", **meta))
+    response = view(RequestFactory().generic(method, "/", **meta))
     response.render()
     return response
 
 
-def body(response: Any) -> Any:
+def body(response):
     return json.loads(response.content)
 
 
-def scheme_of(header: str) -> str:
+def scheme_of(header):
     return header.split()[0].lower()
 
 
-def assert_refused(response: Any, header: str, expected: dict[str, str]) -> None:
+def assert_refused(response, header, expected):
     assert response.status_code == 401
     assert body(response) == expected
     assert response["WWW-Authenticate"] == CHALLENGES[scheme_of(header)]
 
 
-def basic(text: str) -> str:
+def basic(text):
     return "Basic " + base64.b64encode(text.encode("latin-1")).decode()
 
 
 # What a request gets
 
 
-def test_request_runs_as_the_keys_user(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
-) -> None:
-    seen: dict[str, Any] = {}
+def test_request_runs_as_the_keys_user(keys, header_of):
+    seen = {}
 
     class Look(APIView):
         authentication_classes = OURS
 
-        def get(self, request: Request) -> Response:
+        def get(self, request):
             seen.update(user=request.user, auth=request.auth)
             return Response()
 
@@ -139,8 +131,8 @@ def test_request_runs_as_the_keys_user(
 
 @pytest.mark.django_db(transaction=True)
 def test_first_use_costs_one_select_and_one_update_and_the_next_one_select(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str], statements: Any
-) -> None:
+    keys, header_of, statements
+):
     with statements() as first:
         assert ask(view(*OURS), header_of(keys)).status_code == 200
     with statements() as second:
@@ -150,18 +142,14 @@ def test_first_use_costs_one_select_and_one_update_and_the_next_one_select(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_else_is_sent_outside_a_transaction(
-    keys: GeneratedKeys, django_assert_num_queries: Any
-) -> None:
+def test_nothing_else_is_sent_outside_a_transaction(keys, django_assert_num_queries):
     with django_assert_num_queries(2):
         ask(view(*OURS), token_header(keys))
     with django_assert_num_queries(1):
         ask(view(*OURS), token_header(keys))
 
 
-def test_pair_from_a_frappe_site_works(
-    user: Any, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_pair_from_a_frappe_site_works(user, header_of):
     pair = GeneratedKeys("0a1b2c3d4e5f607", crypto.Secret("fedcba987654321"), ApiKey(user=user))
     ApiKey.objects.create(
         user=user, api_key=pair.api_key, secret_digest=crypto.make_digest(pair.api_secret)
@@ -173,19 +161,17 @@ def test_pair_from_a_frappe_site_works(
 
 @pytest.mark.parametrize("prefix", ["x_", "fts_x"])
 def test_keys_made_before_the_prefixes_changed_work(
-    keys: GeneratedKeys,
-    header_of: Callable[[GeneratedKeys], str],
-    settings: Any,
-    prefix: str,
-) -> None:
+    keys,
+    header_of,
+    settings,
+    prefix,
+):
     settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": prefix}
     rivals = [drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
     assert body(ask(view(*OURS, *rivals), header_of(keys)))["user"] == "ada"
 
 
-def test_unknown_key_and_wrong_secret_get_the_same_bytes(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str], statements: Any
-) -> None:
+def test_unknown_key_and_wrong_secret_get_the_same_bytes(keys, header_of, statements):
     wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
     unknown = GeneratedKeys("ftk_unknown", keys.api_secret, keys.instance)
     with statements() as verbs:
@@ -198,9 +184,7 @@ def test_unknown_key_and_wrong_secret_get_the_same_bytes(
 
 
 @pytest.mark.parametrize("spelling", [str.upper, str.lower, str.swapcase])
-def test_key_in_the_wrong_case_is_unknown(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str], spelling: Callable[[str], str]
-) -> None:
+def test_key_in_the_wrong_case_is_unknown(keys, header_of, spelling):
     api_key = "ftk_AbCdEfGhIjKlMnOp"
     ApiKey.objects.filter(pk=keys.instance.pk).update(api_key=api_key)
     right = GeneratedKeys(api_key, keys.api_secret, keys.instance)
@@ -230,9 +214,7 @@ def test_key_in_the_wrong_case_is_unknown(
     ids=lambda token: repr(token[-20:]),
 )
 @pytest.mark.parametrize("scheme", ["token", "Basic", "Bearer"])
-def test_malformed_credential_is_refused_without_a_query(
-    token: str, scheme: str, django_assert_num_queries: Any
-) -> None:
+def test_malformed_credential_is_refused_without_a_query(token, scheme, django_assert_num_queries):
     header = basic(token) if scheme == "Basic" else f"{scheme} {token}"
     with django_assert_num_queries(0):
         assert_refused(ask(view(*OURS, drf.SessionAuthentication), header), header, MALFORMED)
@@ -240,18 +222,14 @@ def test_malformed_credential_is_refused_without_a_query(
 
 @pytest.mark.parametrize("rest", ["", " ", "\t", "=a:b", "\xa0a:b", "\x00"])
 @pytest.mark.parametrize("scheme", ["token", "Basic", "Bearer"])
-def test_scheme_without_credential_is_refused(
-    scheme: str, rest: str, django_assert_num_queries: Any
-) -> None:
+def test_scheme_without_credential_is_refused(scheme, rest, django_assert_num_queries):
     classes = [*OURS, drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
     with django_assert_num_queries(0):
         assert_refused(ask(view(*classes), scheme + rest), scheme, MALFORMED)
 
 
 @pytest.mark.parametrize("header", [None, "", " ", "Digest x", "Negotiate abc", "tokens a:b"])
-def test_header_of_nobodys_scheme_passes_as_anonymous_as_in_drf(
-    header: str | None, django_assert_num_queries: Any
-) -> None:
+def test_header_of_nobodys_scheme_passes_as_anonymous_as_in_drf(header, django_assert_num_queries):
     with django_assert_num_queries(0):
         for classes in (OURS, [drf.TokenAuthentication, drf.BasicAuthentication]):
             response = ask(view(*classes), header)
@@ -259,21 +237,21 @@ def test_header_of_nobodys_scheme_passes_as_anonymous_as_in_drf(
             assert body(response) == {"user": "", "auth": ""}
 
 
-def test_request_without_credentials_is_challenged_by_the_first_scheme() -> None:
+def test_request_without_credentials_is_challenged_by_the_first_scheme():
     response = Client().get("/closed/")
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == 'token realm="api"'
 
 
 @pytest.mark.parametrize("scheme", OURS)
-def test_challenge_names_the_scheme_and_the_realm(scheme: Any, settings: Any) -> None:
+def test_challenge_names_the_scheme_and_the_realm(scheme, settings):
     settings.FRAPPE_TOKENS = {"REALM": "Example"}
     response = ask(view(scheme, permission_classes=[IsAuthenticated]))
     word = {"Token": "token"}.get(scheme.scheme.title(), scheme.scheme.title())
     assert response["WWW-Authenticate"] == f'{word} realm="Example"'
 
 
-def test_credentials_in_the_query_or_the_body_are_ignored(keys: GeneratedKeys) -> None:
+def test_credentials_in_the_query_or_the_body_are_ignored(keys):
     client = Client()
     fields = {
         "api_key": keys.api_key,
@@ -293,18 +271,18 @@ def test_credentials_in_the_query_or_the_body_are_ignored(keys: GeneratedKeys) -
 # Frappe-Authorization-Source
 
 
-def test_source_user_is_the_default(keys: GeneratedKeys) -> None:
+def test_source_user_is_the_default(keys):
     for meta in ({}, {"HTTP_FRAPPE_AUTHORIZATION_SOURCE": "User"}):
         assert body(ask(view(*OURS), token_header(keys), **meta))["user"] == "ada"
 
 
 @pytest.mark.parametrize("source", ["", "user", "ApiKey", "frappe_tokens.ApiKey", "x\x00", " User"])
 def test_unknown_source_is_refused_without_a_query(
-    keys: GeneratedKeys,
-    header_of: Callable[[GeneratedKeys], str],
-    source: str,
-    django_assert_num_queries: Any,
-) -> None:
+    keys,
+    header_of,
+    source,
+    django_assert_num_queries,
+):
     header = header_of(keys)
     with django_assert_num_queries(0):
         response = ask(view(*OURS), header, HTTP_FRAPPE_AUTHORIZATION_SOURCE=source)
@@ -314,38 +292,38 @@ def test_unknown_source_is_refused_without_a_query(
 # Reasons
 
 
-def revoked(key: ApiKey) -> dict[str, Any]:
+def revoked(key):
     revoke(key)
     return {}
 
 
-def expired(key: ApiKey) -> dict[str, Any]:
+def expired(key):
     ApiKey.objects.filter(pk=key.pk).update(expires_at=key.created_at)
     return {}
 
 
-def inactive(key: ApiKey) -> dict[str, Any]:
+def inactive(key):
     key.user.is_active = False
     key.user.save()
     return {}
 
 
-def elsewhere(key: ApiKey) -> dict[str, Any]:
+def elsewhere(key):
     ApiKey.objects.filter(pk=key.pk).update(allowed_ips=["192.0.2.0/24"])
     return {"REMOTE_ADDR": "203.0.113.9"}
 
 
-def read_only(key: ApiKey) -> dict[str, Any]:
+def read_only(key):
     ApiKey.objects.filter(pk=key.pk).update(read_only=True)
     return {"method": "POST"}
 
 
-def scoped(key: ApiKey) -> dict[str, Any]:
+def scoped(key):
     ApiKey.objects.filter(pk=key.pk).update(scopes=["other"])
     return {}
 
 
-REASONS: list[tuple[Callable[[ApiKey], dict[str, Any]], int, str, str]] = [
+REASONS = [
     (revoked, 401, "key_revoked", "This API key has been revoked. Ask for a new one."),
     (
         expired,
@@ -372,14 +350,14 @@ REASONS: list[tuple[Callable[[ApiKey], dict[str, Any]], int, str, str]] = [
 
 @pytest.mark.parametrize(("because", "status", "code", "detail"), REASONS)
 def test_refusal_says_why(
-    keys: GeneratedKeys,
-    header_of: Callable[[GeneratedKeys], str],
-    statements: Any,
-    because: Callable[[ApiKey], dict[str, Any]],
-    status: int,
-    code: str,
-    detail: str,
-) -> None:
+    keys,
+    header_of,
+    statements,
+    because,
+    status,
+    code,
+    detail,
+):
     meta = because(keys.instance)
     header = header_of(keys)
     with statements() as verbs:
@@ -401,17 +379,17 @@ def test_refusal_says_why(
 
 @pytest.mark.parametrize("because", [row[0] for row in REASONS])
 def test_wrong_secret_is_not_told_why_a_right_one_is_refused(
-    keys: GeneratedKeys,
-    header_of: Callable[[GeneratedKeys], str],
-    because: Callable[[ApiKey], dict[str, Any]],
-) -> None:
+    keys,
+    header_of,
+    because,
+):
     meta = because(keys.instance)
     wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
     header = header_of(wrong)
     assert_refused(ask(view(*OURS), header, **meta), header, INVALID)
 
 
-def test_bearer_challenge_of_a_view_without_scopes_names_none(user: Any) -> None:
+def test_bearer_challenge_of_a_view_without_scopes_names_none(user):
     scoped_keys = generate_keys(user, scopes=["todo"])
     response = ask(view(*OURS), bearer_header(scoped_keys))
     assert response["WWW-Authenticate"] == 'Bearer realm="api", error="insufficient_scope"'
@@ -436,20 +414,18 @@ def test_bearer_challenge_of_a_view_without_scopes_names_none(user: Any) -> None
         (["Todo"], 403),
     ],
 )
-def test_scoped_key_opens_views_whose_scopes_it_holds(
-    user: Any, header_of: Callable[[GeneratedKeys], str], required: Any, status: int
-) -> None:
+def test_scoped_key_opens_views_whose_scopes_it_holds(user, header_of, required, status):
     scoped_keys = generate_keys(user, scopes=["todo", "user", "more"])
     response = ask(view(*OURS, required_scopes=required), header_of(scoped_keys))
     assert response.status_code == status
 
 
 @pytest.mark.parametrize("required", [None, [], "todo", ["todo"]])
-def test_key_without_scopes_opens_every_view(keys: GeneratedKeys, required: Any) -> None:
+def test_key_without_scopes_opens_every_view(keys, required):
     assert ask(view(*OURS, required_scopes=required), token_header(keys)).status_code == 200
 
 
-def test_scopes_are_enforced_where_the_view_declares_nothing_of_the_kind(user: Any) -> None:
+def test_scopes_are_enforced_where_the_view_declares_nothing_of_the_kind(user):
     scoped_keys = generate_keys(user, scopes=["todo"])
     assert ask(view(*OURS), token_header(scoped_keys)).status_code == 403
 
@@ -469,9 +445,7 @@ def test_scopes_are_enforced_where_the_view_declares_nothing_of_the_kind(user: A
         ("GETT", 403),
     ],
 )
-def test_read_only_key_gets_heads_and_asks_for_options(
-    user: Any, header_of: Callable[[GeneratedKeys], str], method: str, status: int
-) -> None:
+def test_read_only_key_gets_heads_and_asks_for_options(user, header_of, method, status):
     limited = generate_keys(user, read_only=True)
     methods = [name for name in APIView.http_method_names if name != "head"]
     response = ask(view(*OURS, http_method_names=methods), header_of(limited), method)
@@ -485,12 +459,12 @@ def test_read_only_key_gets_heads_and_asks_for_options(
     [("POST", "GET", 403), ("GET", "POST", 403), ("GET", "HEAD", 200), ("GET", "get", 403)],
 )
 def test_method_that_a_middleware_rewrote_opens_nothing_to_a_read_only_key(
-    user: Any, sent: str, becomes: str, status: int
-) -> None:
+    user, sent, becomes, status
+):
     limited = generate_keys(user, read_only=True)
     whoami = view(*OURS)
 
-    def override(request: HttpRequest) -> HttpResponse:
+    def override(request):
         request.method = becomes
         return whoami(request)
 
@@ -498,7 +472,7 @@ def test_method_that_a_middleware_rewrote_opens_nothing_to_a_read_only_key(
 
 
 @pytest.mark.parametrize("name", ["X_HTTP_METHOD_OVERRIDE", "X_METHOD_OVERRIDE", "X_HTTP_METHOD"])
-def test_override_header_counts_for_nothing(user: Any, name: str) -> None:
+def test_override_header_counts_for_nothing(user, name):
     limited = generate_keys(user, read_only=True)
     meta = {f"HTTP_{name}": "GET"}
     assert ask(view(*OURS), token_header(limited), "POST", **meta).status_code == 403
@@ -528,14 +502,14 @@ def test_override_header_counts_for_nothing(user: Any, name: str) -> None:
 )
 @pytest.mark.parametrize("setting", ["ours", "drf"])
 def test_address_is_that_of_the_peer_unless_proxies_are_trusted(
-    user: Any,
-    settings: Any,
-    setting: str,
-    num_proxies: int | None,
-    remote_addr: str,
-    forwarded_for: str,
-    status: int,
-) -> None:
+    user,
+    settings,
+    setting,
+    num_proxies,
+    remote_addr,
+    forwarded_for,
+    status,
+):
     if setting == "ours":
         settings.FRAPPE_TOKENS = {"NUM_PROXIES": num_proxies}
     else:
@@ -556,14 +530,14 @@ def test_address_is_that_of_the_peer_unless_proxies_are_trusted(
 
 
 @pytest.fixture
-def logged_in(make_user: Callable[..., Any]) -> Client:
+def logged_in(make_user):
     make_user("grace")
     client = Client()
     assert client.login(username="grace", password=PASSWORD)
     return client
 
 
-def test_session_alone_works(logged_in: Client) -> None:
+def test_session_alone_works(logged_in):
     assert logged_in.get("/ours/").json() == {"user": "grace", "auth": ""}
 
 
@@ -585,23 +559,19 @@ def test_session_alone_works(logged_in: Client) -> None:
     ],
 )
 @pytest.mark.parametrize("url", ["/ours/", "/jwt/"])
-def test_session_does_not_help_a_wrong_header(logged_in: Client, header: str, url: str) -> None:
+def test_session_does_not_help_a_wrong_header(logged_in, header, url):
     response = logged_in.get(url, headers={"authorization": header})
     assert response.status_code == 401
     assert response["WWW-Authenticate"]
 
 
-def test_header_decides_against_another_users_session(
-    logged_in: Client, keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_header_decides_against_another_users_session(logged_in, keys, header_of):
     for method in (logged_in.get, logged_in.post):
         response = method("/ours/", headers={"authorization": header_of(keys)})
         assert response.json() == {"user": "ada", "auth": "ApiKey"}
 
 
-def test_header_that_authenticated_needs_no_csrf_token(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_header_that_authenticated_needs_no_csrf_token(keys, header_of):
     client = Client(enforce_csrf_checks=True)
     assert client.login(username="ada", password=PASSWORD)
     headers = {"authorization": header_of(keys)}
@@ -610,9 +580,7 @@ def test_header_that_authenticated_needs_no_csrf_token(
 
 
 @pytest.mark.parametrize("order", list(permutations([*OURS, drf.SessionAuthentication])))
-def test_answers_are_the_same_in_every_order_of_the_classes(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str], order: tuple[Any, ...]
-) -> None:
+def test_answers_are_the_same_in_every_order_of_the_classes(keys, header_of, order):
     wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
     header = header_of(wrong)
     whoami = view(*order)
@@ -622,7 +590,7 @@ def test_answers_are_the_same_in_every_order_of_the_classes(
     assert_refused(ask(whoami, opaque), opaque, OPAQUE[scheme_of(header)])
 
 
-def test_status_is_401_with_our_challenge_behind_session_authentication() -> None:
+def test_status_is_401_with_our_challenge_behind_session_authentication():
     response = Client().get("/session-first/", headers={"authorization": f"token {UNKNOWN}"})
     assert_refused(response, "token", INVALID)
 
@@ -639,11 +607,11 @@ class Long(AccessToken):
 
 
 class Jwt(JWTAuthentication):
-    def get_validated_token(self, raw_token: bytes) -> Any:
+    def get_validated_token(self, raw_token):
         return Long(raw_token)
 
 
-def test_drf_token_is_left_to_drf(user: Any) -> None:
+def test_drf_token_is_left_to_drf(user):
     token = Token.objects.create(user=user)
     assert len(token.key) == 40
     for classes in ([*OURS, *RIVALS], [TokenAuthentication, drf.TokenAuthentication]):
@@ -652,14 +620,14 @@ def test_drf_token_is_left_to_drf(user: Any) -> None:
             assert body(response) == {"user": "ada", "auth": "Token"}
 
 
-def test_wrong_drf_token_gets_drfs_own_answer() -> None:
+def test_wrong_drf_token_gets_drfs_own_answer():
     theirs = ask(view(drf.TokenAuthentication), f"Token {'a' * 40}")
     response = ask(view(TokenAuthentication, drf.TokenAuthentication), f"Token {'a' * 40}")
     assert response.status_code == theirs.status_code == 401
     assert body(response) == body(theirs) == {"detail": "Invalid token."}
 
 
-def test_username_and_password_are_left_to_drf(user: Any) -> None:
+def test_username_and_password_are_left_to_drf(user):
     for classes in ([*OURS, *RIVALS], [BasicAuthentication, drf.BasicAuthentication]):
         assert body(ask(view(*classes), basic(f"ada:{PASSWORD}")))["user"] == "ada"
         response = ask(view(*classes), basic("ada:wrong"))
@@ -667,7 +635,7 @@ def test_username_and_password_are_left_to_drf(user: Any) -> None:
         assert body(response) == {"detail": "Invalid username/password."}
 
 
-def test_knox_token_is_left_to_knox(user: Any) -> None:
+def test_knox_token_is_left_to_knox(user):
     _, token = AuthToken.objects.create(user)
     for classes in ([*OURS, KnoxAuthentication], [*OURS, KnoxAuthentication, *RIVALS]):
         assert body(ask(view(*classes), f"Token {token}")) == {"user": "ada", "auth": "AuthToken"}
@@ -676,21 +644,19 @@ def test_knox_token_is_left_to_knox(user: Any) -> None:
     assert body(response) == {"detail": "Invalid token."}
 
 
-def test_jwt_is_left_to_simplejwt(user: Any) -> None:
+def test_jwt_is_left_to_simplejwt(user):
     jwt = Long.for_user(user)
     response = ask(view(*OURS, Jwt), f"Bearer {jwt}")
     assert body(response) == {"user": "ada", "auth": "Long"}
 
 
-def test_wrong_jwt_gets_simplejwts_own_answer() -> None:
+def test_wrong_jwt_gets_simplejwts_own_answer():
     response = ask(view(*OURS, JWTAuthentication), "Bearer eyJh.eyJz.c2ln")
     assert response.status_code == 401
     assert body(response)["code"] == "token_not_valid"
 
 
-def test_jwt_that_simplejwt_passes_over_is_refused_and_not_anonymous(
-    user: Any, logged_in: Client
-) -> None:
+def test_jwt_that_simplejwt_passes_over_is_refused_and_not_anonymous(user, logged_in):
     # Its scheme is case-sensitive.
     header = f"bearer {Long.for_user(user)}"
     assert body(ask(view(Jwt), header)) == {"user": "", "auth": ""}
@@ -702,9 +668,7 @@ def test_jwt_that_simplejwt_passes_over_is_refused_and_not_anonymous(
     assert_refused(response, header, UNKNOWN_ACCESS_TOKEN)
 
 
-def test_ours_work_before_rivals(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_ours_work_before_rivals(keys, header_of):
     wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
     header = header_of(wrong)
     assert body(ask(view(*OURS, *RIVALS), header_of(keys)))["user"] == "ada"
@@ -712,21 +676,21 @@ def test_ours_work_before_rivals(
 
 
 @pytest.mark.parametrize("scheme", ["token", "Bearer"])
-def test_opaque_token_that_no_later_class_answers_is_refused(scheme: str) -> None:
+def test_opaque_token_that_no_later_class_answers_is_refused(scheme):
     header = f"{scheme} opaque"
     others = [drf.BasicAuthentication, drf.SessionAuthentication, drf.RemoteUserAuthentication]
     assert_refused(ask(view(*OURS, *others), header), header, OPAQUE[scheme_of(header)])
 
 
-def test_earlier_class_of_the_same_scheme_is_not_asked_again() -> None:
+def test_earlier_class_of_the_same_scheme_is_not_asked_again():
     # simplejwt, first in the list, has passed over the lower-case scheme already.
     header = "bearer opaque"
     assert_refused(ask(view(JWTAuthentication, *OURS), header), header, UNKNOWN_ACCESS_TOKEN)
 
 
-def test_class_that_wraps_ours_lets_no_credential_pass_as_anonymous() -> None:
+def test_class_that_wraps_ours_lets_no_credential_pass_as_anonymous():
     class Wrapped(drf.BaseAuthentication):
-        def authenticate(self, request: Request) -> Any:
+        def authenticate(self, request):
             return BearerAuthentication().authenticate(request)
 
     header = "bearer opaque"
@@ -735,10 +699,10 @@ def test_class_that_wraps_ours_lets_no_credential_pass_as_anonymous() -> None:
 
 
 @pytest.mark.parametrize("container", [list, tuple])
-def test_rivals_may_come_in_any_sequence(user: Any, container: Any) -> None:
+def test_rivals_may_come_in_any_sequence(user, container):
     token = Token.objects.create(user=user)
 
-    def get_authenticators(self: Any) -> Any:
+    def get_authenticators(self):
         return container(each() for each in [*OURS, *RIVALS[:2], Jwt])
 
     whoami = view(get_authenticators=get_authenticators)
@@ -752,16 +716,14 @@ def test_rivals_may_come_in_any_sequence(user: Any, container: Any) -> None:
 class Silent(drf.BaseAuthentication):
     """Answers two schemes, and passes over all that it is asked about."""
 
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request):
         return None
 
-    def authenticate_header(self, request: Request) -> str:
+    def authenticate_header(self, request):
         return str(request.META["HTTP_AUTHORIZATION"].split()[0])
 
 
-def test_list_that_requests_share_stays_right_and_short(
-    user: Any, keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_list_that_requests_share_stays_right_and_short(user, keys, header_of):
     token = Token.objects.create(user=user)
     shared = [*(each() for each in OURS), drf.TokenAuthentication(), Jwt(), Silent()]
     before = len(shared)
@@ -776,7 +738,7 @@ def test_list_that_requests_share_stays_right_and_short(
     assert len(shared) <= before + 3
 
 
-def test_credential_that_several_later_classes_pass_over_is_refused() -> None:
+def test_credential_that_several_later_classes_pass_over_is_refused():
     class One(Silent):
         pass
 
@@ -785,24 +747,20 @@ def test_credential_that_several_later_classes_pass_over_is_refused() -> None:
         assert_refused(ask(view(*classes), scheme), scheme, OPAQUE[scheme_of(scheme)])
 
 
-def test_grace_of_a_rotated_secret_works_by_every_scheme(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_grace_of_a_rotated_secret_works_by_every_scheme(keys, header_of):
     new = generate_keys(keys.instance.user, grace=timedelta(minutes=5))
     assert body(ask(view(*OURS), header_of(keys)))["user"] == "ada"
     assert body(ask(view(*OURS), header_of(new)))["user"] == "ada"
 
 
-def test_basic_pair_may_be_left_to_drf_only_when_it_is_not_ours(keys: GeneratedKeys) -> None:
+def test_basic_pair_may_be_left_to_drf_only_when_it_is_not_ours(keys):
     wrong = GeneratedKeys(keys.api_key, crypto.Secret("password"), keys.instance)
     header = basic_header(wrong)
     response = ask(view(*OURS, drf.BasicAuthentication), header)
     assert_refused(response, header, INVALID)
 
 
-def test_class_that_names_another_of_its_schemes_is_asked_too(
-    user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_class_that_names_another_of_its_schemes_is_asked_too(user, monkeypatch):
     """simplejwt answers each of its header types and names the first of them."""
     module = "rest_framework_simplejwt.authentication"
     monkeypatch.setattr(f"{module}.AUTH_HEADER_TYPES", ("JWT", "Bearer"))
@@ -811,20 +769,19 @@ def test_class_that_names_another_of_its_schemes_is_asked_too(
     class Who(APIView):
         authentication_classes = [BearerAuthentication, JWTAuthentication]
 
-        def get(self, request: Request) -> Response:
+        def get(self, request):
             return Response(str(request.user))
 
-    def ask(authorization: str) -> Response:
+    def ask(authorization):
         request = RequestFactory().get("/", headers={"authorization": authorization})
-        response: Response = Who.as_view()(request)
-        return response
+        return Who.as_view()(request)
 
     token = AccessToken.for_user(user)
     assert ask(f"Bearer {token}").data == ask(f"JWT {token}").data == user.get_username()
     assert ask(f"bearer {token}").status_code == 401
 
 
-def test_authenticates_a_plain_request_of_django(keys: GeneratedKeys) -> None:
+def test_authenticates_a_plain_request_of_django(keys):
     request = RequestFactory().get("/", headers={"authorization": token_header(keys)})
 
     found = TokenAuthentication().authenticate(request)  # as DRF's own class does
@@ -834,9 +791,7 @@ def test_authenticates_a_plain_request_of_django(keys: GeneratedKeys) -> None:
 
 @pytest.mark.parametrize("authorization", ["token 0123456789abcdef", "token", "Token a b"])
 @pytest.mark.parametrize("behind", [JWTAuthentication, drf.TokenAuthentication])
-def test_session_between_ours_and_a_later_class_is_not_asked_first(
-    user: Any, authorization: str, behind: type[drf.BaseAuthentication]
-) -> None:
+def test_session_between_ours_and_a_later_class_is_not_asked_first(user, authorization, behind):
     class Who(APIView):
         authentication_classes = [TokenAuthentication, drf.SessionAuthentication, behind]
         # No method: whoever is let in gets 405.
@@ -847,9 +802,9 @@ def test_session_between_ours_and_a_later_class_is_not_asked_first(
     assert Who.as_view()(request).status_code == 401
 
 
-def test_async_class_that_passes_a_credential_over_does_not_claim_it() -> None:
+def test_async_class_that_passes_a_credential_over_does_not_claim_it():
     class Async(Silent):
-        async def authenticate(self, request: Request) -> None:  # type: ignore[override]
+        async def authenticate(self, request):
             return None
 
     request = RequestFactory().get("/", headers={"authorization": "Bearer opaque"})
@@ -859,12 +814,12 @@ def test_async_class_that_passes_a_credential_over_does_not_claim_it() -> None:
         ours.authenticate(Request(request, authenticators=[ours, Async()]))
 
 
-def test_later_class_is_called_once(user: Any) -> None:
+def test_later_class_is_called_once(user):
     """Some accept a credential once only, such as a nonce."""
-    calls: list[Any] = []
+    calls = []
 
     class Once(drf.TokenAuthentication):
-        def authenticate(self, request: Any) -> Any:
+        def authenticate(self, request):
             calls.append(request)
             return user, "once"
 
@@ -874,11 +829,9 @@ def test_later_class_is_called_once(user: Any) -> None:
     assert len(calls) == 1
 
 
-def test_header_of_a_later_class_wins_over_a_session_between(
-    user: Any, make_user: Callable[..., Any]
-) -> None:
+def test_header_of_a_later_class_wins_over_a_session_between(user, make_user):
     token = Token.objects.create(user=user)
-    request: Any = RequestFactory().get("/", headers={"authorization": f"Token {token.key}"})
+    request = RequestFactory().get("/", headers={"authorization": f"Token {token.key}"})
     request.user = make_user("grace")
     ours = TokenAuthentication()
     authenticators = [ours, drf.SessionAuthentication(), drf.TokenAuthentication()]

@@ -1,14 +1,10 @@
 """Bodies: how large they may be, and in which charset, is asked before any of them is read."""
 
-from __future__ import annotations
-
 import bz2
 import io
 import tracemalloc
 import zlib
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
 
 import pytest
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
@@ -16,16 +12,15 @@ from django.core.handlers.asgi import ASGIRequest
 from django.test import Client, RequestFactory
 from rest_framework.parsers import MultiPartParser
 from rest_framework.permissions import AllowAny
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from frappe_tokens.api.bodies import MAX_BYTES, check_body
 from frappe_tokens.api.envelope import FrappeEnvelopeMixin
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
-from .addresses import Address, addresses, calls
+from .addresses import addresses, calls
 from .conftest import PASSWORD, token_header
 
 pytestmark = pytest.mark.django_db
@@ -51,14 +46,14 @@ ODD = ["base64", "hex", "quopri", "rot13", "uu", "idna", "punycode", "unicode_es
 class Unreadable(io.BytesIO):
     """A body that must not be read."""
 
-    def read(self, *args: Any) -> NoReturn:
+    def read(self, *args):
         pytest.fail("The body was read.")
 
     readline = read
 
 
 @contextmanager
-def little_memory() -> Iterator[None]:
+def little_memory():
     tracemalloc.start()
     try:
         yield
@@ -68,17 +63,15 @@ def little_memory() -> Iterator[None]:
     assert peak < UNPACKED / 10
 
 
-def send(method: str, path: str, body: bytes, content_type: str, **options: Any) -> Any:
+def send(method, path, body, content_type, **options):
     path %= {"api_key": "ftk_8o0DDDR5IXrWHVV5"}
     return Client().generic(method, path, body, content_type=content_type, **options)
 
 
-def send_unread(
-    method: str, path: str, content_type: str, length: Any, by: Client | None = None, **meta: str
-) -> Any:
+def send_unread(method, path, content_type, length, by=None, **meta):
     """The same with a body that must not be read."""
     path %= {"api_key": "ftk_8o0DDDR5IXrWHVV5"}
-    body: dict[str, Any] = {
+    body = {
         "wsgi.input": Unreadable(),
         "CONTENT_TYPE": content_type,
         "CONTENT_LENGTH": str(length),
@@ -86,7 +79,7 @@ def send_unread(
     return (by or Client()).generic(method, path, **body, **meta)
 
 
-def assert_unreadable(response: Any) -> None:
+def assert_unreadable(response):
     """Refused in the form of the address: Frappe's envelope, DRF's, or OAuth 2's."""
     body = response.json()
     if "exc_type" in body:
@@ -97,7 +90,7 @@ def assert_unreadable(response: Any) -> None:
         assert "parse_error" in body.values() or body["error"] == "invalid_request"
 
 
-def test_addresses_are_found() -> None:
+def test_addresses_are_found():
     found = [address.path for address in addresses()]
 
     assert "/api/keys/revoke-leaked" in found
@@ -109,9 +102,7 @@ def test_addresses_are_found() -> None:
 
 @pytest.mark.parametrize("content_type", [JSON, FORM, MULTIPART])
 @pytest.mark.parametrize(("method", "address"), READING, ids=str)
-def test_small_body_that_unpacks_to_a_large_one_is_refused(
-    method: str, address: Address, content_type: str
-) -> None:
+def test_small_body_that_unpacks_to_a_large_one_is_refused(method, address, content_type):
     for charset, body in BOMBS.items():
         with little_memory():
             response = send(method, address.path, body, f"{content_type}; charset={charset}")
@@ -121,7 +112,7 @@ def test_small_body_that_unpacks_to_a_large_one_is_refused(
 
 @pytest.mark.parametrize("content_type", [JSON, FORM, MULTIPART])
 @pytest.mark.parametrize(("method", "path"), ALSO_OURS)
-def test_example_project_refuses_it_too(method: str, path: str, content_type: str) -> None:
+def test_example_project_refuses_it_too(method, path, content_type):
     for charset in [*BOMBS, *ODD]:
         body = BOMBS.get(charset, b"user=%FF&cmd=login")
         with little_memory():
@@ -131,7 +122,7 @@ def test_example_project_refuses_it_too(method: str, path: str, content_type: st
 
 
 @pytest.mark.parametrize(("method", "address"), READING, ids=str)
-def test_query_is_not_read_in_another_charset_either(method: str, address: Address) -> None:
+def test_query_is_not_read_in_another_charset_either(method, address):
     """Django reads the query in the charset of the body."""
     for charset in ("unicode_escape", "utf-7"):  # most others Django's own request cannot take
         form = f"{FORM}; charset={charset}"
@@ -142,7 +133,7 @@ def test_query_is_not_read_in_another_charset_either(method: str, address: Addre
 @pytest.mark.parametrize(
     "charset", ["utf-8", "UTF8", "us-ascii", "iso-8859-1", "latin1", '"utf-8"', "unheard-of"]
 )
-def test_text_is_read(keys: GeneratedKeys, self_service: None, charset: str) -> None:
+def test_text_is_read(keys, self_service, charset):
     response = send(
         "POST",
         KEYS,
@@ -156,14 +147,12 @@ def test_text_is_read(keys: GeneratedKeys, self_service: None, charset: str) -> 
 
 
 @pytest.fixture
-def self_service(settings: Any) -> None:
+def self_service(settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
 
 
 @pytest.mark.parametrize("name", ["generate_keys", "revoke_token"])
-def test_name_of_a_part_in_an_unknown_charset_is_no_server_error(
-    system_manager: Any, name: str
-) -> None:
+def test_name_of_a_part_in_an_unknown_charset_is_no_server_error(system_manager, name):
     part = b"Content-Disposition: form-data; name=\"token\"; filename*=unheard-of''%41\r\n\r\n1"
     body = b"--b\r\n" + part + b"\r\n--b--\r\n"
     path, headers = "/api/method/frappe.integrations.oauth2.revoke_token", {}
@@ -177,10 +166,8 @@ def test_name_of_a_part_in_an_unknown_charset_is_no_server_error(
     assert response.status_code in {400, 417}
 
 
-def test_part_that_older_versions_of_django_cannot_read_is_refused(
-    system_manager: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def parse(*args: Any) -> None:
+def test_part_that_older_versions_of_django_cannot_read_is_refused(system_manager, monkeypatch):
+    def parse(*args):
         raise LookupError("unknown encoding: unheard-of")
 
     monkeypatch.setattr(MultiPartParser, "parse", parse)
@@ -194,20 +181,20 @@ def test_part_that_older_versions_of_django_cannot_read_is_refused(
 
 
 @pytest.mark.parametrize(("method", "address"), READING, ids=str)
-def test_large_body_is_refused_before_it_is_read(method: str, address: Address) -> None:
+def test_large_body_is_refused_before_it_is_read(method, address):
     for content_type in (JSON, FORM, MULTIPART):
         assert_unreadable(send_unread(method, address.path, content_type, MAX_BYTES + 1))
 
 
 @pytest.mark.parametrize(("method", "address"), READING, ids=str)
-def test_body_without_a_length_is_refused_before_it_is_read(method: str, address: Address) -> None:
+def test_body_without_a_length_is_refused_before_it_is_read(method, address):
     """It would be taken for empty, and a key that may only read for one that may do all."""
     assert_unreadable(send_unread(method, address.path, JSON, "", HTTP_TRANSFER_ENCODING="chunked"))
     for length in ("-1", "many"):
         assert_unreadable(send_unread(method, address.path, JSON, length))
 
 
-def test_body_of_unknown_length_is_refused_under_asgi() -> None:
+def test_body_of_unknown_length_is_refused_under_asgi():
     """HTTP/2 needs neither header."""
     scope = {"type": "http", "method": "POST", "path": KEYS, "headers": []}
 
@@ -216,7 +203,7 @@ def test_body_of_unknown_length_is_refused_under_asgi() -> None:
         check_body(ASGIRequest(scope, io.BytesIO(b'{"read_only": true}')), MAX_BYTES)
 
 
-def test_body_of_the_largest_size_is_read(keys: GeneratedKeys, self_service: None) -> None:
+def test_body_of_the_largest_size_is_read(keys, self_service):
     body = b'{"name": "deploy"}'.ljust(MAX_BYTES)
 
     response = send("POST", KEYS, body, JSON, headers={"authorization": token_header(keys)})
@@ -224,7 +211,7 @@ def test_body_of_the_largest_size_is_read(keys: GeneratedKeys, self_service: Non
     assert response.status_code == 201
 
 
-def test_smaller_limit_of_the_project_counts(settings: Any) -> None:
+def test_smaller_limit_of_the_project_counts(settings):
     request = RequestFactory().post("/", b"x" * 101, content_type=JSON)
 
     for own, limit in ((100, MAX_BYTES), (100, None), (None, 100)):
@@ -238,22 +225,22 @@ def test_smaller_limit_of_the_project_counts(settings: Any) -> None:
 @pytest.mark.parametrize(("method", "path"), ALSO_OURS)
 @pytest.mark.parametrize("content_type", [JSON, FORM])
 def test_example_projects_bodies_are_as_large_as_the_project_says(
-    settings: Any, method: str, path: str, content_type: str
-) -> None:
+    settings, method, path, content_type
+):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
 
     assert send_unread(method, path, content_type, 1001).status_code in {400, 417}
 
 
 class Upload(FrappeEnvelopeMixin, APIView):
-    authentication_classes: Any = []
+    authentication_classes = []
     permission_classes = [AllowAny]
 
-    def post(self, request: Request) -> Response:
+    def post(self, request):
         return Response(request.FILES["file"].size)
 
 
-def test_files_that_a_project_takes_are_not_limited(settings: Any) -> None:
+def test_files_that_a_project_takes_are_not_limited(settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     file = io.BytesIO(b"x" * 2000)
     file.name = "report.txt"
@@ -266,7 +253,7 @@ def test_files_that_a_project_takes_are_not_limited(settings: Any) -> None:
 # Who sent it
 
 
-def test_bodies_are_checked_before_the_credential(keys: GeneratedKeys) -> None:
+def test_bodies_are_checked_before_the_credential(keys):
     headers = {"authorization": token_header(keys)}
 
     response = send("POST", KEYS, b"x" * (MAX_BYTES + 1), JSON, headers=headers)
@@ -275,7 +262,7 @@ def test_bodies_are_checked_before_the_credential(keys: GeneratedKeys) -> None:
     assert ApiKey.objects.count() == 1
 
 
-def test_session_sends_no_larger_bodies(user: Any) -> None:
+def test_session_sends_no_larger_bodies(user):
     """Its CSRF token is looked for in the form."""
     browser = Client(enforce_csrf_checks=True)
     assert browser.login(username="ada", password=PASSWORD)

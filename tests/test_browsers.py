@@ -1,9 +1,5 @@
 """What a browser says of the page that made it send a request."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 from django.test import AsyncRequestFactory, RequestFactory
 
@@ -14,7 +10,7 @@ MOZILLA = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 TRUSTED = ["https://app.example.com", "https://*.example.org"]
 
 
-def asked(site: str | None, origin: str | None, **more: str) -> Any:
+def asked(site, origin, **more):
     sent = {"Sec-Fetch-Site": site, "Origin": origin}
     headers = {name: value for name, value in sent.items() if value is not None}
     return RequestFactory().post("/", headers=headers, **more)
@@ -64,15 +60,13 @@ def asked(site: str | None, origin: str | None, **more: str) -> Any:
         (None, "http://app.example.com", True),
     ],
 )
-def test_which_pages_are_another_sites(
-    site: str | None, origin: str | None, another: bool, settings: Any
-) -> None:
+def test_which_pages_are_another_sites(site, origin, another, settings):
     settings.CSRF_TRUSTED_ORIGINS = TRUSTED
 
     assert from_another_site(asked(site, origin)) is another
 
 
-def test_this_site_is_the_one_that_the_proxy_says(settings: Any) -> None:
+def test_this_site_is_the_one_that_the_proxy_says(settings):
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     settings.USE_X_FORWARDED_HOST = True
     settings.ALLOWED_HOSTS = ["example.com"]
@@ -82,7 +76,7 @@ def test_this_site_is_the_one_that_the_proxy_says(settings: Any) -> None:
     assert from_another_site(asked(None, "http://testserver", **proxied))
 
 
-def test_host_that_is_not_allowed_is_no_site(settings: Any) -> None:
+def test_host_that_is_not_allowed_is_no_site(settings):
     settings.ALLOWED_HOSTS = ["example.com"]
 
     assert from_another_site(asked(None, "http://testserver"))
@@ -96,7 +90,7 @@ def test_host_that_is_not_allowed_is_no_site(settings: Any) -> None:
         ("wss", "http://testserver", True),
     ],
 )
-def test_page_of_a_websocket_has_a_scheme_of_http(scheme: str, origin: str, another: bool) -> None:
+def test_page_of_a_websocket_has_a_scheme_of_http(scheme, origin, another):
     request = AsyncRequestFactory().get("/", headers={"Origin": origin})
     request.scope["scheme"] = scheme
 
@@ -116,7 +110,5 @@ def test_page_of_a_websocket_has_a_scheme_of_http(scheme: str, origin: str, anot
         (None, None, MOZILLA, True),
     ],
 )
-def test_what_may_be_a_browser(
-    site: str | None, origin: str | None, agent: str, maybe: bool
-) -> None:
+def test_what_may_be_a_browser(site, origin, agent, maybe):
     assert may_be_browser(asked(site, origin, HTTP_USER_AGENT=agent)) is maybe

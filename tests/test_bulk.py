@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -18,25 +13,23 @@ NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
     ("count", "batches"),
     [(0, []), (1, [[0]]), (3, [[0, 1, 2]]), (4, [[0, 1, 2], [3]]), (6, [[0, 1, 2], [3, 4, 5]])],
 )
-def test_cuts_into_batches(count: int, batches: list[list[int]]) -> None:
+def test_cuts_into_batches(count, batches):
     assert list(in_batches(range(count), 3)) == batches
 
 
 @pytest.fixture
-def rows(user: Any) -> list[ApiKey]:
+def rows(user):
     return [ApiKey.objects.create(user=user, name=f"{number}") for number in range(7)]
 
 
-def takes_no_more_than(parameters: int, patch: pytest.MonkeyPatch) -> None:
+def takes_no_more_than(parameters, patch):
     features = connection.features
     patch.setattr(type(features), "max_query_params", parameters)
     # Where Django has looked it up before.
     patch.delitem(vars(features), "max_query_params", raising=False)
 
 
-def test_writes_what_is_the_same_and_what_differs_with_one_statement(
-    rows: list[ApiKey], statements: Callable[[], AbstractContextManager[list[str]]]
-) -> None:
+def test_writes_what_is_the_same_and_what_differs_with_one_statement(rows, statements):
     for number, row in enumerate(rows):
         row.secret_digest = f"sha256${number}"
         row.expires_at = NOON + timedelta(microseconds=number) if number % 2 else None
@@ -55,7 +48,7 @@ def test_writes_what_is_the_same_and_what_differs_with_one_statement(
         assert stored.last_used_at is None
 
 
-def test_leaves_other_rows_alone(rows: list[ApiKey]) -> None:
+def test_leaves_other_rows_alone(rows):
     for row in rows:
         row.secret_digest = f"sha256${row.pk}"
 
@@ -66,12 +59,12 @@ def test_leaves_other_rows_alone(rows: list[ApiKey]) -> None:
 
 @pytest.mark.parametrize(("parameters", "updates"), [(22, 1), (21, 2), (10, 3), (1, 7)])
 def test_takes_more_statements_where_the_database_takes_fewer_parameters(
-    rows: list[ApiKey],
-    statements: Callable[[], AbstractContextManager[list[str]]],
-    monkeypatch: pytest.MonkeyPatch,
-    parameters: int,
-    updates: int,
-) -> None:
+    rows,
+    statements,
+    monkeypatch,
+    parameters,
+    updates,
+):
     for row in rows:
         row.secret_digest = f"sha256${row.pk}"
         row.rate_limit = "5/minute"
@@ -86,7 +79,7 @@ def test_takes_more_statements_where_the_database_takes_fewer_parameters(
 
 
 @pytest.fixture
-def sorts(user: Any, make_user: Callable[..., Any]) -> list[dict[str, Any]]:
+def sorts(user, make_user):
     """Values of new keys that have in every column, one or the other, what is hard to write."""
     revoked = {"live": None, "revoked_at": NOON, "revoked_reason": "it leaked"}
     return [
@@ -111,9 +104,7 @@ def sorts(user: Any, make_user: Callable[..., Any]) -> list[dict[str, Any]]:
     ]
 
 
-def written_by(
-    insert: Callable[[list[ApiKey]], Any], values: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def written_by(insert, values):
     """What is stored then, but for the primary keys, which the instances have to have too."""
     new = [ApiKey(**{"api_key": f"key {n}", "created_at": NOON, **v}) for n, v in enumerate(values)]
     insert(new)
@@ -127,14 +118,14 @@ def written_by(
     return rows
 
 
-def inserted(keys: list[ApiKey]) -> None:
+def inserted(keys):
     insert_rows(keys, "api_key", "default")
 
 
-def created(keys: list[ApiKey]) -> None:
+def created(keys):
     ApiKey.objects.bulk_create(keys)
 
 
 @pytest.mark.django_db
-def test_inserts_what_bulk_create_does(sorts: list[dict[str, Any]]) -> None:
+def test_inserts_what_bulk_create_does(sorts):
     assert written_by(inserted, sorts) == written_by(created, sorts)

@@ -1,11 +1,7 @@
 """An instance from the cache saves what was changed on it, and nothing else."""
 
-from __future__ import annotations
-
 import copy
 import pickle
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -14,7 +10,6 @@ from django.core.cache import cache
 from django.db.models.signals import post_save, pre_delete
 
 from frappe_tokens.credentials import parse
-from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.models import ApiKey
 from frappe_tokens.verification.decision import verify
@@ -26,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repl
 
 
 @pytest.fixture(autouse=True)
-def keys_are_cached(settings: Any) -> Iterator[None]:
+def keys_are_cached(settings):
     settings.FRAPPE_TOKENS = {"CACHE": "default", "REQUEST_LOG": "null"}
     cache.clear()
     key_cache.reset()
@@ -35,7 +30,7 @@ def keys_are_cached(settings: Any) -> Iterator[None]:
     key_cache.reset()
 
 
-def authenticate(keys: GeneratedKeys) -> Any:
+def authenticate(keys):
     """What becomes ``request.auth``."""
     credential = parse(token_header(keys), "token")
     assert credential is not None
@@ -43,7 +38,7 @@ def authenticate(keys: GeneratedKeys) -> Any:
 
 
 @pytest.fixture
-def cached(keys: GeneratedKeys) -> Any:
+def cached(keys):
     """The key from the cache, its user deactivated meanwhile in a way that sends no signal."""
     authenticate(keys)
     users = get_user_model()._default_manager
@@ -53,38 +48,38 @@ def cached(keys: GeneratedKeys) -> Any:
     return key
 
 
-def stored_user() -> Any:
+def stored_user():
     return get_user_model()._default_manager.get()
 
 
-def change_name(user: Any) -> None:
+def change_name(user):
     user.first_name = "Ada"
     user.save()
 
 
-def load_password(user: Any) -> None:
+def load_password(user):
     assert user.check_password(PASSWORD)
     user.first_name = "Ada"
     user.save()
 
 
-def save_copy(user: Any) -> None:
+def save_copy(user):
     twin = copy.copy(user)
     twin.first_name = "Ada"
     twin.save()
 
 
-def save_pickled(user: Any) -> None:
+def save_pickled(user):
     change_name(pickle.loads(pickle.dumps(user)))  # noqa: S301 - made a moment ago
 
 
-def save_named_field(user: Any) -> None:
+def save_named_field(user):
     user.first_name = "Ada"
     user.save(update_fields=["first_name"])
 
 
-def save_in_a_receiver(user: Any) -> None:
-    def save_again(instance: Any, **_: Any) -> None:
+def save_in_a_receiver(user):
+    def save_again(instance, **_):
         post_save.disconnect(save_again)
         instance.save()
 
@@ -96,7 +91,7 @@ def save_in_a_receiver(user: Any) -> None:
     "save",
     [change_name, load_password, save_copy, save_pickled, save_named_field, save_in_a_receiver],
 )
-def test_deactivated_account_stays_deactivated(cached: Any, save: Callable[[Any], None]) -> None:
+def test_deactivated_account_stays_deactivated(cached, save):
     save(cached.user)
 
     stored = stored_user()
@@ -104,7 +99,7 @@ def test_deactivated_account_stays_deactivated(cached: Any, save: Callable[[Any]
     assert stored.check_password(PASSWORD)
 
 
-def test_password_that_was_changed_meanwhile_stays(cached: Any) -> None:
+def test_password_that_was_changed_meanwhile_stays(cached):
     assert cached.user.check_password(PASSWORD)
     other = stored_user()
     other.set_password("another made-up password")
@@ -115,27 +110,27 @@ def test_password_that_was_changed_meanwhile_stays(cached: Any) -> None:
     assert stored_user().check_password("another made-up password")
 
 
-def test_new_password_is_saved(cached: Any) -> None:
+def test_new_password_is_saved(cached):
     cached.user.set_password("another made-up password")
     cached.user.save()
     assert stored_user().check_password("another made-up password")
 
 
-def test_save_without_changes_writes_nothing(cached: Any, statements: Any) -> None:
+def test_save_without_changes_writes_nothing(cached, statements):
     with statements() as verbs:
         cached.user.save()
     assert "UPDATE" not in verbs
     assert not stored_user().is_active
 
 
-def test_value_that_is_set_again_is_written(cached: Any) -> None:
+def test_value_that_is_set_again_is_written(cached):
     cached.user.is_active = True
     cached.user.save()
     stored = stored_user()
     assert (stored.is_active, stored.email) == (True, "new@example.com")
 
 
-def test_user_that_was_refreshed_is_saved_whole(cached: Any, statements: Any) -> None:
+def test_user_that_was_refreshed_is_saved_whole(cached, statements):
     cached.user.refresh_from_db()
     assert not cached.user.is_active
     get_user_model()._default_manager.update(is_active=True)
@@ -145,7 +140,7 @@ def test_user_that_was_refreshed_is_saved_whole(cached: Any, statements: Any) ->
     assert not stored_user().is_active
 
 
-def test_key_that_was_revoked_meanwhile_stays_revoked(keys: GeneratedKeys) -> None:
+def test_key_that_was_revoked_meanwhile_stays_revoked(keys):
     authenticate(keys)
     stored = ApiKey._base_manager.filter(pk=keys.instance.pk)
     stored.update(revoked_at="2030-01-01T00:00Z", live=None, read_only=True)
@@ -160,7 +155,7 @@ def test_key_that_was_revoked_meanwhile_stays_revoked(keys: GeneratedKeys) -> No
     assert (now.read_only, now.rate_limit, now.scopes) == (True, "1/minute", ["todos"])
 
 
-def test_cached_user_is_a_user_to_everybody(cached: Any) -> None:
+def test_cached_user_is_a_user_to_everybody(cached):
     model = get_user_model()
     user = cached.user
     assert isinstance(user, model)
@@ -170,10 +165,10 @@ def test_cached_user_is_a_user_to_everybody(cached: Any) -> None:
     assert repr(user) == repr(stored_user())
 
 
-def test_receivers_hear_of_the_model_itself(cached: Any) -> None:
-    heard: list[Any] = []
+def test_receivers_hear_of_the_model_itself(cached):
+    heard = []
 
-    def hear(sender: Any, **_: Any) -> None:
+    def hear(sender, **_):
         heard.append(sender)
 
     model = get_user_model()
@@ -189,9 +184,7 @@ def test_receivers_hear_of_the_model_itself(cached: Any) -> None:
     assert not model._default_manager.exists()
 
 
-def test_user_that_was_read_from_a_replica_writes_changes_only(
-    keys: GeneratedKeys, settings: Any
-) -> None:
+def test_user_that_was_read_from_a_replica_writes_changes_only(keys, settings):
     settings.DATABASE_ROUTERS = [Replicas()]
     authenticate(keys)
     get_user_model()._base_manager.using("default").update(is_active=False)

@@ -1,14 +1,9 @@
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 from django.core.cache import cache
 from django.test import RequestFactory
 from django.views.decorators.cache import cache_page
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -25,7 +20,7 @@ class Who(APIView):
     permission_classes = [IsAuthenticated]
     renderer_classes = [JSONRenderer]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response(request.user.get_username())
 
 
@@ -36,17 +31,17 @@ class Browsable(Who):
 @pytest.mark.parametrize(
     ("view", "vary"), [(Who, "Authorization"), (Browsable, "Accept, Authorization")]
 )
-def test_answers_vary_by_the_header(view: type[APIView], vary: str) -> None:
+def test_answers_vary_by_the_header(view, vary):
     assert view.as_view()(RequestFactory().get("/"))["Vary"] == vary
 
 
-def test_djangos_cache_keeps_the_answers_of_two_keys_apart(make_user: Any) -> None:
+def test_djangos_cache_keeps_the_answers_of_two_keys_apart(make_user):
     cache.clear()
     cached = cache_page(60)(Who.as_view())
 
-    def ask(authorization: str) -> Response:
+    def ask(authorization):
         request = RequestFactory().get("/", headers={"authorization": authorization})
-        response: Response = cached(request)
+        response = cached(request)
         return response.render()
 
     ada, grace = (generate_keys(make_user(name)) for name in ("ada", "grace"))

@@ -6,15 +6,11 @@ string, a body, a cookie, other headers), is on record nowhere, whatever it is. 
 path or in the user agent is on record, and so hidden where it can be known for a secret.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import logging
 import re
 import secrets
-from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -22,16 +18,15 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path
 from rest_framework.exceptions import Throttled
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey, ApiRequestLog
 from frappe_tokens.request_log import current_sink
 
@@ -47,7 +42,7 @@ GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
 class Answers(APIView):
     """Reads all that was sent, and answers 200, 429 or 500."""
 
-    def get(self, request: Request, how: str) -> Response:
+    def get(self, request, how):
         read = [request.data, request.query_params, request.COOKIES]
         if how == "throttled":
             raise Throttled(wait=1)
@@ -63,7 +58,7 @@ class Open(Answers):
     permission_classes = ()
 
 
-def plain(request: HttpRequest) -> HttpResponse:
+def plain(request):
     return HttpResponse(str(request.user))
 
 
@@ -78,20 +73,20 @@ urlpatterns = [
 class Canaries:
     """Makes secrets, and finds them again, as they are and as they may be written."""
 
-    def __init__(self) -> None:
-        self.all: dict[str, str] = {}
-        self.in_paths: set[str] = set()
+    def __init__(self):
+        self.all = {}
+        self.in_paths = set()
 
-    def __call__(self, where: str, secret: str = "") -> str:
+    def __call__(self, where, secret=""):
         """A canary for this place: ``secret``, or a word that nothing knows for one."""
         secret = secret or f"swordfish-{secrets.token_hex(4)}"
         self.all[secret] = where
         return secret
 
-    def secret(self, where: str) -> str:
+    def secret(self, where):
         return self(where, str(crypto.generate_api_secret()))
 
-    def found_in(self, text: str, but: frozenset[str] = frozenset()) -> set[str]:
+    def found_in(self, text, but=frozenset()):
         """Where those that are in ``text`` were planted."""
         # Each of its words once: the same lines come hundreds of times.
         text = "\n".join(set(re.findall(r"[0-9A-Za-z%+/_-]{9,}", text)))
@@ -102,7 +97,7 @@ class Canaries:
         }
 
 
-def _forms(secret: str) -> set[str]:
+def _forms(secret):
     """How ``secret`` may be written: by its beginning, and in Base64 behind anything."""
     prefix, _, body = secret.rpartition("fts_")
     beginning = body[:9] if prefix or len(body) > 20 else secret
@@ -113,12 +108,12 @@ def _forms(secret: str) -> set[str]:
 class Everything(logging.Handler):
     """All that any logger says, with all that comes along."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(logging.DEBUG)
-        self.ours: list[str] = []
-        self.others: list[str] = []
+        self.ours = []
+        self.others = []
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record):
         if settings.DEBUG and record.name == "django.template":
             return  # of Django's page about an error, which is to show what was sent
         said = [record.getMessage()]
@@ -131,7 +126,7 @@ class Everything(logging.Handler):
 
 
 @pytest.fixture
-def logs() -> Iterator[Everything]:
+def logs():
     everything = Everything()
     named = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
     before = {logger: (logger.level, logger.disabled) for logger in named}
@@ -148,16 +143,16 @@ def logs() -> Iterator[Everything]:
 
 
 @pytest.fixture
-def canaries() -> Canaries:
+def canaries():
     return Canaries()
 
 
 @pytest.fixture(params=["durable", "buffered"])
-def log(request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
+def log(request, settings):
     """The kind of the request log."""
     settings.ROOT_URLCONF = __name__
     settings.ALLOWED_HOSTS = ["*"]
-    name: str = request.param
+    name = request.param
     settings.FRAPPE_TOKENS = {
         "SOURCES": {"EventConsumer": "events.EventConsumer"},
         "SELF_SERVICE": True,
@@ -167,11 +162,11 @@ def log(request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
     getattr(current_sink(), "close", current_sink().flush)()
 
 
-def basic(text: str) -> str:
+def basic(text):
     return "Basic " + base64.b64encode(text.encode()).decode()
 
 
-def headers(canaries: Canaries, keys: GeneratedKeys) -> list[str]:
+def headers(canaries, keys):
     """Authorization headers of all kinds."""
     right, key, secret = str(keys.api_secret), keys.api_key, canaries.secret
     canaries("right secret", right)
@@ -207,7 +202,7 @@ def headers(canaries: Canaries, keys: GeneratedKeys) -> list[str]:
     ]
 
 
-def addresses(canaries: Canaries, key: str) -> list[str]:
+def addresses(canaries, key):
     """Where to, with what can be known for a secret in the path."""
     pair = f"{key}:{canaries.secret('path, pair')}"
     encoded = base64.b64encode(f"{key}:{canaries.secret('path, Base64')}".encode()).decode()
@@ -232,7 +227,7 @@ def addresses(canaries: Canaries, key: str) -> list[str]:
     return paths
 
 
-def plant(canaries: Canaries, keys: GeneratedKeys) -> int:
+def plant(canaries, keys):
     """Send canaries everywhere; how many requests."""
     client = Client(raise_request_exception=False)
     client.cookies["token"] = canaries("cookie")
@@ -259,7 +254,7 @@ def plant(canaries: Canaries, keys: GeneratedKeys) -> int:
     return sent
 
 
-def rows() -> str:
+def rows():
     """All columns of all rows that the app writes, and the sessions, whose text is signed."""
     models = [
         ApiKey,
@@ -271,7 +266,7 @@ def rows() -> str:
     return "\n".join([*stored, *(repr(session.get_decoded()) for session in Session.objects.all())])
 
 
-def pages(user: Any, key: str) -> str:
+def pages(user, key):
     """What staff and programs can look at."""
     client = Client()
     client.force_login(user)
@@ -299,20 +294,20 @@ def pages(user: Any, key: str) -> str:
 
 
 @pytest.fixture
-def root(make_user: Any) -> Any:
+def root(make_user):
     return make_user("root", is_staff=True, is_superuser=True)
 
 
 @pytest.mark.parametrize("debug", [False, True])
 def test_requests_tell_no_canary(
-    log: str,
-    debug: bool,
-    settings: Any,
-    keys: GeneratedKeys,
-    root: Any,
-    canaries: Canaries,
-    logs: Everything,
-) -> None:
+    log,
+    debug,
+    settings,
+    keys,
+    root,
+    canaries,
+    logs,
+):
     settings.DEBUG = debug
     sent = plant(canaries, keys)
     revoked = generate_keys(keys.instance.user, name="revoked")
@@ -340,19 +335,19 @@ def test_requests_tell_no_canary(
 
 
 def test_what_makes_and_ends_keys_tells_no_canary(
-    log: str,
-    user: Any,
-    root: Any,
-    canaries: Canaries,
-    logs: Everything,
-    tmp_path: Any,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    log,
+    user,
+    root,
+    canaries,
+    logs,
+    tmp_path,
+    capsys,
+):
     manager = generate_keys(root)
     canaries("manager's", str(manager.api_secret))
-    given: list[str] = []
+    given = []
 
-    def keep(answer: Any) -> Any:
+    def keep(answer):
         assert answer.status_code in {200, 201, 204}, answer.content
         given.extend(re.findall(r"fts_[0-9A-Za-z]{49}", answer.content.decode()))
         return answer
@@ -402,7 +397,7 @@ def test_what_makes_and_ends_keys_tells_no_canary(
     assert canaries.found_in("\n".join(logs.ours + logs.others)) == set()
 
 
-def test_canaries_are_found_where_they_are(canaries: Canaries) -> None:
+def test_canaries_are_found_where_they_are(canaries):
     secret, word = canaries.secret("secret"), canaries("word")
     for text in (
         secret,

@@ -1,9 +1,6 @@
 """Changing what a key may do, and its name."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from frappe_tokens.keys import GeneratedKeys, change_key, generate_keys, revoke
+from frappe_tokens.keys import change_key, generate_keys, revoke
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 
@@ -25,16 +22,16 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
-def at_noon() -> Any:
+def at_noon():
     with time_machine.travel(NOON, tick=False):
         yield
 
 
-def rows() -> list[Any]:
+def rows():
     return list(ApiKey.objects.order_by("pk").values())
 
 
-def test_changes_what_is_named_and_nothing_else(keys: GeneratedKeys) -> None:
+def test_changes_what_is_named_and_nothing_else(keys):
     before = ApiKey.objects.values().get()
     changes = {
         "name": "deploy",
@@ -49,7 +46,7 @@ def test_changes_what_is_named_and_nothing_else(keys: GeneratedKeys) -> None:
     assert keys.instance.policies == {n: v for n, v in changes.items() if n != "name"}
 
 
-def test_takes_policies_away_again(user: Any) -> None:
+def test_takes_policies_away_again(user):
     key = generate_keys(
         user, scopes=["todos"], read_only=True, allowed_ips=["::1"], rate_limit="1/s"
     ).instance
@@ -57,13 +54,13 @@ def test_takes_policies_away_again(user: Any) -> None:
     assert not any(key.policies.values())
 
 
-def test_brings_another_sources_row_up_to_date(user: Any) -> None:
+def test_brings_another_sources_row_up_to_date(user):
     robot = Robot.objects.create(user=user)
     change_key(robot, scopes=["weld"])
     assert robot.scopes == Robot.objects.get().scopes == ["weld"]
 
 
-def test_what_another_process_wrote_meanwhile_stays(keys: GeneratedKeys) -> None:
+def test_what_another_process_wrote_meanwhile_stays(keys):
     stale = ApiKey.objects.get()
     rotated = generate_keys(keys.instance.user, scopes=["todos"])
     change_key(stale, read_only=True)
@@ -92,9 +89,7 @@ def test_what_another_process_wrote_meanwhile_stays(keys: GeneratedKeys) -> None
         ("expires_at", NOON + 31 * DAY),
     ],
 )
-def test_refuses_what_is_not_usable_and_names_the_field(
-    keys: GeneratedKeys, settings: Any, field: str, value: Any
-) -> None:
+def test_refuses_what_is_not_usable_and_names_the_field(keys, settings, field, value):
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": 30 * DAY}
     before = rows()
     with pytest.raises(ValidationError) as raised:
@@ -103,14 +98,14 @@ def test_refuses_what_is_not_usable_and_names_the_field(
     assert rows() == before
 
 
-def test_without_an_expiry_it_gets_the_default_one(user: Any, settings: Any) -> None:
+def test_without_an_expiry_it_gets_the_default_one(user, settings):
     key = generate_keys(user, expires_at=NOON + DAY).instance
     settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": 90 * DAY}
     change_key(key, expires_at=None)
     assert key.expires_at == NOON + 90 * DAY
 
 
-def test_refuses_a_name_that_another_live_key_has(user: Any) -> None:
+def test_refuses_a_name_that_another_live_key_has(user):
     taken = generate_keys(user, name="deploy").instance
     key = generate_keys(user, name="other").instance
     with pytest.raises(ValidationError, match="has an API key with this name"):
@@ -121,9 +116,7 @@ def test_refuses_a_name_that_another_live_key_has(user: Any) -> None:
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC"])
-def test_refuses_an_expiry_that_some_database_or_zone_cannot_keep(
-    keys: GeneratedKeys, settings: Any, zone: str
-) -> None:
+def test_refuses_an_expiry_that_some_database_or_zone_cannot_keep(keys, settings, zone):
     settings.TIME_ZONE = zone
     last = datetime.max.replace(tzinfo=ZoneInfo(zone))
     for late in (last, last - 365 * DAY, NOON + 36_501 * DAY):
@@ -132,7 +125,7 @@ def test_refuses_an_expiry_that_some_database_or_zone_cannot_keep(
     change_key(keys.instance, expires_at=NOON + 36_499 * DAY)
 
 
-def test_rate_that_cannot_be_read_can_be_mended(keys: GeneratedKeys, settings: Any) -> None:
+def test_rate_that_cannot_be_read_can_be_mended(keys, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     ApiKey.objects.update(rate_limit="often")
     key = ApiKey.objects.get()
@@ -142,7 +135,7 @@ def test_rate_that_cannot_be_read_can_be_mended(keys: GeneratedKeys, settings: A
     assert key.rate_limit == "5/minute"
 
 
-def test_nobody_gives_their_own_key_a_rate(user: Any, settings: Any) -> None:
+def test_nobody_gives_their_own_key_a_rate(user, settings):
     """It would count instead of the one that the site has for all keys."""
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     key = generate_keys(user, by=Actor(user)).instance
@@ -153,25 +146,25 @@ def test_nobody_gives_their_own_key_a_rate(user: Any, settings: Any) -> None:
     assert [one.rate_limit for one in ApiKey.objects.all()] == [""]
 
 
-def test_own_new_key_may_outlive_the_default(user: Any, settings: Any) -> None:
+def test_own_new_key_may_outlive_the_default(user, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": DAY}
     made = generate_keys(user, expires_at=NOON + 2 * DAY, read_only=True, by=Actor(user))
     assert made.instance.expires_at == NOON + 2 * DAY
 
 
-def test_no_change_writes_nothing(keys: GeneratedKeys, system_manager: Any) -> None:
+def test_no_change_writes_nothing(keys, system_manager):
     before = rows()
     change_key(keys.instance, by=Actor(system_manager))
     assert rows() == before
     assert not LogEntry.objects.exists()
 
 
-def test_a_key_may_keep_its_name(keys: GeneratedKeys) -> None:
+def test_a_key_may_keep_its_name(keys):
     change_key(keys.instance, name="", read_only=True)
     assert keys.instance.read_only
 
 
-def test_refuses_to_change_a_revoked_key(keys: GeneratedKeys) -> None:
+def test_refuses_to_change_a_revoked_key(keys):
     stale = ApiKey.objects.get()
     revoke(keys.instance)
     before = rows()
@@ -180,28 +173,26 @@ def test_refuses_to_change_a_revoked_key(keys: GeneratedKeys) -> None:
     assert rows() == before
 
 
-def test_refuses_to_change_a_key_that_is_gone(keys: GeneratedKeys) -> None:
+def test_refuses_to_change_a_key_that_is_gone(keys):
     ApiKey.objects.all().delete()
     with pytest.raises(ValidationError, match="no longer exists"):
         change_key(keys.instance, read_only=True)
 
 
 @pytest.mark.parametrize("name", ["api_key", "secret_digest", "user", "revoked_at", "live"])
-def test_nothing_else_can_be_changed(keys: GeneratedKeys, name: str) -> None:
+def test_nothing_else_can_be_changed(keys, name):
     with pytest.raises(TypeError, match=name):
         change_key(keys.instance, **{name: None})
 
 
-def test_manager_may_widen(keys: GeneratedKeys, system_manager: Any) -> None:
+def test_manager_may_widen(keys, system_manager):
     change_key(keys.instance, read_only=True, by=Actor(system_manager))
     change_key(keys.instance, read_only=False, by=Actor(system_manager))
     assert not keys.instance.read_only
 
 
 @pytest.mark.parametrize("restriction", [{"read_only": True}, {"scopes": ["keys"]}])
-def test_refuses_a_restricted_request(
-    keys: GeneratedKeys, system_manager: Any, restriction: dict[str, Any]
-) -> None:
+def test_refuses_a_restricted_request(keys, system_manager, restriction):
     credential = generate_keys(system_manager, **restriction).instance
     before = rows()
     with pytest.raises(PermissionDenied):
@@ -211,7 +202,7 @@ def test_refuses_a_restricted_request(
     assert rows() == before
 
 
-def test_refuses_a_superusers_key_to_others(make_user: Any, system_manager: Any) -> None:
+def test_refuses_a_superusers_key_to_others(make_user, system_manager):
     root = make_user("root", is_superuser=True)
     key = generate_keys(root).instance
     with pytest.raises(PermissionDenied, match="permissions that you"):
@@ -233,7 +224,7 @@ WIDER = [
 ]
 
 
-def narrowed(user: Any) -> Any:
+def narrowed(user):
     return generate_keys(
         user,
         read_only=True,
@@ -245,7 +236,7 @@ def narrowed(user: Any) -> Any:
 
 
 @pytest.mark.parametrize("wider", WIDER, ids=repr)
-def test_own_key_cannot_be_widened(user: Any, settings: Any, wider: dict[str, Any]) -> None:
+def test_own_key_cannot_be_widened(user, settings, wider):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     key = narrowed(user)
     before = rows()
@@ -254,7 +245,7 @@ def test_own_key_cannot_be_widened(user: Any, settings: Any, wider: dict[str, An
     assert rows() == before
 
 
-def test_own_key_cannot_be_widened_by_rotating_it(user: Any, settings: Any) -> None:
+def test_own_key_cannot_be_widened_by_rotating_it(user, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     narrowed(user)
     before = rows()
@@ -265,7 +256,7 @@ def test_own_key_cannot_be_widened_by_rotating_it(user: Any, settings: Any) -> N
     assert generate_keys(user, by=Actor(user), scopes=["todos"]).instance.scopes == ["todos"]
 
 
-def test_own_key_may_be_narrowed_and_renamed(user: Any, settings: Any) -> None:
+def test_own_key_may_be_narrowed_and_renamed(user, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     key = narrowed(user)
     narrower = {
@@ -278,7 +269,7 @@ def test_own_key_may_be_narrowed_and_renamed(user: Any, settings: Any) -> None:
     assert key.policies == {"read_only": True, **narrower}
 
 
-def test_without_self_service_an_own_key_cannot_be_changed(user: Any) -> None:
+def test_without_self_service_an_own_key_cannot_be_changed(user):
     key = generate_keys(user).instance
     with pytest.raises(PermissionDenied):
         change_key(key, read_only=True, by=Actor(user))

@@ -9,7 +9,6 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.apps import apps
@@ -17,7 +16,6 @@ from django.core import checks
 from django.core.checks import Tags
 from django.core.management import call_command
 from django.db import connections
-from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.utils.module_loading import import_string
 from knox.auth import TokenAuthentication as KnoxAuthentication
@@ -51,7 +49,7 @@ PEPPER = "long enough to be the key of an HMAC"
 OURS = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
 
 
-def found(ids: str = "", *, deploy: bool = False, databases: Any = None) -> list[Any]:
+def found(ids="", *, deploy=False, databases=None):
     """Our messages whose id ends with ``ids``; each of them has a hint."""
     tags = ["frappe_tokens", *([Tags.database] if databases else [])]
     messages = [
@@ -65,12 +63,12 @@ def found(ids: str = "", *, deploy: bool = False, databases: Any = None) -> list
     return [message for message in messages if str(message.id).endswith(ids)]
 
 
-def deployed(ids: str) -> list[Any]:
+def deployed(ids):
     return found(ids, deploy=True)
 
 
 @pytest.fixture
-def well_set_up(settings: Any) -> Any:
+def well_set_up(settings):
     """Settings that nothing is to be said about."""
     settings.REST_FRAMEWORK = {
         "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -98,12 +96,12 @@ def well_set_up(settings: Any) -> Any:
 
 
 @pytest.mark.django_db
-def test_nothing_is_said_about_a_project_that_is_well_set_up(well_set_up: Any, user: Any) -> None:
+def test_nothing_is_said_about_a_project_that_is_well_set_up(well_set_up, user):
     generate_keys(user)
     assert found(deploy=True, databases=["default"]) == []
 
 
-def test_ids_are_unique() -> None:
+def test_ids_are_unique():
     sources = "".join(file.read_text() for file in (ROOT / "frappe_tokens/checks").glob("*.py"))
     ids = re.findall(r'id="frappe_tokens\.([A-Z]\d{3})"', sources)
     assert sorted(ids) == [
@@ -118,14 +116,14 @@ def test_ids_are_unique() -> None:
     ]
 
 
-def test_registering_again_changes_nothing() -> None:
+def test_registering_again_changes_nothing():
     before = checks.registry.registry.get_checks(include_deployment_checks=True)
     our_checks.register()
     after = checks.registry.registry.get_checks(include_deployment_checks=True)
     assert len(after) == len(before)
 
 
-def test_those_about_deployment_are_among_djangos_about_security(settings: Any) -> None:
+def test_those_about_deployment_are_among_djangos_about_security(settings):
     settings.SECURE_SSL_REDIRECT = False
     messages = checks.run_checks(tags=[Tags.security], include_deployment_checks=True)
     assert "frappe_tokens.W005" in {message.id for message in messages}
@@ -133,7 +131,7 @@ def test_those_about_deployment_are_among_djangos_about_security(settings: Any) 
     assert "frappe_tokens.W005" not in {message.id for message in messages}
 
 
-def test_each_is_in_the_documentation() -> None:
+def test_each_is_in_the_documentation():
     sources = "".join(file.read_text() for file in (ROOT / "frappe_tokens/checks").glob("*.py"))
     table = (ROOT / "docs/deployment.md").read_text()
     for name in re.findall(r'id="(frappe_tokens\.[A-Z]\d{3})"', sources):
@@ -144,7 +142,7 @@ def test_each_is_in_the_documentation() -> None:
 
 
 @pytest.mark.parametrize("value", [7, "REALM", [("REALM", "api")], True])
-def test_e001_settings_that_are_no_dictionary(settings: Any, value: Any) -> None:
+def test_e001_settings_that_are_no_dictionary(settings, value):
     settings.FRAPPE_TOKENS = value
     (error,) = found("E001")
     assert error.level == checks.ERROR
@@ -153,7 +151,7 @@ def test_e001_settings_that_are_no_dictionary(settings: Any, value: Any) -> None
 
 
 @pytest.mark.parametrize("value", [None, {}, {"REALM": "api"}])
-def test_none_where_they_are_a_dictionary_or_missing(settings: Any, value: Any) -> None:
+def test_none_where_they_are_a_dictionary_or_missing(settings, value):
     settings.FRAPPE_TOKENS = value
     assert found("E001") == found("E002") == found("E003") == found("E004") == []
     del settings.FRAPPE_TOKENS
@@ -170,7 +168,7 @@ def test_none_where_they_are_a_dictionary_or_missing(settings: Any, value: Any) 
         (7, "The settings are: CACHE, "),
     ],
 )
-def test_e002_an_unknown_setting(settings: Any, name: Any, hint: str) -> None:
+def test_e002_an_unknown_setting(settings, name, hint):
     settings.FRAPPE_TOKENS = {name: ["canary"], "REALM": "api"}
     (error,) = found("E002")
     assert error.level == checks.ERROR
@@ -180,7 +178,7 @@ def test_e002_an_unknown_setting(settings: Any, name: Any, hint: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(n for n in vars(Settings) if n.isupper()))
-def test_e003_a_setting_of_the_wrong_type(settings: Any, name: str) -> None:
+def test_e003_a_setting_of_the_wrong_type(settings, name):
     settings.FRAPPE_TOKENS = {name: object()}
     (error,) = found("E003")
     assert error.level == checks.ERROR
@@ -188,7 +186,7 @@ def test_e003_a_setting_of_the_wrong_type(settings: Any, name: str) -> None:
     assert str(getattr(Settings, name).__doc__) in error.hint
 
 
-def test_e003_says_all_that_is_wrong_at_once(settings: Any) -> None:
+def test_e003_says_all_that_is_wrong_at_once(settings):
     settings.FRAPPE_TOKENS = {
         "PEPPERS": ["canary"],
         "FAILURE_LIMIT": "often",
@@ -203,7 +201,7 @@ def test_e003_says_all_that_is_wrong_at_once(settings: Any) -> None:
     assert not any("canary" in str(error) for error in errors)
 
 
-def test_e003_for_what_cannot_be_read_at_all(settings: Any) -> None:
+def test_e003_for_what_cannot_be_read_at_all(settings):
     settings.REST_FRAMEWORK = "canary"
     (error,) = found("E003")
     assert error.msg == "FRAPPE_TOKENS['NUM_PROXIES'] can't be read: AttributeError."
@@ -225,7 +223,7 @@ def test_e003_for_what_cannot_be_read_at_all(settings: Any) -> None:
         ("User", "auth.User", "does not extend AbstractApiKey"),
     ],
 )
-def test_e004_a_source_that_is_none(settings: Any, name: Any, label: Any, problem: str) -> None:
+def test_e004_a_source_that_is_none(settings, name, label, problem):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Meter": "sources.Meter", name: label}}
     (error,) = found("E004")
     assert error.level == checks.ERROR
@@ -233,7 +231,7 @@ def test_e004_a_source_that_is_none(settings: Any, name: Any, label: Any, proble
     assert problem in error.msg
 
 
-def test_no_e004_where_the_sources_are_models_of_keys(settings: Any) -> None:
+def test_no_e004_where_the_sources_are_models_of_keys(settings):
     labels = ("sources.Robot", "sources.drone", "sources.Sensor", "sources.Meter")
     settings.FRAPPE_TOKENS = {"SOURCES": {label: label for label in labels}}
     assert found("E004") == []
@@ -249,7 +247,7 @@ class TheirBasic(drf.BasicAuthentication):
 class Hidden(drf.BaseAuthentication):
     """One that cannot be made outside its own project."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         raise NotImplementedError
 
 
@@ -272,11 +270,11 @@ OAuth2 = type(
 OAuth2Child = type("OAuth2Child", (OAuth2,), {"__module__": __name__})
 
 
-def view(*classes: Any) -> Any:
+def view(*classes):
     return type("View", (APIView,), {"authentication_classes": list(classes)}).as_view()
 
 
-def by_default(settings: Any, *classes: Any) -> None:
+def by_default(settings, *classes):
     paths = [
         f"{__name__}.OAuth2" if cls is OAuth2 else f"{cls.__module__}.{cls.__name__}"
         for cls in classes
@@ -295,9 +293,7 @@ RIVALS = [
 
 
 @pytest.mark.parametrize(("rival", "ours", "scheme"), RIVALS)
-def test_w001_another_packages_class_of_the_same_scheme_before_ours(
-    settings: Any, rival: Any, ours: Any, scheme: str
-) -> None:
+def test_w001_another_packages_class_of_the_same_scheme_before_ours(settings, rival, ours, scheme):
     by_default(settings, rival, ours)
     (warning,) = found("W001")
     assert warning.level == checks.WARNING
@@ -308,18 +304,14 @@ def test_w001_another_packages_class_of_the_same_scheme_before_ours(
 
 
 @pytest.mark.parametrize(("rival", "ours", "scheme"), RIVALS)
-def test_no_w001_behind_ours_or_of_another_scheme(
-    settings: Any, rival: Any, ours: Any, scheme: str
-) -> None:
+def test_no_w001_behind_ours_or_of_another_scheme(settings, rival, ours, scheme):
     by_default(settings, ours, rival)
     assert found("W001") == []
     by_default(settings, rival, *(cls for cls in OURS if cls.scheme != scheme))
     assert found("W001") == []
 
 
-def test_w001_by_the_prefix_that_knox_is_given(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_w001_by_the_prefix_that_knox_is_given(settings, monkeypatch):
     by_default(settings, KnoxAuthentication, BearerAuthentication)
     assert found("W001") == []
     monkeypatch.setattr(knox_settings, "AUTH_HEADER_PREFIX", "Bearer")
@@ -327,8 +319,8 @@ def test_w001_by_the_prefix_that_knox_is_given(
 
 
 def test_no_w001_for_classes_that_pass_over_our_credentials_or_cannot_be_asked(
-    settings: Any,
-) -> None:
+    settings,
+):
     for cls in (Hidden, drf.RemoteUserAuthentication):
         by_default(settings, cls, *OURS)
         assert found("W001") == []
@@ -336,8 +328,8 @@ def test_no_w001_for_classes_that_pass_over_our_credentials_or_cannot_be_asked(
 
 @pytest.mark.parametrize("cls", [OAuth2, OAuth2Child])
 def test_w001_the_toolkits_class_before_ours_where_the_tokens_are_the_same(
-    settings: Any, cls: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    settings, cls, monkeypatch
+):
     by_default(settings, cls, *OURS)
     (warning,) = found("W001")
     assert f"{cls.__name__} comes before" in warning.msg
@@ -353,7 +345,7 @@ def test_w001_the_toolkits_class_before_ours_where_the_tokens_are_the_same(
 
 
 @pytest.mark.parametrize("session", [drf.SessionAuthentication, Session])
-def test_w002_the_session_before_ours(settings: Any, session: Any) -> None:
+def test_w002_the_session_before_ours(settings, session):
     for place in range(3):
         by_default(settings, *OURS[:place], session, *OURS[place:])
         (warning,) = found("W002")
@@ -362,7 +354,7 @@ def test_w002_the_session_before_ours(settings: Any, session: Any) -> None:
         assert "last" in warning.hint
 
 
-def test_no_w002_where_the_session_comes_last_or_without_ours(settings: Any) -> None:
+def test_no_w002_where_the_session_comes_last_or_without_ours(settings):
     by_default(settings, *OURS, Session)
     assert found("W002") == []
     by_default(settings, Session, drf.BasicAuthentication)
@@ -373,27 +365,25 @@ class Actions(ViewSet):
     authentication_classes = [TokenAuthentication]
 
     @action(detail=False, authentication_classes=[Session, TokenAuthentication])
-    def other(self, request: Any) -> None: ...
+    def other(self, request): ...
 
 
 class Computed(APIView):
     @property
-    def authentication_classes(self) -> Any: ...
+    def authentication_classes(self): ...
 
 
 class Odd(APIView):
-    authentication_classes: Any = ["not a class", Session, BearerAuthentication]
+    authentication_classes = ["not a class", Session, BearerAuthentication]
 
 
-def plain(request: HttpRequest) -> HttpResponse: ...
+def plain(request): ...
 
 
-def of_another_framework(request: HttpRequest) -> HttpResponse: ...
+def of_another_framework(request): ...
 
 
-of_another_framework.cls = type(  # type: ignore[attr-defined]
-    "View", (), {"authentication_classes": [Session, *OURS]}
-)
+of_another_framework.cls = type("View", (), {"authentication_classes": [Session, *OURS]})
 
 router = SimpleRouter()
 router.register("actions", Actions, basename="actions")
@@ -420,7 +410,7 @@ urlpatterns = [
 ]
 
 
-def test_w002_in_the_views_of_the_urlconf_once_for_each_order(settings: Any) -> None:
+def test_w002_in_the_views_of_the_urlconf_once_for_each_order(settings):
     by_default(settings, Session, *OURS)
     settings.ROOT_URLCONF = __name__
     places = [warning.msg.split(", ")[0] for warning in found("W002")]
@@ -432,9 +422,7 @@ def test_w002_in_the_views_of_the_urlconf_once_for_each_order(settings: Any) -> 
     ]
 
 
-def test_w001_in_the_views_of_the_urlconf_names_one_and_counts_the_others(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_w001_in_the_views_of_the_urlconf_names_one_and_counts_the_others(settings, monkeypatch):
     classes = [drf.BasicAuthentication, BasicAuthentication]
     monkeypatch.setattr(Computed, "authentication_classes", tuple(classes))
     monkeypatch.setattr(Odd, "authentication_classes", classes)
@@ -446,7 +434,7 @@ def test_w001_in_the_views_of_the_urlconf_names_one_and_counts_the_others(
     )
 
 
-def test_no_w002_without_a_urlconf_or_with_one_that_is_broken(settings: Any) -> None:
+def test_no_w002_without_a_urlconf_or_with_one_that_is_broken(settings):
     settings.ROOT_URLCONF = "nowhere.urls"
     assert found("W002") == []
     del settings.ROOT_URLCONF
@@ -456,9 +444,7 @@ def test_no_w002_without_a_urlconf_or_with_one_that_is_broken(settings: Any) -> 
 # OAuth 2
 
 
-def test_i001_says_why_an_opaque_bearer_token_is_refused(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_i001_says_why_an_opaque_bearer_token_is_refused(settings, monkeypatch):
     by_default(settings, BearerAuthentication, Session)
     assert apps.is_installed("oauth2_provider")
     assert deployed("I001") == []
@@ -475,8 +461,8 @@ def test_i001_says_why_an_opaque_bearer_token_is_refused(
     "classes", [[TokenAuthentication], [BearerAuthentication, JWTAuthentication], []]
 )
 def test_no_i001_where_nobody_or_somebody_else_answers_opaque_tokens(
-    settings: Any, classes: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    settings, classes, monkeypatch
+):
     monkeypatch.delitem(apps.app_configs, "oauth2_provider")
     by_default(settings, *classes)
     assert deployed("I001") == []
@@ -499,7 +485,7 @@ CACHES = {
 
 
 @pytest.mark.parametrize("name", ["locmem.LocMemCache", "dummy.DummyCache"])
-def test_w003_a_cache_that_processes_do_not_share(settings: Any, name: str) -> None:
+def test_w003_a_cache_that_processes_do_not_share(settings, name):
     settings.CACHES = {"default": CACHES[name]}
     (warning,) = deployed("W003")
     assert warning.level == checks.WARNING
@@ -519,12 +505,12 @@ def test_w003_a_cache_that_processes_do_not_share(settings: Any, name: str) -> N
 @pytest.mark.parametrize(
     "name", ["redis.RedisCache", "filebased.FileBasedCache", "db.DatabaseCache"]
 )
-def test_no_w003_with_a_cache_that_they_share(settings: Any, name: str) -> None:
+def test_no_w003_with_a_cache_that_they_share(settings, name):
     settings.CACHES = {"default": CACHES[name]}
     assert deployed("W003") == []
 
 
-def test_no_w003_where_nothing_is_shared_or_the_cache_cannot_be_made(settings: Any) -> None:
+def test_no_w003_where_nothing_is_shared_or_the_cache_cannot_be_made(settings):
     settings.CACHES = {"default": CACHES["locmem.LocMemCache"]}
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": None}
     assert deployed("W003") == []
@@ -533,7 +519,7 @@ def test_no_w003_where_nothing_is_shared_or_the_cache_cannot_be_made(settings: A
     assert deployed("W003") == []
 
 
-def test_w008_failures_counted_in_the_database(settings: Any) -> None:
+def test_w008_failures_counted_in_the_database(settings):
     settings.CACHES = {"default": CACHES["db.DatabaseCache"], "other": CACHES["redis.RedisCache"]}
     (warning,) = deployed("W008")
     assert "ATOMIC_REQUESTS" in warning.msg
@@ -548,7 +534,7 @@ def test_w008_failures_counted_in_the_database(settings: Any) -> None:
     assert deployed("W008") == []
 
 
-def test_w005_plain_http(settings: Any) -> None:
+def test_w005_plain_http(settings):
     settings.SECURE_SSL_REDIRECT = False
     (warning,) = deployed("W005")
     assert warning.level == checks.WARNING
@@ -561,7 +547,7 @@ def test_w005_plain_http(settings: Any) -> None:
     assert len(deployed("W005")) == 1
 
 
-def test_w006_failures_without_limit(settings: Any) -> None:
+def test_w006_failures_without_limit(settings):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": None}
     (warning,) = deployed("W006")
     assert warning.level == checks.WARNING
@@ -572,7 +558,7 @@ def test_w006_failures_without_limit(settings: Any) -> None:
         assert deployed("W006") == []
 
 
-def test_w007_proxies_that_nobody_counted(settings: Any) -> None:
+def test_w007_proxies_that_nobody_counted(settings):
     settings.FRAPPE_TOKENS = {}
     (warning,) = deployed("W007")
     assert warning.level == checks.WARNING
@@ -582,12 +568,12 @@ def test_w007_proxies_that_nobody_counted(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, "wrong"])
-def test_no_w007_where_they_are_counted(settings: Any, number: Any) -> None:
+def test_no_w007_where_they_are_counted(settings, number):
     settings.FRAPPE_TOKENS = {"NUM_PROXIES": number}
     assert deployed("W007") == []
 
 
-def test_no_w007_where_drf_has_their_number(settings: Any) -> None:
+def test_no_w007_where_drf_has_their_number(settings):
     settings.FRAPPE_TOKENS = {}
     settings.REST_FRAMEWORK = {"NUM_PROXIES": 2}
     assert deployed("W007") == []
@@ -596,12 +582,12 @@ def test_no_w007_where_drf_has_their_number(settings: Any) -> None:
 # What is stored
 
 
-def about_secrets() -> list[Any]:
+def about_secrets():
     return found("W004", databases=["default"])
 
 
 @pytest.fixture
-def frappe_key(user: Any) -> ApiKey:
+def frappe_key(user):
     """A key as a Frappe site makes them."""
     return ApiKey.objects.create(
         user=user, api_key="0123456789abcde", secret_digest=crypto.make_digest("fedcba987654321")
@@ -609,7 +595,7 @@ def frappe_key(user: Any) -> ApiKey:
 
 
 @pytest.mark.django_db
-def test_w004_short_secrets_without_a_pepper(frappe_key: ApiKey, settings: Any) -> None:
+def test_w004_short_secrets_without_a_pepper(frappe_key, settings):
     (warning,) = about_secrets()
     assert warning.level == checks.WARNING
     assert warning.msg.startswith(
@@ -624,7 +610,7 @@ def test_w004_short_secrets_without_a_pepper(frappe_key: ApiKey, settings: Any) 
 
 
 @pytest.mark.django_db
-def test_w004_of_every_source_once(frappe_key: ApiKey, settings: Any) -> None:
+def test_w004_of_every_source_once(frappe_key, settings):
     fields = {"user": frappe_key.user, "secret_digest": frappe_key.secret_digest}
     Robot.objects.create(api_key="abcdef012345678", **fields)
     sources = {"Robot": "sources.Robot", "Meter": "sources.Meter", "None": "sources.Nobody"}
@@ -633,10 +619,8 @@ def test_w004_of_every_source_once(frappe_key: ApiKey, settings: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_no_w004_for_long_or_peppered_secrets_and_revoked_keys(
-    frappe_key: ApiKey, settings: Any
-) -> None:
-    def change(**fields: Any) -> None:
+def test_no_w004_for_long_or_peppered_secrets_and_revoked_keys(frappe_key, settings):
+    def change(**fields):
         ApiKey.objects.update(**fields)
         assert about_secrets() == []
         ApiKey.objects.update(**{name: getattr(frappe_key, name) for name in fields})
@@ -653,12 +637,12 @@ def test_no_w004_for_long_or_peppered_secrets_and_revoked_keys(
 class NotHere:
     """A database router that keeps the keys out of every database."""
 
-    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+    def allow_migrate(self, db, app_label, **hints):
         return False
 
 
 @pytest.mark.django_db
-def test_no_w004_where_the_keys_are_elsewhere(frappe_key: ApiKey, settings: Any) -> None:
+def test_no_w004_where_the_keys_are_elsewhere(frappe_key, settings):
     settings.DATABASE_ROUTERS = [NotHere()]
     assert about_secrets() == []
 
@@ -680,7 +664,7 @@ def test_no_w004_where_the_keys_are_elsewhere(frappe_key: ApiKey, settings: Any)
         ("CACHES", {}),
     ],
 )
-def test_checks_never_raise(settings: Any, name: str, value: Any) -> None:
+def test_checks_never_raise(settings, name, value):
     setattr(settings, name, value)
     assert isinstance(found(deploy=True, databases=["default"]), list)
     assert list(stored_secrets.check_secrets(databases=["nowhere"])) == []
@@ -689,13 +673,13 @@ def test_checks_never_raise(settings: Any, name: str, value: Any) -> None:
 # From a shell
 
 
-def ids_of(finished: subprocess.CompletedProcess[str]) -> set[str]:
+def ids_of(finished):
     output = finished.stdout + finished.stderr
     assert "Traceback" not in output
     return set(re.findall(r"\(([a-z_]+\.[A-Z]\d{3})\)", output))
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments, **environment):
     # The last is what the browser's tests leave behind.
     without = {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "DJANGO_ALLOW_ASYNC_UNSAFE"}
     inherited = {name: value for name, value in os.environ.items() if name not in without}
@@ -710,7 +694,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_example_project_deploys_with_nothing_but_a_shared_cache_to_add() -> None:
+def test_the_example_project_deploys_with_nothing_but_a_shared_cache_to_add():
     key = "as long as Django wants it, and with enough different characters 0123456789"
     command = ("manage.py", "check", "--deploy", "--fail-level", "ERROR")
     finished = run(*command, DJANGO_DEBUG="0", DJANGO_SECRET_KEY=key)
@@ -736,14 +720,14 @@ assert sys.modules["rest_framework"] is None
 """
 
 
-def test_runs_on_minimal_settings_without_rest_framework_and_before_the_first_migration() -> None:
+def test_runs_on_minimal_settings_without_rest_framework_and_before_the_first_migration():
     finished = run("-c", MINIMAL)
     assert finished.returncode == 0, finished.stderr
     ids = {f"frappe_tokens.{name}" for name in ("W003", "W005", "W007")}
     assert ids_of(finished) == ids
 
 
-def test_ours_can_be_run_alone(well_set_up: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ours_can_be_run_alone(well_set_up, capsys):
     well_set_up.MIDDLEWARE = []  # Django's would say something
     call_command("check", tags=["frappe_tokens"])
     assert capsys.readouterr().out == "System check identified no issues (0 silenced).\n"
@@ -772,7 +756,7 @@ class NeedsArgument(Sink):
 
 
 @pytest.mark.parametrize("name", ["durable", "buffered", "null", f"{__name__}.Shipper"])
-def test_none_where_the_sink_can_be_made(settings: Any, name: str) -> None:
+def test_none_where_the_sink_can_be_made(settings, name):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
     assert found("E005") == []
 
@@ -787,7 +771,7 @@ def test_none_where_the_sink_can_be_made(settings: Any, name: str) -> None:
         ("builtins.dict", "does not extend frappe_tokens.request_log.Sink"),
     ],
 )
-def test_e005_sink_that_cannot_be_made(settings: Any, name: str, why: str) -> None:
+def test_e005_sink_that_cannot_be_made(settings, name, why):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
     (error,) = found("E005")
     assert error.level == checks.ERROR
@@ -797,7 +781,7 @@ def test_e005_sink_that_cannot_be_made(settings: Any, name: str, why: str) -> No
 
 
 @pytest.mark.parametrize("name", ["durabel", 7])
-def test_e003_says_what_is_no_name_of_a_sink(settings: Any, name: Any) -> None:
+def test_e003_says_what_is_no_name_of_a_sink(settings, name):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
     settings.MIDDLEWARE = []
     assert len(found("E003")) == 1
@@ -805,7 +789,7 @@ def test_e003_says_what_is_no_name_of_a_sink(settings: Any, name: Any) -> None:
 
 
 @pytest.mark.parametrize("others", [[], [COMMON, OTHER], ["nowhere.Middleware"]])
-def test_w009_log_that_no_request_comes_by(settings: Any, others: list[str]) -> None:
+def test_w009_log_that_no_request_comes_by(settings, others):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable"}
     settings.MIDDLEWARE = others
     (warning,) = found("W009")
@@ -818,7 +802,7 @@ def test_w009_log_that_no_request_comes_by(settings: Any, others: list[str]) -> 
 
 
 @pytest.mark.parametrize("own", [None, {}, {"REQUEST_LOG": "null"}, {"REALM": "api"}, 7])
-def test_none_where_no_log_is_asked_for(settings: Any, own: Any) -> None:
+def test_none_where_no_log_is_asked_for(settings, own):
     settings.FRAPPE_TOKENS = own
     settings.MIDDLEWARE = []
     assert found("W009") == found("W010") == found("E005") == []
@@ -827,7 +811,7 @@ def test_none_where_no_log_is_asked_for(settings: Any, own: Any) -> None:
 
 
 @pytest.mark.parametrize("log", [LOG, OWN_LOG])
-def test_w010_log_behind_what_answers_by_itself(settings: Any, log: str) -> None:
+def test_w010_log_behind_what_answers_by_itself(settings, log):
     settings.MIDDLEWARE = [OTHER, SECURITY, COMMON, log, COMMON]
     (warning,) = found("W010")
     assert f"{SECURITY}, {COMMON} before {log}" in warning.msg
@@ -836,7 +820,7 @@ def test_w010_log_behind_what_answers_by_itself(settings: Any, log: str) -> None
     assert found("W010") == []
 
 
-def test_those_that_answer_by_themselves_are_djangos_and_ours() -> None:
+def test_those_that_answer_by_themselves_are_djangos_and_ours():
     ours = {name for name in middleware_order._RESPONDING if name.startswith("frappe_tokens.")}
     assert len(ours) == 1
     for name in middleware_order._RESPONDING - ours:
@@ -847,9 +831,7 @@ def test_those_that_answer_by_themselves_are_djangos_and_ours() -> None:
     ("autocommit", "log", "said"),
     [(False, "durable", 1), (False, "buffered", 0), (True, "durable", 0)],
 )
-def test_warns_of_a_durable_log_that_nobody_commits(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, autocommit: bool, log: str, said: int
-) -> None:
+def test_warns_of_a_durable_log_that_nobody_commits(settings, monkeypatch, autocommit, log, said):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": log}
     monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", autocommit)
     assert len(found("W011")) == said

@@ -3,19 +3,15 @@
 The limit of failures and the rates of keys have tests of their own.
 """
 
-from __future__ import annotations
-
 import logging
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import time_machine
 from django.test import Client
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.logs import RateLimitedLogger
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log.buffered import BufferedSink
@@ -31,19 +27,17 @@ BOTH_WAYS = pytest.mark.parametrize("step", [-HOUR, HOUR], ids=["back", "forward
 
 
 @pytest.fixture(autouse=True)
-def clock() -> Iterator[Any]:
+def clock():
     with time_machine.travel(START) as clock:
         yield clock
 
 
-def status(keys: GeneratedKeys) -> int:
+def status(keys):
     return Client().get(WHO, headers={"authorization": token_header(keys)}).status_code
 
 
 @BOTH_WAYS
-def test_complaint_is_still_made_once_a_minute(
-    clock: Any, step: timedelta, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_complaint_is_still_made_once_a_minute(clock, step, caplog):
     complain = RateLimitedLogger(logging.getLogger("tests.clock"), "It is broken.")
 
     complain()
@@ -55,7 +49,7 @@ def test_complaint_is_still_made_once_a_minute(
 
 @pytest.mark.django_db(transaction=True)
 @BOTH_WAYS
-def test_buffered_log_is_still_written_within_a_second(clock: Any, step: timedelta) -> None:
+def test_buffered_log_is_still_written_within_a_second(clock, step):
     sink = BufferedSink()
     try:
         sink.write(an_entry("/before/"))
@@ -71,10 +65,8 @@ def test_buffered_log_is_still_written_within_a_second(clock: Any, step: timedel
 
 @pytest.mark.django_db
 @BOTH_WAYS
-def test_duration_in_the_log_is_that_of_the_request(
-    keys: GeneratedKeys, clock: Any, step: timedelta, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stepping(self: Any) -> str:
+def test_duration_in_the_log_is_that_of_the_request(keys, clock, step, monkeypatch):
+    def stepping(self):
         clock.shift(step)
         return "ada"
 
@@ -86,7 +78,7 @@ def test_duration_in_the_log_is_that_of_the_request(
 
 
 @pytest.mark.django_db
-def test_expiry_and_grace_follow_the_clock(user: Any, clock: Any) -> None:
+def test_expiry_and_grace_follow_the_clock(user, clock):
     """Nothing else says what time it is. A key that was set to end comes back with the time."""
     old = generate_keys(user, expires_at=START + HOUR)
     new = generate_keys(user, grace=HOUR / 2, expires_at=START + HOUR)
@@ -99,9 +91,7 @@ def test_expiry_and_grace_follow_the_clock(user: Any, clock: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_use_is_recorded_again_after_the_clock_was_set_back(
-    keys: GeneratedKeys, clock: Any
-) -> None:
+def test_use_is_recorded_again_after_the_clock_was_set_back(keys, clock):
     assert status(keys) == 200
     clock.move_to(START - HOUR)
 

@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -10,7 +7,7 @@ from django.test import override_settings
 from frappe_tokens.conf import conf
 
 PEPPER = "long enough to be the key of an HMAC"
-DEFAULTS: dict[str, Any] = {
+DEFAULTS = {
     "SOURCES": {"User": "frappe_tokens.ApiKey"},
     "KEY_PREFIX": "ftk_",
     "SECRET_PREFIX": "fts_",
@@ -28,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "REQUEST_LOG": "durable",
     "REALM": "api",
 }
-OTHERS: dict[str, Any] = {
+OTHERS = {
     "SOURCES": {"User": "events.EventConsumer"},
     "KEY_PREFIX": "k",
     "SECRET_PREFIX": "a-long.prefix_of_20c",
@@ -49,7 +46,7 @@ OTHERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_default(settings: Any, name: str) -> None:
+def test_default(settings, name):
     settings.FRAPPE_TOKENS = {}
     assert getattr(conf, name) == DEFAULTS[name]
     del settings.FRAPPE_TOKENS
@@ -57,7 +54,7 @@ def test_default(settings: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_is_read_live(settings: Any, name: str) -> None:
+def test_is_read_live(settings, name):
     settings.FRAPPE_TOKENS = {}
     for read in (conf, conf):
         assert getattr(read, name) == DEFAULTS[name]
@@ -68,7 +65,7 @@ def test_is_read_live(settings: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["SOURCES", "PEPPERS", "LAST_USED_INTERVAL"])
-def test_change_in_place_counts(settings: Any, name: str) -> None:
+def test_change_in_place_counts(settings, name):
     settings.FRAPPE_TOKENS = {"SOURCES": {}, "PEPPERS": []}
     assert getattr(conf, name) == DEFAULTS[name]
     settings.FRAPPE_TOKENS["SOURCES"]["User"] = "events.EventConsumer"
@@ -77,7 +74,7 @@ def test_change_in_place_counts(settings: Any, name: str) -> None:
     assert getattr(conf, name) == OTHERS[name]
 
 
-def test_cache_that_was_removed_is_refused(settings: Any) -> None:
+def test_cache_that_was_removed_is_refused(settings):
     settings.FRAPPE_TOKENS = {"CACHE": "keys"}
     settings.CACHES = {**settings.CACHES, "keys": settings.CACHES["default"]}
     assert conf.CACHE == "keys"
@@ -86,7 +83,7 @@ def test_cache_that_was_removed_is_refused(settings: Any) -> None:
         _ = conf.CACHE
 
 
-def test_settings_must_be_a_dictionary(settings: Any) -> None:
+def test_settings_must_be_a_dictionary(settings):
     settings.FRAPPE_TOKENS = [("REALM", "api")]
     with pytest.raises(ImproperlyConfigured, match="must be a dictionary"):
         _ = conf.CACHE
@@ -147,26 +144,26 @@ def test_settings_must_be_a_dictionary(settings: Any) -> None:
         ("REALM", "ümlaut"),
     ],
 )
-def test_refuses_a_wrong_value_and_names_the_setting(settings: Any, name: str, value: Any) -> None:
+def test_refuses_a_wrong_value_and_names_the_setting(settings, name, value):
     settings.FRAPPE_TOKENS = {name: value}
     with pytest.raises(ImproperlyConfigured, match=rf"FRAPPE_TOKENS\['{name}'\]"):
         getattr(conf, name)
 
 
-def test_message_about_a_pepper_does_not_show_it(settings: Any) -> None:
+def test_message_about_a_pepper_does_not_show_it(settings):
     settings.FRAPPE_TOKENS = {"PEPPERS": ["canary"]}
     with pytest.raises(ImproperlyConfigured) as raised:
         _ = conf.PEPPERS
     assert "canary" not in str(raised.value)
 
 
-def test_refuses_settings_that_are_no_dictionary(settings: Any) -> None:
+def test_refuses_settings_that_are_no_dictionary(settings):
     settings.FRAPPE_TOKENS = [("REALM", "api")]
     with pytest.raises(ImproperlyConfigured, match="FRAPPE_TOKENS"):
         _ = conf.REALM
 
 
-def test_user_stays_a_source_beside_others(settings: Any) -> None:
+def test_user_stays_a_source_beside_others(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Event Consumer": "events.EventConsumer"}}
     assert conf.SOURCES == {
         "User": "frappe_tokens.ApiKey",
@@ -174,7 +171,7 @@ def test_user_stays_a_source_beside_others(settings: Any) -> None:
     }
 
 
-def test_number_of_proxies_is_that_of_drf_unless_ours_is_set(settings: Any) -> None:
+def test_number_of_proxies_is_that_of_drf_unless_ours_is_set(settings):
     settings.REST_FRAMEWORK = {"NUM_PROXIES": 3}
     assert conf.NUM_PROXIES == 3
     settings.FRAPPE_TOKENS = {"NUM_PROXIES": 1}

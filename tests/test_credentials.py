@@ -1,8 +1,5 @@
-from __future__ import annotations
-
 import base64
 import random
-from typing import Any
 
 import pytest
 
@@ -23,38 +20,37 @@ FRAPPE_KEY, FRAPPE_SECRET = "0a1b2c3d4e5f607", "fedcba987654321"
 SCHEMES = ["token", "basic", "bearer"]
 
 
-def encode(text: str) -> str:
+def encode(text):
     return base64.b64encode(text.encode("latin-1")).decode()
 
 
-def header(scheme: str, token: str = TOKEN) -> str:
+def header(scheme, token=TOKEN):
     return f"{scheme} {encode(token) if scheme.lower() == 'basic' else token}"
 
 
-def credential(scheme: str, token: str = TOKEN) -> Credential:
+def credential(scheme, token=TOKEN):
     parsed = parse(header(scheme, token), scheme)
     assert parsed is not None
     return parsed
 
 
 @pytest.fixture(params=SCHEMES)
-def scheme(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+def scheme(request):
+    return request.param
 
 
-def test_reads_a_pair(scheme: str) -> None:
+def test_reads_a_pair(scheme):
     assert credential(scheme) == Credential(scheme, KEY, SECRET, ours=True, well_formed=True)
 
 
-def test_splits_at_the_first_colon(scheme: str) -> None:
+def test_splits_at_the_first_colon(scheme):
     assert credential(scheme, "key:se:cr:et") == Credential(
         scheme, "key", "se:cr:et", ours=scheme != "basic", well_formed=True
     )
 
 
 @pytest.mark.parametrize("spelling", [str.lower, str.upper, str.title, str.swapcase])
-def test_case_of_the_scheme_does_not_matter(scheme: str, spelling: Any) -> None:
+def test_case_of_the_scheme_does_not_matter(scheme, spelling):
     _, value = header(scheme).split()
     parsed = parse(f"{spelling(scheme)} {value}", scheme)
     assert parsed == credential(scheme)
@@ -62,20 +58,18 @@ def test_case_of_the_scheme_does_not_matter(scheme: str, spelling: Any) -> None:
 
 @pytest.mark.parametrize("before", [" ", "  ", "\t", " \t \t"])
 @pytest.mark.parametrize("after", ["", " ", "\t", " \t "])
-def test_spaces_and_tabs_may_stand_around_the_credential(
-    scheme: str, before: str, after: str
-) -> None:
+def test_spaces_and_tabs_may_stand_around_the_credential(scheme, before, after):
     _, value = header(scheme).split()
     assert parse(f"{scheme}{before}{value}{after}", scheme) == credential(scheme)
 
 
 @pytest.mark.parametrize("before", [" ", "\t", " \t "])
-def test_spaces_and_tabs_before_the_scheme_hide_no_credential(scheme: str, before: str) -> None:
+def test_spaces_and_tabs_before_the_scheme_hide_no_credential(scheme, before):
     assert parse(before + header(scheme), scheme) == credential(scheme)
 
 
 @pytest.mark.parametrize("space", ["\xa0", "\x0b", "\x0c", "\r", "\n", "\x1c", "\x85", "\u2003"])
-def test_nothing_else_is_trimmed(scheme: str, space: str) -> None:
+def test_nothing_else_is_trimmed(scheme, space):
     _, value = header(scheme).split()
     for text in (
         f"{scheme}{space}{value}",
@@ -104,11 +98,11 @@ def test_nothing_else_is_trimmed(scheme: str, space: str) -> None:
         "\xa0",
     ],
 )
-def test_header_of_nobodys_scheme_is_no_credential(scheme: str, text: str | None) -> None:
+def test_header_of_nobodys_scheme_is_no_credential(scheme, text):
     assert parse(text, scheme) is None
 
 
-def test_header_of_another_scheme_is_no_credential(scheme: str) -> None:
+def test_header_of_another_scheme_is_no_credential(scheme):
     for other in set(SCHEMES) - {scheme}:
         assert parse(header(other), scheme) is None
 
@@ -116,9 +110,7 @@ def test_header_of_another_scheme_is_no_credential(scheme: str) -> None:
 @pytest.mark.parametrize(
     "rest", ["", " ", "\t", "  \t", "=x", ":a:b", ",", "\x00a:b", "\xa0a:b", "/"]
 )
-def test_scheme_alone_or_with_something_stuck_to_it_is_ours_to_refuse(
-    scheme: str, rest: str
-) -> None:
+def test_scheme_alone_or_with_something_stuck_to_it_is_ours_to_refuse(scheme, rest):
     assert parse(scheme + rest, scheme) == Credential(scheme, ours=True)
 
 
@@ -151,15 +143,13 @@ def test_scheme_alone_or_with_something_stuck_to_it_is_ours_to_refuse(
     ],
     ids=lambda token: repr(token[:30]),
 )
-def test_refuses_what_is_no_well_formed_pair(scheme: str, token: str) -> None:
+def test_refuses_what_is_no_well_formed_pair(scheme, token):
     parsed = credential(scheme, token)
     assert not parsed.well_formed
     assert (parsed.api_key, parsed.api_secret) == ("", "")
 
 
-def test_nothing_that_is_too_long_is_taken_apart(
-    scheme: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_that_is_too_long_is_taken_apart(scheme, monkeypatch):
     needed = "base64" if scheme == "basic" else "crypto"
     monkeypatch.delattr(f"frappe_tokens.credentials.{needed}")
     parsed = parse(f"{scheme} {'a:' * 5_000_000}", scheme)
@@ -167,38 +157,36 @@ def test_nothing_that_is_too_long_is_taken_apart(
     assert not parsed.well_formed
 
 
-def test_longest_pair(scheme: str) -> None:
+def test_longest_pair(scheme):
     key, secret = "k" * API_KEY_MAX_LENGTH, "s" * API_SECRET_MAX_LENGTH
     assert credential(scheme, f"{key}:{secret}").well_formed
 
 
-def test_secret_with_our_prefix_and_a_wrong_checksum_is_malformed(scheme: str) -> None:
+def test_secret_with_our_prefix_and_a_wrong_checksum_is_malformed(scheme):
     wrong = SECRET[:-1] + ("0" if SECRET[-1] != "0" else "1")
     assert not credential(scheme, f"{KEY}:{wrong}").well_formed
     assert not credential(scheme, f"{KEY}:fts_short").well_formed
     assert not credential(scheme, f"{KEY}:fts_").well_formed
 
 
-def test_secret_with_a_former_prefix_is_well_formed_and_ours(scheme: str, settings: Any) -> None:
+def test_secret_with_a_former_prefix_is_well_formed_and_ours(scheme, settings):
     settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "acmes_"}
     parsed = credential(scheme)
     assert parsed.well_formed
     assert parsed.ours
 
 
-def test_pair_from_a_frappe_site_is_well_formed_and_ours(scheme: str) -> None:
+def test_pair_from_a_frappe_site_is_well_formed_and_ours(scheme):
     parsed = credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}")
     assert parsed == Credential(scheme, FRAPPE_KEY, FRAPPE_SECRET, ours=True, well_formed=True)
 
 
-def test_pair_from_a_frappe_site_works_under_a_prefix_that_it_happens_to_bear(
-    scheme: str, settings: Any
-) -> None:
+def test_pair_from_a_frappe_site_works_under_a_prefix_that_it_happens_to_bear(scheme, settings):
     settings.FRAPPE_TOKENS = {"SECRET_PREFIX": "fed"}
     assert credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}").well_formed
 
 
-def test_username_and_password_are_not_ours() -> None:
+def test_username_and_password_are_not_ours():
     parsed = credential("basic", "ada:a password")
     assert not parsed.ours
     parsed = credential("basic", "ada:password")
@@ -207,12 +195,12 @@ def test_username_and_password_are_not_ours() -> None:
 
 
 @pytest.mark.parametrize("opaque", ["a" * 40, "eyJh.eyJz.c2ln", "a" * 2000, "x y"])
-def test_opaque_token_is_not_ours(opaque: str) -> None:
+def test_opaque_token_is_not_ours(opaque):
     assert parse(f"token {opaque}", "token") == Credential("token")
 
 
 @pytest.mark.parametrize("opaque", ["a", "eyJh.eyJz.c2ln", "a" * 4096, "-._~+/09AZ==", "fts_a"])
-def test_bearer_credential_that_is_no_pair_may_be_an_access_token(opaque: str) -> None:
+def test_bearer_credential_that_is_no_pair_may_be_an_access_token(opaque):
     parsed = credential("bearer", opaque)
     assert parsed == Credential("bearer", access_token=Secret(opaque))
     assert opaque not in repr(parsed) or opaque == "a"
@@ -222,16 +210,16 @@ def test_bearer_credential_that_is_no_pair_may_be_an_access_token(opaque: str) -
 @pytest.mark.parametrize(
     "value", ["x y", "a" * 4097, "=", "a=b", "a,b", '"a"', "\xe9", "a\x00", "a\n", "\u0661", "a\tb"]
 )
-def test_access_token_has_the_form_of_rfc_6750(value: str) -> None:
+def test_access_token_has_the_form_of_rfc_6750(value):
     assert parse(f"Bearer {value}", "bearer") == Credential("bearer")
 
 
-def test_key_without_its_secret_is_no_access_token() -> None:
+def test_key_without_its_secret_is_no_access_token():
     assert parse("Bearer ftk_a", "bearer") == Credential("bearer", ours=True)
 
 
 @pytest.mark.parametrize("scheme", ["token", "bearer"])
-def test_pair_is_ours_by_its_colon(scheme: str) -> None:
+def test_pair_is_ours_by_its_colon(scheme):
     assert credential(scheme, "key:secret").ours
     assert credential(scheme, "key: secret").ours
 
@@ -266,13 +254,13 @@ def test_pair_is_ours_by_its_colon(scheme: str) -> None:
     ],
     ids=lambda value: repr(value[-20:]),
 )
-def test_base64_is_strict(value: str) -> None:
+def test_base64_is_strict(value):
     parsed = parse(f"Basic {value}", "basic")
     assert parsed is not None
     assert not parsed.well_formed
 
 
-def test_base64_with_bits_left_over_is_refused() -> None:
+def test_base64_with_bits_left_over_is_refused():
     # Four ways to write the same byte; RFC 4648, section 3.5, has one canonical.
     assert encode("k:s1") == "azpzMQ=="
     for value in ("azpzMR==", "azpzMS==", "azpzMf=="):
@@ -281,7 +269,7 @@ def test_base64_with_bits_left_over_is_refused() -> None:
         assert not parsed.well_formed
 
 
-def test_url_safe_alphabet_is_not_base64() -> None:
+def test_url_safe_alphabet_is_not_base64():
     assert "/" in encode("key:~~~???")
     assert credential("basic", "key:~~~???").well_formed
     parsed = parse("Basic " + encode("key:~~~???").replace("/", "_"), "basic")
@@ -303,7 +291,7 @@ def test_url_safe_alphabet_is_not_base64() -> None:
         f"{SECRET}0:{KEY}",
     ],
 )
-def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme: str, swapped: str) -> None:
+def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme, swapped):
     assert credential(scheme, swapped) == Credential(scheme, ours=True)
     assert looks_secret(swapped.partition(":")[0])
 
@@ -320,11 +308,11 @@ def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme: str, swa
         "a" * API_KEY_MAX_LENGTH,
     ],
 )
-def test_what_is_no_secret_may_be_an_api_key(api_key: str) -> None:
+def test_what_is_no_secret_may_be_an_api_key(api_key):
     assert not looks_secret(api_key)
 
 
-def test_api_keys_may_have_the_prefix_of_the_secrets(scheme: str, settings: Any) -> None:
+def test_api_keys_may_have_the_prefix_of_the_secrets(scheme, settings):
     settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "acme_"}
     key, secret = crypto.generate_api_key(), crypto.generate_api_secret()
     assert credential(scheme, f"{key}:{secret}").api_key == key
@@ -335,14 +323,14 @@ def test_api_keys_may_have_the_prefix_of_the_secrets(scheme: str, settings: Any)
     assert credential(scheme, f"{secret}:{key}") == Credential(scheme, ours=True)
 
 
-def test_repr_hides_the_secret(scheme: str) -> None:
+def test_repr_hides_the_secret(scheme):
     parsed = credential(scheme)
     assert SECRET not in repr(parsed)
     assert SECRET not in repr([parsed.api_secret])
     assert KEY in repr(parsed)
 
 
-def test_never_raises_and_never_lets_a_bad_part_through() -> None:
+def test_never_raises_and_never_lets_a_bad_part_through():
     source = random.Random(20240229)
     alphabet = [
         *"abz059AZ:_-.=+/,\"' \t\r\n\x00\x7f\x80\x85\xa0\xff",

@@ -1,12 +1,9 @@
-from __future__ import annotations
-
 import hashlib
 import hmac
 import re
 import string
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -19,7 +16,7 @@ SHA256 = re.compile(r"sha256\$[0-9a-f]{64}")
 HMAC = re.compile(r"hmac-sha256\$[0-9a-f]+\$[0-9a-f]{64}")
 
 
-def as_number(base62: str) -> int:
+def as_number(base62):
     number = 0
     for character in base62:
         digits = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -27,21 +24,21 @@ def as_number(base62: str) -> int:
     return number
 
 
-def test_api_key_is_a_prefix_and_16_base62_characters() -> None:
+def test_api_key_is_a_prefix_and_16_base62_characters():
     assert re.fullmatch(r"ftk_[0-9A-Za-z]{16}", crypto.generate_api_key())
 
 
-def test_api_secret_is_a_prefix_43_base62_characters_and_6_of_checksum() -> None:
+def test_api_secret_is_a_prefix_43_base62_characters_and_6_of_checksum():
     secret = crypto.generate_api_secret()
     assert re.fullmatch(r"fts_[0-9A-Za-z]{43}[0-9A-Za-z]{6}", secret)
     assert secret[-6:] == crypto.checksum(secret[:-6])
 
 
-def test_43_base62_characters_hold_256_bits() -> None:
+def test_43_base62_characters_hold_256_bits():
     assert 62**crypto.API_SECRET_RANDOM_LENGTH >= 2**256
 
 
-def test_prefixes_are_settings(settings: Any) -> None:
+def test_prefixes_are_settings(settings):
     settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme-key.", "SECRET_PREFIX": "acme-secret."}
     secret = crypto.generate_api_secret()
     assert re.fullmatch(r"acme-key\.[0-9A-Za-z]{16}", crypto.generate_api_key())
@@ -49,20 +46,20 @@ def test_prefixes_are_settings(settings: Any) -> None:
     assert crypto.has_valid_checksum(secret)
 
 
-def draw(monkeypatch: pytest.MonkeyPatch, *drawn: bytes) -> None:
+def draw(monkeypatch, *drawn):
     """Let the random bytes be those, one portion after the other."""
     portions = iter(drawn)
     source = SimpleNamespace(token_bytes=lambda count: next(portions))
     monkeypatch.setattr(crypto, "secrets", source)
 
 
-def test_keys_and_secrets_come_from_the_secrets_module(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_and_secrets_come_from_the_secrets_module(monkeypatch):
     draw(monkeypatch, b"\x07" * 16, b"\x07" * 43)
     assert crypto.generate_api_key() == "ftk_" + "7" * 16
     assert crypto.generate_api_secret()[:-6] == "fts_" + "7" * 43
 
 
-def test_every_character_is_as_likely_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_character_is_as_likely_as_any_other(monkeypatch):
     drawn = []
     for byte in range(256):
         with monkeypatch.context() as patch:
@@ -74,27 +71,27 @@ def test_every_character_is_as_likely_as_any_other(monkeypatch: pytest.MonkeyPat
     assert drawn[248:] == ["z"] * 8  # of the next portion: these bytes would make it uneven
 
 
-def test_no_two_are_alike() -> None:
+def test_no_two_are_alike():
     assert len({crypto.generate_api_key() for _ in range(1000)}) == 1000
     assert len({crypto.generate_api_secret() for _ in range(1000)}) == 1000
 
 
-def test_every_base62_character_is_drawn() -> None:
+def test_every_base62_character_is_drawn():
     drawn = "".join(crypto.generate_api_secret()[4:47] for _ in range(200))
     assert set(drawn) == set(string.ascii_letters + string.digits)
 
 
-def test_checksum_is_the_crc_32() -> None:
+def test_checksum_is_the_crc_32():
     assert as_number(crypto.checksum("123456789")) == 0xCBF43926  # the check value of CRC-32
 
 
-def test_checksum_is_padded_with_zeros() -> None:
+def test_checksum_is_padded_with_zeros():
     assert crypto.checksum("") == "000000"
     assert {len(crypto.checksum(str(number))) for number in range(5000)} == {6}
     assert any(crypto.checksum(str(number)).startswith("00") for number in range(50000))
 
 
-def test_checksum_covers_all_before_it() -> None:
+def test_checksum_covers_all_before_it():
     secret = crypto.generate_api_secret()
     for place, character in enumerate(secret):
         other = "x" if character != "x" else "y"
@@ -102,28 +99,28 @@ def test_checksum_covers_all_before_it() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 6, 7, 44, 53])
-def test_a_shortened_secret_has_no_valid_checksum(cut: int) -> None:
+def test_a_shortened_secret_has_no_valid_checksum(cut):
     secret = crypto.generate_api_secret()
     assert not crypto.has_valid_checksum(secret[:-cut])
     assert not crypto.has_valid_checksum(secret[cut:])
 
 
-def test_a_short_text_with_a_right_checksum_is_no_secret() -> None:
+def test_a_short_text_with_a_right_checksum_is_no_secret():
     assert not crypto.has_valid_checksum("")
     assert not crypto.has_valid_checksum("000000")
     assert not crypto.has_valid_checksum("abc" + crypto.checksum("abc"))
 
 
-def test_checksum_of_another_prefix_is_valid_too() -> None:
+def test_checksum_of_another_prefix_is_valid_too():
     body = "other_" + "a" * 43
     assert crypto.has_valid_checksum(body + crypto.checksum(body))
 
 
-def test_text_that_cannot_be_encoded_has_no_valid_checksum() -> None:
+def test_text_that_cannot_be_encoded_has_no_valid_checksum():
     assert not crypto.has_valid_checksum("fts_" + "\ud800" * 49)
 
 
-def test_repr_hides_a_secret() -> None:
+def test_repr_hides_a_secret():
     secret = Secret("canary")
     for shown in (repr(secret), repr([secret]), repr({"a": secret}), f"{secret!r}", ascii(secret)):
         assert "canary" not in shown
@@ -133,13 +130,13 @@ def test_repr_hides_a_secret() -> None:
     assert isinstance(crypto.generate_api_secret(), Secret)
 
 
-def test_digest_without_pepper() -> None:
+def test_digest_without_pepper():
     digest = crypto.make_digest("secret")
     assert digest == "sha256$" + hashlib.sha256(b"secret").hexdigest()
     assert SHA256.fullmatch(digest)
 
 
-def test_digest_with_pepper(settings: Any) -> None:
+def test_digest_with_pepper(settings):
     settings.FRAPPE_TOKENS = {"PEPPERS": [NEW, OLD]}
     digest = crypto.make_digest("secret")
     assert HMAC.fullmatch(digest)
@@ -147,7 +144,7 @@ def test_digest_with_pepper(settings: Any) -> None:
     assert len(digest) <= crypto.DIGEST_MAX_LENGTH
 
 
-def test_pepper_id_tells_peppers_apart_and_does_not_tell_the_pepper(settings: Any) -> None:
+def test_pepper_id_tells_peppers_apart_and_does_not_tell_the_pepper(settings):
     ids = set()
     for pepper in (OLD, NEW):
         settings.FRAPPE_TOKENS = {"PEPPERS": [pepper]}
@@ -173,9 +170,7 @@ def test_pepper_id_tells_peppers_apart_and_does_not_tell_the_pepper(settings: An
         ([OLD, NEW], [NEW], False, False),
     ],
 )
-def test_pepper_rotation(
-    settings: Any, made_with: list[str], peppers: list[str], verifies: bool, is_current: bool
-) -> None:
+def test_pepper_rotation(settings, made_with, peppers, verifies, is_current):
     settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
     digest = crypto.make_digest("secret")
     settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
@@ -189,16 +184,16 @@ def test_pepper_rotation(
     "digest",
     ["", "sha256$", "sha256$00", "md5$5ebe2294ecd0e0f08eab7690d2a6ee69", "hmac-sha256$", "secret"],
 )
-def test_nothing_matches_what_is_no_digest(settings: Any, peppers: list[str], digest: str) -> None:
+def test_nothing_matches_what_is_no_digest(settings, peppers, digest):
     settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
     assert not crypto.matches("secret", digest)
     assert not crypto.matches("", digest)
 
 
-def test_comparison_is_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_comparison_is_constant_time(monkeypatch):
     compared = []
 
-    def compare_digest(one: str, other: str) -> bool:
+    def compare_digest(one, other):
         compared.append((one, other))
         return hmac.compare_digest(one, other)
 

@@ -1,7 +1,5 @@
 """Django knows one user model a process, so another one's tests run in another process."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -10,7 +8,7 @@ import pytest
 
 
 @pytest.mark.process
-def test_works_with_a_user_model_without_username() -> None:
+def test_works_with_a_user_model_without_username():
     # What is measured there is added to what is measured here when this run ends.
     measured = ["coverage", "run", "--parallel-mode", "--rcfile=setup.cfg", "-m"]
     command = [

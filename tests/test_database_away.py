@@ -1,12 +1,8 @@
 """The database does not answer, and the key comes from the cache: 503, and never 500."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.core.cache import caches
@@ -19,10 +15,10 @@ from django.db import (
 )
 from django.test import Client
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiRequestLog
 
-from .addresses import Address, calls
+from .addresses import calls
 from .conftest import PASSWORD, bearer_header
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,7 +34,7 @@ ASK_NOTHING = {("GET", WHO), ("POST", WHO)} | {
 DOCUMENTS = "/api/.well-known/"
 
 CLIENT = {"client_id": "a-client", "client_secret": "its-secret"}
-BODIES: dict[tuple[str, str], Any] = {
+BODIES = {
     ("POST", "/api/keys/revoke-leaked"): {"token": "0123456789abcde:0123456789abcde"},
     ("POST", f"{OAUTH}get_token"): {"grant_type": "client_credentials", **CLIENT},
     ("POST", f"{OAUTH}revoke_token"): {"token": "a-token"},
@@ -47,7 +43,7 @@ BODIES: dict[tuple[str, str], Any] = {
 
 
 @pytest.fixture(autouse=True)
-def cached(settings: Any) -> Iterator[None]:
+def cached(settings):
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
@@ -60,7 +56,7 @@ def cached(settings: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def manager(system_manager: Any) -> GeneratedKeys:
+def manager(system_manager):
     """A manager's keys, which the cache has."""
     keys = generate_keys(system_manager)
     for _ in range(2):  # the first use is written down
@@ -69,10 +65,10 @@ def manager(system_manager: Any) -> GeneratedKeys:
 
 
 @contextmanager
-def database_away(error: type[Exception] = OperationalError) -> Iterator[list[str]]:
-    asked: list[str] = []
+def database_away(error=OperationalError):
+    asked = []
 
-    def fail(execute: Any, sql: str, *args: Any) -> None:
+    def fail(execute, sql, *args):
         if ApiRequestLog._meta.db_table not in sql:
             asked.append(sql)
         raise error("server closed the connection unexpectedly")
@@ -82,18 +78,16 @@ def database_away(error: type[Exception] = OperationalError) -> Iterator[list[st
     connection.close()
 
 
-def call(method: str, path: str, by: GeneratedKeys | None, client: Client | None = None) -> Any:
+def call(method, path, by, client=None):
     send = getattr(client or Client(), method.lower())
-    options: dict[str, Any] = (
-        {} if by is None else {"headers": {"authorization": bearer_header(by)}}
-    )
+    options = {} if by is None else {"headers": {"authorization": bearer_header(by)}}
     if method in {"POST", "PATCH"} and not path.startswith(OAUTH):
         options["content_type"] = "application/json"
     default = {"user": "ada"} if "generate" in path or path.endswith("user.user") else {}
     return send(path, BODIES.get((method, path), default), **options)
 
 
-def assert_unavailable(response: Any) -> None:
+def assert_unavailable(response):
     assert response.status_code == 503, response.content
     assert int(response["Retry-After"]) > 0
     body = response.json()
@@ -109,9 +103,7 @@ def assert_unavailable(response: Any) -> None:
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
 @pytest.mark.parametrize(("method", "address"), calls(), ids=str)
-def test_no_address_answers_500(
-    manager: GeneratedKeys, method: str, address: Address, error: type[Exception]
-) -> None:
+def test_no_address_answers_500(manager, method, address, error):
     path = address.path % {"api_key": manager.api_key}
     by = None if path.startswith(OAUTH) and "openid" not in path else manager
     browser = Client(raise_request_exception=False)
@@ -129,9 +121,7 @@ def test_no_address_answers_500(
 
 
 @pytest.mark.parametrize(("method", "address"), calls(), ids=str)
-def test_no_address_answers_500_with_atomic_requests(
-    manager: GeneratedKeys, method: str, address: Address, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_address_answers_500_with_atomic_requests(manager, method, address, monkeypatch):
     """The transaction of a request begins before its view, and ends after it."""
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     path = address.path % {"api_key": manager.api_key}
@@ -143,7 +133,7 @@ def test_no_address_answers_500_with_atomic_requests(
     assert response.status_code in {200, 302, 400, 404, 503}
 
 
-def test_session_that_cannot_be_read_is_503(system_manager: Any) -> None:
+def test_session_that_cannot_be_read_is_503(system_manager):
     browser = Client(raise_request_exception=False)
     assert browser.login(username="manager", password=PASSWORD)
 
@@ -152,9 +142,7 @@ def test_session_that_cannot_be_read_is_503(system_manager: Any) -> None:
             assert_unavailable(call("GET", path, None, browser))
 
 
-def test_last_use_that_cannot_be_written_down_changes_nothing(
-    manager: GeneratedKeys, settings: Any
-) -> None:
+def test_last_use_that_cannot_be_written_down_changes_nothing(manager, settings):
     settings.FRAPPE_TOKENS = {
         **settings.FRAPPE_TOKENS,
         "LAST_USED_INTERVAL": timedelta(microseconds=1),
@@ -170,17 +158,13 @@ def test_last_use_that_cannot_be_written_down_changes_nothing(
 
 @pytest.mark.parametrize("error", [IntegrityError, ProgrammingError])
 @pytest.mark.parametrize("path", ["/api/keys", f"{OAUTH}openid_profile"])
-def test_other_errors_of_the_database_stay_server_errors(
-    manager: GeneratedKeys, path: str, error: type[Exception]
-) -> None:
+def test_other_errors_of_the_database_stay_server_errors(manager, path, error):
     with database_away(error), pytest.raises(error):
         call("GET", path, manager)
 
 
 @pytest.mark.parametrize("path", ["/api/keys", f"{OAUTH}openid_profile"])
-def test_it_is_logged_with_its_cause(
-    manager: GeneratedKeys, path: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_it_is_logged_with_its_cause(manager, path, caplog):
     with database_away():
         call("GET", path, manager)
 

@@ -1,9 +1,6 @@
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +14,7 @@ GUIDE = (ROOT / "docs" / "guide.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_examples_compile(page: Path) -> None:
+def test_python_examples_compile(page):
     blocks = re.findall(r"^( *)```python\n(.*?)^\1```", page.read_text(), re.MULTILINE | re.DOTALL)
 
     assert blocks
@@ -27,20 +24,20 @@ def test_python_examples_compile(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_to_files_that_exist(page: Path) -> None:
+def test_links_lead_to_files_that_exist(page):
     links = re.findall(r'\]\(([^)#]+)\)|src(?:set)?="([^"]+)"', page.read_text())
 
     for target in (first or second for first, second in links):
         assert target.startswith("https://") or (page.parent / target).is_file(), target
 
 
-def test_guide_names_every_refusal_with_its_status() -> None:
+def test_guide_names_every_refusal_with_its_status():
     documented = re.findall(r"^\| (\d{3}) \| `(\w+)` \|", GUIDE, re.MULTILINE)
 
     assert documented == [(str(reason.status), reason.code) for reason in Reason]
 
 
-def test_guide_names_every_setting_with_its_default(settings: Any) -> None:
+def test_guide_names_every_setting_with_its_default(settings):
     settings.FRAPPE_TOKENS = {}
     documented = dict(re.findall(r"^\| `([A-Z_]+)` \| `(.+?)` \|", GUIDE, re.MULTILINE))
     defaults = {

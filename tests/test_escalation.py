@@ -7,10 +7,9 @@ REST has the same rows, and more, in ``rest/test_escalation.py``; rows of other 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from io import StringIO
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -40,7 +39,7 @@ CHOSEN = "fts_" + "c" * 49
 
 
 @pytest.fixture(autouse=True)
-def at_noon() -> Iterator[None]:
+def at_noon():
     with time_machine.travel(NOON, tick=False):
         yield
 
@@ -52,56 +51,56 @@ class Way(NamedTuple):
     status: int
 
 
-def version_on(client: Client, page: str, **data: Any) -> str:
+def version_on(client, page, **data):
     """The state that a form is made for, where the page has one."""
     answer = client.post(page, data) if data else client.get(page)
     found = re.search(r'name="version" value="(\w+)"', answer.content.decode())
     return found[1] if found else "none"
 
 
-def by_page(page: str) -> Callable[[Client, GeneratedKeys], Any]:
-    def ask(client: Client, target: GeneratedKeys) -> Any:
+def by_page(page):
+    def ask(client, target):
         address = page.format(user=target.instance.user.pk, key=target.instance.pk)
         return client.post(address, {"version": version_on(client, address), "grace": "0"})
 
     return ask
 
 
-def by_list(client: Client, target: GeneratedKeys) -> Any:
+def by_list(client, target):
     chosen = {"action": "generate_keys", "_selected_action": [target.instance.user.pk]}
     return client.post(USERS, {**chosen, "version": version_on(client, USERS, **chosen)})
 
 
-def by_key_form(client: Client, target: GeneratedKeys) -> Any:
+def by_key_form(client, target):
     return client.post(f"{KEYS}add/", {"user": target.instance.user.pk, "name": "mine"})
 
 
-def by_change_form(client: Client, target: GeneratedKeys) -> Any:
+def by_change_form(client, target):
     return client.post(f"{KEYS}{target.instance.pk}/change/", {"name": "mine", "rate_limit": ""})
 
 
-def by_rpc(client: Client, target: GeneratedKeys) -> Any:
+def by_rpc(client, target):
     return client.post(RPC, {"user": target.instance.user.get_username()})
 
 
-def by_other_rpc(address: str) -> Callable[[Client, GeneratedKeys], Any]:
-    def ask(client: Client, target: GeneratedKeys) -> Any:
+def by_other_rpc(address):
+    def ask(client, target):
         return client.post(address, {"user": target.instance.user.get_username()})
 
     return ask
 
 
-def by_rest(client: Client, target: GeneratedKeys) -> Any:
+def by_rest(client, target):
     body = {"user": target.instance.user.get_username(), "name": "mine"}
     return client.post("/api/keys/", body, content_type="application/json")
 
 
-def by_rest_rotation(client: Client, target: GeneratedKeys) -> Any:
+def by_rest_rotation(client, target):
     page = f"/api/keys/{target.api_key}/rotate/"
     return client.post(page, {}, content_type="application/json")
 
 
-def by_rest_widening(client: Client, target: GeneratedKeys) -> Any:
+def by_rest_widening(client, target):
     body = {"read_only": False}
     return client.patch(f"/api/keys/{target.api_key}/", body, content_type="application/json")
 
@@ -111,7 +110,7 @@ KEY_PAGE = by_page(KEYS + "{key}/generate-keys/")
 ROTATION_PAGE = by_page(ACCOUNT + "{key}/rotate/")
 
 
-def attempt(ask: Callable[[Client, GeneratedKeys], Any], client: Client, target: Any) -> Any:
+def attempt(ask, client, target):
     """What is answered; nothing may be written, and no secret told."""
     before = list(ApiKey.objects.order_by("pk").values())
     answer = ask(client, target)
@@ -121,7 +120,7 @@ def attempt(ask: Callable[[Client, GeneratedKeys], Any], client: Client, target:
 
 
 @pytest.fixture
-def manager(client: Client, system_manager: Any) -> Client:
+def manager(client, system_manager):
     """A browser in which a System Manager is signed in."""
     client.force_login(system_manager)
     return client
@@ -152,17 +151,13 @@ def manager(client: Client, system_manager: Any) -> Client:
         Way(by_rest_widening, 403),
     ],
 )
-def test_key_of_a_user_with_more_rights(
-    manager: Client, make_user: Callable[..., Any], rights: dict[str, Any], ask: Any, status: int
-) -> None:
+def test_key_of_a_user_with_more_rights(manager, make_user, rights, ask, status):
     target = generate_keys(make_user("mighty", **rights), read_only=True)
     answer = attempt(ask, manager, target)
     assert answer.status_code == status
 
 
-def test_key_of_a_user_with_ordinary_permissions(
-    manager: Client, make_user: Callable[..., Any]
-) -> None:
+def test_key_of_a_user_with_ordinary_permissions(manager, make_user):
     """Users of an API, whose permissions a System Manager need not hold."""
     target = generate_keys(make_user("worker", permissions=("todos.add_todo", "events.add_event")))
     for ask in (USER_PAGE, by_list, by_key_form, KEY_PAGE, by_rpc, by_rest_rotation):
@@ -188,7 +183,7 @@ def test_key_of_a_user_with_ordinary_permissions(
         Way(by_rest_rotation, 400),
     ],
 )
-def test_inactive_users_key(manager: Client, keys: GeneratedKeys, ask: Any, status: int) -> None:
+def test_inactive_users_key(manager, keys, ask, status):
     keys.instance.user.is_active = False
     keys.instance.user.save()
     assert attempt(ask, manager, keys).status_code == status
@@ -210,14 +205,14 @@ def test_inactive_users_key(manager: Client, keys: GeneratedKeys, ask: Any, stat
 )
 @pytest.mark.parametrize("self_service", [False, True])
 def test_others_key_by_someone_without_the_permission(
-    client: Client,
-    make_user: Callable[..., Any],
-    keys: GeneratedKeys,
-    settings: Any,
-    self_service: bool,
-    ask: Any,
-    status: int,
-) -> None:
+    client,
+    make_user,
+    keys,
+    settings,
+    self_service,
+    ask,
+    status,
+):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": self_service}
     viewer = ("auth.view_user", "frappe_tokens.view_apikey")
     client.force_login(make_user("eve", is_staff=True, permissions=viewer))
@@ -230,20 +225,20 @@ def test_others_key_by_someone_without_the_permission(
 @pytest.mark.parametrize("ask", [by_rpc, by_rest, by_rest_rotation])
 @pytest.mark.parametrize("own", [False, True])
 def test_request_with_a_restricted_key(
-    system_manager: Any,
-    keys: GeneratedKeys,
-    settings: Any,
-    ask: Any,
-    own: bool,
-    restriction: dict[str, Any],
-) -> None:
+    system_manager,
+    keys,
+    settings,
+    ask,
+    own,
+    restriction,
+):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     restricted = generate_keys(system_manager, **restriction)
     client = Client(headers={"authorization": token_header(restricted)})
     assert attempt(ask, client, restricted if own else keys).status_code == 403
 
 
-def test_restricted_key_does_not_open_the_pages(system_manager: Any) -> None:
+def test_restricted_key_does_not_open_the_pages(system_manager):
     """They take sessions, and no header."""
     key = generate_keys(system_manager, read_only=True)
     client = Client(headers={"authorization": token_header(key)})
@@ -253,7 +248,7 @@ def test_restricted_key_does_not_open_the_pages(system_manager: Any) -> None:
         assert "/login/" in answer["Location"]
 
 
-def expiry(form: str, moment: datetime) -> dict[str, str]:
+def expiry(form, moment):
     """The fields of a form of the admin, or of the page of one's own."""
     if form == ACCOUNT:
         return {"expires_at": f"{moment:%Y-%m-%dT%H:%M}"}
@@ -262,13 +257,11 @@ def expiry(form: str, moment: datetime) -> dict[str, str]:
 
 @pytest.mark.parametrize("moment", [NOON - DAY, NOON, NOON + 31 * DAY], ids=["past", "now", "late"])
 @pytest.mark.parametrize("form", ["add", "change", "account", "rest", "rest change"])
-def test_expiry_that_is_past_or_beyond_the_longest_life(
-    manager: Client, keys: GeneratedKeys, settings: Any, form: str, moment: datetime
-) -> None:
+def test_expiry_that_is_past_or_beyond_the_longest_life(manager, keys, settings, form, moment):
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": 30 * DAY}
     user, body = keys.instance.user, {"name": "new", "expires_at": moment.isoformat()}
 
-    def ask(client: Client, target: GeneratedKeys) -> Any:
+    def ask(client, target):
         if form == "add":
             data = {"user": user.pk, "name": "new", **expiry(KEYS, moment)}
             return client.post(f"{KEYS}add/", data)
@@ -292,7 +285,7 @@ def test_expiry_that_is_past_or_beyond_the_longest_life(
     )
 
 
-def test_command_refuses_a_life_beyond_the_longest(user: Any, settings: Any) -> None:
+def test_command_refuses_a_life_beyond_the_longest(user, settings):
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": 30 * DAY}
     with pytest.raises(CommandError, match="must expire by"):
         call_command("generate_keys", user.get_username(), "--expires-in", "31d")
@@ -303,9 +296,7 @@ CHOICE = {"api_key": "chosen", "api_secret": CHOSEN, "secret_digest": f"sha256${
 
 
 @pytest.mark.parametrize("way", ["admin", "admin change", "account", "rpc"])
-def test_nobody_chooses_a_secret(
-    manager: Client, keys: GeneratedKeys, settings: Any, way: str
-) -> None:
+def test_nobody_chooses_a_secret(manager, keys, settings, way):
     """Nothing is taken of it; REST, which is for programs, says so with 400."""
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     user, pk = keys.instance.user, keys.instance.pk
@@ -328,13 +319,13 @@ def test_nobody_chooses_a_secret(
 
 
 @pytest.mark.parametrize("flag", ["--api-secret", "--secret", "--api-key"])
-def test_command_takes_no_secret(user: Any, flag: str) -> None:
+def test_command_takes_no_secret(user, flag):
     with pytest.raises(CommandError, match="unrecognized arguments"):
         call_command("generate_keys", user.get_username(), flag, CHOSEN, stderr=StringIO())
     assert not ApiKey.objects.exists()
 
 
-def test_command_and_import_make_none_for_the_inactive(user: Any, tmp_path: Path) -> None:
+def test_command_and_import_make_none_for_the_inactive(user, tmp_path):
     user.is_active = False
     user.save()
     pairs = tmp_path / "keys.csv"
@@ -346,9 +337,7 @@ def test_command_and_import_make_none_for_the_inactive(user: Any, tmp_path: Path
     assert not ApiKey.objects.exists()
 
 
-def test_others_key_by_its_id_in_the_address(
-    client: Client, make_user: Callable[..., Any], keys: GeneratedKeys, settings: Any
-) -> None:
+def test_others_key_by_its_id_in_the_address(client, make_user, keys, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     client.force_login(make_user("eve"))
     pages = [f"{ACCOUNT}{keys.instance.pk}/{what}/" for what in ("rotate", "rename", "revoke")]
@@ -361,9 +350,7 @@ def test_others_key_by_its_id_in_the_address(
     assert attempt(by_rest_rotation, client, keys).status_code == 404
 
 
-def test_manager_who_lost_the_permission_meanwhile(
-    manager: Client, system_manager: Any, keys: GeneratedKeys
-) -> None:
+def test_manager_who_lost_the_permission_meanwhile(manager, system_manager, keys):
     system_manager.groups.clear()
     for ask in (USER_PAGE, KEY_PAGE, by_rpc):
         assert attempt(ask, manager, keys).status_code == 403

@@ -1,45 +1,39 @@
 """Exception handlers of a project see a refusal as the exception of DRF that it is."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 from drf_standardized_errors.handler import exception_handler
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import IsAuthenticated
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from frappe_tokens.authentication import BearerAuthentication, TokenAuthentication
-from frappe_tokens.keys import GeneratedKeys, change_key
+from frappe_tokens.keys import change_key
 
 from .conftest import bearer_header, token_header
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
-raised: list[Exception] = []
+raised = []
 
 
 class Who(APIView):
     permission_classes = [IsAuthenticated]
-    authentication_classes: Any = [TokenAuthentication, BearerAuthentication]
+    authentication_classes = [TokenAuthentication, BearerAuthentication]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response({"user": request.user.get_username()})
 
-    def handle_exception(self, exc: Exception) -> Response:
+    def handle_exception(self, exc):
         raised.append(exc)
         return super().handle_exception(exc)
 
 
 class WhoStandardized(Who):
-    def get_exception_handler(self) -> Any:
+    def get_exception_handler(self):
         return exception_handler
 
 
@@ -56,10 +50,9 @@ urlpatterns = [
 PATHS = ["/drf/", "/standardized/", "/session-first/"]
 
 
-def ask(url: str, header: str) -> HttpResponse:
+def ask(url, header):
     raised.clear()
-    response: HttpResponse = Client().get(url, headers={"authorization": header})
-    return response
+    return Client().get(url, headers={"authorization": header})
 
 
 @pytest.mark.parametrize("url", PATHS)
@@ -72,8 +65,8 @@ def ask(url: str, header: str) -> HttpResponse:
     ],
 )
 def test_401_is_authentication_failed_with_the_challenge_of_its_scheme(
-    url: str, header: str, code: str, challenge: str
-) -> None:
+    url, header, code, challenge
+):
     response = ask(url, header)
 
     assert isinstance(raised[0], AuthenticationFailed)
@@ -82,8 +75,8 @@ def test_401_is_authentication_failed_with_the_challenge_of_its_scheme(
     assert code in response.content.decode()
 
 
-def test_standardized_errors_have_code_and_sentence() -> None:
-    body = ask("/standardized/", "token ftk_1:wrong").json()  # type: ignore[attr-defined]
+def test_standardized_errors_have_code_and_sentence():
+    body = ask("/standardized/", "token ftk_1:wrong").json()
 
     assert body["type"] == "client_error"
     assert {error["code"] for error in body["errors"]} == {"invalid_credentials"}
@@ -91,7 +84,7 @@ def test_standardized_errors_have_code_and_sentence() -> None:
 
 
 @pytest.mark.parametrize("url", PATHS)
-def test_403_is_not_authentication_failed(url: str, keys: GeneratedKeys) -> None:
+def test_403_is_not_authentication_failed(url, keys):
     change_key(keys.instance, scopes=["todos:read"])
 
     response = ask(url, bearer_header(keys))
@@ -102,7 +95,7 @@ def test_403_is_not_authentication_failed(url: str, keys: GeneratedKeys) -> None
 
 
 @pytest.mark.parametrize("url", PATHS)
-def test_correct_token_is_accepted(url: str, keys: GeneratedKeys, user: Any) -> None:
+def test_correct_token_is_accepted(url, keys, user):
     response = ask(url, token_header(keys))
 
     assert response.status_code == 200

@@ -1,17 +1,11 @@
 """The admin's history of what is done outside of the admin."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.test import Client, modify_settings
 
 from frappe_tokens.keys import (
-    GeneratedKeys,
     change_key,
     generate_keys,
     generate_keys_for_users,
@@ -27,7 +21,7 @@ pytestmark = pytest.mark.django_db
 GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
 
 
-def entries() -> list[tuple[str, str, str, str]]:
+def entries():
     found = LogEntry.objects.select_related("user", "content_type").order_by("pk")
     return [
         (entry.user.get_username(), entry.content_type.model, entry.object_id, entry.change_message)
@@ -35,7 +29,7 @@ def entries() -> list[tuple[str, str, str, str]]:
     ]
 
 
-def on_both(key: Any, text: str) -> list[tuple[str, str, str, str]]:
+def on_both(key, text):
     """An entry on the user and one on the key, by the manager."""
     return [
         ("manager", "user", str(key.user.pk), text),
@@ -43,7 +37,7 @@ def on_both(key: Any, text: str) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def test_call_by_rpc_is_on_record(user: Any, system_manager: Any) -> None:
+def test_call_by_rpc_is_on_record(user, system_manager):
     header = token_header(generate_keys(system_manager))
     answer = Client().post(GENERATE, {"user": "ada"}, headers={"authorization": header})
     secret = answer.json()["message"]["api_secret"]
@@ -52,7 +46,7 @@ def test_call_by_rpc_is_on_record(user: Any, system_manager: Any) -> None:
     assert secret not in repr(entries())
 
 
-def test_change_and_revocation_are_on_record(keys: GeneratedKeys, system_manager: Any) -> None:
+def test_change_and_revocation_are_on_record(keys, system_manager):
     key, by = keys.instance, Actor(system_manager)
     change_key(key, scopes=["todos"], read_only=True, by=by)
     revoke(key, by=by)
@@ -63,26 +57,26 @@ def test_change_and_revocation_are_on_record(keys: GeneratedKeys, system_manager
     ]
 
 
-def test_each_of_many_is_on_record(make_user: Callable[..., Any], system_manager: Any) -> None:
+def test_each_of_many_is_on_record(make_user, system_manager):
     users = [make_user(f"user{number}") for number in range(5)]
     generate_keys_for_users(users, by=Actor(system_manager))
     assert len(entries()) == 10
 
 
-def test_trusted_code_has_no_name_in_the_history(keys: GeneratedKeys) -> None:
+def test_trusted_code_has_no_name_in_the_history(keys):
     change_key(keys.instance, read_only=True)
     revoke(keys.instance)
     assert entries() == []
 
 
-def test_what_is_refused_is_not_on_record(user: Any) -> None:
+def test_what_is_refused_is_not_on_record(user):
     with pytest.raises(Exception, match="permission to generate"):
         generate_keys(user, by=Actor(user))
     assert entries() == []
 
 
-def test_project_without_the_admin_has_no_history(user: Any, system_manager: Any) -> None:
-    without: dict[str, Any] = {"remove": ["django.contrib.admin"]}
+def test_project_without_the_admin_has_no_history(user, system_manager):
+    without = {"remove": ["django.contrib.admin"]}
     with modify_settings(INSTALLED_APPS=without):
         assert not apps.is_installed("django.contrib.admin")
         revoke(generate_keys(user, by=Actor(system_manager)).instance, by=Actor(system_manager))

@@ -1,10 +1,6 @@
-from __future__ import annotations
-
 import logging
 import math
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import time_machine
@@ -36,7 +32,7 @@ LABEL = "frappe_tokens.apikey"
 
 
 @pytest.fixture(autouse=True)
-def keys_are_cached(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def keys_are_cached(settings, monkeypatch):
     settings.FRAPPE_TOKENS = {
         "CACHE": "default",
         "SOURCES": {"Robot": "sources.Robot"},
@@ -52,16 +48,16 @@ def keys_are_cached(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     key_cache.reset()
 
 
-def ask(keys: GeneratedKeys) -> Any:
+def ask(keys):
     return Client().get(WHO, headers={"authorization": token_header(keys)})
 
 
-def is_cached(keys: GeneratedKeys) -> bool:
+def is_cached(keys):
     found = lookup.find(type(keys.instance), keys.api_key)
     return found is not None and found.is_from_cache
 
 
-def test_second_request_needs_no_query(keys: GeneratedKeys, statements: Any) -> None:
+def test_second_request_needs_no_query(keys, statements):
     with statements() as verbs:
         assert ask(keys).json() == {"message": "ada"}
     assert verbs == ["SELECT", "UPDATE"]
@@ -71,7 +67,7 @@ def test_second_request_needs_no_query(keys: GeneratedKeys, statements: Any) -> 
     assert verbs == []
 
 
-def test_without_the_setting_nothing_is_kept(keys: GeneratedKeys, settings: Any) -> None:
+def test_without_the_setting_nothing_is_kept(keys, settings):
     settings.FRAPPE_TOKENS = {}
     ask(keys)
     generate_keys(keys.instance.user)
@@ -79,7 +75,7 @@ def test_without_the_setting_nothing_is_kept(keys: GeneratedKeys, settings: Any)
     assert not is_cached(keys)
 
 
-def test_cached_key_is_an_ordinary_instance(keys: GeneratedKeys) -> None:
+def test_cached_key_is_an_ordinary_instance(keys):
     ask(keys)
     found = lookup.find(ApiKey, keys.api_key)
     assert found is not None
@@ -89,9 +85,7 @@ def test_cached_key_is_an_ordinary_instance(keys: GeneratedKeys) -> None:
     assert found.key.user.check_password(PASSWORD)
 
 
-def test_wrong_secret_is_refused_from_the_cache_too(
-    keys: GeneratedKeys, user: Any, statements: Any
-) -> None:
+def test_wrong_secret_is_refused_from_the_cache_too(keys, user, statements):
     ask(keys)
     other = GeneratedKeys(keys.api_key, generate_keys(user, name="other").api_secret, keys.instance)
     ask(keys)
@@ -100,7 +94,7 @@ def test_wrong_secret_is_refused_from_the_cache_too(
     assert verbs == []
 
 
-def test_every_policy_is_asked_of_a_cached_key(user: Any) -> None:
+def test_every_policy_is_asked_of_a_cached_key(user):
     read_only = generate_keys(user, read_only=True)
     scoped = generate_keys(user, name="scoped", scopes=["todos"])
     for keys in (read_only, scoped):
@@ -111,7 +105,7 @@ def test_every_policy_is_asked_of_a_cached_key(user: Any) -> None:
     assert ask(scoped).json()["code"] == "insufficient_scope"
 
 
-def test_expiry_counts_in_the_cache_at_its_very_moment(user: Any) -> None:
+def test_expiry_counts_in_the_cache_at_its_very_moment(user):
     with time_machine.travel(NOON, tick=False) as clock:
         keys = generate_keys(user, expires_at=timezone.now() + timedelta(seconds=30))
         ask(keys)
@@ -122,36 +116,34 @@ def test_expiry_counts_in_the_cache_at_its_very_moment(user: Any) -> None:
         assert ask(keys).json()["code"] == "key_expired"
 
 
-def test_only_verified_keys_are_kept(keys: GeneratedKeys, user: Any) -> None:
+def test_only_verified_keys_are_kept(keys, user):
     other = generate_keys(user, name="other")
     ask(GeneratedKeys(keys.api_key, other.api_secret, keys.instance))
     assert not is_cached(keys)
 
 
-def test_refused_keys_are_not_kept(keys: GeneratedKeys) -> None:
+def test_refused_keys_are_not_kept(keys):
     revoke(keys.instance)
     ask(keys)
     ask(keys)
     assert not is_cached(keys)
 
 
-def test_unknown_keys_do_not_fill_the_cache(settings: Any) -> None:
+def test_unknown_keys_do_not_fill_the_cache(settings):
     settings.CACHES = {"default": LOCAL}
 
     for number in range(200):
         assert lookup.find(ApiKey, f"ftk_made_up_{number}") is None
 
-    assert not caches["default"]._cache  # type: ignore[attr-defined]
+    assert not caches["default"]._cache
 
 
-def test_no_secret_and_no_password_is_kept(
-    keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_secret_and_no_password_is_kept(keys, settings, monkeypatch):
     settings.CACHES = {"default": LOCAL}
     ask(keys)
     ask(keys)
     assert is_cached(keys)
-    kept = caches["default"]._cache  # type: ignore[attr-defined]
+    kept = caches["default"]._cache
     everything = b"".join([name.encode() + value for name, value in kept.items()])
     assert keys.api_key.encode() in everything
     assert keys.api_secret.encode() not in everything
@@ -166,17 +158,17 @@ LOCAL = {
 }
 
 
-def save_key(keys: GeneratedKeys) -> None:
+def save_key(keys):
     keys.instance.save()
 
 
-def save_user(keys: GeneratedKeys) -> None:
+def save_user(keys):
     user = get_user_model()._default_manager.get()
     user.is_active = False
     user.save()
 
 
-CHANGES: dict[str, Callable[[GeneratedKeys], Any]] = {
+CHANGES = {
     "saving": save_key,
     "deleting": lambda keys: ApiKey.objects.get().delete(),
     "rotating": lambda keys: generate_keys(keys.instance.user),
@@ -203,18 +195,18 @@ CHANGES: dict[str, Callable[[GeneratedKeys], Any]] = {
 
 
 @pytest.fixture(params=CHANGES, ids=lambda name: name.replace(" ", "-"))
-def change(request: pytest.FixtureRequest) -> Callable[[GeneratedKeys], Any]:
+def change(request):
     return CHANGES[request.param]
 
 
-def test_change_ends_the_entry(keys: GeneratedKeys, change: Any) -> None:
+def test_change_ends_the_entry(keys, change):
     ask(keys)
     assert is_cached(keys)
     change(keys)
     assert not is_cached(keys)
 
 
-def test_change_ends_the_entry_with_its_transaction(keys: GeneratedKeys, change: Any) -> None:
+def test_change_ends_the_entry_with_its_transaction(keys, change):
     ask(keys)
     with transaction.atomic():
         change(keys)
@@ -224,9 +216,7 @@ def test_change_ends_the_entry_with_its_transaction(keys: GeneratedKeys, change:
 
 @pytest.mark.parametrize("roll_back", [True, False], ids=["rolled back", "committed"])
 @pytest.mark.parametrize("many", [True, False], ids=["update", "save"])
-def test_changed_key_is_cached_again_when_its_mark_expires(
-    keys: GeneratedKeys, settings: Any, roll_back: bool, many: bool
-) -> None:
+def test_changed_key_is_cached_again_when_its_mark_expires(keys, settings, roll_back, many):
     settings.CACHES = {"default": LOCAL}
     with time_machine.travel(NOON, tick=False) as clock:
         ask(keys)
@@ -243,7 +233,7 @@ def test_changed_key_is_cached_again_when_its_mark_expires(
         assert is_cached(keys)
 
 
-def test_change_in_a_transaction_run_by_hand_ends_the_entry(keys: GeneratedKeys) -> None:
+def test_change_in_a_transaction_run_by_hand_ends_the_entry(keys):
     ask(keys)
     transaction.set_autocommit(False)
     try:
@@ -255,12 +245,12 @@ def test_change_in_a_transaction_run_by_hand_ends_the_entry(keys: GeneratedKeys)
     assert not is_cached(keys)
 
 
-def test_row_is_not_used_though_another_hook_kept_ours_from_running(keys: GeneratedKeys) -> None:
-    def fail() -> None:
+def test_row_is_not_used_though_another_hook_kept_ours_from_running(keys):
+    def fail():
         raise InterruptedError
 
     @transaction.atomic
-    def revoke_and_fail() -> None:
+    def revoke_and_fail():
         transaction.on_commit(fail)
         revoke(keys.instance)
 
@@ -271,7 +261,7 @@ def test_row_is_not_used_though_another_hook_kept_ours_from_running(keys: Genera
     assert not is_cached(keys)
 
 
-def test_what_django_does_not_see_ends_with_the_timeout(keys: GeneratedKeys, settings: Any) -> None:
+def test_what_django_does_not_see_ends_with_the_timeout(keys, settings):
     settings.CACHES = {"default": LOCAL}
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "CACHE_TIMEOUT": timedelta(seconds=30)}
     with time_machine.travel(NOON, tick=False) as clock:
@@ -291,7 +281,7 @@ def test_what_django_does_not_see_ends_with_the_timeout(keys: GeneratedKeys, set
         assert is_cached(keys)
 
 
-def test_row_that_was_read_too_long_ago_is_not_kept(keys: GeneratedKeys) -> None:
+def test_row_that_was_read_too_long_ago_is_not_kept(keys):
     with time_machine.travel(NOON, tick=False) as clock:
         ask(keys)
         cache.clear()
@@ -302,9 +292,7 @@ def test_row_that_was_read_too_long_ago_is_not_kept(keys: GeneratedKeys) -> None
         assert not is_cached(keys)
 
 
-def test_use_is_written_once_an_interval_from_the_cache_too(
-    keys: GeneratedKeys, settings: Any, statements: Any
-) -> None:
+def test_use_is_written_once_an_interval_from_the_cache_too(keys, settings, statements):
     settings.CACHES = {"default": LOCAL}
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "LAST_USED_INTERVAL": timedelta(seconds=20)}
     with time_machine.travel(NOON, tick=False) as clock, statements() as verbs:
@@ -315,9 +303,7 @@ def test_use_is_written_once_an_interval_from_the_cache_too(
     assert verbs == ["SELECT", "UPDATE"] * 3
 
 
-def test_digest_that_was_renewed_is_the_one_in_the_cache(
-    keys: GeneratedKeys, settings: Any, statements: Any
-) -> None:
+def test_digest_that_was_renewed_is_the_one_in_the_cache(keys, settings, statements):
     ask(keys)
     pepper = "a new pepper, which is long enough for HMAC"
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "PEPPERS": [pepper]}
@@ -327,9 +313,7 @@ def test_digest_that_was_renewed_is_the_one_in_the_cache(
     assert verbs == ["UPDATE"]
 
 
-def test_revoking_or_rotating_a_key_leaves_the_others_in_the_cache(
-    user: Any, keys: GeneratedKeys
-) -> None:
+def test_revoking_or_rotating_a_key_leaves_the_others_in_the_cache(user, keys):
     other = generate_keys(user, name="other")
     ask(keys)
     generate_keys(user, name="other")
@@ -337,13 +321,13 @@ def test_revoking_or_rotating_a_key_leaves_the_others_in_the_cache(
     assert is_cached(keys)
 
 
-def test_update_that_changes_nothing_ends_nothing(keys: GeneratedKeys) -> None:
+def test_update_that_changes_nothing_ends_nothing(keys):
     ask(keys)
     ApiKey.objects.filter(name="no such key").update(read_only=True)
     assert is_cached(keys)
 
 
-def test_models_that_share_a_table_share_their_ends(user: Any) -> None:
+def test_models_that_share_a_table_share_their_ends(user):
     drone = Drone.objects.create(user=user)
     for model in (Drone, Robot):
         found = lookup.find(model, drone.api_key)
@@ -360,7 +344,7 @@ def test_models_that_share_a_table_share_their_ends(user: Any) -> None:
         assert not found.is_from_cache
 
 
-def test_change_of_the_user_ends_the_keys_of_other_sources(user: Any) -> None:
+def test_change_of_the_user_ends_the_keys_of_other_sources(user):
     robot = Robot.objects.create(user=user)
     found = lookup.find(Robot, robot.api_key)
     assert found is not None
@@ -374,7 +358,7 @@ def test_change_of_the_user_ends_the_keys_of_other_sources(user: Any) -> None:
     assert not found.is_from_cache
 
 
-def test_model_that_has_no_prepared_statement_is_not_kept(user: Any) -> None:
+def test_model_that_has_no_prepared_statement_is_not_kept(user):
     robot = Robot.objects.create(user=user)
     for _ in range(2):
         found = lookup.find(Meter, robot.api_key)
@@ -383,18 +367,14 @@ def test_model_that_has_no_prepared_statement_is_not_kept(user: Any) -> None:
         found.store(math.inf)
 
 
-def test_changes_of_other_models_cost_nothing(
-    user: Any, settings: Any, django_assert_num_queries: Any
-) -> None:
+def test_changes_of_other_models_cost_nothing(user, settings, django_assert_num_queries):
     settings.FRAPPE_TOKENS = {}
     with django_assert_num_queries(1):
         user.save()
 
 
 @pytest.mark.parametrize("backend", ["DeadCache", "FullCache"])
-def test_database_answers_where_the_cache_does_not(
-    keys: GeneratedKeys, settings: Any, statements: Any, backend: str
-) -> None:
+def test_database_answers_where_the_cache_does_not(keys, settings, statements, backend):
     settings.CACHES = {"default": {"BACKEND": f"tests.caches.{backend}"}}
     ask(keys)
     with statements() as verbs:
@@ -407,9 +387,7 @@ def test_database_answers_where_the_cache_does_not(
     assert ask(keys).json()["code"] == "invalid_credentials"
 
 
-def test_cache_that_is_down_is_reported_once_a_minute(
-    keys: GeneratedKeys, settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: Any
-) -> None:
+def test_cache_that_is_down_is_reported_once_a_minute(keys, settings, caplog, monkeypatch):
     settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
     now = 1000.0
     monkeypatch.setattr("frappe_tokens.logs.time.monotonic", lambda: now)
@@ -426,13 +404,13 @@ def test_cache_that_is_down_is_reported_once_a_minute(
     assert len(reports) == 2
 
 
-def test_entry_that_cannot_be_read_is_no_entry(keys: GeneratedKeys) -> None:
+def test_entry_that_cannot_be_read_is_no_entry(keys):
     ask(keys)
     cache.set(f"ft:{LABEL}:{keys.api_key}:entry", "something else")
     assert ask(keys).status_code == 200
 
 
-def test_database_that_is_down_is_not_asked_while_cached(keys: GeneratedKeys) -> None:
+def test_database_that_is_down_is_not_asked_while_cached(keys):
     ask(keys)
     with connection.execute_wrapper(no_database):
         assert ask(keys).json() == {"message": "ada"}
@@ -440,13 +418,13 @@ def test_database_that_is_down_is_not_asked_while_cached(keys: GeneratedKeys) ->
         assert ask(keys).json()["code"] == "service_unavailable"
 
 
-def no_database(*_: Any) -> Any:
+def no_database(*_):
     raise OperationalError("the server has gone away")
 
 
 def test_database_that_is_down_fails_no_cached_request_whose_use_is_due(
-    keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
-) -> None:
+    keys, settings, monkeypatch, caplog
+):
     ask(keys)
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "LAST_USED_INTERVAL": timedelta(0)}
     connection.close()
@@ -461,16 +439,14 @@ class Tenants:
 
     present = "default"
 
-    def db_for_read(self, model: Any, **hints: Any) -> str:
+    def db_for_read(self, model, **hints):
         return self.present
 
     db_for_write = db_for_read
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "replica"])
-def test_keys_of_one_database_are_not_those_of_another(
-    keys: GeneratedKeys, settings: Any, django_assert_num_queries: Any
-) -> None:
+def test_keys_of_one_database_are_not_those_of_another(keys, settings, django_assert_num_queries):
     settings.DATABASE_ROUTERS = [tenants := Tenants()]
     ask(keys)
     assert is_cached(keys)
@@ -480,9 +456,7 @@ def test_keys_of_one_database_are_not_those_of_another(
 
 
 @pytest.mark.parametrize("due", [timedelta(0), timedelta(hours=1)])
-def test_what_a_view_does_to_user_and_key_is_not_kept(
-    keys: GeneratedKeys, settings: Any, due: timedelta
-) -> None:
+def test_what_a_view_does_to_user_and_key_is_not_kept(keys, settings, due):
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "LAST_USED_INTERVAL": due}
     for _ in range(3):
         with transaction.atomic():
@@ -493,7 +467,7 @@ def test_what_a_view_does_to_user_and_key_is_not_kept(
 
 
 @pytest.mark.parametrize("change", ["save", "delete", "delete all"])
-def test_key_whose_columns_are_deferred_can_be_changed(keys: GeneratedKeys, change: str) -> None:
+def test_key_whose_columns_are_deferred_can_be_changed(keys, change):
     ask(keys)
     few = ApiKey.objects.only("pk", "read_only")
     {"save": few.get().save, "delete": few.get().delete, "delete all": few.delete}[change]()
@@ -501,12 +475,10 @@ def test_key_whose_columns_are_deferred_can_be_changed(keys: GeneratedKeys, chan
     assert found is None or not found.is_from_cache
 
 
-def test_user_model_that_reads_the_password_when_made_is_not_kept(
-    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model: Any = get_user_model()
+def test_user_model_that_reads_the_password_when_made_is_not_kept(keys, monkeypatch):
+    model = get_user_model()
 
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+    def init(self, *args, **kwargs):
         super(model, self).__init__(*args, **kwargs)
         self.before = (self.password, self.email)
 
@@ -517,16 +489,14 @@ def test_user_model_that_reads_the_password_when_made_is_not_kept(
     assert not is_cached(keys)
 
 
-def test_serializer_that_gives_back_something_else_is_reported(
-    keys: GeneratedKeys, settings: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_serializer_that_gives_back_something_else_is_reported(keys, settings, caplog):
     settings.CACHES = {"default": {"BACKEND": "tests.caches.JSONCache"}}
     for _ in range(3):
         assert ask(keys).json() == {"message": "ada"}
     assert "serializer must give back what it was given" in caplog.text
 
 
-def test_cache_in_the_database_is_refused(keys: GeneratedKeys) -> None:
+def test_cache_in_the_database_is_refused(keys):
     backend = "django.core.cache.backends.db.DatabaseCache"
     in_database = {"default": {"BACKEND": backend, "LOCATION": "cache_table"}}
     with (
@@ -536,25 +506,21 @@ def test_cache_in_the_database_is_refused(keys: GeneratedKeys) -> None:
         ask(keys)
 
 
-def test_new_user_costs_no_query(
-    make_user: Any, keys: GeneratedKeys, django_assert_num_queries: Any
-) -> None:
+def test_new_user_costs_no_query(make_user, keys, django_assert_num_queries):
     with django_assert_num_queries(1):
         make_user("grace")
 
 
 class Replicas:
-    def db_for_read(self, model: Any, **hints: Any) -> str:
+    def db_for_read(self, model, **hints):
         return "replica"
 
-    def db_for_write(self, model: Any, **hints: Any) -> str:
+    def db_for_write(self, model, **hints):
         return "default"
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "replica"])
-def test_what_is_kept_is_read_where_it_is_written(
-    keys: GeneratedKeys, settings: Any, django_assert_num_queries: Any
-) -> None:
+def test_what_is_kept_is_read_where_it_is_written(keys, settings, django_assert_num_queries):
     settings.DATABASE_ROUTERS = [Replicas()]
     with django_assert_num_queries(0, using="replica"):
         found = lookup.find(ApiKey, keys.api_key)
@@ -569,8 +535,8 @@ def test_what_is_kept_is_read_where_it_is_written(
 
 @pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 def test_without_a_cache_a_replica_is_read_and_never_written(
-    keys: GeneratedKeys, settings: Any, django_assert_num_queries: Any
-) -> None:
+    keys, settings, django_assert_num_queries
+):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
     settings.DATABASE_ROUTERS = [Replicas()]
     with (
@@ -584,7 +550,7 @@ def test_without_a_cache_a_replica_is_read_and_never_written(
         assert ask(keys).status_code == 200
 
 
-def level(name: str) -> Any:
+def level(name):
     """An isolation level as this database's backend takes it in its options."""
     if connection.vendor == "postgresql":
         from psycopg import IsolationLevel
@@ -593,7 +559,7 @@ def level(name: str) -> Any:
     return name
 
 
-def parse_token(keys: GeneratedKeys) -> Any:
+def parse_token(keys):
     return parse(token_header(keys), "token")
 
 
@@ -601,9 +567,7 @@ def parse_token(keys: GeneratedKeys) -> Any:
     ("name", "present"),
     [("read committed", True), ("repeatable read", False), ("serializable", False)],
 )
-def test_transaction_with_an_older_snapshot_puts_nothing_into_the_cache(
-    name: str, present: bool
-) -> None:
+def test_transaction_with_an_older_snapshot_puts_nothing_into_the_cache(name, present):
     twin = connection.copy()
     if connection.vendor != "sqlite":
         twin.settings_dict["OPTIONS"]["isolation_level"] = level(name)
@@ -617,8 +581,8 @@ def test_transaction_with_an_older_snapshot_puts_nothing_into_the_cache(
 
 
 def test_request_in_a_transaction_is_cached_where_it_sees_what_is_committed(
-    keys: GeneratedKeys,
-) -> None:
+    keys,
+):
     with transaction.atomic():
         ask(keys)
     # The use is written at the end of the transaction, and the entry with it.

@@ -1,20 +1,16 @@
 """What a cached key is worth when the cache, or a clock, has not been reliable."""
 
-from __future__ import annotations
-
 import copy
 import math
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import time_machine
 from django.core.cache import caches
 
 from frappe_tokens import lookup
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.models import ApiKey
 
@@ -28,7 +24,7 @@ STATE = (key_cache._memory, key_cache._in_touch, key_cache._heard_at, key_cache.
 
 
 @pytest.fixture(autouse=True)
-def cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SwitchableCache]:
+def cache(settings, monkeypatch):
     settings.FRAPPE_TOKENS = {"CACHE": "default", "REQUEST_LOG": "null"}
     settings.CACHES = {
         "default": {"BACKEND": "tests.caches.SwitchableCache", "LOCATION": "outages"}
@@ -48,24 +44,24 @@ def cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Switchable
 class Process:
     """What one more process knows of the cache."""
 
-    def __init__(self) -> None:
-        self.known: list[dict[str, Any]] = [{} for _ in STATE]
+    def __init__(self):
+        self.known = [{} for _ in STATE]
 
     @contextmanager
-    def run(self) -> Iterator[None]:
+    def run(self):
         ours = [copy.copy(known) for known in STATE]
         self._become(self.known)
         yield
         self.known = [copy.copy(known) for known in STATE]
         self._become(ours)
 
-    def _become(self, other: list[Any]) -> None:
+    def _become(self, other):
         for known, wanted in zip(STATE, other, strict=True):
             known.clear()
             known.update(wanted)
 
 
-def find(keys: GeneratedKeys) -> lookup.Found:
+def find(keys):
     """What a request finds, which caches it then."""
     found = lookup.find(ApiKey, keys.api_key)
     assert found is not None
@@ -74,20 +70,20 @@ def find(keys: GeneratedKeys) -> lookup.Found:
     return found
 
 
-def is_revoked(keys: GeneratedKeys) -> bool:
+def is_revoked(keys):
     return find(keys).key.is_revoked
 
 
-def later(**after: float) -> Any:
+def later(**after):
     return time_machine.travel(NOON + timedelta(**(after or {"seconds": 1})), tick=False)
 
 
-def wait(seconds: float) -> None:
+def wait(seconds):
     SwitchableCache.now += seconds
 
 
 @pytest.fixture
-def other(keys: GeneratedKeys) -> Process:
+def other(keys):
     """Another process, in touch with the cache before and after ``keys`` were cached."""
     other = Process()
     with other.run():
@@ -98,15 +94,13 @@ def other(keys: GeneratedKeys) -> Process:
     return other
 
 
-def revoke_while_away(cache: SwitchableCache, keys: GeneratedKeys) -> None:
+def revoke_while_away(cache, keys):
     cache.away = True
     revoke(keys.instance)
     cache.away = False
 
 
-def test_key_that_was_revoked_while_the_cache_was_away_stays_revoked(
-    keys: GeneratedKeys, cache: SwitchableCache
-) -> None:
+def test_key_that_was_revoked_while_the_cache_was_away_stays_revoked(keys, cache):
     find(keys)
     assert find(keys).is_from_cache
 
@@ -115,9 +109,7 @@ def test_key_that_was_revoked_while_the_cache_was_away_stays_revoked(
     assert is_revoked(keys)
 
 
-def test_it_is_revoked_in_a_process_that_saw_the_outage(
-    keys: GeneratedKeys, cache: SwitchableCache, other: Process
-) -> None:
+def test_it_is_revoked_in_a_process_that_saw_the_outage(keys, cache, other):
     cache.away = True
     with other.run():
         find(keys)
@@ -127,16 +119,14 @@ def test_it_is_revoked_in_a_process_that_saw_the_outage(
         assert is_revoked(keys)
 
 
-def test_it_is_revoked_in_a_process_that_was_silent_for_long(
-    keys: GeneratedKeys, cache: SwitchableCache, other: Process
-) -> None:
+def test_it_is_revoked_in_a_process_that_was_silent_for_long(keys, cache, other):
     revoke_while_away(cache, keys)
     wait(key_cache.OUT_OF_TOUCH + 1)
     with later(), other.run():
         assert is_revoked(keys)
 
 
-def test_it_is_revoked_in_a_new_process(keys: GeneratedKeys, cache: SwitchableCache) -> None:
+def test_it_is_revoked_in_a_new_process(keys, cache):
     find(keys)
     revoke_while_away(cache, keys)
     with later(), Process().run():
@@ -144,8 +134,8 @@ def test_it_is_revoked_in_a_new_process(keys: GeneratedKeys, cache: SwitchableCa
 
 
 def test_it_is_revoked_everywhere_once_the_cache_is_reached_where_it_was_revoked(
-    keys: GeneratedKeys, cache: SwitchableCache, other: Process, caplog: pytest.LogCaptureFixture
-) -> None:
+    keys, cache, other, caplog
+):
     revoke_while_away(cache, keys)
     assert "The cache can't be notified of a change." in caplog.text
     assert keys.api_key not in caplog.text
@@ -156,9 +146,7 @@ def test_it_is_revoked_everywhere_once_the_cache_is_reached_where_it_was_revoked
         assert is_revoked(keys)
 
 
-def test_mark_that_the_cache_did_not_take_is_made_up_for(
-    keys: GeneratedKeys, cache: SwitchableCache, other: Process
-) -> None:
+def test_mark_that_the_cache_did_not_take_is_made_up_for(keys, cache, other):
     cache.takes_marks = False
     revoke(keys.instance)
     cache.takes_marks = True
@@ -169,26 +157,26 @@ def test_mark_that_the_cache_did_not_take_is_made_up_for(
         assert is_revoked(keys)
 
 
-def see_an_error(cache: SwitchableCache, keys: GeneratedKeys) -> None:
+def see_an_error(cache, keys):
     cache.away = True
     find(keys)
     cache.away = False
 
 
-def wait_for_a_slow_answer(cache: SwitchableCache, keys: GeneratedKeys) -> None:
+def wait_for_a_slow_answer(cache, keys):
     cache.seconds = key_cache.SLOW + 1
     find(keys)
     cache.seconds = 0
 
 
-def hear_nothing_for_long(cache: SwitchableCache, keys: GeneratedKeys) -> None:
+def hear_nothing_for_long(cache, keys):
     wait(key_cache.OUT_OF_TOUCH + 1)
 
 
 @pytest.mark.parametrize("notice", [see_an_error, wait_for_a_slow_answer, hear_nothing_for_long])
 def test_data_from_before_the_revocation_do_not_count_when_they_come_back(
-    keys: GeneratedKeys, cache: SwitchableCache, other: Process, notice: Callable[..., None]
-) -> None:
+    keys, cache, other, notice
+):
     """After a fail-over to a replica that lags behind, or from a snapshot."""
     older = cache.saved()
     revoke(keys.instance)
@@ -198,9 +186,7 @@ def test_data_from_before_the_revocation_do_not_count_when_they_come_back(
         assert is_revoked(keys)
 
 
-def test_keys_are_cached_again_after_an_outage(
-    keys: GeneratedKeys, cache: SwitchableCache, other: Process
-) -> None:
+def test_keys_are_cached_again_after_an_outage(keys, cache, other):
     cache.away = True
     assert not find(keys).is_from_cache
     cache.away = False
@@ -210,9 +196,7 @@ def test_keys_are_cached_again_after_an_outage(
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
-def test_clock_that_is_set_ends_what_is_cached_and_no_more(
-    keys: GeneratedKeys, user: Any, step: timedelta
-) -> None:
+def test_clock_that_is_set_ends_what_is_cached_and_no_more(keys, user, step):
     find(keys)
     ApiKey._base_manager.update(read_only=True)
     with time_machine.travel(NOON + step, tick=False):
@@ -223,9 +207,7 @@ def test_clock_that_is_set_ends_what_is_cached_and_no_more(
         assert find(new).is_from_cache
 
 
-def test_cache_that_fails_before_the_key_is_cached_fails_no_request(
-    keys: GeneratedKeys, cache: SwitchableCache, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_cache_that_fails_before_the_key_is_cached_fails_no_request(keys, cache, caplog):
     found = lookup.find(ApiKey, keys.api_key)
     assert found is not None
     cache.away = True
@@ -235,9 +217,7 @@ def test_cache_that_fails_before_the_key_is_cached_fails_no_request(
     assert "The cache doesn't answer." in caplog.text
 
 
-def test_process_forgets_its_entries_where_there_are_too_many(
-    keys: GeneratedKeys, user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_forgets_its_entries_where_there_are_too_many(keys, user, monkeypatch):
     monkeypatch.setattr(key_cache, "MEMORY_SIZE", 1)
     other = generate_keys(user, name="other")
     for _ in range(2):

@@ -1,15 +1,11 @@
 """No reader puts a row back into the cache that a writer has changed."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -17,7 +13,7 @@ from django.core.cache import cache
 from django.db import connection, connections, transaction
 
 from frappe_tokens import lookup
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.lookup.statement import LookupStatement, statement_for
 from frappe_tokens.models import ApiKey
@@ -30,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repl
 BEFORE, WRITTEN, COMMITTED, AFTER = range(4)
 
 
-def others_change() -> None:
+def others_change():
     """Another writer's changes: to one other key, and to any."""
     user = get_user_model()._default_manager.get_or_create(username="grace")[0]
     other = ApiKey.objects.get_or_create(user=user, name="another")[0]
@@ -44,7 +40,7 @@ ORDERS = list(itertools.combinations_with_replacement((BEFORE, WRITTEN, COMMITTE
 
 
 @pytest.fixture(autouse=True)
-def keys_are_cached(settings: Any) -> Iterator[None]:
+def keys_are_cached(settings):
     settings.FRAPPE_TOKENS = {"CACHE": "default"}
     cache.clear()
     key_cache.reset()
@@ -56,14 +52,14 @@ def keys_are_cached(settings: Any) -> Iterator[None]:
 class Reader:
     """A lookup in its three steps, by a connection of its own."""
 
-    def __init__(self, api_key: str) -> None:
+    def __init__(self, api_key):
         self.api_key = api_key
         statement = statement_for(ApiKey, connection)
         assert isinstance(statement, LookupStatement)
         self.statement = statement
         self.steps = [self.look, self.read, self.put]
 
-    def look(self) -> None:
+    def look(self):
         fingerprint = f"default:{self.statement.fingerprint}"
         self.entry, self.slot = key_cache.look(
             "default",
@@ -73,24 +69,24 @@ class Reader:
             partial(self.statement.factory, "default"),
         )
 
-    def read(self) -> None:
+    def read(self):
         self.row = self.statement.fetch(connections["replica"], self.api_key)
 
-    def put(self) -> None:
+    def put(self):
         if self.entry is None and self.slot is not None and self.row is not None:
             key_cache.put(self.slot, self.statement.columns_to_cache(self.row), math.inf)
 
 
-def deactivate(keys: GeneratedKeys) -> None:
+def deactivate(keys):
     keys.instance.user.is_active = False
     keys.instance.user.save()
 
 
-def narrow(keys: GeneratedKeys) -> None:
+def narrow(keys):
     ApiKey.objects.update(read_only=True)
 
 
-WRITES: list[Callable[[GeneratedKeys], Any]] = [
+WRITES = [
     lambda keys: revoke(keys.instance),
     lambda keys: generate_keys(keys.instance.user),
     deactivate,
@@ -100,9 +96,7 @@ WRITES: list[Callable[[GeneratedKeys], Any]] = [
 
 @pytest.mark.parametrize("write", WRITES, ids=["revoke", "rotate", "deactivate", "update"])
 @pytest.mark.parametrize("state", ["nothing", "entry", "remembered"])
-def test_no_order_of_steps_leaves_the_old_row(
-    keys: GeneratedKeys, write: Callable[[GeneratedKeys], Any], state: str
-) -> None:
+def test_no_order_of_steps_leaves_the_old_row(keys, write, state):
     """Every order in which a reader's steps can fall between a writer's."""
     user = keys.instance.user
     for order in ORDERS:
@@ -119,7 +113,7 @@ def test_no_order_of_steps_leaves_the_old_row(
         if state == "remembered":
             reader.look()
 
-        def steps_at(now: int, reader: Reader = reader, order: Any = order) -> None:
+        def steps_at(now, reader=reader, order=order):
             for step, moment in zip(reader.steps, order, strict=True):
                 if moment == now:
                     step()
@@ -138,10 +132,10 @@ def test_no_order_of_steps_leaves_the_old_row(
         assert (seen, found.key.user.is_active) == (now, stored.user.is_active), order
 
 
-def elsewhere(call: Callable[[], Any]) -> Any:
+def elsewhere(call):
     """What ``call`` returns on a connection of its own."""
 
-    def run() -> Any:
+    def run():
         try:
             return call()
         finally:
@@ -151,12 +145,12 @@ def elsewhere(call: Callable[[], Any]) -> Any:
         return thread.submit(run).result()
 
 
-def needs_two_writers() -> None:
+def needs_two_writers():
     if connection.vendor == "sqlite":
         leave_out("database server", "SQLite lets one write at a time", in_ci_too=True)
 
 
-def is_read_only(keys: GeneratedKeys) -> bool:
+def is_read_only(keys):
     """What a request finds, which then puts it into the cache."""
     found = lookup.find(ApiKey, keys.api_key)
     assert found is not None
@@ -165,7 +159,7 @@ def is_read_only(keys: GeneratedKeys) -> bool:
 
 
 @pytest.mark.parallel
-def test_row_that_was_never_committed_is_not_kept(keys: GeneratedKeys) -> None:
+def test_row_that_was_never_committed_is_not_kept(keys):
     needs_two_writers()
     with transaction.atomic():
         keys.instance.read_only = True
@@ -178,20 +172,20 @@ def test_row_that_was_never_committed_is_not_kept(keys: GeneratedKeys) -> None:
 
 @pytest.mark.parallel
 @pytest.mark.parametrize("by_hand", [True, False])
-def test_another_writer_does_not_open_what_is_closed(keys: GeneratedKeys, by_hand: bool) -> None:
+def test_another_writer_does_not_open_what_is_closed(keys, by_hand):
     needs_two_writers()
     is_read_only(keys)
 
-    def change() -> None:
+    def change():
         ApiKey.objects.filter(pk=keys.instance.pk).update(read_only=True)
         elsewhere(others_change)
         assert not elsewhere(lambda: is_read_only(keys))
 
-    def fail() -> None:
+    def fail():
         raise InterruptedError
 
     @transaction.atomic
-    def change_and_fail() -> None:
+    def change_and_fail():
         transaction.on_commit(fail)
         change()
 
@@ -210,9 +204,7 @@ def test_another_writer_does_not_open_what_is_closed(keys: GeneratedKeys, by_han
 
 
 @pytest.mark.parallel
-def test_nobody_sees_an_older_row_than_was_committed_before(
-    keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_sees_an_older_row_than_was_committed_before(keys, settings, monkeypatch):
     """Readers that read and fill as fast as they can, beside a writer that rotates."""
     # Short enough for entries to come and go between the rotations.
     settings.FRAPPE_TOKENS = {"CACHE": "default", "CACHE_TIMEOUT": timedelta(seconds=1)}
@@ -222,7 +214,7 @@ def test_nobody_sees_an_older_row_than_was_committed_before(
     done, hit = threading.Event(), threading.Event()
     older = itertools.count()
 
-    def read() -> None:
+    def read():
         try:
             while not done.is_set():
                 before = committed[:-1]

@@ -1,25 +1,20 @@
 """Making, rotating and revoking keys, and who may."""
 
-from __future__ import annotations
-
 import copy
 import logging
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.urls import path
 from django.utils import timezone as django_timezone
 from django.views.debug import ExceptionReporter
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from frappe_tokens import crypto
@@ -30,7 +25,7 @@ from frappe_tokens.authentication import (
 )
 from frappe_tokens.credentials import parse
 from frappe_tokens.exceptions import Reason, Refused
-from frappe_tokens.keys import GeneratedKeys, clean_name, create_key, generate_keys, revoke
+from frappe_tokens.keys import clean_name, create_key, generate_keys, revoke
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 from frappe_tokens.verification.decision import verify
@@ -46,18 +41,18 @@ DAY = timedelta(days=1)
 class Broken(APIView):
     authentication_classes = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         raise RuntimeError("something else is broken")
 
 
 urlpatterns = [path("broken/", Broken.as_view())]
 
 
-def works(keys: GeneratedKeys) -> bool:
+def works(keys):
     return why_not(keys) is None
 
 
-def why_not(keys: GeneratedKeys) -> Reason | None:
+def why_not(keys):
     credential = parse(token_header(keys), "token")
     assert credential is not None
     try:
@@ -67,7 +62,7 @@ def why_not(keys: GeneratedKeys) -> Reason | None:
     return None
 
 
-def code_of(call: Callable[[], Any]) -> str:
+def code_of(call):
     with pytest.raises(ValidationError) as raised:
         call()
     assert raised.value.messages[0]
@@ -77,7 +72,7 @@ def code_of(call: Callable[[], Any]) -> str:
 # Making
 
 
-def test_what_is_generated_works(user: Any) -> None:
+def test_what_is_generated_works(user):
     keys = generate_keys(user)
     assert works(keys)
     assert keys.instance == ApiKey.objects.get()
@@ -87,14 +82,14 @@ def test_what_is_generated_works(user: Any) -> None:
     assert keys.header == f"Authorization: {token_header(keys)}"
 
 
-def test_secret_is_stored_as_a_digest_only(keys: GeneratedKeys) -> None:
+def test_secret_is_stored_as_a_digest_only(keys):
     row = ApiKey.objects.values().get()
     assert row["secret_digest"] == crypto.make_digest(keys.api_secret)
     assert keys.api_secret not in repr(row)
     assert keys.api_secret not in repr(vars(keys.instance))
 
 
-def test_secret_and_api_key_cannot_be_chosen(user: Any) -> None:
+def test_secret_and_api_key_cannot_be_chosen(user):
     for option in ("api_secret", "secret", "secret_digest", "api_key"):
         for function in (generate_keys, create_key):
             with pytest.raises(TypeError, match=f"not options of a key: {option}"):
@@ -102,7 +97,7 @@ def test_secret_and_api_key_cannot_be_chosen(user: Any) -> None:
     assert not ApiKey.objects.exists()
 
 
-def test_user_may_have_several_keys_told_apart_by_name(user: Any) -> None:
+def test_user_may_have_several_keys_told_apart_by_name(user):
     unnamed, backup = generate_keys(user), generate_keys(user, name="backup")
     assert unnamed.api_key != backup.api_key
     assert works(unnamed)
@@ -112,13 +107,13 @@ def test_user_may_have_several_keys_told_apart_by_name(user: Any) -> None:
     assert not works(backup)
 
 
-def test_users_of_one_name_have_keys_of_their_own(make_user: Callable[..., Any]) -> None:
+def test_users_of_one_name_have_keys_of_their_own(make_user):
     ada, grace = generate_keys(make_user("ada")), generate_keys(make_user("grace"))
     assert works(ada)
     assert works(grace)
 
 
-def test_names_are_stripped(user: Any) -> None:
+def test_names_are_stripped(user):
     first = generate_keys(user, name=" backup\t")
     assert first.instance.name == "backup"
     assert generate_keys(user, name="backup").api_key == first.api_key
@@ -126,18 +121,18 @@ def test_names_are_stripped(user: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["n" * 101, "a\x00b", "a\nb", "a\u200bb", "\ud800"])
-def test_refuses_a_name_that_cannot_be_shown(user: Any, name: str) -> None:
+def test_refuses_a_name_that_cannot_be_shown(user, name):
     assert code_of(lambda: generate_keys(user, name=name)) == "name"
     assert not ApiKey.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["", "n" * 100, "Zürich \U0001f511", "a: b, 'c' \"d\" <e>"])
-def test_other_names_are_fine(user: Any, name: str) -> None:
+def test_other_names_are_fine(user, name):
     assert clean_name(name) == name
     assert generate_keys(user, name=name).instance.name == name
 
 
-def test_policies_are_stored(user: Any) -> None:
+def test_policies_are_stored(user):
     expires_at = datetime.now(timezone.utc) + DAY
     keys = generate_keys(
         user,
@@ -172,7 +167,7 @@ def test_policies_are_stored(user: Any) -> None:
     ],
     ids=str,
 )
-def test_refuses_policies_that_mean_nothing(user: Any, policies: dict[str, Any]) -> None:
+def test_refuses_policies_that_mean_nothing(user, policies):
     before = generate_keys(user)
     for name in ("", "new"):
         code_of(lambda name=name: generate_keys(user, name=name, **policies))
@@ -180,37 +175,37 @@ def test_refuses_policies_that_mean_nothing(user: Any, policies: dict[str, Any])
     assert works(before)
 
 
-def model_values(key: Any) -> dict[str, Any]:
+def model_values(key):
     return {field.attname: getattr(key, field.attname) for field in key._meta.concrete_fields}
 
 
-def test_refuses_an_inactive_user(user: Any) -> None:
+def test_refuses_an_inactive_user(user):
     user.is_active = False
     user.save()
     assert code_of(lambda: generate_keys(user)) == "user_inactive"
     assert not ApiKey.objects.exists()
 
 
-def test_looks_at_the_user_as_stored_now(user: Any) -> None:
+def test_looks_at_the_user_as_stored_now(user):
     get_user_model()._default_manager.filter(pk=user.pk).update(is_active=False)
     assert user.is_active
     assert code_of(lambda: generate_keys(user)) == "user_inactive"
 
 
-def test_refuses_a_user_who_was_deleted_meanwhile(user: Any) -> None:
+def test_refuses_a_user_who_was_deleted_meanwhile(user):
     get_user_model()._default_manager.filter(pk=user.pk).delete()
     assert code_of(lambda: generate_keys(user)) == "no_user"
 
 
 @pytest.mark.parametrize("nobody", [AnonymousUser(), get_user_model()()])
-def test_refuses_nobody(db: None, nobody: Any) -> None:
+def test_refuses_nobody(db, nobody):
     assert code_of(lambda: generate_keys(nobody)) == "no_user"
 
 
 # Rotating
 
 
-def test_rotation_keeps_the_api_key_and_replaces_the_secret(keys: GeneratedKeys) -> None:
+def test_rotation_keeps_the_api_key_and_replaces_the_secret(keys):
     new = generate_keys(keys.instance.user)
     assert new.api_key == keys.api_key
     assert new.instance.pk == keys.instance.pk
@@ -220,7 +215,7 @@ def test_rotation_keeps_the_api_key_and_replaces_the_secret(keys: GeneratedKeys)
     assert ApiKey.objects.count() == 1
 
 
-def test_rotation_keeps_policies_and_history(user: Any) -> None:
+def test_rotation_keeps_policies_and_history(user):
     generate_keys(
         user,
         expires_at=datetime.now(timezone.utc) + DAY,
@@ -236,7 +231,7 @@ def test_rotation_keeps_policies_and_history(user: Any) -> None:
     assert changed == {"secret_digest", "rotated_at"}
 
 
-def test_rotation_narrows_by_what_is_named(keys: GeneratedKeys) -> None:
+def test_rotation_narrows_by_what_is_named(keys):
     generate_keys(keys.instance.user, read_only=True)
     generate_keys(keys.instance.user, scopes=["todo"])
     generate_keys(keys.instance.user, allowed_ips=["192.0.2.1"])
@@ -244,7 +239,7 @@ def test_rotation_narrows_by_what_is_named(keys: GeneratedKeys) -> None:
     assert (key.read_only, key.scopes, key.allowed_ips) == (True, ["todo"], ["192.0.2.1"])
 
 
-def test_grace_lets_the_old_secret_work_until_its_end(user: Any) -> None:
+def test_grace_lets_the_old_secret_work_until_its_end(user):
     with time_machine.travel(NOON, tick=False) as clock:
         old = generate_keys(user)
         new = generate_keys(user, grace=timedelta(hours=1))
@@ -257,7 +252,7 @@ def test_grace_lets_the_old_secret_work_until_its_end(user: Any) -> None:
         assert works(new)
 
 
-def test_grace_is_none_unless_set(user: Any, settings: Any) -> None:
+def test_grace_is_none_unless_set(user, settings):
     old = generate_keys(user)
     generate_keys(user)
     assert not works(old)
@@ -273,7 +268,7 @@ def test_grace_is_none_unless_set(user: Any, settings: Any) -> None:
     assert (key.previous_digest, key.previous_expires_at) == ("", None)
 
 
-def test_only_the_last_secret_has_a_grace(user: Any) -> None:
+def test_only_the_last_secret_has_a_grace(user):
     hour = timedelta(hours=1)
     first, second, third = (generate_keys(user, grace=hour) for _ in range(3))
     assert not works(first)
@@ -281,7 +276,7 @@ def test_only_the_last_secret_has_a_grace(user: Any) -> None:
     assert works(third)
 
 
-def test_rotation_without_grace_ends_the_grace_of_the_one_before(user: Any) -> None:
+def test_rotation_without_grace_ends_the_grace_of_the_one_before(user):
     first, second = generate_keys(user), generate_keys(user, grace=timedelta(hours=1))
     third = generate_keys(user)
     assert not works(first)
@@ -289,13 +284,13 @@ def test_rotation_without_grace_ends_the_grace_of_the_one_before(user: Any) -> N
     assert works(third)
 
 
-def test_new_key_leaves_no_grace_for_the_empty_secret(user: Any, settings: Any) -> None:
+def test_new_key_leaves_no_grace_for_the_empty_secret(user, settings):
     settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(hours=1)}
     key = generate_keys(user).instance
     assert (key.previous_digest, key.previous_expires_at) == ("", None)
 
 
-def test_note_of_the_old_secrets_use_starts_anew(user: Any) -> None:
+def test_note_of_the_old_secrets_use_starts_anew(user):
     generate_keys(user)
     generate_keys(user, grace=timedelta(hours=1))
     ApiKey.objects.update(previous_used_at=NOON)
@@ -303,7 +298,7 @@ def test_note_of_the_old_secrets_use_starts_anew(user: Any) -> None:
     assert ApiKey.objects.get().previous_used_at is None
 
 
-def test_key_from_a_frappe_site_is_rotated_like_any(user: Any) -> None:
+def test_key_from_a_frappe_site_is_rotated_like_any(user):
     ApiKey.objects.create(
         user=user,
         api_key="0a1b2c3d4e5f607",
@@ -314,7 +309,7 @@ def test_key_from_a_frappe_site_is_rotated_like_any(user: Any) -> None:
     assert works(keys)
 
 
-def test_expired_key_is_not_rotated_without_a_later_expiry(user: Any) -> None:
+def test_expired_key_is_not_rotated_without_a_later_expiry(user):
     with time_machine.travel(NOON, tick=False) as clock:
         old = generate_keys(user, expires_at=NOON + DAY)
         clock.move_to(NOON + DAY)
@@ -329,7 +324,7 @@ def test_expired_key_is_not_rotated_without_a_later_expiry(user: Any) -> None:
 # Lifetimes
 
 
-def test_keys_live_for_ever_unless_set(keys: GeneratedKeys) -> None:
+def test_keys_live_for_ever_unless_set(keys):
     assert keys.instance.expires_at is None
 
 
@@ -337,9 +332,7 @@ def test_keys_live_for_ever_unless_set(keys: GeneratedKeys) -> None:
     ("default", "longest", "days"),
     [(90, None, 90), (None, 365, 365), (90, 365, 90), (365, 90, 90)],
 )
-def test_lifetime_of_a_key_for_which_no_expiry_is_named(
-    user: Any, settings: Any, default: int | None, longest: int | None, days: int
-) -> None:
+def test_lifetime_of_a_key_for_which_no_expiry_is_named(user, settings, default, longest, days):
     settings.FRAPPE_TOKENS = {
         "DEFAULT_LIFETIME": default and timedelta(days=default),
         "MAX_LIFETIME": longest and timedelta(days=longest),
@@ -348,7 +341,7 @@ def test_lifetime_of_a_key_for_which_no_expiry_is_named(
         assert generate_keys(user).instance.expires_at == NOON + timedelta(days=days)
 
 
-def test_max_lifetime_bounds_the_expiry(user: Any, settings: Any) -> None:
+def test_max_lifetime_bounds_the_expiry(user, settings):
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": DAY}
     with time_machine.travel(NOON, tick=False):
         late = NOON + DAY + timedelta(microseconds=1)
@@ -361,7 +354,7 @@ def test_max_lifetime_bounds_the_expiry(user: Any, settings: Any) -> None:
 # Revoking
 
 
-def test_revoking_ends_a_key_at_once(keys: GeneratedKeys, system_manager: Any) -> None:
+def test_revoking_ends_a_key_at_once(keys, system_manager):
     assert revoke(keys.instance, reason="leaked", by=Actor(system_manager)) is True
     assert why_not(keys) is Reason.KEY_REVOKED
     key = ApiKey.objects.get()
@@ -372,7 +365,7 @@ def test_revoking_ends_a_key_at_once(keys: GeneratedKeys, system_manager: Any) -
     assert model_values(key) == model_values(keys.instance)
 
 
-def test_revoking_again_changes_nothing(keys: GeneratedKeys, system_manager: Any) -> None:
+def test_revoking_again_changes_nothing(keys, system_manager):
     stale = ApiKey.objects.get()
     assert revoke(keys.instance, reason="leaked")
     before = ApiKey.objects.values().get()
@@ -382,7 +375,7 @@ def test_revoking_again_changes_nothing(keys: GeneratedKeys, system_manager: Any
     assert model_values(stale) == before
 
 
-def test_revoking_ends_a_grace_too(user: Any) -> None:
+def test_revoking_ends_a_grace_too(user):
     old = generate_keys(user)
     new = generate_keys(user, grace=timedelta(hours=1))
     revoke(new.instance)
@@ -391,7 +384,7 @@ def test_revoking_ends_a_grace_too(user: Any) -> None:
     assert why_not(new) is Reason.KEY_REVOKED
 
 
-def test_generating_under_a_revoked_keys_name_makes_a_new_key(user: Any) -> None:
+def test_generating_under_a_revoked_keys_name_makes_a_new_key(user):
     for name in ("", "backup"):
         old = generate_keys(user, name=name)
         revoke(old.instance)
@@ -402,12 +395,12 @@ def test_generating_under_a_revoked_keys_name_makes_a_new_key(user: Any) -> None
     assert ApiKey.objects.count() == 4
 
 
-def test_long_reason_is_cut(keys: GeneratedKeys) -> None:
+def test_long_reason_is_cut(keys):
     revoke(keys.instance, reason="x" * 1000)
     assert ApiKey.objects.get().revoked_reason == "x" * 200
 
 
-def test_revoking_a_key_that_was_deleted_meanwhile_changes_nothing(keys: GeneratedKeys) -> None:
+def test_revoking_a_key_that_was_deleted_meanwhile_changes_nothing(keys):
     ApiKey.objects.all().delete()
     assert revoke(keys.instance) is False
 
@@ -415,31 +408,31 @@ def test_revoking_a_key_that_was_deleted_meanwhile_changes_nothing(keys: Generat
 # Who may
 
 
-def test_new_key_remembers_who_made_it(user: Any, system_manager: Any) -> None:
+def test_new_key_remembers_who_made_it(user, system_manager):
     assert generate_keys(user, by=Actor(system_manager)).instance.created_by == system_manager
     assert generate_keys(user).instance.created_by == system_manager
     assert generate_keys(user, name="shell").instance.created_by is None
 
 
-def test_group_system_manager_may_generate(system_manager: Any, user: Any) -> None:
+def test_group_system_manager_may_generate(system_manager, user):
     assert Group.objects.filter(name="System Manager", user=system_manager).exists()
     actor = Actor(system_manager)
     assert actor.may_generate
     assert works(generate_keys(user, by=actor))
 
 
-def test_permission_alone_is_enough(make_user: Callable[..., Any], user: Any) -> None:
+def test_permission_alone_is_enough(make_user, user):
     permitted = make_user("grace", permissions=("frappe_tokens.generate_keys",))
     assert works(generate_keys(user, by=Actor(permitted)))
 
 
-def test_superuser_may_generate_for_everyone(make_user: Callable[..., Any], user: Any) -> None:
+def test_superuser_may_generate_for_everyone(make_user, user):
     superuser = make_user("root", is_superuser=True)
     for target in (user, superuser):
         assert works(generate_keys(target, by=Actor(superuser)))
 
 
-def denied(user: Any, actor: Actor) -> bool:
+def denied(user, actor):
     """Whether ``actor`` may neither make, nor rotate, nor widen, nor revoke a key of ``user``."""
     existing = generate_keys(user, name="existing", read_only=True)
     before = list(ApiKey.objects.order_by("pk").values())
@@ -450,7 +443,7 @@ def denied(user: Any, actor: Actor) -> bool:
     return works(existing)
 
 
-def test_user_without_the_permission_may_not(user: Any, make_user: Callable[..., Any]) -> None:
+def test_user_without_the_permission_may_not(user, make_user):
     staff = make_user("staff", is_staff=True, permissions=("frappe_tokens.change_apikey",))
     for nobody in (staff, user, AnonymousUser()):
         assert denied(user, Actor(nobody))
@@ -459,14 +452,12 @@ def test_user_without_the_permission_may_not(user: Any, make_user: Callable[...,
     assert works(generate_keys(user))
 
 
-def test_inactive_actor_may_not(user: Any, system_manager: Any) -> None:
+def test_inactive_actor_may_not(user, system_manager):
     system_manager.is_active = False
     assert denied(user, Actor(system_manager))
 
 
-def test_nobody_but_a_superuser_generates_for_a_superuser(
-    make_user: Callable[..., Any], system_manager: Any
-) -> None:
+def test_nobody_but_a_superuser_generates_for_a_superuser(make_user, system_manager):
     superuser = make_user("root", is_superuser=True)
     actor = Actor(system_manager)
     assert actor.may_generate
@@ -474,9 +465,7 @@ def test_nobody_but_a_superuser_generates_for_a_superuser(
     assert denied(superuser, actor)
 
 
-def test_superuser_is_who_is_one_in_the_database_now(
-    make_user: Callable[..., Any], system_manager: Any
-) -> None:
+def test_superuser_is_who_is_one_in_the_database_now(make_user, system_manager):
     target = make_user("rising")
     get_user_model()._default_manager.filter(pk=target.pk).update(is_superuser=True)
     assert not target.is_superuser
@@ -486,12 +475,12 @@ def test_superuser_is_who_is_one_in_the_database_now(
 @pytest.mark.parametrize("policies", [{"read_only": True}, {"scopes": ["todo"]}])
 @pytest.mark.parametrize("superuser", [True, False])
 def test_request_with_a_limited_key_may_not(
-    make_user: Callable[..., Any],
-    system_manager: Any,
-    user: Any,
-    policies: dict[str, Any],
-    superuser: bool,
-) -> None:
+    make_user,
+    system_manager,
+    user,
+    policies,
+    superuser,
+):
     system_manager.is_superuser = superuser
     system_manager.save()
     limited = generate_keys(system_manager, name="limited", **policies).instance
@@ -504,19 +493,17 @@ def test_request_with_a_limited_key_may_not(
         generate_keys(system_manager, name="limited", by=actor)
 
 
-def test_request_with_an_unlimited_key_may(system_manager: Any, user: Any) -> None:
+def test_request_with_an_unlimited_key_may(system_manager, user):
     key = generate_keys(system_manager).instance
     assert works(generate_keys(user, by=Actor(system_manager, key)))
 
 
 @pytest.mark.parametrize("credential", ["a token", object(), {"scope": "all"}, 0, ""])
-def test_request_with_a_credential_of_another_kind_may_not(
-    system_manager: Any, user: Any, credential: Any
-) -> None:
+def test_request_with_a_credential_of_another_kind_may_not(system_manager, user, credential):
     assert denied(user, Actor(system_manager, credential))
 
 
-def test_refused_actor_learns_nothing_of_the_user(make_user: Callable[..., Any], user: Any) -> None:
+def test_refused_actor_learns_nothing_of_the_user(make_user, user):
     inactive = make_user("gone", is_active=False)
     with pytest.raises(PermissionDenied):
         generate_keys(inactive, by=Actor(user))
@@ -528,7 +515,7 @@ CANARY = "Canary0123456789"
 
 
 @pytest.fixture
-def canary(monkeypatch: pytest.MonkeyPatch) -> str:
+def canary(monkeypatch):
     """A secret that can be looked for; it is what will be generated."""
     body = "fts_" + (CANARY * 3)[:43]
     secret = body + crypto.checksum(body)
@@ -536,7 +523,7 @@ def canary(monkeypatch: pytest.MonkeyPatch) -> str:
     return secret
 
 
-def test_repr_of_what_is_returned_hides_the_secret(user: Any, canary: str) -> None:
+def test_repr_of_what_is_returned_hides_the_secret(user, canary):
     keys = generate_keys(user)
     assert keys.api_secret == canary
     for shown in (
@@ -556,9 +543,7 @@ def test_repr_of_what_is_returned_hides_the_secret(user: Any, canary: str) -> No
     assert keys.api_key in repr(keys)
 
 
-def test_no_log_line_carries_the_secret(
-    user: Any, canary: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_log_line_carries_the_secret(user, canary, caplog):
     caplog.set_level(logging.DEBUG)
     keys = generate_keys(user)
     generate_keys(user, grace=DAY)
@@ -569,7 +554,7 @@ def test_no_log_line_carries_the_secret(
     assert CANARY not in caplog.text
 
 
-def technical_page(call: Callable[[], Any], error: type[Exception]) -> str:
+def technical_page(call, error):
     with pytest.raises(error) as raised:
         call()
     reporter = ExceptionReporter(RequestFactory().get("/"), raised.type, raised.value, raised.tb)
@@ -578,9 +563,9 @@ def technical_page(call: Callable[[], Any], error: type[Exception]) -> str:
 
 @pytest.mark.parametrize("debug", [True, False])
 def test_error_page_about_a_failing_generation_hides_the_secret(
-    user: Any, canary: str, settings: Any, monkeypatch: pytest.MonkeyPatch, debug: bool
-) -> None:
-    def save(self: ApiKey, **options: Any) -> None:
+    user, canary, settings, monkeypatch, debug
+):
+    def save(self, **options):
         raise RuntimeError("the disk is full")
 
     settings.DEBUG = debug
@@ -596,13 +581,13 @@ def test_error_page_about_a_failing_generation_hides_the_secret(
 )
 @pytest.mark.parametrize("debug", [True, False])
 def test_error_page_about_a_wrong_setting_hides_the_presented_secret(
-    user: Any,
-    canary: str,
-    settings: Any,
-    header_of: Callable[[GeneratedKeys], str],
-    wrong: dict[str, Any],
-    debug: bool,
-) -> None:
+    user,
+    canary,
+    settings,
+    header_of,
+    wrong,
+    debug,
+):
     header = header_of(generate_keys(user))
     settings.DEBUG = debug
     settings.FRAPPE_TOKENS = {"NUM_PROXIES": -1, **wrong}
@@ -616,11 +601,11 @@ def test_error_page_about_a_wrong_setting_hides_the_presented_secret(
 
 
 def test_error_page_of_a_failing_view_hides_the_presented_secret(
-    user: Any,
-    canary: str,
-    settings: Any,
-    header_of: Callable[[GeneratedKeys], str],
-) -> None:
+    user,
+    canary,
+    settings,
+    header_of,
+):
     header = header_of(generate_keys(user))
     settings.DEBUG = True
     client = Client(raise_request_exception=False)
@@ -633,13 +618,13 @@ def test_error_page_of_a_failing_view_hides_the_presented_secret(
 
 
 def test_error_page_of_a_failing_lookup_hides_the_presented_secret(
-    user: Any,
-    canary: str,
-    settings: Any,
-    header_of: Callable[[GeneratedKeys], str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def broken(*args: Any, **options: Any) -> HttpResponse:
+    user,
+    canary,
+    settings,
+    header_of,
+    monkeypatch,
+):
+    def broken(*args, **options):
         raise RuntimeError("something else is broken")
 
     header = header_of(generate_keys(user))
@@ -652,7 +637,7 @@ def test_error_page_of_a_failing_lookup_hides_the_presented_secret(
     assert header.split()[1] not in page
 
 
-def test_no_exception_carries_the_secret(user: Any, canary: str) -> None:
+def test_no_exception_carries_the_secret(user, canary):
     request = HttpRequest()
     request.META["HTTP_AUTHORIZATION"] = token_header(generate_keys(user))
     revoke(ApiKey.objects.get())
@@ -666,7 +651,7 @@ def test_no_exception_carries_the_secret(user: Any, canary: str) -> None:
     assert CANARY not in page
 
 
-def test_rotation_brings_an_endless_key_within_max_lifetime(user: Any, settings: Any) -> None:
+def test_rotation_brings_an_endless_key_within_max_lifetime(user, settings):
     generate_keys(user)
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
 
@@ -675,7 +660,7 @@ def test_rotation_brings_an_endless_key_within_max_lifetime(user: Any, settings:
     assert timedelta(days=29) < expires_at - django_timezone.now() <= timedelta(days=30)
 
 
-def test_rotation_never_makes_a_life_longer(user: Any, settings: Any) -> None:
+def test_rotation_never_makes_a_life_longer(user, settings):
     soon = django_timezone.now() + timedelta(days=1)
     generate_keys(user, expires_at=soon)
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
@@ -683,7 +668,7 @@ def test_rotation_never_makes_a_life_longer(user: Any, settings: Any) -> None:
     assert generate_keys(user).instance.expires_at == soon
 
 
-def test_expiry_is_naive_where_time_zones_are_off(user: Any, settings: Any) -> None:
+def test_expiry_is_naive_where_time_zones_are_off(user, settings):
     aware = django_timezone.now() + timedelta(days=1)
     settings.USE_TZ = False
 
@@ -693,12 +678,12 @@ def test_expiry_is_naive_where_time_zones_are_off(user: Any, settings: Any) -> N
     assert generate_keys(user, expires_at=naive).instance.expires_at == naive
 
 
-def test_the_one_who_asks_may_come_from_a_replica(user: Any, make_user: Any) -> None:
+def test_the_one_who_asks_may_come_from_a_replica(user, make_user):
     manager = make_user("root", is_superuser=True)
     manager._state.db = "replica"
 
     assert generate_keys(user, by=Actor(manager)).instance.created_by_id == manager.pk
 
 
-def test_nobody_may_generate_nothing() -> None:
+def test_nobody_may_generate_nothing():
     assert not Actor(None).may_generate

@@ -1,7 +1,5 @@
 """Generating for many users at once: the same as one by one, with few statements."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -34,11 +32,11 @@ MakeUser = Callable[..., Any]
 Statements = Callable[[], AbstractContextManager[list[str]]]
 
 
-def values(key: Any) -> dict[str, Any]:
+def values(key):
     return {field.attname: getattr(key, field.attname) for field in key._meta.concrete_fields}
 
 
-def stored(user: Any) -> list[dict[str, Any]]:
+def stored(user):
     """The user's keys, without what differs from key to key anyway."""
     own = {"id", "user_id", "api_key", "secret_digest", "previous_digest"}
     rows = ApiKey.objects.filter(user=user).order_by("pk").values()
@@ -54,15 +52,15 @@ def stored(user: Any) -> list[dict[str, Any]]:
 # How a user's keys may stand before.
 
 
-def none(user: Any) -> None:
+def none(user):
     pass
 
 
-def plain(user: Any) -> None:
+def plain(user):
     generate_keys(user)
 
 
-def narrow(user: Any) -> None:
+def narrow(user):
     generate_keys(
         user,
         expires_at=NOON + 30 * DAY,
@@ -72,7 +70,7 @@ def narrow(user: Any) -> None:
     )
 
 
-def used(user: Any) -> None:
+def used(user):
     generate_keys(user)
     generate_keys(user, grace=HOUR)
     ApiKey.objects.filter(user=user).update(
@@ -84,19 +82,19 @@ def used(user: Any) -> None:
     )
 
 
-def short_lived(user: Any) -> None:
+def short_lived(user):
     generate_keys(user, expires_at=NOON + DAY)
 
 
-def never_generated(user: Any) -> None:
+def never_generated(user):
     ApiKey.objects.create(user=user)
 
 
-def revoked(user: Any) -> None:
+def revoked(user):
     revoke(generate_keys(user).instance)
 
 
-def named_only(user: Any) -> None:
+def named_only(user):
     generate_keys(user, name="ci")
 
 
@@ -126,8 +124,8 @@ SITUATIONS = [none, plain, narrow, used, short_lived, never_generated, revoked, 
     ids=["nothing", "name", "grace", "expiry", "policies"],
 )
 def test_makes_of_every_key_what_one_by_one_would_make(
-    make_user: MakeUser, settings: Any, settings_now: dict[str, Any], arguments: dict[str, Any]
-) -> None:
+    make_user, settings, settings_now, arguments
+):
     manager = make_user("manager", is_superuser=True)
     with time_machine.travel(NOON, tick=False) as clock:
         singly = [make_user(f"single{number}") for number in range(len(SITUATIONS))]
@@ -151,14 +149,14 @@ def test_makes_of_every_key_what_one_by_one_would_make(
         assert not key._state.adding
 
 
-def test_takes_what_generating_for_one_takes() -> None:
+def test_takes_what_generating_for_one_takes():
     one, many = (
         inspect.signature(call).parameters for call in (generate_keys, generate_keys_for_users)
     )
     assert list(many.values())[1:] == list(one.values())[1:]
 
 
-def test_keeps_the_api_keys_and_lets_old_secrets_work_for_their_grace(make_user: MakeUser) -> None:
+def test_keeps_the_api_keys_and_lets_old_secrets_work_for_their_grace(make_user):
     users = [make_user(f"user{number}") for number in range(5)]
     old = generate_keys_for_users(users[:4])
 
@@ -173,14 +171,14 @@ def test_keeps_the_api_keys_and_lets_old_secrets_work_for_their_grace(make_user:
     assert ApiKey.objects.get(user=users[4]).previous_digest == ""
 
 
-def test_no_two_secrets_are_alike(make_user: MakeUser) -> None:
+def test_no_two_secrets_are_alike(make_user):
     made = generate_keys_for_users([make_user(f"user{number}") for number in range(9)])
 
     assert len({keys.api_key for keys in made}) == 9
     assert len({keys.api_secret for keys in made}) == 9
 
 
-def test_changing_one_keys_policies_changes_no_others(make_user: MakeUser) -> None:
+def test_changing_one_keys_policies_changes_no_others(make_user):
     ada, grace = generate_keys_for_users([make_user("ada"), make_user("grace")], scopes=["todo"])
 
     ada.instance.scopes.append("event")
@@ -188,7 +186,7 @@ def test_changing_one_keys_policies_changes_no_others(make_user: MakeUser) -> No
     assert grace.instance.scopes == ["todo"]
 
 
-def test_answers_in_the_order_of_the_users_and_each_once(make_user: MakeUser) -> None:
+def test_answers_in_the_order_of_the_users_and_each_once(make_user):
     ada, grace, hedy = (make_user(name) for name in ("ada", "grace", "hedy"))
 
     made = generate_keys_for_users([hedy, ada, hedy.pk, SimpleNamespace(pk=grace.pk), ada])
@@ -197,17 +195,17 @@ def test_answers_in_the_order_of_the_users_and_each_once(make_user: MakeUser) ->
     assert ApiKey.objects.count() == 3
 
 
-def test_nobody_to_generate_for_is_fine(db: None) -> None:
+def test_nobody_to_generate_for_is_fine(db):
     assert generate_keys_for_users([]) == []
 
 
 @pytest.mark.parametrize("rotate", [False, True])
 def test_statements_are_as_many_as_batches_whatever_their_size(
-    make_user: MakeUser, statements: Statements, monkeypatch: pytest.MonkeyPatch, rotate: bool
-) -> None:
+    make_user, statements, monkeypatch, rotate
+):
     users = [make_user(f"user{number}") for number in range(16)]
 
-    def needed(count: int, batch: int) -> int:
+    def needed(count, batch):
         if not rotate:
             ApiKey.objects.all().delete()
         monkeypatch.setattr(generation, "BATCH_SIZE", batch)
@@ -235,13 +233,13 @@ def test_statements_are_as_many_as_batches_whatever_their_size(
     ids=["inactive", "superuser", "deleted", "expired"],
 )
 def test_all_or_nothing(
-    make_user: MakeUser,
-    system_manager: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    spoil: Callable[[Any], Any],
-    error: str,
-    batch: int,
-) -> None:
+    make_user,
+    system_manager,
+    monkeypatch,
+    spoil,
+    error,
+    batch,
+):
     monkeypatch.setattr(generation, "BATCH_SIZE", batch)
     users = [make_user(f"user{number}") for number in range(5)]
     generate_keys_for_users(users[2:])
@@ -257,7 +255,7 @@ def test_all_or_nothing(
     assert list(ApiKey.objects.order_by("pk").values()) == before
 
 
-def test_names_the_key_that_has_expired(make_user: MakeUser) -> None:
+def test_names_the_key_that_has_expired(make_user):
     users = [make_user("ada"), make_user("grace")]
     expired = generate_keys(users[1]).instance
     ApiKey.objects.update(expires_at=NOON)
@@ -266,7 +264,7 @@ def test_names_the_key_that_has_expired(make_user: MakeUser) -> None:
         generate_keys_for_users(users)
 
 
-def test_names_the_user_who_is_inactive(make_user: MakeUser) -> None:
+def test_names_the_user_who_is_inactive(make_user):
     users = [make_user("ada"), make_user("gone", is_active=False)]
 
     with pytest.raises(ValidationError, match="gone: The user is inactive") as raised:
@@ -275,21 +273,21 @@ def test_names_the_user_who_is_inactive(make_user: MakeUser) -> None:
 
 
 @pytest.mark.parametrize("nobody", [AnonymousUser(), get_user_model()(), None])
-def test_refuses_nobody(user: Any, nobody: Any) -> None:
+def test_refuses_nobody(user, nobody):
     with pytest.raises(ValidationError) as raised:
         generate_keys_for_users([user, nobody])
     assert raised.value.code == "no_user"
     assert not ApiKey.objects.exists()
 
 
-def test_refuses_an_actor_who_may_not(user: Any, make_user: MakeUser) -> None:
+def test_refuses_an_actor_who_may_not(user, make_user):
     with pytest.raises(PermissionDenied):
         generate_keys_for_users([user], by=Actor(make_user("grace")))
     assert not ApiKey.objects.exists()
 
 
 @pytest.mark.parametrize("arguments", [{"name": "a\nb"}, {"scopes": "todo"}, {"grace": -HOUR}])
-def test_refuses_arguments_that_mean_nothing(user: Any, arguments: dict[str, Any]) -> None:
+def test_refuses_arguments_that_mean_nothing(user, arguments):
     with pytest.raises(ValidationError):
         generate_keys_for_users([user], **arguments)
     assert not ApiKey.objects.exists()
@@ -297,8 +295,8 @@ def test_refuses_arguments_that_mean_nothing(user: Any, arguments: dict[str, Any
 
 @pytest.mark.parametrize("tells", [True, False])
 def test_new_keys_are_instances_like_any_whether_the_database_tells_their_ids_or_not(
-    make_user: MakeUser, monkeypatch: pytest.MonkeyPatch, tells: bool
-) -> None:
+    make_user, monkeypatch, tells
+):
     if not tells:
         features = type(connection.features)
         monkeypatch.setattr(features, "can_return_rows_from_bulk_insert", False)
@@ -315,18 +313,18 @@ def test_new_keys_are_instances_like_any_whether_the_database_tells_their_ids_or
 @pytest.mark.parametrize("verb", ["INSERT", "UPDATE"])
 @pytest.mark.parametrize("debug", [True, False])
 def test_error_page_about_a_failing_generation_hides_the_secrets(
-    make_user: MakeUser,
-    settings: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    verb: str,
-    debug: bool,
-) -> None:
+    make_user,
+    settings,
+    monkeypatch,
+    verb,
+    debug,
+):
     users = [make_user("ada"), make_user("grace")]
     generate_keys(users[0])
     secret = crypto.Secret("fts_" + CANARY * 3)
     monkeypatch.setattr(crypto, "generate_api_secret", lambda: secret)
 
-    def full(execute: Callable[..., Any], sql: str, params: Any, *more: Any) -> Any:
+    def full(execute, sql, params, *more):
         # SQLite locks by an UPDATE of the name.
         if sql.startswith(verb) and "secret_digest" in sql:
             raise RuntimeError("the disk is full")

@@ -1,15 +1,11 @@
 """Clients that fail too often."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import time_machine
@@ -34,42 +30,41 @@ HERE, THERE = "192.0.2.1", "198.51.100.7"
 
 
 @pytest.fixture(autouse=True)
-def clock() -> Any:
+def clock():
     with time_machine.travel(START, tick=False) as clock:
         yield clock
 
 
 @pytest.fixture(autouse=True)
-def nothing_was_reported_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_was_reported_lately(monkeypatch):
     monkeypatch.setattr(limiter._log_cache_error, "_logged_at", -math.inf)
 
 
 @pytest.fixture
-def others(user: Any) -> GeneratedKeys:
+def others(user):
     """Another key."""
     return generate_keys(user, name="other")
 
 
-def wrong(keys: GeneratedKeys) -> GeneratedKeys:
+def wrong(keys):
     return GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
 
 
-def ask(keys: GeneratedKeys, address: str = HERE, **headers: str) -> Any:
+def ask(keys, address=HERE, **headers):
     headers["authorization"] = token_header(keys)
     return Client(REMOTE_ADDR=address).get(WHO, headers=headers)
 
 
-def code(*arguments: Any, **headers: str) -> str:
+def code(*arguments, **headers):
     response = ask(*arguments, **headers)
-    answered: str = "ok" if response.status_code == 200 else response.json()["code"]
-    return answered
+    return "ok" if response.status_code == 200 else response.json()["code"]
 
 
-def limit_to(settings: Any, limit: str | None, **others: Any) -> None:
+def limit_to(settings, limit, **others):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": limit, **others}
 
 
-def test_two_hundred_wrong_secrets_from_one_address(keys: GeneratedKeys, clock: Any) -> None:
+def test_two_hundred_wrong_secrets_from_one_address(keys, clock):
     answers = [ask(wrong(keys), x_forwarded_for=f"203.0.113.{n}") for n in range(200)]
 
     assert [answer.status_code for answer in answers] == [401] * 100 + [429] * 100
@@ -81,7 +76,7 @@ def test_two_hundred_wrong_secrets_from_one_address(keys: GeneratedKeys, clock: 
     assert code(wrong(keys)) == "invalid_credentials"
 
 
-def test_429_comes_in_frappes_envelope(keys: GeneratedKeys, settings: Any) -> None:
+def test_429_comes_in_frappes_envelope(keys, settings):
     limit_to(settings, "1/minute")
     ask(wrong(keys))
 
@@ -93,9 +88,7 @@ def test_429_comes_in_frappes_envelope(keys: GeneratedKeys, settings: Any) -> No
     assert "WWW-Authenticate" not in answer
 
 
-def test_token_that_failed_too_often_is_refused_without_a_query(
-    keys: GeneratedKeys, settings: Any, statements: Any
-) -> None:
+def test_token_that_failed_too_often_is_refused_without_a_query(keys, settings, statements):
     limit_to(settings, "2/minute")
     broken = wrong(keys)
     assert [code(broken) for _ in range(2)] == ["invalid_credentials"] * 2
@@ -110,9 +103,7 @@ def test_token_that_failed_too_often_is_refused_without_a_query(
 # A good credential is never refused for what others failed with
 
 
-def test_wrong_secrets_for_a_key_do_not_lock_out_the_right_one(
-    keys: GeneratedKeys, settings: Any
-) -> None:
+def test_wrong_secrets_for_a_key_do_not_lock_out_the_right_one(keys, settings):
     limit_to(settings, "2/minute")
 
     for _ in range(30):
@@ -122,7 +113,7 @@ def test_wrong_secrets_for_a_key_do_not_lock_out_the_right_one(
     assert code(wrong(keys)) == "too_many_failures"
 
 
-def test_made_up_keys_do_not_lock_out_the_right_one(keys: GeneratedKeys, settings: Any) -> None:
+def test_made_up_keys_do_not_lock_out_the_right_one(keys, settings):
     """As behind a proxy whose address all clients share, or in an office."""
     limit_to(settings, "2/minute")
 
@@ -133,7 +124,7 @@ def test_made_up_keys_do_not_lock_out_the_right_one(keys: GeneratedKeys, setting
     assert code(keys, x_forwarded_for="203.0.113.2") == "ok"
 
 
-def test_wrong_source_does_not_lock_out_the_right_one(keys: GeneratedKeys, settings: Any) -> None:
+def test_wrong_source_does_not_lock_out_the_right_one(keys, settings):
     limit_to(settings, "1/minute")
     astray = {"frappe_authorization_source": "Nobody"}
     assert code(keys, **astray) == "invalid_credentials"
@@ -142,7 +133,7 @@ def test_wrong_source_does_not_lock_out_the_right_one(keys: GeneratedKeys, setti
     assert code(keys) == "ok"
 
 
-def test_success_clears_nothing(keys: GeneratedKeys, settings: Any) -> None:
+def test_success_clears_nothing(keys, settings):
     limit_to(settings, "2/minute")
 
     ask(wrong(keys))
@@ -156,9 +147,7 @@ def test_success_clears_nothing(keys: GeneratedKeys, settings: Any) -> None:
 # What is counted together
 
 
-def test_each_key_of_an_address_is_counted_for_itself(
-    keys: GeneratedKeys, others: GeneratedKeys, settings: Any
-) -> None:
+def test_each_key_of_an_address_is_counted_for_itself(keys, others, settings):
     limit_to(settings, "1/minute")
     ask(wrong(keys))
 
@@ -166,9 +155,7 @@ def test_each_key_of_an_address_is_counted_for_itself(
     assert code(wrong(others)) == "invalid_credentials"
 
 
-def test_addresses_behind_trusted_proxies_are_told_apart(
-    keys: GeneratedKeys, settings: Any
-) -> None:
+def test_addresses_behind_trusted_proxies_are_told_apart(keys, settings):
     limit_to(settings, "1/minute", NUM_PROXIES=1)
     broken = wrong(keys)
     assert code(broken, x_forwarded_for="203.0.113.1") == "invalid_credentials"
@@ -186,9 +173,7 @@ def test_addresses_behind_trusted_proxies_are_told_apart(
     ],
     ids=["a /64 is one client's", "a mapped address is the one that it stands for"],
 )
-def test_networks(
-    keys: GeneratedKeys, settings: Any, failed: str, refused: str, open_: str
-) -> None:
+def test_networks(keys, settings, failed, refused, open_):
     limit_to(settings, "1/minute")
     broken = wrong(keys)
     ask(broken, failed)
@@ -196,34 +181,32 @@ def test_networks(
     assert code(broken, open_) == "invalid_credentials"
 
 
-def test_without_an_address_nothing_is_counted(keys: GeneratedKeys, settings: Any) -> None:
+def test_without_an_address_nothing_is_counted(keys, settings):
     """As behind a Unix socket: everyone would be counted together."""
     limit_to(settings, "1/minute")
     broken = wrong(keys)
     assert {code(broken, "") for _ in range(3)} == {"invalid_credentials"}
 
 
-def expire(keys: GeneratedKeys) -> None:
+def expire(keys):
     keys.instance.expires_at = START
     keys.instance.save()
 
 
-def deactivate(keys: GeneratedKeys) -> None:
+def deactivate(keys):
     keys.instance.user.is_active = False
     keys.instance.user.save()
 
 
 @pytest.mark.parametrize("change", [expire, deactivate, lambda keys: revoke(keys.instance)])
-def test_key_that_has_ended_counts(
-    keys: GeneratedKeys, settings: Any, change: Callable[[GeneratedKeys], Any]
-) -> None:
+def test_key_that_has_ended_counts(keys, settings, change):
     limit_to(settings, "1/minute")
     change(keys)
     assert code(keys) in {"key_expired", "user_inactive", "key_revoked"}
     assert code(keys) == "too_many_failures"
 
 
-def test_what_is_malformed_or_narrowed_does_not_count(user: Any, settings: Any) -> None:
+def test_what_is_malformed_or_narrowed_does_not_count(user, settings):
     limit_to(settings, "1/minute")
     keys = generate_keys(user, allowed_ips=[THERE])
     for _ in range(3):
@@ -234,7 +217,7 @@ def test_what_is_malformed_or_narrowed_does_not_count(user: Any, settings: Any) 
     assert code(keys, THERE) == "ok"
 
 
-def test_limit_may_be_off(keys: GeneratedKeys, settings: Any) -> None:
+def test_limit_may_be_off(keys, settings):
     limit_to(settings, "1/minute")
     broken = wrong(keys)
     ask(broken)
@@ -242,7 +225,7 @@ def test_limit_may_be_off(keys: GeneratedKeys, settings: Any) -> None:
     assert {code(broken) for _ in range(3)} == {"invalid_credentials"}
 
 
-def test_another_limit_counts_at_once(keys: GeneratedKeys, settings: Any) -> None:
+def test_another_limit_counts_at_once(keys, settings):
     limit_to(settings, "1/day")
     broken = wrong(keys)
     assert [code(broken) for _ in range(2)] == ["invalid_credentials", "too_many_failures"]
@@ -250,9 +233,7 @@ def test_another_limit_counts_at_once(keys: GeneratedKeys, settings: Any) -> Non
     assert code(broken) == "invalid_credentials"
 
 
-def test_other_processes_find_out_at_their_next_failure(
-    keys: GeneratedKeys, settings: Any, statements: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_processes_find_out_at_their_next_failure(keys, settings, statements, monkeypatch):
     limit_to(settings, "2/minute")
     broken = wrong(keys)
     assert [code(broken) for _ in range(3)][2] == "too_many_failures"
@@ -265,26 +246,24 @@ def test_other_processes_find_out_at_their_next_failure(
 class Recording(LocMemCache):
     """Counts the calls that would be round trips."""
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args):
         super().__init__(*args)
-        self.calls: list[str] = []
+        self.calls = []
 
-    def add(self, *args: Any, **kwargs: Any) -> Any:
+    def add(self, *args, **kwargs):
         self.calls.append("add")
         return super().add(*args, **kwargs)
 
-    def incr(self, *args: Any, **kwargs: Any) -> Any:
+    def incr(self, *args, **kwargs):
         self.calls.append("incr")
         return super().incr(*args, **kwargs)
 
 
-def use(monkeypatch: pytest.MonkeyPatch, cache: Any) -> None:
+def use(monkeypatch, cache):
     monkeypatch.setattr("frappe_tokens.verification.limiter.caches", {"default": cache})
 
 
-def test_only_failures_touch_the_cache(
-    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> None:
+def test_only_failures_touch_the_cache(keys, monkeypatch, settings):
     limit_to(settings, "2/minute")
     cache = Recording("limiter", {})
     cache.clear()
@@ -303,7 +282,7 @@ def test_only_failures_touch_the_cache(
     assert cache.calls == []
 
 
-def test_count_is_kept_where_keys_are_cached(keys: GeneratedKeys, settings: Any) -> None:
+def test_count_is_kept_where_keys_are_cached(keys, settings):
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
         "keys": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "keys"},
@@ -315,9 +294,7 @@ def test_count_is_kept_where_keys_are_cached(keys: GeneratedKeys, settings: Any)
     caches["keys"].clear()
 
 
-def test_cache_that_is_down_refuses_nobody(
-    keys: GeneratedKeys, settings: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_cache_that_is_down_refuses_nobody(keys, settings, caplog):
     settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
     limit_to(settings, "1/minute")
     assert [code(wrong(keys)) for _ in range(3)] == ["invalid_credentials"] * 3
@@ -331,20 +308,18 @@ def test_cache_that_is_down_refuses_nobody(
 class Forgetful(LocMemCache):
     """Evicts each entry at once."""
 
-    def add(self, *args: Any, **kwargs: Any) -> bool:
+    def add(self, *args, **kwargs):
         return False
 
 
-def test_count_that_was_evicted_begins_anew(
-    keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_count_that_was_evicted_begins_anew(keys, settings, monkeypatch):
     limit_to(settings, "2/minute")
     use(monkeypatch, Forgetful("forgetful", {}))
     assert [code(wrong(keys)) for _ in range(4)] == ["invalid_credentials"] * 4
 
 
-def test_parallel_failures_are_all_counted() -> None:
-    def fail(_: int) -> bool:
+def test_parallel_failures_are_all_counted():
+    def fail(_):
         try:
             limiter.count(HERE, "ftk_key")
         except Refused:
@@ -356,13 +331,13 @@ def test_parallel_failures_are_all_counted() -> None:
     assert sum(refused) == 50
 
 
-def fail(address: str, times: int) -> None:
+def fail(address, times):
     for _ in range(times):
         with suppress(Refused):
             limiter.count(address, "ftk_key")
 
 
-def is_refused(address: str) -> bool:
+def is_refused(address):
     try:
         limiter.check(address, "ftk_key")
     except Refused:
@@ -370,7 +345,7 @@ def is_refused(address: str) -> bool:
     return False
 
 
-def test_process_remembers_so_many_tokens_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_remembers_so_many_tokens_and_no_more(monkeypatch):
     monkeypatch.setattr(limiter, "SIZE", 3)
     addresses = [f"192.0.2.{number}" for number in range(10)]
 
@@ -381,7 +356,7 @@ def test_process_remembers_so_many_tokens_and_no_more(monkeypatch: pytest.Monkey
     assert is_refused(addresses[-1])
 
 
-def test_nothing_is_remembered_of_a_window_that_is_over(clock: Any) -> None:
+def test_nothing_is_remembered_of_a_window_that_is_over(clock):
     fail(HERE, 100)
     assert limiter.is_active()
     clock.shift(timedelta(seconds=40))
@@ -391,7 +366,7 @@ def test_nothing_is_remembered_of_a_window_that_is_over(clock: Any) -> None:
     assert not limiter.is_active()
 
 
-def test_next_window_begins_with_nothing_remembered(clock: Any) -> None:
+def test_next_window_begins_with_nothing_remembered(clock):
     fail(HERE, 100)
     clock.shift(timedelta(seconds=40))
     fail(THERE, 100)
@@ -403,8 +378,8 @@ def test_next_window_begins_with_nothing_remembered(clock: Any) -> None:
 @pytest.mark.parametrize("limit", ["1/minute", "1/hour", "1/day"])
 @pytest.mark.parametrize("step", [-86_400, -3600, -30, -1, 1, 30, 3600, 86_400])
 def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(
-    keys: GeneratedKeys, settings: Any, clock: Any, limit: str, step: int
-) -> None:
+    keys, settings, clock, limit, step
+):
     limit_to(settings, limit)
     broken = wrong(keys)
     ask(broken)
@@ -423,7 +398,7 @@ def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(
     assert code(keys) == "ok"
 
 
-def test_secrets_are_not_kept_in_memory(keys: GeneratedKeys, settings: Any) -> None:
+def test_secrets_are_not_kept_in_memory(keys, settings):
     limit_to(settings, "1/minute")
     broken = wrong(keys)
 

@@ -1,8 +1,3 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -17,27 +12,25 @@ from frappe_tokens.keys.locking import lock_active_users, lock_users
 pytestmark = pytest.mark.django_db
 
 
-def test_user_model_without_a_column_for_it_has_active_users_only(
-    user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_model_without_a_column_for_it_has_active_users_only(user, monkeypatch):
     fields = [field for field in type(user)._meta.fields if field.name != "is_active"]
     monkeypatch.setattr(type(user)._meta, "fields", fields)
     type(user).objects.update(is_active=False)
     assert lock_active_users() == [user.pk]
 
 
-def test_atomic_requests_are_off_on_every_database() -> None:
-    def view() -> None:
+def test_atomic_requests_are_off_on_every_database():
+    def view():
         """Does nothing."""
 
-    exempt: Any = locking.outside_atomic_requests(view)
+    exempt = locking.outside_atomic_requests(view)
     assert exempt._non_atomic_requests == {"default", "replica"}
     for keys_view in (rpc.GenerateKeys, api_keys.KeyDetail, account_views.new_key):
-        checked: Any = keys_view.as_view() if hasattr(keys_view, "as_view") else keys_view
+        checked = keys_view.as_view() if hasattr(keys_view, "as_view") else keys_view
         assert checked._non_atomic_requests == {"default", "replica"}
 
 
-def test_brings_the_users_that_exist_as_stored_now(make_user: Callable[..., Any]) -> None:
+def test_brings_the_users_that_exist_as_stored_now(make_user):
     ada, grace = make_user("ada"), make_user("grace")
     type(ada).objects.filter(pk=ada.pk).update(is_active=False)
 
@@ -47,13 +40,11 @@ def test_brings_the_users_that_exist_as_stored_now(make_user: Callable[..., Any]
     assert locked[ada.pk].is_active is False
 
 
-def test_locks_a_hundred_thousand_users(user: Any) -> None:
+def test_locks_a_hundred_thousand_users(user):
     assert list(lock_users(range(user.pk, user.pk + 100_000))) == [user.pk]
 
 
-def test_the_order_is_kept_over_all_statements(
-    make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_order_is_kept_over_all_statements(make_user, monkeypatch):
     monkeypatch.setattr(locking, "LOCK_SIZE", 2)
     pks = [make_user(f"user{number}").pk for number in range(5)]
 
@@ -64,8 +55,8 @@ def test_the_order_is_kept_over_all_statements(
 
 
 def test_whoever_asks_is_locked_in_their_place_where_that_matters(
-    make_user: Callable[..., Any],
-) -> None:
+    make_user,
+):
     first, manager, last = make_user("ada"), make_user("manager"), make_user("grace")
 
     locked = lock_users([last.pk, first.pk], Actor(manager))
@@ -75,14 +66,14 @@ def test_whoever_asks_is_locked_in_their_place_where_that_matters(
 
 
 def test_keys_that_are_no_numbers_are_left_to_the_databases_order(
-    make_user: Callable[..., Any],
-) -> None:
+    make_user,
+):
     pks = [make_user("ada").pk, make_user("grace").pk]
 
     assert sorted(lock_users(str(pk) for pk in pks)) == pks
 
 
-def test_locks_every_active_user(make_user: Callable[..., Any]) -> None:
+def test_locks_every_active_user(make_user):
     ada = make_user("ada")
     make_user("gone", is_active=False)
     grace = make_user("grace")

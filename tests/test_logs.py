@@ -1,7 +1,5 @@
 """What goes wrong at every request is said once a minute."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest
@@ -13,14 +11,14 @@ logger = logging.getLogger("tests.complaints")
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def clock(monkeypatch):
     """The time that the complaints have (s)."""
     now = [0.0]
     monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
     return now
 
 
-def test_says_the_same_once_a_minute(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+def test_says_the_same_once_a_minute(clock, caplog):
     complain = RateLimitedLogger(logger, "%d are lost.")
     for now in (0.0, 1.0, 59.9, 60.0, 61.0):
         clock[0] = now
@@ -30,15 +28,13 @@ def test_says_the_same_once_a_minute(clock: list[float], caplog: pytest.LogCaptu
     assert all(not record.exc_info for record in caplog.records)
 
 
-def test_says_different_things_each_once(
-    clock: list[float], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_says_different_things_each_once(clock, caplog):
     RateLimitedLogger(logger, "one")()
     RateLimitedLogger(logger, "other")()
     assert [record.getMessage() for record in caplog.records] == ["one", "other"]
 
 
-def test_shows_the_present_exception(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+def test_shows_the_present_exception(clock, caplog):
     try:
         raise RuntimeError("why")
     except RuntimeError:
@@ -46,9 +42,9 @@ def test_shows_the_present_exception(clock: list[float], caplog: pytest.LogCaptu
     assert "RuntimeError: why" in caplog.text
 
 
-def test_goes_on_where_nobody_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_goes_on_where_nobody_can_be_told(caplog):
     class Broken(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
+        def emit(self, record):
             raise OSError("The other side is gone.")
 
     broken = Broken()

@@ -1,16 +1,12 @@
-from __future__ import annotations
-
 import logging
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from frappe_tokens import crypto, lookup
-from frappe_tokens.keys import GeneratedKeys, find_user, generate_keys
+from frappe_tokens.keys import find_user, generate_keys
 from frappe_tokens.lookup.find import Found
 from frappe_tokens.models import ApiKey
 
@@ -23,62 +19,54 @@ TICK = timedelta(microseconds=1)
 PEPPERS = ["the newest pepper, long enough for HMAC", "an older pepper, long enough for HMAC"]
 
 
-def record(
-    key: Any, now: datetime, secret: str, slot: str = "secret_digest", address: str = "192.0.2.1"
-) -> None:
+def record(key, now, secret, slot="secret_digest", address="192.0.2.1"):
     lookup.record_use(Found(key), now=now, secret=secret, slot=slot, address=lambda: address)
 
 
 @pytest.mark.parametrize("field", ["id", "date_joined"])
-def test_name_that_no_user_can_have_is_nobodys(
-    user: Any, monkeypatch: pytest.MonkeyPatch, field: str
-) -> None:
+def test_name_that_no_user_can_have_is_nobodys(user, monkeypatch, field):
     """Where users are named by a number, say."""
     monkeypatch.setattr(type(user), "USERNAME_FIELD", field)
     assert find_user("ada") is None
 
 
-def test_default_source_is_the_apps_own_model() -> None:
+def test_default_source_is_the_apps_own_model():
     assert lookup.source_model("User") is ApiKey
 
 
-def test_another_name_is_no_source(settings: Any) -> None:
+def test_another_name_is_no_source(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Else": "frappe_tokens.ApiKey"}}
     assert lookup.source_model("Else") is ApiKey
     assert lookup.source_model("else") is None
     assert lookup.source_model("auth.User") is None
 
 
-def test_brings_key_and_user_in_one_select(
-    keys: GeneratedKeys, django_assert_num_queries: Any
-) -> None:
+def test_brings_key_and_user_in_one_select(keys, django_assert_num_queries):
     with django_assert_num_queries(1):
         found = lookup.find(ApiKey, keys.api_key)
         assert found is not None
         assert found.key.user.get_username() == "ada"
 
 
-def test_finds_no_key_that_is_not_there(keys: GeneratedKeys) -> None:
+def test_finds_no_key_that_is_not_there(keys):
     assert lookup.find(ApiKey, "ftk_unknown") is None
 
 
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.swapcase, "{} ".format, " {}".format])
-def test_finds_by_the_exact_key_only(
-    keys: GeneratedKeys, change: Callable[[str], str], django_assert_num_queries: Any
-) -> None:
+def test_finds_by_the_exact_key_only(keys, change, django_assert_num_queries):
     ApiKey.objects.update(api_key="ftk_MiXeD")
     assert lookup.find(ApiKey, "ftk_MiXeD") is not None
     assert lookup.find(ApiKey, change("ftk_MiXeD")) is None
 
 
-def test_database_tells_keys_apart_by_case(keys: GeneratedKeys, user: Any) -> None:
+def test_database_tells_keys_apart_by_case(keys, user):
     ApiKey.objects.update(api_key="ftk_mixed")
     assert not ApiKey.objects.filter(api_key="ftk_MIXED").exists()
     ApiKey.objects.create(user=user, name="other", api_key="ftk_MIXED")
     assert ApiKey.objects.filter(api_key="ftk_MIXED").count() == 1
 
 
-def test_use_is_written_down(keys: GeneratedKeys) -> None:
+def test_use_is_written_down(keys):
     record(keys.instance, NOON, keys.api_secret)
     stored = ApiKey.objects.get()
     assert (stored.last_used_at, stored.last_used_ip) == (NOON, "192.0.2.1")
@@ -86,13 +74,13 @@ def test_use_is_written_down(keys: GeneratedKeys) -> None:
     assert stored.previous_used_at is None
 
 
-def test_use_from_an_unknown_address_is_written_down(keys: GeneratedKeys) -> None:
+def test_use_from_an_unknown_address_is_written_down(keys):
     record(keys.instance, NOON, keys.api_secret)
     record(keys.instance, NOON + MINUTE, keys.api_secret, address="")
     assert ApiKey.objects.get().last_used_ip is None
 
 
-def test_use_is_written_at_most_once_a_minute(keys: GeneratedKeys, statements: Any) -> None:
+def test_use_is_written_at_most_once_a_minute(keys, statements):
     record(keys.instance, NOON, keys.api_secret)
     key = ApiKey.objects.get()
     with statements() as verbs:
@@ -104,7 +92,7 @@ def test_use_is_written_at_most_once_a_minute(keys: GeneratedKeys, statements: A
     assert ApiKey.objects.get().last_used_at == NOON + MINUTE
 
 
-def test_interval_is_a_setting(keys: GeneratedKeys, settings: Any, statements: Any) -> None:
+def test_interval_is_a_setting(keys, settings, statements):
     settings.FRAPPE_TOKENS = {"LAST_USED_INTERVAL": timedelta(hours=1)}
     record(keys.instance, NOON, keys.api_secret)
     with statements() as verbs:
@@ -112,7 +100,7 @@ def test_interval_is_a_setting(keys: GeneratedKeys, settings: Any, statements: A
     assert verbs == []
 
 
-def test_of_two_processes_that_find_it_due_one_writes(keys: GeneratedKeys) -> None:
+def test_of_two_processes_that_find_it_due_one_writes(keys):
     one, other = ApiKey.objects.get(), ApiKey.objects.get()
     record(one, NOON, keys.api_secret)
     record(other, NOON + TICK, keys.api_secret, address="192.0.2.2")
@@ -120,7 +108,7 @@ def test_of_two_processes_that_find_it_due_one_writes(keys: GeneratedKeys) -> No
     assert (stored.last_used_at, stored.last_used_ip) == (NOON, "192.0.2.1")
 
 
-def test_use_of_the_old_secret_is_written_beside(keys: GeneratedKeys) -> None:
+def test_use_of_the_old_secret_is_written_beside(keys):
     generate_keys(keys.instance.user, grace=timedelta(hours=1))
     record(ApiKey.objects.get(), NOON, keys.api_secret, "previous_digest")
     stored = ApiKey.objects.get()
@@ -128,9 +116,7 @@ def test_use_of_the_old_secret_is_written_beside(keys: GeneratedKeys) -> None:
 
 
 @pytest.mark.parametrize("made_with", [[], PEPPERS[1:]])
-def test_outdated_digest_is_renewed_by_one_update(
-    user: Any, settings: Any, statements: Any, made_with: list[str]
-) -> None:
+def test_outdated_digest_is_renewed_by_one_update(user, settings, statements, made_with):
     settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
     keys = generate_keys(user)
     record(keys.instance, NOON, keys.api_secret)
@@ -146,9 +132,7 @@ def test_outdated_digest_is_renewed_by_one_update(
     assert verbs == []
 
 
-def test_outdated_digest_of_the_old_secret_is_renewed_in_its_place(
-    keys: GeneratedKeys, settings: Any
-) -> None:
+def test_outdated_digest_of_the_old_secret_is_renewed_in_its_place(keys, settings):
     new = generate_keys(keys.instance.user, grace=timedelta(hours=1))
     settings.FRAPPE_TOKENS = {"PEPPERS": PEPPERS}
     record(ApiKey.objects.get(), NOON, keys.api_secret, "previous_digest")
@@ -157,9 +141,7 @@ def test_outdated_digest_of_the_old_secret_is_renewed_in_its_place(
     assert stored.secret_digest == new.instance.secret_digest
 
 
-def test_secret_that_is_replaced_meanwhile_stays_replaced(
-    keys: GeneratedKeys, settings: Any
-) -> None:
+def test_secret_that_is_replaced_meanwhile_stays_replaced(keys, settings):
     read_before = ApiKey.objects.get()
     settings.FRAPPE_TOKENS = {"PEPPERS": PEPPERS}
     new = generate_keys(keys.instance.user)
@@ -169,8 +151,8 @@ def test_secret_that_is_replaced_meanwhile_stays_replaced(
 
 @pytest.mark.parametrize("error", [DatabaseError, OperationalError, InterfaceError])
 def test_use_that_cannot_be_written_down_is_logged_without_the_secret(
-    keys: GeneratedKeys, caplog: pytest.LogCaptureFixture, settings: Any, error: type[Exception]
-) -> None:
+    keys, caplog, settings, error
+):
     settings.FRAPPE_TOKENS = {"PEPPERS": PEPPERS}
     with connection.execute_wrapper(refuse_updates(error)):
         record(keys.instance, NOON, keys.api_secret)
@@ -180,7 +162,7 @@ def test_use_that_cannot_be_written_down_is_logged_without_the_secret(
     assert keys.instance.last_used_at is None
 
 
-def test_update_that_fails_leaves_what_the_request_did(keys: GeneratedKeys) -> None:
+def test_update_that_fails_leaves_what_the_request_did(keys):
     with connection.execute_wrapper(break_updates), transaction.atomic():
         record(keys.instance, NOON, keys.api_secret)
         Group.objects.create(name="made by the request")
@@ -188,7 +170,7 @@ def test_update_that_fails_leaves_what_the_request_did(keys: GeneratedKeys) -> N
     assert ApiKey.objects.get().last_used_at is None
 
 
-def test_use_is_written_down_in_a_transaction_run_by_hand(keys: GeneratedKeys) -> None:
+def test_use_is_written_down_in_a_transaction_run_by_hand(keys):
     transaction.set_autocommit(False)
     try:
         record(keys.instance, NOON, keys.api_secret)
@@ -198,15 +180,15 @@ def test_use_is_written_down_in_a_transaction_run_by_hand(keys: GeneratedKeys) -
     assert ApiKey.objects.get().last_used_at == NOON
 
 
-def refuse_updates(error: type[Exception]) -> Callable[..., Any]:
-    def refuse(execute: Any, sql: str, *rest: Any) -> Any:
+def refuse_updates(error):
+    def refuse(execute, sql, *rest):
         assert sql.startswith("UPDATE")
         raise error("the disk is full")
 
     return refuse
 
 
-def break_updates(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+def break_updates(execute, sql, params, many, context):
     if sql.startswith("UPDATE"):
         sql = "UPDATE no_such_table SET nothing = 1"
         params = ()

@@ -1,10 +1,6 @@
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 from importlib import import_module
 from io import StringIO
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from django.apps import apps
@@ -23,13 +19,13 @@ from frappe_tokens.base_models import (
     validate_scopes,
 )
 from frappe_tokens.fields import ExactCharField
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 pytestmark = pytest.mark.django_db
 
 
-def refused_by_the_database(change: Callable[[], Any]) -> bool:
+def refused_by_the_database(change):
     try:
         with transaction.atomic():
             change()
@@ -38,7 +34,7 @@ def refused_by_the_database(change: Callable[[], Any]) -> bool:
     return False
 
 
-def change(**values: Any) -> bool:
+def change(**values):
     """Whether the database refuses to give the one key these values."""
     return refused_by_the_database(lambda: ApiKey.objects.update(**values))
 
@@ -46,23 +42,23 @@ def change(**values: Any) -> bool:
 # Constraints
 
 
-def test_api_key_is_unique(keys: GeneratedKeys, user: Any) -> None:
+def test_api_key_is_unique(keys, user):
     assert refused_by_the_database(
         lambda: ApiKey.objects.create(user=user, name="x", api_key=keys.api_key)
     )
 
 
-def test_api_key_is_unique_among_revoked_ones_too(keys: GeneratedKeys, user: Any) -> None:
+def test_api_key_is_unique_among_revoked_ones_too(keys, user):
     revoke(keys.instance)
     assert refused_by_the_database(lambda: ApiKey.objects.create(user=user, api_key=keys.api_key))
 
 
-def test_api_key_may_not_be_empty(keys: GeneratedKeys) -> None:
+def test_api_key_may_not_be_empty(keys):
     assert change(api_key="")
     assert change(api_key=None)
 
 
-def test_old_digest_has_an_end_and_an_end_has_an_old_digest(keys: GeneratedKeys) -> None:
+def test_old_digest_has_an_end_and_an_end_has_an_old_digest(keys):
     now = timezone.now()
     assert change(previous_digest="sha256$0", previous_expires_at=None)
     assert change(previous_digest="", previous_expires_at=now)
@@ -72,7 +68,7 @@ def test_old_digest_has_an_end_and_an_end_has_an_old_digest(keys: GeneratedKeys)
     assert not change(previous_digest="", previous_expires_at=None)
 
 
-def test_key_is_live_until_it_is_revoked(keys: GeneratedKeys) -> None:
+def test_key_is_live_until_it_is_revoked(keys):
     now = timezone.now()
     assert change(live=True, revoked_at=now)
     assert change(live=False, revoked_at=None)
@@ -83,14 +79,14 @@ def test_key_is_live_until_it_is_revoked(keys: GeneratedKeys) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "backup"])
-def test_one_live_key_of_a_name(user: Any, make_user: Callable[..., Any], name: str) -> None:
+def test_one_live_key_of_a_name(user, make_user, name):
     ApiKey.objects.create(user=user, name=name)
     assert refused_by_the_database(lambda: ApiKey.objects.create(user=user, name=name))
     ApiKey.objects.create(user=make_user("grace"), name=name)
     ApiKey.objects.create(user=user, name="other")
 
 
-def test_any_number_of_revoked_keys_of_a_name(user: Any) -> None:
+def test_any_number_of_revoked_keys_of_a_name(user):
     for _ in range(3):
         assert revoke(generate_keys(user).instance)
     generate_keys(user)
@@ -98,28 +94,28 @@ def test_any_number_of_revoked_keys_of_a_name(user: Any) -> None:
     assert ApiKey.objects.filter(live=True).count() == 1
 
 
-def test_names_differ_by_case_and_accents(user: Any) -> None:
+def test_names_differ_by_case_and_accents(user):
     for name in ("resume", "Resume", "r\u00e9sum\u00e9", "\u20ac \U0001f511"):
         ApiKey.objects.create(user=user, name=name)
         assert ApiKey.objects.get(name=name).name == name
     assert ApiKey.objects.filter(name="resume").count() == 1
 
 
-def test_form_says_that_the_name_is_taken(user: Any, keys: GeneratedKeys) -> None:
+def test_form_says_that_the_name_is_taken(user, keys):
     with pytest.raises(ValidationError, match="has an API key with this name"):
         ApiKey(user=user).full_clean()
     revoke(keys.instance)
     ApiKey(user=user).full_clean()
 
 
-def test_user_has_to_exist(keys: GeneratedKeys) -> None:
+def test_user_has_to_exist(keys):
     assert change(user=None)
 
 
 # Fields
 
 
-def test_longest_values_fit(user: Any, settings: Any) -> None:
+def test_longest_values_fit(user, settings):
     settings.FRAPPE_TOKENS = {
         "PEPPERS": ["a pepper that is long enough for HMAC"],
         "KEY_PREFIX": "k" * 20,
@@ -131,20 +127,20 @@ def test_longest_values_fit(user: Any, settings: Any) -> None:
     assert crypto.matches(keys.api_secret, stored.secret_digest)
 
 
-def test_new_keys_default_to_a_generated_api_key_and_no_secret() -> None:
+def test_new_keys_default_to_a_generated_api_key_and_no_secret():
     key = ApiKey()
     assert key.api_key.startswith("ftk_")
     assert (key.secret_digest, key.previous_digest, key.live) == ("", "", True)
 
 
-def test_text_of_a_key_is_its_name_and_api_key(user: Any) -> None:
+def test_text_of_a_key_is_its_name_and_api_key(user):
     assert str(ApiKey(user=user, api_key="ftk_1")) == "ftk_1"
     assert str(ApiKey(user=user, api_key="ftk_1", name="backup")) == "backup (ftk_1)"
     assert repr(ApiKey(user=user, api_key="ftk_1")) == "<ApiKey: ftk_1>"
     assert AbstractApiKey.__str__(ApiKey(api_key="ftk_1", name="backup")) == "ftk_1"
 
 
-def test_nothing_that_the_credential_consists_of_can_be_edited_in_a_form() -> None:
+def test_nothing_that_the_credential_consists_of_can_be_edited_in_a_form():
     editable = {field.name for field in ApiKey._meta.get_fields() if getattr(field, "editable", 0)}
     assert (
         editable & {"api_key", "secret_digest", "previous_digest", "previous_expires_at"} == set()
@@ -153,8 +149,8 @@ def test_nothing_that_the_credential_consists_of_can_be_edited_in_a_form() -> No
 
 
 def test_keys_go_with_their_user_and_outlive_those_who_made_and_revoked_them(
-    make_user: Callable[..., Any],
-) -> None:
+    make_user,
+):
     owner, maker = make_user("owner"), make_user("maker")
     key = generate_keys(owner).instance
     ApiKey.objects.update(created_by=maker, revoked_by=maker)
@@ -165,7 +161,7 @@ def test_keys_go_with_their_user_and_outlive_those_who_made_and_revoked_them(
     assert not ApiKey.objects.exists()
 
 
-def test_exact_field_survives_a_migration() -> None:
+def test_exact_field_survives_a_migration():
     _, import_path, _, options = ExactCharField(max_length=9).deconstruct()
     assert import_path == "frappe_tokens.fields.ExactCharField"
     assert options == {"max_length": 9}
@@ -174,9 +170,7 @@ def test_exact_field_survives_a_migration() -> None:
 
 
 @pytest.mark.parametrize("vendor", ["mysql", "sqlite", "postgresql"])
-def test_collation_is_named_where_the_default_is_not_exact(
-    monkeypatch: pytest.MonkeyPatch, vendor: str
-) -> None:
+def test_collation_is_named_where_the_default_is_not_exact(monkeypatch, vendor):
     monkeypatch.setattr(connection, "vendor", vendor)
     parameters = ApiKey._meta.get_field("api_key").db_parameters(connection)
     if vendor == "mysql":
@@ -190,7 +184,7 @@ def test_collation_is_named_where_the_default_is_not_exact(
 
 
 @pytest.mark.parametrize("scopes", [[], ["todo"], ["todo:read", "a.b-c_d/e", "!"]])
-def test_scopes(scopes: list[str]) -> None:
+def test_scopes(scopes):
     validate_scopes(scopes)
 
 
@@ -198,31 +192,31 @@ def test_scopes(scopes: list[str]) -> None:
     "scopes",
     ["todo", None, {"todo": 1}, [1], [None], [""], ["a b"], ['"'], ["\\"], ["\x00"], ["\u00e9"]],
 )
-def test_refuses_what_are_no_scopes(scopes: Any) -> None:
+def test_refuses_what_are_no_scopes(scopes):
     with pytest.raises(ValidationError):
         validate_scopes(scopes)
 
 
 @pytest.mark.parametrize("networks", [[], ["192.0.2.1", "192.0.2.0/24", "2001:db8::/32"]])
-def test_networks(networks: list[str]) -> None:
+def test_networks(networks):
     validate_networks(networks)
 
 
 @pytest.mark.parametrize("networks", ["::", None, [1], [""], ["192.0.2.7/24"], ["host"], ["*"]])
-def test_refuses_what_are_no_networks(networks: Any) -> None:
+def test_refuses_what_are_no_networks(networks):
     with pytest.raises(ValidationError):
         validate_networks(networks)
 
 
 @pytest.mark.parametrize("rate", ["1/s", "100/minute", "5/h", "9/day"])
-def test_rates(rate: str) -> None:
+def test_rates(rate):
     validate_rate(rate)
 
 
 @pytest.mark.parametrize(
     "rate", ["", "100", "/m", "x/m", "-1/m", "1.5/m", "1/", "1/year", "\u0661/m"]
 )
-def test_refuses_what_are_no_rates(rate: str) -> None:
+def test_refuses_what_are_no_rates(rate):
     with pytest.raises(ValidationError):
         validate_rate(rate)
 
@@ -230,14 +224,14 @@ def test_refuses_what_are_no_rates(rate: str) -> None:
 # Migrations
 
 
-def test_migrations_match_the_models() -> None:
+def test_migrations_match_the_models():
     output = StringIO()
     call_command("makemigrations", "frappe_tokens", check=True, dry_run=True, stdout=output)
     assert "No changes" in output.getvalue()
 
 
 @pytest.fixture
-def forget_app(transactional_db: None) -> Iterator[None]:
+def forget_app(transactional_db):
     """The database as it was before the app: neither tables, nor group, nor permission."""
     get_user_model()._default_manager.all().delete()
     call_command("migrate", "frappe_tokens", "zero", verbosity=0)
@@ -248,9 +242,7 @@ def forget_app(transactional_db: None) -> Iterator[None]:
     call_command("migrate", verbosity=0)
 
 
-def test_migrate_makes_the_group_of_those_who_may_generate_keys_once(
-    forget_app: None, make_user: Callable[..., Any]
-) -> None:
+def test_migrate_makes_the_group_of_those_who_may_generate_keys_once(forget_app, make_user):
     assert "frappe_tokens_apikey" not in connection.introspection.table_names()
     call_command("migrate", verbosity=0)
     group = Group.objects.get(name="System Manager")
@@ -274,7 +266,7 @@ def test_migrate_makes_the_group_of_those_who_may_generate_keys_once(
     assert not Group.objects.exists()
 
 
-def test_group_that_is_there_already_is_taken(forget_app: None) -> None:
+def test_group_that_is_there_already_is_taken(forget_app):
     group = Group.objects.create(name="System Manager")
     call_command("migrate", verbosity=0)
     assert Group.objects.get() == group
@@ -282,11 +274,11 @@ def test_group_that_is_there_already_is_taken(forget_app: None) -> None:
 
 
 class NoGroupsHere:
-    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+    def allow_migrate(self, db, app_label, **hints):
         return app_label != "auth"
 
 
-def test_no_group_is_made_in_a_database_that_has_none(settings: Any) -> None:
+def test_no_group_is_made_in_a_database_that_has_none(settings):
     Group.objects.all().delete()
     settings.DATABASE_ROUTERS = [NoGroupsHere()]
     migration = import_module("frappe_tokens.migrations.0002_system_manager")

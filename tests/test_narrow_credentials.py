@@ -1,16 +1,12 @@
 """What a request makes, rotates or widens is never wider than the key that it came with."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import time_machine
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.test import Client, RequestFactory
+from django.test import Client
 
 from frappe_tokens.admin.source_keys import plan_for_row
 from frappe_tokens.keys import (
@@ -34,17 +30,17 @@ NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 RPC = "/api/method/frappe.core.doctype.user.user.generate_keys"
 
-NARROW: dict[str, Any] = {
+NARROW = {
     "expires_at": NOON + DAY,
     "allowed_ips": ["10.0.0.0/8", "127.0.0.0/8"],
     "rate_limit": "10/minute",
 }
-NARROWER: dict[str, Any] = {
+NARROWER = {
     "expires_at": NOON + MINUTE,
     "allowed_ips": ["10.1.0.0/16"],
     "rate_limit": "10/hour",
 }
-WIDER: dict[str, Any] = {
+WIDER = {
     "expires_at": NOON + 2 * DAY,
     "allowed_ips": ["0.0.0.0/0"],
     "rate_limit": "11/minute",
@@ -54,29 +50,29 @@ each_policy = pytest.mark.parametrize("name", NARROW)
 
 
 @pytest.fixture(autouse=True)
-def at_noon() -> Iterator[None]:
+def at_noon():
     with time_machine.travel(NOON, tick=False):
         yield
 
 
 @pytest.fixture(params=["System Manager", "superuser"])
-def asker(request: pytest.FixtureRequest, system_manager: Any, make_user: Any) -> Any:
+def asker(request, system_manager, make_user):
     if request.param == "superuser":
         return make_user("root", is_superuser=True)
     return system_manager
 
 
 @pytest.fixture
-def by(asker: Any, name: str) -> Actor:
+def by(asker, name):
     """A request that came with a key that is narrow by one policy."""
     return Actor(asker, generate_keys(asker, name="narrow", **{name: NARROW[name]}).instance)
 
 
-def rows() -> list[dict[str, Any]]:
+def rows():
     return [*ApiKey.objects.order_by("pk").values(), *EventConsumer.objects.values()]
 
 
-def assert_refused(name: str, attempt: Callable[[], Any]) -> None:
+def assert_refused(name, attempt):
     before = rows()
     sentence = rf"Restrict that one first \({LABELS[name]}\), or sign in instead"
     with pytest.raises(PermissionDenied, match=sentence):
@@ -85,7 +81,7 @@ def assert_refused(name: str, attempt: Callable[[], Any]) -> None:
 
 
 @each_policy
-def test_new_key_is_as_narrow_as_the_credential(by: Actor, user: Any, name: str) -> None:
+def test_new_key_is_as_narrow_as_the_credential(by, user, name):
     key = generate_keys(user, by=by).instance
 
     assert getattr(key, name) == NARROW[name]
@@ -93,8 +89,8 @@ def test_new_key_is_as_narrow_as_the_credential(by: Actor, user: Any, name: str)
 
 
 def test_new_keys_of_many_users_are_as_narrow_each_with_a_list_of_its_own(
-    system_manager: Any, make_user: Callable[..., Any]
-) -> None:
+    system_manager, make_user
+):
     by = Actor(system_manager, generate_keys(system_manager, **NARROW).instance)
 
     made = generate_keys_for_users([make_user("grace"), make_user("ada")], by=by)
@@ -107,9 +103,7 @@ def test_new_keys_of_many_users_are_as_narrow_each_with_a_list_of_its_own(
 
 
 @pytest.mark.parametrize("days", [0.5, 2])
-def test_default_lifetime_counts_where_it_ends_earlier(
-    system_manager: Any, user: Any, settings: Any, days: float
-) -> None:
+def test_default_lifetime_counts_where_it_ends_earlier(system_manager, user, settings, days):
     settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": days * DAY}
     credential = generate_keys(system_manager, expires_at=NOON + DAY).instance
 
@@ -119,19 +113,19 @@ def test_default_lifetime_counts_where_it_ends_earlier(
 
 
 @each_policy
-def test_new_key_may_be_narrower(by: Actor, user: Any, name: str) -> None:
+def test_new_key_may_be_narrower(by, user, name):
     key = generate_keys(user, by=by, **{name: NARROWER[name]}).instance
 
     assert getattr(key, name) == NARROWER[name]
 
 
 @each_policy
-def test_new_key_that_would_be_wider_is_refused(by: Actor, user: Any, name: str) -> None:
+def test_new_key_that_would_be_wider_is_refused(by, user, name):
     assert_refused(name, lambda: generate_keys(user, by=by, **{name: WIDER[name]}))
 
 
 @each_policy
-def test_wider_key_is_not_rotated(by: Actor, user: Any, name: str) -> None:
+def test_wider_key_is_not_rotated(by, user, name):
     """Whoever asks would have its new secret."""
     wide = generate_keys(user).instance
 
@@ -142,7 +136,7 @@ def test_wider_key_is_not_rotated(by: Actor, user: Any, name: str) -> None:
 
 
 @each_policy
-def test_wider_row_of_another_source_is_not_rotated(by: Actor, user: Any, name: str) -> None:
+def test_wider_row_of_another_source_is_not_rotated(by, user, name):
     row = EventConsumer.objects.create(name="Door", user=user)
 
     assert_refused(name, lambda: generate_keys_for_source(row, by=by))
@@ -151,9 +145,7 @@ def test_wider_row_of_another_source_is_not_rotated(by: Actor, user: Any, name: 
 
 
 @each_policy
-def test_wider_row_does_not_run_as_another_user(
-    by: Actor, user: Any, make_user: Callable[..., Any], name: str
-) -> None:
+def test_wider_row_does_not_run_as_another_user(by, user, make_user, name):
     grace = make_user("grace")
     row = EventConsumer.objects.create(name="Door", user=user)
 
@@ -164,21 +156,21 @@ def test_wider_row_does_not_run_as_another_user(
 
 
 @each_policy
-def test_key_rotates_itself(by: Actor, name: str) -> None:
+def test_key_rotates_itself(by, name):
     rotated = generate_keys_for_source(by.credential, by=by)
 
     assert rotated.instance.policies == by.credential.policies
 
 
 @each_policy
-def test_key_does_not_widen_itself(by: Actor, name: str) -> None:
+def test_key_does_not_widen_itself(by, name):
     unlimited = {"expires_at": None, "allowed_ips": [], "rate_limit": ""}
 
     assert_refused(name, lambda: change_key(by.credential, by=by, **{name: unlimited[name]}))
 
 
 @each_policy
-def test_key_is_not_widened_beyond_the_credential(by: Actor, user: Any, name: str) -> None:
+def test_key_is_not_widened_beyond_the_credential(by, user, name):
     key = generate_keys(user, **{name: NARROWER[name]}).instance
 
     assert_refused(name, lambda: change_key(key, by=by, **{name: WIDER[name]}))
@@ -187,7 +179,7 @@ def test_key_is_not_widened_beyond_the_credential(by: Actor, user: Any, name: st
 
 
 @each_policy
-def test_wider_key_is_narrowed_renamed_and_revoked(by: Actor, user: Any, name: str) -> None:
+def test_wider_key_is_narrowed_renamed_and_revoked(by, user, name):
     wide = generate_keys(user, **{name: WIDER[name]}).instance
 
     change_key(wide, by=by, name="old", read_only=True)
@@ -198,7 +190,7 @@ def test_wider_key_is_narrowed_renamed_and_revoked(by: Actor, user: Any, name: s
     assert revoke(wide, by=by)
 
 
-def test_credential_without_a_rate_bounds_none(system_manager: Any, user: Any) -> None:
+def test_credential_without_a_rate_bounds_none(system_manager, user):
     by = Actor(system_manager, generate_keys(system_manager).instance)
 
     made = generate_keys(user, rate_limit="1000/second", by=by)
@@ -207,7 +199,7 @@ def test_credential_without_a_rate_bounds_none(system_manager: Any, user: Any) -
     assert generate_keys(user, by=by).instance == made.instance
 
 
-def test_user_who_serves_themselves_makes_no_wider_key(user: Any, settings: Any) -> None:
+def test_user_who_serves_themselves_makes_no_wider_key(user, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     wide = generate_keys(user, name="wide").instance
     by = Actor(user, generate_keys(user, **NARROW).instance)
@@ -219,14 +211,14 @@ def test_user_who_serves_themselves_makes_no_wider_key(user: Any, settings: Any)
         generate_keys(user, name="later", expires_at=WIDER["expires_at"], by=by)
 
 
-def test_session_is_not_bound(system_manager: Any, user: Any) -> None:
+def test_session_is_not_bound(system_manager, user):
     generate_keys(system_manager, **NARROW)
 
     assert generate_keys(user, by=Actor(system_manager)).instance.policies == ApiKey().policies
 
 
 @each_policy
-def test_confirmation_says_it_beforehand(by: Actor, user: Any, name: str) -> None:
+def test_confirmation_says_it_beforehand(by, user, name):
     wide = generate_keys(user).instance
     row = EventConsumer.objects.create(name="Door", user=user)
 
@@ -239,11 +231,9 @@ def test_confirmation_says_it_beforehand(by: Actor, user: Any, name: str) -> Non
 
 
 @each_policy
-def test_row_that_is_added_in_the_admin_is_as_narrow(
-    by: Actor, user: Any, name: str, rf: RequestFactory
-) -> None:
+def test_row_that_is_added_in_the_admin_is_as_narrow(by, user, name, rf):
     request = rf.post("/")
-    request.user, request.auth = by.user, by.credential  # type: ignore[attr-defined]
+    request.user, request.auth = by.user, by.credential
     model_admin = admin.site.get_model_admin(EventConsumer)
 
     row = EventConsumer(name="Door", user=user)
@@ -255,8 +245,8 @@ def test_row_that_is_added_in_the_admin_is_as_narrow(
 
 
 def test_frappes_call_makes_a_key_as_narrow_and_rotates_no_wider_one(
-    system_manager: Any, user: Any, make_user: Callable[..., Any]
-) -> None:
+    system_manager, user, make_user
+):
     narrow = generate_keys(system_manager, **NARROW)
     client = Client(headers={"authorization": token_header(narrow)})
     generate_keys(make_user("grace"))
@@ -277,8 +267,8 @@ def test_frappes_call_makes_a_key_as_narrow_and_rotates_no_wider_one(
 @pytest.mark.parametrize("alias", [None, "default"], ids=["no cache", "cache"])
 @pytest.mark.parametrize("self_service", [False, True])
 def test_request_with_the_old_secret_manages_no_keys(
-    system_manager: Any, user: Any, settings: Any, self_service: bool, alias: str | None
-) -> None:
+    system_manager, user, settings, self_service, alias
+):
     """It ends soon, and must not make one that lasts."""
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": self_service, "CACHE": alias}
     old = generate_keys(system_manager)

@@ -1,18 +1,15 @@
 """What the page about operations shows is executed, with the packages that it names."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging
 import logging.config
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import prometheus_client
 import pytest
@@ -39,7 +36,7 @@ SIGNALS = [
 ]
 
 
-def block(language: str, begins: str = "") -> str:
+def block(language, begins=""):
     """The one example of the page in this language that begins so."""
     blocks = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     (found,) = [str(found) for found in blocks if found.startswith(begins)]
@@ -50,13 +47,13 @@ Run = Callable[[str], ModuleType]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(monkeypatch):
     """Executes the Python example for the file of this name, as a module of ``myproject``."""
     before = [list(signal.receivers) for signal in SIGNALS]
-    package: Any = ModuleType("myproject")
+    package = ModuleType("myproject")
     monkeypatch.setitem(sys.modules, "myproject", package)
 
-    def execute(name: str) -> ModuleType:
+    def execute(name):
         module = ModuleType(f"myproject.{name}")
         begins = "# settings.py\n" if name == "settings" else f"# myproject/{name}.py\n"
         exec(block("python", begins), vars(module))  # noqa: S102 - our own documentation
@@ -70,12 +67,12 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         signal.sender_receivers_cache.clear()
 
 
-def ask(keys: GeneratedKeys, path: str = WHO, secret: str = "") -> None:
+def ask(keys, path=WHO, secret=""):
     header = f"token {keys.api_key}:{secret}" if secret else token_header(keys)
     Client(REMOTE_ADDR="192.0.2.7").get(path, headers={"authorization": header})
 
 
-def make_use_of_keys(user: Any) -> None:
+def make_use_of_keys(user):
     """Two secrets, a request that is accepted, three that are refused, and a revocation."""
     generate_keys(user)
     keys = generate_keys(user)
@@ -90,7 +87,7 @@ def make_use_of_keys(user: Any) -> None:
 
 
 @pytest.fixture
-def output(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def output(run, monkeypatch):
     """What the example's handler writes."""
     stderr = io.StringIO()
     logger = logging.getLogger("frappe_tokens")
@@ -101,11 +98,11 @@ def output(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     logging.config.dictConfig(run("settings").LOGGING)
     yield stderr
     logger.level, logger.propagate, logger.handlers[:] = before
-    logging.getLogger().manager._clear_cache()  # type: ignore[attr-defined]
+    logging.getLogger().manager._clear_cache()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_each_event_is_one_line_of_json(user: Any, output: io.StringIO) -> None:
+def test_each_event_is_one_line_of_json(user, output):
     make_use_of_keys(user)
     lines = [json.loads(line) for line in output.getvalue().splitlines()]
     assert [line["event"] for line in lines] == [
@@ -132,7 +129,7 @@ def test_each_event_is_one_line_of_json(user: Any, output: io.StringIO) -> None:
 
 
 @pytest.mark.django_db
-def test_shown_line_is_such_a_line(keys: GeneratedKeys, output: io.StringIO) -> None:
+def test_shown_line_is_such_a_line(keys, output):
     shown = json.loads(block("json"))
     keys.instance.api_key = shown["api_key"]
     keys.instance.save()
@@ -142,7 +139,7 @@ def test_shown_line_is_such_a_line(keys: GeneratedKeys, output: io.StringIO) -> 
     assert list(json.loads(line)) == list(shown)
 
 
-def test_other_lines_of_the_app_are_json_too(output: io.StringIO) -> None:
+def test_other_lines_of_the_app_are_json_too(output):
     try:
         raise ValueError("x")
     except ValueError:
@@ -153,9 +150,9 @@ def test_other_lines_of_the_app_are_json_too(output: io.StringIO) -> None:
     assert said["exception"].endswith("ValueError: x")
 
 
-def test_every_field_is_explained() -> None:
+def test_every_field_is_explained():
     table = PAGE[PAGE.index("| `event` | Field |") :]
-    documented: dict[str, list[str]] = {}
+    documented = {}
     for row in table[: table.index("\n\n")].splitlines()[2:]:
         _, event, fields, _ = row.split("|", 3)
         name = event.strip(" `") or list(documented)[-1]
@@ -164,9 +161,7 @@ def test_every_field_is_explained() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_fail2ban_finds_the_address_of_failed_attempts_alone(
-    user: Any, output: io.StringIO
-) -> None:
+def test_fail2ban_finds_the_address_of_failed_attempts_alone(user, output):
     (pattern,) = re.findall(r"^failregex = (.*)$", block("ini"), re.MULTILINE)
     found = re.compile(pattern.replace("<HOST>", r"(?P<host>[0-9a-f:.]+)"))
     make_use_of_keys(user)
@@ -193,7 +188,7 @@ COUNTED = {
 
 
 @pytest.mark.django_db(transaction=True)
-def test_prometheus_counts(user: Any, run: Run) -> None:
+def test_prometheus_counts(user, run):
     example = run("prometheus_metrics")
     try:
         make_use_of_keys(user)
@@ -214,14 +209,14 @@ def test_prometheus_counts(user: Any, run: Run) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_opentelemetry_counts(user: Any, run: Run) -> None:
+def test_opentelemetry_counts(user, run):
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     # Once in a process; no other test needs one.
     metrics.set_meter_provider(provider)
     run("otel_metrics")
     make_use_of_keys(user)
-    data: Any = reader.get_metrics_data()
+    data = reader.get_metrics_data()
     counted = {
         tuple(point.attributes.values()): point.value
         for resource in data.resource_metrics
@@ -233,12 +228,12 @@ def test_opentelemetry_counts(user: Any, run: Run) -> None:
     provider.shutdown()
 
 
-def test_number_of_outcomes_is_right() -> None:
+def test_number_of_outcomes_is_right():
     assert "there are thirteen" in PAGE
     assert len({ACCEPTED, *(reason.code for reason in Reason)}) == 13
 
 
-def test_loggers_that_are_named_are_there() -> None:
+def test_loggers_that_are_named_are_there():
     named = set(re.findall(r"`(frappe_tokens\.[a-z_]+)`", PAGE))
     assert len(named) > 4
     for name in named:

@@ -1,13 +1,9 @@
 """Many at once, over real connections and transactions."""
 
-from __future__ import annotations
-
 import re
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -38,17 +34,17 @@ WRITERS = 50
 
 
 @pytest.fixture(autouse=True)
-def patient_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+def patient_sqlite(monkeypatch):
     """On a busy machine, fifty threads wait longer for SQLite than its five seconds."""
     if connection.vendor == "sqlite":
         monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "timeout", 60)
 
 
-def at_once(*calls: Callable[[], Any]) -> tuple[list[Any], list[BaseException]]:
+def at_once(*calls):
     """What the calls return and raise when all of them start at the same moment."""
     start = threading.Barrier(len(calls))
 
-    def run(call: Callable[[], Any]) -> Any:
+    def run(call):
         try:
             start.wait()
             return call()
@@ -62,11 +58,11 @@ def at_once(*calls: Callable[[], Any]) -> tuple[list[Any], list[BaseException]]:
     return results, [error for _, error in outcomes if error is not None]
 
 
-def secret_that_works(generated: list[GeneratedKeys], key: ApiKey) -> list[GeneratedKeys]:
+def secret_that_works(generated, key):
     return [keys for keys in generated if crypto.matches(keys.api_secret, key.secret_digest)]
 
 
-def test_parallel_calls_leave_one_live_key_and_a_secret_that_works(user: Any) -> None:
+def test_parallel_calls_leave_one_live_key_and_a_secret_that_works(user):
     generated, errors = at_once(*[lambda: generate_keys(user)] * WRITERS)
     assert errors == []
     key = ApiKey.objects.get()
@@ -75,7 +71,7 @@ def test_parallel_calls_leave_one_live_key_and_a_secret_that_works(user: Any) ->
     assert len(secret_that_works(generated, key)) == 1
 
 
-def test_parallel_calls_keep_the_api_key_that_there_was(keys: GeneratedKeys) -> None:
+def test_parallel_calls_keep_the_api_key_that_there_was(keys):
     generated, errors = at_once(*[lambda: generate_keys(keys.instance.user)] * WRITERS)
     assert errors == []
     key = ApiKey.objects.get()
@@ -83,13 +79,13 @@ def test_parallel_calls_keep_the_api_key_that_there_was(keys: GeneratedKeys) -> 
     assert len(secret_that_works(generated, key)) == 1
 
 
-def test_parallel_calls_within_a_requests_transaction(user: Any) -> None:
+def test_parallel_calls_within_a_requests_transaction(user):
     stored = get_user_model()._default_manager.filter(pk=user.pk)
     if connection.vendor == "sqlite":
         # It lets nobody write who has read in the same transaction before another wrote.
         stored = stored.none()
 
-    def request() -> GeneratedKeys:
+    def request():
         with transaction.atomic():
             list(stored.all())  # takes the snapshot that an isolation level may hold on to
             return generate_keys(user)
@@ -99,7 +95,7 @@ def test_parallel_calls_within_a_requests_transaction(user: Any) -> None:
     assert len(secret_that_works(generated, ApiKey.objects.get())) == 1
 
 
-def test_parallel_calls_for_several_users_and_names(make_user: Callable[..., Any]) -> None:
+def test_parallel_calls_for_several_users_and_names(make_user):
     users = [make_user(f"user{number}") for number in range(5)]
     manager = make_user("manager", is_superuser=True)
     calls = [
@@ -115,7 +111,7 @@ def test_parallel_calls_for_several_users_and_names(make_user: Callable[..., Any
         assert len(secret_that_works(generated, key)) == 1
 
 
-def test_managers_may_generate_for_each_other_at_once(make_user: Callable[..., Any]) -> None:
+def test_managers_may_generate_for_each_other_at_once(make_user):
     ada, grace = make_user("ada", is_superuser=True), make_user("grace", is_superuser=True)
     for round_ in range(10):
         calls = [
@@ -125,9 +121,9 @@ def test_managers_may_generate_for_each_other_at_once(make_user: Callable[..., A
         assert at_once(*calls * 2)[1] == []
 
 
-def test_revoking_and_generating_in_parallel(keys: GeneratedKeys) -> None:
+def test_revoking_and_generating_in_parallel(keys):
     user = keys.instance.user
-    calls: list[Callable[[], Any]] = [lambda: generate_keys(user)] * 20
+    calls = [lambda: generate_keys(user)] * 20
     for key in [ApiKey.objects.get() for _ in range(20)]:
         calls.append(lambda key=key: revoke(key, reason="leaked"))
     results, errors = at_once(*calls)
@@ -145,8 +141,8 @@ def test_revoking_and_generating_in_parallel(keys: GeneratedKeys) -> None:
 
 
 def test_manager_may_revoke_and_generate_their_own_key_at_once(
-    make_user: Callable[..., Any],
-) -> None:
+    make_user,
+):
     manager = make_user("manager", is_superuser=True)
     actor = Actor(manager)
     for _ in range(10):
@@ -158,9 +154,7 @@ def test_manager_may_revoke_and_generate_their_own_key_at_once(
         assert at_once(*calls * 3)[1] == []
 
 
-def test_bulk_calls_for_the_same_users_in_opposite_order(
-    make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bulk_calls_for_the_same_users_in_opposite_order(make_user, monkeypatch):
     # Several batches and several locking statements, and actors who are among the users.
     monkeypatch.setattr(keys_module, "BATCH_SIZE", 3)
     monkeypatch.setattr(locking, "LOCK_SIZE", 4)
@@ -168,7 +162,7 @@ def test_bulk_calls_for_the_same_users_in_opposite_order(
     users = [ada, *(make_user(f"user{number}") for number in range(10))]
     users.append(make_user("grace", is_superuser=True))
     some = users[::2]
-    calls: list[Callable[[], Any]] = [
+    calls = [
         lambda: generate_keys_for_users(users, by=Actor(ada)),
         lambda: generate_keys_for_users(users[::-1], by=Actor(users[-1])),
         lambda: generate_keys_for_users(some[::-1], by=Actor(users[-1])),
@@ -185,24 +179,24 @@ def test_bulk_calls_for_the_same_users_in_opposite_order(
 
 
 def test_a_user_who_is_deactivated_meanwhile_is_no_active_user(
-    make_user: Callable[..., Any],
-) -> None:
+    make_user,
+):
     for name in ("ada", "grace", "hedy"):
         make_user(name)
     deactivated, asked = threading.Event(), threading.Event()
 
-    def deactivate() -> None:
+    def deactivate():
         with transaction.atomic():
             get_user_model()._default_manager.filter(username="grace").update(is_active=False)
             deactivated.set()
             asked.wait(10)
 
-    def ask(execute: Callable[..., Any], *query: Any) -> Any:
+    def ask(execute, *query):
         # The first statement is on its way, and will wait for the other transaction's end.
         asked.set()
         return execute(*query)
 
-    def command() -> str:
+    def command():
         out = StringIO()
         deactivated.wait(10)
         with connection.execute_wrapper(ask):
@@ -216,23 +210,23 @@ def test_a_user_who_is_deactivated_meanwhile_is_no_active_user(
     assert set(ApiKey.objects.values_list("user__username", flat=True)) == {"ada", "hedy"}
 
 
-def superuser_client(make_user: Callable[..., Any], username: str) -> Client:
+def superuser_client(make_user, username):
     client = Client()
     client.force_login(make_user(username, is_staff=True, is_superuser=True))
     return client
 
 
-def key_form(**fields: Any) -> dict[str, Any]:
+def key_form(**fields):
     empty = ("name", "scopes", "allowed_ips", "rate_limit", "expires_at_0", "expires_at_1")
     return {**dict.fromkeys(empty, ""), **fields}
 
 
-def test_commands_for_the_same_users_in_opposite_order(make_user: Callable[..., Any]) -> None:
+def test_commands_for_the_same_users_in_opposite_order(make_user):
     names = [f"user{number}" for number in range(8)]
     for name in names:
         make_user(name)
 
-    def run(order: list[str]) -> None:
+    def run(order):
         call_command("generate_keys", *order, stdout=StringIO(), stderr=StringIO())
 
     for _ in range(5):
@@ -241,12 +235,12 @@ def test_commands_for_the_same_users_in_opposite_order(make_user: Callable[..., 
     assert ApiKey.objects.filter(live=True).count() == len(names)
 
 
-def test_list_actions_for_the_same_users_in_opposite_order(make_user: Callable[..., Any]) -> None:
+def test_list_actions_for_the_same_users_in_opposite_order(make_user):
     users = [make_user(f"user{number}") for number in range(8)]
     action = {"action": "generate_keys", "_selected_action": [user.pk for user in users]}
     clients = {order: superuser_client(make_user, f"root{order}") for order in ("1", "-1")}
 
-    def confirm(order: str) -> Callable[[], int]:
+    def confirm(order):
         url, client = f"/admin/auth/user/?o={order}", clients[order]
         page = client.post(url, action).content.decode()
         found = re.search(r'name="version" value="(\w+)"', page)
@@ -260,11 +254,11 @@ def test_list_actions_for_the_same_users_in_opposite_order(make_user: Callable[.
         assert sorted(statuses) == [200, 409]
 
 
-def test_adding_one_name_at_once_makes_one_key(make_user: Callable[..., Any], user: Any) -> None:
+def test_adding_one_name_at_once_makes_one_key(make_user, user):
     clients = [superuser_client(make_user, f"root{number}") for number in range(4)]
     form = key_form(user=user.pk, name="ci")
 
-    def add(client: Client) -> Callable[[], Any]:
+    def add(client):
         return lambda: client.post("/admin/frappe_tokens/apikey/add/", form)
 
     answers, errors = at_once(*[add(client) for client in clients])
@@ -274,12 +268,10 @@ def test_adding_one_name_at_once_makes_one_key(make_user: Callable[..., Any], us
     assert len(shown) == ApiKey.objects.count() == 1
 
 
-def test_renaming_while_that_name_is_generated_never_fails(
-    make_user: Callable[..., Any], user: Any
-) -> None:
+def test_renaming_while_that_name_is_generated_never_fails(make_user, user):
     client = superuser_client(make_user, "root")
 
-    def rename_beside(old: str, new: str) -> tuple[list[Any], list[BaseException]]:
+    def rename_beside(old, new):
         page = f"/admin/frappe_tokens/apikey/{generate_keys(user, name=old).instance.pk}/change/"
         return at_once(
             lambda: client.post(page, key_form(name=new)).status_code,
@@ -294,8 +286,8 @@ def test_renaming_while_that_name_is_generated_never_fails(
 
 
 def test_a_request_in_a_transaction_holds_no_lock_on_its_key(
-    keys: GeneratedKeys,
-) -> None:
+    keys,
+):
     """A long request must not make the others of its key wait, nor meet a rotation crosswise."""
     if connection.vendor == "sqlite":
         leave_out("database server", "SQLite commits nothing while another reads", in_ci_too=True)
@@ -304,13 +296,13 @@ def test_a_request_in_a_transaction_holds_no_lock_on_its_key(
     assert credential is not None
     used, rotated = threading.Event(), threading.Event()
 
-    def long_request() -> bool:
+    def long_request():
         with transaction.atomic():
             verify(credential, info)
             used.set()
             return rotated.wait(10)
 
-    def rotation() -> GeneratedKeys:
+    def rotation():
         used.wait(10)
         made = generate_keys(keys.instance.user)
         rotated.set()

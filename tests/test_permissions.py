@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -9,7 +8,6 @@ from django.contrib.auth.models import AnonymousUser
 from knox.models import AuthToken as KnoxToken
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action, api_view, permission_classes
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
@@ -24,34 +22,32 @@ from frappe_tokens.permissions import CanGenerateKeys, HasScope
 pytestmark = pytest.mark.django_db
 
 
-def opens_to(user: Any, auth: Any = None) -> bool:
-    request: Any = SimpleNamespace(user=user, auth=auth, META={})
+def opens_to(user, auth=None):
+    request = SimpleNamespace(user=user, auth=auth, META={})
     return CanGenerateKeys().has_permission(request, APIView())
 
 
-def test_opens_to_system_managers_and_superusers(
-    system_manager: Any, make_user: Callable[..., Any]
-) -> None:
+def test_opens_to_system_managers_and_superusers(system_manager, make_user):
     assert opens_to(system_manager)
     assert opens_to(make_user("root", is_superuser=True))
     assert opens_to(system_manager, generate_keys(system_manager).instance)
 
 
-def test_closed_to_others(user: Any, make_user: Callable[..., Any]) -> None:
+def test_closed_to_others(user, make_user):
     assert not opens_to(user)
     assert not opens_to(AnonymousUser())
     assert not opens_to(make_user("staff", is_staff=True))
     assert not opens_to(make_user("gone", is_superuser=True, is_active=False))
 
 
-def test_closed_to_an_inactive_user_whatever_the_authentication_backend_says() -> None:
+def test_closed_to_an_inactive_user_whatever_the_authentication_backend_says():
     assert opens_to(SimpleNamespace(is_active=True, has_perm=lambda name: True))
     assert not opens_to(SimpleNamespace(is_active=False, has_perm=lambda name: True))
 
 
 def test_closed_to_a_manager_whose_credential_is_limited_or_another_packages(
-    system_manager: Any,
-) -> None:
+    system_manager,
+):
     for policies in ({"read_only": True}, {"scopes": ["todo"]}):
         limited = generate_keys(system_manager, name="limited", **policies).instance
         assert not opens_to(system_manager, limited)
@@ -71,62 +67,60 @@ class AccessToken(NamedTuple):
 class Tree(AccessToken):
     """One whose model says itself what it allows: all below its scope."""
 
-    def allow_scopes(self, scopes: list[str]) -> bool:
+    def allow_scopes(self, scopes):
         return all(scope.startswith(f"{self.scope}:") for scope in scopes)
 
 
 class Presented(BaseAuthentication):
     """Stands for the class of whichever package made the credential."""
 
-    credential: Any = None
-    user: Any = None
+    credential = None
+    user = None
 
-    def authenticate(self, request: Request) -> Any:
+    def authenticate(self, request):
         return self.user, self.credential
 
-    def authenticate_header(self, request: Request) -> str:
+    def authenticate_header(self, request):
         return "Bearer"
 
 
 class Nobody(Presented):
-    def authenticate(self, request: Request) -> None:
+    def authenticate(self, request):
         return None
 
 
 class Todos(ViewSet):
     permission_classes = [HasScope]
-    required_scopes: Any = {"list": ["todos:read"], "create": "todos:read todos:write"}
+    required_scopes = {"list": ["todos:read"], "create": "todos:read todos:write"}
 
-    def destroy(self, request: Request) -> Response:
+    def destroy(self, request):
         return Response()
 
     list = create = destroy
 
     @action(detail=False, required_scopes=["todos:done"])
-    def done(self, request: Request) -> Response:
+    def done(self, request):
         return Response()
 
 
 class Undeclared(APIView):
     permission_classes = [HasScope]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response()
 
 
 @require_scopes("todos:read")
 @api_view(["GET", "POST"])
 @permission_classes([HasScope])
-def function(request: Request) -> Response:
+def function(request):
     return Response()
 
 
 COLLECTION = {"get": "list", "post": "create", "delete": "destroy"}
 
 
-def answer(
-    credential: Any, view: Any = None, method: str = "GET", user: Any = None, of: Any = Presented
-) -> Any:
+def answer(credential, view=None, method="GET", user=None, of=Presented):
     """What a view answers to a request that another package's class authenticated."""
     view = view or Todos.as_view(COLLECTION)
     view.cls.authentication_classes = [
@@ -135,14 +129,14 @@ def answer(
     return view(APIRequestFactory().generic(method, "/"))
 
 
-def opens(*arguments: Any, **options: Any) -> bool:
+def opens(*arguments, **options):
     status = answer(*arguments, **options).status_code
     assert status in {200, 403, 405}
     return bool(status == 200)
 
 
 @pytest.mark.parametrize("token", [AccessToken("todos:read users"), Tree("todos")])
-def test_an_access_token_opens_what_it_holds_all_scopes_of(token: Any) -> None:
+def test_an_access_token_opens_what_it_holds_all_scopes_of(token):
     whole = isinstance(token, Tree)
     assert opens(token)
     assert opens(token, method="HEAD")
@@ -153,7 +147,7 @@ def test_an_access_token_opens_what_it_holds_all_scopes_of(token: Any) -> None:
 
 
 @pytest.mark.parametrize("token", [AccessToken("todos:read"), Tree("todos"), AccessToken("")])
-def test_an_access_token_opens_nothing_that_declares_no_scopes(token: Any) -> None:
+def test_an_access_token_opens_nothing_that_declares_no_scopes(token):
     assert not opens(token, Undeclared.as_view())
     assert not opens(token, method="DELETE")
     assert not opens(token, method="OPTIONS")
@@ -163,11 +157,11 @@ def test_an_access_token_opens_nothing_that_declares_no_scopes(token: Any) -> No
 @pytest.mark.parametrize(
     "scope", ["", "todos", "todos:read2", "Todos:Read", None, ["todos:read"], {"todos:read": 1}]
 )
-def test_an_access_token_without_the_scope_opens_nothing(scope: Any) -> None:
+def test_an_access_token_without_the_scope_opens_nothing(scope):
     assert not opens(AccessToken(scope))
 
 
-def test_a_refusal_says_why() -> None:
+def test_a_refusal_says_why():
     response = answer(AccessToken("users"))
     assert response.status_code == 403
     assert response.data == {
@@ -176,7 +170,7 @@ def test_a_refusal_says_why() -> None:
     }
 
 
-def test_an_api_key_opens_by_its_scopes_as_it_does_without_the_permission(user: Any) -> None:
+def test_an_api_key_opens_by_its_scopes_as_it_does_without_the_permission(user):
     plain = ApiKey(user=user)
     reader = ApiKey(user=user, scopes=["todos:read"])
     for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS"):
@@ -186,12 +180,12 @@ def test_an_api_key_opens_by_its_scopes_as_it_does_without_the_permission(user: 
     assert not opens(reader, Undeclared.as_view())
 
 
-def test_a_session_has_no_scopes_that_narrow_it(user: Any) -> None:
+def test_a_session_has_no_scopes_that_narrow_it(user):
     for view in (Todos.as_view(COLLECTION), Undeclared.as_view(), function):
         assert opens(None, view, user=user)
 
 
-def test_nobody_is_refused() -> None:
+def test_nobody_is_refused():
     assert answer(None, of=Nobody).status_code == 401
     assert not opens(None, user=AnonymousUser())
     assert not opens(None)
@@ -201,14 +195,14 @@ def test_nobody_is_refused() -> None:
     "credential",
     ["todos:read", b"todos:read", {"scope": "todos:read"}, 0, "", False, Jwt(), KnoxToken()],
 )
-def test_a_credential_of_unknown_kind_opens_nothing(user: Any, credential: Any) -> None:
+def test_a_credential_of_unknown_kind_opens_nothing(user, credential):
     assert not opens(credential, user=user)
     assert not opens(credential, Undeclared.as_view(), user=user)
 
 
-def test_a_subclass_reads_the_scopes_of_another_packages_credential(user: Any) -> None:
+def test_a_subclass_reads_the_scopes_of_another_packages_credential(user):
     class HasClaim(HasScope):
-        def holds(self, credential: Any, required: Collection[str]) -> bool:
+        def holds(self, credential, required):
             if isinstance(credential, Jwt):
                 return bool(required) and set(required) <= set(credential["scope"].split())
             return super().holds(credential, required)

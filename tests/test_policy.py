@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 
@@ -11,7 +8,7 @@ NOON = datetime(2024, 2, 29, 12, tzinfo=timezone.utc)
 TICK = timedelta(microseconds=1)
 
 
-def test_an_expiry_has_come_from_that_very_moment_on() -> None:
+def test_an_expiry_has_come_from_that_very_moment_on():
     assert not policy.has_ended(NOON, NOON - TICK)
     assert policy.has_ended(NOON, NOON)
     assert policy.has_ended(NOON, NOON + TICK)
@@ -56,9 +53,7 @@ def test_an_expiry_has_come_from_that_very_moment_on() -> None:
         ("192.0.2.1", "," * 10_000, 3, ""),
     ],
 )
-def test_client_address(
-    remote_addr: str, forwarded_for: str, num_proxies: int | None, address: str
-) -> None:
+def test_client_address(remote_addr, forwarded_for, num_proxies, address):
     assert addresses.client_address(remote_addr, forwarded_for, num_proxies) == address
 
 
@@ -93,7 +88,7 @@ def test_client_address(
         (["nonsense", "192.0.2.0/24"], "192.0.2.1", True),
     ],
 )
-def test_address_allowed(networks: list[str], address: str, allowed: bool) -> None:
+def test_address_allowed(networks, address, allowed):
     assert addresses.is_allowed(networks, address) is allowed
 
 
@@ -101,7 +96,7 @@ def test_address_allowed(networks: list[str], address: str, allowed: bool) -> No
     "text",
     ["", "x", "192.0.2.1/33", "192.0.2.7/24", "2001:db8::/129", "fe80::1%eth0", "::1%,192.0.2.1"],
 )
-def test_refuses_what_is_no_network(text: str) -> None:
+def test_refuses_what_is_no_network(text):
     with pytest.raises(ValueError, match=r"."):
         addresses.parse_network(text)
 
@@ -125,7 +120,7 @@ def test_refuses_what_is_no_network(text: str) -> None:
         (["GET", "HEAD"], True),
     ],
 )
-def test_methods_of_a_read_only_key(methods: list[str], allowed: bool) -> None:
+def test_methods_of_a_read_only_key(methods, allowed):
     assert policy.method_allowed(True, methods) is allowed
     assert policy.method_allowed(False, methods) is True
 
@@ -144,11 +139,11 @@ def test_methods_of_a_read_only_key(methods: list[str], allowed: bool) -> None:
         (["todo"], ["tod"], False),
     ],
 )
-def test_scopes(held: list[str], required: list[str], opens: bool) -> None:
+def test_scopes(held, required, opens):
     assert policy.scopes_open(held, required) is opens
 
 
-NO_POLICIES: dict[str, Any] = {
+NO_POLICIES = {
     "scopes": [],
     "read_only": False,
     "allowed_ips": [],
@@ -179,7 +174,7 @@ NO_POLICIES: dict[str, Any] = {
         ("expires_at", NOON, NOON + TICK),
     ],
 )
-def test_widens(policy_name: str, before: Any, after: Any) -> None:
+def test_widens(policy_name, before, after):
     assert policy.widened(
         {**NO_POLICIES, policy_name: before}, {**NO_POLICIES, policy_name: after}
     ) == {policy_name}
@@ -201,13 +196,13 @@ def test_widens(policy_name: str, before: Any, after: Any) -> None:
         ("expires_at", NOON, NOON - TICK),
     ],
 )
-def test_narrows(policy_name: str, before: Any, after: Any) -> None:
+def test_narrows(policy_name, before, after):
     assert not policy.widened(
         {**NO_POLICIES, policy_name: before}, {**NO_POLICIES, policy_name: after}
     )
 
 
-def test_what_is_too_long_for_an_address_is_none() -> None:
+def test_what_is_too_long_for_an_address_is_none():
     assert addresses.client_address("fe80::1%" + "e" * 80, "", None) == "fe80::1"
     assert addresses.client_address("fe80::1%" + "e" * 200, "", None) == ""
     assert addresses.client_address("192.0.2.1", "1" * 100_000, 1) == ""

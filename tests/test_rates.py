@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from frappe_tokens.rates import Rate, parse_rate
@@ -16,7 +14,7 @@ from frappe_tokens.rates import Rate, parse_rate
         ("999999999/d", Rate(999_999_999, 86_400)),
     ],
 )
-def test_reads_rates_as_drf_writes_them(text: str, rate: Rate) -> None:
+def test_reads_rates_as_drf_writes_them(text, rate):
     assert parse_rate(text) == rate
 
 
@@ -37,11 +35,11 @@ def test_reads_rates_as_drf_writes_them(text: str, rate: Rate) -> None:
         "1/s 2",
     ],
 )
-def test_refuses_what_is_no_rate(text: str) -> None:
+def test_refuses_what_is_no_rate(text):
     with pytest.raises(ValueError, match="for example 100/minute"):
         parse_rate(text)
 
 
-def test_refuses_a_number_out_of_all_proportion() -> None:
+def test_refuses_a_number_out_of_all_proportion():
     with pytest.raises(ValueError, match="too large"):
         parse_rate("9" * 10 + "/s")

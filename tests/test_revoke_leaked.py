@@ -1,16 +1,12 @@
 """Ending a leaked key by its pair alone."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import time_machine
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import (
-    GeneratedKeys,
     generate_keys,
     generate_keys_for_source,
     revoke,
@@ -27,7 +23,7 @@ NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
 HOUR = timedelta(hours=1)
 
 
-def test_pair_that_works_is_ended(keys: GeneratedKeys) -> None:
+def test_pair_that_works_is_ended(keys):
     assert revoke_leaked(keys.api_key, keys.api_secret)
     key = ApiKey.objects.get()
     assert key.is_revoked
@@ -35,14 +31,14 @@ def test_pair_that_works_is_ended(keys: GeneratedKeys) -> None:
     assert not revoke_leaked(keys.api_key, keys.api_secret)
 
 
-def test_wrong_secret_and_unknown_key_change_nothing(keys: GeneratedKeys) -> None:
+def test_wrong_secret_and_unknown_key_change_nothing(keys):
     before = list(ApiKey.objects.values())
     assert not revoke_leaked(keys.api_key, crypto.generate_api_secret())
     assert not revoke_leaked("ftk_unknown", keys.api_secret)
     assert list(ApiKey.objects.values()) == before
 
 
-def test_older_secret_counts_until_its_grace_ends(keys: GeneratedKeys) -> None:
+def test_older_secret_counts_until_its_grace_ends(keys):
     with time_machine.travel(NOON, tick=False) as clock:
         generate_keys(keys.instance.user, grace=HOUR)
         clock.move_to(NOON + HOUR)
@@ -51,7 +47,7 @@ def test_older_secret_counts_until_its_grace_ends(keys: GeneratedKeys) -> None:
         assert revoke_leaked(keys.api_key, keys.api_secret)
 
 
-def test_keys_of_other_sources_are_ended_too(user: Any, settings: Any) -> None:
+def test_keys_of_other_sources_are_ended_too(user, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
     made = generate_keys_for_source(Robot.objects.create(user=user))
     assert revoke_leaked(made.api_key, made.api_secret)
@@ -59,12 +55,10 @@ def test_keys_of_other_sources_are_ended_too(user: Any, settings: Any) -> None:
 
 
 @pytest.mark.parametrize("change", ["rotate", "delete"])
-def test_secret_that_was_replaced_meanwhile_ends_nothing(
-    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
+def test_secret_that_was_replaced_meanwhile_ends_nothing(keys, monkeypatch, change):
     """Between the comparison and the lock, another process was faster."""
 
-    def lock_after_another_process(*args: Any) -> Any:
+    def lock_after_another_process(*args):
         if change == "rotate":
             generate_keys(keys.instance.user)
         else:
@@ -76,7 +70,7 @@ def test_secret_that_was_replaced_meanwhile_ends_nothing(
     assert [key.is_revoked for key in ApiKey.objects.all()] == [False] * (change == "rotate")
 
 
-def test_revoked_key_is_not_ended_again(keys: GeneratedKeys) -> None:
+def test_revoked_key_is_not_ended_again(keys):
     revoke(keys.instance, reason="the first")
     assert not revoke_leaked(keys.api_key, keys.api_secret)
     assert ApiKey.objects.get().revoked_reason == "the first"

@@ -1,7 +1,5 @@
 """Whose keys somebody may manage: nobody's who holds rights that they don't hold themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -29,13 +27,13 @@ KEYS = "frappe_tokens.generate_keys"
 
 
 @pytest.fixture
-def manager(make_user: MakeUser) -> Actor:
+def manager(make_user):
     """Who holds nothing but the permission to generate keys."""
     return Actor(make_user("manager", permissions=(KEYS,)))
 
 
 @pytest.fixture
-def helpdesk(make_user: MakeUser) -> Any:
+def helpdesk(make_user):
     """Who could make anyone a superuser in Django's admin."""
     return make_user("helpdesk", is_staff=True, permissions=("auth.change_user",))
 
@@ -62,9 +60,7 @@ def helpdesk(make_user: MakeUser) -> Any:
         "oauth2_provider.view_accesstoken",
     ],
 )
-def test_user_who_can_change_what_others_may_do_is_protected(
-    make_user: MakeUser, manager: Actor, permission: str
-) -> None:
+def test_user_who_can_change_what_others_may_do_is_protected(make_user, manager, permission):
     mighty = make_user("mighty", permissions=(permission,))
     equal = Actor(make_user("equal", permissions=(KEYS, permission)))
 
@@ -72,7 +68,7 @@ def test_user_who_can_change_what_others_may_do_is_protected(
     assert equal.may_manage(mighty)
 
 
-def test_permissions_by_group_count_as_well(make_user: MakeUser, manager: Actor) -> None:
+def test_permissions_by_group_count_as_well(make_user, manager):
     operators = Group.objects.create(name="Operators")
     operators.permissions.add(Permission.objects.get(codename="change_user"))
     mighty = make_user("mighty")
@@ -81,22 +77,20 @@ def test_permissions_by_group_count_as_well(make_user: MakeUser, manager: Actor)
     assert not manager.may_manage(mighty)
 
 
-def test_protected_user_is_compared_by_every_permission(make_user: MakeUser) -> None:
+def test_protected_user_is_compared_by_every_permission(make_user):
     mighty = make_user("mighty", permissions=("auth.view_user", "todos.delete_todo"))
     manager = Actor(make_user("manager", permissions=(KEYS, "auth.view_user")))
 
     assert not manager.may_manage(mighty)
 
 
-def test_user_with_ordinary_permissions_is_not_protected(
-    make_user: MakeUser, manager: Actor
-) -> None:
+def test_user_with_ordinary_permissions_is_not_protected(make_user, manager):
     worker = make_user("worker", permissions=("todos.delete_todo", "events.add_event"))
 
     assert manager.may_manage(worker)
 
 
-def test_staff_is_for_staff(make_user: MakeUser, manager: Actor) -> None:
+def test_staff_is_for_staff(make_user, manager):
     """Some views ask for nothing else."""
     clerk = make_user("clerk", is_staff=True, permissions=("todos.add_todo",))
     staff = Actor(make_user("chief", is_staff=True, permissions=(KEYS,)))
@@ -107,7 +101,7 @@ def test_staff_is_for_staff(make_user: MakeUser, manager: Actor) -> None:
     assert staff.may_manage(clerk)
 
 
-def test_superuser_is_for_superusers(make_user: MakeUser, manager: Actor) -> None:
+def test_superuser_is_for_superusers(make_user, manager):
     root = make_user("root", is_superuser=True)
     everything = Actor(make_user("everything", is_staff=True))
     everything.user.user_permissions.set(Permission.objects.all())
@@ -118,16 +112,14 @@ def test_superuser_is_for_superusers(make_user: MakeUser, manager: Actor) -> Non
     assert Actor(root).may_manage(everything.user)
 
 
-def test_manager_manages_their_own_and_unowned_keys(make_user: MakeUser, manager: Actor) -> None:
+def test_manager_manages_their_own_and_unowned_keys(make_user, manager):
     chief = Actor(make_user("chief", is_staff=True, permissions=(KEYS, "auth.change_user")))
 
     assert chief.may_manage(chief.user)
     assert manager.may_manage(None)
 
 
-def test_superuser_and_trusted_code_cost_no_query(
-    make_user: MakeUser, helpdesk: Any, django_assert_num_queries: Any
-) -> None:
+def test_superuser_and_trusted_code_cost_no_query(make_user, helpdesk, django_assert_num_queries):
     root = Actor(make_user("root", is_superuser=True))
 
     with django_assert_num_queries(0):
@@ -138,9 +130,7 @@ def test_superuser_and_trusted_code_cost_no_query(
 # Inactive users
 
 
-def test_inactive_user_counts_as_what_they_will_be(
-    make_user: MakeUser, manager: Actor, helpdesk: Any
-) -> None:
+def test_inactive_user_counts_as_what_they_will_be(make_user, manager, helpdesk):
     User.objects.update(is_active=False)
     helpdesk.refresh_from_db()
     worker = User.objects.create(username="worker", is_active=False)
@@ -150,9 +140,7 @@ def test_inactive_user_counts_as_what_they_will_be(
     assert not helpdesk.is_active
 
 
-def test_key_of_an_inactive_administrator_is_not_widened(
-    system_manager: Any, helpdesk: Any
-) -> None:
+def test_key_of_an_inactive_administrator_is_not_widened(system_manager, helpdesk):
     key = generate_keys(helpdesk, read_only=True).instance
     User.objects.filter(pk=helpdesk.pk).update(is_active=False)
 
@@ -162,8 +150,8 @@ def test_key_of_an_inactive_administrator_is_not_widened(
 
 
 def test_inactive_user_whose_model_computes_the_activity_is_protected(
-    make_user: MakeUser, manager: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    make_user, manager, monkeypatch
+):
     leaver, worker = make_user("leaver"), make_user("worker")
     monkeypatch.setattr(User, "is_active", property(lambda user: user.username != "leaver"))
 
@@ -177,24 +165,23 @@ def test_inactive_user_whose_model_computes_the_activity_is_protected(
 class AnswersOnly(BaseBackend):
     """Answers for permissions, and lists none."""
 
-    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
+    def has_perm(self, user_obj, perm, obj=None):
         return bool(user_obj.username == "mighty" and perm == "auth.change_user")
 
 
 class Remembers(ModelBackend):
     """Remembers, as Django's own does, but also that an inactive user has none."""
 
-    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+    def get_all_permissions(self, user_obj, obj=None):
         if not hasattr(user_obj, "_perm_cache"):
             mighty = user_obj.is_active and user_obj.username == "mighty"
             user_obj._perm_cache = {"auth.change_user"} if mighty else set()
-        remembered: set[str] = user_obj._perm_cache
-        return remembered
+        return user_obj._perm_cache
 
 
 def test_permission_that_a_backend_answers_for_without_listing_it_counts(
-    make_user: MakeUser, manager: Actor, settings: Any
-) -> None:
+    make_user, manager, settings
+):
     settings.AUTHENTICATION_BACKENDS = [
         *settings.AUTHENTICATION_BACKENDS,
         f"{__name__}.AnswersOnly",
@@ -206,9 +193,7 @@ def test_permission_that_a_backend_answers_for_without_listing_it_counts(
     assert [manager.may_manage(user) for user in users] == [False, True]
 
 
-def test_what_a_backend_remembers_of_an_inactive_user_does_not_count(
-    make_user: MakeUser, manager: Actor, settings: Any
-) -> None:
+def test_what_a_backend_remembers_of_an_inactive_user_does_not_count(make_user, manager, settings):
     assert manager.may_generate
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Remembers"]
     users = [make_user(name, is_active=False) for name in ("mighty", "worker")]
@@ -218,13 +203,13 @@ def test_what_a_backend_remembers_of_an_inactive_user_does_not_count(
 
 
 class Missing:
-    def __get__(self, *arguments: Any) -> None:
+    def __get__(self, *arguments):
         raise AttributeError
 
 
 def test_user_model_that_lists_no_permissions_keeps_working(
-    make_user: MakeUser, manager: Actor, helpdesk: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    make_user, manager, helpdesk, monkeypatch
+):
     mighty = make_user("mighty", permissions=("auth.change_group",))
     worker = make_user("worker", permissions=("todos.add_todo",))
     monkeypatch.setattr(User, "get_all_permissions", Missing(), raising=False)
@@ -235,9 +220,7 @@ def test_user_model_that_lists_no_permissions_keeps_working(
     assert [manager.may_manage(user) for user in users] == [False, False, True]
 
 
-def test_user_model_that_says_yes_to_everything(
-    make_user: MakeUser, manager: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_model_that_says_yes_to_everything(make_user, manager, monkeypatch):
     """As the one in Django's documentation of custom user models."""
     monkeypatch.setattr(User, "has_perm", lambda *arguments: True, raising=False)
 
@@ -249,8 +232,8 @@ def test_user_model_that_says_yes_to_everything(
 
 
 def test_permissions_of_many_users_are_read_at_once(
-    make_user: MakeUser, manager: Actor, helpdesk: Any, django_assert_num_queries: Any
-) -> None:
+    make_user, manager, helpdesk, django_assert_num_queries
+):
     readers, operators = Group.objects.create(name="Readers"), Group.objects.create(name="Op")
     readers.permissions.add(Permission.objects.get(codename="view_todo"))
     operators.permissions.add(Permission.objects.get(codename="change_user"))
@@ -272,9 +255,7 @@ def test_permissions_of_many_users_are_read_at_once(
         assert user.get_all_permissions() == fresh.get_all_permissions()
 
 
-def test_many_users_are_generated_for_or_none(
-    make_user: MakeUser, manager: Actor, helpdesk: Any
-) -> None:
+def test_many_users_are_generated_for_or_none(make_user, manager, helpdesk):
     workers = [make_user("worker"), make_user("another")]
 
     with pytest.raises(PermissionDenied, match="permissions that you don't have"):
@@ -286,9 +267,7 @@ def test_many_users_are_generated_for_or_none(
 # Rows of other sources
 
 
-def test_row_of_a_protected_user_is_out_of_reach(
-    make_user: MakeUser, manager: Actor, helpdesk: Any
-) -> None:
+def test_row_of_a_protected_user_is_out_of_reach(make_user, manager, helpdesk):
     row = EventConsumer.objects.create(name="Vault", user=helpdesk, read_only=True)
     before = EventConsumer.objects.values().get()
 
@@ -303,9 +282,7 @@ def test_row_of_a_protected_user_is_out_of_reach(
     assert revoke(row, by=manager)
 
 
-def test_row_is_not_pointed_at_a_protected_user(
-    make_user: MakeUser, manager: Actor, helpdesk: Any
-) -> None:
+def test_row_is_not_pointed_at_a_protected_user(make_user, manager, helpdesk):
     worker = make_user("worker")
     row = EventConsumer.objects.create(name="Door", user=worker)
     generate_keys_for_source(row, by=manager)
@@ -315,7 +292,7 @@ def test_row_is_not_pointed_at_a_protected_user(
     assert EventConsumer.objects.get().user == worker
 
 
-def test_inactive_user_gets_no_key_whoever_asks(make_user: MakeUser) -> None:
+def test_inactive_user_gets_no_key_whoever_asks(make_user):
     root = Actor(make_user("root", is_superuser=True))
 
     with pytest.raises(ValidationError, match="inactive"):

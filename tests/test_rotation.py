@@ -5,11 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,16 +26,14 @@ TICK = timedelta(microseconds=1)
 WHO = "/api/method/frappe.auth.get_logged_user"
 
 
-def works(keys: GeneratedKeys) -> bool:
+def works(keys):
     answer = Client().get(WHO, headers={"authorization": token_header(keys)})
     return answer.status_code == 200
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("cached", [False, True])
-def test_both_secrets_work_until_the_very_end_of_the_grace(
-    keys: GeneratedKeys, settings: Any, cached: bool
-) -> None:
+def test_both_secrets_work_until_the_very_end_of_the_grace(keys, settings, cached):
     settings.FRAPPE_TOKENS = {"CACHE": "default" if cached else None}
     with time_machine.travel(NOON, tick=False) as clock:
         rotated = generate_keys(keys.instance.user, grace=HOUR)
@@ -50,14 +47,14 @@ def test_both_secrets_work_until_the_very_end_of_the_grace(
 
 
 @pytest.mark.django_db
-def test_rotating_again_ends_the_older_secret(keys: GeneratedKeys) -> None:
+def test_rotating_again_ends_the_older_secret(keys):
     second = generate_keys(keys.instance.user, grace=HOUR)
     third = generate_keys(keys.instance.user, grace=HOUR)
     assert [works(one) for one in (keys, second, third)] == [False, True, True]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_use_of_the_old_secret_is_on_record(keys: GeneratedKeys) -> None:
+def test_use_of_the_old_secret_is_on_record(keys):
     with time_machine.travel(NOON, tick=False) as clock:
         rotated = generate_keys(keys.instance.user, grace=HOUR)
         works(rotated)
@@ -79,9 +76,9 @@ class Asked(NamedTuple):
     status: int
 
 
-def ask_until_refused(address: str, header: str) -> list[Asked]:
+def ask_until_refused(address, header):
     """Ask again and again, and stop at the first refusal."""
-    asked: list[Asked] = []
+    asked = []
     with closing(http.client.HTTPConnection(address, timeout=60)) as server:
         while not asked or asked[-1].status == 200:
             sent = time.time()
@@ -94,9 +91,7 @@ def ask_until_refused(address: str, header: str) -> list[Asked]:
 
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
-def test_integration_rotates_under_load_without_a_refusal(
-    make_user: Callable[..., Any], settings: Any, live_server: Any
-) -> None:
+def test_integration_rotates_under_load_without_a_refusal(make_user, settings, live_server):
     """It rotates its own secret over HTTP while its workers go on with the old one."""
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "FAILURE_LIMIT": None}
     grace = 2  # seconds

@@ -1,10 +1,6 @@
 """Frappe's remote calls, as they go over the wire."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -12,7 +8,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import PASSWORD, basic_header, bearer_header, token_header
@@ -35,27 +31,27 @@ BY_COMMAND = "/?cmd=frappe.core.doctype.user.user.generate_keys"
 
 
 @pytest.fixture
-def manager_keys(system_manager: Any) -> GeneratedKeys:
+def manager_keys(system_manager):
     return generate_keys(system_manager)
 
 
 @pytest.fixture
-def call(manager_keys: GeneratedKeys) -> Callable[..., Any]:
+def call(manager_keys):
     """Calls with the manager's key: ``call("post", GENERATE, {"user": "ada"})``."""
 
-    def make_call(method: str, url: str, data: Any = None, **options: Any) -> Any:
+    def make_call(method, url, data=None, **options):
         headers = {"authorization": token_header(manager_keys), **options.pop("headers", {})}
         return getattr(Client(), method)(url, data, headers=headers, **options)
 
     return make_call
 
 
-def works(api_key: str, api_secret: str) -> bool:
+def works(api_key, api_secret):
     response = Client().get(WHO, headers={"authorization": f"token {api_key}:{api_secret}"})
     return response.status_code == 200
 
 
-def assert_generated(response: Any, user: Any) -> None:
+def assert_generated(response, user):
     assert response.status_code == 200
     assert response["Content-Type"] == "application/json"
     assert set(response.json()) == {"message"}
@@ -66,7 +62,7 @@ def assert_generated(response: Any, user: Any) -> None:
     assert "no-store" in response["Cache-Control"]
 
 
-def assert_error(response: Any, status: int, exc_type: str, code: str, message: str = "") -> None:
+def assert_error(response, status, exc_type, code, message=""):
     assert response.status_code == status
     assert response["Content-Type"] == "application/json"
     body = response.json()
@@ -83,7 +79,7 @@ def assert_error(response: Any, status: int, exc_type: str, code: str, message: 
     assert json.loads(shown)["message"] == text
 
 
-def test_addresses_have_names() -> None:
+def test_addresses_have_names():
     assert reverse("frappe_tokens:get_logged_user") == WHO
     assert reverse("frappe_tokens:generate_keys") == GENERATE
 
@@ -93,30 +89,26 @@ def test_addresses_have_names() -> None:
 
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_says_whom_the_request_runs_as(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str], method: str, slash: str
-) -> None:
+def test_says_whom_the_request_runs_as(keys, header_of, method, slash):
     response = getattr(Client(), method)(WHO + slash, headers={"authorization": header_of(keys)})
     assert response.status_code == 200
     assert response.json() == {"message": "ada"}
 
 
-def test_says_whom_a_session_belongs_to(user: Any) -> None:
+def test_says_whom_a_session_belongs_to(user):
     client = Client(enforce_csrf_checks=True)
     assert client.login(username="ada", password=PASSWORD)
     assert client.get(WHO).json() == {"message": "ada"}
     assert_error(client.post(WHO), 403, "PermissionError", "permission_denied", "CSRF")
 
 
-def test_says_nothing_to_nobody() -> None:
+def test_says_nothing_to_nobody():
     response = Client().get(WHO)
     assert_error(response, 401, "AuthenticationError", "not_authenticated")
     assert response["WWW-Authenticate"] == 'token realm="api"'
 
 
-def test_refused_credential_comes_in_the_envelope(
-    keys: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_refused_credential_comes_in_the_envelope(keys, header_of):
     revoke(keys.instance)
     response = Client().get(WHO, headers={"authorization": header_of(keys)})
     assert_error(
@@ -126,7 +118,7 @@ def test_refused_credential_comes_in_the_envelope(
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "*/*;q=0", ""])
-def test_answers_json_whatever_is_accepted(keys: GeneratedKeys, accept: str) -> None:
+def test_answers_json_whatever_is_accepted(keys, accept):
     headers = {"authorization": token_header(keys), "accept": accept}
     assert Client().get(WHO, headers=headers).json() == {"message": "ada"}
     assert_error(
@@ -138,8 +130,8 @@ def test_answers_json_whatever_is_accepted(keys: GeneratedKeys, accept: str) -> 
     assert Client().get(WHO + "?format=xml", headers=headers).json() == {"message": "ada"}
 
 
-def test_database_that_does_not_answer_is_503(keys: GeneratedKeys) -> None:
-    def fail(*args: Any) -> None:
+def test_database_that_does_not_answer_is_503(keys):
+    def fail(*args):
         raise OperationalError("the server went away")
 
     with connection.execute_wrapper(fail):
@@ -152,12 +144,12 @@ def test_database_that_does_not_answer_is_503(keys: GeneratedKeys) -> None:
 
 
 @pytest.mark.parametrize("url", ADDRESSES)
-def test_generates_at_each_address(call: Callable[..., Any], user: Any, url: str) -> None:
+def test_generates_at_each_address(call, user, url):
     assert_generated(call("post", url, {"user": "ada"}), user)
     assert_generated(call("get", url, {"user": "ada"}), user)
 
 
-def test_user_comes_with_the_query_a_form_or_json(call: Callable[..., Any], user: Any) -> None:
+def test_user_comes_with_the_query_a_form_or_json(call, user):
     assert_generated(call("get", f"{GENERATE}?user=ada"), user)
     assert_generated(call("post", f"{GENERATE}?user=ada"), user)
     assert_generated(call("post", GENERATE, {"user": "ada"}), user)
@@ -169,14 +161,12 @@ def test_user_comes_with_the_query_a_form_or_json(call: Callable[..., Any], user
     assert_generated(call("post", f"{GENERATE}?user=ada", "{}", content_type=empty), user)
 
 
-def test_body_has_precedence_over_the_query(
-    call: Callable[..., Any], user: Any, make_user: Callable[..., Any]
-) -> None:
+def test_body_has_precedence_over_the_query(call, user, make_user):
     make_user("grace")
     assert_generated(call("post", f"{GENERATE}?user=grace", {"user": "ada"}), user)
 
 
-def test_rotates_the_unnamed_key(call: Callable[..., Any], keys: GeneratedKeys) -> None:
+def test_rotates_the_unnamed_key(call, keys):
     named = generate_keys(keys.instance.user, name="backup")
     message = call("post", GENERATE, {"user": "ada"}).json()["message"]
     assert message["api_key"] == keys.api_key
@@ -185,14 +175,12 @@ def test_rotates_the_unnamed_key(call: Callable[..., Any], keys: GeneratedKeys) 
     assert works(named.api_key, named.api_secret)
 
 
-def test_key_remembers_who_made_it(
-    call: Callable[..., Any], user: Any, system_manager: Any
-) -> None:
+def test_key_remembers_who_made_it(call, user, system_manager):
     call("post", GENERATE, {"user": "ada"})
     assert ApiKey.objects.get(user=user).created_by == system_manager
 
 
-def test_client_cannot_choose_anything_else(call: Callable[..., Any], user: Any) -> None:
+def test_client_cannot_choose_anything_else(call, user):
     chosen = {"api_key": "mine", "api_secret": "mine", "name": "mine", "scopes": "[]"}
     response = call("post", GENERATE, {"user": "ada", **chosen})
     assert_generated(response, user)
@@ -218,13 +206,13 @@ def test_client_cannot_choose_anything_else(call: Callable[..., Any], user: Any)
         ("users=ada", "application/x-www-form-urlencoded"),
     ],
 )
-def test_missing_user_is_417(call: Callable[..., Any], data: str, content_type: str) -> None:
+def test_missing_user_is_417(call, data, content_type):
     response = call("post", GENERATE, data, content_type=content_type)
     assert_error(response, 417, "ValidationError", "no_user", "Name the user")
 
 
 @pytest.mark.parametrize("data", ["{", "", "\xff", '{"user": "ada"', "user=ada", "NaN"])
-def test_broken_json_is_417(call: Callable[..., Any], data: str, user: Any) -> None:
+def test_broken_json_is_417(call, data, user):
     body = data.encode("latin-1") or b" "
     response = call("post", GENERATE, body, content_type="application/json")
     assert_error(response, 417, "ValidationError", "parse_error")
@@ -236,7 +224,7 @@ def test_broken_json_is_417(call: Callable[..., Any], data: str, user: Any) -> N
     ["nobody", "ad", "ada!", "a" * 10_000, "\x00", "ada\x00", "\ud800", "a\udfffb", "\U0001f511"],
     ids=ascii,
 )
-def test_unknown_user_is_404(call: Callable[..., Any], username: str) -> None:
+def test_unknown_user_is_404(call, username):
     body = json.dumps({"user": username})
     response = call("post", GENERATE, body, content_type="application/json")
     assert_error(response, 404, "DoesNotExistError", "not_found", "not found")
@@ -245,30 +233,30 @@ def test_unknown_user_is_404(call: Callable[..., Any], username: str) -> None:
 @pytest.mark.parametrize(
     "query", ["user=nobody", "user=%00", "user=ada%00", "user=%ff", "user=%ED%A0%80"]
 )
-def test_unknown_user_in_the_query_is_404(call: Callable[..., Any], query: str) -> None:
+def test_unknown_user_in_the_query_is_404(call, query):
     assert_error(call("get", f"{GENERATE}?{query}"), 404, "DoesNotExistError", "not_found")
 
 
-def test_inactive_user_is_417(call: Callable[..., Any], make_user: Callable[..., Any]) -> None:
+def test_inactive_user_is_417(call, make_user):
     make_user("gone", is_active=False)
     response = call("post", GENERATE, {"user": "gone"})
     assert_error(response, 417, "ValidationError", "user_inactive", "inactive")
     assert "no-store" in response["Cache-Control"]
 
 
-def test_expired_key_is_417(call: Callable[..., Any], keys: GeneratedKeys) -> None:
+def test_expired_key_is_417(call, keys):
     ApiKey.objects.filter(pk=keys.instance.pk).update(expires_at=keys.instance.created_at)
     response = call("post", GENERATE, {"user": "ada"})
     assert_error(response, 417, "ValidationError", "key_expired", keys.api_key)
 
 
-def test_other_content_type_is_415(call: Callable[..., Any]) -> None:
+def test_other_content_type_is_415(call):
     response = call("post", GENERATE, "<user>ada</user>", content_type="application/xml")
     assert_error(response, 415, "ValidationError", "unsupported_media_type")
 
 
 @pytest.mark.parametrize("method", ["head", "put", "patch", "delete", "trace"])
-def test_other_methods_are_405(call: Callable[..., Any], user: Any, method: str) -> None:
+def test_other_methods_are_405(call, user, method):
     data = None if method == "trace" else {"user": "ada"}
     options = {} if method in {"head", "trace"} else {"content_type": "application/json"}
     url = f"{GENERATE}?user=ada"
@@ -280,7 +268,7 @@ def test_other_methods_are_405(call: Callable[..., Any], user: Any, method: str)
     assert not ApiKey.objects.filter(user=user).exists()
 
 
-def test_options_generates_nothing(call: Callable[..., Any], user: Any) -> None:
+def test_options_generates_nothing(call, user):
     assert call("options", f"{GENERATE}?user=ada").status_code == 200
     assert not ApiKey.objects.filter(user=user).exists()
 
@@ -288,14 +276,14 @@ def test_options_generates_nothing(call: Callable[..., Any], user: Any) -> None:
 # Who may
 
 
-def test_nobody_may_not(user: Any) -> None:
+def test_nobody_may_not(user):
     for method in (Client().get, Client().post):
         response = method(f"{GENERATE}?user=ada")
         assert_error(response, 401, "AuthenticationError", "not_authenticated")
         assert "no-store" in response["Cache-Control"]
 
 
-def test_user_without_the_permission_may_not_and_learns_of_no_user(keys: GeneratedKeys) -> None:
+def test_user_without_the_permission_may_not_and_learns_of_no_user(keys):
     for user in ("ada", "nobody", ""):
         headers = {"authorization": token_header(keys)}
         response = Client().post(GENERATE, {"user": user}, headers=headers)
@@ -303,9 +291,7 @@ def test_user_without_the_permission_may_not_and_learns_of_no_user(keys: Generat
     assert works(keys.api_key, keys.api_secret)
 
 
-def test_manager_may_not_generate_for_a_superuser(
-    call: Callable[..., Any], make_user: Callable[..., Any]
-) -> None:
+def test_manager_may_not_generate_for_a_superuser(call, make_user):
     root = make_user("root", is_superuser=True)
     for method in ("get", "post"):
         response = call(method, GENERATE, {"user": "root"})
@@ -315,7 +301,7 @@ def test_manager_may_not_generate_for_a_superuser(
     assert not ApiKey.objects.filter(user=root).exists()
 
 
-def test_superuser_may(make_user: Callable[..., Any]) -> None:
+def test_superuser_may(make_user):
     root = make_user("root", is_superuser=True)
     headers = {"authorization": token_header(generate_keys(root, name="shell"))}
     assert_generated(Client().post(GENERATE, {"user": "root"}, headers=headers), root)
@@ -330,9 +316,7 @@ def test_superuser_may(make_user: Callable[..., Any]) -> None:
         ({"scopes": ["todo"]}, "get", "insufficient_scope"),
     ],
 )
-def test_limited_key_may_not(
-    system_manager: Any, user: Any, policies: dict[str, Any], method: str, code: str
-) -> None:
+def test_limited_key_may_not(system_manager, user, policies, method, code):
     limited = generate_keys(system_manager, **policies)
     headers = {"authorization": token_header(limited)}
     response = getattr(Client(), method)(GENERATE, {"user": "ada"}, headers=headers)
@@ -344,13 +328,13 @@ def test_limited_key_may_not(
 
 
 @pytest.fixture
-def browser(system_manager: Any) -> Client:
+def browser(system_manager):
     client = Client(enforce_csrf_checks=True)
     assert client.login(username="manager", password=PASSWORD)
     return client
 
 
-def test_session_needs_its_csrf_token(browser: Client, user: Any) -> None:
+def test_session_needs_its_csrf_token(browser, user):
     response = browser.post(GENERATE, {"user": "ada"})
     assert_error(response, 403, "PermissionError", "permission_denied", "CSRF")
     assert not ApiKey.objects.filter(user=user).exists()
@@ -364,16 +348,14 @@ def test_session_needs_its_csrf_token(browser: Client, user: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ADDRESSES)
-def test_session_may_not_generate_by_get(browser: Client, user: Any, url: str) -> None:
+def test_session_may_not_generate_by_get(browser, user, url):
     response = browser.get(url, {"user": "ada"})
     assert_error(response, 405, "PermissionError", "method_not_allowed", "POST")
     assert browser.head(url, {"user": "ada"}).status_code == 405
     assert not ApiKey.objects.filter(user=user).exists()
 
 
-def test_session_beside_a_header_changes_nothing(
-    browser: Client, user: Any, keys: GeneratedKeys
-) -> None:
+def test_session_beside_a_header_changes_nothing(browser, user, keys):
     browser.get("/admin/password_change/")
     headers = {"x-csrftoken": browser.cookies["csrftoken"].value}
     for authorization in (token_header(keys), "token a:b", "token", "Basic !"):
@@ -386,9 +368,7 @@ def test_session_beside_a_header_changes_nothing(
 # Secrets
 
 
-def test_secret_is_in_the_answer_and_nowhere_else(
-    call: Callable[..., Any], user: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_secret_is_in_the_answer_and_nowhere_else(call, user, caplog):
     caplog.set_level("DEBUG")
     response = call("post", GENERATE, {"user": "ada"})
     secret = response.json()["message"]["api_secret"]
@@ -399,19 +379,17 @@ def test_secret_is_in_the_answer_and_nowhere_else(
     assert secret not in repr(response.data)
 
 
-def test_second_answer_has_another_secret(call: Callable[..., Any], user: Any) -> None:
+def test_second_answer_has_another_secret(call, user):
     answers = [call("post", GENERATE, {"user": "ada"}).json()["message"] for _ in range(3)]
     assert len({answer["api_key"] for answer in answers}) == 1
     assert len({answer["api_secret"] for answer in answers}) == 3
     assert [works(**answer) for answer in answers] == [False, False, True]
 
 
-def test_user_deleted_meanwhile_is_417(
-    call: Callable[..., Any], user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_deleted_meanwhile_is_417(call, user, monkeypatch):
     find = type(get_user_model()._default_manager).get_by_natural_key
 
-    def find_and_lose(self: Any, username: str) -> Any:
+    def find_and_lose(self, username):
         found = find(self, username)
         get_user_model()._default_manager.filter(pk=found.pk).delete()
         return found
@@ -423,9 +401,7 @@ def test_user_deleted_meanwhile_is_417(
     assert_error(response, 417, "ValidationError", "no_user", "no longer exists")
 
 
-def test_body_nested_too_deeply_is_a_validation_error(
-    client: Client, manager_keys: GeneratedKeys
-) -> None:
+def test_body_nested_too_deeply_is_a_validation_error(client, manager_keys):
     response = client.post(
         GENERATE,
         data="[" * 50_000,
@@ -437,9 +413,7 @@ def test_body_nested_too_deeply_is_a_validation_error(
     assert response.json()["exc_type"] == "ValidationError"
 
 
-def test_body_of_too_many_fields_is_a_validation_error(
-    client: Client, manager_keys: GeneratedKeys, settings: Any
-) -> None:
+def test_body_of_too_many_fields_is_a_validation_error(client, manager_keys, settings):
     settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 2
 
     response = client.post(
@@ -453,9 +427,7 @@ def test_body_of_too_many_fields_is_a_validation_error(
     assert "DATA_UPLOAD_MAX_NUMBER_FIELDS" in json.loads(response.json()["exc"])[0]
 
 
-def test_body_that_is_too_large_is_a_validation_error(
-    client: Client, manager_keys: GeneratedKeys, settings: Any
-) -> None:
+def test_body_that_is_too_large_is_a_validation_error(client, manager_keys, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
 
     response = client.post(
@@ -469,10 +441,8 @@ def test_body_that_is_too_large_is_a_validation_error(
     assert json.loads(response.json()["exc"])
 
 
-def test_what_is_no_answer_stays_a_server_error(
-    client: Client, manager_keys: GeneratedKeys, user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*args: Any, **kwargs: Any) -> None:
+def test_what_is_no_answer_stays_a_server_error(client, manager_keys, user, monkeypatch):
+    def broken(*args, **kwargs):
         raise RuntimeError("broken")
 
     monkeypatch.setattr("frappe_tokens.api.rpc.generate_keys", broken)
@@ -485,7 +455,7 @@ def test_what_is_no_answer_stays_a_server_error(
         )
 
 
-def test_answers_are_kept_in_no_cache(client: Client, keys: GeneratedKeys) -> None:
+def test_answers_are_kept_in_no_cache(client, keys):
     response = client.get(WHO, headers={"authorization": token_header(keys)})
 
     assert "no-store" in response["Cache-Control"]
@@ -508,9 +478,7 @@ SIGNS_OF_A_BROWSER = [
 
 @pytest.mark.parametrize("url", [*ADDRESSES, BY_COMMAND])
 @pytest.mark.parametrize("signs", SIGNS_OF_A_BROWSER)
-def test_browser_does_not_generate_by_get_and_basic(
-    manager_keys: GeneratedKeys, keys: GeneratedKeys, url: str, signs: dict[str, str]
-) -> None:
+def test_browser_does_not_generate_by_get_and_basic(manager_keys, keys, url, signs):
     headers = {"authorization": basic_header(manager_keys), **signs}
 
     response = Client().get(f"{url}{'&' if '?' in url else '?'}user=ada", headers=headers)
@@ -522,18 +490,14 @@ def test_browser_does_not_generate_by_get_and_basic(
 @pytest.mark.parametrize(
     "signs", [{"user-agent": "curl/8.5.0"}, {"sec-fetch-site": "same-origin"}, {}]
 )
-def test_program_and_own_page_do(
-    manager_keys: GeneratedKeys, user: Any, signs: dict[str, str]
-) -> None:
+def test_program_and_own_page_do(manager_keys, user, signs):
     headers = {"authorization": basic_header(manager_keys), **signs}
 
     assert_generated(Client().get(GENERATE, {"user": "ada"}, headers=headers), user)
 
 
 @pytest.mark.parametrize("header_of", [token_header, bearer_header])
-def test_other_schemes_do_in_a_browser_too(
-    manager_keys: GeneratedKeys, user: Any, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_other_schemes_do_in_a_browser_too(manager_keys, user, header_of):
     """A page's script sends them, which another site's cannot."""
     headers = {"authorization": header_of(manager_keys), "user-agent": MOZILLA}
 
@@ -541,9 +505,7 @@ def test_other_schemes_do_in_a_browser_too(
 
 
 @pytest.mark.parametrize("url", [*ADDRESSES, BY_COMMAND])
-def test_another_site_does_not_by_post(
-    manager_keys: GeneratedKeys, keys: GeneratedKeys, url: str
-) -> None:
+def test_another_site_does_not_by_post(manager_keys, keys, url):
     headers = {"authorization": basic_header(manager_keys), "origin": "https://evil.example"}
 
     response = Client().post(url, {"user": "ada"}, headers=headers)

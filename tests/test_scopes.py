@@ -1,10 +1,6 @@
 """Declaring scopes, and what a scoped key then opens, over real requests."""
 
-from __future__ import annotations
-
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
@@ -18,7 +14,6 @@ from django.views.generic import View
 from rest_framework.decorators import action, api_view, permission_classes
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.serializers import Serializer
@@ -27,7 +22,7 @@ from rest_framework.viewsets import ViewSet
 
 from frappe_tokens import policy
 from frappe_tokens.decorators import require_scopes
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.verification.scopes import DeclaredScopes
 
 from .conftest import token_header
@@ -41,32 +36,32 @@ class Everybody(BasePermission):
 
 @api_view(["GET"])
 @require_scopes("todos:read")
-def below(request: Request) -> Response:
+def below(request):
     return Response()
 
 
 @require_scopes("todos:read", "todos:all")
 @api_view(["GET"])
 @permission_classes([Everybody])
-def above_others(request: Request) -> Response:
+def above_others(request):
     return Response()
 
 
 @require_scopes("todos:read")
 @api_view(["GET", "POST"])
-def above(request: Request) -> Response:
+def above(request):
     """Says what above says."""
     return Response()
 
 
 @api_view(["GET"])
-def undeclared(request: Request) -> Response:
+def undeclared(request):
     return Response()
 
 
 @require_scopes("todos:read")
 class Declared(APIView):
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response()
 
 
@@ -80,7 +75,7 @@ class Stricter(Declared):
 
 
 class Shared(APIView):
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response()
 
 
@@ -93,37 +88,37 @@ class Generic(ListAPIView[Group]):
 class ByMethod(APIView):
     required_scopes = {"get": ["todos:read"], "post": "todos:read todos:write"}
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response()
 
     post = delete = get
 
 
 class ByAction(ViewSet):
-    required_scopes: Any = {"list": ["todos:read"], "create": ["todos:write"]}
+    required_scopes = {"list": ["todos:read"], "create": ["todos:write"]}
 
-    def list(self, request: Request) -> Response:
+    def list(self, request):
         return Response()
 
-    def create(self, request: Request) -> Response:
+    def create(self, request):
         return Response()
 
-    def destroy(self, request: Request, pk: str) -> Response:
+    def destroy(self, request, pk):
         return Response()
 
     @action(detail=False, required_scopes=["todos:read"])
-    def extra(self, request: Request) -> Response:
+    def extra(self, request):
         return Response()
 
     @action(detail=False)
-    def open(self, request: Request) -> Response:
+    def open(self, request):
         return Response()
 
 
 class SharedSet(ViewSet):
-    required_scopes: Any = None
+    required_scopes = None
 
-    def list(self, request: Request) -> Response:
+    def list(self, request):
         return Response()
 
 
@@ -149,12 +144,12 @@ urlpatterns = [
 
 
 @pytest.fixture
-def scoped(user: Any) -> GeneratedKeys:
+def scoped(user):
     """A key that may read todos."""
     return generate_keys(user, name="reader", scopes=["todos:read", "users:read"])
 
 
-def ask(keys: GeneratedKeys, url: str, method: str = "GET") -> Any:
+def ask(keys, url, method="GET"):
     return Client().generic(method, url, headers={"authorization": token_header(keys)})
 
 
@@ -192,21 +187,19 @@ CLOSED = [
 
 
 @pytest.mark.parametrize(("method", "url"), OPEN)
-def test_opens_to_a_key_that_holds_the_scopes(scoped: GeneratedKeys, method: str, url: str) -> None:
+def test_opens_to_a_key_that_holds_the_scopes(scoped, method, url):
     assert ask(scoped, url, method).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "url"), CLOSED)
-def test_closed_to_a_key_that_does_not_and_where_none_is_declared(
-    scoped: GeneratedKeys, method: str, url: str
-) -> None:
+def test_closed_to_a_key_that_does_not_and_where_none_is_declared(scoped, method, url):
     response = ask(scoped, url, method)
     assert response.status_code == 403
     assert response.json()["code"] == "insufficient_scope"
 
 
 @pytest.mark.parametrize(("method", "url"), [*OPEN, *CLOSED])
-def test_opens_to_a_key_without_scopes(keys: GeneratedKeys, method: str, url: str) -> None:
+def test_opens_to_a_key_without_scopes(keys, method, url):
     response = ask(keys, url, method)
     assert response.status_code == (405 if method == "PROPFIND" else 200)
 
@@ -214,27 +207,27 @@ def test_opens_to_a_key_without_scopes(keys: GeneratedKeys, method: str, url: st
 # What the decorator leaves behind
 
 
-def test_an_api_view_keeps_its_docstring_and_its_name() -> None:
+def test_an_api_view_keeps_its_docstring_and_its_name():
     assert (above.cls.__name__, above.cls.__doc__) == ("above", "Says what above says.")
     assert above_others.cls.__doc__ is None
 
 
-def test_one_use_of_a_class_leaves_its_others_as_they_are() -> None:
+def test_one_use_of_a_class_leaves_its_others_as_they_are():
     assert not hasattr(Shared, "required_scopes")
     assert SharedSet.required_scopes is None
 
 
-def passed_on(view: Any) -> Any:
+def passed_on(view):
     @functools.wraps(view)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args, **kwargs):
         return view(*args, **kwargs)
 
     return wrapper
 
 
-def test_a_plain_function_says_its_scopes_through_other_decorators() -> None:
+def test_a_plain_function_says_its_scopes_through_other_decorators():
     @require_scopes("todos:read")
-    def view(request: HttpRequest) -> HttpResponse:
+    def view(request):
         """A view."""
         return HttpResponse(view.__doc__)
 
@@ -243,9 +236,9 @@ def test_a_plain_function_says_its_scopes_through_other_decorators() -> None:
     assert passed_on(view)(HttpRequest()).content == b"A view."
 
 
-def test_so_do_coroutine_functions_and_djangos_class_based_views() -> None:
+def test_so_do_coroutine_functions_and_djangos_class_based_views():
     @require_scopes("todos:read")
-    async def view(request: HttpRequest) -> None: ...
+    async def view(request): ...
 
     as_view = require_scopes("todos:read")(View.as_view())
     assert policy.required_scopes(view, "GET") == ("todos:read",)
@@ -257,47 +250,45 @@ def test_so_do_coroutine_functions_and_djangos_class_based_views() -> None:
 
 
 @pytest.mark.parametrize("scopes", [(), (ask,), (["todos:read"],), (None,)])
-def test_asks_for_scopes(scopes: Any) -> None:
+def test_asks_for_scopes(scopes):
     with pytest.raises(TypeError, match="Name the scopes"):
         require_scopes(*scopes)
 
 
 @pytest.mark.parametrize("scope", ["", "todos:read todos:write", 'to"do', "to\\do", "tödo", "a\n"])
-def test_refuses_what_is_no_scope(scope: str) -> None:
+def test_refuses_what_is_no_scope(scope):
     with pytest.raises(ValueError, match="is not a valid scope"):
         require_scopes("todos:read", scope)
 
 
-def test_refuses_a_second_declaration_which_would_undo_the_first() -> None:
-    declare: Callable[[Any], Any] = require_scopes("todos:write")
+def test_refuses_a_second_declaration_which_would_undo_the_first():
+    declare = require_scopes("todos:write")
     for declared in (Declared, ByMethod, above, passed_on(require_scopes("a")(lambda: None))):
         with pytest.raises(TypeError, match="already"):
             declare(declared)
 
 
-def test_below_api_view_it_is_closed_to_scoped_keys_and_an_error_to_others(
-    scoped: GeneratedKeys, keys: GeneratedKeys
-) -> None:
+def test_below_api_view_it_is_closed_to_scoped_keys_and_an_error_to_others(scoped, keys):
     assert ask(scoped, "/below/").status_code == 403
     with pytest.raises(ImproperlyConfigured, match="above @api_view"):
         ask(keys, "/below/")
 
 
-def test_head_has_scopes_of_its_own_where_they_are_declared() -> None:
+def test_head_has_scopes_of_its_own_where_they_are_declared():
     view = type("View", (), {"required_scopes": {"get": ["read"], "head": ["special"]}})()
     assert policy.required_scopes(view, "HEAD") == ("special",)
     view.required_scopes = {"get": ["read"]}
     assert policy.required_scopes(view, "HEAD") == ("read",)
 
 
-def test_refuses_a_method_whose_scopes_nobody_would_read() -> None:
+def test_refuses_a_method_whose_scopes_nobody_would_read():
     with pytest.raises(TypeError, match=r"required_scopes = \{"):
         require_scopes("todos:write")(ByMethod.get)
 
 
-def test_it_keeps_what_the_function_is() -> None:
+def test_it_keeps_what_the_function_is():
     @require_scopes("todos:read", "todos:all")
-    def view(request: HttpRequest) -> HttpResponse:
+    def view(request):
         """A view."""
         return HttpResponse(view.__doc__)
 
@@ -308,11 +299,11 @@ def test_it_keeps_what_the_function_is() -> None:
     assert not iscoroutinefunction(view)
 
 
-async def acoroutine(request: HttpRequest, number: int = 1) -> int:
+async def acoroutine(request, number=1):
     return number
 
 
-def test_it_hands_on_what_an_address_has_in_it() -> None:
+def test_it_hands_on_what_an_address_has_in_it():
     closed = require_scopes("todos:read")(acoroutine)
     assert async_to_sync(closed)(HttpRequest(), number=2) == 2
     fixed = require_scopes("todos:read")(functools.partial(acoroutine, number=3))
@@ -320,8 +311,8 @@ def test_it_hands_on_what_an_address_has_in_it() -> None:
     assert policy.required_scopes(fixed, "GET") == ("todos:read",)
 
 
-def test_it_stands_on_no_method_and_not_twice() -> None:
-    close: Callable[[Any], Any] = require_scopes("todos:read")
+def test_it_stands_on_no_method_and_not_twice():
+    close = require_scopes("todos:read")
     with pytest.raises(TypeError, match="is a method"):
         close(ByMethod.get)
     with pytest.raises(TypeError, match="already"):
@@ -332,23 +323,23 @@ def test_it_stands_on_no_method_and_not_twice() -> None:
 
 
 class Plain(View):
-    required_scopes: Any = "class"
+    required_scopes = "class"
 
     @method_decorator(require_scopes("handler"))
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def get(self, request):
         return HttpResponse()
 
-    def post(self, request: HttpRequest) -> HttpResponse:
+    def post(self, request):
         return HttpResponse()
 
 
 class WithHead(Plain):
     @method_decorator(require_scopes("head"))
-    def head(self, request: HttpRequest) -> HttpResponse:
+    def head(self, request):
         return HttpResponse()
 
 
-DECLARED: list[tuple[Any, str, tuple[str, ...]]] = [
+DECLARED = [
     (None, "GET", ()),
     (object(), "GET", ()),
     (View.as_view(), "GET", ()),
@@ -367,13 +358,11 @@ DECLARED: list[tuple[Any, str, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("view", "method", "scopes"), DECLARED)
-def test_all_that_a_view_declares_is_needed(
-    view: Any, method: str, scopes: tuple[str, ...]
-) -> None:
+def test_all_that_a_view_declares_is_needed(view, method, scopes):
     assert DeclaredScopes(view, method).required_scopes == scopes
 
 
-def test_a_plain_view_that_nobody_authenticated_for_is_open() -> None:
+def test_a_plain_view_that_nobody_authenticated_for_is_open():
     for method in ("GET", "POST", "HEAD"):
         assert WithHead.as_view()(RequestFactory().generic(method, "/")).status_code == 200
     assert Plain.as_view()(RequestFactory().head("/")).status_code == 200

@@ -1,15 +1,10 @@
 """Users and their own keys, with ``SELF_SERVICE`` and without."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 
@@ -17,12 +12,12 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def self_service(settings: Any) -> None:
+def self_service(settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
 
 
 @pytest.mark.usefixtures("self_service")
-def test_users_make_rotate_and_revoke_their_own(user: Any) -> None:
+def test_users_make_rotate_and_revoke_their_own(user):
     by = Actor(user)
     made = generate_keys(user, name="laptop", by=by)
     rotated = generate_keys(user, name="laptop", by=by)
@@ -31,7 +26,7 @@ def test_users_make_rotate_and_revoke_their_own(user: Any) -> None:
     assert revoke(rotated.instance, by=by)
 
 
-def test_nobody_does_without_the_setting(user: Any) -> None:
+def test_nobody_does_without_the_setting(user):
     made = generate_keys(user)
     with pytest.raises(PermissionDenied):
         generate_keys(user, by=Actor(user))
@@ -40,7 +35,7 @@ def test_nobody_does_without_the_setting(user: Any) -> None:
 
 
 @pytest.mark.usefixtures("self_service")
-def test_others_keys_are_out_of_reach(keys: GeneratedKeys, make_user: Callable[..., Any]) -> None:
+def test_others_keys_are_out_of_reach(keys, make_user):
     stranger = Actor(make_user("eve"))
     with pytest.raises(PermissionDenied):
         generate_keys(keys.instance.user, by=stranger)
@@ -50,7 +45,7 @@ def test_others_keys_are_out_of_reach(keys: GeneratedKeys, make_user: Callable[.
 
 
 @pytest.mark.usefixtures("self_service")
-def test_inactive_and_anonymous_users_make_none(user: Any) -> None:
+def test_inactive_and_anonymous_users_make_none(user):
     user.is_active = False
     user.save()
     for nobody in (user, AnonymousUser(), None):
@@ -60,7 +55,7 @@ def test_inactive_and_anonymous_users_make_none(user: Any) -> None:
 
 
 @pytest.mark.usefixtures("self_service")
-def test_user_who_was_deactivated_meanwhile_gets_none(user: Any) -> None:
+def test_user_who_was_deactivated_meanwhile_gets_none(user):
     type(user).objects.update(is_active=False)
     with pytest.raises(ValidationError, match="inactive"):
         generate_keys(user, by=Actor(user))
@@ -69,7 +64,7 @@ def test_user_who_was_deactivated_meanwhile_gets_none(user: Any) -> None:
 
 @pytest.mark.usefixtures("self_service")
 @pytest.mark.parametrize("restriction", [{"read_only": True}, {"scopes": ["todos"]}])
-def test_restricted_request_makes_none(user: Any, restriction: dict[str, Any]) -> None:
+def test_restricted_request_makes_none(user, restriction):
     restricted = generate_keys(user, **restriction)
     by = Actor(user, restricted.instance)
     for name in ("", "another"):
@@ -81,15 +76,15 @@ def test_restricted_request_makes_none(user: Any, restriction: dict[str, Any]) -
 
 
 @pytest.mark.usefixtures("self_service")
-def test_request_with_a_foreign_credential_makes_none(user: Any) -> None:
+def test_request_with_a_foreign_credential_makes_none(user):
     with pytest.raises(PermissionDenied):
         generate_keys(user, by=Actor(user, "an OAuth access token"))
 
 
 @pytest.mark.usefixtures("self_service")
 def test_user_of_a_model_without_permissions_has_none_and_serves_themselves(
-    user: Any, make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    user, make_user, monkeypatch
+):
     other = make_user("grace")
     (model,) = (model for model in type(user).__mro__ if "has_perm" in vars(model))
     monkeypatch.delattr(model, "has_perm")
@@ -100,6 +95,6 @@ def test_user_of_a_model_without_permissions_has_none_and_serves_themselves(
 
 
 @pytest.mark.usefixtures("self_service")
-def test_superuser_serves_themselves_too(make_user: Callable[..., Any]) -> None:
+def test_superuser_serves_themselves_too(make_user):
     root = make_user("root", is_superuser=True)
     assert generate_keys(root, by=Actor(root)).instance.user == root

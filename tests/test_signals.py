@@ -1,14 +1,9 @@
 """What receivers are told, and what they never are."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from django.db import transaction
-from django.dispatch import Signal
 from django.test import Client
 
 from frappe_tokens import crypto, signals
@@ -29,10 +24,10 @@ WHO = "/api/method/frappe.auth.get_logged_user"
 
 
 @contextmanager
-def received(signal: Signal) -> Iterator[list[dict[str, Any]]]:
-    calls: list[dict[str, Any]] = []
+def received(signal):
+    calls = []
 
-    def receive(signal: Signal, **arguments: Any) -> None:
+    def receive(signal, **arguments):
         calls.append(arguments)
 
     signal.connect(receive)
@@ -42,13 +37,13 @@ def received(signal: Signal) -> Iterator[list[dict[str, Any]]]:
         signal.disconnect(receive)
 
 
-def ask(header: str) -> Any:
+def ask(header):
     client = Client(REMOTE_ADDR="192.0.2.1")
     return client.get(f"{WHO}?with=query", headers={"authorization": header})
 
 
 @pytest.mark.django_db(transaction=True)
-def test_generating_and_rotating_are_told_after_the_commit(user: Any, system_manager: Any) -> None:
+def test_generating_and_rotating_are_told_after_the_commit(user, system_manager):
     with received(signals.keys_generated) as calls:
         with transaction.atomic():
             first = generate_keys(user, by=Actor(system_manager))
@@ -64,7 +59,7 @@ def test_generating_and_rotating_are_told_after_the_commit(user: Any, system_man
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_rolled_back_is_not_told(keys: GeneratedKeys) -> None:
+def test_what_is_rolled_back_is_not_told(keys):
     made, ended = received(signals.keys_generated), received(signals.key_revoked)
     with made as made_calls, ended as ended_calls, transaction.atomic():
         generate_keys(keys.instance.user)
@@ -74,7 +69,7 @@ def test_what_is_rolled_back_is_not_told(keys: GeneratedKeys) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_each_of_many_keys_is_told(user: Any, make_user: Callable[..., Any]) -> None:
+def test_each_of_many_keys_is_told(user, make_user):
     other = make_user("grace")
     generate_keys(user)
     with received(signals.keys_generated) as calls:
@@ -86,7 +81,7 @@ def test_each_of_many_keys_is_told(user: Any, make_user: Callable[..., Any]) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_keys_of_other_sources_are_told(user: Any) -> None:
+def test_keys_of_other_sources_are_told(user):
     robot = Robot.objects.create(user=user)
     with received(signals.keys_generated) as calls:
         generate_keys_for_source(robot)
@@ -95,7 +90,7 @@ def test_keys_of_other_sources_are_told(user: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_revoking_is_told_once_with_its_reason(keys: GeneratedKeys, system_manager: Any) -> None:
+def test_revoking_is_told_once_with_its_reason(keys, system_manager):
     with received(signals.key_revoked) as calls:
         revoke(keys.instance, reason="lost", by=Actor(system_manager))
         revoke(keys.instance, reason="again", by=Actor(system_manager))
@@ -105,7 +100,7 @@ def test_revoking_is_told_once_with_its_reason(keys: GeneratedKeys, system_manag
 
 
 @pytest.mark.django_db
-def test_success_is_told_with_the_key_and_where_from(keys: GeneratedKeys) -> None:
+def test_success_is_told_with_the_key_and_where_from(keys):
     with received(signals.authentication_succeeded) as calls:
         ask(token_header(keys))
     assert calls == [
@@ -128,9 +123,7 @@ def test_success_is_told_with_the_key_and_where_from(keys: GeneratedKeys) -> Non
         ("token nonsense", "malformed_credentials", False),
     ],
 )
-def test_refusal_is_told_with_its_code(
-    keys: GeneratedKeys, header: str, code: str, shows_key: bool
-) -> None:
+def test_refusal_is_told_with_its_code(keys, header, code, shows_key):
     wrong = crypto.generate_api_secret()
     sent = header.format(key=keys.api_key, secret=keys.api_secret, wrong=wrong)
     with received(signals.authentication_failed) as calls:
@@ -148,7 +141,7 @@ def test_refusal_is_told_with_its_code(
 
 
 @pytest.mark.django_db
-def test_one_failure_too_many_is_told_as_such(keys: GeneratedKeys, settings: Any) -> None:
+def test_one_failure_too_many_is_told_as_such(keys, settings):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "1/minute"}
     wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
     with received(signals.authentication_failed) as calls:
@@ -162,10 +155,8 @@ def test_one_failure_too_many_is_told_as_such(keys: GeneratedKeys, settings: Any
 
 
 @pytest.mark.django_db(transaction=True)
-def test_error_of_a_receiver_changes_nothing(
-    keys: GeneratedKeys, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(**_: Any) -> None:
+def test_error_of_a_receiver_changes_nothing(keys, caplog):
+    def fail(**_):
         raise RuntimeError("a receiver's own")
 
     sent = [

@@ -1,10 +1,6 @@
 """Generating, changing and revoking keys of other sources than ``ApiKey``."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import time_machine
@@ -19,7 +15,6 @@ from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import (
-    GeneratedKeys,
     change_key,
     change_user,
     generate_keys,
@@ -45,44 +40,43 @@ SOURCES = {model.__name__: model._meta.label for model in MODELS}
 
 
 @pytest.fixture(autouse=True)
-def _sources(settings: Any) -> None:
+def _sources(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES}
 
 
 @pytest.fixture(params=MODELS, ids=lambda model: model.__name__)
-def row(request: pytest.FixtureRequest, user: Any) -> Any:
+def row(request, user):
     """A row of each source in turn, without a secret, that runs as ``user``."""
     return request.param.objects.create(user=user)
 
 
 @pytest.fixture
-def robot(user: Any) -> Any:
+def robot(user):
     return Robot.objects.create(user=user)
 
 
 @pytest.fixture
-def manager(system_manager: Any) -> Actor:
+def manager(system_manager):
     return Actor(system_manager)
 
 
-def ask(keys: GeneratedKeys) -> Any:
+def ask(keys):
     source = type(keys.instance).__name__
     headers = {"authorization": f"token {keys.token}", "frappe_authorization_source": source}
     return Client().get(WHO, headers=headers)
 
 
-def runs_as(keys: GeneratedKeys) -> str:
+def runs_as(keys):
     """The user that a request with the keys runs as, or why it does not."""
     body = ask(keys).json()
     return str(body.get("message") or body["code"])
 
 
-def stored(row: Any) -> dict[str, Any]:
-    values: dict[str, Any] = type(row)._base_manager.values().get(pk=row.pk)
-    return values
+def stored(row):
+    return type(row)._base_manager.values().get(pk=row.pk)
 
 
-def code_of(call: Callable[[], Any]) -> str:
+def code_of(call):
     with pytest.raises(ValidationError) as raised:
         call()
     assert raised.value.messages[0]
@@ -92,7 +86,7 @@ def code_of(call: Callable[[], Any]) -> str:
 # Generating
 
 
-def test_what_is_generated_works_and_keeps_the_api_key(row: Any) -> None:
+def test_what_is_generated_works_and_keeps_the_api_key(row):
     api_key = row.api_key
     keys = generate_keys_for_source(row)
 
@@ -103,7 +97,7 @@ def test_what_is_generated_works_and_keeps_the_api_key(row: Any) -> None:
     assert keys.api_secret not in repr(keys)
 
 
-def test_rotation_ends_the_old_secret_at_once(row: Any) -> None:
+def test_rotation_ends_the_old_secret_at_once(row):
     first = generate_keys_for_source(row)
     second = generate_keys_for_source(row)
 
@@ -112,7 +106,7 @@ def test_rotation_ends_the_old_secret_at_once(row: Any) -> None:
     assert runs_as(second) == "ada"
 
 
-def test_old_secret_works_until_the_very_end_of_its_grace(row: Any) -> None:
+def test_old_secret_works_until_the_very_end_of_its_grace(row):
     with time_machine.travel(NOON, tick=False) as clock:
         first = generate_keys_for_source(row)
         second = generate_keys_for_source(row, grace=HOUR)
@@ -123,13 +117,13 @@ def test_old_secret_works_until_the_very_end_of_its_grace(row: Any) -> None:
         assert [runs_as(keys) for keys in (first, second)] == ["invalid_credentials", "ada"]
 
 
-def test_the_first_secret_leaves_no_grace_for_the_empty_one(row: Any) -> None:
+def test_the_first_secret_leaves_no_grace_for_the_empty_one(row):
     generate_keys_for_source(row, grace=HOUR)
 
     assert (row.previous_digest, row.previous_expires_at) == ("", None)
 
 
-def test_grace_is_the_projects_unless_named(robot: Any, settings: Any) -> None:
+def test_grace_is_the_projects_unless_named(robot, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "ROTATION_GRACE": HOUR}
     first = generate_keys_for_source(robot)
     generate_keys_for_source(robot)
@@ -137,13 +131,13 @@ def test_grace_is_the_projects_unless_named(robot: Any, settings: Any) -> None:
 
 
 @pytest.mark.parametrize("grace", [-TICK, timedelta(days=4000)])
-def test_refuses_a_grace_that_means_nothing(robot: Any, grace: timedelta) -> None:
+def test_refuses_a_grace_that_means_nothing(robot, grace):
     before = stored(robot)
     assert code_of(lambda: generate_keys_for_source(robot, grace=grace)) == "grace"
     assert stored(robot) == before
 
 
-def test_touches_nothing_but_the_secret(user: Any) -> None:
+def test_touches_nothing_but_the_secret(user):
     robot = Robot.objects.create(user=user, serial_number=7, scopes=["a"], read_only=True)
     Robot.objects.update(serial_number=8)  # meanwhile, by someone else
     before = stored(robot)
@@ -156,7 +150,7 @@ def test_touches_nothing_but_the_secret(user: Any) -> None:
     assert robot.serial_number == 8
 
 
-def test_max_lifetime_bounds_a_row_that_was_made_without_an_end(robot: Any, settings: Any) -> None:
+def test_max_lifetime_bounds_a_row_that_was_made_without_an_end(robot, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "MAX_LIFETIME": timedelta(days=30)}
     with time_machine.travel(NOON, tick=False):
         generate_keys_for_source(robot)
@@ -166,7 +160,7 @@ def test_max_lifetime_bounds_a_row_that_was_made_without_an_end(robot: Any, sett
 # What is refused, and changes nothing
 
 
-def test_refuses_a_row_without_a_user(manager: Actor) -> None:
+def test_refuses_a_row_without_a_user(manager):
     sensor = Sensor.objects.create()
     before = stored(sensor)
 
@@ -175,7 +169,7 @@ def test_refuses_a_row_without_a_user(manager: Actor) -> None:
     assert stored(sensor) == before
 
 
-def test_refuses_a_row_that_has_ended_or_whose_user_has(row: Any) -> None:
+def test_refuses_a_row_that_has_ended_or_whose_user_has(row):
     kinds = {
         "key_expired": lambda: type(row).objects.update(expires_at=timezone.now()),
         "user_inactive": lambda: get_user_model().objects.update(is_active=False),
@@ -191,11 +185,11 @@ def test_refuses_a_row_that_has_ended_or_whose_user_has(row: Any) -> None:
         get_user_model().objects.update(is_active=True)
 
 
-def test_refuses_a_row_that_was_never_saved(user: Any) -> None:
+def test_refuses_a_row_that_was_never_saved(user):
     assert code_of(lambda: generate_keys_for_source(Robot(user=user))) == "no_key"
 
 
-def test_looks_at_the_row_as_stored_now(robot: Any, make_user: Any, manager: Actor) -> None:
+def test_looks_at_the_row_as_stored_now(robot, make_user, manager):
     root = make_user("root", is_superuser=True)
     Robot.objects.update(user=root)
     assert robot.user.username == "ada"
@@ -208,7 +202,7 @@ def test_looks_at_the_row_as_stored_now(robot: Any, make_user: Any, manager: Act
 
 
 @pytest.fixture(params=["nobody", "staff", "inactive", "read-only", "scoped", "foreign"])
-def outsider(request: pytest.FixtureRequest, make_user: Any, system_manager: Any) -> Actor:
+def outsider(request, make_user, system_manager):
     """Everyone who may do nothing to the keys of others."""
     if request.param == "nobody":
         return Actor(AnonymousUser())
@@ -226,14 +220,12 @@ def outsider(request: pytest.FixtureRequest, make_user: Any, system_manager: Any
 
 
 @pytest.mark.parametrize("self_service", [False, True])
-def test_outsiders_change_nothing(
-    robot: Any, make_user: Any, outsider: Actor, settings: Any, self_service: bool
-) -> None:
+def test_outsiders_change_nothing(robot, make_user, outsider, settings, self_service):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "SELF_SERVICE": self_service}
     keys = generate_keys_for_source(robot)
     before = stored(robot)
 
-    attempts: list[Callable[[], Any]] = [
+    attempts = [
         lambda: generate_keys_for_source(robot, by=outsider),
         lambda: change_key(robot, read_only=True, by=outsider),
         lambda: change_user(robot, make_user("grace"), by=outsider),
@@ -246,7 +238,7 @@ def test_outsiders_change_nothing(
     assert runs_as(keys) == "ada"
 
 
-def test_only_a_superuser_generates_for_a_superusers_row(make_user: Any, manager: Actor) -> None:
+def test_only_a_superuser_generates_for_a_superusers_row(make_user, manager):
     root = make_user("root", is_superuser=True)
     row = Robot.objects.create(user=root)
     before = stored(row)
@@ -257,13 +249,11 @@ def test_only_a_superuser_generates_for_a_superusers_row(make_user: Any, manager
     assert runs_as(generate_keys_for_source(row, by=Actor(root))) == "root"
 
 
-def test_a_manager_generates_for_a_users_row(row: Any, manager: Actor) -> None:
+def test_a_manager_generates_for_a_users_row(row, manager):
     assert runs_as(generate_keys_for_source(row, by=manager)) == "ada"
 
 
-def test_users_serve_their_own_rows_where_the_project_says_so(
-    robot: Any, user: Any, make_user: Any, settings: Any
-) -> None:
+def test_users_serve_their_own_rows_where_the_project_says_so(robot, user, make_user, settings):
     with pytest.raises(PermissionDenied):
         generate_keys_for_source(robot, by=Actor(user))
 
@@ -280,11 +270,11 @@ def test_users_serve_their_own_rows_where_the_project_says_so(
 
 
 @pytest.fixture
-def told() -> Iterator[list[dict[str, Any]]]:
+def told():
     """What the receivers of our signals hear."""
-    heard: list[dict[str, Any]] = []
+    heard = []
 
-    def hear(**arguments: Any) -> None:
+    def hear(**arguments):
         heard.append(arguments)
 
     for signal in (keys_generated, key_revoked):
@@ -295,8 +285,8 @@ def told() -> Iterator[list[dict[str, Any]]]:
 
 
 def test_signals_tell_what_was_done_after_the_commit(
-    row: Any, manager: Actor, told: list[dict[str, Any]], django_capture_on_commit_callbacks: Any
-) -> None:
+    row, manager, told, django_capture_on_commit_callbacks
+):
     with django_capture_on_commit_callbacks(execute=True):
         keys = generate_keys_for_source(row, by=manager)
         generate_keys_for_source(row)
@@ -315,7 +305,7 @@ def test_signals_tell_what_was_done_after_the_commit(
     assert keys.api_secret not in repr(told)
 
 
-def test_history_of_row_and_user_says_what_was_done(row: Any, manager: Actor, user: Any) -> None:
+def test_history_of_row_and_user_says_what_was_done(row, manager, user):
     keys = generate_keys_for_source(row, by=manager)
     change_key(row, read_only=True, by=manager)
     revoke(row, by=manager)
@@ -332,7 +322,7 @@ def test_history_of_row_and_user_says_what_was_done(row: Any, manager: Actor, us
     assert keys.api_secret not in "".join(notes)
 
 
-def test_history_knows_rows_without_a_user(manager: Actor) -> None:
+def test_history_knows_rows_without_a_user(manager):
     sensor = Sensor.objects.create()
     change_key(sensor, read_only=True, by=manager)
     assert revoke(sensor, by=manager)
@@ -343,7 +333,7 @@ def test_history_knows_rows_without_a_user(manager: Actor) -> None:
 # Revoking and changing
 
 
-def test_revoking_ends_a_row_for_good(row: Any, manager: Actor) -> None:
+def test_revoking_ends_a_row_for_good(row, manager):
     first = generate_keys_for_source(row)
     second = generate_keys_for_source(row, grace=HOUR)
 
@@ -356,13 +346,11 @@ def test_revoking_ends_a_row_for_good(row: Any, manager: Actor) -> None:
         assert code_of(change) == "key_revoked"
 
 
-def test_a_manager_may_end_a_superusers_row(make_user: Any, manager: Actor) -> None:
+def test_a_manager_may_end_a_superusers_row(make_user, manager):
     assert revoke(Robot.objects.create(user=make_user("root", is_superuser=True)), by=manager)
 
 
-def test_row_runs_as_another_user_from_the_next_request_on(
-    row: Any, make_user: Any, manager: Actor
-) -> None:
+def test_row_runs_as_another_user_from_the_next_request_on(row, make_user, manager):
     keys = generate_keys_for_source(row)
     grace = make_user("grace")
 
@@ -374,9 +362,7 @@ def test_row_runs_as_another_user_from_the_next_request_on(
     assert notes.count() == 3  # of the old user, of the new one, and of the row
 
 
-def test_row_is_not_taken_from_a_superuser_nor_given_to_one(
-    make_user: Any, robot: Any, manager: Actor
-) -> None:
+def test_row_is_not_taken_from_a_superuser_nor_given_to_one(make_user, robot, manager):
     root = make_user("root", is_superuser=True)
     roots = Robot.objects.create(user=root)
     grace = make_user("grace")
@@ -390,9 +376,7 @@ def test_row_is_not_taken_from_a_superuser_nor_given_to_one(
     assert robot.user == root
 
 
-def test_row_is_not_given_to_one_who_may_not_have_it(
-    robot: Any, make_user: Any, manager: Actor
-) -> None:
+def test_row_is_not_given_to_one_who_may_not_have_it(robot, make_user, manager):
     before = stored(robot)
     gone = make_user("gone")
     get_user_model().objects.filter(pk=gone.pk).delete()
@@ -403,7 +387,7 @@ def test_row_is_not_given_to_one_who_may_not_have_it(
     assert stored(robot) == before
 
 
-def test_one_users_only_row_stays_the_only_one(make_user: Any, user: Any) -> None:
+def test_one_users_only_row_stays_the_only_one(make_user, user):
     Sensor.objects.create(user=user)
     second = Sensor.objects.create(user=make_user("grace"))
 
@@ -413,14 +397,12 @@ def test_one_users_only_row_stays_the_only_one(make_user: Any, user: Any) -> Non
     assert second.user is None
 
 
-def test_a_users_api_key_stays_theirs(keys: GeneratedKeys, make_user: Any) -> None:
+def test_a_users_api_key_stays_theirs(keys, make_user):
     with pytest.raises(TypeError, match="can't change its user"):
         change_user(keys.instance, make_user("grace"))
 
 
-def test_users_who_serve_themselves_give_no_row_away(
-    robot: Any, user: Any, make_user: Any, settings: Any
-) -> None:
+def test_users_who_serve_themselves_give_no_row_away(robot, user, make_user, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "SELF_SERVICE": True}
     theirs = Robot.objects.create(user=make_user("grace"))
 
@@ -433,7 +415,7 @@ def test_users_who_serve_themselves_give_no_row_away(
 
 
 @pytest.fixture
-def _cached(settings: Any) -> Iterator[None]:
+def _cached(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "CACHE": "default"}
     cache.clear()
     key_cache.reset()
@@ -445,10 +427,8 @@ def _cached(settings: Any) -> Iterator[None]:
 @pytest.mark.usefixtures("_cached")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("row", [Robot, Drone, Sensor], indirect=True)
-def test_what_is_cached_of_a_row_ends_with_every_change(
-    row: Any, make_user: Any, statements: Any
-) -> None:
-    def keep(keys: GeneratedKeys) -> None:
+def test_what_is_cached_of_a_row_ends_with_every_change(row, make_user, statements):
+    def keep(keys):
         cache.clear()  # the mark of the change before, in place of waiting for its end
         ask(keys)
         with statements() as verbs:
@@ -473,7 +453,7 @@ def test_what_is_cached_of_a_row_ends_with_every_change(
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("model", [Robot, Drone, Sensor])
-def test_parallel_calls_leave_one_secret_that_works(model: Any, user: Any, make_user: Any) -> None:
+def test_parallel_calls_leave_one_secret_that_works(model, user, make_user):
     root = Actor(make_user("root", is_superuser=True))
     pk = model.objects.create(user=user).pk
     rows = [model.objects.get(pk=pk) for _ in range(30)]
@@ -489,12 +469,12 @@ def test_parallel_calls_leave_one_secret_that_works(model: Any, user: Any, make_
 
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
-def test_parallel_calls_of_every_kind_end_revoked(user: Any, make_user: Any) -> None:
+def test_parallel_calls_of_every_kind_end_revoked(user, make_user):
     users = [user, make_user("grace"), make_user("root", is_superuser=True)]
     root = Actor(users[2])
     pk = Robot.objects.create(user=user).pk
 
-    def calls(number: int) -> list[Callable[[], Any]]:
+    def calls(number):
         row = [Robot.objects.get(pk=pk) for _ in range(3)]
         return [
             lambda: generate_keys_for_source(row[0], by=root),
@@ -512,7 +492,7 @@ def test_parallel_calls_of_every_kind_end_revoked(user: Any, make_user: Any) -> 
     assert Robot.objects.get().is_revoked
 
 
-def test_nothing_is_made_among_the_users_own_keys(row: Any, user: Any) -> None:
+def test_nothing_is_made_among_the_users_own_keys(row, user):
     own = generate_keys(user)
     generate_keys_for_source(row)
     revoke(row)

@@ -1,12 +1,8 @@
-from __future__ import annotations
-
 import gc
 import threading
 import weakref
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from types import MethodType
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -16,8 +12,6 @@ from django.db.models.signals import post_init
 from django.db.models.sql.compiler import SQLCompiler
 
 from frappe_tokens import crypto, lookup
-from frappe_tokens.base_models import AbstractApiKey
-from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.lookup import statement as statements
 from frappe_tokens.lookup.statement import statement_for
 from frappe_tokens.models import ApiKey
@@ -31,16 +25,16 @@ NOON = datetime(2030, 2, 28, 12, 0, 0, 123456, tzinfo=timezone.utc)
 PREPARED = [ApiKey, Robot, Drone, Sensor]
 
 
-def full(model: type[AbstractApiKey], user: Any) -> Any:
+def full(model, user):
     """A key with something in every column."""
     user.last_login = NOON
     user.save()
-    own: dict[type[AbstractApiKey], dict[str, Any]] = {
+    own = {
         ApiKey: {"name": "Schlüssel"},
         Drone: {"range": timedelta(hours=2), "serial_number": 12},
         Sensor: {"position": {"floor": 3, "room": ["north", None]}},
     }
-    columns: dict[str, Any] = {
+    columns = {
         "user": user,
         "secret_digest": crypto.make_digest("new"),
         "previous_digest": crypto.make_digest("old"),
@@ -61,23 +55,23 @@ def full(model: type[AbstractApiKey], user: Any) -> Any:
     return model._base_manager.create(**columns, **own.get(model, {}))
 
 
-def by_queryset(model: type[AbstractApiKey], api_key: str) -> Any:
+def by_queryset(model, api_key):
     return model._default_manager.select_related("user").get(api_key=api_key)
 
 
-def by_statement(model: type[AbstractApiKey], api_key: str) -> Any:
+def by_statement(model, api_key):
     statement = statement_for(model, connection)
     assert statement is not None
     row = statement.fetch(connection, api_key)
     return row and statement.instance(connection, row)
 
 
-def user_hash(model: type[AbstractApiKey], api_key: str) -> Any:
+def user_hash(model, api_key):
     user = by_queryset(model, api_key).user
     return user.password if user else "no user, no hash"
 
 
-def by_cache(model: type[AbstractApiKey], api_key: str) -> Any:
+def by_cache(model, api_key):
     statement = statement_for(model, connection)
     assert statement is not None
     row = statement.fetch(connection, api_key)
@@ -88,19 +82,19 @@ def by_cache(model: type[AbstractApiKey], api_key: str) -> Any:
 
 
 @pytest.mark.parametrize("model", PREPARED)
-def test_brings_what_a_queryset_brings(model: type[AbstractApiKey], user: Any) -> None:
+def test_brings_what_a_queryset_brings(model, user):
     key = full(model, user)
     assert deferred(by_statement(model, key.api_key)) == (unread(model), set())
     assert described(by_statement(model, key.api_key)) == described(by_queryset(model, key.api_key))
 
 
 @pytest.mark.parametrize("model", PREPARED)
-def test_brings_empty_columns_as_a_queryset_does(model: type[AbstractApiKey], user: Any) -> None:
+def test_brings_empty_columns_as_a_queryset_does(model, user):
     key = model._base_manager.create(user=user)
     assert described(by_statement(model, key.api_key)) == described(by_queryset(model, key.api_key))
 
 
-def test_brings_a_key_without_a_user() -> None:
+def test_brings_a_key_without_a_user():
     key = Sensor.objects.create(position=[1, 2])
     found = by_statement(Sensor, key.api_key)
     assert found.user is None
@@ -108,9 +102,7 @@ def test_brings_a_key_without_a_user() -> None:
 
 
 @pytest.mark.parametrize("model", PREPARED)
-def test_takes_one_query_and_relations_take_none(
-    model: type[AbstractApiKey], user: Any, django_assert_num_queries: Any
-) -> None:
+def test_takes_one_query_and_relations_take_none(model, user, django_assert_num_queries):
     key = full(model, user)
     statement_for(model, connection)
     with django_assert_num_queries(1):
@@ -121,38 +113,36 @@ def test_takes_one_query_and_relations_take_none(
 
 
 @pytest.mark.parametrize("model", PREPARED)
-def test_kept_values_bring_the_same_without_the_passwords_hash(
-    model: type[AbstractApiKey], user: Any
-) -> None:
+def test_kept_values_bring_the_same_without_the_passwords_hash(model, user):
     plain = by_queryset(model, full(model, user).api_key)
     restored = by_cache(model, plain.api_key)
     assert deferred(restored) == (unread(model), {"password"})
     assert described(restored) == described(plain)
 
 
-def test_kept_values_bring_a_key_without_a_user() -> None:
+def test_kept_values_bring_a_key_without_a_user():
     assert by_cache(Sensor, Sensor.objects.create().api_key).user is None
 
 
-def own_from_db(model: Any, patch: pytest.MonkeyPatch, seen: list[Any]) -> None:
-    def from_db(cls: Any, db: Any, field_names: Any, values: Any, **more: Any) -> Any:
+def own_from_db(model, patch, seen):
+    def from_db(cls, db, field_names, values, **more):
         seen.append(list(field_names))
         return super(model, cls).from_db(db, field_names, values, **more)
 
     patch.setattr(model, "from_db", classmethod(from_db), raising=False)
 
 
-def own_init(model: Any, patch: pytest.MonkeyPatch, seen: list[Any]) -> None:
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+def own_init(model, patch, seen):
+    def init(self, *args, **kwargs):
         super(model, self).__init__(*args, **kwargs)
         seen.append([name for name in self.__dict__ if name != "_state"])
 
     patch.setattr(model, "__init__", init, raising=False)
 
 
-def own_column(model: Any, patch: pytest.MonkeyPatch, seen: list[Any]) -> None:
+def own_column(model, patch, seen):
     class Column(DeferredAttribute):
-        def __set__(self, instance: Any, value: Any) -> None:
+        def __set__(self, instance, value):
             seen.append([field.attname for field in model._meta.concrete_fields])
             instance.__dict__[self.field.attname] = value
 
@@ -160,8 +150,8 @@ def own_column(model: Any, patch: pytest.MonkeyPatch, seen: list[Any]) -> None:
     patch.setattr(model, name, Column(model._meta.pk))
 
 
-def listener(model: Any, patch: pytest.MonkeyPatch, seen: list[Any]) -> None:
-    def note(instance: Any, **_: Any) -> None:
+def listener(model, patch, seen):
+    def note(instance, **_):
         seen.append([name for name in instance.__dict__ if name != "_state"])
 
     patch.setattr(post_init, "receivers", list(post_init.receivers))
@@ -171,12 +161,10 @@ def listener(model: Any, patch: pytest.MonkeyPatch, seen: list[Any]) -> None:
 
 @pytest.mark.parametrize("way", [own_from_db, own_init, own_column, listener])
 @pytest.mark.parametrize("which", ["key", "user"])
-def test_models_that_make_their_instances_in_their_own_way_do(
-    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch, way: Callable[..., None], which: str
-) -> None:
-    model: Any = ApiKey if which == "key" else get_user_model()
+def test_models_that_make_their_instances_in_their_own_way_do(keys, monkeypatch, way, which):
+    model = ApiKey if which == "key" else get_user_model()
     monkeypatch.setattr(statements, "_statements", {})
-    seen: list[Any] = []
+    seen = []
     way(model, monkeypatch, seen)
 
     plain = described(by_queryset(ApiKey, keys.api_key))
@@ -193,9 +181,7 @@ def test_models_that_make_their_instances_in_their_own_way_do(
 
 
 @pytest.mark.parametrize("model", [Meter, Gauge])
-def test_model_with_querysets_of_its_own_is_looked_up_through_them(
-    model: type[AbstractApiKey], user: Any
-) -> None:
+def test_model_with_querysets_of_its_own_is_looked_up_through_them(model, user):
     assert statement_for(model, connection) is None
     key = Robot.objects.create(user=user)
     found = lookup.find(model, key.api_key)
@@ -203,38 +189,38 @@ def test_model_with_querysets_of_its_own_is_looked_up_through_them(
     assert described(found.key) == described(by_queryset(model, key.api_key))
 
 
-def test_key_that_a_manager_hides_is_not_found(user: Any) -> None:
+def test_key_that_a_manager_hides_is_not_found(user):
     scrapped = Robot.objects.create(user=user, serial_number=0)
     assert lookup.find(Meter, scrapped.api_key) is None
     assert lookup.find(Robot, scrapped.api_key) is not None
 
 
-def test_manager_of_ones_own_may_be_made_from_our_queryset() -> None:
+def test_manager_of_ones_own_may_be_made_from_our_queryset():
     assert statement_for(Robot, connection) is not None
 
 
-def test_statement_is_compiled_once(keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statement_is_compiled_once(keys, monkeypatch):
     monkeypatch.setattr(statements, "_statements", {})
     first = statement_for(ApiKey, connection)
     monkeypatch.setattr(statements, "LookupStatement", None)  # to compile again would fail
     assert statement_for(ApiKey, connection) is first is not None
 
 
-def another_kind_of_connection() -> Any:
+def another_kind_of_connection():
     kind = type("Wrapper", (type(connections["default"]),), {})
     return kind(connection.settings_dict, "default")
 
 
-def test_each_kind_of_connection_has_its_own_statement() -> None:
+def test_each_kind_of_connection_has_its_own_statement():
     other = another_kind_of_connection()
     assert statement_for(ApiKey, other) is not statement_for(ApiKey, connection)
 
 
-def test_each_database_has_its_own_statement() -> None:
+def test_each_database_has_its_own_statement():
     assert statement_for(ApiKey, connections["replica"]) is not statement_for(ApiKey, connection)
 
 
-def test_statement_holds_no_connection_of_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statement_holds_no_connection_of_a_thread(monkeypatch):
     monkeypatch.setattr(statements, "_statements", {})
     passing = connection.copy()
     assert statement_for(ApiKey, passing) is not None
@@ -245,9 +231,7 @@ def test_statement_holds_no_connection_of_a_thread(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("other", [{"USE_TZ": False}, {"TIME_ZONE": "Asia/Tokyo"}])
-def test_settings_that_are_compiled_in_count_at_once(
-    user: Any, settings: Any, other: dict[str, Any]
-) -> None:
+def test_settings_that_are_compiled_in_count_at_once(user, settings, other):
     key = full(ApiKey, user)
     by_statement(ApiKey, key.api_key)
     for name, value in other.items():
@@ -258,19 +242,19 @@ def test_settings_that_are_compiled_in_count_at_once(
 
 
 class MoreParameters(SQLCompiler):
-    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+    def as_sql(self, *args, **kwargs):
         sql, parameters = super().as_sql(*args, **kwargs)
         return f"{sql} AND 1 = %s", (*parameters, 1)
 
 
 class Percent(SQLCompiler):
-    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+    def as_sql(self, *args, **kwargs):
         sql, parameters = super().as_sql(*args, **kwargs)
         return sql.replace("rate_limit", "rate_limit%"), parameters
 
 
 class OtherOrder(SQLCompiler):
-    def get_default_columns(self, *args: Any, **kwargs: Any) -> Any:
+    def get_default_columns(self, *args, **kwargs):
         return super().get_default_columns(*args, **kwargs)[::-1]
 
 
@@ -283,12 +267,12 @@ class OtherOrder(SQLCompiler):
     ],
 )
 def test_backend_of_another_mind_is_served_by_a_queryset(
-    keys: GeneratedKeys,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    compiler: type[SQLCompiler],
-    why: str,
-) -> None:
+    keys,
+    monkeypatch,
+    caplog,
+    compiler,
+    why,
+):
     caplog.set_level("INFO", "frappe_tokens")
     strange = another_kind_of_connection()
     monkeypatch.setattr(type(strange.ops), "compiler", lambda *_: compiler)
@@ -297,20 +281,16 @@ def test_backend_of_another_mind_is_served_by_a_queryset(
     assert why in caplog.text
 
 
-def test_connection_that_cannot_be_copied_is_served_by_a_queryset(
-    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connection_that_cannot_be_copied_is_served_by_a_queryset(keys, monkeypatch):
     strange = another_kind_of_connection()
     strange.settings_dict = {**strange.settings_dict, "LOCK": threading.Lock()}
     assert statement_for(ApiKey, strange) is None
 
 
-def test_field_that_reads_in_its_own_way_is_kept_as_it_is_stored(
-    user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_field_that_reads_in_its_own_way_is_kept_as_it_is_stored(user, monkeypatch):
     """As one that decrypts does."""
 
-    def from_db_value(self: Any, value: Any, *_: Any) -> Any:
+    def from_db_value(self, value, *_):
         return value and f"decrypted {value}"
 
     key = ApiKey.objects.create(user=user, rate_limit="cipher")
@@ -329,7 +309,7 @@ def test_field_that_reads_in_its_own_way_is_kept_as_it_is_stored(
     )
 
 
-def careless(statement: Any) -> Any:
+def careless(statement):
     """``statement`` as it would find rows if its column told no case."""
     head, where = statement._sql.split(" WHERE ")
     column = where.split(" = ")[0]
@@ -337,7 +317,7 @@ def careless(statement: Any) -> Any:
     return statement
 
 
-def test_row_that_a_careless_collation_finds_is_not_the_key(user: Any) -> None:
+def test_row_that_a_careless_collation_finds_is_not_the_key(user):
     statement = careless(statements.LookupStatement(ApiKey, connection.copy()))
     mixed = ApiKey.objects.create(user=user, name="mixed", api_key="ftk_MiXeD")
     lower = ApiKey.objects.create(user=user, name="lower", api_key="ftk_mixed")
@@ -347,9 +327,7 @@ def test_row_that_a_careless_collation_finds_is_not_the_key(user: Any) -> None:
     assert statement.fetch(connection, "ftk_MIXED") is None
 
 
-def test_queryset_does_not_trust_the_collation_either(
-    user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_queryset_does_not_trust_the_collation_either(user, monkeypatch):
     mixed = Robot.objects.create(user=user, api_key="ftk_MiXeD")
     lower = Robot.objects.create(user=user, api_key="ftk_mixed")
     monkeypatch.setattr(models.QuerySet, "filter", lambda keys, **_: keys.all())

@@ -1,15 +1,11 @@
 """A rate for each API key."""
 
-from __future__ import annotations
-
 import logging
 import math
 import secrets
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from threading import Barrier
-from typing import Any
 
 import pytest
 import time_machine
@@ -19,7 +15,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from django.urls import path
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.test import APIRequestFactory, force_authenticate
@@ -28,7 +23,7 @@ from rest_framework.views import APIView
 
 from frappe_tokens import throttling
 from frappe_tokens.authentication import TokenAuthentication
-from frappe_tokens.keys import GeneratedKeys, change_key, generate_keys
+from frappe_tokens.keys import change_key, generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.throttling import ApiKeyRateThrottle
 
@@ -43,10 +38,10 @@ START = datetime.fromisoformat("2030-02-28T12:00:20+00:00")
 
 class Throttled(APIView):
     authentication_classes = [TokenAuthentication, SessionAuthentication]
-    permission_classes: Any = []
+    permission_classes = []
     throttle_classes = [ApiKeyRateThrottle]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response()
 
 
@@ -71,13 +66,13 @@ urlpatterns = [
 
 
 @pytest.fixture(autouse=True)
-def clock() -> Any:
+def clock():
     with time_machine.travel(START, tick=False) as clock:
         yield clock
 
 
 @pytest.fixture(autouse=True)
-def nothing_was_counted_or_reported(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_was_counted_or_reported(settings, monkeypatch):
     settings.CACHES = {"default": local_memory()}
     monkeypatch.setattr(throttling._log_cache_error, "_logged_at", -math.inf)
 
@@ -85,38 +80,38 @@ def nothing_was_counted_or_reported(settings: Any, monkeypatch: pytest.MonkeyPat
 class Unending(LocMemCache):
     """A cache whose entries do not end."""
 
-    def add(self, key: str, value: Any, timeout: Any = None, version: Any = None) -> bool:
+    def add(self, key, value, timeout=None, version=None):
         return super().add(key, value, None, version)
 
 
-def local_memory(backend: str = "django.core.cache.backends.locmem.LocMemCache") -> dict[str, str]:
+def local_memory(backend="django.core.cache.backends.locmem.LocMemCache"):
     """A cache that goes by the tests' clock, and is this test's own."""
     return {"BACKEND": backend, "LOCATION": secrets.token_hex(8)}
 
 
 @pytest.fixture
-def limited(user: Any) -> GeneratedKeys:
+def limited(user):
     """A key that may make two requests a minute."""
     return generate_keys(user, rate_limit="2/minute")
 
 
 @pytest.fixture
-def default_rate(settings: Any) -> Callable[[str], None]:
-    def set_rate(rate: str) -> None:
+def default_rate(settings):
+    def set_rate(rate):
         settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"api_key": rate}}
 
     return set_rate
 
 
-def ask(keys: GeneratedKeys, url: str = "/") -> Any:
+def ask(keys, url="/"):
     return Client().get(url, headers={"authorization": token_header(keys)})
 
 
-def statuses(keys: GeneratedKeys, times: int, url: str = "/") -> list[int]:
+def statuses(keys, times, url="/"):
     return [ask(keys, url).status_code for _ in range(times)]
 
 
-def allows(key: Any, throttle: type[ApiKeyRateThrottle] = ApiKeyRateThrottle) -> bool:
+def allows(key, throttle=ApiKeyRateThrottle):
     request = APIRequestFactory().get("/")
     force_authenticate(request, token=key)
     view = APIView()
@@ -126,13 +121,11 @@ def allows(key: Any, throttle: type[ApiKeyRateThrottle] = ApiKeyRateThrottle) ->
 # The rate
 
 
-def test_a_key_has_its_own_rate(limited: GeneratedKeys) -> None:
+def test_a_key_has_its_own_rate(limited):
     assert statuses(limited, 4) == [200, 200, 429, 429]
 
 
-def test_the_keys_own_rate_comes_before_the_default(
-    limited: GeneratedKeys, user: Any, default_rate: Any
-) -> None:
+def test_the_keys_own_rate_comes_before_the_default(limited, user, default_rate):
     default_rate("3/hour")
     assert statuses(limited, 3) == [200, 200, 429]
     assert statuses(generate_keys(user, name="plain"), 4) == [200, 200, 200, 429]
@@ -140,14 +133,12 @@ def test_the_keys_own_rate_comes_before_the_default(
 
 
 @pytest.mark.parametrize("framework", [{}, {"DEFAULT_THROTTLE_RATES": {"user": "1/day"}}])
-def test_without_any_rate_there_is_no_limit(
-    settings: Any, keys: GeneratedKeys, framework: Any
-) -> None:
+def test_without_any_rate_there_is_no_limit(settings, keys, framework):
     settings.REST_FRAMEWORK = framework
     assert statuses(keys, 20) == [200] * 20
 
 
-def test_a_new_rate_limit_counts_at_once(limited: GeneratedKeys) -> None:
+def test_a_new_rate_limit_counts_at_once(limited):
     assert statuses(limited, 3) == [200, 200, 429]
     change_key(limited.instance, rate_limit="4/minute")
     assert statuses(limited, 3) == [200, 200, 429]
@@ -159,9 +150,7 @@ def test_a_new_rate_limit_counts_at_once(limited: GeneratedKeys) -> None:
     assert statuses(limited, 5) == [200] * 5
 
 
-def test_a_rate_of_nothing_lets_nothing_through_and_promises_nothing(
-    user: Any, keys: GeneratedKeys, default_rate: Any
-) -> None:
+def test_a_rate_of_nothing_lets_nothing_through_and_promises_nothing(user, keys, default_rate):
     response = ask(generate_keys(user, name="none", rate_limit="0/minute"))
     assert response.status_code == 429
     assert "Retry-After" not in response
@@ -169,9 +158,7 @@ def test_a_rate_of_nothing_lets_nothing_through_and_promises_nothing(
     assert statuses(keys, 2) == [429, 429]
 
 
-def test_a_rate_that_cannot_be_understood_lets_nothing_through(
-    keys: GeneratedKeys, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_rate_that_cannot_be_understood_lets_nothing_through(keys, caplog):
     ApiKey.objects.update(rate_limit="often")
     assert statuses(keys, 1) == [429]
     (record,) = (record for record in caplog.records if record.name == "frappe_tokens.throttling")
@@ -180,7 +167,7 @@ def test_a_rate_that_cannot_be_understood_lets_nothing_through(
     assert keys.api_secret not in record.getMessage()
 
 
-def test_a_wrong_default_rate_is_named(keys: GeneratedKeys, default_rate: Any) -> None:
+def test_a_wrong_default_rate_is_named(keys, default_rate):
     default_rate("ten a minute")
     with pytest.raises(ImproperlyConfigured, match=r"'api_key'.*for example 100/minute"):
         ask(keys)
@@ -189,9 +176,7 @@ def test_a_wrong_default_rate_is_named(keys: GeneratedKeys, default_rate: Any) -
 # The period
 
 
-def test_a_period_begins_with_the_first_request_and_ends_when_retry_after_says(
-    limited: GeneratedKeys, clock: Any
-) -> None:
+def test_a_period_begins_with_the_first_request_and_ends_when_retry_after_says(limited, clock):
     assert statuses(limited, 1) == [200]
     clock.shift(timedelta(seconds=40))  # another minute of the clock
     assert statuses(limited, 1) == [200]
@@ -204,7 +189,7 @@ def test_a_period_begins_with_the_first_request_and_ends_when_retry_after_says(
     assert statuses(limited, 3) == [200, 200, 429]
 
 
-def test_retry_after_is_rounded_up(limited: GeneratedKeys, clock: Any) -> None:
+def test_retry_after_is_rounded_up(limited, clock):
     statuses(limited, 2)
     clock.shift(timedelta(seconds=58.5))
     assert ask(limited)["Retry-After"] == "2"
@@ -213,8 +198,8 @@ def test_retry_after_is_rounded_up(limited: GeneratedKeys, clock: Any) -> None:
 
 
 def test_retry_after_is_never_nothing_where_the_cache_keeps_an_entry_for_too_long(
-    user: Any, settings: Any, clock: Any
-) -> None:
+    user, settings, clock
+):
     settings.CACHES = {"default": local_memory(f"{__name__}.Unending")}
     keys = generate_keys(user, rate_limit="1/second")
     assert statuses(keys, 1) == [200]
@@ -223,9 +208,7 @@ def test_retry_after_is_never_nothing_where_the_cache_keeps_an_entry_for_too_lon
 
 
 @pytest.mark.parametrize("step", [-86_400, -3600, -59, -2, -1, 1, 30, 3600, 86_400])
-def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(
-    limited: GeneratedKeys, clock: Any, step: int
-) -> None:
+def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(limited, clock, step):
     assert statuses(limited, 3) == [200, 200, 429]
 
     clock.shift(timedelta(seconds=step))
@@ -238,9 +221,7 @@ def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(
     assert statuses(limited, 2) == [200, 429]
 
 
-def test_clocks_of_two_machines_that_differ_a_little_open_no_second_period(
-    limited: GeneratedKeys, clock: Any
-) -> None:
+def test_clocks_of_two_machines_that_differ_a_little_open_no_second_period(limited, clock):
     assert statuses(limited, 1) == [200]
     clock.shift(timedelta(seconds=-0.5))
     assert statuses(limited, 2) == [200, 429]
@@ -248,7 +229,7 @@ def test_clocks_of_two_machines_that_differ_a_little_open_no_second_period(
     assert statuses(limited, 1) == [429]
 
 
-def test_refused_requests_do_not_put_off_the_end(limited: GeneratedKeys, clock: Any) -> None:
+def test_refused_requests_do_not_put_off_the_end(limited, clock):
     for _ in range(6):
         statuses(limited, 3)
         clock.shift(timedelta(seconds=10))
@@ -258,16 +239,16 @@ def test_refused_requests_do_not_put_off_the_end(limited: GeneratedKeys, clock: 
 # What is counted
 
 
-def test_counts_over_all_views(limited: GeneratedKeys) -> None:
+def test_counts_over_all_views(limited):
     assert [*statuses(limited, 1), *statuses(limited, 2, "/other/")] == [200, 200, 429]
 
 
-def test_each_key_is_counted_for_itself(limited: GeneratedKeys, user: Any) -> None:
+def test_each_key_is_counted_for_itself(limited, user):
     assert statuses(limited, 3) == [200, 200, 429]
     assert statuses(generate_keys(user, name="other", rate_limit="2/minute"), 2) == [200, 200]
 
 
-def test_keys_of_two_sources_are_counted_apart_and_those_of_one_table_together(user: Any) -> None:
+def test_keys_of_two_sources_are_counted_apart_and_those_of_one_table_together(user):
     fields = {"pk": 1, "user": user, "rate_limit": "1/minute"}
     key, robot, meter = ApiKey(**fields), Robot(**fields), Meter(**fields)
     assert allows(key)
@@ -275,9 +256,7 @@ def test_keys_of_two_sources_are_counted_apart_and_those_of_one_table_together(u
     assert not allows(meter)
 
 
-def test_requests_without_a_key_are_not_throttled(
-    limited: GeneratedKeys, user: Any, default_rate: Any
-) -> None:
+def test_requests_without_a_key_are_not_throttled(limited, user, default_rate):
     default_rate("1/day")
     client = Client()
     assert [client.get("/").status_code for _ in range(3)] == [200] * 3
@@ -287,11 +266,11 @@ def test_requests_without_a_key_are_not_throttled(
     assert allows("a token of another package")
 
 
-def test_parallel_requests_do_not_slip_through(user: Any) -> None:
+def test_parallel_requests_do_not_slip_through(user):
     key = ApiKey(pk=1, user=user, rate_limit="10/minute")
     together = Barrier(8)
 
-    def five(_: int) -> int:
+    def five(_):
         together.wait()
         return sum(allows(key) for _ in range(5))
 
@@ -302,7 +281,7 @@ def test_parallel_requests_do_not_slip_through(user: Any) -> None:
 # Where it counts
 
 
-def test_counts_in_the_cache_that_is_set(limited: GeneratedKeys, settings: Any) -> None:
+def test_counts_in_the_cache_that_is_set(limited, settings):
     settings.CACHES = {"default": local_memory(), "shared": local_memory()}
     assert statuses(limited, 3) == [200, 200, 429]
     settings.FRAPPE_TOKENS = {"CACHE": "shared"}
@@ -310,9 +289,7 @@ def test_counts_in_the_cache_that_is_set(limited: GeneratedKeys, settings: Any) 
 
 
 @pytest.mark.parametrize("backend", ["filebased.FileBasedCache", "locmem.LocMemCache"])
-def test_a_count_lasts_as_long_as_its_period(
-    user: Any, settings: Any, clock: Any, tmp_path: Any, backend: str
-) -> None:
+def test_a_count_lasts_as_long_as_its_period(user, settings, clock, tmp_path, backend):
     backend = f"django.core.cache.backends.{backend}"
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path)}}
     keys = generate_keys(user, rate_limit="2/hour")
@@ -324,16 +301,14 @@ def test_a_count_lasts_as_long_as_its_period(
 @pytest.mark.parametrize(
     "backend", ["django.core.cache.backends.dummy.DummyCache", "tests.caches.FullCache"]
 )
-def test_a_cache_that_keeps_nothing_stops_nobody(
-    limited: GeneratedKeys, settings: Any, backend: str
-) -> None:
+def test_a_cache_that_keeps_nothing_stops_nobody(limited, settings, backend):
     settings.CACHES = {"default": local_memory(backend)}
     assert statuses(limited, 5) == [200] * 5
 
 
 def test_requests_go_on_where_the_cache_does_not_answer_and_it_is_reported_once_a_minute(
-    limited: GeneratedKeys, settings: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+    limited, settings, monkeypatch, caplog
+):
     settings.CACHES = {"default": local_memory("tests.caches.DeadCache")}
     assert statuses(limited, 5) == [200] * 5
     assert reports(caplog) == ["The cache doesn't answer. No rates are limited."]
@@ -344,7 +319,7 @@ def test_requests_go_on_where_the_cache_does_not_answer_and_it_is_reported_once_
     assert len(reports(caplog)) == 2
 
 
-def reports(caplog: pytest.LogCaptureFixture) -> list[str]:
+def reports(caplog):
     records = (record for record in caplog.records if record.name == "frappe_tokens.throttling")
     return [record.getMessage() for record in records]
 
@@ -352,9 +327,7 @@ def reports(caplog: pytest.LogCaptureFixture) -> list[str]:
 # As DRF's users know it
 
 
-def test_throttles_by_the_default_classes(
-    limited: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_throttles_by_the_default_classes(limited, settings, monkeypatch):
     name = "frappe_tokens.throttling.ApiKeyRateThrottle"
     settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_CLASSES": [name]}
     # As DRF does once, when its module is imported.
@@ -362,16 +335,14 @@ def test_throttles_by_the_default_classes(
     assert statuses(limited, 3) == [200, 200, 429]
 
 
-def test_a_subclass_has_a_scope_a_rate_and_a_count_of_its_own(
-    keys: GeneratedKeys, default_rate: Any, clock: Any
-) -> None:
+def test_a_subclass_has_a_scope_a_rate_and_a_count_of_its_own(keys, default_rate, clock):
     default_rate("2/minute")
     assert statuses(keys, 1, "/twice/") == [200]
     assert ask(keys, "/twice/")["Retry-After"] == "1"
     assert issubclass(Burst, SimpleRateThrottle)
 
 
-def test_a_subclass_may_name_its_rates_and_its_cache(user: Any, settings: Any) -> None:
+def test_a_subclass_may_name_its_rates_and_its_cache(user, settings):
     settings.CACHES = {"default": local_memory(), "other": local_memory()}
 
     class Elsewhere(ApiKeyRateThrottle):

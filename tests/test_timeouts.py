@@ -1,7 +1,5 @@
 """Reading without waiting for long, on each kind of database."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 
@@ -21,15 +19,14 @@ BOUNDS = {
 }
 
 
-def bounds() -> tuple[object, ...]:
+def bounds():
     with connection.cursor() as cursor:
         cursor.execute(BOUNDS[connection.vendor])
-        row: tuple[object, ...] = cursor.fetchone()
-    return row
+        return cursor.fetchone()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_does_not_wait_for_a_lock() -> None:
+def test_does_not_wait_for_a_lock():
     connection.ensure_connection()
     with locked_log():
         began = time.monotonic()
@@ -41,7 +38,7 @@ def test_does_not_wait_for_a_lock() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_does_not_wait_for_a_lock_in_a_transaction_that_goes_on() -> None:
+def test_does_not_wait_for_a_lock_in_a_transaction_that_goes_on():
     # On SQLite a transaction that began to read is not locked out.
     table = TABLE if connection.vendor != "sqlite" else "no_such_table"
     lock = locked_log() if connection.vendor != "sqlite" else contextlib.nullcontext()
@@ -58,7 +55,7 @@ def test_does_not_wait_for_a_lock_in_a_transaction_that_goes_on() -> None:
 @pytest.mark.parametrize("fails", [True, False])
 @pytest.mark.parametrize("in_transaction", [True, False])
 @pytest.mark.django_db(transaction=True)
-def test_leaves_the_connection_as_it_was(in_transaction: bool, fails: bool) -> None:
+def test_leaves_the_connection_as_it_was(in_transaction, fails):
     with transaction.atomic() if in_transaction else contextlib.nullcontext():
         before = bounds()
         with contextlib.suppress(DatabaseError), statement_timeout("default"):

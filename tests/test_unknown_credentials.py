@@ -4,19 +4,15 @@ Other packages set ``request.user`` by an ``Authorization`` header, or begin a s
 token, and leave ``request.auth`` out. None of the app's own pages takes that for a person.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
-from django.http import HttpRequest, HttpResponse
-from django.test import AsyncRequestFactory, Client, RequestFactory
+from django.http import HttpResponse
+from django.test import AsyncRequestFactory, Client
 from oauth2_provider.backends import OAuth2Backend
-from oauth2_provider.models import Application, Grant
+from oauth2_provider.models import Grant
 from rest_framework.authentication import BasicAuthentication, SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,7 +27,7 @@ from frappe_tokens.permissions import CanGenerateKeys, HasScope
 from testproject.events.models import EventConsumer
 
 from .conftest import PASSWORD, basic_header, token_header
-from .oauth.conftest import METHODS, REDIRECT_URI, Issued
+from .oauth.conftest import METHODS, REDIRECT_URI
 from .oauth.conftest import issue as issue
 from .oauth.conftest import public as public
 
@@ -48,58 +44,58 @@ FORM = {"version": "by hand", "grace": "0", "name": "taken over", "reason": "by 
 class OtherScheme:
     """A middleware of another package: ``Authorization: Other <username>``."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response):
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request):
         scheme, _, username = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme == "Other":
             request.user = get_user_model().objects.get(username=username)
         return self.get_response(request)
 
 
-class ProjectBackend(OAuth2Backend):  # type: ignore[misc]
+class ProjectBackend(OAuth2Backend):
     """A project's own, made from the toolkit's."""
 
 
-def by_another_scheme(settings: Any, token: Issued) -> Client:
+def by_another_scheme(settings, token):
     add_middleware(settings, f"{__name__}.OtherScheme")
     return Client(headers={"authorization": "Other root"})
 
 
-def by_the_toolkits_middleware(settings: Any, token: Issued) -> Client:
+def by_the_toolkits_middleware(settings, token):
     add_middleware(settings, OAUTH2_MIDDLEWARE)
     settings.AUTHENTICATION_BACKENDS = [OAUTH2_BACKEND, MODEL_BACKEND]
     return Client(headers={"authorization": token.header})
 
 
-def by_a_session_beside_a_header(settings: Any, token: Issued) -> Client:
+def by_a_session_beside_a_header(settings, token):
     client = Client(headers={"authorization": "Digest abc"})
     client.force_login(token.instance.user)
     return client
 
 
-def by_a_login_form(settings: Any, token: Issued) -> Client:
+def by_a_login_form(settings, token):
     settings.AUTHENTICATION_BACKENDS = [OAUTH2_BACKEND, MODEL_BACKEND]
     return logged_in({}, {"authorization": token.header})
 
 
-def by_the_body_of_a_login_form(settings: Any, token: Issued) -> Client:
+def by_the_body_of_a_login_form(settings, token):
     settings.AUTHENTICATION_BACKENDS = [OAUTH2_BACKEND, MODEL_BACKEND]
     return logged_in({"access_token": token.raw}, {})
 
 
-def by_the_projects_own_backend(settings: Any, token: Issued) -> Client:
+def by_the_projects_own_backend(settings, token):
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.ProjectBackend", MODEL_BACKEND]
     return logged_in({}, {"authorization": token.header})
 
 
-def add_middleware(settings: Any, name: str) -> None:
+def add_middleware(settings, name):
     behind = settings.MIDDLEWARE.index(AUTHENTICATION) + 1
     settings.MIDDLEWARE = [*settings.MIDDLEWARE[:behind], name, *settings.MIDDLEWARE[behind:]]
 
 
-def logged_in(data: dict[str, str], headers: dict[str, str]) -> Client:
+def logged_in(data, headers):
     """A client with the session that a login form gave for an access token."""
     client = Client()
     form = {"username": "anything", "password": "anything", **data}
@@ -119,42 +115,40 @@ WAYS = [
 
 
 @pytest.fixture(params=WAYS, ids=lambda way: way.__name__)
-def impostor(
-    request: pytest.FixtureRequest, settings: Any, root: Any, issue: Callable[..., Issued]
-) -> Client:
+def impostor(request, settings, root, issue):
     """A client as which Django sees ``root``, and which has never signed in.
 
     It is asked for CSRF tokens, and gets them for itself.
     """
-    client: Client = request.param(settings, issue(root, "read write todos"))
+    client = request.param(settings, issue(root, "read write todos"))
     client.get("/account/login/", headers={"authorization": ""})
     client.handler.enforce_csrf_checks = True
     return client
 
 
-def csrf_token(client: Client) -> dict[str, str]:
+def csrf_token(client):
     return {"csrfmiddlewaretoken": client.cookies["csrftoken"].value}
 
 
 @pytest.fixture
-def root(make_user: Callable[..., Any], settings: Any) -> Any:
+def root(make_user, settings):
     """A superuser, so that nothing but the credential stands in the way."""
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "SELF_SERVICE": True}
     return make_user("root", is_staff=True, is_superuser=True)
 
 
 @pytest.fixture
-def their_key(root: Any) -> GeneratedKeys:
+def their_key(root):
     return generate_keys(root)
 
 
 @pytest.fixture
-def consumer(root: Any) -> GeneratedKeys:
+def consumer(root):
     row = EventConsumer.objects.create(name="shop", user=root)
     return generate_keys_for_source(row)
 
 
-def pages_of(key: Any, consumer: Any) -> list[str]:
+def pages_of(key, consumer):
     """All of our pages and addresses that are about keys."""
     keys = "/admin/frappe_tokens/apikey/"
     consumers = "/admin/events/eventconsumer/"
@@ -186,14 +180,12 @@ def pages_of(key: Any, consumer: Any) -> list[str]:
     ]
 
 
-def stored() -> list[Any]:
+def stored():
     rows = (ApiKey.objects.order_by("pk"), EventConsumer.objects.order_by("pk"))
     return [list(each.values()) for each in rows]
 
 
-def test_no_page_is_open(
-    impostor: Client, their_key: GeneratedKeys, consumer: GeneratedKeys
-) -> None:
+def test_no_page_is_open(impostor, their_key, consumer):
     token = csrf_token(impostor)
     headers = {"x-csrftoken": token["csrfmiddlewaretoken"]}
     before = stored()
@@ -214,9 +206,7 @@ def test_no_page_is_open(
     assert stored() == before
 
 
-def test_page_of_a_user_says_nothing_of_keys(
-    impostor: Client, root: Any, their_key: GeneratedKeys
-) -> None:
+def test_page_of_a_user_says_nothing_of_keys(impostor, root, their_key):
     page = impostor.get(f"/admin/auth/user/{root.pk}/change/")
     users = impostor.get("/admin/auth/user/")
 
@@ -226,7 +216,7 @@ def test_page_of_a_user_says_nothing_of_keys(
     assert 'value="generate_keys"' not in users.content.decode()
 
 
-def test_action_of_the_list_generates_nothing(impostor: Client, root: Any) -> None:
+def test_action_of_the_list_generates_nothing(impostor, root):
     chosen = {
         "action": "generate_keys",
         "_selected_action": [root.pk],
@@ -240,7 +230,7 @@ def test_action_of_the_list_generates_nothing(impostor: Client, root: Any) -> No
     assert not ApiKey.objects.exists()
 
 
-def test_nobody_gives_access_to_an_application(impostor: Client, public: Application) -> None:
+def test_nobody_gives_access_to_an_application(impostor, public):
     public.skip_authorization = True
     public.save()
     asked = {
@@ -259,13 +249,13 @@ def test_nobody_gives_access_to_an_application(impostor: Client, public: Applica
     assert not Grant.objects.exists()
 
 
-def test_own_page_says_what_to_do(impostor: Client) -> None:
+def test_own_page_says_what_to_do(impostor):
     answer = impostor.get("/account/api-keys/")
 
     assert "Sign in again, without an Authorization header." in answer.content.decode()
 
 
-def test_people_and_keys_get_in_as_before(root: Any, their_key: GeneratedKeys) -> None:
+def test_people_and_keys_get_in_as_before(root, their_key):
     person = Client()
     assert person.login(username="root", password=PASSWORD)
     for header in ("", None):
@@ -277,9 +267,7 @@ def test_people_and_keys_get_in_as_before(root: Any, their_key: GeneratedKeys) -
     assert by_key.get("/api/keys/").json()["results"]
 
 
-def test_session_by_a_backend_that_is_gone_is_nobodys(
-    user: Any, settings: Any, client: Client
-) -> None:
+def test_session_by_a_backend_that_is_gone_is_nobodys(user, settings, client):
     client.force_login(user)
     session = client.session
     session["_auth_user_backend"] = "gone.Backend"
@@ -289,14 +277,14 @@ def test_session_by_a_backend_that_is_gone_is_nobodys(
     assert client.get("/api/keys/").status_code == 401
 
 
-def test_sites_without_users_and_sessions_are_no_error(rf: RequestFactory) -> None:
+def test_sites_without_users_and_sessions_are_no_error(rf):
     assert Actor.of(rf.get("/")) == Actor(None)
 
 
 # Views of a project
 
 
-def asked_by(header: str | None, user: Any, *, auth: Any = None) -> Request:
+def asked_by(header, user, *, auth=None):
     headers = {} if header is None else {"authorization": header}
     django = APIRequestFactory().get("/", headers=headers)
     request = Request(django)
@@ -305,9 +293,9 @@ def asked_by(header: str | None, user: Any, *, auth: Any = None) -> Request:
 
 
 @pytest.mark.parametrize(("header", "opens"), [(None, True), ("", True), ("Other root", False)])
-def test_permissions_take_no_header_for_a_session(root: Any, header: str, opens: bool) -> None:
+def test_permissions_take_no_header_for_a_session(root, header, opens):
     view = APIView()
-    view.required_scopes = ["todos"]  # type: ignore[attr-defined]
+    view.required_scopes = ["todos"]
     request = asked_by(header, root)
 
     assert CanGenerateKeys().has_permission(request, view) is opens
@@ -319,13 +307,13 @@ class Scoped(APIView):
     permission_classes = [HasScope]
     required_scopes = ["todos"]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response(request.user.get_username())
 
 
-def test_password_in_the_header_holds_no_scopes(root: Any) -> None:
+def test_password_in_the_header_holds_no_scopes(root):
     """Django REST framework's own class for Basic has no credential to show."""
-    header = basic_header(GeneratedKeys("root", PASSWORD, ApiKey()))  # type: ignore[arg-type]
+    header = basic_header(GeneratedKeys("root", PASSWORD, ApiKey()))
 
     answer = Scoped.as_view()(APIRequestFactory().get("/", headers={"authorization": header}))
 
@@ -337,19 +325,17 @@ def test_password_in_the_header_holds_no_scopes(root: Any) -> None:
 
 
 @require_scopes("todos")
-def scoped(request: HttpRequest) -> HttpResponse:
+def scoped(request):
     return HttpResponse("in")
 
 
 @require_scopes("todos")
-async def ascoped(request: HttpRequest) -> HttpResponse:
+async def ascoped(request):
     return HttpResponse("in")
 
 
 @pytest.mark.parametrize(("header", "status"), [(None, 200), ("Other root", 403)])
-def test_decorator_takes_no_header_for_a_session(
-    rf: RequestFactory, root: Any, header: str | None, status: int
-) -> None:
+def test_decorator_takes_no_header_for_a_session(rf, root, header, status):
     request = rf.get("/", headers={} if header is None else {"authorization": header})
     request.user = root
 
@@ -357,9 +343,7 @@ def test_decorator_takes_no_header_for_a_session(
 
 
 @pytest.mark.parametrize(("header", "status"), [(None, 200), ("Other root", 403)])
-def test_async_decorator_takes_no_header_for_a_session(
-    root: Any, header: str | None, status: int
-) -> None:
+def test_async_decorator_takes_no_header_for_a_session(root, header, status):
     headers = {} if header is None else {"authorization": header}
     request = AsyncRequestFactory().get("/", headers=headers)
     request.user = root

@@ -1,17 +1,12 @@
 """How requests on record are counted."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
 from django.db import connection
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from frappe_tokens.models import ApiKey, ApiRequestLog
@@ -38,13 +33,13 @@ TICK = timedelta(microseconds=1)
 
 
 @pytest.fixture(autouse=True)
-def at_noon() -> Iterator[None]:
+def at_noon():
     with time_machine.travel(NOON, tick=False):
         yield
 
 
 @pytest.fixture
-def robots(settings: Any) -> None:
+def robots(settings):
     settings.FRAPPE_TOKENS = {
         "SOURCES": {
             "Robot": "sources.Robot",
@@ -55,15 +50,15 @@ def robots(settings: Any) -> None:
     }
 
 
-def everything() -> QuerySet[ApiRequestLog]:
+def everything():
     return ApiRequestLog.objects.all()
 
 
-def totals(**arguments: Any) -> list[int]:
+def totals(**arguments):
     return [day.total for day in usage_of(everything(), **arguments).days]
 
 
-def test_counts_by_day_and_outcome_the_oldest_first() -> None:
+def test_counts_by_day_and_outcome_the_oldest_first():
     log(
         entry(NOON),
         entry(NOON, outcome="key_expired"),
@@ -83,14 +78,14 @@ def test_counts_by_day_and_outcome_the_oldest_first() -> None:
     assert (counted.total, counted.refused) == (5, 1)
 
 
-def test_counts_thirty_days_until_today() -> None:
+def test_counts_thirty_days_until_today():
     days = usage_of(everything()).days
     assert (len(days), days[0].date, days[-1].date) == (30, date(2026, 10, 24), TODAY)
     assert usage_of(everything()).outcomes == {}
 
 
 @pytest.mark.parametrize("days", [1, 2, 3, 7, 31, 366])
-def test_every_day_holds_what_came_on_it(days: int) -> None:
+def test_every_day_holds_what_came_on_it(days):
     midnight = utc(2026, 11, 22)
     starts = [midnight - number * DAY for number in range(days - 1, -1, -1)]
     ends = [start + DAY - TICK for start in starts]
@@ -98,27 +93,27 @@ def test_every_day_holds_what_came_on_it(days: int) -> None:
     assert totals(days=days) == [2] * days
 
 
-def test_counts_until_another_day() -> None:
+def test_counts_until_another_day():
     log(entry(NOON), entry(NOON - DAY), entry(NOON - 2 * DAY))
     assert totals(days=2, until=TODAY - DAY) == [1, 1]
     assert totals(days=2, until=TODAY + DAY) == [1, 0]
 
 
 @pytest.mark.parametrize("days", [-1, 0, 367, 10**9])
-def test_refuses_other_numbers_of_days(days: int) -> None:
+def test_refuses_other_numbers_of_days(days):
     with pytest.raises(ValueError, match=f"1 to 366 days, not over {days}"):
         usage_of(everything(), days)
 
 
 @pytest.mark.parametrize("until", [date.min, date(1, 1, 30), date.max])
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Lima"])
-def test_refuses_days_that_no_calendar_has(until: date, zone: str) -> None:
+def test_refuses_days_that_no_calendar_has(until, zone):
     with pytest.raises(ValueError, match=f"no 31 days that end on {until}"):
         usage_of(everything(), 31, until, ZoneInfo(zone))
 
 
 @pytest.mark.parametrize("days", [1, 366])
-def test_asks_once(django_assert_num_queries: Any, days: int) -> None:
+def test_asks_once(django_assert_num_queries, days):
     log(entry(NOON))
     with django_assert_num_queries(1):
         usage_of(everything(), days)
@@ -127,7 +122,7 @@ def test_asks_once(django_assert_num_queries: Any, days: int) -> None:
 # Time zones. Whether the database knows them must make no difference.
 
 
-def test_days_are_those_of_the_present_time_zone() -> None:
+def test_days_are_those_of_the_present_time_zone():
     log(entry(utc(2026, 11, 21, 18, 29)), entry(utc(2026, 11, 21, 18, 30)))
     assert totals(days=2) == [2, 0]
     with timezone.override(ZoneInfo("Asia/Kolkata")):
@@ -138,7 +133,7 @@ def test_days_are_those_of_the_present_time_zone() -> None:
     assert totals(days=2, zone=ZoneInfo("Asia/Kolkata")) == [1, 1]
 
 
-def test_today_is_that_of_the_present_time_zone() -> None:
+def test_today_is_that_of_the_present_time_zone():
     with timezone.override(ZoneInfo("Pacific/Kiritimati")):
         assert usage_of(everything(), 1).days[0].date == TODAY + DAY
     with timezone.override(ZoneInfo("UTC")):
@@ -159,9 +154,7 @@ def test_today_is_that_of_the_present_time_zone() -> None:
         ("Australia/Lord_Howe", date(2026, 4, 5), utc(2026, 4, 4, 13), 24.5),
     ],
 )
-def test_days_on_which_clocks_change_are_as_long_as_they_are(
-    zone: str, day: date, begins: datetime, hours: float
-) -> None:
+def test_days_on_which_clocks_change_are_as_long_as_they_are(zone, day, begins, hours):
     ends = begins + timedelta(hours=hours)
     log(*map(entry, [begins - TICK, begins, ends - TICK, ends]))
     on_it = 2 if hours else 0
@@ -172,7 +165,7 @@ def test_days_on_which_clocks_change_are_as_long_as_they_are(
     ]
 
 
-def test_without_time_zones_days_are_those_of_the_server(settings: Any) -> None:
+def test_without_time_zones_days_are_those_of_the_server(settings):
     settings.USE_TZ = False
     settings.TIME_ZONE = "Asia/Kolkata"
     log(entry(datetime(2026, 11, 21, 23, 59)), entry(datetime(2026, 11, 22)))
@@ -186,7 +179,7 @@ def test_without_time_zones_days_are_those_of_the_server(settings: Any) -> None:
 # Whose
 
 
-def test_requests_of_a_key_are_those_of_its_source(user: Any, robots: None) -> None:
+def test_requests_of_a_key_are_those_of_its_source(user, robots):
     robot = Robot.objects.create(user=user, api_key="same", serial_number=1)
     key = ApiKey.objects.create(user=user, api_key="same")
     log(
@@ -200,16 +193,14 @@ def test_requests_of_a_key_are_those_of_its_source(user: Any, robots: None) -> N
     assert usage_of(requests_of_key(robot)).total == 2
 
 
-def test_key_of_a_model_that_extends_a_source_is_the_same_under_both_names(
-    user: Any, robots: None
-) -> None:
+def test_key_of_a_model_that_extends_a_source_is_the_same_under_both_names(user, robots):
     drone = Drone.objects.create(user=user, api_key="drone")
     log(*(entry(NOON, api_key="drone", source=source) for source in ("Robot", "Drone", "User")))
     assert usage_of(requests_of_key(drone)).total == 2
     assert usage_of(requests_of_key(drone.robot_ptr)).total == 2
 
 
-def test_key_that_no_source_has_any_more_has_no_requests(user: Any, settings: Any) -> None:
+def test_key_that_no_source_has_any_more_has_no_requests(user, settings):
     settings.FRAPPE_TOKENS = {}
     robot = Robot.objects.create(user=user, api_key="robot", serial_number=1)
     log(entry(NOON, api_key="robot", source="Robot"))
@@ -219,7 +210,7 @@ def test_key_that_no_source_has_any_more_has_no_requests(user: Any, settings: An
     assert last_day_of(requests) is None
 
 
-def test_requests_of_a_user_are_by_all_of_the_keys(user: Any) -> None:
+def test_requests_of_a_user_are_by_all_of_the_keys(user):
     log(
         entry(NOON, user_id=user.pk),
         entry(NOON, user_id=user.pk, api_key="another", outcome="key_expired"),
@@ -232,9 +223,7 @@ def test_requests_of_a_user_are_by_all_of_the_keys(user: Any) -> None:
 # The latest
 
 
-def test_knows_the_latest_and_the_most_frequent_paths(
-    django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_knows_the_latest_and_the_most_frequent_paths(django_assert_num_queries, monkeypatch):
     monkeypatch.setattr(usage, "SAMPLE", 6)
     paths = ["/old", "/old", "/old", "/a", "/b", "/b", "/c", "/b", "/a"]
     log(*(entry(NOON + number * DAY, path=path) for number, path in enumerate(paths)))
@@ -249,12 +238,12 @@ def test_knows_the_latest_and_the_most_frequent_paths(
 
 
 @contextmanager
-def plans() -> Iterator[list[str]]:
+def plans():
     """How the database comes by what is asked of it."""
-    found: list[str] = []
+    found = []
     explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
 
-    def ask(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    def ask(execute, sql, params, many, context):
         execute(explain + sql, params, many, context)
         found.append(str(context["cursor"].fetchall()))
         return execute(sql, params, many, context)
@@ -268,7 +257,7 @@ LEARN = {"postgresql": "VACUUM ANALYZE ", "sqlite": "ANALYZE ", "mysql": "ANALYZ
 
 
 @pytest.mark.django_db(transaction=True)
-def test_counting_reads_an_index_alone(user: Any) -> None:
+def test_counting_reads_an_index_alone(user):
     long = "x" * 150
     log(
         *(

@@ -1,21 +1,16 @@
 """The decision itself: its order, its clock, its costs."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json
 from collections import Counter
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import time_machine
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
 from django.test import RequestFactory
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -43,13 +38,13 @@ SOURCE = "HTTP_FRAPPE_AUTHORIZATION_SOURCE"
 OLD = "an older pepper, long enough for HMAC"
 
 
-def credential(api_key: str, api_secret: str) -> Credential:
+def credential(api_key, api_secret):
     parsed = parse(f"token {api_key}:{api_secret}", "token")
     assert parsed is not None
     return parsed
 
 
-def attempt(keys: GeneratedKeys, method: str = "GET", **meta: str) -> ApiKey | Reason:
+def attempt(keys, method="GET", **meta):
     """The key, or the reason why not."""
     try:
         key = verify(credential(keys.api_key, keys.api_secret), info_of(method, **meta))
@@ -59,19 +54,19 @@ def attempt(keys: GeneratedKeys, method: str = "GET", **meta: str) -> ApiKey | R
     return key
 
 
-def with_wrong_secret(keys: GeneratedKeys) -> GeneratedKeys:
+def with_wrong_secret(keys):
     return GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
 
 
 class Ping(APIView):
     authentication_classes = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response("pong")
 
 
-def ping(header: str) -> Any:
-    response: Any = Ping.as_view()(RequestFactory().get("/", headers={"authorization": header}))
+def ping(header):
+    response = Ping.as_view()(RequestFactory().get("/", headers={"authorization": header}))
     return response.render()
 
 
@@ -87,8 +82,8 @@ REASONS_IN_ORDER = [
 ]
 
 
-def give_reasons(key: ApiKey, reasons: list[Reason]) -> None:
-    changes: dict[Reason, dict[str, Any]] = {
+def give_reasons(key, reasons):
+    changes = {
         Reason.KEY_EXPIRED: {"expires_at": key.created_at},
         Reason.IP_NOT_ALLOWED: {"allowed_ips": ["192.0.2.0/24"]},
         Reason.KEY_READ_ONLY: {"read_only": True},
@@ -105,7 +100,7 @@ def give_reasons(key: ApiKey, reasons: list[Reason]) -> None:
 
 
 @pytest.mark.parametrize("first", range(len(REASONS_IN_ORDER)))
-def test_first_of_several_reasons_is_told(keys: GeneratedKeys, first: int, statements: Any) -> None:
+def test_first_of_several_reasons_is_told(keys, first, statements):
     give_reasons(keys.instance, REASONS_IN_ORDER[first:])
     with statements() as verbs:
         assert attempt(keys, "POST", REMOTE_ADDR="203.0.113.9") is REASONS_IN_ORDER[first]
@@ -113,7 +108,7 @@ def test_first_of_several_reasons_is_told(keys: GeneratedKeys, first: int, state
 
 
 @pytest.mark.parametrize("reason", REASONS_IN_ORDER)
-def test_reason_is_told_only_to_the_right_secret(keys: GeneratedKeys, reason: Reason) -> None:
+def test_reason_is_told_only_to_the_right_secret(keys, reason):
     give_reasons(keys.instance, [reason])
     elsewhere = "203.0.113.9"
     assert attempt(keys, "POST", REMOTE_ADDR=elsewhere) is reason
@@ -122,23 +117,19 @@ def test_reason_is_told_only_to_the_right_secret(keys: GeneratedKeys, reason: Re
 
 
 @pytest.mark.parametrize("source", [{}, {SOURCE: "User"}, {SOURCE: "Nobody"}])
-def test_malformed_credential_is_refused_before_anything_else(
-    source: dict[str, str], django_assert_num_queries: Any
-) -> None:
+def test_malformed_credential_is_refused_before_anything_else(source, django_assert_num_queries):
     with django_assert_num_queries(0), pytest.raises(Refused) as raised:
         verify(Credential("token"), info_of(**source))
     assert raised.value.reason is Reason.MALFORMED_CREDENTIALS
     assert raised.value.api_key == ""
 
 
-def test_unknown_source_is_refused_without_a_query(
-    keys: GeneratedKeys, django_assert_num_queries: Any
-) -> None:
+def test_unknown_source_is_refused_without_a_query(keys, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert attempt(keys, **{SOURCE: "Nobody"}) is Reason.INVALID_CREDENTIALS
 
 
-def test_refusal_names_the_presented_key_and_never_the_secret(keys: GeneratedKeys) -> None:
+def test_refusal_names_the_presented_key_and_never_the_secret(keys):
     wrong = with_wrong_secret(keys)
     with pytest.raises(Refused) as raised:
         verify(credential(wrong.api_key, wrong.api_secret), info_of())
@@ -148,7 +139,7 @@ def test_refusal_names_the_presented_key_and_never_the_secret(keys: GeneratedKey
     assert wrong.api_secret not in shown
 
 
-def test_refusal_writes_nothing(keys: GeneratedKeys, statements: Any) -> None:
+def test_refusal_writes_nothing(keys, statements):
     before = ApiKey.objects.values().get()
     with statements() as verbs:
         attempt(with_wrong_secret(keys))
@@ -157,20 +148,20 @@ def test_refusal_writes_nothing(keys: GeneratedKeys, statements: Any) -> None:
     assert ApiKey.objects.values().get() == before
 
 
-def test_key_without_a_secret_opens_to_none(user: Any) -> None:
+def test_key_without_a_secret_opens_to_none(user):
     key = ApiKey.objects.create(user=user)
     for secret in ("sha256$", "x", crypto.generate_api_secret()):
         pair = GeneratedKeys(key.api_key, crypto.Secret(secret), key)
         assert attempt(pair) is Reason.INVALID_CREDENTIALS
 
 
-def test_stored_digest_is_no_secret(keys: GeneratedKeys) -> None:
+def test_stored_digest_is_no_secret(keys):
     stolen = crypto.Secret(keys.instance.secret_digest)
     pair = GeneratedKeys(keys.api_key, stolen, keys.instance)
     assert attempt(pair) is Reason.INVALID_CREDENTIALS
 
 
-def test_secret_of_another_key_does_not_fit(keys: GeneratedKeys, make_user: Any) -> None:
+def test_secret_of_another_key_does_not_fit(keys, make_user):
     other = generate_keys(make_user("grace"))
     pair = GeneratedKeys(keys.api_key, other.api_secret, keys.instance)
     assert attempt(pair) is Reason.INVALID_CREDENTIALS
@@ -180,12 +171,12 @@ def test_secret_of_another_key_does_not_fit(keys: GeneratedKeys, make_user: Any)
 
 
 @pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+def hashes(monkeypatch):
     """Counts the hashes that are computed, and the comparisons."""
-    counts: Counter[str] = Counter()
+    counts = Counter()
 
-    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
+    def counted(name, function):
+        def call(*args):
             counts[name] += 1
             return function(*args)
 
@@ -207,13 +198,13 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 @pytest.mark.parametrize("made_with", [[], [OLD], [NEW]])
 @pytest.mark.parametrize("grace", [timedelta(0), timedelta(hours=1)])
 def test_unknown_key_costs_the_same_hash_work_as_a_wrong_secret(
-    user: Any,
-    settings: Any,
-    hashes: Counter[str],
-    peppers: list[str],
-    made_with: list[str],
-    grace: timedelta,
-) -> None:
+    user,
+    settings,
+    hashes,
+    peppers,
+    made_with,
+    grace,
+):
     settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
     generate_keys(user)
     keys = generate_keys(user, grace=grace)
@@ -237,8 +228,8 @@ def test_unknown_key_costs_the_same_hash_work_as_a_wrong_secret(
 @pytest.mark.parametrize("made_with", [[], [OLD]])
 @pytest.mark.django_db(transaction=True)
 def test_older_digest_verifies_and_is_replaced_at_its_next_use(
-    user: Any, settings: Any, statements: Any, made_with: list[str]
-) -> None:
+    user, settings, statements, made_with
+):
     settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
     keys = generate_keys(user)
     settings.FRAPPE_TOKENS = {"PEPPERS": [NEW, OLD]}
@@ -255,7 +246,7 @@ def test_older_digest_verifies_and_is_replaced_at_its_next_use(
     assert attempt(keys) == keys.instance
 
 
-def test_digest_of_a_removed_pepper_is_refused(user: Any, settings: Any) -> None:
+def test_digest_of_a_removed_pepper_is_refused(user, settings):
     settings.FRAPPE_TOKENS = {"PEPPERS": [OLD]}
     keys = generate_keys(user)
     for peppers in ([NEW], []):
@@ -268,7 +259,7 @@ def test_digest_of_a_removed_pepper_is_refused(user: Any, settings: Any) -> None
 # The clock
 
 
-def test_key_works_until_its_expiry_and_not_at_that_moment(user: Any) -> None:
+def test_key_works_until_its_expiry_and_not_at_that_moment(user):
     with time_machine.travel(NOON - timedelta(days=1), tick=False) as clock:
         keys = generate_keys(user, expires_at=NOON)
         clock.move_to(NOON - TICK)
@@ -279,7 +270,7 @@ def test_key_works_until_its_expiry_and_not_at_that_moment(user: Any) -> None:
         assert attempt(keys) is Reason.KEY_EXPIRED
 
 
-def test_old_secret_works_until_its_grace_ends_and_not_at_that_moment(user: Any) -> None:
+def test_old_secret_works_until_its_grace_ends_and_not_at_that_moment(user):
     with time_machine.travel(NOON, tick=False) as clock:
         old = generate_keys(user)
         new = generate_keys(user, grace=timedelta(hours=1))
@@ -291,7 +282,7 @@ def test_old_secret_works_until_its_grace_ends_and_not_at_that_moment(user: Any)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_use_is_written_at_most_once_a_minute(keys: GeneratedKeys, statements: Any) -> None:
+def test_use_is_written_at_most_once_a_minute(keys, statements):
     with time_machine.travel(NOON, tick=False) as clock:
         for seconds, expected in [
             (0, ["SELECT", "UPDATE"]),
@@ -312,8 +303,8 @@ def test_use_is_written_at_most_once_a_minute(keys: GeneratedKeys, statements: A
 # A database that does not answer
 
 
-def failing(error: type[Exception], verb: str) -> Callable[..., Any]:
-    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+def failing(error, verb):
+    def fail(execute, sql, params, many, context):
         if sql.startswith(verb):
             raise error("server closed the connection unexpectedly")
         return execute(sql, params, many, context)
@@ -323,11 +314,11 @@ def failing(error: type[Exception], verb: str) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
 def test_database_that_does_not_answer_is_503(
-    keys: GeneratedKeys,
-    header_of: Callable[[GeneratedKeys], str],
-    error: type[Exception],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    keys,
+    header_of,
+    error,
+    caplog,
+):
     with connection.execute_wrapper(failing(error, "SELECT")):
         response = ping(header_of(keys))
     assert response.status_code == 503
@@ -344,8 +335,8 @@ def test_database_that_does_not_answer_is_503(
 
 @pytest.mark.django_db(transaction=True)
 def test_connection_that_broke_is_503_and_the_next_request_goes_on(
-    keys: GeneratedKeys,
-) -> None:
+    keys,
+):
     if connection.vendor == "sqlite":
         leave_out("database server", "SQLite has no connection that breaks", in_ci_too=True)
     mysql = connection.vendor == "mysql"
@@ -362,11 +353,11 @@ def test_connection_that_broke_is_503_and_the_next_request_goes_on(
 @pytest.mark.parametrize("error", [DatabaseError, OperationalError, InterfaceError])
 @pytest.mark.django_db(transaction=True)
 def test_use_that_cannot_be_written_never_fails_the_request(
-    keys: GeneratedKeys,
-    header_of: Callable[[GeneratedKeys], str],
-    error: type[Exception],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    keys,
+    header_of,
+    error,
+    caplog,
+):
     with connection.execute_wrapper(failing(error, "UPDATE")):
         response = ping(header_of(keys))
     assert response.status_code == 200

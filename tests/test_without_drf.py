@@ -1,12 +1,9 @@
 """The core runs where Django REST framework does not, and its base model where the app does not."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from django.apps import apps
 from drf_spectacular.settings import spectacular_settings
 
@@ -55,8 +52,8 @@ assert {constraint.name for constraint in Key._meta.constraints} == {
 
 
 def test_nothing_is_registered_for_packages_that_are_not_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    monkeypatch,
+):
     monkeypatch.setattr(access_tokens, "_finder", None)
     monkeypatch.setattr(apps, "is_installed", lambda name: False)
     before = list(spectacular_settings.POSTPROCESSING_HOOKS)
@@ -68,7 +65,7 @@ def test_nothing_is_registered_for_packages_that_are_not_there(
     assert before == spectacular_settings.POSTPROCESSING_HOOKS
 
 
-def run(code: str, apps: list[str], forbidden: list[str]) -> None:
+def run(code, apps, forbidden):
     script = SETUP.format(apps=apps, forbidden=forbidden) + code
     script += "\nassert all(sys.modules[name] is None for name in " + repr(forbidden) + ")"
     finished = subprocess.run(
@@ -82,10 +79,10 @@ def run(code: str, apps: list[str], forbidden: list[str]) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-def test_core_needs_no_rest_framework() -> None:
+def test_core_needs_no_rest_framework():
     django_apps = ["django.contrib.auth", "django.contrib.contenttypes", "frappe_tokens"]
     run(USE, django_apps, ["rest_framework", "oauth2_provider", "drf_spectacular"])
 
 
-def test_base_model_needs_no_installed_app() -> None:
+def test_base_model_needs_no_installed_app():
     run(DEFINE, ["django.contrib.auth", "django.contrib.contenttypes"], ["rest_framework"])

@@ -1,16 +1,11 @@
 """Who gets at the pages, and what becomes of those who may not."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from frappe_tokens.account import views
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
 from .conftest import LIST, NEW, make_key, page_of, secrets_on, text_of
@@ -18,15 +13,15 @@ from .conftest import LIST, NEW, make_key, page_of, secrets_on, text_of
 FORM = {"version": "by hand", "grace": "0", "name": "taken over", "reason": "by hand"}
 
 
-def all_pages(key: Any) -> list[str]:
+def all_pages(key):
     return [LIST, NEW, *(page_of(key, what) for what in ("rotate", "rename", "revoke"))]
 
 
-def rows() -> list[dict[str, Any]]:
+def rows():
     return list(ApiKey.objects.order_by("pk").values())
 
 
-def assert_all_refused(browser: Client, keys: GeneratedKeys, status: int, sentence: str) -> None:
+def assert_all_refused(browser, keys, status, sentence):
     before = rows()
     for page in all_pages(keys.instance):
         for answer in (browser.get(page), browser.post(page, FORM)):
@@ -37,7 +32,7 @@ def assert_all_refused(browser: Client, keys: GeneratedKeys, status: int, senten
     assert rows() == before
 
 
-def test_anonymous_visitors_are_sent_to_the_login_page(client: Client, keys: GeneratedKeys) -> None:
+def test_anonymous_visitors_are_sent_to_the_login_page(client, keys):
     before = rows()
     for page in all_pages(keys.instance):
         for answer in (client.get(page), client.post(page, FORM)):
@@ -46,7 +41,7 @@ def test_anonymous_visitors_are_sent_to_the_login_page(client: Client, keys: Gen
     assert rows() == before
 
 
-def test_the_login_page_leads_back(client: Client, user: Any) -> None:
+def test_the_login_page_leads_back(client, user):
     page = client.get(reverse("login"), {"next": NEW})
     assert f'name="next" value="{NEW}"' in text_of(page)
 
@@ -54,17 +49,13 @@ def test_the_login_page_leads_back(client: Client, user: Any) -> None:
     assert "Please enter a correct username and password." in text_of(wrong)
 
 
-def test_is_closed_without_self_service_and_says_why(
-    ada: Client, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_is_closed_without_self_service_and_says_why(ada, keys, settings):
     settings.FRAPPE_TOKENS = {}
 
     assert_all_refused(ada, keys, 403, "t manage their own API keys")
 
 
-def test_is_closed_to_the_session_of_an_inactive_user(
-    client: Client, user: Any, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_is_closed_to_the_session_of_an_inactive_user(client, user, keys, settings):
     """Django's stock backend ends such a session itself; another may keep it."""
     client.force_login(user)
     type(user).objects.update(is_active=False)
@@ -75,18 +66,14 @@ def test_is_closed_to_the_session_of_an_inactive_user(
     assert_all_refused(client, keys, 403, "Your account is inactive.")
 
 
-def test_is_open_without_self_service_to_those_who_may_generate(
-    client: Client, system_manager: Any, settings: Any
-) -> None:
+def test_is_open_without_self_service_to_those_who_may_generate(client, system_manager, settings):
     settings.FRAPPE_TOKENS = {}
     client.force_login(system_manager)
 
     assert secrets_on(make_key(client))
 
 
-def test_a_superuser_has_keys_of_their_own(
-    client: Client, make_user: Callable[..., Any], settings: Any
-) -> None:
+def test_a_superuser_has_keys_of_their_own(client, make_user, settings):
     for self_service, username in ((False, "root"), (True, "toor")):
         settings.FRAPPE_TOKENS = {"SELF_SERVICE": self_service}
         client.force_login(make_user(username, is_superuser=True))
@@ -96,12 +83,12 @@ def test_a_superuser_has_keys_of_their_own(
 @pytest.mark.parametrize("is_superuser", [False, True])
 @pytest.mark.parametrize("what", ["rotate", "rename", "revoke"])
 def test_another_users_key_is_not_found(
-    client: Client,
-    keys: GeneratedKeys,
-    make_user: Callable[..., Any],
-    what: str,
-    is_superuser: bool,
-) -> None:
+    client,
+    keys,
+    make_user,
+    what,
+    is_superuser,
+):
     client.force_login(make_user("grace", is_superuser=is_superuser))
     before = rows()
     page = page_of(keys.instance, what)
@@ -113,12 +100,12 @@ def test_another_users_key_is_not_found(
 
 
 @pytest.mark.parametrize("pk", ["0", "987654", "9" * 40, "-1", "x"])
-def test_a_key_that_does_not_exist_is_not_found(ada: Client, keys: GeneratedKeys, pk: str) -> None:
+def test_a_key_that_does_not_exist_is_not_found(ada, keys, pk):
     assert ada.get(f"{LIST}{pk}/rotate/").status_code == 404
     assert ada.post(f"{LIST}{pk}/revoke/").status_code == 404
 
 
-def test_another_site_can_do_nothing(user: Any, keys: GeneratedKeys, settings: Any) -> None:
+def test_another_site_can_do_nothing(user, keys, settings):
     """Also where the project has left out Django's middleware against it."""
     settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if "csrf" not in one]
     browser = Client(enforce_csrf_checks=True)
@@ -131,18 +118,18 @@ def test_another_site_can_do_nothing(user: Any, keys: GeneratedKeys, settings: A
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete", "options"])
-def test_other_methods_are_refused(ada: Client, keys: GeneratedKeys, method: str) -> None:
+def test_other_methods_are_refused(ada, keys, method):
     before = rows()
     for page in all_pages(keys.instance):
         assert getattr(ada, method)(page).status_code == 405
     assert rows() == before
 
 
-def test_the_list_takes_no_form(ada: Client) -> None:
+def test_the_list_takes_no_form(ada):
     assert ada.post(LIST).status_code == 405
 
 
-def test_looking_changes_nothing(ada: Client, keys: GeneratedKeys) -> None:
+def test_looking_changes_nothing(ada, keys):
     before = rows()
     for page in all_pages(keys.instance):
         for answer in (ada.get(page, FORM), ada.head(page, FORM)):
@@ -152,9 +139,7 @@ def test_looking_changes_nothing(ada: Client, keys: GeneratedKeys) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"read_only": True}, {"scopes": ["todos"]}])
-def test_a_request_with_a_restricted_key_does_nothing(
-    user: Any, rf: Any, limits: dict[str, Any]
-) -> None:
+def test_a_request_with_a_restricted_key_does_nothing(user, rf, limits):
     """A project's middleware may let a token make a request of the user's."""
     credential = generate_keys(user, **limits).instance
     before = rows()

@@ -1,18 +1,14 @@
 """Users rotate, rename and revoke their own keys."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 import time_machine
-from django.test import Client, RequestFactory
 from django.utils import timezone as clock
 
 from frappe_tokens import crypto
 from frappe_tokens.account import views
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import LIST, page_of, rotate, secrets_on, text_of, version_on
@@ -20,11 +16,11 @@ from .conftest import LIST, page_of, rotate, secrets_on, text_of, version_on
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
-def stored(key: Any) -> ApiKey:
+def stored(key):
     return ApiKey.objects.get(pk=key.pk)
 
 
-def test_rotating_keeps_the_key_and_replaces_the_secret(ada: Client, keys: GeneratedKeys) -> None:
+def test_rotating_keeps_the_key_and_replaces_the_secret(ada, keys):
     answer = rotate(ada, keys.instance)
 
     key = stored(keys.instance)
@@ -40,9 +36,7 @@ def test_rotating_keeps_the_key_and_replaces_the_secret(ada: Client, keys: Gener
     ("seconds", "grace"),
     [("3600", timedelta(hours=1)), ("86400", timedelta(days=1)), ("604800", timedelta(days=7))],
 )
-def test_the_old_secret_goes_on_for_the_grace_that_was_chosen(
-    ada: Client, user: Any, keys: GeneratedKeys, seconds: str, grace: timedelta
-) -> None:
+def test_the_old_secret_goes_on_for_the_grace_that_was_chosen(ada, user, keys, seconds, grace):
     with time_machine.travel(NOON, tick=False):
         ada.force_login(user)
         assert secrets_on(rotate(ada, keys.instance, grace=seconds))
@@ -53,7 +47,7 @@ def test_the_old_secret_goes_on_for_the_grace_that_was_chosen(
 
 
 @pytest.mark.parametrize("grace", ["", "1", "99999999", "-3600", "soon"])
-def test_refuses_a_grace_that_is_not_offered(ada: Client, keys: GeneratedKeys, grace: str) -> None:
+def test_refuses_a_grace_that_is_not_offered(ada, keys, grace):
     answer = rotate(ada, keys.instance, grace=grace)
 
     assert "errorlist" in text_of(answer)
@@ -70,9 +64,7 @@ def test_refuses_a_grace_that_is_not_offered(ada: Client, keys: GeneratedKeys, g
         (timedelta(days=30), "604800"),
     ],
 )
-def test_proposes_a_grace_not_shorter_than_the_projects(
-    ada: Client, keys: GeneratedKeys, settings: Any, usual: timedelta, chosen: str
-) -> None:
+def test_proposes_a_grace_not_shorter_than_the_projects(ada, keys, settings, usual, chosen):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "ROTATION_GRACE": usual}
 
     form = ada.get(page_of(keys.instance, "rotate")).context["form"]
@@ -80,9 +72,7 @@ def test_proposes_a_grace_not_shorter_than_the_projects(
     assert str(form["grace"].value()) == chosen
 
 
-def test_says_that_a_secret_in_its_grace_ends_early(
-    ada: Client, user: Any, keys: GeneratedKeys
-) -> None:
+def test_says_that_a_secret_in_its_grace_ends_early(ada, user, keys):
     early = "still in its grace period, stops working immediately."
     page = page_of(keys.instance, "rotate")
     assert early not in text_of(ada.get(page))
@@ -90,7 +80,7 @@ def test_says_that_a_secret_in_its_grace_ends_early(
     assert early in text_of(ada.get(page))
 
 
-def test_rotating_widens_nothing(ada: Client, user: Any) -> None:
+def test_rotating_widens_nothing(ada, user):
     key = generate_keys(user, read_only=True, scopes=["todos"]).instance
 
     rotate(ada, key, read_only="", scopes="", allowed_ips="", expires_at="", name="other")
@@ -100,7 +90,7 @@ def test_rotating_widens_nothing(ada: Client, user: Any) -> None:
     assert after.name == ""
 
 
-def test_an_expired_key_is_not_rotated(ada: Client, keys: GeneratedKeys) -> None:
+def test_an_expired_key_is_not_rotated(ada, keys):
     page = page_of(keys.instance, "rotate")
     form = {"version": version_on(ada.get(page)), "grace": "0"}
     ApiKey.objects.update(expires_at=clock.now())
@@ -113,7 +103,7 @@ def test_an_expired_key_is_not_rotated(ada: Client, keys: GeneratedKeys) -> None
 
 
 @pytest.mark.parametrize("what", ["rotate", "rename", "revoke"])
-def test_a_revoked_key_stays_as_it_is(ada: Client, keys: GeneratedKeys, what: str) -> None:
+def test_a_revoked_key_stays_as_it_is(ada, keys, what):
     form = {"version": version_on(ada.get(page_of(keys.instance, "rotate"))), "grace": "0"}
     revoke(keys.instance, reason="leaked")
     before = stored(keys.instance).__dict__
@@ -127,12 +117,10 @@ def test_a_revoked_key_stays_as_it_is(ada: Client, keys: GeneratedKeys, what: st
     assert {**after, "_state": None} == {**before, "_state": None}
 
 
-def test_rotates_nothing_for_a_user_who_was_deactivated_meanwhile(
-    user: Any, keys: GeneratedKeys, rf: RequestFactory
-) -> None:
+def test_rotates_nothing_for_a_user_who_was_deactivated_meanwhile(user, keys, rf):
     """The request came in before, so it runs as a user who was active then."""
 
-    def refusal_content(request: Any) -> Any:
+    def refusal_content(request):
         request.user = user
         request._dont_enforce_csrf_checks = True
         return views.rotate_key(request, pk=keys.instance.pk).render()
@@ -147,7 +135,7 @@ def test_rotates_nothing_for_a_user_who_was_deactivated_meanwhile(
     assert stored(keys.instance).secret_digest == keys.instance.secret_digest
 
 
-def test_renames(ada: Client, keys: GeneratedKeys) -> None:
+def test_renames(ada, keys):
     page = page_of(keys.instance, "rename")
     assert ada.get(page).status_code == 200
 
@@ -164,9 +152,7 @@ def test_renames(ada: Client, keys: GeneratedKeys) -> None:
     ("name", "message"),
     [("ci", "already"), ("a\x07b", "printable characters")],
 )
-def test_refuses_a_name_that_is_taken_or_not_printable(
-    ada: Client, user: Any, keys: GeneratedKeys, name: str, message: str
-) -> None:
+def test_refuses_a_name_that_is_taken_or_not_printable(ada, user, keys, name, message):
     generate_keys(user, name="ci")
 
     answer = ada.post(page_of(keys.instance, "rename"), {"name": name})
@@ -176,7 +162,7 @@ def test_refuses_a_name_that_is_taken_or_not_printable(
     assert stored(keys.instance).name == ""
 
 
-def test_revokes_with_a_reason(ada: Client, user: Any, keys: GeneratedKeys) -> None:
+def test_revokes_with_a_reason(ada, user, keys):
     page = page_of(keys.instance, "revoke")
     assert "Revoking is final." in text_of(ada.get(page))
     assert not stored(keys.instance).is_revoked
@@ -189,16 +175,14 @@ def test_revokes_with_a_reason(ada: Client, user: Any, keys: GeneratedKeys) -> N
     assert f"Revoked API key {keys.api_key}." in text_of(ada.get(LIST))
 
 
-def test_a_reason_that_is_too_long_is_refused(ada: Client, keys: GeneratedKeys) -> None:
+def test_a_reason_that_is_too_long_is_refused(ada, keys):
     answer = ada.post(page_of(keys.instance, "revoke"), {"reason": "r" * 201})
 
     assert "at most 200 characters" in text_of(answer)
     assert not stored(keys.instance).is_revoked
 
 
-def test_works_in_a_project_without_messages(
-    ada: Client, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_works_in_a_project_without_messages(ada, keys, settings):
     settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if "messages" not in one]
 
     assert ada.post(page_of(keys.instance, "revoke")).status_code == 302

@@ -1,18 +1,13 @@
 """What users see of their own keys."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import time_machine
-from django.test import Client
 from django.utils import timezone
 
 from frappe_tokens.account.views import REVOKED_SHOWN
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import LIST, page_of, text_of
@@ -20,7 +15,7 @@ from .conftest import LIST, page_of, text_of
 NOON = "2026-03-01T12:00:00+00:00"
 
 
-def test_says_what_to_do_where_there_is_no_key(ada: Client) -> None:
+def test_says_what_to_do_where_there_is_no_key(ada):
     page = text_of(ada.get(LIST))
 
     assert "No API key" in page
@@ -29,7 +24,7 @@ def test_says_what_to_do_where_there_is_no_key(ada: Client) -> None:
 
 
 @time_machine.travel(NOON, tick=False)
-def test_shows_a_key_with_its_limits_and_its_use(ada: Client, user: Any) -> None:
+def test_shows_a_key_with_its_limits_and_its_use(ada, user):
     key = generate_keys(
         user,
         name="deploy",
@@ -62,7 +57,7 @@ def test_shows_a_key_with_its_limits_and_its_use(ada: Client, user: Any) -> None
         assert shown in page
 
 
-def test_says_that_a_key_was_never_used_and_has_no_limits(ada: Client, user: Any) -> None:
+def test_says_that_a_key_was_never_used_and_has_no_limits(ada, user):
     generate_keys(user)
 
     page = text_of(ada.get(LIST))
@@ -72,7 +67,7 @@ def test_says_that_a_key_was_never_used_and_has_no_limits(ada: Client, user: Any
     assert page.count("Never") == 2
 
 
-def test_shows_no_digest(ada: Client, user: Any) -> None:
+def test_shows_no_digest(ada, user):
     generate_keys(user)
     key = generate_keys(user, grace=timedelta(hours=1)).instance
 
@@ -83,7 +78,7 @@ def test_shows_no_digest(ada: Client, user: Any) -> None:
     assert "sha256" not in page
 
 
-def test_tells_whether_an_old_secret_is_still_in_use(ada: Client, user: Any) -> None:
+def test_tells_whether_an_old_secret_is_still_in_use(ada, user):
     with time_machine.travel(NOON, tick=False) as moment:
         ada.force_login(user)
         generate_keys(user)
@@ -100,7 +95,7 @@ def test_tells_whether_an_old_secret_is_still_in_use(ada: Client, user: Any) -> 
         assert "Old secret" not in text_of(ada.get(LIST))
 
 
-def test_an_expired_key_is_not_offered_for_rotation(ada: Client, user: Any) -> None:
+def test_an_expired_key_is_not_offered_for_rotation(ada, user):
     key = generate_keys(user).instance
     ApiKey.objects.update(expires_at=timezone.now())
 
@@ -111,7 +106,7 @@ def test_an_expired_key_is_not_offered_for_rotation(ada: Client, user: Any) -> N
     assert page_of(key, "revoke") in page
 
 
-def test_revoked_keys_stay_listed_with_their_reason(ada: Client, user: Any) -> None:
+def test_revoked_keys_stay_listed_with_their_reason(ada, user):
     key = generate_keys(user, name="old").instance
     revoke(key, reason="the laptop was stolen")
 
@@ -124,7 +119,7 @@ def test_revoked_keys_stay_listed_with_their_reason(ada: Client, user: Any) -> N
     assert "older one" not in page
 
 
-def test_counts_the_revoked_keys_that_it_does_not_list(ada: Client, user: Any) -> None:
+def test_counts_the_revoked_keys_that_it_does_not_list(ada, user):
     made = [generate_keys(user, name=str(n)).instance for n in range(REVOKED_SHOWN + 2)]
     for key in made:
         revoke(key)
@@ -136,15 +131,13 @@ def test_counts_the_revoked_keys_that_it_does_not_list(ada: Client, user: Any) -
     assert made[0].api_key not in page
 
 
-def test_shows_a_row_without_a_secret(ada: Client, user: Any) -> None:
+def test_shows_a_row_without_a_secret(ada, user):
     ApiKey.objects.create(user=user)
 
     assert "None yet" in text_of(ada.get(LIST))
 
 
-def test_shows_the_users_own_keys_alone(
-    ada: Client, keys: GeneratedKeys, make_user: Callable[..., Any]
-) -> None:
+def test_shows_the_users_own_keys_alone(ada, keys, make_user):
     other = generate_keys(make_user("grace"), name="grace's own").instance
     revoked = generate_keys(make_user("hedy"), name="hedy's old one").instance
     revoke(revoked)
@@ -156,7 +149,7 @@ def test_shows_the_users_own_keys_alone(
     assert revoked.api_key not in page
 
 
-def test_escapes_what_users_have_written(ada: Client, user: Any) -> None:
+def test_escapes_what_users_have_written(ada, user):
     key = generate_keys(user, name="<b>bold</b>").instance
     assert "<b>bold" not in text_of(ada.get(LIST))
     for what in ("rotate", "rename", "revoke"):
@@ -167,7 +160,7 @@ def test_escapes_what_users_have_written(ada: Client, user: Any) -> None:
     assert "<i>why" not in text_of(ada.get(LIST))
 
 
-def test_reads_from_where_keys_are_written(ada: Client, user: Any, settings: Any) -> None:
+def test_reads_from_where_keys_are_written(ada, user, settings):
     settings.DATABASE_ROUTERS = ["tests.admin.test_user_page.LaggingReplica"]
     key = generate_keys(user).instance
 
@@ -175,10 +168,8 @@ def test_reads_from_where_keys_are_written(ada: Client, user: Any, settings: Any
     assert ada.get(page_of(key, "rotate")).status_code == 200
 
 
-def test_costs_as_many_queries_with_many_keys(
-    ada: Client, user: Any, statements: Callable[[], Any]
-) -> None:
-    def ask() -> list[str]:
+def test_costs_as_many_queries_with_many_keys(ada, user, statements):
+    def ask():
         with statements() as verbs:
             ada.get(LIST)
         return verbs
@@ -193,14 +184,14 @@ def test_costs_as_many_queries_with_many_keys(
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
-def test_says_its_language_and_direction(ada: Client, settings: Any, language: str) -> None:
+def test_says_its_language_and_direction(ada, settings, language):
     settings.LANGUAGE_CODE = language
     direction = "rtl" if language == "ar" else "ltr"
 
     assert f'<html lang="{language}" dir="{direction}">' in text_of(ada.get(LIST))
 
 
-def test_a_project_may_lay_the_pages_into_its_own(ada: Client, settings: Any) -> None:
+def test_a_project_may_lay_the_pages_into_its_own(ada, settings):
     own = {
         "frappe_tokens/account/base.html": (
             "<title>{% block title %}{% endblock %} of ours</title>"

@@ -1,21 +1,16 @@
 """Users make keys for themselves."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.contrib.sessions.models import Session
-from django.test import Client, RequestFactory
 
 from frappe_tokens import crypto
 from frappe_tokens.account import views
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
 from .conftest import LIST, NEW, make_key, secrets_on, text_of, version_on
@@ -23,7 +18,7 @@ from .conftest import LIST, NEW, make_key, secrets_on, text_of, version_on
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
-def test_makes_a_key_and_shows_its_secret_once(ada: Client, user: Any) -> None:
+def test_makes_a_key_and_shows_its_secret_once(ada, user):
     answer = make_key(ada)
 
     key = ApiKey.objects.get()
@@ -39,7 +34,7 @@ def test_makes_a_key_and_shows_its_secret_once(ada: Client, user: Any) -> None:
     assert not secrets_on(ada.get(LIST))
 
 
-def test_makes_a_key_within_the_limits_that_were_chosen(ada: Client, user: Any) -> None:
+def test_makes_a_key_within_the_limits_that_were_chosen(ada, user):
     with time_machine.travel(NOON, tick=False):
         ada.force_login(user)
         answer = make_key(
@@ -61,7 +56,7 @@ def test_makes_a_key_within_the_limits_that_were_chosen(ada: Client, user: Any) 
     assert "Replace the URL by one that the key's scopes open" in text_of(answer)
 
 
-def test_shows_a_command_for_this_very_site(ada: Client) -> None:
+def test_shows_a_command_for_this_very_site(ada):
     form = {"version": version_on(ada.get(NEW))}
     answer = ada.post(NEW, form, headers={"host": "localhost:8123"})
 
@@ -75,16 +70,14 @@ def test_shows_a_command_for_this_very_site(ada: Client) -> None:
 
 
 @pytest.mark.urls("tests.account.without_api")
-def test_shows_a_command_where_the_remote_calls_are_not_served(ada: Client) -> None:
+def test_shows_a_command_where_the_remote_calls_are_not_served(ada):
     answer = ada.post("/keys/new/", {"version": version_on(ada.get("/keys/new/"))})
 
     assert secrets_on(answer)
     assert "&#x27; http://testserver/</code>" in text_of(answer)
 
 
-def test_takes_no_key_secret_or_user_from_the_form(
-    ada: Client, user: Any, make_user: Callable[..., Any]
-) -> None:
+def test_takes_no_key_secret_or_user_from_the_form(ada, user, make_user):
     other = make_user("grace")
 
     answer = make_key(
@@ -116,7 +109,7 @@ def test_takes_no_key_secret_or_user_from_the_form(
         ({"name": "n" * 101}, "at most 100 characters"),
     ],
 )
-def test_refuses_what_is_not_usable(ada: Client, fields: dict[str, Any], message: str) -> None:
+def test_refuses_what_is_not_usable(ada, fields, message):
     answer = make_key(ada, **fields)
 
     assert answer.status_code == 200
@@ -126,9 +119,7 @@ def test_refuses_what_is_not_usable(ada: Client, fields: dict[str, Any], message
     assert not ApiKey.objects.exists()
 
 
-def test_refuses_an_expiry_beyond_the_longest_lifetime(
-    ada: Client, user: Any, settings: Any
-) -> None:
+def test_refuses_an_expiry_beyond_the_longest_lifetime(ada, user, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "MAX_LIFETIME": timedelta(days=90)}
     with time_machine.travel(NOON, tick=False):
         ada.force_login(user)
@@ -141,9 +132,7 @@ def test_refuses_an_expiry_beyond_the_longest_lifetime(
         assert secrets_on(make_key(ada, expires_at="2026-05-30T12:00"))
 
 
-def test_says_when_a_key_expires_for_which_nobody_says_so(
-    ada: Client, user: Any, settings: Any
-) -> None:
+def test_says_when_a_key_expires_for_which_nobody_says_so(ada, user, settings):
     assert "Empty: never; time zone: UTC" in text_of(ada.get(NEW))
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": timedelta(days=30)}
     settings.TIME_ZONE = "Asia/Tokyo"
@@ -155,7 +144,7 @@ def test_says_when_a_key_expires_for_which_nobody_says_so(
     assert ApiKey.objects.get().expires_at == NOON + timedelta(days=30)
 
 
-def test_works_without_time_zones(ada: Client, user: Any, settings: Any) -> None:
+def test_works_without_time_zones(ada, user, settings):
     settings.USE_TZ = False
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": timedelta(days=30)}
     with time_machine.travel(NOON, tick=False):
@@ -170,9 +159,7 @@ def test_works_without_time_zones(ada: Client, user: Any, settings: Any) -> None
         ("ci", "There is already an API key with this name."),
     ],
 )
-def test_a_name_that_is_taken_is_refused_and_its_key_not_rotated(
-    ada: Client, user: Any, name: str, message: str
-) -> None:
+def test_a_name_that_is_taken_is_refused_and_its_key_not_rotated(ada, user, name, message):
     before = generate_keys(user, name=name).instance
 
     answer = make_key(ada, name=name)
@@ -182,7 +169,7 @@ def test_a_name_that_is_taken_is_refused_and_its_key_not_rotated(
     assert ApiKey.objects.get().secret_digest == before.secret_digest
 
 
-def test_keeps_the_secret_out_of_session_cookies_messages_and_history(ada: Client) -> None:
+def test_keeps_the_secret_out_of_session_cookies_messages_and_history(ada):
     answer = make_key(ada, name="ci")
 
     (secret,) = secrets_on(answer)
@@ -201,9 +188,7 @@ def test_keeps_the_secret_out_of_session_cookies_messages_and_history(ada: Clien
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, None])
-def test_makes_nothing_for_a_user_who_was_ended_meanwhile(
-    user: Any, rf: RequestFactory, change: dict[str, Any] | None
-) -> None:
+def test_makes_nothing_for_a_user_who_was_ended_meanwhile(user, rf, change):
     """The request came in before, so it runs as a user who was active then."""
     page = views.new_key(_request(rf.get(NEW), user)).render()
     stored = type(user).objects.filter(pk=user.pk)
@@ -219,13 +204,13 @@ def test_makes_nothing_for_a_user_who_was_ended_meanwhile(
     assert not ApiKey.objects.exists()
 
 
-def _request(request: Any, user: Any) -> Any:
+def _request(request, user):
     request.user = user
     request._dont_enforce_csrf_checks = True
     return request
 
 
-def test_adds_nothing_to_what_others_hold(ada: Client, keys: GeneratedKeys) -> None:
+def test_adds_nothing_to_what_others_hold(ada, keys):
     make_key(ada, name="ci")
 
     assert ApiKey.objects.get(name="").secret_digest == keys.instance.secret_digest

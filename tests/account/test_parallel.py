@@ -1,9 +1,5 @@
 """One form, sent many times at the same moment."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 from django.test import Client
 
@@ -19,8 +15,8 @@ pytestmark = [pytest.mark.parallel, pytest.mark.django_db(transaction=True)]
 WRITERS = 10
 
 
-def sent_at_once(browser: Client, page: str, form: dict[str, str]) -> list[Any]:
-    def send() -> Any:
+def sent_at_once(browser, page, form):
+    def send():
         window = Client()
         window.cookies = browser.cookies
         return window.post(page, form)
@@ -30,7 +26,7 @@ def sent_at_once(browser: Client, page: str, form: dict[str, str]) -> list[Any]:
     return answers
 
 
-def test_makes_one_key(ada: Client) -> None:
+def test_makes_one_key(ada):
     form = {"version": version_on(ada.get(NEW)), "name": "ci"}
 
     answers = sent_at_once(ada, NEW, form)
@@ -40,7 +36,7 @@ def test_makes_one_key(ada: Client) -> None:
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * (WRITERS - 1)
 
 
-def test_rotates_once(ada: Client, user: Any) -> None:
+def test_rotates_once(ada, user):
     page = page_of(generate_keys(user).instance, "rotate")
     form = {"version": version_on(ada.get(page)), "grace": "3600"}
 

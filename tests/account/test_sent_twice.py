@@ -1,16 +1,12 @@
 """A form that is sent a second time, by a reload or a double click, generates nothing."""
 
-from __future__ import annotations
-
-from django.test import Client
-
-from frappe_tokens.keys import GeneratedKeys, revoke
+from frappe_tokens.keys import revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import NEW, page_of, secrets_on, text_of, version_on
 
 
-def test_reloading_the_answer_makes_nothing(ada: Client) -> None:
+def test_reloading_the_answer_makes_nothing(ada):
     form = {"version": version_on(ada.get(NEW)), "name": "ci"}
     ada.post(NEW, form)
     before = ApiKey.objects.get()
@@ -23,7 +19,7 @@ def test_reloading_the_answer_makes_nothing(ada: Client) -> None:
     assert ApiKey.objects.get().secret_digest == before.secret_digest
 
 
-def test_reloading_the_answer_makes_nothing_after_the_key_was_revoked(ada: Client) -> None:
+def test_reloading_the_answer_makes_nothing_after_the_key_was_revoked(ada):
     form = {"version": version_on(ada.get(NEW)), "name": "ci"}
     ada.post(NEW, form)
     revoke(ApiKey.objects.get())
@@ -36,12 +32,12 @@ def test_reloading_the_answer_makes_nothing_after_the_key_was_revoked(ada: Clien
     assert secrets_on(ada.post(NEW, {**form, "version": version_on(again)}))
 
 
-def test_a_form_without_its_version_makes_nothing(ada: Client) -> None:
+def test_a_form_without_its_version_makes_nothing(ada):
     assert ada.post(NEW, {"name": "ci"}).status_code == 409
     assert not ApiKey.objects.exists()
 
 
-def test_reloading_the_answer_rotates_nothing(ada: Client, keys: GeneratedKeys) -> None:
+def test_reloading_the_answer_rotates_nothing(ada, keys):
     page = page_of(keys.instance, "rotate")
     form = {"version": version_on(ada.get(page)), "grace": "0"}
     ada.post(page, form)

@@ -1,7 +1,5 @@
 """An admin site with other sources than the example's, each in another way of its project's own."""
 
-from __future__ import annotations
-
 from django import forms
 from django.contrib import admin
 from django.contrib.admin import AdminSite

@@ -1,17 +1,13 @@
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.test import Client
 from django.utils import timezone
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.keys.locking import lock_users
 from frappe_tokens.models import ApiKey
 
@@ -20,7 +16,7 @@ from .conftest import secrets_on, version_on
 KEYS = "/admin/frappe_tokens/apikey/"
 
 
-def form_of(owner: User, **fields: Any) -> dict[str, Any]:
+def form_of(owner, **fields):
     return {
         "user": owner.pk,
         "name": "",
@@ -33,11 +29,11 @@ def form_of(owner: User, **fields: Any) -> dict[str, Any]:
     }
 
 
-def page_of(key: Any, what: str = "change") -> str:
+def page_of(key, what="change"):
     return f"{KEYS}{key.pk}/{what}/"
 
 
-def test_lists_keys_with_state_and_limits(manager_client: Client, make_user: Any) -> None:
+def test_lists_keys_with_state_and_limits(manager_client, make_user):
     ada, grace, hedy = (make_user(name) for name in ("ada", "grace", "hedy"))
     generate_keys(ada, read_only=True, scopes=["todos"], allowed_ips=["192.0.2.0/24"])
     revoke(generate_keys(grace).instance)
@@ -51,7 +47,7 @@ def test_lists_keys_with_state_and_limits(manager_client: Client, make_user: Any
         assert [key.user.username for key in response.context["cl"].result_list] == [username]
 
 
-def test_finds_keys_by_username(manager_client: Client, user: User, make_user: Any) -> None:
+def test_finds_keys_by_username(manager_client, user, make_user):
     generate_keys(user)
     generate_keys(make_user("grace"))
 
@@ -60,7 +56,7 @@ def test_finds_keys_by_username(manager_client: Client, user: User, make_user: A
     assert [key.user.username for key in response.context["cl"].result_list] == ["grace"]
 
 
-def test_adds_a_key_and_shows_its_secret_once(manager_client: Client, user: User) -> None:
+def test_adds_a_key_and_shows_its_secret_once(manager_client, user):
     assert "_addanother" not in manager_client.get(f"{KEYS}add/").content.decode()
     expiry = timezone.now() + timedelta(days=90)
 
@@ -92,9 +88,7 @@ def test_adds_a_key_and_shows_its_secret_once(manager_client: Client, user: User
     assert secret not in "".join(entry.change_message for entry in LogEntry.objects.all())
 
 
-def test_reloading_the_answer_of_adding_makes_no_second_key(
-    manager_client: Client, user: User
-) -> None:
+def test_reloading_the_answer_of_adding_makes_no_second_key(manager_client, user):
     manager_client.post(f"{KEYS}add/", form_of(user))
     before = ApiKey.objects.get().secret_digest
 
@@ -116,9 +110,7 @@ def test_reloading_the_answer_of_adding_makes_no_second_key(
         ({"user": 987654}, "valid choice"),
     ],
 )
-def test_refuses_what_is_not_usable(
-    manager_client: Client, user: User, fields: dict[str, Any], message: str
-) -> None:
+def test_refuses_what_is_not_usable(manager_client, user, fields, message):
     response = manager_client.post(f"{KEYS}add/", form_of(user, **fields))
 
     assert response.status_code == 200
@@ -126,16 +118,14 @@ def test_refuses_what_is_not_usable(
     assert not ApiKey.objects.exists()
 
 
-def test_adds_no_key_for_a_superuser_or_an_inactive_user(
-    manager_client: Client, make_user: Any
-) -> None:
+def test_adds_no_key_for_a_superuser_or_an_inactive_user(manager_client, make_user):
     for user in (make_user("root", is_superuser=True), make_user("gone", is_active=False)):
         response = manager_client.post(f"{KEYS}add/", form_of(user))
         assert response.context["errors"]
     assert not ApiKey.objects.exists()
 
 
-def test_takes_no_secret_from_the_form(manager_client: Client, user: User) -> None:
+def test_takes_no_secret_from_the_form(manager_client, user):
     manager_client.post(
         f"{KEYS}add/",
         form_of(user, api_key="ftk_chosen", secret_digest="sha256$00", api_secret="chosen"),
@@ -146,9 +136,7 @@ def test_takes_no_secret_from_the_form(manager_client: Client, user: User) -> No
     assert not crypto.matches("chosen", key.secret_digest)
 
 
-def test_changes_policies_and_nothing_else(
-    manager_client: Client, user: User, keys: GeneratedKeys
-) -> None:
+def test_changes_policies_and_nothing_else(manager_client, user, keys):
     assert manager_client.get(page_of(keys.instance)).status_code == 200
 
     response = manager_client.post(
@@ -161,7 +149,7 @@ def test_changes_policies_and_nothing_else(
     assert (key.api_key, key.secret_digest) == (keys.api_key, keys.instance.secret_digest)
 
 
-def test_saving_unchanged_policies_changes_nothing(manager_client: Client, user: User) -> None:
+def test_saving_unchanged_policies_changes_nothing(manager_client, user):
     expiry = timezone.now().replace(microsecond=0) + timedelta(days=2)
     key = generate_keys(user, scopes=["a", "b"], expires_at=expiry).instance
 
@@ -177,9 +165,7 @@ def test_saving_unchanged_policies_changes_nothing(manager_client: Client, user:
     assert ApiKey.objects.get().expires_at == expiry
 
 
-def test_refuses_a_name_that_another_key_of_the_user_has(
-    manager_client: Client, user: User, keys: GeneratedKeys
-) -> None:
+def test_refuses_a_name_that_another_key_of_the_user_has(manager_client, user, keys):
     named = generate_keys(user, name="ci").instance
 
     response = manager_client.post(page_of(named), form_of(user, name=""))
@@ -187,19 +173,17 @@ def test_refuses_a_name_that_another_key_of_the_user_has(
     assert "already has an API key with this name" in response.content.decode()
 
 
-def test_a_rotation_during_an_edit_is_not_undone(
-    manager_client: Client, user: User, keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rotation_during_an_edit_is_not_undone(manager_client, user, keys, monkeypatch):
     """The form was loaded with the old digest; a secret made meanwhile must survive its saving."""
     from frappe_tokens.admin.apikeys import ApiKeyAdmin
 
     save_model = ApiKeyAdmin.save_model
 
-    def rotate_then_save(self: Any, request: Any, obj: Any, form: Any, change: bool) -> None:
+    def rotate_then_save(self, request, obj, form, change):
         rotated.append(generate_keys(user))
         save_model(self, request, obj, form, change)
 
-    rotated: list[GeneratedKeys] = []
+    rotated = []
     monkeypatch.setattr(ApiKeyAdmin, "save_model", rotate_then_save)
     manager_client.post(page_of(keys.instance), form_of(user, read_only="on"))
 
@@ -208,7 +192,7 @@ def test_a_rotation_during_an_edit_is_not_undone(
     assert crypto.matches(rotated[0].api_secret, key.secret_digest)
 
 
-def test_does_not_change_a_superusers_key(manager_client: Client, make_user: Any) -> None:
+def test_does_not_change_a_superusers_key(manager_client, make_user):
     superuser = make_user("root", is_superuser=True)
     key = generate_keys(superuser, read_only=True).instance
 
@@ -218,7 +202,7 @@ def test_does_not_change_a_superusers_key(manager_client: Client, make_user: Any
     assert ApiKey.objects.get().read_only
 
 
-def test_rotates_a_named_key(manager_client: Client, user: User) -> None:
+def test_rotates_a_named_key(manager_client, user):
     named = generate_keys(user, name="ci")
     generate_keys(user)
     page = manager_client.get(page_of(named.instance))
@@ -235,7 +219,7 @@ def test_rotates_a_named_key(manager_client: Client, user: User) -> None:
     assert crypto.matches(secret, named.instance.secret_digest)
 
 
-def test_rotates_several_keys_from_the_list(manager_client: Client, user: User) -> None:
+def test_rotates_several_keys_from_the_list(manager_client, user):
     generated = [generate_keys(user, name=name) for name in ("ci", "deploy")]
     form = {
         "action": "generate_keys",
@@ -252,9 +236,7 @@ def test_rotates_several_keys_from_the_list(manager_client: Client, user: User) 
         assert not crypto.matches(keys.api_secret, keys.instance.secret_digest)
 
 
-def test_says_which_source_to_name_if_it_is_not_the_default(
-    manager_client: Client, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_says_which_source_to_name_if_it_is_not_the_default(manager_client, keys, settings):
     settings.FRAPPE_TOKENS = {
         "SOURCES": {"User": "events.EventConsumer", "Key": "frappe_tokens.ApiKey"}
     }
@@ -265,14 +247,14 @@ def test_says_which_source_to_name_if_it_is_not_the_default(
     assert "Frappe-Authorization-Source: Key" in answer.content.decode()
 
 
-def test_shows_the_grace_of_an_old_secret(manager_client: Client, user: User) -> None:
+def test_shows_the_grace_of_an_old_secret(manager_client, user):
     generate_keys(user)
     key = generate_keys(user, grace=timedelta(hours=1)).instance
 
     assert "Old secret" in manager_client.get(page_of(key)).content.decode()
 
 
-def test_revokes_with_a_reason(manager_client: Client, keys: GeneratedKeys) -> None:
+def test_revokes_with_a_reason(manager_client, keys):
     assert (
         "Revoking is final" in manager_client.get(page_of(keys.instance, "revoke")).content.decode()
     )
@@ -287,18 +269,14 @@ def test_revokes_with_a_reason(manager_client: Client, keys: GeneratedKeys) -> N
     assert LogEntry.objects.filter(change_message__contains="Revoked").count() == 2
 
 
-def test_a_reason_that_is_too_long_revokes_nothing(
-    manager_client: Client, keys: GeneratedKeys
-) -> None:
+def test_a_reason_that_is_too_long_revokes_nothing(manager_client, keys):
     response = manager_client.post(page_of(keys.instance, "revoke"), {"reason": "x" * 201})
 
     assert response.status_code == 200
     assert not ApiKey.objects.get().is_revoked
 
 
-def test_a_revoked_key_is_read_only(
-    manager_client: Client, user: User, keys: GeneratedKeys
-) -> None:
+def test_a_revoked_key_is_read_only(manager_client, user, keys):
     revoke(keys.instance, reason="leaked")
 
     page = manager_client.get(page_of(keys.instance)).content.decode()
@@ -312,9 +290,7 @@ def test_a_revoked_key_is_read_only(
 
 @pytest.mark.parametrize("what", ["change", "generate-keys", "revoke"])
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_is_closed_to_staff_without_the_permission(
-    client: Client, make_user: Any, keys: GeneratedKeys, what: str, method: str
-) -> None:
+def test_is_closed_to_staff_without_the_permission(client, make_user, keys, what, method):
     client.force_login(make_user("clerk", is_staff=True))
 
     assert getattr(client, method)(page_of(keys.instance, what)).status_code == 403
@@ -322,9 +298,7 @@ def test_is_closed_to_staff_without_the_permission(
     assert "API keys" not in client.get("/admin/").content.decode()
 
 
-def test_viewing_needs_no_right_to_generate(
-    client: Client, make_user: Any, keys: GeneratedKeys
-) -> None:
+def test_viewing_needs_no_right_to_generate(client, make_user, keys):
     client.force_login(
         make_user("auditor", is_staff=True, permissions=("frappe_tokens.view_apikey",))
     )
@@ -335,9 +309,7 @@ def test_viewing_needs_no_right_to_generate(
     assert client.get(f"{KEYS}add/").status_code == 403
 
 
-def test_keys_are_deleted_with_their_user_only(
-    client: Client, make_user: Any, user: User, keys: GeneratedKeys
-) -> None:
+def test_keys_are_deleted_with_their_user_only(client, make_user, user, keys):
     client.force_login(make_user("root", is_superuser=True, is_staff=True))
 
     assert client.post(page_of(keys.instance, "delete"), {"post": "yes"}).status_code == 403
@@ -347,7 +319,7 @@ def test_keys_are_deleted_with_their_user_only(
     assert not ApiKey.objects.exists()
 
 
-def test_asks_for_the_id_where_users_cannot_be_searched(client: Client, make_user: Any) -> None:
+def test_asks_for_the_id_where_users_cannot_be_searched(client, make_user):
     client.force_login(
         make_user("blind", is_staff=True, permissions=("frappe_tokens.generate_keys",))
     )
@@ -361,9 +333,7 @@ def test_asks_for_the_id_where_users_cannot_be_searched(client: Client, make_use
         admin.site.register(User, registered)
 
 
-def test_a_cleared_expiry_stays_within_the_longest_lifetime(
-    manager_client: Client, user: User, settings: Any
-) -> None:
+def test_a_cleared_expiry_stays_within_the_longest_lifetime(manager_client, user, settings):
     key = generate_keys(user, expires_at=timezone.now() + timedelta(days=1)).instance
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
 
@@ -375,9 +345,7 @@ def test_a_cleared_expiry_stays_within_the_longest_lifetime(
 
 
 @pytest.mark.parametrize("field", ["secret_digest", "previous_digest"])
-def test_no_filter_tells_a_digest_letter_by_letter(
-    client: Client, make_user: Any, keys: GeneratedKeys, field: str
-) -> None:
+def test_no_filter_tells_a_digest_letter_by_letter(client, make_user, keys, field):
     client.force_login(
         make_user("auditor", is_staff=True, permissions=("frappe_tokens.view_apikey",))
     )
@@ -386,7 +354,7 @@ def test_no_filter_tells_a_digest_letter_by_letter(
     assert client.get(KEYS, {"name__startswith": ""}).status_code == 200
 
 
-def test_a_manager_may_end_a_superusers_leaked_key(manager_client: Client, make_user: Any) -> None:
+def test_a_manager_may_end_a_superusers_leaked_key(manager_client, make_user):
     key = generate_keys(make_user("root", is_superuser=True)).instance
 
     page = manager_client.get(page_of(key)).content.decode()
@@ -397,9 +365,9 @@ def test_a_manager_may_end_a_superusers_leaked_key(manager_client: Client, make_
 
 
 def test_a_key_that_is_revoked_while_its_form_is_read_stays_as_it_was(
-    manager_client: Client, keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def lock_after_another_process(*args: Any) -> Any:
+    manager_client, keys, monkeypatch
+):
+    def lock_after_another_process(*args):
         revoke(ApiKey.objects.get())
         return lock_users(*args)
 

@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from typing import Any
-
 from django.apps import apps
 from django.contrib.admin import AdminSite, ModelAdmin, site
 from django.contrib.auth.admin import UserAdmin
@@ -10,14 +6,14 @@ from django.contrib.auth.models import User
 from frappe_tokens.admin import ApiAccessMixin, add_api_access
 
 
-def test_stock_user_admin_has_api_access() -> None:
+def test_stock_user_admin_has_api_access():
     user_admin = site.get_model_admin(User)
 
     assert isinstance(user_admin, ApiAccessMixin)
     assert isinstance(user_admin, UserAdmin)
 
 
-def test_adds_api_access_to_a_projects_own_model_admin() -> None:
+def test_adds_api_access_to_a_projects_own_model_admin():
     class PlainUserAdmin(ModelAdmin):
         pass
 
@@ -31,7 +27,7 @@ def test_adds_api_access_to_a_projects_own_model_admin() -> None:
     assert isinstance(user_admin, PlainUserAdmin)
 
 
-def test_leaves_a_model_admin_that_uses_the_mixin_alone() -> None:
+def test_leaves_a_model_admin_that_uses_the_mixin_alone():
     class MixedUserAdmin(ApiAccessMixin, UserAdmin):
         pass
 
@@ -43,7 +39,7 @@ def test_leaves_a_model_admin_that_uses_the_mixin_alone() -> None:
     assert type(own.get_model_admin(User)) is MixedUserAdmin
 
 
-def test_registers_no_users_where_there_are_none() -> None:
+def test_registers_no_users_where_there_are_none():
     own = AdminSite(name="own")
 
     add_api_access(own)
@@ -51,7 +47,7 @@ def test_registers_no_users_where_there_are_none() -> None:
     assert not own.is_registered(User)
 
 
-def test_needs_no_admin(settings: Any) -> None:
+def test_needs_no_admin(settings):
     settings.INSTALLED_APPS = [
         app for app in settings.INSTALLED_APPS if app != "django.contrib.admin"
     ]
@@ -60,7 +56,7 @@ def test_needs_no_admin(settings: Any) -> None:
     assert not apps.is_installed("django.contrib.admin")
 
 
-def test_offers_the_action_beside_those_of_the_project() -> None:
+def test_offers_the_action_beside_those_of_the_project():
     class OwnActions(ApiAccessMixin, UserAdmin):
         actions = ["greet"]
 

@@ -1,16 +1,10 @@
 """The request log in the admin: who reads it, that nobody changes it, and what is found in it."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens.admin.request_log import change_list as request_log_list
@@ -24,18 +18,18 @@ MARKUP = '<b onclick="x">"&\''
 
 
 @pytest.fixture
-def key(user: Any) -> Any:
+def key(user):
     return generate_keys(user).instance
 
 
-def listed(client: Client, **query: Any) -> list[Any]:
+def listed(client, **query):
     """The rows on the page for ``query``."""
     response = client.get(LOG, query)
     assert response.status_code == 200, response
     return [*response.context["cl"].result_list]
 
 
-def page_of(row: ApiRequestLog, what: str = "change") -> str:
+def page_of(row, what="change"):
     return f"{LOG}{row.pk}/{what}/"
 
 
@@ -49,9 +43,7 @@ def page_of(row: ApiRequestLog, what: str = "change") -> str:
     ],
     ids=["superuser", "manager", "viewer", "clerk"],
 )
-def test_is_for_those_who_may_generate_keys_or_view_it(
-    client: Client, make_user: Callable[..., Any], fields: dict[str, Any], status: int
-) -> None:
+def test_is_for_those_who_may_generate_keys_or_view_it(client, make_user, fields, status):
     row = logged()
     client.force_login(make_user("staff", is_staff=True, **fields))
 
@@ -60,7 +52,7 @@ def test_is_for_those_who_may_generate_keys_or_view_it(
     assert (LOG in client.get("/admin/").content.decode()) == (status == 200)
 
 
-def test_is_read_only_in_every_way(client: Client, make_user: Callable[..., Any]) -> None:
+def test_is_read_only_in_every_way(client, make_user):
     row = logged()
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
     action = {"action": "delete_selected", "_selected_action": row.pk, "post": "yes", "index": 0}
@@ -80,7 +72,7 @@ def test_is_read_only_in_every_way(client: Client, make_user: Callable[..., Any]
     assert form.count("<input") == form.count("csrfmiddlewaretoken") == 1
 
 
-def test_lists_what_was_asked_and_what_came_of_it(manager_client: Client, key: Any) -> None:
+def test_lists_what_was_asked_and_what_came_of_it(manager_client, key):
     at = datetime(2026, 3, 4, 5, 6, 7, tzinfo=timezone.utc)
     row = logged(key, "key_read_only", method="PUT", path="/api/x", duration_ms=345, at=at)
 
@@ -96,16 +88,14 @@ def test_lists_what_was_asked_and_what_came_of_it(manager_client: Client, key: A
     assert "This API key is read-only" in page
 
 
-def test_leaves_blank_what_is_not_known(manager_client: Client) -> None:
+def test_leaves_blank_what_is_not_known(manager_client):
     row = logged(None, "malformed_credentials", ip=None)
 
     for address in (LOG, page_of(row)):
         assert "None" not in manager_client.get(address).content.decode()
 
 
-def test_names_a_user_who_was_deleted_by_the_primary_key(
-    manager_client: Client, key: Any, user: Any
-) -> None:
+def test_names_a_user_who_was_deleted_by_the_primary_key(manager_client, key, user):
     row, pk = logged(key), user.pk
     user.delete()
 
@@ -115,9 +105,7 @@ def test_names_a_user_who_was_deleted_by_the_primary_key(
     assert [found.pk for found in response.context["cl"].result_list] == [row.pk]
 
 
-def test_a_user_with_requests_can_be_deleted_in_the_admin(
-    client: Client, make_user: Callable[..., Any], key: Any, user: Any
-) -> None:
+def test_a_user_with_requests_can_be_deleted_in_the_admin(client, make_user, key, user):
     row = logged(key)
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
 
@@ -143,7 +131,7 @@ def test_a_user_with_requests_can_be_deleted_in_the_admin(
         ({"source": "User", "outcome": "refused"}, {"read-only"}),
     ],
 )
-def test_filters(manager_client: Client, key: Any, query: dict[str, str], found: set[str]) -> None:
+def test_filters(manager_client, key, query, found):
     logged(key, path="accepted")
     logged(key, "invalid_credentials", path="invalid", user_id=None, source="Robot")
     logged(key, "key_read_only", path="read-only", method="POST")
@@ -152,9 +140,7 @@ def test_filters(manager_client: Client, key: Any, query: dict[str, str], found:
     assert {row.path for row in listed(manager_client, **query)} == found
 
 
-def test_filters_by_user_and_key_which_the_rows_link_to(
-    manager_client: Client, key: Any, make_user: Callable[..., Any]
-) -> None:
+def test_filters_by_user_and_key_which_the_rows_link_to(manager_client, key, make_user):
     mine = logged(key)
     logged(generate_keys(make_user("grace")).instance)
     logged()
@@ -167,7 +153,7 @@ def test_filters_by_user_and_key_which_the_rows_link_to(
         assert "Clear all filters" in chosen
 
 
-def test_says_which_user_and_source_are_chosen(manager_client: Client, key: Any) -> None:
+def test_says_which_user_and_source_are_chosen(manager_client, key):
     page = manager_client.get(LOG, {"user__id__exact": key.user_id, "source": "Old"})
 
     filters = {spec.title: spec.lookup_choices for spec in page.context["cl"].filter_specs}
@@ -202,14 +188,12 @@ def test_says_which_user_and_source_are_chosen(manager_client: Client, key: Any)
         {"user__id__exact": "9" * 23},
     ],
 )
-def test_takes_back_a_filter_that_means_nothing(
-    manager_client: Client, query: dict[str, str]
-) -> None:
+def test_takes_back_a_filter_that_means_nothing(manager_client, query):
     assert manager_client.get(LOG, query).headers["Location"].endswith("?e=1")
     assert manager_client.get(LOG, {**query, "e": 1}).status_code == 200
 
 
-def test_cannot_be_used_to_guess_at_users(manager_client: Client, key: Any) -> None:
+def test_cannot_be_used_to_guess_at_users(manager_client, key):
     logged(key)
 
     for lookup in ("user__password__startswith", "user__email__contains"):
@@ -230,18 +214,14 @@ def test_cannot_be_used_to_guess_at_users(manager_client: Client, key: Any) -> N
         {"nonsense": "1"},
     ],
 )
-def test_is_narrowed_by_its_own_filters_and_dates_alone(
-    manager_client: Client, query: dict[str, str]
-) -> None:
+def test_is_narrowed_by_its_own_filters_and_dates_alone(manager_client, query):
     logged()
 
     assert manager_client.get(LOG, query).status_code == 400
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", ELSEWHERE])
-def test_can_be_in_a_database_of_its_own(
-    manager_client: Client, key: Any, make_user: Callable[..., Any], settings: Any, tmp_path: Path
-) -> None:
+def test_can_be_in_a_database_of_its_own(manager_client, key, make_user, settings, tmp_path):
     gone = make_user("gone")
     with log_elsewhere(settings, tmp_path):
         row, orphan = logged(key), logged(generate_keys(gone).instance)
@@ -283,7 +263,7 @@ def test_can_be_in_a_database_of_its_own(
         ("\0", {"/api/a", "/api/b", "/api/c d"}),
     ],
 )
-def test_searches_exactly(manager_client: Client, key: Any, text: str, found: set[str]) -> None:
+def test_searches_exactly(manager_client, key, text, found):
     logged(key, path="/api/a")
     logged(key, path="/api/b", ip="198.51.100.7")
     logged(None, "other", path="/api/c d", ip="2001:db8::1")
@@ -292,9 +272,7 @@ def test_searches_exactly(manager_client: Client, key: Any, text: str, found: se
     assert {row.path for row in listed(manager_client, q=text)} == found
 
 
-def test_a_username_does_not_hide_the_key_of_its_name(
-    manager_client: Client, key: Any, make_user: Callable[..., Any]
-) -> None:
+def test_a_username_does_not_hide_the_key_of_its_name(manager_client, key, make_user):
     logged(key, path="/with/the/key/")
     logged(generate_keys(make_user(key.api_key)).instance, path="/of/the/user/")
 
@@ -304,9 +282,7 @@ def test_a_username_does_not_hide_the_key_of_its_name(
 
 
 @pytest.mark.parametrize("query", [{}, {"q": "ada"}, {"q": "/api/"}, {"outcome": "refused"}])
-def test_asks_the_same_few_questions_however_many_rows_there_are(
-    manager_client: Client, key: Any, query: dict[str, str]
-) -> None:
+def test_asks_the_same_few_questions_however_many_rows_there_are(manager_client, key, query):
     asked = []
     for number in (1, 150):
         for _ in range(number):
@@ -327,7 +303,7 @@ def test_asks_the_same_few_questions_however_many_rows_there_are(
             assert "LIMIT" in sql
 
 
-def test_sorts_by_time_alone(manager_client: Client) -> None:
+def test_sorts_by_time_alone(manager_client):
     now = datetime.now(timezone.utc)
     later, earlier = logged(status=200), logged(status=500, at=now - timedelta(hours=1))
 
@@ -337,9 +313,7 @@ def test_sorts_by_time_alone(manager_client: Client) -> None:
     assert listed(manager_client, o="-5") == [later, earlier]
 
 
-def test_counts_to_a_bound_and_says_so(
-    manager_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_to_a_bound_and_says_so(manager_client, monkeypatch):
     monkeypatch.setattr(request_log_list, "COUNT_MAX", 2)
     logged()
     assert "1 API request\n" in manager_client.get(LOG).content.decode()
@@ -353,15 +327,13 @@ def test_counts_to_a_bound_and_says_so(
     assert "2 API requests and more, which are not listed" in page
 
 
-def test_searches_the_latest_of_many_for_what_no_index_finds(
-    manager_client: Client, key: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_searches_the_latest_of_many_for_what_no_index_finds(manager_client, key, monkeypatch):
     monkeypatch.setattr(request_log_list, "WINDOW", 2)
     now = datetime.now(timezone.utc)
     for hours, path in enumerate(("/0", "/1", "/2", "/3")):
         logged(key if hours % 2 else None, path=path, status=500, at=now - timedelta(hours=hours))
 
-    def found(**query: Any) -> list[str]:
+    def found(**query):
         return [row.path for row in listed(manager_client, **query)]
 
     assert found(status_class="5xx") == ["/0", "/1"]
@@ -378,14 +350,14 @@ def test_searches_the_latest_of_many_for_what_no_index_finds(
     assert "were searched for this" not in page
 
 
-def dates_on(client: Client, **query: Any) -> tuple[list[str], str | None]:
+def dates_on(client, **query):
     """What there is to choose, and what leads back."""
     dates = client.get(LOG, query).context["cl"].dates
     choices = dates.get("choices", [])
     return [choice["title"] for choice in choices], dates.get("back", {}).get("title")
 
 
-def test_leads_to_years_months_and_days(manager_client: Client) -> None:
+def test_leads_to_years_months_and_days(manager_client):
     assert dates_on(manager_client) == ([], None)
 
     rows = {
@@ -420,16 +392,14 @@ def test_leads_to_years_months_and_days(manager_client: Client) -> None:
         ((2026, 2, 3), ["February 3"]),
     ],
 )
-def test_begins_with_the_dates_that_differ(
-    manager_client: Client, first: tuple[int, int, int], choices: list[str]
-) -> None:
+def test_begins_with_the_dates_that_differ(manager_client, first, choices):
     logged(at=datetime(*first, tzinfo=timezone.utc))
     logged(at=datetime(2026, 2, 3, tzinfo=timezone.utc))
 
     assert dates_on(manager_client) == (choices, None)
 
 
-def test_shows_markup_as_text(manager_client: Client, key: Any) -> None:
+def test_shows_markup_as_text(manager_client, key):
     row = logged(key, path=f"/{MARKUP}", user_agent=MARKUP, source=MARKUP, method=MARKUP[:10])
     logged(api_key=MARKUP)
 
@@ -440,9 +410,7 @@ def test_shows_markup_as_text(manager_client: Client, key: Any) -> None:
 
 
 @pytest.mark.parametrize("what", ["list", "detail"])
-def test_has_nothing_that_a_content_security_policy_forbids(
-    manager_client: Client, key: Any, what: str
-) -> None:
+def test_has_nothing_that_a_content_security_policy_forbids(manager_client, key, what):
     row = logged(key)
 
     page = manager_client.get(LOG if what == "list" else page_of(row)).content.decode()

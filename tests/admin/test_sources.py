@@ -1,18 +1,14 @@
 """The pages of sources of keys, by the mixin for a project's own ModelAdmin."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import time_machine
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import Client
@@ -37,11 +33,11 @@ ALL = tuple(f"events.{verb}_eventconsumer" for verb in ("view", "add", "change",
 
 
 @pytest.fixture(autouse=True)
-def _consumers_are_a_source(settings: Any) -> None:
+def _consumers_are_a_source(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"EventConsumer": "events.EventConsumer"}}
 
 
-def permit(user: Any, *names: str) -> Any:
+def permit(user, *names):
     for name in names:
         app_label, codename = name.split(".")
         user.user_permissions.add(
@@ -51,19 +47,19 @@ def permit(user: Any, *names: str) -> Any:
 
 
 @pytest.fixture
-def keeper(system_manager: Any) -> Any:
+def keeper(system_manager):
     """Who may generate keys, and has every permission on event consumers."""
     return permit(system_manager, *ALL)
 
 
 @pytest.fixture
-def at_desk(client: Client, keeper: Any) -> Client:
+def at_desk(client, keeper):
     client.force_login(keeper)
     return client
 
 
 @pytest.fixture
-def editor(make_user: Callable[..., Any]) -> Client:
+def editor(make_user):
     """Who may edit event consumers, and generate no keys."""
     client = Client()
     client.force_login(make_user("editor", is_staff=True, permissions=ALL))
@@ -71,44 +67,39 @@ def editor(make_user: Callable[..., Any]) -> Client:
 
 
 @pytest.fixture
-def consumer(user: Any) -> EventConsumer:
-    row: EventConsumer = EventConsumer.objects.create(name="Door sensor", user=user)
-    return row
+def consumer(user):
+    return EventConsumer.objects.create(name="Door sensor", user=user)
 
 
 @pytest.fixture
-def roots(make_user: Callable[..., Any]) -> EventConsumer:
+def roots(make_user):
     """A superuser's."""
     root = make_user("root", is_superuser=True, is_staff=True)
-    row: EventConsumer = EventConsumer.objects.create(name="Vault", user=root)
-    return row
+    return EventConsumer.objects.create(name="Vault", user=root)
 
 
-def page_of(row: Any, what: str = "change") -> str:
+def page_of(row, what="change"):
     return f"{CONSUMERS}{row.pk}/{what}/"
 
 
-def form_of(row: Any = None, **fields: Any) -> dict[str, Any]:
+def form_of(row=None, **fields):
     empty = ("scopes", "allowed_ips", "rate_limit", "expires_at_0", "expires_at_1")
     own = {} if row is None else {"name": row.name, "user": row.user_id}
     return {**dict.fromkeys(empty, ""), **own, **fields}
 
 
-def stored(row: Any) -> dict[str, Any]:
-    values: dict[str, Any] = type(row)._base_manager.values().get(pk=row.pk)
-    return values
+def stored(row):
+    return type(row)._base_manager.values().get(pk=row.pk)
 
 
-def generate(client: Client, url: str) -> Any:
+def generate(client, url):
     return client.post(url, {"version": version_on(client.get(url))})
 
 
 # What is shown
 
 
-def test_lists_keys_with_their_state(
-    at_desk: Client, consumer: EventConsumer, user: Any, roots: EventConsumer
-) -> None:
+def test_lists_keys_with_their_state(at_desk, consumer, user, roots):
     for name, ends in [("Old till", {"expires_at": timezone.now()}), ("Lost till", {})]:
         row = EventConsumer.objects.create(name=name, user=user)
         generate_keys_for_source(row)
@@ -129,9 +120,7 @@ def test_lists_keys_with_their_state(
     assert [row.name for row in revoked] == ["Lost till"]
 
 
-def test_page_shows_key_state_use_and_grace(
-    at_desk: Client, keeper: Any, consumer: EventConsumer
-) -> None:
+def test_page_shows_key_state_use_and_grace(at_desk, keeper, consumer):
     page = at_desk.get(page_of(consumer)).content.decode()
     assert consumer.api_key in page
     assert "No secret yet" in page
@@ -156,9 +145,7 @@ def test_page_shows_key_state_use_and_grace(
     assert "sha256$" not in page
 
 
-def test_page_shows_when_a_key_expired(
-    client: Client, keeper: Any, consumer: EventConsumer
-) -> None:
+def test_page_shows_when_a_key_expired(client, keeper, consumer):
     EventConsumer.objects.update(expires_at=NOON)
     with time_machine.travel(NOON, tick=False):
         client.force_login(keeper)
@@ -166,9 +153,7 @@ def test_page_shows_when_a_key_expired(
     assert re.search(r"Expired</span> Feb. 28, 2030, noon", page)
 
 
-def test_offers_to_staff_what_they_may_do(
-    at_desk: Client, editor: Client, consumer: EventConsumer, roots: EventConsumer
-) -> None:
+def test_offers_to_staff_what_they_may_do(at_desk, editor, consumer, roots):
     generating, revoking = page_of(consumer, "generate-keys"), page_of(consumer, "revoke")
     page = at_desk.get(page_of(consumer)).content.decode()
     assert f'href="{generating}"' in page
@@ -189,9 +174,7 @@ def test_offers_to_staff_what_they_may_do(
 # Generating
 
 
-def test_shows_a_working_secret_once(
-    at_desk: Client, consumer: EventConsumer, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_shows_a_working_secret_once(at_desk, consumer, header_of):
     url = page_of(consumer, "generate-keys")
     confirmation = at_desk.get(url).content.decode()
     assert "Generate Keys for Door sensor" in confirmation
@@ -222,7 +205,7 @@ def test_shows_a_working_secret_once(
     assert notes == [f"Generated a secret for API key {consumer.api_key}."] * 2
 
 
-def test_reloading_generates_nothing(at_desk: Client, consumer: EventConsumer) -> None:
+def test_reloading_generates_nothing(at_desk, consumer):
     url = page_of(consumer, "generate-keys")
     form = {"version": version_on(at_desk.get(url))}
     assert secrets_on(at_desk.post(url, form))
@@ -236,9 +219,7 @@ def test_reloading_generates_nothing(at_desk: Client, consumer: EventConsumer) -
     assert stored(consumer) == before
 
 
-def test_what_changed_since_the_confirmation_is_confirmed_again(
-    at_desk: Client, consumer: EventConsumer, make_user: Callable[..., Any]
-) -> None:
+def test_what_changed_since_the_confirmation_is_confirmed_again(at_desk, consumer, make_user):
     url = page_of(consumer, "generate-keys")
     form = {"version": version_on(at_desk.get(url))}
     EventConsumer.objects.update(user=make_user("grace"))
@@ -247,13 +228,11 @@ def test_what_changed_since_the_confirmation_is_confirmed_again(
     assert not stored(consumer)["secret_digest"]
 
 
-def test_generates_nothing_for_a_row_that_goes_meanwhile(
-    at_desk: Client, consumer: EventConsumer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_generates_nothing_for_a_row_that_goes_meanwhile(at_desk, consumer, monkeypatch):
     """Between the reading of the row and the locks."""
     plan_again = KeysOfSource.plan_again
 
-    def delete_then_plan(self: Any, plans: Any) -> Any:
+    def delete_then_plan(self, plans):
         EventConsumer.objects.all().delete()
         return plan_again(self, plans)
 
@@ -277,9 +256,7 @@ def test_generates_nothing_for_a_row_that_goes_meanwhile(
         ),
     ],
 )
-def test_says_why_it_cannot_generate(
-    at_desk: Client, consumer: EventConsumer, end: Callable[[], Any], reason: str
-) -> None:
+def test_says_why_it_cannot_generate(at_desk, consumer, end, reason):
     end()
     url = page_of(consumer, "generate-keys")
 
@@ -293,12 +270,12 @@ def test_says_why_it_cannot_generate(
 @pytest.mark.parametrize("what", ["generate-keys", "revoke"])
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_is_closed_to_those_who_may_not_generate(
-    editor: Client,
-    make_user: Callable[..., Any],
-    consumer: EventConsumer,
-    what: str,
-    method: str,
-) -> None:
+    editor,
+    make_user,
+    consumer,
+    what,
+    method,
+):
     blind = Client()  # may generate keys, and see no event consumers
     blind.force_login(
         make_user("blind", is_staff=True, permissions=("frappe_tokens.generate_keys",))
@@ -313,9 +290,7 @@ def test_is_closed_to_those_who_may_not_generate(
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_superusers_row_is_for_superusers(
-    at_desk: Client, roots: EventConsumer, method: str
-) -> None:
+def test_a_superusers_row_is_for_superusers(at_desk, roots, method):
     url = page_of(roots, "generate-keys")
     before = stored(roots)
     assert getattr(at_desk, method)(url, {"version": "by hand"}).status_code == 403
@@ -325,7 +300,7 @@ def test_a_superusers_row_is_for_superusers(
     assert secrets_on(generate(at_desk, url))
 
 
-def test_anonymous_is_asked_to_sign_in(consumer: EventConsumer) -> None:
+def test_anonymous_is_asked_to_sign_in(consumer):
     for what in ("generate-keys", "revoke"):
         answer = Client().post(page_of(consumer, what), {"version": "by hand"})
         assert answer.status_code == 302
@@ -337,18 +312,16 @@ def test_anonymous_is_asked_to_sign_in(consumer: EventConsumer) -> None:
 
 
 @pytest.fixture
-def three(user: Any, consumer: EventConsumer, roots: EventConsumer) -> list[EventConsumer]:
+def three(user, consumer, roots):
     till = EventConsumer.objects.create(name="=cmd", user=user)
     return [consumer, till, roots]
 
 
-def action(rows: list[EventConsumer], **more: str) -> dict[str, Any]:
+def action(rows, **more):
     return {"action": "generate_keys", "_selected_action": [row.pk for row in rows], **more}
 
 
-def test_generates_for_several_and_says_who_is_left_out(
-    at_desk: Client, three: list[EventConsumer]
-) -> None:
+def test_generates_for_several_and_says_who_is_left_out(at_desk, three):
     ended = EventConsumer.objects.create(name="Ended", user=three[0].user)
     revoke(ended)
     rows = [*three, ended]
@@ -381,13 +354,13 @@ def test_generates_for_several_and_says_who_is_left_out(
     assert not secrets_on(again)
 
 
-def test_generates_for_none_where_nobody_may(at_desk: Client, roots: EventConsumer) -> None:
+def test_generates_for_none_where_nobody_may(at_desk, roots):
     page = at_desk.post(CONSUMERS, action([roots])).content.decode()
 
     assert "Keys can't be generated for any of these event consumers." in page
 
 
-def test_action_is_for_those_who_may_generate(editor: Client, consumer: EventConsumer) -> None:
+def test_action_is_for_those_who_may_generate(editor, consumer):
     answer = editor.post(CONSUMERS, action([consumer], version="by hand"))
 
     assert not secrets_on(answer)
@@ -395,8 +368,8 @@ def test_action_is_for_those_who_may_generate(editor: Client, consumer: EventCon
 
 
 def test_action_for_all_rows_asks_the_database_for_many_at_once(
-    at_desk: Client, user: Any, django_assert_max_num_queries: Any
-) -> None:
+    at_desk, user, django_assert_max_num_queries
+):
     EventConsumer.objects.bulk_create(
         EventConsumer(name=f"Sensor {number:03}", user=user) for number in range(120)
     )
@@ -412,7 +385,7 @@ def test_action_for_all_rows_asks_the_database_for_many_at_once(
 # Revoking
 
 
-def test_revokes_with_a_reason(at_desk: Client, consumer: EventConsumer) -> None:
+def test_revokes_with_a_reason(at_desk, consumer):
     generate_keys_for_source(consumer)
     assert "Revoking is final" in at_desk.get(page_of(consumer, "revoke")).content.decode()
 
@@ -427,12 +400,12 @@ def test_revokes_with_a_reason(at_desk: Client, consumer: EventConsumer) -> None
     assert list(notes) == [f"Revoked API key {consumer.api_key}."] * 2
 
 
-def test_a_manager_may_end_a_superusers_leaked_key(at_desk: Client, roots: EventConsumer) -> None:
+def test_a_manager_may_end_a_superusers_leaked_key(at_desk, roots):
     assert at_desk.post(page_of(roots, "revoke"), {"reason": "leaked"}).status_code == 302
     assert EventConsumer.objects.get().is_revoked
 
 
-def test_a_revoked_row_is_read_only(at_desk: Client, consumer: EventConsumer) -> None:
+def test_a_revoked_row_is_read_only(at_desk, consumer):
     revoke(consumer)
     page = at_desk.get(page_of(consumer)).content.decode()
     assert "Revoked" in page
@@ -450,9 +423,7 @@ def test_a_revoked_row_is_read_only(at_desk: Client, consumer: EventConsumer) ->
 # Adding and changing
 
 
-def test_adds_a_row_without_a_secret(
-    at_desk: Client, keeper: Any, user: Any, settings: Any
-) -> None:
+def test_adds_a_row_without_a_secret(at_desk, keeper, user, settings):
     settings.FRAPPE_TOKENS["DEFAULT_LIFETIME"] = timedelta(days=90)
     assert "API Access" not in at_desk.get(f"{CONSUMERS}add/").content.decode()
 
@@ -495,9 +466,7 @@ def test_adds_a_row_without_a_secret(
         ({"user": 987654}, "valid choice"),
     ],
 )
-def test_refuses_what_is_not_usable(
-    at_desk: Client, consumer: EventConsumer, fields: dict[str, Any], message: str
-) -> None:
+def test_refuses_what_is_not_usable(at_desk, consumer, fields, message):
     before = stored(consumer)
     for url in (f"{CONSUMERS}add/", page_of(consumer)):
         answer = at_desk.post(url, form_of(consumer, **fields))
@@ -507,7 +476,7 @@ def test_refuses_what_is_not_usable(
     assert EventConsumer.objects.count() == 1
 
 
-def test_changes_policies_and_the_projects_fields(at_desk: Client, consumer: EventConsumer) -> None:
+def test_changes_policies_and_the_projects_fields(at_desk, consumer):
     keys = generate_keys_for_source(consumer)
 
     answer = at_desk.post(
@@ -522,18 +491,16 @@ def test_changes_policies_and_the_projects_fields(at_desk: Client, consumer: Eve
     assert "Name" in entry.get_change_message()
 
 
-def test_saving_undoes_no_rotation_and_no_change_of_others(
-    at_desk: Client, consumer: EventConsumer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_saving_undoes_no_rotation_and_no_change_of_others(at_desk, consumer, monkeypatch):
     """The form was read with the old secret and policies; what came since must survive it."""
     save_model = ApiKeySourceMixin.save_model
 
-    def rotate_then_save(self: Any, request: Any, obj: Any, form: Any, change: bool) -> None:
+    def rotate_then_save(self, request, obj, form, change):
         rotated.append(generate_keys_for_source(EventConsumer.objects.get()))
         EventConsumer.objects.update(read_only=True, last_used_at=NOON)
         save_model(self, request, obj, form, change)
 
-    rotated: list[GeneratedKeys] = []
+    rotated = []
     monkeypatch.setattr(ApiKeySourceMixin, "save_model", rotate_then_save)
     at_desk.post(page_of(consumer), form_of(consumer, name="Gate"))
 
@@ -542,18 +509,14 @@ def test_saving_undoes_no_rotation_and_no_change_of_others(
     assert crypto.matches(rotated[0].api_secret, row.secret_digest)
 
 
-def test_row_runs_as_another_user(
-    at_desk: Client, consumer: EventConsumer, make_user: Callable[..., Any]
-) -> None:
+def test_row_runs_as_another_user(at_desk, consumer, make_user):
     grace = make_user("grace")
 
     assert at_desk.post(page_of(consumer), form_of(consumer, user=grace.pk)).status_code == 302
     assert EventConsumer.objects.get().user == grace
 
 
-def test_no_row_is_pointed_at_a_superuser_by_another(
-    at_desk: Client, keeper: Any, consumer: EventConsumer, roots: EventConsumer
-) -> None:
+def test_no_row_is_pointed_at_a_superuser_by_another(at_desk, keeper, consumer, roots):
     generate_keys_for_source(consumer)
     before = stored(consumer)
     root = roots.user.pk
@@ -569,9 +532,7 @@ def test_no_row_is_pointed_at_a_superuser_by_another(
     assert EventConsumer.objects.get(pk=consumer.pk).user == roots.user
 
 
-def test_a_superusers_row_keeps_its_user_and_policies(
-    at_desk: Client, roots: EventConsumer, user: Any
-) -> None:
+def test_a_superusers_row_keeps_its_user_and_policies(at_desk, roots, user):
     EventConsumer.objects.update(read_only=True, scopes=["events"])
     page = at_desk.get(page_of(roots)).content.decode()
     assert 'name="name"' in page
@@ -586,9 +547,7 @@ def test_a_superusers_row_keeps_its_user_and_policies(
     assert (row.read_only, row.scopes) == (True, ["events"])
 
 
-def test_rows_of_users_with_more_rights_are_out_of_reach(
-    at_desk: Client, consumer: EventConsumer, make_user: Callable[..., Any]
-) -> None:
+def test_rows_of_users_with_more_rights_are_out_of_reach(at_desk, consumer, make_user):
     helpdesk = make_user("helpdesk", is_staff=True, permissions=("auth.change_user",))
     vault = EventConsumer.objects.create(name="Vault", user=helpdesk, read_only=True)
     generate_keys_for_source(consumer)
@@ -611,9 +570,7 @@ def test_rows_of_users_with_more_rights_are_out_of_reach(
     assert EventConsumer.objects.get(pk=vault.pk).is_revoked
 
 
-def test_editors_who_may_not_generate_change_the_projects_fields_alone(
-    editor: Client, consumer: EventConsumer, make_user: Callable[..., Any]
-) -> None:
+def test_editors_who_may_not_generate_change_the_projects_fields_alone(editor, consumer, make_user):
     EventConsumer.objects.update(read_only=True)
 
     answer = editor.post(
@@ -627,7 +584,7 @@ def test_editors_who_may_not_generate_change_the_projects_fields_alone(
     assert editor.post(f"{CONSUMERS}add/", form_of(consumer)).status_code == 403
 
 
-def test_adds_no_row_for_an_inactive_user(at_desk: Client, make_user: Callable[..., Any]) -> None:
+def test_adds_no_row_for_an_inactive_user(at_desk, make_user):
     gone = make_user("gone", is_active=False)
 
     answer = at_desk.post(f"{CONSUMERS}add/", form_of(name="Till", user=gone.pk))
@@ -636,9 +593,7 @@ def test_adds_no_row_for_an_inactive_user(at_desk: Client, make_user: Callable[.
     assert not EventConsumer.objects.exists()
 
 
-def test_row_of_a_user_who_is_inactive_can_be_narrowed(
-    at_desk: Client, consumer: EventConsumer
-) -> None:
+def test_row_of_a_user_who_is_inactive_can_be_narrowed(at_desk, consumer):
     get_user_model().objects.filter(username="ada").update(is_active=False)
 
     answer = at_desk.post(page_of(consumer), form_of(consumer, read_only="on"))
@@ -647,12 +602,10 @@ def test_row_of_a_user_who_is_inactive_can_be_narrowed(
     assert EventConsumer.objects.get().read_only
 
 
-def test_a_row_that_is_revoked_during_an_edit_stays_as_it_is(
-    at_desk: Client, consumer: EventConsumer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_that_is_revoked_during_an_edit_stays_as_it_is(at_desk, consumer, monkeypatch):
     get_form = ApiKeySourceMixin.get_form
 
-    def revoke_then_get(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def revoke_then_get(self, *args, **kwargs):
         revoke(EventConsumer.objects.get())
         return get_form(self, *args, **kwargs)
 
@@ -669,14 +622,12 @@ def test_a_row_that_is_revoked_during_an_edit_stays_as_it_is(
 @pytest.mark.parametrize(
     "lookup", ["secret_digest__startswith", "previous_digest", "robot_ptr__secret_digest__gt"]
 )
-def test_no_filter_tells_a_digest_letter_by_letter(at_desk: Client, lookup: str) -> None:
+def test_no_filter_tells_a_digest_letter_by_letter(at_desk, lookup):
     assert at_desk.get(CONSUMERS, {lookup: "sha256$"}).status_code == 400
     assert at_desk.get(CONSUMERS, {"name__startswith": "D"}).status_code == 200
 
 
-def test_rows_that_had_a_secret_stay(
-    at_desk: Client, consumer: EventConsumer, user: Any, keeper: Any
-) -> None:
+def test_rows_that_had_a_secret_stay(at_desk, consumer, user, keeper):
     unused = EventConsumer.objects.create(name="Till", user=user)
     generate_keys_for_source(consumer)
     revoke(consumer)
@@ -696,19 +647,19 @@ def test_rows_that_had_a_secret_stay(
 
 
 @pytest.fixture
-def root_client(client: Client, make_user: Callable[..., Any], settings: Any) -> Client:
+def root_client(client, make_user, settings):
     settings.ROOT_URLCONF = "tests.admin.source_site"
     client.force_login(make_user("root", is_superuser=True, is_staff=True))
     return client
 
 
-def robots_client(client: Client, manager: Any, settings: Any) -> Client:
+def robots_client(client, manager, settings):
     settings.ROOT_URLCONF = "tests.admin.source_site"
     client.force_login(permit(manager, *(f"sources.{verb}_robot" for verb in ("view", "change"))))
     return client
 
 
-def test_a_row_without_a_user_waits_for_one(root_client: Client, user: Any) -> None:
+def test_a_row_without_a_user_waits_for_one(root_client, user):
     form = form_of(position="[0]")
     assert root_client.post("/sources/sources/sensor/add/", form).status_code == 302
     sensor = Sensor.objects.get()
@@ -733,7 +684,7 @@ def test_a_row_without_a_user_waits_for_one(root_client: Client, user: Any) -> N
     assert Sensor.objects.get().is_revoked
 
 
-def test_a_project_orders_the_fields_as_it_likes(root_client: Client, user: Any) -> None:
+def test_a_project_orders_the_fields_as_it_likes(root_client, user):
     drone = Drone.objects.create(user=user)
     url = f"/sources/sources/drone/{drone.pk}"
 
@@ -749,8 +700,8 @@ def test_a_project_orders_the_fields_as_it_likes(root_client: Client, user: Any)
     assert drone.api_key in root_client.get("/sources/sources/drone/").content.decode()
 
 
-def test_offers_the_action_once_or_not_at_all() -> None:
-    def actions(model: Any) -> Any:
+def test_offers_the_action_once_or_not_at_all():
+    def actions(model):
         return source_site.site.get_model_admin(model).actions
 
     assert actions(Robot) == actions(Sensor) == ["generate_keys"]
@@ -758,7 +709,7 @@ def test_offers_the_action_once_or_not_at_all() -> None:
     assert isinstance(admin.site.get_model_admin(EventConsumer), ApiKeySourceMixin)
 
 
-def row_form(row: Any, user: Any, **fields: Any) -> dict[str, Any]:
+def row_form(row, user, **fields):
     """The form of a list with one row, whose columns can be edited there."""
     return {
         "form-TOTAL_FORMS": 1,
@@ -771,17 +722,14 @@ def row_form(row: Any, user: Any, **fields: Any) -> dict[str, Any]:
     }
 
 
-def test_the_list_changes_no_more_than_the_page(
-    client: Client, system_manager: Any, make_user: Callable[..., Any], user: User, settings: Any
-) -> None:
+def test_the_list_changes_no_more_than_the_page(client, system_manager, make_user, user, settings):
     robots = robots_client(client, system_manager, settings)
     root = make_user("superuser", is_superuser=True)
     robot = Robot.objects.create(user=user)
 
-    def save(owner: Any, **fields: Any) -> int:
+    def save(owner, **fields):
         url = "/sources/sources/robot/"
-        status: int = robots.post(url, row_form(robot, owner, **fields)).status_code
-        return status
+        return robots.post(url, row_form(robot, owner, **fields)).status_code
 
     assert save(user, serial_number=2, read_only="on") == 302
     robot.refresh_from_db()
@@ -800,7 +748,7 @@ def test_the_list_changes_no_more_than_the_page(
     assert stored(robot) == before
 
 
-def test_a_copy_by_save_as_new_has_a_key_of_its_own(root_client: Client, user: Any) -> None:
+def test_a_copy_by_save_as_new_has_a_key_of_its_own(root_client, user):
     robot = Robot.objects.create(user=user)
     generate_keys_for_source(robot)
 
@@ -815,8 +763,8 @@ def test_a_copy_by_save_as_new_has_a_key_of_its_own(root_client: Client, user: A
 
 
 def test_a_revoked_row_keeps_nobody_from_saving_the_others_of_a_list(
-    client: Client, system_manager: Any, user: User, make_user: Callable[..., Any], settings: Any
-) -> None:
+    client, system_manager, user, make_user, settings
+):
     robots = robots_client(client, system_manager, settings)
     revoked = Robot.objects.create(user=user, serial_number=1)
     live = Robot.objects.create(user=make_user("grace"), serial_number=2)
@@ -837,8 +785,8 @@ def test_a_revoked_row_keeps_nobody_from_saving_the_others_of_a_list(
 
 
 def test_a_list_locks_all_its_users_before_its_first_row(
-    client: Client, system_manager: Any, make_user: Callable[..., Any], settings: Any
-) -> None:
+    client, system_manager, make_user, settings
+):
     """In the order of their primary keys, as everything does: each other order may deadlock."""
     robots = robots_client(client, system_manager, settings)
     ada, grace, hedy = (make_user(name) for name in ("ada", "grace", "hedy"))

@@ -1,21 +1,16 @@
 """The pictures of thirty days: on whose pages, for whom, and that they show what is on record."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections import Counter
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from datetime import timezone as datetime_timezone
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.admin import AdminSite
 from django.db import connection, transaction
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -45,38 +40,37 @@ class OwnLogMiddleware(RequestLogMiddleware):
 
 
 @pytest.fixture
-def key(user: Any) -> Any:
+def key(user):
     return generate_keys(user).instance
 
 
 @pytest.fixture
-def consumer(user: Any) -> Any:
+def consumer(user):
     made = EventConsumer.objects.create(user=user, name="gate")
     return generate_keys_for_source(made).instance
 
 
-def key_page(key: Any) -> str:
+def key_page(key):
     return f"/admin/frappe_tokens/apikey/{key.pk}/change/"
 
 
-def consumer_page(consumer: Any) -> str:
+def consumer_page(consumer):
     return f"/admin/events/eventconsumer/{consumer.pk}/change/"
 
 
-def text_of(response: Any) -> str:
+def text_of(response):
     assert response.status_code == 200
-    text: str = response.content.decode()
-    return text
+    return response.content.decode()
 
 
-def titles_on(page: str) -> list[str]:
+def titles_on(page):
     """What the picture says of each day, the first one first."""
     return [html.unescape(title) for title in re.findall(r"<g><title>(.*?)</title>", page, re.S)]
 
 
-def numbers_on(page: str) -> Counter[tuple[str, str]]:
+def numbers_on(page):
     """By day and outcome, as the picture says."""
-    numbers: Counter[tuple[str, str]] = Counter()
+    numbers = Counter()
     for title in titles_on(page):
         first, *lines = title.split("\n")
         for line in lines:
@@ -85,26 +79,26 @@ def numbers_on(page: str) -> Counter[tuple[str, str]]:
     return numbers
 
 
-def table_on(page: str) -> Counter[tuple[str, str]]:
+def table_on(page):
     """By day and outcome, as the table says; the outcome "Total" too."""
     table = page[page.index('<caption id="frappe-tokens-usage-caption">') :].partition("</table>")[
         0
     ]
     heads = re.findall(r'<th scope="col">(.*?)</th>', table)[1:]
-    numbers: Counter[tuple[str, str]] = Counter()
+    numbers = Counter()
     for day, cells in re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table):
         for outcome, number in zip(heads, re.findall(r"<td>(.*?)</td>", cells), strict=True):
             numbers[day, outcome] = int(number.replace(",", ""))
     return +numbers
 
 
-def figures_on(page: str) -> list[str]:
+def figures_on(page):
     """The total, the share of refusals and how many they are."""
     numbers = re.findall(r"<dd>(.*?)</dd>", page)
     return [re.sub(r"<.*?>", "", number) for number in numbers]
 
 
-PERMISSIONS: dict[str, tuple[str, ...]] = {
+PERMISSIONS = {
     "manager": ("frappe_tokens.generate_keys", "auth.view_user", "events.view_eventconsumer"),
     "viewer": (
         "frappe_tokens.view_apirequestlog",
@@ -118,8 +112,8 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize(("who", "sees"), [("manager", True), ("viewer", True), ("clerk", False)])
 def test_shows_the_picture_to_those_who_may_see_the_log(
-    client: Client, make_user: Callable[..., Any], key: Any, consumer: Any, who: str, sees: bool
-) -> None:
+    client, make_user, key, consumer, who, sees
+):
     logged(key)
     logged(consumer, source="EventConsumer")
     client.force_login(make_user(who, is_staff=True, permissions=PERMISSIONS[who]))
@@ -132,13 +126,13 @@ def test_shows_the_picture_to_those_who_may_see_the_log(
         assert ("/generate-keys/" in page) == (who == "manager")
 
 
-def test_no_picture_where_there_is_nobody_yet(manager_client: Client) -> None:
+def test_no_picture_where_there_is_nobody_yet(manager_client):
     assert "frappe-tokens-usage" not in text_of(
         manager_client.get("/admin/frappe_tokens/apikey/add/")
     )
 
 
-def test_the_numbers_are_those_of_the_rows(manager_client: Client, key: Any) -> None:
+def test_the_numbers_are_those_of_the_rows(manager_client, key):
     outcomes = {"accepted": 9, "key_revoked": 2, "ip_not_allowed": 3, "other": 1}
     logged_days(key, outcomes, 30, until=timezone.now().replace(hour=12))
     logged(key, at=timezone.now() - timedelta(days=31))
@@ -164,9 +158,7 @@ def test_the_numbers_are_those_of_the_rows(manager_client: Client, key: Any) -> 
         assert f"{rows.total()} requests from " in page
 
 
-def test_shows_a_key_its_own_requests_alone(
-    manager_client: Client, key: Any, consumer: Any, make_user: Callable[..., Any]
-) -> None:
+def test_shows_a_key_its_own_requests_alone(manager_client, key, consumer, make_user):
     logged(key)
     # With another secret, so that no user is named.
     logged(key, "invalid_credentials", user_id=None)
@@ -179,9 +171,7 @@ def test_shows_a_key_its_own_requests_alone(
     assert figures_on(text_of(manager_client.get(key_page(key)))) == ["2", "50.0 % 1"]
 
 
-def test_leads_to_the_rows_that_it_counts(
-    manager_client: Client, make_user: Callable[..., Any], key: Any, consumer: Any, client: Client
-) -> None:
+def test_leads_to_the_rows_that_it_counts(manager_client, make_user, key, consumer, client):
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
     logged(key)
     logged(key, "key_expired")
@@ -199,7 +189,7 @@ def test_leads_to_the_rows_that_it_counts(
         assert len(client.get(html.unescape(link)).context["cl"].result_list) == number
 
 
-def test_has_no_link_on_a_site_without_the_log(key: Any) -> None:
+def test_has_no_link_on_a_site_without_the_log(key):
     logged(key)
 
     picture = usage_of_key(key, AdminSite())
@@ -208,9 +198,7 @@ def test_has_no_link_on_a_site_without_the_log(key: Any) -> None:
     assert "Show these requests" not in picture
 
 
-def test_leads_to_the_key_in_all_sources_that_name_its_model(
-    key: Any, settings: Any, manager_client: Client
-) -> None:
+def test_leads_to_the_key_in_all_sources_that_name_its_model(key, settings, manager_client):
     model = "frappe_tokens.ApiKey"
     settings.FRAPPE_TOKENS = {"SOURCES": {"User": model, "Customer": model}}
     logged(key)
@@ -222,7 +210,7 @@ def test_leads_to_the_key_in_all_sources_that_name_its_model(
     assert f'href="{LOG}?api_key={key.api_key}"' in page
 
 
-def test_asks_the_log_twice_for_a_picture(manager_client: Client, key: Any, consumer: Any) -> None:
+def test_asks_the_log_twice_for_a_picture(manager_client, key, consumer):
     logged_days(key, {"accepted": 5, "other": 2}, 30)
 
     for address in (user_page(key.user), key_page(key)):
@@ -232,10 +220,8 @@ def test_asks_the_log_twice_for_a_picture(manager_client: Client, key: Any, cons
         assert len(asked) == 2
 
 
-def test_says_what_to_do_where_nothing_is_on_record(
-    manager_client: Client, key: Any, settings: Any
-) -> None:
-    def page() -> str:
+def test_says_what_to_do_where_nothing_is_on_record(manager_client, key, settings):
+    def page():
         text = text_of(manager_client.get(key_page(key)))
         assert PICTURE not in text
         assert "Show these requests" not in text
@@ -259,9 +245,7 @@ def test_says_what_to_do_where_nothing_is_on_record(
     assert "Requests aren&#x27;t logged" not in page()
 
 
-def test_says_that_nothing_is_added_to_what_is_there(
-    manager_client: Client, key: Any, settings: Any
-) -> None:
+def test_says_that_nothing_is_added_to_what_is_there(manager_client, key, settings):
     logged(key)
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
 
@@ -271,7 +255,7 @@ def test_says_that_nothing_is_added_to_what_is_there(
     assert "Requests aren&#x27;t logged." in page
 
 
-def test_says_when_the_last_one_was_where_it_was_long_ago(manager_client: Client, key: Any) -> None:
+def test_says_when_the_last_one_was_where_it_was_long_ago(manager_client, key):
     logged(key, at=datetime(2024, 2, 3, 4, 5, tzinfo=datetime_timezone.utc))
 
     page = text_of(manager_client.get(key_page(key)))
@@ -281,7 +265,7 @@ def test_says_when_the_last_one_was_where_it_was_long_ago(manager_client: Client
     assert "Show these requests" in page
 
 
-def test_above_the_log_it_shows_what_is_listed(manager_client: Client, key: Any) -> None:
+def test_above_the_log_it_shows_what_is_listed(manager_client, key):
     logged(key, path="/api/a")
     logged(key, "key_expired", path="/api/b", method="POST")
     logged(None, "other", path="/c")
@@ -303,7 +287,7 @@ def test_above_the_log_it_shows_what_is_listed(manager_client: Client, key: Any)
     assert NONE_YET not in page
 
 
-def test_above_the_log_a_chosen_time_ends_the_days(manager_client: Client, key: Any) -> None:
+def test_above_the_log_a_chosen_time_ends_the_days(manager_client, key):
     utc = datetime_timezone.utc
     logged(key, at=datetime(2025, 3, 9, 12, tzinfo=utc))
     logged(key, at=datetime(2025, 3, 20, 12, tzinfo=utc))
@@ -318,9 +302,7 @@ def test_above_the_log_a_chosen_time_ends_the_days(manager_client: Client, key: 
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
-def test_a_day_is_one_of_the_present_time_zone(
-    manager_client: Client, key: Any, settings: Any, zone: str
-) -> None:
+def test_a_day_is_one_of_the_present_time_zone(manager_client, key, settings, zone):
     settings.TIME_ZONE = zone
     midnight = datetime.combine(timezone.localdate(), datetime.min.time(), ZoneInfo(zone))
     logged(key, at=midnight - timedelta(microseconds=1))
@@ -338,7 +320,7 @@ def test_a_day_is_one_of_the_present_time_zone(
     assert titles[-1].startswith(f"{midnight:%B} {midnight.day}: 1 request\nother")
 
 
-def test_without_time_zones(manager_client: Client, key: Any, settings: Any) -> None:
+def test_without_time_zones(manager_client, key, settings):
     settings.USE_TZ = False
     logged(key, at=datetime.now())
 
@@ -349,7 +331,7 @@ def test_without_time_zones(manager_client: Client, key: Any, settings: Any) -> 
     assert f"{row.at:%H:%M:%S.%f}<" in text_of(manager_client.get(f"{LOG}{row.pk}/change/"))
 
 
-def test_shows_markup_as_text_and_no_query(manager_client: Client, key: Any) -> None:
+def test_shows_markup_as_text_and_no_query(manager_client, key):
     logged(key, MARKUP, path=f"/{MARKUP}")
 
     for address in (user_page(key.user), key_page(key), LOG):
@@ -358,9 +340,7 @@ def test_shows_markup_as_text_and_no_query(manager_client: Client, key: Any) -> 
         assert html.escape(f"/{MARKUP}") in page
 
 
-def test_has_nothing_that_a_content_security_policy_forbids(
-    manager_client: Client, key: Any
-) -> None:
+def test_has_nothing_that_a_content_security_policy_forbids(manager_client, key):
     logged(key)
     logged(key, "key_expired")
 
@@ -371,9 +351,7 @@ def test_has_nothing_that_a_content_security_policy_forbids(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_pages_open_without_the_log(
-    manager_client: Client, key: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_pages_open_without_the_log(manager_client, key, caplog):
     with log_gone():
         pages = [
             manager_client.get(user_page(key.user)),
@@ -390,7 +368,7 @@ def test_the_pages_open_without_the_log(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_transaction_goes_on_without_the_log(user: Any, key: Any) -> None:
+def test_a_transaction_goes_on_without_the_log(user, key):
     with log_gone(), transaction.atomic():
         assert UNREADABLE in usage_of_user(user, AdminSite())
         user.refresh_from_db()
@@ -406,9 +384,7 @@ def test_a_transaction_goes_on_without_the_log(user: Any, key: Any) -> None:
         (1, 3000, "99.9 %"),
     ],
 )
-def test_the_share_of_refusals_is_never_rounded_to_none_or_all(
-    key: Any, user: Any, accepted: int, refused: int, shown: str
-) -> None:
+def test_the_share_of_refusals_is_never_rounded_to_none_or_all(key, user, accepted, refused, shown):
     outcomes = {"accepted": accepted, "key_expired": refused}
     logged_days(key, {name: number for name, number in outcomes.items() if number}, 1)
 
@@ -417,7 +393,7 @@ def test_the_share_of_refusals_is_never_rounded_to_none_or_all(
     assert figures_on(page)[1] == f"{shown} {refused:,}"
 
 
-def test_names_the_paths_that_are_asked_for_most(key: Any, user: Any) -> None:
+def test_names_the_paths_that_are_asked_for_most(key, user):
     for number in range(7):
         for _ in range(number):
             logged(key, path=f"/api/{number}/")
@@ -429,7 +405,7 @@ def test_names_the_paths_that_are_asked_for_most(key: Any, user: Any) -> None:
     assert "the latest requests (at most 1,000)" in page
 
 
-def chart_of(*days: dict[str, int]) -> Chart:
+def chart_of(*days):
     first = date(2026, 3, 1)
     return Chart(Usage([Day(first + timedelta(number), day) for number, day in enumerate(days)]))
 
@@ -446,7 +422,7 @@ def chart_of(*days: dict[str, int]) -> Chart:
         (12_345, ["15,000", "10,000", "5,000", "0"]),
     ],
 )
-def test_the_scale_is_of_round_numbers(most: int, ticks: list[str]) -> None:
+def test_the_scale_is_of_round_numbers(most, ticks):
     chart = chart_of({"accepted": most}, {})
 
     assert chart.ticks == ticks
@@ -454,7 +430,7 @@ def test_the_scale_is_of_round_numbers(most: int, ticks: list[str]) -> None:
     assert chart.lines[0] == 0
 
 
-def test_a_bar_is_as_high_as_its_number() -> None:
+def test_a_bar_is_as_high_as_its_number():
     low, high, none = chart_of({"accepted": 20}, {"accepted": 60, "other": 20}, {}).bars
 
     (only,) = low.segments
@@ -466,7 +442,7 @@ def test_a_bar_is_as_high_as_its_number() -> None:
     assert none.segments == []
 
 
-def test_a_single_refusal_among_many_requests_is_seen() -> None:
+def test_a_single_refusal_among_many_requests_is_seen():
     outcomes = {"accepted": 99_997, "key_expired": 1, "ip_not_allowed": 1, "other": 1}
     (bar,) = chart_of(outcomes).bars
 
@@ -477,7 +453,7 @@ def test_a_single_refusal_among_many_requests_is_seen() -> None:
     assert sum(segment.height for segment in bar.segments) == pytest.approx(HEIGHT, abs=0.1)
 
 
-def test_every_outcome_has_a_colour() -> None:
+def test_every_outcome_has_a_colour():
     codes = {reason.code: 1 for reason in Reason}
     chart = chart_of({"accepted": 2, "other": 3, "of_another_version": 4, **codes})
 
@@ -491,7 +467,7 @@ def test_every_outcome_has_a_colour() -> None:
     assert sum(numbers.values()) == 9 + len(codes)
 
 
-def linear(colour: str) -> list[float]:
+def linear(colour):
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     return [
         channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
@@ -499,12 +475,12 @@ def linear(colour: str) -> list[float]:
     ]
 
 
-def luminance(light: list[float]) -> float:
+def luminance(light):
     red, green, blue = light
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def lightness_and_colour(light: list[float]) -> tuple[float, float, float]:
+def lightness_and_colour(light):
     """CIE L*a*b* of linear sRGB."""
     red, green, blue = light
     x = (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.95047
@@ -537,7 +513,7 @@ SIGHTS = {
 }
 
 
-def colours_of(theme: str) -> list[str]:
+def colours_of(theme):
     """The colours in the style sheet; the dark ones stand there twice."""
     path = Path(frappe_tokens.__file__).parent / "static" / "frappe_tokens" / "admin.css"
     style = path.read_text()
@@ -548,7 +524,7 @@ def colours_of(theme: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("theme", "page"), [("light", "#ffffff"), ("dark", "#121212")])
-def test_the_colours_stand_out_from_the_page(theme: str, page: str) -> None:
+def test_the_colours_stand_out_from_the_page(theme, page):
     for colour in colours_of(theme):
         darker, lighter = sorted([luminance(linear(colour)), luminance(linear(page))])
         # WCAG 2.2, 1.4.11
@@ -557,7 +533,7 @@ def test_the_colours_stand_out_from_the_page(theme: str, page: str) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("sight", SIGHTS)
-def test_the_colours_differ_to_every_sight(theme: str, sight: str) -> None:
+def test_the_colours_differ_to_every_sight(theme, sight):
     seen = []
     for colour in colours_of(theme):
         light = linear(colour)

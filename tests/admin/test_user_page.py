@@ -1,8 +1,5 @@
-from __future__ import annotations
-
 import base64
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -10,7 +7,6 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
 from django.contrib.sessions.models import Session
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -22,7 +18,7 @@ from frappe_tokens.models import ApiKey
 from .conftest import generate_page, secrets_on, user_page, version_on
 
 
-def test_offers_generate_keys_to_a_system_manager(manager_client: Client, user: User) -> None:
+def test_offers_generate_keys_to_a_system_manager(manager_client, user):
     page = manager_client.get(user_page(user)).content.decode()
 
     assert "API Access" in page
@@ -30,7 +26,7 @@ def test_offers_generate_keys_to_a_system_manager(manager_client: Client, user: 
     assert "None yet." in page
 
 
-def test_shows_the_key_its_state_and_its_last_use(manager_client: Client, user: User) -> None:
+def test_shows_the_key_its_state_and_its_last_use(manager_client, user):
     generated = generate_keys(user, expires_at=timezone.now() + timedelta(days=30))
     generate_keys(user, name="ci")
     ApiKey.objects.filter(pk=generated.instance.pk).update(
@@ -48,15 +44,13 @@ def test_shows_the_key_its_state_and_its_last_use(manager_client: Client, user: 
     assert generated.instance.secret_digest not in page
 
 
-def test_says_that_a_key_is_revoked(manager_client: Client, user: User) -> None:
+def test_says_that_a_key_is_revoked(manager_client, user):
     revoke(generate_keys(user).instance)
 
     assert "Revoked" in manager_client.get(user_page(user)).content.decode()
 
 
-def test_says_that_a_key_has_expired_and_refuses_to_generate(
-    manager_client: Client, user: User
-) -> None:
+def test_says_that_a_key_has_expired_and_refuses_to_generate(manager_client, user):
     key = generate_keys(user).instance
     ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now())
 
@@ -66,7 +60,7 @@ def test_says_that_a_key_has_expired_and_refuses_to_generate(
     assert "version" not in response.content.decode()
 
 
-def test_reads_the_keys_once_for_the_whole_section(manager_client: Client, user: User) -> None:
+def test_reads_the_keys_once_for_the_whole_section(manager_client, user):
     generate_keys(user)
 
     with CaptureQueriesContext(connection) as queries:
@@ -75,7 +69,7 @@ def test_reads_the_keys_once_for_the_whole_section(manager_client: Client, user:
     assert sum("frappe_tokens_apikey" in query["sql"] for query in queries) == 1
 
 
-def test_generates_and_shows_the_secret_once(manager_client: Client, user: User) -> None:
+def test_generates_and_shows_the_secret_once(manager_client, user):
     confirmation = manager_client.get(generate_page(user))
     assert "A new API key and secret will be generated." in confirmation.content.decode()
 
@@ -89,9 +83,7 @@ def test_generates_and_shows_the_secret_once(manager_client: Client, user: User)
     assert key.created_by == User.objects.get(username="manager")
 
 
-def test_says_what_becomes_of_the_old_secret(
-    manager_client: Client, user: User, settings: Any
-) -> None:
+def test_says_what_becomes_of_the_old_secret(manager_client, user, settings):
     generated = generate_keys(user)
 
     page = manager_client.get(generate_page(user)).content.decode()
@@ -107,7 +99,7 @@ def test_says_what_becomes_of_the_old_secret(
     assert "current secret" not in page
 
 
-def test_reloading_the_answer_generates_nothing(manager_client: Client, user: User) -> None:
+def test_reloading_the_answer_generates_nothing(manager_client, user):
     form = {"version": version_on(manager_client.get(generate_page(user)))}
     manager_client.post(generate_page(user), form)
     before = ApiKey.objects.get(user=user)
@@ -123,9 +115,7 @@ def test_reloading_the_answer_generates_nothing(manager_client: Client, user: Us
     assert secrets_on(manager_client.post(generate_page(user), {"version": version_on(again)}))
 
 
-def test_keeps_the_secret_out_of_session_cookies_messages_and_history(
-    manager_client: Client, user: User
-) -> None:
+def test_keeps_the_secret_out_of_session_cookies_messages_and_history(manager_client, user):
     form = {"version": version_on(manager_client.get(generate_page(user)))}
     answer = manager_client.post(generate_page(user), form)
 
@@ -148,7 +138,7 @@ def test_keeps_the_secret_out_of_session_cookies_messages_and_history(
     assert notes == [f"Generated a secret for API key {key.api_key}."] * 2
 
 
-def test_shows_a_user_without_the_permission_nothing(client: Client, make_user: Any) -> None:
+def test_shows_a_user_without_the_permission_nothing(client, make_user):
     clerk = make_user("clerk", is_staff=True, permissions=("auth.view_user", "auth.change_user"))
     target = make_user("target")
     client.force_login(clerk)
@@ -161,7 +151,7 @@ def test_shows_a_user_without_the_permission_nothing(client: Client, make_user: 
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_refuses_a_user_without_the_permission(client: Client, make_user: Any, method: str) -> None:
+def test_refuses_a_user_without_the_permission(client, make_user, method):
     clerk = make_user("clerk", is_staff=True, permissions=("auth.view_user",))
     target = make_user("target")
     client.force_login(clerk)
@@ -172,7 +162,7 @@ def test_refuses_a_user_without_the_permission(client: Client, make_user: Any, m
     assert not ApiKey.objects.exists()
 
 
-def test_refuses_a_manager_who_may_not_see_users(client: Client, make_user: Any) -> None:
+def test_refuses_a_manager_who_may_not_see_users(client, make_user):
     manager = make_user("blind", is_staff=True, permissions=("frappe_tokens.generate_keys",))
     target = make_user("target")
     client.force_login(manager)
@@ -181,9 +171,7 @@ def test_refuses_a_manager_who_may_not_see_users(client: Client, make_user: Any)
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_refuses_to_generate_for_a_superuser(
-    manager_client: Client, make_user: Any, method: str
-) -> None:
+def test_refuses_to_generate_for_a_superuser(manager_client, make_user, method):
     superuser = make_user("root", is_superuser=True)
 
     page = manager_client.get(user_page(superuser)).content.decode()
@@ -194,7 +182,7 @@ def test_refuses_to_generate_for_a_superuser(
     assert not ApiKey.objects.exists()
 
 
-def test_lets_a_superuser_generate_for_a_superuser(client: Client, make_user: Any) -> None:
+def test_lets_a_superuser_generate_for_a_superuser(client, make_user):
     superuser = make_user("root", is_superuser=True, is_staff=True)
     client.force_login(superuser)
 
@@ -202,7 +190,7 @@ def test_lets_a_superuser_generate_for_a_superuser(client: Client, make_user: An
     assert secrets_on(client.post(generate_page(superuser), form))
 
 
-def test_refuses_to_generate_for_an_inactive_user(manager_client: Client, make_user: Any) -> None:
+def test_refuses_to_generate_for_an_inactive_user(manager_client, make_user):
     inactive = make_user("gone", is_active=False)
 
     response = manager_client.post(generate_page(inactive), {"version": "x"})
@@ -211,17 +199,17 @@ def test_refuses_to_generate_for_an_inactive_user(manager_client: Client, make_u
     assert not ApiKey.objects.exists()
 
 
-def test_knows_no_page_for_a_user_who_does_not_exist(manager_client: Client) -> None:
+def test_knows_no_page_for_a_user_who_does_not_exist(manager_client):
     assert manager_client.get("/admin/auth/user/987654/generate-keys/").status_code == 404
 
 
-def test_adding_a_user_offers_no_api_access(client: Client, make_user: Any) -> None:
+def test_adding_a_user_offers_no_api_access(client, make_user):
     client.force_login(make_user("root", is_superuser=True, is_staff=True))
 
     assert "API Access" not in client.get("/admin/auth/user/add/").content.decode()
 
 
-def test_saving_the_user_page_leaves_the_keys_alone(client: Client, make_user: Any) -> None:
+def test_saving_the_user_page_leaves_the_keys_alone(client, make_user):
     client.force_login(make_user("root", is_superuser=True, is_staff=True))
     target = make_user("target")
     generated = generate_keys(target)
@@ -249,15 +237,13 @@ def test_saving_the_user_page_leaves_the_keys_alone(client: Client, make_user: A
     )
 
 
-def test_actor_without_any_credential_needs_the_permission(user: User) -> None:
+def test_actor_without_any_credential_needs_the_permission(user):
     assert not Actor(user).may_generate
     user.user_permissions.add(Permission.objects.get(codename="generate_keys"))
     assert Actor(User.objects.get(pk=user.pk)).may_generate
 
 
-def test_what_changed_since_the_confirmation_is_not_generated(
-    manager_client: Client, user: User
-) -> None:
+def test_what_changed_since_the_confirmation_is_not_generated(manager_client, user):
     form = {"version": version_on(manager_client.get(generate_page(user)))}
     User.objects.filter(pk=user.pk).update(is_active=False)
 
@@ -268,9 +254,7 @@ def test_what_changed_since_the_confirmation_is_not_generated(
     assert not ApiKey.objects.exists()
 
 
-def test_a_user_deleted_since_the_page_was_asked_for_gets_no_key(
-    manager_client: Client, user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_deleted_since_the_page_was_asked_for_gets_no_key(manager_client, user, monkeypatch):
     form = {"version": version_on(manager_client.get(generate_page(user)))}
     monkeypatch.setattr("frappe_tokens.admin.api_access.lock_users", lambda pks, by: {})
 
@@ -280,7 +264,7 @@ def test_a_user_deleted_since_the_page_was_asked_for_gets_no_key(
     assert "This user no longer exists." in answer.content.decode()
 
 
-def test_says_that_a_secret_in_its_grace_ends_early(manager_client: Client, user: User) -> None:
+def test_says_that_a_secret_in_its_grace_ends_early(manager_client, user):
     generate_keys(user)
     early = "The secret before it, which is still in its grace period, stops working immediately."
     assert early not in manager_client.get(generate_page(user)).content.decode()
@@ -288,9 +272,7 @@ def test_says_that_a_secret_in_its_grace_ends_early(manager_client: Client, user
     assert early in manager_client.get(generate_page(user)).content.decode()
 
 
-def test_a_replica_that_lags_behind_generates_no_second_secret(
-    manager_client: Client, user: User, settings: Any
-) -> None:
+def test_a_replica_that_lags_behind_generates_no_second_secret(manager_client, user, settings):
     settings.DATABASE_ROUTERS = ["tests.admin.test_user_page.LaggingReplica"]
     form = {"version": version_on(manager_client.get(generate_page(user)))}
     assert secrets_on(manager_client.post(generate_page(user), form))
@@ -301,8 +283,8 @@ def test_a_replica_that_lags_behind_generates_no_second_secret(
 class LaggingReplica:
     """A router whose replica knows users, and no keys yet."""
 
-    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+    def db_for_read(self, model, **hints):
         return "missing" if model is ApiKey else None
 
-    def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
+    def allow_relation(self, one, other, **hints):
         return True

@@ -1,12 +1,9 @@
-from __future__ import annotations
-
 import base64
 import csv
 import html
 import io
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib import admin
@@ -14,7 +11,6 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -28,11 +24,11 @@ USERS = "/admin/auth/user/"
 
 
 @pytest.fixture
-def three(make_user: Any) -> list[User]:
+def three(make_user):
     return [make_user(name) for name in ("ada", "grace", "hedy")]
 
 
-def action(users: list[User], **more: str) -> dict[str, Any]:
+def action(users, **more):
     return {
         "action": "generate_keys",
         "_selected_action": [str(user.pk) for user in users],
@@ -40,7 +36,7 @@ def action(users: list[User], **more: str) -> dict[str, Any]:
     }
 
 
-def csv_on(response: Any) -> list[dict[str, str]]:
+def csv_on(response):
     link = re.search(
         r'href="data:text/csv;charset=utf-8;base64,([^"]+)"', response.content.decode()
     )
@@ -49,7 +45,7 @@ def csv_on(response: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_asks_before_it_generates(manager_client: Client, three: list[User]) -> None:
+def test_asks_before_it_generates(manager_client, three):
     kept = generate_keys(three[0])
 
     page = manager_client.post(USERS, action(three)).content.decode()
@@ -61,9 +57,7 @@ def test_asks_before_it_generates(manager_client: Client, three: list[User]) -> 
     assert ApiKey.objects.get().secret_digest == kept.instance.secret_digest
 
 
-def test_generates_for_all_and_shows_them_once_with_a_csv(
-    manager_client: Client, three: list[User]
-) -> None:
+def test_generates_for_all_and_shows_them_once_with_a_csv(manager_client, three):
     confirmation = manager_client.post(USERS, action(three))
     answer = manager_client.post(USERS, action(three, version=version_on(confirmation)))
 
@@ -77,7 +71,7 @@ def test_generates_for_all_and_shows_them_once_with_a_csv(
         assert crypto.matches(row["api_secret"], key.secret_digest)
 
 
-def test_reloading_the_answer_generates_nothing(manager_client: Client, three: list[User]) -> None:
+def test_reloading_the_answer_generates_nothing(manager_client, three):
     version = version_on(manager_client.post(USERS, action(three)))
     manager_client.post(USERS, action(three, version=version))
     digests = set(ApiKey.objects.values_list("secret_digest", flat=True))
@@ -89,9 +83,7 @@ def test_reloading_the_answer_generates_nothing(manager_client: Client, three: l
     assert set(ApiKey.objects.values_list("secret_digest", flat=True)) == digests
 
 
-def test_leaves_out_whom_it_may_not_and_says_why(
-    manager_client: Client, three: list[User], make_user: Any
-) -> None:
+def test_leaves_out_whom_it_may_not_and_says_why(manager_client, three, make_user):
     superuser = make_user("root", is_superuser=True)
     inactive = make_user("gone", is_active=False)
     expired = three[2]
@@ -112,7 +104,7 @@ def test_leaves_out_whom_it_may_not_and_says_why(
     assert not ApiKey.objects.filter(user__in=[superuser, inactive]).exists()
 
 
-def test_generates_for_none_where_none_is_left(manager_client: Client, make_user: Any) -> None:
+def test_generates_for_none_where_none_is_left(manager_client, make_user):
     inactive = make_user("gone", is_active=False)
 
     page = manager_client.post(USERS, action([inactive], version="x"))
@@ -121,9 +113,7 @@ def test_generates_for_none_where_none_is_left(manager_client: Client, make_user
     assert not ApiKey.objects.exists()
 
 
-def test_ignores_the_action_of_a_user_without_the_permission(
-    client: Client, make_user: Any, three: list[User]
-) -> None:
+def test_ignores_the_action_of_a_user_without_the_permission(client, make_user, three):
     client.force_login(
         make_user("clerk", is_staff=True, permissions=("auth.view_user", "auth.change_user"))
     )
@@ -133,9 +123,7 @@ def test_ignores_the_action_of_a_user_without_the_permission(
     assert not ApiKey.objects.exists()
 
 
-def test_quotes_a_username_that_a_spreadsheet_would_run(
-    manager_client: Client, make_user: Any
-) -> None:
+def test_quotes_a_username_that_a_spreadsheet_would_run(manager_client, make_user):
     user = make_user("@SUM(1+9)")
 
     version = version_on(manager_client.post(USERS, action([user])))
@@ -144,9 +132,7 @@ def test_quotes_a_username_that_a_spreadsheet_would_run(
     assert [row["user"] for row in csv_on(answer)] == ["'@SUM(1+9)"]
 
 
-def test_the_action_keeps_to_the_permission_for_each_user(
-    manager_client: Client, three: list[User], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_action_keeps_to_the_permission_for_each_user(manager_client, three, monkeypatch):
     user_admin = type(admin.site.get_model_admin(User))
     monkeypatch.setattr(
         user_admin,
@@ -161,7 +147,7 @@ def test_the_action_keeps_to_the_permission_for_each_user(
     assert not ApiKey.objects.filter(user__username="grace").exists()
 
 
-def test_generates_for_more_users_than_a_form_may_have_fields(manager_client: Client) -> None:
+def test_generates_for_more_users_than_a_form_may_have_fields(manager_client):
     User.objects.bulk_create(User(username=f"user{number}") for number in range(1_100))
     chosen = action([User.objects.get(username="user0")], select_across="1")
 
@@ -173,13 +159,13 @@ def test_generates_for_more_users_than_a_form_may_have_fields(manager_client: Cl
     assert len(csv_on(answer)) == User.objects.filter(is_active=True).count()
 
 
-def people(count: int) -> dict[str, Any]:
+def people(count):
     """The action for all users, of whom there are ``count`` more."""
     User.objects.bulk_create(User(username=f"user{number}") for number in range(count))
     return action([User.objects.get(username="user0")], select_across="1")
 
 
-def test_thousands_of_users_take_few_statements(manager_client: Client) -> None:
+def test_thousands_of_users_take_few_statements(manager_client):
     chosen = people(3_000)
 
     with CaptureQueriesContext(connection) as confirming:
@@ -194,9 +180,7 @@ def test_thousands_of_users_take_few_statements(manager_client: Client) -> None:
     assert len(generating) < 300
 
 
-def test_writes_the_history_of_every_user_and_every_key(
-    manager_client: Client, system_manager: User, make_user: Any
-) -> None:
+def test_writes_the_history_of_every_user_and_every_key(manager_client, system_manager, make_user):
     chosen = people(20)
     generate_keys(User.objects.get(username="user7"))
 
@@ -217,10 +201,8 @@ def test_writes_the_history_of_every_user_and_every_key(
     assert not any(secret in history for secret in secrets_on(answer))
 
 
-def test_tells_a_project_that_writes_its_own_history_of_each(
-    manager_client: Client, three: list[User], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[Any] = []
+def test_tells_a_project_that_writes_its_own_history_of_each(manager_client, three, monkeypatch):
+    told = []
     user_admin = type(admin.site.get_model_admin(User))
     monkeypatch.setattr(
         user_admin, "log_change", lambda self, request, changed, note: told.append(changed)
@@ -233,9 +215,7 @@ def test_tells_a_project_that_writes_its_own_history_of_each(
     assert {changed for changed in told if isinstance(changed, ApiKey)} == set(ApiKey.objects.all())
 
 
-def test_lists_some_hundred_users_and_counts_the_others(
-    manager_client: Client, make_user: Any
-) -> None:
+def test_lists_some_hundred_users_and_counts_the_others(manager_client, make_user):
     chosen = people(400)
     for user in User.objects.filter(username__startswith="user")[:5]:
         generate_keys(user)

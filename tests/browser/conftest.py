@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, sync_playwright
 
 from tests.conftest import PASSWORD
 from tests.groups import leave_out
@@ -30,7 +27,7 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def chromium():
     if CHROMIUM is None:
         leave_out("browser", "Chromium is not installed (Debian: apt-get install chromium)")
     # Playwright's own loop runs in the thread of the tests, which use the database as usual.
@@ -51,10 +48,10 @@ class Visitor:
     complaints: list[str] = field(default_factory=list)
     folder: Path | None = None
 
-    def open(self, path: str) -> None:
+    def open(self, path):
         self.page.goto(self.site + path)
 
-    def shoot(self, name: str) -> None:
+    def shoot(self, name):
         """Keep a picture, where there is a folder for it (``SCREENSHOT_DIR``)."""
         if self.folder is None:
             return
@@ -68,17 +65,17 @@ class Visitor:
 
 
 @pytest.fixture
-def visit(chromium: Browser, live_server: Any) -> Iterator[Callable[..., Visitor]]:
+def visit(chromium, live_server):
     """Opens windows: ``visit(user, color_scheme="dark")``.
 
     Every window runs under the strict Content-Security-Policy of the test settings; a violation
     or an error in a script fails the test.
     """
     folder = os.environ.get("SCREENSHOT_DIR")
-    contexts: list[BrowserContext] = []
-    visitors: list[Visitor] = []
+    contexts = []
+    visitors = []
 
-    def open_window(user: User, **options: Any) -> Visitor:
+    def open_window(user, **options):
         context = chromium.new_context(**options)
         contexts.append(context)
         context.set_default_timeout(10_000)

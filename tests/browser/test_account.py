@@ -1,21 +1,15 @@
 """The users' own page of keys in a real browser: by dialogs, and the same without JavaScript."""
 
-from __future__ import annotations
-
 import subprocess
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from tests.conftest import PASSWORD
 
-from .conftest import Visitor
 from .test_generate_keys import (
     HEADER,
     KEY,
@@ -47,31 +41,28 @@ DONE = ".frappe-tokens-close"
 
 
 @pytest.fixture(autouse=True)
-def _self_service(settings: Any) -> None:
+def _self_service(settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
 
 
 @pytest.fixture
-def ada(make_user: Callable[..., Any]) -> User:
+def ada(make_user):
     """Someone who may do nothing but serve herself. (Staff, to sign in where others do.)"""
-    user: User = make_user("ada", is_staff=True)
-    return user
+    return make_user("ada", is_staff=True)
 
 
-def action(page: Page, name: str, what: str) -> Any:
+def action(page, name, what):
     """The button ``what`` of the key ``name``."""
     return page.locator(".frappe-tokens-key", has_text=name).get_by_role("link", name=what)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_makes_rotates_and_revokes_a_key(
-    visit: Callable[..., Visitor], ada: User, window: str
-) -> None:
+def test_makes_rotates_and_revokes_a_key(visit, ada, window):
     visitor = visit(ada, **WINDOWS[window])
     page = visitor.page
     scripted = "javascript" not in window
 
-    def shoot(name: str) -> None:
+    def shoot(name):
         visitor.shoot(f"account-{name}-{window}")
         if scripted:
             # In a browser that runs no script there is no way to ask for the width.
@@ -119,9 +110,7 @@ def test_makes_rotates_and_revokes_a_key(
 
 
 @pytest.mark.parametrize("window", ["light", "no-javascript"])
-def test_reloading_a_page_with_a_secret_makes_nothing(
-    visit: Callable[..., Visitor], ada: User, window: str
-) -> None:
+def test_reloading_a_page_with_a_secret_makes_nothing(visit, ada, window):
     visitor = visit(ada, **WINDOWS[window])
     page = visitor.page
     visitor.open(f"{LIST}new/")
@@ -135,9 +124,7 @@ def test_reloading_a_page_with_a_secret_makes_nothing(
     assert whoami(visitor.site, header)[0] == 200
 
 
-def test_copies_the_secret_and_a_command_that_works(
-    visit: Callable[..., Visitor], ada: User
-) -> None:
+def test_copies_the_secret_and_a_command_that_works(visit, ada):
     visitor = visit(ada, permissions=["clipboard-read", "clipboard-write"])
     page = visitor.page
     visitor.open(LIST)
@@ -154,7 +141,7 @@ def test_copies_the_secret_and_a_command_that_works(
     assert answer.stdout == '{"message":"ada"}'
 
 
-def test_says_in_the_dialog_what_is_wrong(visit: Callable[..., Visitor], ada: User) -> None:
+def test_says_in_the_dialog_what_is_wrong(visit, ada):
     generate_keys(ada, name="deploy")
     visitor = visit(ada)
     page = visitor.page
@@ -174,7 +161,7 @@ def test_says_in_the_dialog_what_is_wrong(visit: Callable[..., Visitor], ada: Us
     assert ApiKey.objects.get(name="backup").scopes == ["todos", "events"]
 
 
-def test_everything_by_keyboard_alone(visit: Callable[..., Visitor], ada: User) -> None:
+def test_everything_by_keyboard_alone(visit, ada):
     visitor = visit(ada)
     page = visitor.page
     visitor.open(LIST)
@@ -223,9 +210,7 @@ def test_everything_by_keyboard_alone(visit: Callable[..., Visitor], ada: User) 
     expect(page.locator(NEW)).to_be_focused()
 
 
-def test_a_lost_session_leads_to_the_login_page_and_back(
-    visit: Callable[..., Visitor], ada: User
-) -> None:
+def test_a_lost_session_leads_to_the_login_page_and_back(visit, ada):
     key = generate_keys(ada, name="deploy").instance
     visitor = visit(ada)
     page = visitor.page
@@ -251,7 +236,7 @@ def test_a_lost_session_leads_to_the_login_page_and_back(
     assert not ApiKey.objects.get().is_revoked
 
 
-def test_says_why_it_is_closed(visit: Callable[..., Visitor], ada: User, settings: Any) -> None:
+def test_says_why_it_is_closed(visit, ada, settings):
     visitor = visit(ada)
     settings.FRAPPE_TOKENS = {}
 
@@ -262,9 +247,7 @@ def test_says_why_it_is_closed(visit: Callable[..., Visitor], ada: User, setting
 
 
 @pytest.mark.parametrize("window", ["light", "dark", "phone", "phone-dark"])
-def test_shows_many_keys_on_any_screen(
-    visit: Callable[..., Visitor], ada: User, window: str
-) -> None:
+def test_shows_many_keys_on_any_screen(visit, ada, window):
     """With names and lists as long as they may be."""
     generate_keys(ada)
     generate_keys(ada, grace=timedelta(days=7))

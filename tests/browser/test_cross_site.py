@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from django.contrib.auth.models import Group
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import include, path
 from django.utils.html import format_html, format_html_join
 from django.views.decorators.csrf import csrf_exempt
-from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 from rest_framework.renderers import JSONRenderer
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from frappe_tokens.authentication import BasicAuthentication
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
 from .conftest import ARGUMENTS, CHROMIUM
@@ -42,18 +39,18 @@ class AskForLogin(APIView):
     authentication_classes = [BasicAuthentication]
     renderer_classes = [JSONRenderer]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response({"user": request.user.get_username()})
 
 
-def plain(request: HttpRequest) -> HttpResponse:
+def plain(request):
     """A plain view that changes something, with Django's CSRF check around it."""
     if request.method == "POST":
         Group.objects.create(name=request.POST["name"])
     return HttpResponse("done")
 
 
-def page_with(target: str, method: str, **fields: str) -> str:
+def page_with(target, method, **fields):
     """A page whose button sends a form to ``target``."""
     inputs = format_html_join("", '<input name="{}" value="{}">', fields.items())
     return format_html(
@@ -66,7 +63,7 @@ def page_with(target: str, method: str, **fields: str) -> str:
 
 
 @csrf_exempt
-def own_page(request: HttpRequest) -> HttpResponse:
+def own_page(request):
     fields = request.GET.dict()
     return HttpResponse(page_with(fields.pop("target"), fields.pop("method"), **fields))
 
@@ -83,7 +80,7 @@ urlpatterns = [
 class OtherSite(BaseHTTPRequestHandler):
     """Serves :func:`page_with` for whatever the query names, from another port."""
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         fields = dict(parse_qsl(urlsplit(self.path).query))
         body = page_with(fields.pop("target", ""), fields.pop("method", ""), **fields).encode()
         self.send_response(200)
@@ -91,12 +88,12 @@ class OtherSite(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args: Any) -> None:
+    def log_message(self, *args):
         pass
 
 
 @pytest.fixture(scope="module")
-def other_port() -> Iterator[int]:
+def other_port():
     server = ThreadingHTTPServer(("127.0.0.1", 0), OtherSite)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -107,7 +104,7 @@ def other_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: Browser) -> Iterator[Browser]:
+def browser(chromium):
     """Knows hosts under ``.test``. To these it sends no Sec-Fetch-Site over plain HTTP."""
     rules = "--host-resolver-rules=MAP *.test 127.0.0.1"
     launched = chromium.browser_type.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, rules])
@@ -138,7 +135,7 @@ SITES = [
 
 
 @pytest.fixture
-def server(settings: Any) -> Iterator[LiveServer]:
+def server(settings):
     """With settings of its own, which are not those that the other tests' server began with."""
     settings.ALLOWED_HOSTS = ["localhost", "intranet.test"]
     settings.MIDDLEWARE = [
@@ -152,14 +149,14 @@ def server(settings: Any) -> Iterator[LiveServer]:
 
 @pytest.fixture(params=SITES, ids=lambda sites: f"{sites.own} by {sites.other}")
 def visit(
-    request: pytest.FixtureRequest,
-    browser: Browser,
-    server: LiveServer,
-    other_port: int,
-    system_manager: Any,
-) -> Iterator[Callable[..., Page]]:
+    request,
+    browser,
+    server,
+    other_port,
+    system_manager,
+):
     """Opens a page of this site's or the other's, in a browser that has logged in by Basic."""
-    sites: Sites = request.param
+    sites = request.param
     made = generate_keys(system_manager)
     own = f"{sites.own}:{urlsplit(server.url).port}"
     login = {"username": made.api_key, "password": made.api_secret}
@@ -171,7 +168,7 @@ def visit(
     assert answer is not None
     assert answer.json() == {"user": "manager"}
 
-    def open_page(target: str, method: str, *, of_other_site: bool, **fields: str) -> Page:
+    def open_page(target, method, *, of_other_site, **fields):
         host = f"{sites.other}:{other_port}" if of_other_site else own
         named = {"target": f"http://{own}{target}", "method": method, **fields}
         page.goto(f"http://{host}/own-page/?{urlencode(named)}")
@@ -181,18 +178,18 @@ def visit(
     context.close()
 
 
-def press(page: Page) -> Any:
+def press(page):
     """The answer to the form of a page."""
     with page.expect_navigation() as navigation:
         page.click("button")
     return navigation.value
 
 
-def digests() -> list[str]:
+def digests():
     return list(ApiKey.objects.order_by("pk").values_list("secret_digest", flat=True))
 
 
-def test_another_site_generates_no_keys(visit: Callable[..., Page], keys: GeneratedKeys) -> None:
+def test_another_site_generates_no_keys(visit, keys):
     before = digests()
 
     answer = press(visit(RPC, "post", of_other_site=True, user="ada"))
@@ -202,9 +199,7 @@ def test_another_site_generates_no_keys(visit: Callable[..., Page], keys: Genera
     assert digests() == before
 
 
-def test_another_site_generates_no_keys_by_a_link(
-    visit: Callable[..., Page], keys: GeneratedKeys
-) -> None:
+def test_another_site_generates_no_keys_by_a_link(visit, keys):
     before = digests()
 
     answer = press(visit(RPC, "get", of_other_site=True, user="ada"))
@@ -213,7 +208,7 @@ def test_another_site_generates_no_keys_by_a_link(
     assert digests() == before
 
 
-def test_another_site_changes_nothing_by_a_plain_view(visit: Callable[..., Page]) -> None:
+def test_another_site_changes_nothing_by_a_plain_view(visit):
     answer = press(visit("/plain/", "post", of_other_site=True, name="new"))
 
     assert answer.status == 403
@@ -221,7 +216,7 @@ def test_another_site_changes_nothing_by_a_plain_view(visit: Callable[..., Page]
     assert not Group.objects.filter(name="new").exists()
 
 
-def test_own_pages_do_as_before(visit: Callable[..., Page], keys: GeneratedKeys) -> None:
+def test_own_pages_do_as_before(visit, keys):
     before = digests()
 
     generated = press(visit(RPC, "post", of_other_site=False, user="ada")).json()

@@ -1,13 +1,6 @@
 """The pictures of README.md and docs/, taken from the real thing: ``make screenshots``."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
-from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import expect
 
@@ -15,19 +8,17 @@ from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 from tests.log_rows import logged_days
 
-from .conftest import Visitor
-
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_takes_the_pictures_of_the_documentation(
-    visit: Callable[..., Visitor],
-    system_manager: User,
-    make_user: Callable[..., Any],
-    scheme: str,
-    tmp_path: Path,
-) -> None:
+    visit,
+    system_manager,
+    make_user,
+    scheme,
+    tmp_path,
+):
     users = [make_user(name) for name in ("ada", "grace", "hedy")]
     visitor = visit(system_manager, viewport={"width": 1100, "height": 720}, color_scheme=scheme)
     visitor.folder = visitor.folder or tmp_path
@@ -66,12 +57,12 @@ SECTION = "fieldset:has(.frappe-tokens-usage)"
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_takes_the_pictures_of_the_request_log(
-    visit: Callable[..., Visitor],
-    system_manager: User,
-    make_user: Callable[..., Any],
-    scheme: str,
-    tmp_path: Path,
-) -> None:
+    visit,
+    system_manager,
+    make_user,
+    scheme,
+    tmp_path,
+):
     keys = {name: generate_keys(make_user(name)).instance for name in ("ada", "grace", "hedy")}
     logged_days(keys["ada"], OUTCOMES, 30)
     logged_days(keys["grace"], OUTCOMES, 1)

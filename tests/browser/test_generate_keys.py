@@ -1,21 +1,14 @@
 """Generate Keys in a real browser: the dialog, the list action, and both without JavaScript."""
 
-from __future__ import annotations
-
 import csv
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import expect
 
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
-
-from .conftest import Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -37,11 +30,11 @@ SECRET = "#frappe-tokens-value-secret"
 HEADER = "#frappe-tokens-value-header"
 
 
-def user_path(user: User) -> str:
+def user_path(user):
     return f"/admin/auth/user/{user.pk}/change/"
 
 
-def whoami(site: str, header: str) -> tuple[int, str]:
+def whoami(site, header):
     """What the API answers to a request with ``header`` (as the page shows it)."""
     name, _, value = header.partition(": ")
     request = urllib.request.Request(  # noqa: S310 - the live server on loopback
@@ -55,7 +48,7 @@ def whoami(site: str, header: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def no_sideways_scrolling(visitor: Visitor) -> bool:
+def no_sideways_scrolling(visitor):
     page = visitor.page
     return bool(
         page.evaluate(
@@ -64,7 +57,7 @@ def no_sideways_scrolling(visitor: Visitor) -> bool:
     )
 
 
-def tab_to(page: Page, selector: str, at_most: int = 80) -> None:
+def tab_to(page, selector, at_most=80):
     for _ in range(at_most):
         page.keyboard.press("Tab")
         if page.locator(selector).evaluate("e => e === document.activeElement"):
@@ -73,14 +66,12 @@ def tab_to(page: Page, selector: str, at_most: int = 80) -> None:
 
 
 @pytest.fixture
-def target(make_user: Callable[..., Any]) -> Any:
+def target(make_user):
     return make_user("ada")
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_shows_a_working_secret_once(
-    visit: Callable[..., Visitor], system_manager: User, target: User, window: str
-) -> None:
+def test_shows_a_working_secret_once(visit, system_manager, target, window):
     visitor = visit(system_manager, **WINDOWS[window])
     page = visitor.page
     visitor.open(user_path(target))
@@ -109,9 +100,7 @@ def test_shows_a_working_secret_once(
     assert whoami(visitor.site, header)[0] == 200
 
 
-def test_reloading_a_page_of_secrets_generates_nothing(
-    visit: Callable[..., Visitor], system_manager: User, target: User
-) -> None:
+def test_reloading_a_page_of_secrets_generates_nothing(visit, system_manager, target):
     visitor = visit(system_manager, java_script_enabled=False)
     page = visitor.page
     visitor.open(user_path(target))
@@ -125,9 +114,7 @@ def test_reloading_a_page_of_secrets_generates_nothing(
     assert whoami(visitor.site, header)[0] == 200
 
 
-def test_copies_the_secret(
-    visit: Callable[..., Visitor], system_manager: User, target: User
-) -> None:
+def test_copies_the_secret(visit, system_manager, target):
     visitor = visit(system_manager, permissions=["clipboard-read", "clipboard-write"])
     page = visitor.page
     visitor.open(user_path(target))
@@ -141,9 +128,7 @@ def test_copies_the_secret(
         assert page.evaluate("navigator.clipboard.readText()") == page.inner_text(value)
 
 
-def test_copies_without_a_clipboard_interface(
-    visit: Callable[..., Visitor], system_manager: User, target: User
-) -> None:
+def test_copies_without_a_clipboard_interface(visit, system_manager, target):
     """On a site without HTTPS there is none; the text is selected, for Ctrl+C at the least."""
     visitor = visit(system_manager)
     page = visitor.page
@@ -158,9 +143,7 @@ def test_copies_without_a_clipboard_interface(
     assert page.evaluate("getSelection().toString()") == page.inner_text(SECRET)
 
 
-def test_everything_by_keyboard_alone(
-    visit: Callable[..., Visitor], system_manager: User, target: User
-) -> None:
+def test_everything_by_keyboard_alone(visit, system_manager, target):
     visitor = visit(system_manager, permissions=["clipboard-read", "clipboard-write"])
     page = visitor.page
     visitor.open(user_path(target))
@@ -193,9 +176,7 @@ def test_everything_by_keyboard_alone(
     assert whoami(visitor.site, header)[0] == 200
 
 
-def test_closing_the_dialog_renews_the_section_and_keeps_what_was_typed(
-    visit: Callable[..., Visitor], make_user: Callable[..., Any], target: User
-) -> None:
+def test_closing_the_dialog_renews_the_section_and_keeps_what_was_typed(visit, make_user, target):
     visitor = visit(make_user("root", is_staff=True, is_superuser=True))
     page = visitor.page
     visitor.open(user_path(target))
@@ -211,9 +192,7 @@ def test_closing_the_dialog_renews_the_section_and_keeps_what_was_typed(
     assert "fts_" not in page.content()
 
 
-def test_a_lost_session_leads_to_the_login_page(
-    visit: Callable[..., Visitor], system_manager: User, target: User
-) -> None:
+def test_a_lost_session_leads_to_the_login_page(visit, system_manager, target):
     visitor = visit(system_manager)
     visitor.open(user_path(target))
     visitor.page.context.clear_cookies()
@@ -223,9 +202,7 @@ def test_a_lost_session_leads_to_the_login_page(
     visitor.page.wait_for_url("**/admin/login/**")
 
 
-def test_an_unreachable_server_is_told_in_the_dialog(
-    visit: Callable[..., Visitor], system_manager: User, target: User
-) -> None:
+def test_an_unreachable_server_is_told_in_the_dialog(visit, system_manager, target):
     visitor = visit(system_manager)
     page = visitor.page
     visitor.open(user_path(target))
@@ -243,11 +220,11 @@ def test_an_unreachable_server_is_told_in_the_dialog(
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_generates_for_three_users_from_the_list_with_a_csv(
-    visit: Callable[..., Visitor],
-    system_manager: User,
-    make_user: Callable[..., Any],
-    window: str,
-) -> None:
+    visit,
+    system_manager,
+    make_user,
+    window,
+):
     users = {name: make_user(name) for name in ("ada", "grace", "hedy")}
     generate_keys(users["ada"])
     visitor = visit(system_manager, **WINDOWS[window])
@@ -281,9 +258,7 @@ def test_generates_for_three_users_from_the_list_with_a_csv(
     assert whoami(visitor.site, header)[0] == 200
 
 
-def test_the_list_by_keyboard_alone(
-    visit: Callable[..., Visitor], system_manager: User, target: User
-) -> None:
+def test_the_list_by_keyboard_alone(visit, system_manager, target):
     visitor = visit(system_manager)
     page = visitor.page
     visitor.open("/admin/auth/user/")
@@ -311,9 +286,7 @@ def test_the_list_by_keyboard_alone(
 
 
 @pytest.mark.parametrize("window", ["light", "dark", "phone", "no-javascript"])
-def test_adds_rotates_and_revokes_a_named_key(
-    visit: Callable[..., Visitor], system_manager: User, target: User, window: str
-) -> None:
+def test_adds_rotates_and_revokes_a_named_key(visit, system_manager, target, window):
     visitor = visit(system_manager, **WINDOWS[window])
     page = visitor.page
     visitor.open("/admin/frappe_tokens/apikey/add/")
@@ -351,9 +324,7 @@ def test_adds_rotates_and_revokes_a_named_key(
     assert "key_revoked" in whoami(visitor.site, rotated)[1]
 
 
-def test_a_user_without_the_permission_sees_none_of_it(
-    visit: Callable[..., Visitor], make_user: Callable[..., Any], target: User
-) -> None:
+def test_a_user_without_the_permission_sees_none_of_it(visit, make_user, target):
     clerk = make_user("clerk", is_staff=True, permissions=("auth.view_user", "auth.change_user"))
     visitor = visit(clerk)
     page = visitor.page
@@ -375,13 +346,11 @@ def test_a_user_without_the_permission_sees_none_of_it(
     assert not ApiKey.objects.exists()
 
 
-def test_escape_never_loses_a_secret(
-    visit: Callable[..., Visitor], system_manager: User, target: User
-) -> None:
+def test_escape_never_loses_a_secret(visit, system_manager, target):
     visitor = visit(system_manager)
     page = visitor.page
     visitor.open(user_path(target))
-    held: list[Route] = []
+    held = []
     page.route(
         "**/generate-keys/",
         lambda route: held.append(route) if route.request.method == "POST" else route.continue_(),
@@ -400,9 +369,7 @@ def test_escape_never_loses_a_secret(
         expect(page.locator(SECRET)).to_be_visible()
 
 
-def test_a_double_click_opens_one_dialog(
-    visit: Callable[..., Visitor], system_manager: User, target: User
-) -> None:
+def test_a_double_click_opens_one_dialog(visit, system_manager, target):
     visitor = visit(system_manager)
     page = visitor.page
     visitor.open(user_path(target))

@@ -1,18 +1,14 @@
 """The authorization code flow in a real browser, by an application that is a real client."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 from oauth2_provider.models import AccessToken, Grant
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
 from testproject import oauth
 from tests.conftest import PASSWORD
@@ -29,13 +25,13 @@ METHODS = "/api/method/frappe.integrations.oauth2."
 
 
 @pytest.fixture
-def window(chromium: Browser, live_server: Any) -> Iterator[Callable[..., Visitor]]:
+def window(chromium, live_server):
     """Opens windows in which nobody is signed in: ``window(color_scheme="dark")``."""
     folder = os.environ.get("SCREENSHOT_DIR")
-    contexts: list[Any] = []
-    visitors: list[Visitor] = []
+    contexts = []
+    visitors = []
 
-    def open_window(**options: Any) -> Visitor:
+    def open_window(**options):
         contexts.append(chromium.new_context(**options))
         contexts[-1].set_default_timeout(10_000)
         visitor = Visitor(
@@ -54,20 +50,18 @@ def window(chromium: Browser, live_server: Any) -> Iterator[Callable[..., Visito
 
 
 @pytest.fixture
-def ada(make_user: Callable[..., Any]) -> Any:
+def ada(make_user):
     return make_user("ada", permissions=("todos.view_todo", "todos.add_todo"))
 
 
-def log_in(page: Page) -> None:
+def log_in(page):
     page.fill("#id_username", "ada")
     page.fill("#id_password", PASSWORD)
     page.press("#id_password", "Enter")
 
 
 @pytest.mark.parametrize("look", WINDOWS)
-def test_from_the_login_to_the_refused_call(
-    window: Callable[..., Visitor], ada: Any, look: str, make_user: Callable[..., Any]
-) -> None:
+def test_from_the_login_to_the_refused_call(window, ada, look, make_user):
     visitor = window(**WINDOWS[look])
     page, site = visitor.page, visitor.site
     link = oauth.public_client(site)
@@ -110,9 +104,7 @@ def test_from_the_login_to_the_refused_call(
     assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
 
 
-def test_page_in_the_browser_gets_and_uses_a_token(
-    window: Callable[..., Visitor], ada: Any
-) -> None:
+def test_page_in_the_browser_gets_and_uses_a_token(window, ada):
     page, site = (visitor := window()).page, visitor.site
     link = oauth.public_client(site)
     page.goto(link.address)
@@ -146,7 +138,7 @@ def test_page_in_the_browser_gets_and_uses_a_token(
     assert listed == [200, 200, {"data": []}]
 
 
-def test_user_who_denies_gives_nothing_away(window: Callable[..., Visitor], ada: Any) -> None:
+def test_user_who_denies_gives_nothing_away(window, ada):
     visitor = window()
     page = visitor.page
     page.goto(oauth.public_client(visitor.site).address)
@@ -159,7 +151,7 @@ def test_user_who_denies_gives_nothing_away(window: Callable[..., Visitor], ada:
     assert not AccessToken.objects.exists()
 
 
-def test_access_is_given_by_keyboard_alone(window: Callable[..., Visitor], ada: Any) -> None:
+def test_access_is_given_by_keyboard_alone(window, ada):
     visitor = window()
     page = visitor.page
     page.goto(oauth.public_client(visitor.site).address)
@@ -170,9 +162,7 @@ def test_access_is_given_by_keyboard_alone(window: Callable[..., Visitor], ada: 
     page.wait_for_url("**/oauth/callback/?code=**")
 
 
-def test_wrong_request_is_explained_and_sends_nobody_away(
-    window: Callable[..., Visitor], ada: Any
-) -> None:
+def test_wrong_request_is_explained_and_sends_nobody_away(window, ada):
     visitor = window()
     page = visitor.page
     link = oauth.public_client(visitor.site)
@@ -184,7 +174,7 @@ def test_wrong_request_is_explained_and_sends_nobody_away(
     visitor.shoot("oauth-wrong")
 
 
-def test_page_cannot_be_framed(window: Callable[..., Visitor], ada: Any) -> None:
+def test_page_cannot_be_framed(window, ada):
     visitor = window()
     link = oauth.public_client(visitor.site)
     assert requests.get(link.address, timeout=30).headers["X-Frame-Options"] == "DENY"

@@ -1,18 +1,11 @@
 """The request log and its pictures in a real browser."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
 from frappe_tokens.keys import generate_keys
 from tests.log_rows import logged, logged_days
 
-from .conftest import Visitor
 from .test_generate_keys import WINDOWS, no_sideways_scrolling, tab_to, user_path
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -30,11 +23,11 @@ OUTCOMES = {
 
 
 @pytest.fixture
-def key(make_user: Callable[..., Any]) -> Any:
+def key(make_user):
     return generate_keys(make_user("ada")).instance
 
 
-def pages_of(key: Any) -> dict[str, str]:
+def pages_of(key):
     return {
         "user": user_path(key.user),
         "key": f"/admin/frappe_tokens/apikey/{key.pk}/change/",
@@ -44,9 +37,7 @@ def pages_of(key: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("days", [0, 1, 30])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_shows_the_picture_on_each_page(
-    visit: Callable[..., Visitor], system_manager: User, key: Any, window: str, days: int
-) -> None:
+def test_shows_the_picture_on_each_page(visit, system_manager, key, window, days):
     logged_days(key, OUTCOMES, days)
     visitor = visit(system_manager, **WINDOWS[window])
     for name, path in pages_of(key).items():
@@ -67,9 +58,7 @@ def test_shows_the_picture_on_each_page(
             assert no_sideways_scrolling(visitor)
 
 
-def test_everything_by_keyboard_alone(
-    visit: Callable[..., Visitor], system_manager: User, key: Any
-) -> None:
+def test_everything_by_keyboard_alone(visit, system_manager, key):
     logged_days(key, OUTCOMES, 30)
     visitor = visit(system_manager, viewport={"width": 1280, "height": 900})
     page = visitor.page
@@ -94,9 +83,7 @@ def test_everything_by_keyboard_alone(
 
 @pytest.mark.parametrize("system", ["light", "dark"])
 @pytest.mark.parametrize("chosen", ["auto", "light", "dark"])
-def test_the_colours_are_those_of_the_theme(
-    visit: Callable[..., Visitor], system_manager: User, key: Any, system: str, chosen: str
-) -> None:
+def test_the_colours_are_those_of_the_theme(visit, system_manager, key, system, chosen):
     logged(key)
     visitor = visit(system_manager, color_scheme=system)
     page = visitor.page
@@ -111,9 +98,7 @@ def test_the_colours_are_those_of_the_theme(
     assert fill == {"light": "rgb(74, 144, 184)", "dark": "rgb(63, 134, 176)"}[theme]
 
 
-def test_the_picture_fits_into_every_window(
-    visit: Callable[..., Visitor], system_manager: User, key: Any
-) -> None:
+def test_the_picture_fits_into_every_window(visit, system_manager, key):
     long = "/api/resource/" + "x" * 400
     for _ in range(3):
         logged(key, path=long)
@@ -131,9 +116,7 @@ def test_the_picture_fits_into_every_window(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_finds_a_request(
-    visit: Callable[..., Visitor], system_manager: User, key: Any, window: str
-) -> None:
+def test_finds_a_request(visit, system_manager, key, window):
     logged_days(key, OUTCOMES, 3)
     wanted = logged(key, "key_expired", path="/api/wanted/", ip="198.51.100.9")
     visitor = visit(system_manager, **WINDOWS[window])

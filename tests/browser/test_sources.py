@@ -1,19 +1,14 @@
 """A source of keys in a real browser: add, generate, post with the secret, revoke."""
 
-from __future__ import annotations
-
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
 from testproject.events.models import EventConsumer
 
-from .conftest import Visitor
 from .test_generate_keys import GENERATE, HEADER, SECRET, SUBMIT, WINDOWS, no_sideways_scrolling
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -21,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SOURCE = "#frappe-tokens-value-source"
 
 
-def post_event(site: str, *headers: str) -> tuple[int, dict[str, Any]]:
+def post_event(site, *headers):
     """What the API answers to an event with ``headers`` (as the page shows them)."""
     named = dict(header.split(": ", 1) for header in headers)
     request = urllib.request.Request(  # noqa: S310 - the live server on loopback
@@ -38,9 +33,7 @@ def post_event(site: str, *headers: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_generates_shows_once_and_revokes(
-    visit: Callable[..., Visitor], make_user: Callable[..., Any], window: str
-) -> None:
+def test_generates_shows_once_and_revokes(visit, make_user, window):
     consumer = EventConsumer.objects.create(name="Door sensor", user=make_user("ada"))
     EventConsumer.objects.create(name="Till", user=consumer.user, scopes=["events"])
     visitor = visit(make_user("root", is_staff=True, is_superuser=True), **WINDOWS[window])

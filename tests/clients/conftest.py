@@ -1,14 +1,10 @@
-from __future__ import annotations
-
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 
 from ..groups import leave_out
 
@@ -16,7 +12,7 @@ HERE = Path(__file__).parent
 ALL_PERMISSIONS = ("todos.view_todo", "todos.add_todo", "todos.change_todo", "todos.delete_todo")
 
 
-def install_package(group: str, source: Path, directory: Path) -> Path:
+def install_package(group, source, directory):
     """Install what ``source`` pins into ``directory``, where there is Node.js to run it."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
@@ -30,7 +26,7 @@ def install_package(group: str, source: Path, directory: Path) -> Path:
     return directory
 
 
-def install_sdk(directory: Path) -> Path:
+def install_sdk(directory):
     """Install the pinned frappe-js-sdk into ``directory``, with round.mjs beside it."""
     installed = install_package("frappe-js-sdk", HERE, directory)
     shutil.copy(HERE / "round.mjs", directory)
@@ -38,13 +34,13 @@ def install_sdk(directory: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sdk(tmp_path_factory):
     """A directory with round.mjs, and frappe-js-sdk beside it."""
     return install_sdk(tmp_path_factory.mktemp("frappe-js-sdk"))
 
 
 @pytest.fixture(scope="session")
-def newman(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def newman(tmp_path_factory):
     """The program that runs Postman's collections."""
     directory = tmp_path_factory.mktemp("newman")
     installed = install_package("Postman", HERE / "postman", directory)
@@ -52,6 +48,6 @@ def newman(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def worker_keys(make_user: Callable[..., Any]) -> GeneratedKeys:
+def worker_keys(make_user):
     """The keys of a user with every permission on ToDos."""
     return generate_keys(make_user("worker", permissions=ALL_PERMISSIONS))

@@ -1,24 +1,18 @@
 """``manage.py demo``, and what it prints."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
-from django.test import Client
-from pytest_django.live_server_helper import LiveServer
 
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.keys.actors import Actor
@@ -29,18 +23,18 @@ from testproject.todos.models import ToDo
 PROJECT = Path(__file__).parent.parent.parent
 
 
-def run_demo(*arguments: str) -> str:
+def run_demo(*arguments):
     """What the demo prints."""
     printed = io.StringIO()
     call_command("demo", *arguments, stdout=printed)
     return printed.getvalue()
 
 
-def commands(printed: str) -> list[str]:
+def commands(printed):
     return [line for line in printed.splitlines() if line.startswith("curl ")]
 
 
-def paste(line: str) -> Any:
+def paste(line):
     """What a shell answers to ``line``, which must be JSON."""
     done = subprocess.run(
         ["sh", "-c", line], capture_output=True, text=True, check=True, timeout=60
@@ -49,17 +43,17 @@ def paste(line: str) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _debug(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def _debug(settings, monkeypatch):
     settings.DEBUG = True
     monkeypatch.delenv("PORT", raising=False)
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+def served(monkeypatch):
     """The server is not started; here is what it would have been started with."""
-    calls: list[tuple[Any, ...]] = []
+    calls = []
 
-    def call(name: str, *arguments: Any, **options: Any) -> None:
+    def call(name, *arguments, **options):
         if name == "runserver":
             calls.append((*arguments, options))
         else:
@@ -69,7 +63,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return calls
 
 
-def test_each_command_can_be_pasted(live_server: LiveServer) -> None:
+def test_each_command_can_be_pasted(live_server):
     printed = run_demo("--no-serve")
     lines = [line.replace("http://127.0.0.1:8000", live_server.url) for line in commands(printed)]
     assert [paste(line) for line in lines[:3]] == [{"message": "api-user"}] * 3
@@ -88,7 +82,7 @@ def test_each_command_can_be_pasted(live_server: LiveServer) -> None:
     assert len(lines) == 8
 
 
-def test_the_manager_can_do_in_the_admin_what_it_says(db: None, client: Client) -> None:
+def test_the_manager_can_do_in_the_admin_what_it_says(db, client):
     printed = run_demo("--no-serve")
     login = next(line for line in printed.splitlines() if "Login" in line)
     username, _, password = login.split()[1:]
@@ -105,7 +99,7 @@ def test_the_manager_can_do_in_the_admin_what_it_says(db: None, client: Client) 
     assert client.get(urlsplit(own).path).status_code == 200
 
 
-def test_the_api_user_has_the_api_alone(db: None) -> None:
+def test_the_api_user_has_the_api_alone(db):
     run_demo("--no-serve")
     api_user = get_user_model().objects.get(username="api-user")
     assert not api_user.has_usable_password()
@@ -115,7 +109,7 @@ def test_the_api_user_has_the_api_alone(db: None) -> None:
     }
 
 
-def test_runs_again_with_new_secrets(db: None) -> None:
+def test_runs_again_with_new_secrets(db):
     first = run_demo("--no-serve")
     before = list(ApiKey.objects.order_by("pk").values_list("api_key", "secret_digest"))
     ToDo.objects.first().delete()
@@ -128,27 +122,24 @@ def test_runs_again_with_new_secrets(db: None) -> None:
 
 
 def test_serves_on_the_port(
-    db: None,
-    served: list[tuple[Any, ...]],
-    monkeypatch: pytest.MonkeyPatch,
-    free_port: int,
-) -> None:
+    db,
+    served,
+    monkeypatch,
+    free_port,
+):
     monkeypatch.setenv("PORT", str(free_port))
     assert f"http://127.0.0.1:{free_port}/admin/" in run_demo()
     assert served == [(f"127.0.0.1:{free_port}", {"use_reloader": False})]
 
 
 @pytest.fixture
-def free_port() -> int:
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return probe.getsockname()[1]
 
 
-def test_says_which_port_to_take_instead(
-    db: None, served: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_says_which_port_to_take_instead(db, served, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as other:
         monkeypatch.setenv("PORT", str(other.getsockname()[1]))
         with pytest.raises(CommandError, match="PORT=8001 make demo"):
@@ -158,26 +149,26 @@ def test_says_which_port_to_take_instead(
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "\u0661"])
-def test_refuses_what_is_no_port(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+def test_refuses_what_is_no_port(monkeypatch, port):
     monkeypatch.setenv("PORT", port)
     with pytest.raises(CommandError, match="is no port"):
         run_demo("--no-serve")
 
 
-def test_refuses_without_debug(settings: Any) -> None:
+def test_refuses_without_debug(settings):
     settings.DEBUG = False
     with pytest.raises(CommandError, match="DEBUG only"):
         run_demo("--no-serve")
 
 
-def test_says_so_where_a_user_cannot_have_keys(make_user: Callable[..., Any]) -> None:
+def test_says_so_where_a_user_cannot_have_keys(make_user):
     generate_keys(make_user("api-user"))
     get_user_model().objects.update(is_active=False)
     with pytest.raises(CommandError, match="api-user: The user is inactive"):
         run_demo("--no-serve")
 
 
-def test_in_a_fresh_place_it_prepares_and_serves(tmp_path: Path, free_port: int) -> None:
+def test_in_a_fresh_place_it_prepares_and_serves(tmp_path, free_port):
     environment = {
         **os.environ,
         "DATABASE_URL": f"sqlite:///{tmp_path / 'demo.sqlite3'}",

@@ -1,25 +1,19 @@
 """The unmodified Python frappe-client does its whole round."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
 from frappeclient import FrappeClient
 from frappeclient.frappeclient import AuthError, FrappeException
-from pytest_django.live_server_helper import LiveServer
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from testproject.todos.models import ToDo
 
 
 @pytest.fixture
-def connect(live_server: LiveServer) -> Iterator[Callable[..., FrappeClient]]:
+def connect(live_server):
     """Makes clients, and closes their connections in the end: they do not do so themselves."""
-    clients: list[FrappeClient] = []
+    clients = []
 
-    def made(api_key: str = "", api_secret: str = "") -> FrappeClient:
+    def made(api_key="", api_secret=""):
         clients.append(FrappeClient(live_server.url, api_key=api_key, api_secret=api_secret))
         return clients[-1]
 
@@ -29,16 +23,16 @@ def connect(live_server: LiveServer) -> Iterator[Callable[..., FrappeClient]]:
 
 
 @pytest.fixture
-def client_(connect: Callable[..., FrappeClient], worker_keys: GeneratedKeys) -> FrappeClient:
+def client_(connect, worker_keys):
     return connect(worker_keys.api_key, worker_keys.api_secret)
 
 
-def test_knows_its_user(client_: FrappeClient) -> None:
+def test_knows_its_user(client_):
     assert client_.get_api("frappe.auth.get_logged_user") == "worker"
     assert client_.post_api("frappe.auth.get_logged_user") == "worker"
 
 
-def test_does_its_round(client_: FrappeClient) -> None:
+def test_does_its_round(client_):
     inserted = client_.insert({"doctype": "ToDo", "description": "Water", "date": "2026-01-31"})
     client_.insert({"doctype": "ToDo", "description": "Weed"})
     name = inserted["name"]
@@ -70,9 +64,7 @@ def test_does_its_round(client_: FrappeClient) -> None:
     assert [todo.description for todo in ToDo.objects.all()] == ["Weed"]
 
 
-def test_generates_keys(
-    connect: Callable[..., FrappeClient], system_manager: Any, user: Any
-) -> None:
+def test_generates_keys(connect, system_manager, user):
     manager = generate_keys(system_manager)
     client = connect(manager.api_key, manager.api_secret)
     method = "frappe.core.doctype.user.user.generate_keys"
@@ -83,15 +75,13 @@ def test_generates_keys(
     assert again.get_api("frappe.auth.get_logged_user") == "ada"
 
 
-def test_leaves_its_with_block_in_peace(client_: FrappeClient) -> None:
+def test_leaves_its_with_block_in_peace(client_):
     with client_:
         pass
     assert client_.get_api("frappe.auth.get_logged_user") == "worker"
 
 
-def test_raises_on_a_wrong_secret(
-    connect: Callable[..., FrappeClient], worker_keys: GeneratedKeys
-) -> None:
+def test_raises_on_a_wrong_secret(connect, worker_keys):
     client = connect(worker_keys.api_key, "wrong")
     for call in (
         lambda: client.get_api("frappe.auth.get_logged_user"),
@@ -103,7 +93,7 @@ def test_raises_on_a_wrong_secret(
             call()
 
 
-def test_raises_what_it_is_told(client_: FrappeClient) -> None:
+def test_raises_what_it_is_told(client_):
     with pytest.raises(FrappeException, match="DoesNotExistError: ToDo nobody not found"):
         client_.delete("ToDo", "nobody")
     with pytest.raises(FrappeException, match="DoesNotExistError"):
@@ -112,9 +102,7 @@ def test_raises_what_it_is_told(client_: FrappeClient) -> None:
         client_.get_list("ToDo", fields=["owner__password"])
 
 
-def test_raises_on_a_missing_permission(
-    connect: Callable[..., FrappeClient], make_user: Callable[..., Any]
-) -> None:
+def test_raises_on_a_missing_permission(connect, make_user):
     viewer = generate_keys(make_user("viewer", permissions=("todos.view_todo",)))
     client = connect(viewer.api_key, viewer.api_secret)
     assert client.get_list("ToDo") == []
@@ -122,6 +110,6 @@ def test_raises_on_a_missing_permission(
         client.insert({"doctype": "ToDo", "description": "Weed"})
 
 
-def test_cannot_log_in_with_a_password(live_server: LiveServer, user: Any) -> None:
+def test_cannot_log_in_with_a_password(live_server, user):
     with pytest.raises(AuthError):
         FrappeClient(live_server.url, "ada", "a long made-up password")

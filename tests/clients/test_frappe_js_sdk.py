@@ -1,19 +1,13 @@
 """The unmodified frappe-js-sdk does its whole round."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
-from pytest_django.live_server_helper import LiveServer
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from testproject.todos.models import ToDo
 
 from .. import groups
@@ -23,12 +17,12 @@ from .conftest import install_sdk
 @pytest.mark.node
 @pytest.mark.parametrize("token_type", ["token", "Bearer"])
 def test_does_its_round(
-    sdk: Path,
-    live_server: LiveServer,
-    worker_keys: GeneratedKeys,
-    make_user: Callable[..., Any],
-    token_type: str,
-) -> None:
+    sdk,
+    live_server,
+    worker_keys,
+    make_user,
+    token_type,
+):
     viewer = generate_keys(make_user("viewer", permissions=("todos.view_todo",)))
     done = subprocess.run(
         ["node", "round.mjs", live_server.url, token_type, worker_keys.token, viewer.token],
@@ -72,9 +66,7 @@ def test_does_its_round(
 @pytest.mark.parametrize(
     ("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)]
 )
-def test_is_left_out_without_node_but_never_in_ci(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ci: str, outcome: type[BaseException]
-) -> None:
+def test_is_left_out_without_node_but_never_in_ci(monkeypatch, tmp_path, ci, outcome):
     monkeypatch.setenv("CI", ci)
     monkeypatch.setattr(groups, "LEFT_OUT", {})
     monkeypatch.setattr(shutil, "which", lambda name: None)
@@ -82,9 +74,7 @@ def test_is_left_out_without_node_but_never_in_ci(
         install_sdk(tmp_path)
 
 
-def test_is_left_out_where_npm_cannot_install_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_is_left_out_where_npm_cannot_install_it(monkeypatch, tmp_path):
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(groups, "LEFT_OUT", {})
     # Any program that fails when it is told to "ci".

@@ -1,7 +1,5 @@
 """Common HTTP clients authenticate by each of the three schemes."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
@@ -10,7 +8,6 @@ from collections.abc import Callable
 import httpx
 import pytest
 import requests
-from pytest_django.live_server_helper import LiveServer
 
 from frappe_tokens.keys import GeneratedKeys
 
@@ -19,7 +16,7 @@ PATH = "/api/method/frappe.auth.get_logged_user"
 ADA = {"message": "ada"}
 
 
-def curl(*arguments: str) -> object:
+def curl(*arguments):
     """What curl prints, which must be JSON."""
     program = shutil.which("curl")
     assert program, "Install curl: these tests run it."
@@ -29,37 +26,37 @@ def curl(*arguments: str) -> object:
     return json.loads(done.stdout)
 
 
-def test_requests(live_server: LiveServer, keys: GeneratedKeys, header_of: HeaderOf) -> None:
+def test_requests(live_server, keys, header_of):
     with requests.Session() as session:
         session.headers["Authorization"] = header_of(keys)
         assert session.get(live_server.url + PATH).json() == ADA
 
 
-def test_requests_with_its_own_basic(live_server: LiveServer, keys: GeneratedKeys) -> None:
+def test_requests_with_its_own_basic(live_server, keys):
     pair = (keys.api_key, str(keys.api_secret))
     assert requests.get(live_server.url + PATH, auth=pair, timeout=60).json() == ADA
 
 
-def test_httpx(live_server: LiveServer, keys: GeneratedKeys, header_of: HeaderOf) -> None:
+def test_httpx(live_server, keys, header_of):
     with httpx.Client(headers={"Authorization": header_of(keys)}) as client:
         assert client.get(live_server.url + PATH).json() == ADA
 
 
-def test_httpx_with_its_own_basic(live_server: LiveServer, keys: GeneratedKeys) -> None:
+def test_httpx_with_its_own_basic(live_server, keys):
     pair = (keys.api_key, str(keys.api_secret))
     assert httpx.get(live_server.url + PATH, auth=pair).json() == ADA
 
 
-def test_curl(live_server: LiveServer, keys: GeneratedKeys, header_of: HeaderOf) -> None:
+def test_curl(live_server, keys, header_of):
     assert curl("-H", f"Authorization: {header_of(keys)}", live_server.url + PATH) == ADA
 
 
-def test_curl_with_its_own_basic(live_server: LiveServer, keys: GeneratedKeys) -> None:
+def test_curl_with_its_own_basic(live_server, keys):
     assert curl("-u", keys.token, live_server.url + PATH) == ADA
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_curl_with_a_wrong_secret(live_server: LiveServer, keys: GeneratedKeys, slash: str) -> None:
+def test_curl_with_a_wrong_secret(live_server, keys, slash):
     said = curl(
         "-w",
         '{"status": %{http_code}}',

@@ -1,7 +1,5 @@
 """Every example of docs/clients.md, run as it stands there."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -11,9 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pytest_django.live_server_helper import LiveServer
 
-from frappe_tokens.keys import GeneratedKeys, revoke
+from frappe_tokens.keys import revoke
 
 from ..groups import leave_out
 
@@ -30,9 +27,7 @@ SHELL = [code for _, language, code in BLOCKS if language == "sh"]
 JAVASCRIPT = {heading: code for heading, language, code in BLOCKS if language == "js"}
 
 
-def run(
-    command: list[str], live_server: LiveServer, keys: GeneratedKeys, **options: str | Path
-) -> subprocess.CompletedProcess[str]:
+def run(command, live_server, keys, **options):
     credentials = {"API_KEY": keys.api_key, "API_SECRET": str(keys.api_secret)}
     return subprocess.run(
         [part.replace("https://example.com", live_server.url) for part in command],
@@ -44,14 +39,14 @@ def run(
     )
 
 
-def node() -> str:
+def node():
     program = shutil.which("node")
     if program is None:
         leave_out("JavaScript", "Node.js is needed to run the examples")
     return program
 
 
-def test_page_has_every_client() -> None:
+def test_page_has_every_client():
     assert [heading for heading, _, _ in BLOCKS] == [
         *("curl", "curl", "requests", "httpx", "JavaScript", "frappe-js-sdk", "frappe-client"),
     ]
@@ -59,7 +54,7 @@ def test_page_has_every_client() -> None:
 
 
 @pytest.mark.parametrize("code", SHELL, ids=["schemes", "by standard input"])
-def test_shell(live_server: LiveServer, keys: GeneratedKeys, code: str) -> None:
+def test_shell(live_server, keys, code):
     done = run(["sh", "-e", "-c", code], live_server, keys)
     answers = done.stdout.replace("}{", "}\n{").splitlines()
     assert [json.loads(answer) for answer in answers] == [{"message": "ada"}] * code.count("curl ")
@@ -67,19 +62,19 @@ def test_shell(live_server: LiveServer, keys: GeneratedKeys, code: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "code"), PYTHON, ids=[name for name, _ in PYTHON])
-def test_python(live_server: LiveServer, keys: GeneratedKeys, name: str, code: str) -> None:
+def test_python(live_server, keys, name, code):
     done = run([sys.executable, "-c", code], live_server, keys)
     assert done.stdout == "ada\n", done.stderr
 
 
-def test_python_says_why_it_is_refused(live_server: LiveServer, keys: GeneratedKeys) -> None:
+def test_python_says_why_it_is_refused(live_server, keys):
     revoke(keys.instance)
     done = run([sys.executable, "-c", dict(PYTHON)["requests"]], live_server, keys)
     assert (done.returncode, done.stderr) == (1, "key_revoked\n")
 
 
 @pytest.mark.node
-def test_fetch(live_server: LiveServer, keys: GeneratedKeys) -> None:
+def test_fetch(live_server, keys):
     command = [node(), "--input-type=module", "--eval", JAVASCRIPT["JavaScript"]]
     assert run(command, live_server, keys).stdout == "ada\n"
     revoke(keys.instance)
@@ -87,17 +82,15 @@ def test_fetch(live_server: LiveServer, keys: GeneratedKeys) -> None:
 
 
 @pytest.mark.node
-def test_frappe_js_sdk(sdk: Path, live_server: LiveServer, keys: GeneratedKeys) -> None:
+def test_frappe_js_sdk(sdk, live_server, keys):
     command = [node(), "--input-type=module", "--eval", JAVASCRIPT["frappe-js-sdk"]]
     done = run(command, live_server, keys, cwd=sdk)
     assert done.stdout == "ada\n", done.stderr
 
 
 @pytest.mark.node
-def test_postman(
-    newman: Path, live_server: LiveServer, keys: GeneratedKeys, tmp_path: Path
-) -> None:
-    def collection(api_secret: str) -> tuple[int, list[tuple[str, int]]]:
+def test_postman(newman, live_server, keys, tmp_path):
+    def collection(api_secret):
         """newman's exit code, and the status by the name of the request."""
         exported = tmp_path / "run.json"
         command = [
@@ -115,7 +108,7 @@ def test_postman(
     assert collection("wrong") == (1, [(name, 401) for name in names])
 
 
-def test_javascript_is_left_out_without_node(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_javascript_is_left_out_without_node(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr("tests.groups.LEFT_OUT", {})

@@ -1,3 +1,3 @@
 """A project that serves none of the calls."""
 
-urlpatterns: list[object] = []
+urlpatterns = []

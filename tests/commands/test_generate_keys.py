@@ -1,23 +1,17 @@
-from __future__ import annotations
-
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 from io import StringIO
-from typing import Any
 
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.core.management.base import OutputWrapper
-from django.test import Client
 from django.test.utils import override_settings
 
 from frappe_tokens import crypto
@@ -31,13 +25,13 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=timezone.utc)
 pytestmark = pytest.mark.django_db
 
 
-def run(*arguments: str) -> tuple[str, str]:
+def run(*arguments):
     out, err = StringIO(), StringIO()
     call_command("generate_keys", *arguments, stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
 
 
-def test_prints_key_and_secret_of_each_user(make_user: Callable[..., Any]) -> None:
+def test_prints_key_and_secret_of_each_user(make_user):
     make_user("ada")
     make_user("grace")
 
@@ -52,7 +46,7 @@ def test_prints_key_and_secret_of_each_user(make_user: Callable[..., Any]) -> No
     assert "fts_" not in err
 
 
-def test_keeps_the_api_key_of_a_user_who_has_one(user: Any) -> None:
+def test_keeps_the_api_key_of_a_user_who_has_one(user):
     generated = generate_keys(user)
 
     out, _ = run("ada")
@@ -61,7 +55,7 @@ def test_keeps_the_api_key_of_a_user_who_has_one(user: Any) -> None:
     assert generated.api_secret not in out
 
 
-def test_prints_one_json_object_a_line(make_user: Callable[..., Any]) -> None:
+def test_prints_one_json_object_a_line(make_user):
     make_user("ada")
     make_user("grace")
 
@@ -73,7 +67,7 @@ def test_prints_one_json_object_a_line(make_user: Callable[..., Any]) -> None:
     assert err == ""
 
 
-def test_prints_variables_that_a_shell_reads(user: Any) -> None:
+def test_prints_variables_that_a_shell_reads(user):
     out, _ = run("ada", "--format", "env")
 
     shell = subprocess.run(
@@ -86,7 +80,7 @@ def test_prints_variables_that_a_shell_reads(user: Any) -> None:
     assert crypto.matches(api_secret, ApiKey.objects.get(api_key=api_key).secret_digest)
 
 
-def test_a_username_cannot_break_out_of_the_comment(make_user: Callable[..., Any]) -> None:
+def test_a_username_cannot_break_out_of_the_comment(make_user):
     make_user("x\ntouch /broken; '")
 
     out, _ = run("x\ntouch /broken; '", "--format", "env")
@@ -94,7 +88,7 @@ def test_a_username_cannot_break_out_of_the_comment(make_user: Callable[..., Any
     assert [line[:1] for line in out.splitlines()] == ["#", "A", "A"]
 
 
-def test_prints_a_curl_command_that_works(user: Any, client: Client) -> None:
+def test_prints_a_curl_command_that_works(user, client):
     out, _ = run("ada", "--format", "curl", "--url", "https://api.example.org/")
 
     program, flag, header, url = shlex.split(out)
@@ -106,14 +100,14 @@ def test_prints_a_curl_command_that_works(user: Any, client: Client) -> None:
 
 
 @override_settings(ROOT_URLCONF="tests.commands.no_urls")
-def test_prints_frappes_path_where_the_calls_are_not_served(user: Any) -> None:
+def test_prints_frappes_path_where_the_calls_are_not_served(user):
     out, _ = run("ada", "--format", "curl")
 
     assert out.endswith("http://localhost:8000/api/method/frappe.auth.get_logged_user\n")
 
 
 @time_machine.travel(NOW, tick=False)
-def test_sets_every_policy(user: Any) -> None:
+def test_sets_every_policy(user):
     out, _ = run(
         "ada",
         *("--name", "ci", "--read-only", "--scope", "todos", "--scope", "events"),
@@ -131,7 +125,7 @@ def test_sets_every_policy(user: Any) -> None:
 
 
 @time_machine.travel(NOW, tick=False)
-def test_leaves_the_old_secret_its_grace(user: Any) -> None:
+def test_leaves_the_old_secret_its_grace(user):
     generated = generate_keys(user)
 
     run("ada", "--grace", "24h")
@@ -141,7 +135,7 @@ def test_leaves_the_old_secret_its_grace(user: Any) -> None:
     assert key.previous_expires_at == NOW + timedelta(hours=24)
 
 
-def test_makes_users_who_may_only_use_the_api() -> None:
+def test_makes_users_who_may_only_use_the_api():
     run("robot", "--create-user")
 
     robot = get_user_model().objects.get(username="robot")
@@ -151,7 +145,7 @@ def test_makes_users_who_may_only_use_the_api() -> None:
     assert ApiKey.objects.get().user == robot
 
 
-def test_create_user_takes_those_who_exist_as_they_are(user: Any) -> None:
+def test_create_user_takes_those_who_exist_as_they_are(user):
     run("ada", "--create-user")
 
     user.refresh_from_db()
@@ -159,7 +153,7 @@ def test_create_user_takes_those_who_exist_as_they_are(user: Any) -> None:
     assert ApiKey.objects.get().user == user
 
 
-def test_generates_for_all_active_users(make_user: Callable[..., Any]) -> None:
+def test_generates_for_all_active_users(make_user):
     make_user("ada")
     make_user("grace")
     make_user("gone", is_active=False)
@@ -170,9 +164,9 @@ def test_generates_for_all_active_users(make_user: Callable[..., Any]) -> None:
 
 
 def test_many_users_take_few_statements(
-    make_user: Callable[..., Any],
-    statements: Callable[[], AbstractContextManager[list[str]]],
-) -> None:
+    make_user,
+    statements,
+):
     model = get_user_model()
     model._default_manager.bulk_create(model(username=f"user{number}") for number in range(600))
 
@@ -184,9 +178,7 @@ def test_many_users_take_few_statements(
     assert len(verbs) < 40
 
 
-def test_prints_in_the_order_of_the_names_over_all_batches(
-    make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prints_in_the_order_of_the_names_over_all_batches(make_user, monkeypatch):
     monkeypatch.setattr(generate_keys_command, "BATCH_SIZE", 2)
     names = [f"user{number}" for number in range(5)]
     for name in names:
@@ -197,12 +189,10 @@ def test_prints_in_the_order_of_the_names_over_all_batches(
     assert re.findall(r"^\w+$", out, re.MULTILINE) == names[::-1]
 
 
-def test_two_names_of_one_user_make_one_secret(
-    user: Any, make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_names_of_one_user_make_one_secret(user, make_user, monkeypatch):
     """Some user models, and some databases, do not tell upper from lower case."""
 
-    def get_by_natural_key(username: str) -> Any:
+    def get_by_natural_key(username):
         return get_user_model().objects.get(username=username.lower())
 
     monkeypatch.setattr(get_user_model().objects, "get_by_natural_key", get_by_natural_key)
@@ -214,9 +204,7 @@ def test_two_names_of_one_user_make_one_secret(
     assert crypto.matches(json.loads(line)["api_secret"], ApiKey.objects.get().secret_digest)
 
 
-def test_all_active_users_or_none_of_them(
-    make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_active_users_or_none_of_them(make_user, monkeypatch):
     monkeypatch.setattr(generate_keys_command, "BATCH_SIZE", 1)
     make_user("ada")
     expired = generate_keys(make_user("expired")).instance
@@ -249,9 +237,7 @@ def test_all_active_users_or_none_of_them(
         (["ada", "--expires-in", "9999999d"], "is too long"),
     ],
 )
-def test_makes_nothing_for_anyone_where_something_is_wrong(
-    make_user: Callable[..., Any], arguments: list[str], complaint: str
-) -> None:
+def test_makes_nothing_for_anyone_where_something_is_wrong(make_user, arguments, complaint):
     make_user("ada")
     make_user("gone", is_active=False)
     expired = generate_keys(make_user("expired")).instance
@@ -264,8 +250,8 @@ def test_makes_nothing_for_anyone_where_something_is_wrong(
     assert not get_user_model().objects.filter(username="new").exists()
 
 
-def test_says_how_to_go_on_where_a_username_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    def create_user(**fields: Any) -> None:
+def test_says_how_to_go_on_where_a_username_is_not_enough(monkeypatch):
+    def create_user(**fields):
         raise TypeError("missing 1 required argument: 'badge'")
 
     monkeypatch.setattr(get_user_model().objects, "create_user", create_user)
@@ -274,7 +260,7 @@ def test_says_how_to_go_on_where_a_username_is_not_enough(monkeypatch: pytest.Mo
         run("robot", "--create-user")
 
 
-def test_exits_with_1_on_the_command_line() -> None:
+def test_exits_with_1_on_the_command_line():
     done = subprocess.run(
         [sys.executable, "manage.py", "generate_keys"],
         capture_output=True,
@@ -290,7 +276,7 @@ def test_exits_with_1_on_the_command_line() -> None:
 # The progress bar
 
 
-def on_terminal(*arguments: str) -> tuple[str, str]:
+def on_terminal(*arguments):
     """What the command prints, and what reaches the terminal that its stderr is."""
     out = StringIO()
     controller, terminal = os.openpty()
@@ -309,7 +295,7 @@ def on_terminal(*arguments: str) -> tuple[str, str]:
 
 
 @pytest.fixture
-def five_users(make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def five_users(make_user, monkeypatch):
     monkeypatch.setattr(generate_keys_command, "BATCH_SIZE", 2)
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setenv("LINES", "24")
@@ -317,7 +303,7 @@ def five_users(make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -
         make_user(f"user{number}")
 
 
-def test_shows_progress_on_a_terminal_and_clears_it(five_users: None) -> None:
+def test_shows_progress_on_a_terminal_and_clears_it(five_users):
     out, shown = on_terminal("--all-active", "--format", "json")
 
     assert len(out.splitlines()) == 5
@@ -326,11 +312,11 @@ def test_shows_progress_on_a_terminal_and_clears_it(five_users: None) -> None:
     assert shown.split("\r") == ["", *bars, blank, ""]
 
 
-def bar_at(width: int, counts: tuple[int, ...], total: int) -> list[tuple[str, int]]:
+def bar_at(width, counts, total):
     return [("#" * (width * count // total), count) for count in counts]
 
 
-def test_clears_the_bar_before_it_says_what_is_wrong(five_users: None) -> None:
+def test_clears_the_bar_before_it_says_what_is_wrong(five_users):
     generate_keys(get_user_model().objects.get(username="user4"))
     ApiKey.objects.update(expires_at=NOW)
 
@@ -343,16 +329,16 @@ def test_clears_the_bar_before_it_says_what_is_wrong(five_users: None) -> None:
     assert "has expired" in message
 
 
-def test_no_bar_where_silence_was_asked_for(five_users: None) -> None:
+def test_no_bar_where_silence_was_asked_for(five_users):
     _, shown = on_terminal("--all-active", "--format", "json", "--verbosity", "0")
     assert shown == ""
 
 
 def test_a_window_that_is_made_narrower_keeps_nothing_of_a_longer_bar(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    monkeypatch,
+):
     screen = StringIO()
-    screen.isatty = lambda: True  # type: ignore[method-assign]
+    screen.isatty = lambda: True
     monkeypatch.setenv("LINES", "24")
     monkeypatch.setenv("COLUMNS", "20")
     with progress_bar(OutputWrapper(screen), 10, 1) as advance:
@@ -371,15 +357,15 @@ def test_a_window_that_is_made_narrower_keeps_nothing_of_a_longer_bar(
     ]
 
 
-def test_no_bar_for_nothing() -> None:
+def test_no_bar_for_nothing():
     screen = StringIO()
-    screen.isatty = lambda: True  # type: ignore[method-assign]
+    screen.isatty = lambda: True
     with progress_bar(OutputWrapper(screen), 0, 1) as advance:
         advance(0)
     assert screen.getvalue() == ""
 
 
-def test_no_bar_where_stderr_is_no_terminal(five_users: None) -> None:
+def test_no_bar_where_stderr_is_no_terminal(five_users):
     reader, writer = os.pipe()
     with os.fdopen(reader) as piped:
         with os.fdopen(writer, "w") as err:

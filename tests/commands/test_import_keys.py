@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import codecs
 import io
 import os
@@ -7,11 +5,9 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from io import StringIO
-from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -59,10 +55,10 @@ Write = Callable[[str], str]
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Write:
+def write(tmp_path):
     """Writes a file and gives its path."""
 
-    def write(text: str) -> str:
+    def write(text):
         path = tmp_path / "keys.csv"
         path.write_bytes(text.encode())
         return str(path)
@@ -70,22 +66,22 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def listed(*lines: str) -> str:
+def listed(*lines):
     return "".join(f"{line}\n" for line in ("user,api_key,api_secret", *lines))
 
 
-def pair(number: int) -> str:
+def pair(number):
     """A pair like those of a Frappe site."""
     return f"{number:015x},{number + 2**40:015x}"
 
 
-def run(*arguments: str) -> tuple[str, str]:
+def run(*arguments):
     out, err = StringIO(), StringIO()
     call_command("import_keys", *arguments, stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
 
 
-def complaint(*arguments: str) -> str:
+def complaint(*arguments):
     with pytest.raises(CommandError) as raised:
         run(*arguments)
     assert raised.value.returncode == 1
@@ -93,7 +89,7 @@ def complaint(*arguments: str) -> str:
     return str(raised.value)
 
 
-def make_users(count: int) -> None:
+def make_users(count):
     model = get_user_model()
     users = (model(username=f"user{number}") for number in range(count))
     model._default_manager.bulk_create(users, batch_size=1000)
@@ -102,9 +98,7 @@ def make_users(count: int) -> None:
 # What is imported
 
 
-def test_pair_of_a_frappe_site_authenticates_by_each_scheme(
-    user: Any, write: Write, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_pair_of_a_frappe_site_authenticates_by_each_scheme(user, write, header_of):
     out, _ = run(write(listed(f"ada,{API_KEY},{API_SECRET}")))
 
     assert out == "Imported 1 key for 1 user.\n"
@@ -124,9 +118,7 @@ def test_pair_of_a_frappe_site_authenticates_by_each_scheme(
     ],
     ids=["generated", "shortest", "longest", "colons", "quotes"],
 )
-def test_pair_of_another_app_authenticates(
-    user: Any, write: Write, api_key: str, api_secret: str
-) -> None:
+def test_pair_of_another_app_authenticates(user, write, api_key, api_secret):
     quoted = api_secret.replace('"', '""')
 
     run(write(listed(f'ada,{api_key},"{quoted}"')))
@@ -136,9 +128,7 @@ def test_pair_of_another_app_authenticates(
 
 
 @pytest.mark.parametrize("peppers", [[], [PEPPER]], ids=["plain", "peppered"])
-def test_stores_the_digest_alone(
-    user: Any, write: Write, settings: Any, peppers: list[str]
-) -> None:
+def test_stores_the_digest_alone(user, write, settings, peppers):
     settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
 
     run(write(listed(f"ada,{API_KEY},{API_SECRET}")))
@@ -157,9 +147,7 @@ def test_stores_the_digest_alone(
         ({"DEFAULT_LIFETIME": 90 * DAY, "MAX_LIFETIME": 30 * DAY}, NOW + 30 * DAY),
     ],
 )
-def test_imported_key_is_a_new_key_without_limits(
-    user: Any, write: Write, settings: Any, lifetimes: dict[str, Any], expires_at: datetime | None
-) -> None:
+def test_imported_key_is_a_new_key_without_limits(user, write, settings, lifetimes, expires_at):
     settings.FRAPPE_TOKENS = lifetimes
 
     run(write(listed(f"ada,{API_KEY},{API_SECRET}")))
@@ -171,7 +159,7 @@ def test_imported_key_is_a_new_key_without_limits(
     assert (key.created_by, key.last_used_at, key.previous_digest) == (None, None, "")
 
 
-def test_columns_come_in_any_order_and_name_the_keys(make_user: MakeUser, write: Write) -> None:
+def test_columns_come_in_any_order_and_name_the_keys(make_user, write):
     make_user("ada")
     make_user("grace")
     lines = [
@@ -191,19 +179,19 @@ def test_columns_come_in_any_order_and_name_the_keys(make_user: MakeUser, write:
     }
 
 
-def test_superusers_keys_are_imported(make_user: MakeUser, write: Write) -> None:
+def test_superusers_keys_are_imported(make_user, write):
     make_user("root", is_superuser=True)
     run(write(listed(f"root,{API_KEY},{API_SECRET}")))
     assert ApiKey.objects.get().user.is_superuser
 
 
-def test_revoked_key_of_the_name_is_not_in_the_way(keys: GeneratedKeys, write: Write) -> None:
+def test_revoked_key_of_the_name_is_not_in_the_way(keys, write):
     revoke(keys.instance)
     run(write(listed(f"ada,{API_KEY},{API_SECRET}")))
     assert ApiKey.objects.get(live=True).api_key == API_KEY
 
 
-def test_api_keys_that_differ_by_case_alone_are_two(make_user: MakeUser, write: Write) -> None:
+def test_api_keys_that_differ_by_case_alone_are_two(make_user, write):
     make_user("ada")
     generate_keys(make_user("grace"))
     ApiKey.objects.update(api_key="ABCDEF")
@@ -211,12 +199,10 @@ def test_api_keys_that_differ_by_case_alone_are_two(make_user: MakeUser, write: 
     assert ApiKey.objects.count() == 3
 
 
-def test_finds_users_as_the_user_model_does(
-    user: Any, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finds_users_as_the_user_model_does(user, write, monkeypatch):
     """Some user models, and some databases, do not tell upper from lower case."""
 
-    def get_by_natural_key(username: str) -> Any:
+    def get_by_natural_key(username):
         return get_user_model().objects.get(username=username.lower())
 
     monkeypatch.setattr(get_user_model().objects, "get_by_natural_key", get_by_natural_key)
@@ -236,29 +222,29 @@ def test_finds_users_as_the_user_model_does(
     ],
     ids=["byte order mark", "CR LF", "blank lines", "quotes"],
 )
-def test_reads_what_programs_write(user: Any, write: Write, text: str) -> None:
+def test_reads_what_programs_write(user, write, text):
     run(write(text))
     assert ApiKey.objects.get().api_key == API_KEY
 
 
-def test_username_may_hold_anything_that_text_may(make_user: MakeUser, write: Write) -> None:
+def test_username_may_hold_anything_that_text_may(make_user, write):
     make_user('zoë, "the\nfirst"')
     run(write(listed(f'"zoë, ""the\nfirst""",{API_KEY},{API_SECRET}')))
     assert ApiKey.objects.get().user.username == 'zoë, "the\nfirst"'
 
 
 class Stdin:
-    def __init__(self, buffer: Any) -> None:
+    def __init__(self, buffer):
         self.buffer = buffer
 
 
-def test_reads_the_standard_input(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_the_standard_input(user, monkeypatch):
     text = listed(f"ada,{API_KEY},{API_SECRET}").encode()
     monkeypatch.setattr(sys, "stdin", Stdin(io.BytesIO(text)))
     assert run("-")[0] == "Imported 1 key for 1 user.\n"
 
 
-def test_reads_a_pipe(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_a_pipe(user, monkeypatch):
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb") as end:
         end.write(listed(f"ada,{API_KEY},{API_SECRET}").encode())
@@ -267,7 +253,7 @@ def test_reads_a_pipe(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         assert run("-")[0] == "Imported 1 key for 1 user.\n"
 
 
-def test_dry_run_checks_all_and_writes_nothing(user: Any, write: Write) -> None:
+def test_dry_run_checks_all_and_writes_nothing(user, write):
     path = write(listed(f"ada,{API_KEY},{API_SECRET}"))
     with CaptureQueriesContext(connection) as captured:
         out, err = run(path, "--dry-run")
@@ -283,9 +269,7 @@ def test_dry_run_checks_all_and_writes_nothing(user: Any, write: Write) -> None:
     ("length", "peppers", "warned"),
     [(15, [], True), (31, [], True), (32, [], False), (15, [PEPPER], False)],
 )
-def test_warns_of_short_secrets_without_a_pepper(
-    user: Any, write: Write, settings: Any, length: int, peppers: list[str], warned: bool
-) -> None:
+def test_warns_of_short_secrets_without_a_pepper(user, write, settings, length, peppers, warned):
     settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
 
     _, err = run(write(listed(f"ada,{API_KEY},{'f' * length}")))
@@ -298,14 +282,12 @@ def test_warns_of_short_secrets_without_a_pepper(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_tells_of_every_key_once_it_is_stored(
-    make_user: MakeUser, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tells_of_every_key_once_it_is_stored(make_user, write, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 2)
     make_users(5)
     told = []
 
-    def receive(instance: ApiKey, by: Any, rotated: bool, **_: Any) -> None:
+    def receive(instance, by, rotated, **_):
         told.append((instance.user.username, instance.api_key, by, rotated))
         assert ApiKey.objects.count() == 5
         assert not connection.in_atomic_block
@@ -319,9 +301,7 @@ def test_tells_of_every_key_once_it_is_stored(
     assert told == [(f"user{number}", f"key{number}", None, False) for number in range(5)]
 
 
-def test_tells_of_nothing_that_was_refused(
-    user: Any, write: Write, django_capture_on_commit_callbacks: Any
-) -> None:
+def test_tells_of_nothing_that_was_refused(user, write, django_capture_on_commit_callbacks):
     receive = Mock()
     keys_generated.connect(receive)
     try:
@@ -333,9 +313,7 @@ def test_tells_of_nothing_that_was_refused(
     receive.assert_not_called()
 
 
-def test_tells_of_nothing_that_is_gone_by_then(
-    user: Any, write: Write, django_capture_on_commit_callbacks: Any
-) -> None:
+def test_tells_of_nothing_that_is_gone_by_then(user, write, django_capture_on_commit_callbacks):
     receive = Mock()
     keys_generated.connect(receive)
     try:
@@ -399,9 +377,7 @@ CUT_OFF = WHOLE[:-1]
         (f"ada,KEY,{CANARY * 700}", "The line is longer than 10,000 bytes."),
     ],
 )
-def test_refuses_a_wrong_line_with_its_number_and_imports_nothing(
-    make_user: MakeUser, tmp_path: Path, line: str, what: str
-) -> None:
+def test_refuses_a_wrong_line_with_its_number_and_imports_nothing(make_user, tmp_path, line, what):
     make_user("ada")
     make_user("first")
     make_user("gone", is_active=False)
@@ -430,9 +406,7 @@ def test_refuses_a_wrong_line_with_its_number_and_imports_nothing(
         (f"ada,KEY,{CANARY},a\tb", "a name of at most 100 printable characters"),
     ],
 )
-def test_refuses_a_name_that_cannot_be_had(
-    make_user: MakeUser, write: Write, line: str, what: str
-) -> None:
+def test_refuses_a_name_that_cannot_be_had(make_user, write, line, what):
     make_user("ada")
     generate_keys(make_user("grace"), name="ci")
     said = complaint(write(f"user,api_key,api_secret,name\n{line}\n"))
@@ -461,27 +435,25 @@ def test_refuses_a_name_that_cannot_be_had(
         ),
     ],
 )
-def test_refuses_a_file_that_is_no_list(db: None, write: Write, text: str, what: str) -> None:
+def test_refuses_a_file_that_is_no_list(db, write, text, what):
     said = complaint(write(text))
     assert said.startswith(what)
     assert CANARY not in said
 
 
-def test_refuses_a_file_in_another_encoding(user: Any, tmp_path: Path) -> None:
+def test_refuses_a_file_in_another_encoding(user, tmp_path):
     path = tmp_path / "keys.csv"
     text = listed(f"ada,{API_KEY},{CANARY}")
     path.write_bytes(codecs.BOM_UTF16_LE + text.encode("utf-16-le"))
     assert complaint(str(path)).startswith("line 1: The line is not text in UTF-8.")
 
 
-def test_refuses_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_refuses_a_file_that_cannot_be_read(tmp_path):
     assert "none.csv' can't be read: No such file" in complaint(str(tmp_path / "none.csv"))
     assert "can't be read: Is a directory" in complaint(str(tmp_path))
 
 
-def test_names_all_wrong_lines_up_to_twenty(
-    user: Any, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_all_wrong_lines_up_to_twenty(user, write, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 7)
     lines = [f"ada,KEY,{CANARY}", "ada,short", f"nobody,K,{CANARY}", f"ada,a:b,{CANARY}"]
 
@@ -493,14 +465,14 @@ def test_names_all_wrong_lines_up_to_twenty(
     assert numbers == [str(number) for number in range(2, 22)]
 
 
-def test_numbers_lines_as_an_editor_does(make_user: MakeUser, write: Write) -> None:
+def test_numbers_lines_as_an_editor_does(make_user, write):
     make_user("two\nlines")
     lines = ["", f'"two\nlines",{API_KEY},{CANARY}', "", f'"no\nbody",KEY,{CANARY}', "ada"]
     said = complaint(write(listed(*lines)))
     assert re.findall(r"^line \d+", said, re.MULTILINE) == ["line 6", "line 8"]
 
 
-def test_leaves_nothing_behind_when_the_file_changes_meanwhile(make_user: MakeUser) -> None:
+def test_leaves_nothing_behind_when_the_file_changes_meanwhile(make_user):
     make_users(3)
     first = [ImportedPair(line, f"user{line}", f"key{line}", Secret(CANARY)) for line in range(3)]
     stranger = ImportedPair(2, "stranger", "key2", Secret(CANARY))
@@ -513,7 +485,7 @@ def test_leaves_nothing_behind_when_the_file_changes_meanwhile(make_user: MakeUs
     ]:
         readings = iter([first, changed])
 
-        def read(readings: Any = readings) -> Any:
+        def read(readings=readings):
             yield from next(readings)
 
         with pytest.raises(ValidationError) as raised:
@@ -522,11 +494,11 @@ def test_leaves_nothing_behind_when_the_file_changes_meanwhile(make_user: MakeUs
         assert not ApiKey.objects.exists()
 
 
-def reading_that(act: Callable[[], Any], *pairs: ImportedPair) -> Callable[[], Any]:
+def reading_that(act, *pairs):
     """Gives the pairs, and does something between the first reading and the second."""
     acts = iter([lambda: None, act])
 
-    def read() -> Iterator[ImportedPair | Problem]:
+    def read():
         next(acts)()
         yield from pairs
 
@@ -542,16 +514,14 @@ def reading_that(act: Callable[[], Any], *pairs: ImportedPair) -> Callable[[], A
     ],
     ids=["deactivated", "deleted", "generated"],
 )
-def test_sees_what_happened_to_a_user_since_the_file_was_checked(
-    user: Any, act: Callable[[Any], Any], what: str
-) -> None:
+def test_sees_what_happened_to_a_user_since_the_file_was_checked(user, act, what):
     read = reading_that(lambda: act(user), ImportedPair(2, "ada", API_KEY, Secret(CANARY)))
     with pytest.raises(ValidationError, match=f"line 2: {what}"):
         import_keys(read)
     assert not ApiKey.objects.filter(api_key=API_KEY).exists()
 
 
-def test_refuses_cleanly_what_only_the_database_can_tell(make_user: MakeUser, write: Write) -> None:
+def test_refuses_cleanly_what_only_the_database_can_tell(make_user, write):
     """Another import of the same API key, for a user whom this one does not wait for."""
     make_user("ada")
     other = make_user("grace")
@@ -559,7 +529,7 @@ def test_refuses_cleanly_what_only_the_database_can_tell(make_user: MakeUser, wr
 
     inserts = []
 
-    def once(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+    def once(execute, sql, *more):
         if sql.startswith("INSERT"):
             inserts.append(sql)
             if len(inserts) == 1:
@@ -573,7 +543,7 @@ def test_refuses_cleanly_what_only_the_database_can_tell(make_user: MakeUser, wr
     assert not ApiKey.objects.exists()
 
 
-def test_exits_with_1_on_the_command_line(tmp_path: Path) -> None:
+def test_exits_with_1_on_the_command_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "manage.py", "import_keys", str(tmp_path / "none.csv")],
         capture_output=True,
@@ -588,12 +558,12 @@ def test_exits_with_1_on_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", ["SELECT", "INSERT"])
 @pytest.mark.parametrize("debug", [True, False])
 def test_error_page_about_a_failing_import_hides_the_secrets(
-    make_user: MakeUser, write: Write, settings: Any, verb: str, debug: bool
-) -> None:
+    make_user, write, settings, verb, debug
+):
     make_user("ada")
     path = write(listed(f"ada,{API_KEY},{CANARY}"))
 
-    def full(execute: Callable[..., Any], sql: str, params: Any, *more: Any) -> Any:
+    def full(execute, sql, params, *more):
         if sql.startswith(verb) and "api_key" in sql:
             raise RuntimeError("the disk is full")
         return execute(sql, params, *more)
@@ -613,11 +583,11 @@ def test_error_page_about_a_failing_import_hides_the_secrets(
 
 @pytest.mark.parametrize("batches", [2, 8])
 def test_statements_are_as_many_as_batches(
-    write: Write,
-    statements: Callable[[], AbstractContextManager[list[str]]],
-    monkeypatch: pytest.MonkeyPatch,
-    batches: int,
-) -> None:
+    write,
+    statements,
+    monkeypatch,
+    batches,
+):
     monkeypatch.setattr(importing, "BATCH_SIZE", 5)
     make_users(5 * batches)
     path = write(listed(*(f"user{number},{pair(number)}" for number in range(5 * batches))))
@@ -626,7 +596,7 @@ def test_statements_are_as_many_as_batches(
     assert len(verbs) <= 12 * batches
 
 
-def test_a_long_file_is_imported_or_nothing_of_it(write: Write) -> None:
+def test_a_long_file_is_imported_or_nothing_of_it(write):
     # IMPORT_ROWS=100000 for as many as a large site has; where coverage is measured, that takes
     # some minutes.
     count = int(os.environ.get("IMPORT_ROWS", "5000"))
@@ -646,10 +616,10 @@ def test_a_long_file_is_imported_or_nothing_of_it(write: Write) -> None:
     assert crypto.matches(f"{count - 1 + 2**40:015x}", last.secret_digest)
 
 
-def test_holds_neither_the_secrets_nor_the_keys_of_a_long_file(write: Write) -> None:
+def test_holds_neither_the_secrets_nor_the_keys_of_a_long_file(write):
     secret = CANARY * 16  # 256 characters
 
-    def peak(count: int) -> int:
+    def peak(count):
         ApiKey.objects.all().delete()
         path = write(listed(*(f"user{number},k{number},{secret}" for number in range(count))))
         tracemalloc.start()
@@ -668,7 +638,7 @@ def test_holds_neither_the_secrets_nor_the_keys_of_a_long_file(write: Write) -> 
 # The progress bar
 
 
-def on_terminal(*arguments: str) -> str:
+def on_terminal(*arguments):
     """What reaches the terminal that the command's stderr is."""
     controller, terminal = os.openpty()
     with os.fdopen(controller, "rb", buffering=0) as screen, os.fdopen(terminal, "w") as err:
@@ -683,9 +653,7 @@ def on_terminal(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("end", ["", "\n"])
-def test_shows_progress_of_checking_and_of_importing(
-    write: Write, settings: Any, monkeypatch: pytest.MonkeyPatch, end: str
-) -> None:
+def test_shows_progress_of_checking_and_of_importing(write, settings, monkeypatch, end):
     settings.FRAPPE_TOKENS = {"PEPPERS": [PEPPER]}
     monkeypatch.setattr(import_keys_command, "BATCH_SIZE", 2)
     monkeypatch.setenv("COLUMNS", "20")
@@ -711,7 +679,7 @@ def test_shows_progress_of_checking_and_of_importing(
 
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
-def test_two_imports_of_one_file_leave_one_set(write: Write) -> None:
+def test_two_imports_of_one_file_leave_one_set(write):
     make_users(60)
     path = write(listed(*(f"user{number},{pair(number)}" for number in range(60))))
 
@@ -726,9 +694,7 @@ def test_two_imports_of_one_file_leave_one_set(write: Write) -> None:
 
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
-def test_two_imports_of_one_key_for_two_users_leave_one(
-    make_user: MakeUser, tmp_path: Path
-) -> None:
+def test_two_imports_of_one_key_for_two_users_leave_one(make_user, tmp_path):
     if connection.vendor == "sqlite":
         leave_out("database server", "SQLite lets one write after the other", in_ci_too=True)
     paths = []
@@ -745,14 +711,12 @@ def test_two_imports_of_one_key_for_two_users_leave_one(
 
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
-def test_imports_for_the_same_users_in_opposite_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_imports_for_the_same_users_in_opposite_order(tmp_path, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 3)
     monkeypatch.setattr(importing, "LOCK_SIZE", 4)
     make_users(20)
 
-    def listing(source: str, numbers: list[int]) -> str:
+    def listing(source, numbers):
         path = tmp_path / source
         lines = [f"user{number},{source}{number},{API_SECRET},{source}" for number in numbers]
         path.write_text("\n".join(["user,api_key,api_secret,name", *lines]))
@@ -766,9 +730,7 @@ def test_imports_for_the_same_users_in_opposite_order(
     assert ApiKey.objects.count() == 6 * 20
 
 
-def test_name_that_no_user_can_have_is_named_beside_those_that_they_have(
-    user: Any, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_name_that_no_user_can_have_is_named_beside_those_that_they_have(user, write, monkeypatch):
     """Where users are named by a number, say."""
     monkeypatch.setattr(type(user), "USERNAME_FIELD", "id")
     said = complaint(write(listed(f"{user.pk},{pair(1)}", f"abc,{pair(2)}")))

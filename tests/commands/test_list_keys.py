@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -27,35 +25,35 @@ pytestmark = pytest.mark.django_db
 MakeUser = Callable[..., Any]
 
 
-def run(*arguments: str) -> tuple[str, str]:
+def run(*arguments):
     out, err = StringIO(), StringIO()
     call_command("list_keys", *arguments, stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
 
 
-def listed(*arguments: str) -> list[str]:
+def listed(*arguments):
     """The API keys that are listed, in their order."""
     out, err = run(*arguments, "--format", "json")
     assert err == ""
     return [json.loads(line)["api_key"] for line in out.splitlines()]
 
 
-def make_key(user: Any, api_key: str, **columns: Any) -> ApiKey:
+def make_key(user, api_key, **columns):
     return ApiKey.objects.create(**{"user": user, "name": api_key, "api_key": api_key, **columns})
 
 
 @pytest.fixture(autouse=True)
-def one_source(settings: Any) -> None:
+def one_source(settings):
     settings.FRAPPE_TOKENS = {}
 
 
 @pytest.fixture(autouse=True)
-def at_noon() -> Any:
+def at_noon():
     with time_machine.travel(NOW, tick=False) as clock:
         yield clock
 
 
-def test_prints_an_aligned_table(make_user: MakeUser) -> None:
+def test_prints_an_aligned_table(make_user):
     ada = make_user("ada")
     make_key(ada, "plain", name="")
     make_key(
@@ -89,7 +87,7 @@ def test_prints_an_aligned_table(make_user: MakeUser) -> None:
     assert err == ""
 
 
-def test_prints_what_the_rest_interface_tells_one_object_a_line(make_user: MakeUser) -> None:
+def test_prints_what_the_rest_interface_tells_one_object_a_line(make_user):
     make_key(
         make_user("ada"),
         "narrow",
@@ -125,7 +123,7 @@ def test_prints_what_the_rest_interface_tells_one_object_a_line(make_user: MakeU
     assert (plain["expires_at"], plain["last_used_at"], plain["last_used_ip"]) == (None,) * 3
 
 
-def test_moments_without_a_time_zone_stay_without_one(user: Any, settings: Any) -> None:
+def test_moments_without_a_time_zone_stay_without_one(user, settings):
     settings.USE_TZ = False
     make_key(user, "plain", expires_at=NOW.replace(tzinfo=None) + DAY)
     assert json.loads(run("--format", "json")[0])["expires_at"] == "2026-11-02T12:00:00"
@@ -133,7 +131,7 @@ def test_moments_without_a_time_zone_stay_without_one(user: Any, settings: Any) 
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_neither_shows_nor_reads_a_digest(user: Any, form: str) -> None:
+def test_neither_shows_nor_reads_a_digest(user, form):
     generate_keys(user)
     digests = generate_keys(user, grace=DAY).instance
     with CaptureQueriesContext(connection) as captured:
@@ -145,7 +143,7 @@ def test_neither_shows_nor_reads_a_digest(user: Any, form: str) -> None:
         assert "digest" not in shown
 
 
-def test_lists_revoked_keys_where_all_are_asked_for(user: Any) -> None:
+def test_lists_revoked_keys_where_all_are_asked_for(user):
     old = generate_keys(user)
     revoke(old.instance)
     new = generate_keys(user)
@@ -158,7 +156,7 @@ def test_lists_revoked_keys_where_all_are_asked_for(user: Any) -> None:
     )
 
 
-def test_lists_keys_that_were_not_used_for_long(user: Any) -> None:
+def test_lists_keys_that_were_not_used_for_long(user):
     long_ago = NOW - 365 * DAY
     make_key(user, "used lately", created_at=long_ago, last_used_at=NOW - 90 * DAY + SECOND)
     make_key(user, "used once", created_at=long_ago + SECOND, last_used_at=NOW - 90 * DAY)
@@ -170,7 +168,7 @@ def test_lists_keys_that_were_not_used_for_long(user: Any) -> None:
     assert listed("--unused-for", "90d") == ["used once", "never used"]
 
 
-def test_lists_keys_that_expire_soon(user: Any) -> None:
+def test_lists_keys_that_expire_soon(user):
     make_key(user, "last", expires_at=NOW + 14 * DAY)
     make_key(user, "later", expires_at=NOW + 14 * DAY + SECOND)
     make_key(user, "first", expires_at=NOW + SECOND)
@@ -181,7 +179,7 @@ def test_lists_keys_that_expire_soon(user: Any) -> None:
     assert listed("--expiring-in", "14d") == ["first", "last"]
 
 
-def test_conditions_are_all_kept(make_user: MakeUser) -> None:
+def test_conditions_are_all_kept(make_user):
     ada, grace, hedy = (make_user(name) for name in ("ada", "grace", "hedy"))
     stale = {"created_at": NOW - 100 * DAY}
     make_key(ada, "a1", expires_at=NOW + DAY, **stale)
@@ -196,13 +194,13 @@ def test_conditions_are_all_kept(make_user: MakeUser) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all"], ["--user", "ada"], ["--unused-for", "0s"]])
-def test_says_so_where_there_are_none(user: Any, arguments: list[str]) -> None:
+def test_says_so_where_there_are_none(user, arguments):
     assert run(*arguments) == ("", "No keys.\n")
     assert run(*arguments, "--format", "json") == ("", "")
 
 
 @pytest.fixture
-def three_sources(user: Any, settings: Any) -> None:
+def three_sources(user, settings):
     settings.FRAPPE_TOKENS = {
         "SOURCES": {
             "Robot": "sources.Robot",
@@ -217,7 +215,7 @@ def three_sources(user: Any, settings: Any) -> None:
     Sensor.objects.create(api_key="sensor")
 
 
-def test_lists_the_keys_of_all_sources_each_once(three_sources: None) -> None:
+def test_lists_the_keys_of_all_sources_each_once(three_sources):
     assert listed() == ["key", "robot", "drone", "sensor"]
 
     table = [line.split() for line in run()[0].splitlines()]
@@ -231,14 +229,14 @@ def test_lists_the_keys_of_all_sources_each_once(three_sources: None) -> None:
     assert json.loads(run("--format", "json", "--source", "Sensor")[0])["user"] is None
 
 
-def test_lists_the_keys_of_one_source(three_sources: None) -> None:
+def test_lists_the_keys_of_one_source(three_sources):
     assert listed("--source", "User") == ["key"]
     assert listed("--source", "Drone") == ["drone"]
     assert "source" not in run("--source", "Robot")[0].splitlines()[0]
 
 
-def test_queries_are_as_many_however_many_keys(make_user: MakeUser) -> None:
-    def queries() -> int:
+def test_queries_are_as_many_however_many_keys(make_user):
+    def queries():
         with CaptureQueriesContext(connection) as captured:
             run("--user", "user0")
             run()
@@ -251,9 +249,7 @@ def test_queries_are_as_many_however_many_keys(make_user: MakeUser) -> None:
     assert queries() == few
 
 
-def test_columns_of_a_long_list_grow_and_never_shrink(
-    make_user: MakeUser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_columns_of_a_long_list_grow_and_never_shrink(make_user, monkeypatch):
     monkeypatch.setattr(list_keys, "MEASURED", 2)
     user = make_user("ada")
     for api_key in ("k1", "k2", "a-longer-key", "k3", "k4"):
@@ -266,7 +262,7 @@ def test_columns_of_a_long_list_grow_and_never_shrink(
     assert out.count("API key") == 1
 
 
-def test_names_cannot_draw_on_the_terminal(make_user: MakeUser) -> None:
+def test_names_cannot_draw_on_the_terminal(make_user):
     make_key(make_user("a\x1b[2Jda\nb"), "key", name="c\x07i")
     out, _ = run()
     assert len(out.splitlines()) == 2
@@ -284,7 +280,7 @@ def test_names_cannot_draw_on_the_terminal(make_user: MakeUser) -> None:
         (["--all", "--expiring-in", "0s"], "--all can't be combined"),
     ],
 )
-def test_refuses_what_it_does_not_understand(user: Any, arguments: list[str], what: str) -> None:
+def test_refuses_what_it_does_not_understand(user, arguments, what):
     with pytest.raises(CommandError) as raised:
         run(*arguments)
     assert what in str(raised.value)

@@ -1,14 +1,10 @@
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
-from typing import Any
 
 import pytest
 import time_machine
@@ -32,24 +28,24 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def at_noon() -> Iterator[None]:
+def at_noon():
     with time_machine.travel(NOW, tick=False):
         yield
 
 
-def run(*arguments: str, **options: Any) -> tuple[str, str]:
+def run(*arguments, **options):
     out, err = StringIO(), StringIO()
     call_command("prune_request_log", *arguments, stdout=out, stderr=err, **options)
     return out.getvalue(), err.getvalue()
 
 
-def log_old(count: int) -> None:
+def log_old(count):
     """So many of a year ago and before, a second apart."""
     start = timezone.now() - 365 * DAY
     log(*(entry(start - number * SECOND) for number in range(count)))
 
 
-def test_deletes_what_is_older(at_noon: None) -> None:
+def test_deletes_what_is_older(at_noon):
     kept = [NOW - 90 * DAY, NOW - 90 * DAY + TICK, NOW, NOW + DAY]
     log(*map(entry, [NOW - 90 * DAY - TICK, NOW - 400 * DAY, *kept]))
     assert run("--older-than", "90d") == (
@@ -60,7 +56,7 @@ def test_deletes_what_is_older(at_noon: None) -> None:
     assert run("--older-than", "90d")[0].startswith("Deleted 0 requests ")
 
 
-def test_tells_of_one(at_noon: None) -> None:
+def test_tells_of_one(at_noon):
     log(entry(NOW - DAY))
     assert (
         run(older_than=timedelta(hours=1))[0]
@@ -68,7 +64,7 @@ def test_tells_of_one(at_noon: None) -> None:
     )
 
 
-def test_moments_without_a_time_zone(at_noon: None, settings: Any) -> None:
+def test_moments_without_a_time_zone(at_noon, settings):
     settings.USE_TZ = False
     log(entry(NOW.replace(tzinfo=None) - DAY))
     assert run("--older-than", "1h")[0] == "Deleted 1 request from before 2026-11-22 11:00.\n"
@@ -86,7 +82,7 @@ def test_moments_without_a_time_zone(at_noon: None, settings: Any) -> None:
         (["--older-than", "1d", "--batch-size", "1000001"], "a number from 1 to 1000000"),
     ],
 )
-def test_refuses_what_it_does_not_understand(arguments: list[str], what: str) -> None:
+def test_refuses_what_it_does_not_understand(arguments, what):
     log_old(1)
     with pytest.raises(CommandError, match=what):
         run(*arguments)
@@ -94,19 +90,19 @@ def test_refuses_what_it_does_not_understand(arguments: list[str], what: str) ->
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 7, 100])
-def test_deletes_all_whatever_the_size_of_a_batch(size: int) -> None:
+def test_deletes_all_whatever_the_size_of_a_batch(size):
     log_old(10)
     assert run("--older-than", "1d", "--batch-size", str(size))[0].startswith("Deleted 10 ")
     assert logged() == []
 
 
-def test_requests_of_one_moment_are_more_than_a_batch(at_noon: None) -> None:
+def test_requests_of_one_moment_are_more_than_a_batch(at_noon):
     log(*[entry(NOW - DAY)] * 25)
     assert run("--older-than", "1h", "--batch-size", "10")[0].startswith("Deleted 25 ")
     assert logged() == []
 
 
-def test_oldest_go_first() -> None:
+def test_oldest_go_first():
     log_old(30)
     moments = logged()
     with failing_at("DELETE", 3), pytest.raises(CommandError):
@@ -114,11 +110,11 @@ def test_oldest_go_first() -> None:
     assert logged() == moments[20:]
 
 
-def test_many_take_the_same_statements_for_each_batch() -> None:
+def test_many_take_the_same_statements_for_each_batch():
     log_old(5000)
     log(entry(timezone.now()))
 
-    def statements() -> int:
+    def statements():
         with CaptureQueriesContext(connection) as captured:
             out, _ = run("--older-than", "1d", "--batch-size", "500")
         assert out.startswith("Deleted 2500 ")
@@ -133,8 +129,8 @@ def test_many_take_the_same_statements_for_each_batch() -> None:
 
 
 def test_statement_takes_no_more_parameters_than_the_database_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    monkeypatch,
+):
     monkeypatch.setattr(type(connection.features), "max_query_params", 13)
     log_old(45)
     with CaptureQueriesContext(connection) as captured:
@@ -144,8 +140,8 @@ def test_statement_takes_no_more_parameters_than_the_database_does(
     assert logged() == []
 
 
-def test_reads_nothing_for_those_who_listen_to_deletions() -> None:
-    def listener(**told: Any) -> None:
+def test_reads_nothing_for_those_who_listen_to_deletions():
+    def listener(**told):
         pytest.fail("deleted rows were read")
 
     post_delete.connect(listener)
@@ -157,10 +153,10 @@ def test_reads_nothing_for_those_who_listen_to_deletions() -> None:
     assert logged() == []
 
 
-def test_ends_where_the_database_keeps_rows() -> None:
+def test_ends_where_the_database_keeps_rows():
     log_old(10)
 
-    def keep(execute: Callable[..., Any], sql: str, params: Any, *more: Any) -> Any:
+    def keep(execute, sql, params, *more):
         if sql.startswith("DELETE"):
             sql, params = "DELETE FROM frappe_tokens_apirequestlog WHERE 1 = 0", ()
         return execute(sql, params, *more)
@@ -171,11 +167,11 @@ def test_ends_where_the_database_keeps_rows() -> None:
 
 
 @contextmanager
-def failing_at(verb: str, number: int, error: BaseException | None = None) -> Iterator[None]:
+def failing_at(verb, number, error=None):
     """Fails the statement of this number, after it was executed."""
     seen = []
 
-    def fail(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+    def fail(execute, sql, *more):
         result = execute(sql, *more)
         if sql.startswith(verb):
             seen.append(sql)
@@ -191,17 +187,17 @@ def failing_at(verb: str, number: int, error: BaseException | None = None) -> It
 
 
 @pytest.mark.django_db(transaction=True)
-def test_batches_are_committed_one_by_one() -> None:
+def test_batches_are_committed_one_by_one():
     log_old(50)
 
-    def count_elsewhere() -> int:
+    def count_elsewhere():
         (counts, errors) = at_once(lambda: len(logged()))
         assert errors == []
         return int(counts[0])
 
-    left: list[int] = []
+    left = []
 
-    def look(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+    def look(execute, sql, *more):
         if sql.startswith("SELECT"):
             left.append(count_elsewhere())
         return execute(sql, *more)
@@ -212,7 +208,7 @@ def test_batches_are_committed_one_by_one() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_error_of_the_database_undoes_one_batch_and_says_what_was_done() -> None:
+def test_error_of_the_database_undoes_one_batch_and_says_what_was_done():
     log_old(50)
     with failing_at("DELETE", 3), pytest.raises(CommandError) as raised:
         run("--older-than", "1d", "--batch-size", "20")
@@ -225,7 +221,7 @@ def test_error_of_the_database_undoes_one_batch_and_says_what_was_done() -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_ctrl_c_undoes_one_batch_and_says_what_was_done() -> None:
+def test_ctrl_c_undoes_one_batch_and_says_what_was_done():
     log_old(50)
     out, err = StringIO(), StringIO()
     with failing_at("DELETE", 2, KeyboardInterrupt()), pytest.raises(SystemExit) as raised:
@@ -260,7 +256,7 @@ with connection.execute_wrapper(ctrl_c):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_real_ctrl_c_ends_the_process_and_running_it_again_goes_on() -> None:
+def test_real_ctrl_c_ends_the_process_and_running_it_again_goes_on():
     log_old(5000)
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, str(connection.settings_dict["NAME"])],
@@ -280,16 +276,16 @@ def test_real_ctrl_c_ends_the_process_and_running_it_again_goes_on() -> None:
 
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
-def test_several_at_once_beside_new_requests() -> None:
+def test_several_at_once_beside_new_requests():
     log_old(2000)
     new = timezone.now() + DAY
 
-    def write() -> str:
+    def write():
         for number in range(100):
             log(entry(new + number * SECOND))
         return ""
 
-    def prune() -> tuple[str, str]:
+    def prune():
         return run("--older-than", "1d", "--batch-size", "50")
 
     results, errors = at_once(prune, prune, write, prune, write)
@@ -302,7 +298,7 @@ def test_several_at_once_beside_new_requests() -> None:
 # The progress bar
 
 
-def test_shows_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shows_progress(monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setenv("LINES", "24")
     log_old(5)
@@ -327,7 +323,7 @@ def test_shows_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def run_on(terminal: Any, *arguments: str) -> None:
+def run_on(terminal, *arguments):
     call_command(
         "prune_request_log",
         "--older-than=1d",

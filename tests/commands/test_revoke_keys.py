@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
@@ -14,8 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from frappe_tokens.base_models import AbstractApiKey
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import key_revoked
 
@@ -30,13 +27,13 @@ pytestmark = pytest.mark.django_db
 MakeUser = Callable[..., Any]
 
 
-def run(*arguments: str) -> tuple[str, str]:
+def run(*arguments):
     out, err = StringIO(), StringIO()
     call_command("revoke_keys", *arguments, stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
 
 
-def complaint(*arguments: str) -> str:
+def complaint(*arguments):
     with pytest.raises(CommandError) as raised:
         run(*arguments)
     assert raised.value.returncode == 1
@@ -44,17 +41,17 @@ def complaint(*arguments: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def one_source(settings: Any) -> None:
+def one_source(settings):
     settings.FRAPPE_TOKENS = {}
 
 
 @pytest.fixture
-def robots(settings: Any) -> None:
+def robots(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot", "Sensor": "sources.Sensor"}}
 
 
 @time_machine.travel(NOW, tick=False)
-def test_revokes_keys_and_says_which(make_user: MakeUser) -> None:
+def test_revokes_keys_and_says_which(make_user):
     ada = generate_keys(make_user("ada"))
     grace = generate_keys(make_user("grace"), name="ci")
     other = generate_keys(ada.instance.user, name="other")
@@ -71,7 +68,7 @@ def test_revokes_keys_and_says_which(make_user: MakeUser) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_revoked_key_is_refused_from_the_next_request_on(keys: GeneratedKeys) -> None:
+def test_revoked_key_is_refused_from_the_next_request_on(keys):
     run(keys.api_key)
     answer = Client().get(
         "/api/method/frappe.auth.get_logged_user", headers={"authorization": token_header(keys)}
@@ -79,7 +76,7 @@ def test_revoked_key_is_refused_from_the_next_request_on(keys: GeneratedKeys) ->
     assert answer.json()["code"] == "key_revoked"
 
 
-def test_says_which_keys_were_revoked_already(keys: GeneratedKeys) -> None:
+def test_says_which_keys_were_revoked_already(keys):
     revoke(keys.instance, reason="leaked")
     new = generate_keys(keys.instance.user)
 
@@ -92,7 +89,7 @@ def test_says_which_keys_were_revoked_already(keys: GeneratedKeys) -> None:
     assert ApiKey.objects.get(api_key=keys.api_key).revoked_reason == "leaked"
 
 
-def test_revokes_all_live_keys_of_users(make_user: MakeUser) -> None:
+def test_revokes_all_live_keys_of_users(make_user):
     ada, grace, hedy = (make_user(name) for name in ("ada", "grace", "hedy"))
     revoke(generate_keys(ada).instance)
     made = [generate_keys(ada), generate_keys(ada, name="ci"), generate_keys(grace)]
@@ -107,14 +104,14 @@ def test_revokes_all_live_keys_of_users(make_user: MakeUser) -> None:
     assert ApiKey.objects.get(live=True).user == hedy
 
 
-def test_says_so_where_a_user_has_nothing_to_revoke(keys: GeneratedKeys) -> None:
+def test_says_so_where_a_user_has_nothing_to_revoke(keys):
     run("--user", "ada")
     assert run("--user", "ada") == ("", "There are no keys to revoke.\n")
 
 
-def test_finds_keys_in_every_source(robots: None, keys: GeneratedKeys) -> None:
+def test_finds_keys_in_every_source(robots, keys):
     ada = keys.instance.user
-    rows: list[AbstractApiKey] = [
+    rows = [
         Robot.objects.create(user=ada),
         Sensor.objects.create(user=ada),
         Sensor.objects.create(),
@@ -133,7 +130,7 @@ def test_finds_keys_in_every_source(robots: None, keys: GeneratedKeys) -> None:
     assert ApiKey.objects.filter(live=True).exists()
 
 
-def test_revokes_a_users_keys_in_every_source_or_in_one(robots: None, keys: GeneratedKeys) -> None:
+def test_revokes_a_users_keys_in_every_source_or_in_one(robots, keys):
     robot = Robot.objects.create(user=keys.instance.user)
     Robot.objects.create(user=keys.instance.user)
 
@@ -144,7 +141,7 @@ def test_revokes_a_users_keys_in_every_source_or_in_one(robots: None, keys: Gene
     assert run("--user", "ada")[0] == f"Revoked {keys.api_key} of ada.\n"
 
 
-def test_looks_in_the_named_source_alone(robots: None, keys: GeneratedKeys) -> None:
+def test_looks_in_the_named_source_alone(robots, keys):
     robot = Robot.objects.create(user=keys.instance.user, api_key=keys.api_key)
 
     run(keys.api_key, "--source", "User")
@@ -155,13 +152,13 @@ def test_looks_in_the_named_source_alone(robots: None, keys: GeneratedKeys) -> N
     assert said.startswith(f"There is no API key '{keys.api_key}'.")
 
 
-def test_one_api_key_of_two_sources_is_revoked_in_both(robots: None, keys: GeneratedKeys) -> None:
+def test_one_api_key_of_two_sources_is_revoked_in_both(robots, keys):
     Robot.objects.create(user=keys.instance.user, api_key=keys.api_key)
     assert len(run(keys.api_key)[0].splitlines()) == 2
     assert not Robot.objects.filter(revoked_at=None).exists()
 
 
-def test_a_key_that_two_sources_share_is_revoked_once(user: Any, settings: Any) -> None:
+def test_a_key_that_two_sources_share_is_revoked_once(user, settings):
     settings.FRAPPE_TOKENS = {
         "SOURCES": {
             "Meter": "sources.Meter",  # a proxy whose manager hides some
@@ -177,7 +174,7 @@ def test_a_key_that_two_sources_share_is_revoked_once(user: Any, settings: Any) 
     assert drone.is_revoked
 
 
-def test_names_cannot_draw_on_the_terminal(make_user: MakeUser) -> None:
+def test_names_cannot_draw_on_the_terminal(make_user):
     keys = generate_keys(make_user("a\x1b[2Jda\nRevoked"))
     out, _ = run(keys.api_key)
     assert out == f"Revoked {keys.api_key} of 'a\\x1b[2Jda\\nRevoked'.\n"
@@ -197,9 +194,7 @@ def test_names_cannot_draw_on_the_terminal(make_user: MakeUser) -> None:
         (["KEY", "--source", "Nothing"], "no source 'Nothing'. SOURCES has User."),
     ],
 )
-def test_revokes_nothing_where_something_is_wrong(
-    keys: GeneratedKeys, arguments: list[str], what: str
-) -> None:
+def test_revokes_nothing_where_something_is_wrong(keys, arguments, what):
     ApiKey.objects.update(api_key="KEY")
     said = complaint(*arguments)
     assert what in said
@@ -207,14 +202,14 @@ def test_revokes_nothing_where_something_is_wrong(
 
 
 @pytest.mark.parametrize("what", ["token", "api_secret"])
-def test_shows_no_secret_that_was_given_for_a_key(keys: GeneratedKeys, what: str) -> None:
+def test_shows_no_secret_that_was_given_for_a_key(keys, what):
     said = complaint(keys.api_key, getattr(keys, what))
     assert said.startswith("One of these contains a secret.")
     assert keys.api_secret not in said
     assert ApiKey.objects.filter(live=True).exists()
 
 
-def test_all_or_nothing(make_user: MakeUser) -> None:
+def test_all_or_nothing(make_user):
     made = [generate_keys(make_user(f"user{number}")) for number in range(3)]
 
     class Full(Exception):
@@ -222,7 +217,7 @@ def test_all_or_nothing(make_user: MakeUser) -> None:
 
     updates = []
 
-    def full(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+    def full(execute, sql, *more):
         if sql.startswith("UPDATE") and "revoked_at" in sql:
             updates.append(sql)
             if len(updates) == 3:
@@ -234,12 +229,10 @@ def test_all_or_nothing(make_user: MakeUser) -> None:
     assert ApiKey.objects.filter(live=True).count() == 3
 
 
-def test_tells_the_signals_receivers(
-    keys: GeneratedKeys, django_capture_on_commit_callbacks: Any
-) -> None:
+def test_tells_the_signals_receivers(keys, django_capture_on_commit_callbacks):
     told = []
 
-    def receive(instance: ApiKey, reason: str, by: Any, **_: Any) -> None:
+    def receive(instance, reason, by, **_):
         told.append((instance.api_key, reason, by))
 
     key_revoked.connect(receive)
@@ -251,7 +244,7 @@ def test_tells_the_signals_receivers(
     assert told == [(keys.api_key, "leaked", None)]
 
 
-def test_exits_with_1_on_the_command_line() -> None:
+def test_exits_with_1_on_the_command_line():
     done = subprocess.run(
         [sys.executable, "manage.py", "revoke_keys"], capture_output=True, text=True, check=False
     )
@@ -262,7 +255,7 @@ def test_exits_with_1_on_the_command_line() -> None:
 
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
-def test_keys_that_are_generated_meanwhile_are_revoked_or_come_after(make_user: MakeUser) -> None:
+def test_keys_that_are_generated_meanwhile_are_revoked_or_come_after(make_user):
     users = [make_user(f"user{number}") for number in range(6)]
     for user in users:
         generate_keys(user)

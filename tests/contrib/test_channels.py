@@ -1,10 +1,7 @@
 """Channels, the real package: what the table of all ways in does not show."""
 
-from __future__ import annotations
-
 import asyncio
 import json
-from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -19,7 +16,7 @@ from django.test import Client
 from django.urls import path
 
 from frappe_tokens.contrib.channels import TokenAuthMiddleware
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
 from ..conftest import token_header
@@ -27,10 +24,10 @@ from ..conftest import token_header
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Prices(AsyncWebsocketConsumer):  # type: ignore[misc]
+class Prices(AsyncWebsocketConsumer):
     """Says whom it is open to, by a query of its own."""
 
-    async def connect(self) -> None:
+    async def connect(self):
         await self.accept()
         auth = self.scope["auth"]
         keys = await database_sync_to_async(ApiKey.objects.count)()
@@ -42,8 +39,8 @@ class Scoped(Prices):
     required_scopes = "prices:read"
 
 
-class Report(AsyncHttpConsumer):  # type: ignore[misc]
-    async def handle(self, body: bytes) -> None:
+class Report(AsyncHttpConsumer):
+    async def handle(self, body):
         await self.send_response(200, self.scope["user"].get_username().encode())
 
 
@@ -62,7 +59,7 @@ application = ProtocolTypeRouter(
 )
 
 
-def headers_of(header: str | None, client: Client | None = None) -> list[tuple[bytes, bytes]]:
+def headers_of(header, client=None):
     sent = [(b"host", b"testserver")]
     if header is not None:
         sent.append((b"authorization", header.encode()))
@@ -72,7 +69,7 @@ def headers_of(header: str | None, client: Client | None = None) -> list[tuple[b
     return sent
 
 
-async def first_words(app: Any, where: str, headers: list[tuple[bytes, bytes]]) -> Any:
+async def first_words(app, where, headers):
     """What a WebSocket says at first, or the code that it is closed with."""
     socket = WebsocketCommunicator(app, where, headers)
     accepted, code = await socket.connect()
@@ -84,18 +81,16 @@ async def first_words(app: Any, where: str, headers: list[tuple[bytes, bytes]]) 
     return said
 
 
-def connect(
-    header: str | None = None, where: str = "/prices/", app: Any = None, **more: Any
-) -> Any:
+def connect(header=None, where="/prices/", app=None, **more):
     return async_to_sync(first_words)(app or application, where, headers_of(header, **more))
 
 
-def test_a_socket_is_open_to_the_keys_user(keys: GeneratedKeys) -> None:
+def test_a_socket_is_open_to_the_keys_user(keys):
     assert connect(token_header(keys)) == ["ada", keys.api_key, 1]
     assert connect(token_header(keys), "/prices/?caf%C3%A9=%ff") == ["ada", keys.api_key, 1]
 
 
-def test_without_the_header_it_is_the_sessions_user(keys: GeneratedKeys, make_user: Any) -> None:
+def test_without_the_header_it_is_the_sessions_user(keys, make_user):
     client = Client()
     client.force_login(make_user("eve"))
     assert connect(client=client) == ["eve", None, 1]
@@ -104,24 +99,24 @@ def test_without_the_header_it_is_the_sessions_user(keys: GeneratedKeys, make_us
     assert connect("token a:b", client=client) == 4401
 
 
-def test_or_nobody(keys: GeneratedKeys) -> None:
+def test_or_nobody(keys):
     assert connect() == ["", None, 1]
     assert connect(app=TokenAuthMiddleware(Prices.as_asgi())) == ["", None, 1]
 
 
 @pytest.mark.parametrize("header", ["token a:b", "Bearer", "Basic !"])
-def test_a_refused_handshake_is_closed_with_its_status(db: None, header: str) -> None:
+def test_a_refused_handshake_is_closed_with_its_status(db, header):
     assert connect(header) == 4401
 
 
-def test_a_read_only_key_may_use_what_only_tells(user: Any) -> None:
+def test_a_read_only_key_may_use_what_only_tells(user):
     header = token_header(generate_keys(user, read_only=True))
     assert connect(header) == 4403
     telling = TokenAuthMiddleware(Prices.as_asgi(), read_only=True)
     assert connect(header, app=telling)[0] == "ada"
 
 
-def test_scopes_are_the_consumers_or_those_of_the_argument(user: Any) -> None:
+def test_scopes_are_the_consumers_or_those_of_the_argument(user):
     header = token_header(generate_keys(user, scopes=["prices:read"]))
     assert connect(header) == 4403
     # The outer one knows nothing of the routes.
@@ -134,12 +129,12 @@ def test_scopes_are_the_consumers_or_those_of_the_argument(user: Any) -> None:
     assert connect(header, "/scoped/", app=by_route)[0] == "ada"
 
 
-async def ask(method: str, header: str | None) -> Any:
+async def ask(method, header):
     asked = HttpCommunicator(application, method, "/report/", headers=headers_of(header))
     return await asked.get_response()
 
 
-def test_http_is_answered_as_everywhere(keys: GeneratedKeys, user: Any) -> None:
+def test_http_is_answered_as_everywhere(keys, user):
     answer = async_to_sync(ask)("GET", token_header(keys))
     assert (answer["status"], answer["body"]) == (200, b"ada")
     assert async_to_sync(ask)("GET", None)["body"] == b""
@@ -153,33 +148,31 @@ def test_http_is_answered_as_everywhere(keys: GeneratedKeys, user: Any) -> None:
     assert async_to_sync(ask)("POST", reader)["status"] == 403
 
 
-def test_other_protocols_pass() -> None:
+def test_other_protocols_pass():
     """Such as the start and end of the server."""
-    passed: list[Any] = []
+    passed = []
 
-    async def inner(scope: Any, receive: Any, send: Any) -> None:
+    async def inner(scope, receive, send):
         passed.append(scope)
 
     async_to_sync(TokenAuthMiddleware(inner))({"type": "lifespan"}, None, None)
     assert passed == [{"type": "lifespan"}]
 
 
-def test_a_connection_that_has_outlived_its_age_is_not_used_again(
-    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_has_outlived_its_age_is_not_used_again(keys, monkeypatch):
     """No request ends in Channels' thread, so that nobody else would let go of it."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 600)
     scope = {"type": "websocket", "path": "/", "headers": headers_of(token_header(keys))}
-    used: list[Any] = []
+    used = []
 
-    def present() -> Any:
+    def present():
         connection.ensure_connection()
         return connection.connection
 
-    async def inner(scope: Any, receive: Any, send: Any) -> None:
+    async def inner(scope, receive, send):
         used.append(await sync_to_async(present)())
 
-    async def serve() -> None:
+    async def serve():
         application = TokenAuthMiddleware(inner)
         used.append(await sync_to_async(present)())
         await application(scope, None, None)

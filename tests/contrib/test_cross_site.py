@@ -1,10 +1,5 @@
 """A browser adds its Basic login to what another site makes it send: no way in takes that."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from frappe_tokens import crypto
@@ -13,7 +8,7 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 
 from ..conftest import basic_header, bearer_header, token_header
-from .ways import SCOPE, WAYS, Answer, Way
+from .ways import SCOPE, WAYS
 
 pytestmark = [
     pytest.mark.django_db,
@@ -38,22 +33,21 @@ FROM_THIS_SITE = [
 
 
 @pytest.fixture(params=WAYS, ids=[way.name for way in WAYS])
-def way(request: pytest.FixtureRequest) -> Way:
-    found: Way = request.param
-    return found
+def way(request):
+    return request.param
 
 
 @pytest.fixture
-def ask(way: Way) -> Callable[..., Answer]:
+def ask(way):
     """Sends one request by the way: ``ask(header, {"Origin": "null"}, method="POST")``."""
 
-    def ask(header: str, page: dict[str, str], *, method: str) -> Answer:
+    def ask(header, page, *, method):
         return way.ask(way.path, header, method=method, source=None, address="192.0.2.1", **page)
 
     return ask
 
 
-def assert_refused(answer: Answer, reason: Reason = Reason.CROSS_SITE_REQUEST) -> None:
+def assert_refused(answer, reason=Reason.CROSS_SITE_REQUEST):
     assert (answer.status, answer.body) == (
         reason.status,
         {"detail": str(reason.sentence), "code": reason.code},
@@ -61,9 +55,7 @@ def assert_refused(answer: Answer, reason: Reason = Reason.CROSS_SITE_REQUEST) -
 
 
 @pytest.mark.parametrize("page", FROM_ANOTHER_SITE)
-def test_basic_is_refused_where_another_site_sent_it(
-    ask: Any, keys: GeneratedKeys, page: dict[str, str]
-) -> None:
+def test_basic_is_refused_where_another_site_sent_it(ask, keys, page):
     answer = ask(basic_header(keys), page, method="POST")
 
     assert_refused(answer)
@@ -72,26 +64,22 @@ def test_basic_is_refused_where_another_site_sent_it(
 
 
 @pytest.mark.parametrize("page", FROM_THIS_SITE)
-def test_basic_needs_no_csrf_token_from_this_site(
-    ask: Any, keys: GeneratedKeys, page: dict[str, str]
-) -> None:
+def test_basic_needs_no_csrf_token_from_this_site(ask, keys, page):
     assert ask(basic_header(keys), page, method="POST").body == {"user": "ada", "auth": "ApiKey"}
 
 
 @pytest.mark.parametrize("header_of", [token_header, bearer_header])
 @pytest.mark.parametrize("page", FROM_ANOTHER_SITE)
 def test_schemes_that_no_browser_adds_by_itself_are_let_in(
-    ask: Any,
-    keys: GeneratedKeys,
-    header_of: Callable[[GeneratedKeys], str],
-    page: dict[str, str],
-) -> None:
+    ask,
+    keys,
+    header_of,
+    page,
+):
     assert ask(header_of(keys), page, method="POST").status == 200
 
 
-def test_reading_is_let_in_where_the_other_site_cannot_read_the_answer(
-    ask: Any, keys: GeneratedKeys, way: Way
-) -> None:
+def test_reading_is_let_in_where_the_other_site_cannot_read_the_answer(ask, keys, way):
     for page in FROM_ANOTHER_SITE:
         answer = ask(basic_header(keys), page, method="GET")
         if way.name == "Channels":
@@ -100,7 +88,7 @@ def test_reading_is_let_in_where_the_other_site_cannot_read_the_answer(
             assert answer.status == 200
 
 
-def test_trusted_origin_is_let_in(ask: Any, keys: GeneratedKeys, settings: Any) -> None:
+def test_trusted_origin_is_let_in(ask, keys, settings):
     settings.CSRF_TRUSTED_ORIGINS = ["https://app.example.com"]
     page = {"Sec-Fetch-Site": "cross-site", "Origin": "https://app.example.com"}
 
@@ -116,15 +104,13 @@ def test_trusted_origin_is_let_in(ask: Any, keys: GeneratedKeys, settings: Any) 
         ({"scopes": [SCOPE]}, Reason.CROSS_SITE_REQUEST),
     ],
 )
-def test_refusal_has_its_place_among_the_others(
-    ask: Any, user: Any, policies: dict[str, Any], reason: Reason
-) -> None:
+def test_refusal_has_its_place_among_the_others(ask, user, policies, reason):
     header = basic_header(generate_keys(user, **policies))
 
     assert_refused(ask(header, FROM_ANOTHER_SITE[0], method="POST"), reason)
 
 
-def test_wrong_secret_is_told_nothing_of_it(ask: Any, keys: GeneratedKeys) -> None:
+def test_wrong_secret_is_told_nothing_of_it(ask, keys):
     wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
     answer = ask(basic_header(wrong), FROM_ANOTHER_SITE[0], method="POST")
 

@@ -1,21 +1,19 @@
 """Neither package is required, and who lacks one is told."""
 
-from __future__ import annotations
-
 import runpy
 import sys
 
 import pytest
 
 
-def test_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ninja", None)
     monkeypatch.delitem(sys.modules, "frappe_tokens.contrib.ninja", raising=False)
     with pytest.raises(ImportError, match="pip install django-ninja"):
         runpy.run_module("frappe_tokens.contrib.ninja")
 
 
-def test_channels_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_channels_is_not_even_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "channels", None)
     monkeypatch.delitem(sys.modules, "frappe_tokens.contrib.channels", raising=False)
     assert "TokenAuthMiddleware" in runpy.run_module("frappe_tokens.contrib.channels")

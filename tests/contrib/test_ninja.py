@@ -1,12 +1,8 @@
 """Django Ninja, the real package: what the table of all ways in does not show."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 from ninja import NinjaAPI
@@ -21,15 +17,15 @@ from ..conftest import token_header
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
 
-def described(request: HttpRequest) -> dict[str, str]:
+def described(request):
     auth = getattr(request, "auth", None)
-    return {"user": request.user.get_username(), "auth": type(auth).__name__}  # type: ignore[union-attr]
+    return {"user": request.user.get_username(), "auth": type(auth).__name__}
 
 
 class Other(HttpBearer):
     """Another package's tokens."""
 
-    def authenticate(self, request: HttpRequest, token: str) -> str | None:
+    def authenticate(self, request, token):
         return "other" if token == "theirs" else None
 
 
@@ -41,47 +37,47 @@ api = register(NinjaAPI(auth=TokenAuth(), urls_namespace="registered"))
 
 
 @api.api_operation(["GET", "POST"], "who/")
-def who(request: HttpRequest) -> Any:
+def who(request):
     return described(request)
 
 
 @api.get("mixed/")
-def mixed(request: HttpRequest) -> Any:
+def mixed(request):
     return described(request)
 
 
 @api.post("mixed/")
-async def amixed(request: HttpRequest) -> Any:
+async def amixed(request):
     return described(request)
 
 
 @api.get("read/", auth=TokenAuth("todos:read", "todos:all"))
-def read(request: HttpRequest) -> Any:
+def read(request):
     return described(request)
 
 
 @api.api_operation(["GET", "POST"], "session-too/", auth=[TokenAuth(), django_auth])
-def session_too(request: HttpRequest) -> Any:
+def session_too(request):
     return described(request)
 
 
 @api.get("others-first/", auth=[Other(), TokenAuth()])
-def others_first(request: HttpRequest) -> Any:
-    return {"auth": str(request.auth)}  # type: ignore[attr-defined]
+def others_first(request):
+    return {"auth": str(request.auth)}
 
 
 @api.get("some-schemes/", auth=[TokensOnly(), Other()])
-async def some_schemes(request: HttpRequest) -> Any:
-    return {"auth": str(request.auth)}  # type: ignore[attr-defined]
+async def some_schemes(request):
+    return {"auth": str(request.auth)}
 
 
 @api.get("by-session/", auth=django_auth)
-def by_session(request: HttpRequest) -> Any:
+def by_session(request):
     return described(request)
 
 
 @api.api_operation(["GET", "POST"], "open/", auth=None)
-def opened(request: HttpRequest) -> Any:
+def opened(request):
     return described(request)
 
 
@@ -89,7 +85,7 @@ unregistered = NinjaAPI(auth=TokenAuth(), urls_namespace="unregistered")
 unregistered.get("who/")(who)
 
 
-def method_of(path_view: PathView) -> Any:
+def method_of(path_view):
     """What Ninja 1.4 has as a view."""
     return path_view._async_view if path_view.is_async else path_view._sync_view
 
@@ -103,7 +99,7 @@ with pytest.MonkeyPatch.context() as patch:
     bound_urls = bound.urls
 
 
-def unknown(request: HttpRequest) -> HttpResponse:
+def unknown(request):
     """Stands for a view of a Ninja that is built in another way."""
     return HttpResponse(request.user.get_username())
 
@@ -120,7 +116,7 @@ urlpatterns = [
 
 
 @pytest.fixture
-def behind_the_middleware(settings: Any) -> None:
+def behind_the_middleware(settings):
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
         "frappe_tokens.middleware.TokenAuthenticationMiddleware",
@@ -128,7 +124,7 @@ def behind_the_middleware(settings: Any) -> None:
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "behind the middleware"])
-def behind(request: pytest.FixtureRequest, settings: Any) -> bool:
+def behind(request, settings):
     """Whether the middleware for plain views is there as well."""
     if request.param:
         settings.MIDDLEWARE = [
@@ -138,14 +134,14 @@ def behind(request: pytest.FixtureRequest, settings: Any) -> bool:
     return bool(request.param)
 
 
-def send(keys: Any, path: str, method: str = "GET", client: Client | None = None) -> Any:
+def send(keys, path, method="GET", client=None):
     client = client or Client(enforce_csrf_checks=True)
     header = token_header(keys) if isinstance(keys, GeneratedKeys) else keys
     headers = {} if header is None else {"authorization": header}
     return client.generic(method, f"/api/{path}", headers=headers)
 
 
-def test_each_operation_has_its_scopes(user: Any, behind: bool) -> None:
+def test_each_operation_has_its_scopes(user, behind):
     for scopes, status in (
         (["todos:read", "todos:all"], 200),
         (["todos:read"], 403),
@@ -156,18 +152,14 @@ def test_each_operation_has_its_scopes(user: Any, behind: bool) -> None:
         assert send(made, "who/").status_code == (403 if scopes else 200)
 
 
-def test_costs_one_select_behind_the_middleware_too(
-    keys: GeneratedKeys, behind: bool, statements: Any
-) -> None:
+def test_costs_one_select_behind_the_middleware_too(keys, behind, statements):
     for method in ("GET", "POST"):
         with statements() as verbs:
             assert send(keys, "mixed/", method).json() == {"user": "ada", "auth": "ApiKey"}
         assert verbs.count("SELECT") == 1
 
 
-def test_a_session_is_asked_where_there_is_no_header(
-    user: Any, keys: GeneratedKeys, make_user: Any, behind: bool
-) -> None:
+def test_a_session_is_asked_where_there_is_no_header(user, keys, make_user, behind):
     client = Client(enforce_csrf_checks=True)
     client.force_login(make_user("eve"))
     assert send(keys, "session-too/", "POST", client).json()["user"] == "ada"
@@ -178,24 +170,20 @@ def test_a_session_is_asked_where_there_is_no_header(
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
 
 
-def test_other_bearer_tokens_are_known_by_who_stands_before(
-    keys: GeneratedKeys, behind: bool
-) -> None:
+def test_other_bearer_tokens_are_known_by_who_stands_before(keys, behind):
     assert send("Bearer theirs", "others-first/").json() == {"auth": "other"}
     assert send(keys, "others-first/").json() == {"auth": str(keys.instance)}
     assert send("Bearer nobodys", "others-first/").json()["code"] == "invalid_credentials"
 
 
-def test_or_to_whom_a_subclass_leaves_them(keys: GeneratedKeys, behind: bool) -> None:
+def test_or_to_whom_a_subclass_leaves_them(keys, behind):
     assert send("Bearer theirs", "some-schemes/").json() == {"auth": "other"}
     assert send(keys, "some-schemes/").json() == {"auth": str(keys.instance)}
     assert send("Bearer nobodys", "some-schemes/").json() == {"detail": "Unauthorized"}
 
 
 @pytest.mark.usefixtures("behind_the_middleware")
-def test_operations_without_our_class_are_plain_views_to_the_middleware(
-    user: Any, keys: GeneratedKeys
-) -> None:
+def test_operations_without_our_class_are_plain_views_to_the_middleware(user, keys):
     assert send(keys, "by-session/").json()["user"] == "ada"
     assert send(keys, "open/", "POST").json() == {"user": "ada", "auth": "ApiKey"}
     assert send("token a:b", "open/").status_code == 401
@@ -205,7 +193,7 @@ def test_operations_without_our_class_are_plain_views_to_the_middleware(
 
 
 @pytest.mark.usefixtures("behind_the_middleware")
-def test_views_that_are_methods_decide_in_the_same_way(user: Any, keys: GeneratedKeys) -> None:
+def test_views_that_are_methods_decide_in_the_same_way(user, keys):
     scoped = generate_keys(user, name="scoped", scopes=["todos:read"])
 
     assert send(scoped, "bound/read/").json() == {"user": "ada", "auth": "ApiKey"}
@@ -217,7 +205,7 @@ def test_views_that_are_methods_decide_in_the_same_way(user: Any, keys: Generate
 
 
 @pytest.mark.usefixtures("behind_the_middleware")
-def test_view_that_refers_to_no_operations_is_a_plain_view(user: Any, keys: GeneratedKeys) -> None:
+def test_view_that_refers_to_no_operations_is_a_plain_view(user, keys):
     scoped = generate_keys(user, name="scoped", scopes=["todos:read"])
 
     assert send(keys, "unknown/").content == b"ada"
@@ -225,15 +213,13 @@ def test_view_that_refers_to_no_operations_is_a_plain_view(user: Any, keys: Gene
     assert send("token a:b", "unknown/").status_code == 401
 
 
-def test_an_unregistered_api_refuses_with_the_right_status() -> None:
+def test_an_unregistered_api_refuses_with_the_right_status():
     response = Client().get("/unregistered/who/", headers={"authorization": "token a:b"})
     assert response.status_code == 401
     assert response.json() == {"detail": "Invalid API key or API secret."}
 
 
-def test_sites_cache_keeps_no_answer(
-    keys: GeneratedKeys, make_user: Any, behind: bool, settings: Any
-) -> None:
+def test_sites_cache_keeps_no_answer(keys, make_user, behind, settings):
     other = generate_keys(make_user("eve"))
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     settings.MIDDLEWARE = [
@@ -248,7 +234,7 @@ def test_sites_cache_keeps_no_answer(
         assert send(None, "who/").status_code == 401
 
 
-def test_the_schema_describes_it() -> None:
+def test_the_schema_describes_it():
     schema = api.get_openapi_schema()
     assert schema["components"]["securitySchemes"]["TokenAuth"] == {
         "type": "http",
@@ -259,6 +245,6 @@ def test_the_schema_describes_it() -> None:
 
 
 @pytest.mark.parametrize("scope", ["", "a b", 'a"'])
-def test_refuses_what_is_no_scope(scope: str) -> None:
+def test_refuses_what_is_no_scope(scope):
     with pytest.raises(ValueError, match="is not a valid scope"):
         TokenAuth(scope)

@@ -1,11 +1,7 @@
 """The contract's tables of the header and of refusals, the same by every way in."""
 
-from __future__ import annotations
-
 import base64
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
@@ -18,7 +14,7 @@ from frappe_tokens.models import ApiKey
 
 from ..conftest import basic_header, bearer_header, token_header
 from ..sources.models import Robot
-from .ways import SCOPE, WAYS, Answer, Way
+from .ways import SCOPE, WAYS
 
 pytestmark = [
     pytest.mark.django_db,
@@ -31,30 +27,29 @@ CHALLENGES = {"token": "token", "basic": "Basic", "bearer": "Bearer"}
 
 
 @pytest.fixture(params=WAYS, ids=[way.name for way in WAYS])
-def way(request: pytest.FixtureRequest) -> Way:
-    found: Way = request.param
-    return found
+def way(request):
+    return request.param
 
 
 @pytest.fixture
-def ask(way: Way) -> Callable[..., Answer]:
+def ask(way):
     """Sends one request by the way."""
 
     def ask(
-        header: str | None,
+        header,
         *,
-        method: str = "GET",
-        source: str | None = None,
-        address: str = "192.0.2.1",
-        undeclared: bool = False,
-    ) -> Answer:
+        method="GET",
+        source=None,
+        address="192.0.2.1",
+        undeclared=False,
+    ):
         where = way.undeclared if undeclared else way.path
         return way.ask(where, header, method=method, source=source, address=address)
 
     return ask
 
 
-def assert_refused(answer: Answer, reason: Reason, header: str) -> None:
+def assert_refused(answer, reason, header):
     assert (answer.status, answer.body) == (
         reason.status,
         {"detail": str(reason.sentence), "code": reason.code},
@@ -76,9 +71,7 @@ def assert_refused(answer: Answer, reason: Reason, header: str) -> None:
 
 @pytest.mark.parametrize("header_of", HEADERS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_runs_as_the_keys_user_with_one_select(
-    ask: Any, keys: GeneratedKeys, header_of: Any, method: str, statements: Any
-) -> None:
+def test_runs_as_the_keys_user_with_one_select(ask, keys, header_of, method, statements):
     with statements() as verbs:
         answer = ask(header_of(keys), method=method)
     assert (answer.status, answer.body) == (200, {"user": "ada", "auth": "ApiKey"})
@@ -96,17 +89,13 @@ def test_runs_as_the_keys_user_with_one_select(
         lambda scheme, rest: f" {scheme} {rest}",
     ],
 )
-def test_takes_every_spelling_of_the_scheme(
-    ask: Any, keys: GeneratedKeys, header_of: Any, spelt: Callable[[str, str], str]
-) -> None:
+def test_takes_every_spelling_of_the_scheme(ask, keys, header_of, spelt):
     scheme, _, rest = header_of(keys).partition(" ")
     assert ask(spelt(scheme, rest)).status == 200
 
 
 @pytest.mark.parametrize("header_of", HEADERS)
-def test_the_source_header_chooses_the_kind_of_key(
-    ask: Any, user: Any, header_of: Any, settings: Any, statements: Any
-) -> None:
+def test_the_source_header_chooses_the_kind_of_key(ask, user, header_of, settings, statements):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
     made = generate_keys_for_source(Robot.objects.create(user=user))
     assert_refused(ask(header_of(made)), Reason.INVALID_CREDENTIALS, header_of(made))
@@ -116,15 +105,13 @@ def test_the_source_header_chooses_the_kind_of_key(
     assert verbs.count("SELECT") == 1
 
 
-def test_a_key_with_the_scopes_is_let_in(ask: Any, user: Any) -> None:
+def test_a_key_with_the_scopes_is_let_in(ask, user):
     made = generate_keys(user, scopes=[SCOPE, "more"])
     assert ask(token_header(made)).status == 200
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_is_asked_where_the_cache_has_the_key(
-    ask: Any, keys: GeneratedKeys, settings: Any, statements: Any
-) -> None:
+def test_nothing_is_asked_where_the_cache_has_the_key(ask, keys, settings, statements):
     settings.FRAPPE_TOKENS = {"CACHE": "default"}
     first = ask(token_header(keys))
     with statements() as verbs:
@@ -134,9 +121,7 @@ def test_nothing_is_asked_where_the_cache_has_the_key(
 
 
 @pytest.mark.parametrize("header", [None, "", "Digest abc", "Negotiate abc", "tokens a:b"])
-def test_other_schemes_are_not_answered(
-    ask: Any, way: Way, header: str | None, django_assert_num_queries: Any
-) -> None:
+def test_other_schemes_are_not_answered(ask, way, header, django_assert_num_queries):
     answer = ask(header)
     if "Ninja" in way.name:
         # Its authentication asks for some credential, as IsAuthenticated does of DRF.
@@ -168,9 +153,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("token", MALFORMED, ids=lambda token: repr(token[-20:]))
 @pytest.mark.parametrize("scheme", ["token", "Basic", "Bearer"])
-def test_malformed_credentials_are_refused_without_a_query(
-    ask: Any, scheme: str, token: str, statements: Any
-) -> None:
+def test_malformed_credentials_are_refused_without_a_query(ask, scheme, token, statements):
     if scheme == "Basic":
         token = base64.b64encode(token.encode("latin-1")).decode()
     with statements() as verbs:
@@ -184,9 +167,7 @@ def test_malformed_credentials_are_refused_without_a_query(
 
 
 @pytest.mark.parametrize("header", ["Basic !", "Basic YTpi=", "Basic YTpi YTpi", "token\xa0a:b"])
-def test_so_is_what_is_stuck_to_the_scheme_or_no_base64(
-    ask: Any, header: str, statements: Any
-) -> None:
+def test_so_is_what_is_stuck_to_the_scheme_or_no_base64(ask, header, statements):
     with statements() as verbs:
         answer = ask(header)
     assert_refused(answer, Reason.MALFORMED_CREDENTIALS, header.replace("\xa0", " "))
@@ -195,9 +176,7 @@ def test_so_is_what_is_stuck_to_the_scheme_or_no_base64(
 
 @pytest.mark.parametrize("header_of", HEADERS)
 @pytest.mark.parametrize("source", ["Nobody", "user", "", "User,User"])
-def test_an_unknown_source_is_refused_without_a_query(
-    ask: Any, keys: GeneratedKeys, header_of: Any, source: str, statements: Any
-) -> None:
+def test_an_unknown_source_is_refused_without_a_query(ask, keys, header_of, source, statements):
     with statements() as verbs:
         answer = ask(header_of(keys), source=source)
     assert_refused(answer, Reason.INVALID_CREDENTIALS, header_of(keys))
@@ -206,8 +185,8 @@ def test_an_unknown_source_is_refused_without_a_query(
 
 @pytest.mark.parametrize("header_of", HEADERS)
 def test_token_that_failed_too_often_is_refused_without_a_query(
-    ask: Any, keys: GeneratedKeys, header_of: Any, settings: Any, statements: Any
-) -> None:
+    ask, keys, header_of, settings, statements
+):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "1/minute"}
     wrong = header_of(with_wrong_secret(keys))
     assert_refused(ask(wrong), Reason.INVALID_CREDENTIALS, wrong)
@@ -224,41 +203,41 @@ def test_token_that_failed_too_often_is_refused_without_a_query(
 # What is refused by one query
 
 
-def with_wrong_secret(keys: GeneratedKeys) -> GeneratedKeys:
+def with_wrong_secret(keys):
     return GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
 
 
-def with_unknown_key(keys: GeneratedKeys) -> GeneratedKeys:
+def with_unknown_key(keys):
     return GeneratedKeys("ftk_unknown", keys.api_secret, keys.instance)
 
 
-def after_revoking(keys: GeneratedKeys) -> GeneratedKeys:
+def after_revoking(keys):
     revoke(keys.instance)
     return keys
 
 
-def after_expiry(keys: GeneratedKeys) -> GeneratedKeys:
+def after_expiry(keys):
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(microseconds=1))
     return keys
 
 
-def after_the_user_left(keys: GeneratedKeys) -> GeneratedKeys:
+def after_the_user_left(keys):
     keys.instance.user.is_active = False
     keys.instance.user.save()
     return keys
 
 
-def elsewhere(keys: GeneratedKeys) -> GeneratedKeys:
+def elsewhere(keys):
     ApiKey.objects.update(allowed_ips=["203.0.113.0/24"])
     return keys
 
 
-def read_only(keys: GeneratedKeys) -> GeneratedKeys:
+def read_only(keys):
     ApiKey.objects.update(read_only=True)
     return keys
 
 
-def of_another_scope(keys: GeneratedKeys) -> GeneratedKeys:
+def of_another_scope(keys):
     ApiKey.objects.update(scopes=["todos:write"])
     return keys
 
@@ -278,13 +257,13 @@ REFUSED = [
 @pytest.mark.parametrize("header_of", HEADERS)
 @pytest.mark.parametrize(("change", "reason"), REFUSED, ids=[c.__name__ for c, _ in REFUSED])
 def test_the_others_are_refused_by_one_query(
-    ask: Any,
-    keys: GeneratedKeys,
-    header_of: Any,
-    change: Callable[[GeneratedKeys], GeneratedKeys],
-    reason: Reason,
-    statements: Any,
-) -> None:
+    ask,
+    keys,
+    header_of,
+    change,
+    reason,
+    statements,
+):
     header = header_of(change(keys))
     with statements() as verbs:
         answer = ask(header, method="POST")
@@ -292,37 +271,33 @@ def test_the_others_are_refused_by_one_query(
     assert verbs.count("SELECT") == 1
 
 
-def test_a_read_only_key_may_look(ask: Any, keys: GeneratedKeys) -> None:
+def test_a_read_only_key_may_look(ask, keys):
     assert ask(token_header(read_only(keys))).status == 200
 
 
-def test_a_key_of_the_right_address_is_let_in(ask: Any, keys: GeneratedKeys) -> None:
+def test_a_key_of_the_right_address_is_let_in(ask, keys):
     assert ask(token_header(elsewhere(keys)), address="203.0.113.7").status == 200
 
 
 @pytest.mark.parametrize("header_of", HEADERS)
-def test_a_scoped_key_opens_nothing_that_declares_no_scopes(
-    ask: Any, user: Any, header_of: Any
-) -> None:
+def test_a_scoped_key_opens_nothing_that_declares_no_scopes(ask, user, header_of):
     header = header_of(generate_keys(user, scopes=[SCOPE]))
     assert_refused(ask(header, undeclared=True), Reason.INSUFFICIENT_SCOPE, header)
     assert ask(header).status == 200
 
 
-def test_a_key_without_scopes_does(ask: Any, keys: GeneratedKeys) -> None:
+def test_a_key_without_scopes_does(ask, keys):
     assert ask(token_header(keys), undeclared=True).status == 200
 
 
-def failing(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+def failing(execute, sql, params, many, context):
     if not sql.startswith("SELECT"):
         return execute(sql, params, many, context)
     raise OperationalError("server closed the connection unexpectedly")
 
 
 @pytest.mark.parametrize("header_of", HEADERS)
-def test_a_database_that_does_not_answer_is_503(
-    ask: Any, keys: GeneratedKeys, header_of: Any
-) -> None:
+def test_a_database_that_does_not_answer_is_503(ask, keys, header_of):
     with connection.execute_wrapper(failing):
         answer = ask(header_of(keys))
     assert_refused(answer, Reason.SERVICE_UNAVAILABLE, header_of(keys))

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 from asgiref.sync import async_to_sync
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.testing import WebsocketCommunicator
-from django.http import HttpRequest, JsonResponse
+from django.http import JsonResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 from django.views.decorators.csrf import csrf_protect
 from ninja import NinjaAPI
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -37,17 +36,17 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-def described(request: Any) -> dict[str, str]:
+def described(request):
     auth = getattr(request, "auth", None)
     return {"user": request.user.get_username(), "auth": type(auth).__name__}
 
 
 class Rest(APIView):
     authentication_classes = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
-    permission_classes: Any = []
+    permission_classes = []
     required_scopes = [SCOPE]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response(described(request))
 
     post = get
@@ -58,59 +57,59 @@ class UndeclaredRest(Rest):
 
 
 @csrf_protect
-def undeclared(request: HttpRequest) -> JsonResponse:
+def undeclared(request):
     return JsonResponse(described(request))
 
 
 @csrf_protect
-def plain(request: HttpRequest) -> JsonResponse:
+def plain(request):
     return JsonResponse(described(request))
 
 
 # Only the middleware enforces an attribute, which is what these tests are about.
-plain.required_scopes = [SCOPE]  # type: ignore[attr-defined]
+plain.required_scopes = [SCOPE]
 
 
-async def aundeclared(request: HttpRequest) -> JsonResponse:
+async def aundeclared(request):
     user = await request.auser()
     assert user == request.user
     return JsonResponse(described(request))
 
 
-async def aplain(request: HttpRequest) -> JsonResponse:
+async def aplain(request):
     return await aundeclared(request)
 
 
-aplain.required_scopes = [SCOPE]  # type: ignore[attr-defined]
+aplain.required_scopes = [SCOPE]
 
 
 api = register(NinjaAPI(auth=TokenAuth(SCOPE)))
 
 
 @api.api_operation(["GET", "POST"], "sync/")
-def operation(request: HttpRequest) -> Any:
+def operation(request):
     return described(request)
 
 
 @api.api_operation(["GET", "POST"], "async/")
-async def aoperation(request: HttpRequest) -> Any:
+async def aoperation(request):
     return described(request)
 
 
 @api.api_operation(["GET", "POST"], "sync-undeclared/", auth=TokenAuth())
-def operation_undeclared(request: HttpRequest) -> Any:
+def operation_undeclared(request):
     return described(request)
 
 
 @api.api_operation(["GET", "POST"], "async-undeclared/", auth=TokenAuth())
-async def aoperation_undeclared(request: HttpRequest) -> Any:
+async def aoperation_undeclared(request):
     return described(request)
 
 
-class Consumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+class Consumer(AsyncWebsocketConsumer):
     required_scopes = [SCOPE]
 
-    async def connect(self) -> None:
+    async def connect(self):
         await self.accept()
         body = {
             "user": self.scope["user"].get_username(),
@@ -143,18 +142,16 @@ class Way(NamedTuple):
     undeclared: Any
 
 
-def _headers(header: str | None, source: str | None, more: dict[str, str]) -> dict[str, str]:
+def _headers(header, source, more):
     sent = {"Authorization": header, "Frappe-Authorization-Source": source, **more}
     return {name: value for name, value in sent.items() if value is not None}
 
 
-def _answer(response: Any) -> Answer:
+def _answer(response):
     return Answer(response.status_code, json.loads(response.content), dict(response.items()))
 
 
-def by_http(
-    path: str, header: str | None, *, method: str, source: str | None, address: str, **more: str
-) -> Answer:
+def by_http(path, header, *, method, source, address, **more):
     return _answer(
         Client(enforce_csrf_checks=True).generic(
             method, path, headers=_headers(header, source, more), REMOTE_ADDR=address
@@ -163,16 +160,12 @@ def by_http(
 
 
 class _AsyncClientAt(AsyncClient):
-    address: str
-
-    def _base_scope(self, **request: Any) -> dict[str, Any]:
+    def _base_scope(self, **request):
         return {**super()._base_scope(**request), "client": [self.address, 50_000]}
 
 
-def by_asgi(
-    path: str, header: str | None, *, method: str, source: str | None, address: str, **more: str
-) -> Answer:
-    async def send() -> Any:
+def by_asgi(path, header, *, method, source, address, **more):
+    async def send():
         client = _AsyncClientAt(enforce_csrf_checks=True)
         client.address = address
         return await client.generic(method, path, headers=_headers(header, source, more))
@@ -180,9 +173,7 @@ def by_asgi(
     return _answer(async_to_sync(send)())
 
 
-def by_websocket(
-    consumer: Any, header: str | None, *, method: str, source: str | None, address: str, **more: str
-) -> Answer:
+def by_websocket(consumer, header, *, method, source, address, **more):
     # What is no GET may change something, as may a WebSocket that nobody said otherwise of.
     application = TokenAuthMiddleware(consumer.as_asgi(), read_only=method == "GET")
     headers = [
@@ -190,7 +181,7 @@ def by_websocket(
         for name, value in _headers(header, source, {"Host": "testserver", **more}).items()
     ]
 
-    async def connect() -> Answer:
+    async def connect():
         socket = WebsocketCommunicator(application, "/", headers)
         socket.scope["client"] = (address, 50_000)
         socket.scope["extensions"] = {"websocket.http.response": {}}

@@ -1,9 +1,6 @@
 """A user model as unlike Django's as projects have: an email address, a UUID, and two tables."""
 
-from __future__ import annotations
-
 import uuid
-from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Permission, PermissionsMixin
@@ -21,12 +18,12 @@ class Account(AbstractBaseUser, PermissionsMixin):
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.email
 
 
 class PersonManager(BaseUserManager["Person"]):
-    def create_user(self, email: str, password: str, **fields: Any) -> Person:
+    def create_user(self, email, password, **fields):
         person = Person(email=self.normalize_email(email), **fields)
         person.set_password(password)
         person.save()
@@ -53,7 +50,7 @@ class Role(models.Model):
 
     permissions = models.ManyToManyField(Permission)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"Role {self.pk}"
 
 
@@ -63,5 +60,5 @@ class Note(models.Model):
     class Meta:
         permissions = [("pin_note", "Can pin notes")]
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"Note {self.pk}"

@@ -1,14 +1,9 @@
 """Connections of their own to the tests' database, and what its server says of them."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.db import connection
 
-from frappe_tokens.base_models import AbstractApiKey
 from frappe_tokens.lookup.statement import LookupStatement
 from frappe_tokens.models import ApiKey
 
@@ -16,7 +11,7 @@ TABLE = ApiKey._meta.db_table
 
 
 @contextmanager
-def connected(**options: Any) -> Iterator[Any]:
+def connected(**options):
     """A new connection to the tests' database with these ``OPTIONS``."""
     twin = connection.copy()
     twin.settings_dict["OPTIONS"].update(options)
@@ -27,7 +22,7 @@ def connected(**options: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def transaction_of(client: Any) -> Iterator[None]:
+def transaction_of(client):
     client.set_autocommit(False)
     try:
         yield
@@ -36,19 +31,19 @@ def transaction_of(client: Any) -> Iterator[None]:
         client.set_autocommit(True)
 
 
-def find(client: Any, api_key: str, model: type[AbstractApiKey] = ApiKey) -> Any:
+def find(client, api_key, model=ApiKey):
     statement = LookupStatement(model, client.copy())
     row = statement.fetch(client, api_key)
     return row and statement.instance(client, row)
 
 
-def execute(client: Any, sql: str) -> list[tuple[Any, ...]]:
+def execute(client, sql):
     with client.cursor() as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def executions(client: Any) -> dict[str, int]:
+def executions(client):
     """How often PostgreSQL executed each lookup that psycopg has prepared here, by its name."""
     sql = (
         "SELECT name, generic_plans + custom_plans FROM pg_prepared_statements"
@@ -57,6 +52,6 @@ def executions(client: Any) -> dict[str, int]:
     return dict(execute(client, sql))
 
 
-def lose(client: Any) -> None:
+def lose(client):
     """Have the server keep nothing for this connection any more, without psycopg's knowledge."""
     client.connection.pgconn.exec_(b"DEALLOCATE ALL")

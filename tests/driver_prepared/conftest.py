@@ -1,8 +1,3 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from django.db import connection
 
@@ -13,20 +8,20 @@ from .clients import connected
 
 
 @pytest.fixture
-def postgresql(transactional_db: None) -> None:
+def postgresql(transactional_db):
     if connection.vendor != "postgresql":
         leave_out("PostgreSQL", "is what psycopg prepares statements in", in_ci_too=True)
 
 
 @pytest.fixture
-def client(postgresql: None) -> Iterator[Any]:
+def client(postgresql):
     """A connection that prepares what it has sent twice."""
     with connected(prepare_threshold=2) as twin:
         yield twin
 
 
 @pytest.fixture
-def chosen(postgresql: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def chosen(postgresql, monkeypatch):
     """The connection of the site itself, which prepares what it has sent twice."""
     connection.close()
     with monkeypatch.context() as patch:

@@ -1,18 +1,13 @@
 """What psycopg prepares where the project has chosen it, and what is answered without it."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.test import Client
 
-from frappe_tokens.base_models import AbstractApiKey
-from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.models import ApiKey
 
 from ..conftest import token_header
@@ -26,10 +21,10 @@ WHO = "/api/method/frappe.auth.get_logged_user"
 
 
 @contextmanager
-def seen_by_wrapper(client: Any) -> Iterator[list[str]]:
-    seen: list[str] = []
+def seen_by_wrapper(client):
+    seen = []
 
-    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    def note(execute, sql, params, many, context):
         seen.append(sql)
         return execute(sql, params, many, context)
 
@@ -47,7 +42,7 @@ _PREPARED = {
 }
 
 
-def test_nothing_is_prepared_by_default(keys: GeneratedKeys) -> None:
+def test_nothing_is_prepared_by_default(keys):
     with connected() as client:
         client.ensure_connection()
         with seen_by_wrapper(client) as seen:
@@ -63,7 +58,7 @@ def test_nothing_is_prepared_by_default(keys: GeneratedKeys) -> None:
 
 @pytest.mark.parametrize("value", [None, True, False])
 @pytest.mark.usefixtures("postgresql")
-def test_only_a_number_chooses_it(keys: GeneratedKeys, value: bool | None) -> None:
+def test_only_a_number_chooses_it(keys, value):
     with connected(prepare_threshold=value) as client:
         for _ in range(8):
             assert find(client, keys.api_key) == keys.instance
@@ -74,9 +69,7 @@ def test_only_a_number_chooses_it(keys: GeneratedKeys, value: bool | None) -> No
 @pytest.mark.parametrize("binding", [{}, {"server_side_binding": True}])
 @pytest.mark.parametrize("threshold", [0, 2])
 @pytest.mark.usefixtures("postgresql")
-def test_server_prepares_it_at_the_threshold(
-    keys: GeneratedKeys, threshold: int, binding: dict[str, Any]
-) -> None:
+def test_server_prepares_it_at_the_threshold(keys, threshold, binding):
     with connected(prepare_threshold=threshold, **binding) as client:
         for _ in range(threshold):
             find(client, keys.api_key)
@@ -91,9 +84,7 @@ def test_server_prepares_it_at_the_threshold(
 
 
 @pytest.mark.parametrize("model", PREPARED)
-def test_brings_what_a_queryset_brings(
-    client: Any, model: type[AbstractApiKey], make_user: Callable[..., Any]
-) -> None:
+def test_brings_what_a_queryset_brings(client, model, make_user):
     key = full(model, make_user("ada"))
     other = model._base_manager.create(user=make_user("bob"))
 
@@ -108,7 +99,7 @@ def test_brings_what_a_queryset_brings(
 
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-def test_key_is_found_by_its_index(client: Any, keys: GeneratedKeys, plan: str) -> None:
+def test_key_is_found_by_its_index(client, keys, plan):
     for _ in range(3):
         find(client, keys.api_key)
     (name,) = executions(client)
@@ -127,9 +118,7 @@ def test_key_is_found_by_its_index(client: Any, keys: GeneratedKeys, plan: str) 
 
 
 @pytest.mark.parametrize("other", [{"USE_TZ": False}, {"TIME_ZONE": "Asia/Tokyo"}])
-def test_settings_that_change_later_count_at_once(
-    chosen: Any, user: Any, settings: Any, other: dict[str, Any]
-) -> None:
+def test_settings_that_change_later_count_at_once(chosen, user, settings, other):
     key = full(ApiKey, user)
     for _ in range(3):
         by_statement(ApiKey, key.api_key)
@@ -145,9 +134,7 @@ def test_settings_that_change_later_count_at_once(
 # Who sees it
 
 
-def test_wrapper_and_log_of_queries_see_the_select(
-    client: Any, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_wrapper_and_log_of_queries_see_the_select(client, keys, settings):
     for _ in range(3):
         find(client, keys.api_key)
 
@@ -163,13 +150,13 @@ def test_wrapper_and_log_of_queries_see_the_select(
 
 
 @pytest.mark.usefixtures("postgresql")
-def test_cursor_of_the_projects_own_sees_the_select(keys: GeneratedKeys) -> None:
+def test_cursor_of_the_projects_own_sees_the_select(keys):
     from psycopg import ClientCursor
 
-    seen: list[str] = []
+    seen = []
 
     class Traced(ClientCursor[Any]):
-        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        def execute(self, query, *args, **kwargs):
             seen.append(query)
             return super().execute(query, *args, **kwargs)
 
@@ -185,14 +172,14 @@ def test_cursor_of_the_projects_own_sees_the_select(keys: GeneratedKeys) -> None
 
 
 @contextmanager
-def unknown_to_django(client: Any) -> Iterator[None]:
+def unknown_to_django(client):
     execute(client, "BEGIN")
     yield
     execute(client, "COMMIT")
 
 
 @contextmanager
-def without_autocommit(client: Any) -> Iterator[None]:
+def without_autocommit(client):
     client.set_autocommit(False)
     yield
     client.commit()
@@ -204,12 +191,12 @@ def without_autocommit(client: Any) -> Iterator[None]:
     "within", [lambda client: transaction.atomic(), without_autocommit, unknown_to_django]
 )
 def test_transaction_outlives_a_loss(
-    chosen: Any,
-    keys: GeneratedKeys,
-    monkeypatch: pytest.MonkeyPatch,
-    within: Callable[[Any], AbstractContextManager[Any]],
-    binding: bool,
-) -> None:
+    chosen,
+    keys,
+    monkeypatch,
+    within,
+    binding,
+):
     monkeypatch.setitem(chosen.settings_dict["OPTIONS"], "server_side_binding", binding)
     for _ in range(3):
         find(chosen, keys.api_key)
@@ -227,19 +214,19 @@ def test_transaction_outlives_a_loss(
 # Where the server does not have it any more
 
 
-def changed(client: Any) -> None:
+def changed(client):
     execute(connection, f"ALTER TABLE {TABLE} ALTER rate_limit TYPE text")
 
 
-def of_a_type_that_is_gone(client: Any) -> None:
+def of_a_type_that_is_gone(client):
     execute(connection, f"ALTER TABLE {TABLE} ALTER api_key TYPE varchar(64)")
     execute(connection, "DROP EXTENSION citext")
 
 
-def replaced_by(statement: str) -> Callable[[Any], None]:
+def replaced_by(statement):
     """As behind a pooler, where another process has given its statement the same name."""
 
-    def happen(client: Any) -> None:
+    def happen(client):
         (name,) = executions(client)
         lose(client)
         result = client.connection.pgconn.exec_(f"PREPARE {name} {statement}".encode())
@@ -249,7 +236,7 @@ def replaced_by(statement: str) -> Callable[[Any], None]:
 
 
 @pytest.fixture
-def columns_that_change() -> Iterator[None]:
+def columns_that_change():
     """API keys are of a type that an extension brings, and both types are put back at the end."""
     kind = ApiKey._meta.get_field("rate_limit").db_type(connection)
     execute(connection, "CREATE EXTENSION citext")
@@ -278,11 +265,11 @@ LOSSES = {
 @pytest.mark.usefixtures("postgresql", "columns_that_change")
 @pytest.mark.parametrize("happens", LOSSES.values(), ids=LOSSES)
 def test_statement_that_is_lost_is_done_without(
-    client: Any,
-    keys: GeneratedKeys,
-    happens: Callable[[Any], None],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    client,
+    keys,
+    happens,
+    caplog,
+):
     for _ in range(3):
         find(client, keys.api_key)
 
@@ -296,7 +283,7 @@ def test_statement_that_is_lost_is_done_without(
     assert keys.api_key not in message
 
 
-def test_other_connections_go_on_preparing(client: Any, keys: GeneratedKeys) -> None:
+def test_other_connections_go_on_preparing(client, keys):
     with connected(prepare_threshold=0) as other:
         for _ in range(3):
             find(client, keys.api_key)
@@ -309,7 +296,7 @@ def test_other_connections_go_on_preparing(client: Any, keys: GeneratedKeys) -> 
             assert list(executions(other).values()) == [number]
 
 
-def test_request_is_answered_when_the_statement_is_lost(chosen: Any, keys: GeneratedKeys) -> None:
+def test_request_is_answered_when_the_statement_is_lost(chosen, keys):
     web = Client(headers={"Authorization": token_header(keys)})
     for _ in range(3):
         assert web.get(WHO).status_code == 200
@@ -323,9 +310,7 @@ def test_request_is_answered_when_the_statement_is_lost(chosen: Any, keys: Gener
 # Errors of the SELECT itself
 
 
-def test_wait_that_is_too_long_is_not_made_twice(
-    client: Any, keys: GeneratedKeys, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_wait_that_is_too_long_is_not_made_twice(client, keys, caplog):
     for _ in range(3):
         find(client, keys.api_key)
     execute(client, "SET lock_timeout TO '50ms'")
@@ -344,7 +329,7 @@ def test_wait_that_is_too_long_is_not_made_twice(
     assert not caplog.messages
 
 
-def test_table_that_is_missing_is_an_error_as_ever(client: Any, keys: GeneratedKeys) -> None:
+def test_table_that_is_missing_is_an_error_as_ever(client, keys):
     for _ in range(3):
         find(client, keys.api_key)
     execute(connection, f"ALTER TABLE {TABLE} RENAME TO elsewhere")
@@ -357,9 +342,7 @@ def test_table_that_is_missing_is_an_error_as_ever(client: Any, keys: GeneratedK
     assert find(client, keys.api_key) == keys.instance
 
 
-def test_broken_connection_is_an_error_as_ever(
-    client: Any, keys: GeneratedKeys, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_broken_connection_is_an_error_as_ever(client, keys, caplog):
     caplog.set_level(logging.INFO, "frappe_tokens")
     for _ in range(3):
         find(client, keys.api_key)

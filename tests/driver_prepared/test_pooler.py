@@ -9,15 +9,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from django.db import connection
-
-from frappe_tokens.keys import GeneratedKeys
 
 from ..groups import leave_out
 from ..sources.models import Robot
@@ -41,7 +39,7 @@ class Pooler(NamedTuple):
 
 
 @pytest.fixture(params=[False, True], ids=["loses statements", "keeps statements"])
-def pooler(postgresql: None, request: pytest.FixtureRequest) -> Iterator[Pooler]:
+def pooler(postgresql, request):
     """It pools transactions over two connections of the server."""
     keeps, is_able = request.param, _version() >= (1, 21)
     if keeps and not is_able:
@@ -50,7 +48,7 @@ def pooler(postgresql: None, request: pytest.FixtureRequest) -> Iterator[Pooler]
         yield Pooler(connect, keeps)
 
 
-def _version() -> tuple[int, ...]:
+def _version():
     if shutil.which("pgbouncer") is None:
         leave_out("PgBouncer", "is not installed (Debian: apt-get install pgbouncer)")
     says = subprocess.run(["pgbouncer", "--version"], capture_output=True, text=True, check=True)
@@ -60,10 +58,10 @@ def _version() -> tuple[int, ...]:
 
 
 @contextmanager
-def _pgbouncer(setting: str) -> Iterator[Callable[[], Any]]:
-    clients: list[Any] = []
+def _pgbouncer(setting):
+    clients = []
 
-    def connect() -> Any:
+    def connect():
         clients.append(connection.copy())
         clients[-1].settings_dict.update(HOST="127.0.0.1", PORT=port)
         clients[-1].settings_dict["OPTIONS"]["prepare_threshold"] = 0
@@ -91,7 +89,7 @@ def _pgbouncer(setting: str) -> Iterator[Callable[[], Any]]:
             process.wait(SECONDS)
 
 
-def _configuration(port: int, setting: str) -> str:
+def _configuration(port, setting):
     present = connection.settings_dict
     server = {
         "host": present["HOST"],
@@ -112,14 +110,13 @@ default_pool_size = 2
 """
 
 
-def _free_port() -> int:
+def _free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+        return listener.getsockname()[1]
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(port, process):
     end = time.monotonic() + SECONDS
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -130,7 +127,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def others_connection(client: Any, other: Any) -> Iterator[None]:
+def others_connection(client, other):
     """``client`` is given a connection of the server that it has not had since it connected."""
     ask = "SELECT pg_backend_pid()"
     before = execute(client, ask)
@@ -140,9 +137,7 @@ def others_connection(client: Any, other: Any) -> Iterator[None]:
         yield
 
 
-def test_pooler_that_swaps_connections_goes_unnoticed(
-    pooler: Pooler, keys: GeneratedKeys, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_pooler_that_swaps_connections_goes_unnoticed(pooler, keys, caplog):
     client, other = pooler.connect(), pooler.connect()
     for number in (1, 2):
         assert find(client, keys.api_key) == keys.instance
@@ -160,16 +155,14 @@ def test_pooler_that_swaps_connections_goes_unnoticed(
     assert warned == ([] if pooler.keeps else [True])
 
 
-def test_clients_of_a_pooler_meet_each_others_statements(
-    pooler: Pooler, keys: GeneratedKeys
-) -> None:
+def test_clients_of_a_pooler_meet_each_others_statements(pooler, keys):
     clients = [pooler.connect() for _ in range(4)]
     for _ in range(5):
         for client in clients:
             assert find(client, keys.api_key) == keys.instance
 
 
-def test_key_of_another_source_is_never_found(pooler: Pooler, keys: GeneratedKeys) -> None:
+def test_key_of_another_source_is_never_found(pooler, keys):
     robot = Robot.objects.create(user=keys.instance.user)
     ours, theirs, other = (pooler.connect() for _ in range(3))
     assert find(ours, robot.api_key, Robot) == robot

@@ -1,12 +1,7 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.test import Client
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys_for_source
+from frappe_tokens.keys import generate_keys_for_source
 from testproject.events.models import EventConsumer
 
 EVENTS = "/api/events/"
@@ -14,10 +9,10 @@ SOURCE = {"frappe_authorization_source": "EventConsumer"}
 
 
 @pytest.fixture
-def make_consumer(user: Any) -> Callable[..., GeneratedKeys]:
+def make_consumer(user):
     """Makes consumers with keys that run as ``user``: ``make_consumer(read_only=True)``."""
 
-    def make(**fields: Any) -> GeneratedKeys:
+    def make(**fields):
         consumer = EventConsumer.objects.create(**{"name": "Door sensor", "user": user, **fields})
         return generate_keys_for_source(consumer)
 
@@ -25,13 +20,11 @@ def make_consumer(user: Any) -> Callable[..., GeneratedKeys]:
 
 
 @pytest.fixture
-def consumer(make_consumer: Callable[..., GeneratedKeys]) -> GeneratedKeys:
+def consumer(make_consumer):
     return make_consumer()
 
 
-def post(
-    keys: GeneratedKeys, event: Any = None, *, header: str | None = None, **headers: str
-) -> Any:
+def post(keys, event=None, *, header=None, **headers):
     """What a POST with these keys gets; ``headers`` are more than the consumer's own."""
     return Client().post(
         EVENTS,

@@ -1,11 +1,7 @@
 """``api/events/`` of the example project, whose consumers are a second source of keys."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -21,9 +17,7 @@ from .conftest import EVENTS, SOURCE, post
 pytestmark = pytest.mark.django_db
 
 
-def test_consumer_posts_as_its_user_by_every_scheme(
-    consumer: GeneratedKeys, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_consumer_posts_as_its_user_by_every_scheme(consumer, header_of):
     response = post(consumer, header=header_of(consumer))
 
     assert response.status_code == 201
@@ -35,9 +29,7 @@ def test_consumer_posts_as_its_user_by_every_scheme(
     assert (body["consumer"], body["user"]) == ("Door sensor", "ada")
 
 
-def test_nobody_says_in_the_body_who_posts(
-    consumer: GeneratedKeys, make_user: Callable[..., Any]
-) -> None:
+def test_nobody_says_in_the_body_who_posts(consumer, make_user):
     other = make_user("grace")
     post(consumer, {"kind": "x", "user": other.pk, "consumer": 987, "created": "2020-01-01"})
 
@@ -46,7 +38,7 @@ def test_nobody_says_in_the_body_who_posts(
     assert event.created.year != 2020
 
 
-def test_a_users_own_key_posts_nothing(keys: GeneratedKeys) -> None:
+def test_a_users_own_key_posts_nothing(keys):
     response = post(keys, frappe_authorization_source="User")
 
     assert response.status_code == 403
@@ -54,7 +46,7 @@ def test_a_users_own_key_posts_nothing(keys: GeneratedKeys) -> None:
     assert not Event.objects.exists()
 
 
-def test_a_session_posts_nothing(user: Any) -> None:
+def test_a_session_posts_nothing(user):
     client = Client()
     client.force_login(user)
 
@@ -62,14 +54,12 @@ def test_a_session_posts_nothing(user: Any) -> None:
     assert not Event.objects.exists()
 
 
-def test_nobody_is_refused(db: None) -> None:
+def test_nobody_is_refused(db):
     assert Client().get(EVENTS).status_code == 401
     assert Client().post(EVENTS, {"kind": "x"}).status_code == 401
 
 
-def test_consumers_key_counts_only_beside_the_header(
-    consumer: GeneratedKeys, keys: GeneratedKeys
-) -> None:
+def test_consumers_key_counts_only_beside_the_header(consumer, keys):
     assert post(consumer, frappe_authorization_source="User").status_code == 401
     assert post(consumer, frappe_authorization_source="events.EventConsumer").status_code == 401
     assert post(keys).status_code == 401
@@ -77,11 +67,11 @@ def test_consumers_key_counts_only_beside_the_header(
 
 
 def test_users_see_their_own_events(
-    consumer: GeneratedKeys,
-    keys: GeneratedKeys,
-    make_consumer: Callable[..., GeneratedKeys],
-    make_user: Callable[..., Any],
-) -> None:
+    consumer,
+    keys,
+    make_consumer,
+    make_user,
+):
     post(consumer)
     post(make_consumer(name="Till", user=make_user("grace")), {"kind": "sale"})
 
@@ -92,9 +82,7 @@ def test_users_see_their_own_events(
         assert listed["count"] == 1
 
 
-def test_a_list_costs_as_many_queries_as_one_event(
-    consumer: GeneratedKeys, keys: GeneratedKeys, statements: Any
-) -> None:
+def test_a_list_costs_as_many_queries_as_one_event(consumer, keys, statements):
     for number in range(5):
         post(consumer, {"kind": f"event {number}"})
     headers = {"authorization": f"token {keys.token}"}
@@ -107,12 +95,12 @@ def test_a_list_costs_as_many_queries_as_one_event(
     assert verbs == ["SELECT"] * 3  # the key, the number of events, a page of them
 
 
-def code_of(response: Any) -> tuple[int, str]:
+def code_of(response):
     return response.status_code, response.json()["code"]
 
 
-def test_policies_hold_for_a_consumers_key(make_consumer: Callable[..., GeneratedKeys]) -> None:
-    def posted(**policies: Any) -> Any:
+def test_policies_hold_for_a_consumers_key(make_consumer):
+    def posted(**policies):
         return post(make_consumer(**policies))
 
     assert code_of(posted(read_only=True)) == (403, "key_read_only")
@@ -122,16 +110,14 @@ def test_policies_hold_for_a_consumers_key(make_consumer: Callable[..., Generate
     assert posted(scopes=["events"], allowed_ips=["127.0.0.0/8"]).status_code == 201
 
 
-def test_read_only_consumer_may_look(make_consumer: Callable[..., GeneratedKeys]) -> None:
+def test_read_only_consumer_may_look(make_consumer):
     keys = make_consumer(read_only=True)
     headers = {"authorization": f"token {keys.token}", **SOURCE}
 
     assert Client().get(EVENTS, headers=headers).status_code == 200
 
 
-def test_refuses_consumers_whose_key_has_ended(
-    make_consumer: Callable[..., GeneratedKeys], make_user: Callable[..., Any]
-) -> None:
+def test_refuses_consumers_whose_key_has_ended(make_consumer, make_user):
     revoked, expired = make_consumer(), make_consumer()
     gone = make_consumer(user=make_user("grace"))
     revoke(revoked.instance)
@@ -144,7 +130,7 @@ def test_refuses_consumers_whose_key_has_ended(
     assert code_of(post(gone)) == (401, "user_inactive")
 
 
-def test_consumer_without_a_secret_posts_nothing(user: Any) -> None:
+def test_consumer_without_a_secret_posts_nothing(user):
     row = EventConsumer.objects.create(name="Till", user=user)
     guess = GeneratedKeys(row.api_key, crypto.generate_api_secret(), row)
 
@@ -166,25 +152,23 @@ def test_consumer_without_a_secret_posts_nothing(user: Any) -> None:
     ],
     ids=lambda event: event[:50],
 )
-def test_refuses_what_is_no_event(consumer: GeneratedKeys, event: str) -> None:
+def test_refuses_what_is_no_event(consumer, event):
     assert post(consumer, event).status_code == 400
     assert not Event.objects.exists()
 
 
 @pytest.mark.parametrize("payload", [{}, [1, {"deep": ["x"]}], "word", 1.5, True, {"a": None}])
-def test_any_other_json_is_a_payload(consumer: GeneratedKeys, payload: Any) -> None:
+def test_any_other_json_is_a_payload(consumer, payload):
     assert post(consumer, {"kind": "x", "payload": payload}).json()["payload"] == payload
 
 
 @pytest.mark.parametrize(("depth", "status"), [(20, 201), (21, 400), (500, 400), (950, 400)])
-def test_payload_is_not_nested_deeper_than_every_database_takes(
-    consumer: GeneratedKeys, depth: int, status: int
-) -> None:
+def test_payload_is_not_nested_deeper_than_every_database_takes(consumer, depth, status):
     event = '{"kind": "x", "payload": ' + "[" * depth + "1" + "]" * depth + "}"
     assert post(consumer, event).status_code == status
 
 
-def test_a_form_posts_too(consumer: GeneratedKeys) -> None:
+def test_a_form_posts_too(consumer):
     response = Client().post(
         EVENTS,
         "kind=sale&payload=%7B%22sum%22%3A1%7D",
@@ -195,13 +179,13 @@ def test_a_form_posts_too(consumer: GeneratedKeys) -> None:
     assert (response.status_code, response.json()["payload"]) == (201, {"sum": 1})
 
 
-def test_old_secret_posts_until_its_grace_ends(consumer: GeneratedKeys) -> None:
+def test_old_secret_posts_until_its_grace_ends(consumer):
     made = generate_keys_for_source(consumer.instance, grace=timedelta(hours=1))
 
     assert post(consumer).status_code == post(made).status_code == 201
 
 
-def test_keys_of_users_are_as_before_beside_another_source(user: Any) -> None:
+def test_keys_of_users_are_as_before_beside_another_source(user):
     token = generate_keys(user).token
 
     response = Client().get(
@@ -210,5 +194,5 @@ def test_keys_of_users_are_as_before_beside_another_source(user: Any) -> None:
     assert response.json() == {"message": "ada"}
 
 
-def test_migrations_are_complete() -> None:
+def test_migrations_are_complete():
     call_command("makemigrations", "events", check=True, dry_run=True, stdout=StringIO())

@@ -1,13 +1,9 @@
 """The consumer that ``manage.py demo`` makes; what it prints is tested with the other commands."""
 
-from __future__ import annotations
-
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.test import Client
 from django.utils import timezone
 
 from frappe_tokens.keys import revoke
@@ -17,18 +13,18 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _debug(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def _debug(settings, monkeypatch):
     settings.DEBUG = True
     monkeypatch.delenv("PORT", raising=False)
 
 
-def run_demo() -> str:
+def run_demo():
     printed = StringIO()
     call_command("demo", "--no-serve", stdout=printed)
     return printed.getvalue()
 
 
-def test_running_again_keeps_the_consumer_unless_it_was_revoked() -> None:
+def test_running_again_keeps_the_consumer_unless_it_was_revoked():
     run_demo()
     first = EventConsumer.objects.get()
     assert "Frappe-Authorization-Source: EventConsumer" in run_demo()
@@ -40,7 +36,7 @@ def test_running_again_keeps_the_consumer_unless_it_was_revoked() -> None:
     assert EventConsumer.objects.get(revoked_at=None).secret_digest
 
 
-def test_says_so_where_its_key_has_expired() -> None:
+def test_says_so_where_its_key_has_expired():
     run_demo()
     EventConsumer.objects.update(expires_at=timezone.now())
 
@@ -48,7 +44,7 @@ def test_says_so_where_its_key_has_expired() -> None:
         run_demo()
 
 
-def test_the_manager_finds_the_consumer_in_the_admin(client: Client) -> None:
+def test_the_manager_finds_the_consumer_in_the_admin(client):
     password = run_demo().split("manager / ")[1].split()[0]
     assert client.login(username="manager", password=password)
     consumer = EventConsumer.objects.get()

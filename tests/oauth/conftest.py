@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from django.test import Client
@@ -31,22 +30,22 @@ class Issued(NamedTuple):
     instance: AccessToken
 
     @property
-    def header(self) -> str:
+    def header(self):
         return f"Bearer {self.raw}"
 
 
 @pytest.fixture
-def toolkit(settings: Any) -> Callable[..., None]:
+def toolkit(settings):
     """Changes the toolkit's settings: ``toolkit(READ_SCOPE="look")``."""
 
-    def change(**own: Any) -> None:
+    def change(**own):
         settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, **own}
 
     return change
 
 
 @pytest.fixture
-def public(db: None) -> Application:
+def public(db):
     return Application.objects.create(
         name="To-do app",
         client_type="public",
@@ -56,7 +55,7 @@ def public(db: None) -> Application:
 
 
 @pytest.fixture
-def confidential(make_user: Callable[..., Any]) -> Application:
+def confidential(make_user):
     """A service that runs as the user ``owner``."""
     application = Application.objects.create(
         name="Report service",
@@ -70,10 +69,10 @@ def confidential(make_user: Callable[..., Any]) -> Application:
 
 
 @pytest.fixture
-def issue(public: Application) -> Callable[..., Issued]:
+def issue(public):
     """Issues tokens as the toolkit does: ``issue(user, "read todos")``."""
 
-    def make(user: Any, scope: str = "todos", raw: str = "", **fields: Any) -> Issued:
+    def make(user, scope="todos", raw="", **fields):
         raw = raw or secrets.token_urlsafe(30)
         fields = {"application": public, "expires": timezone.now() + HOUR, **fields}
         token = AccessToken(user=user, scope=scope, **fields)
@@ -85,10 +84,10 @@ def issue(public: Application) -> Callable[..., Issued]:
 
 
 @pytest.fixture
-def issue_refresh_token(issue: Callable[..., Issued]) -> Callable[..., str]:
+def issue_refresh_token(issue):
     """A refresh token beside a new access token."""
 
-    def make(user: Any, scope: str = "todos", **fields: Any) -> str:
+    def make(user, scope="todos", **fields):
         raw = secrets.token_urlsafe(30)
         access_token = issue(user, scope).instance
         fields = {"access_token": access_token, **fields}
@@ -101,10 +100,10 @@ def issue_refresh_token(issue: Callable[..., Issued]) -> Callable[..., str]:
 
 
 @pytest.fixture
-def service(confidential: Application) -> Callable[..., Any]:
+def service(confidential):
     """Asks for something with the confidential client's secret."""
 
-    def post(method: str, **sent: Any) -> Any:
+    def post(method, **sent):
         sent = {"client_id": confidential.client_id, "client_secret": SECRET, **sent}
         return Client().post(METHODS + method, sent)
 

@@ -1,7 +1,5 @@
 """A second admin site, with ModelAdmins of the project's own for the toolkit's models."""
 
-from __future__ import annotations
-
 from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.urls import include, path
@@ -30,7 +28,7 @@ class ListedApplicationAdmin(OAuthApplicationAdminMixin, ApplicationAdmin):
 class OpenAccessTokenAdmin(AccessTokenAdmin):
     """Lets tokens be added, which the toolkit's does not."""
 
-    def has_add_permission(self, request: object) -> bool:
+    def has_add_permission(self, request):
         return True
 
 

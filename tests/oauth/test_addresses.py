@@ -1,13 +1,10 @@
 """Frappe's addresses of OAuth 2: what each takes, answers and refuses."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -46,14 +43,14 @@ FORMS = [
 
 
 @pytest.fixture
-def ada(user: Any) -> Client:
+def ada(user):
     """Her browser, signed in; it checks CSRF tokens as a real server does."""
     client = Client(enforce_csrf_checks=True, headers=BROWSER)
     client.force_login(user)
     return client
 
 
-def question(application: Application, **changes: Any) -> dict[str, Any]:
+def question(application, **changes):
     """The parameters of an authorization request; None leaves one out."""
     asked = {
         "response_type": "code",
@@ -68,7 +65,7 @@ def question(application: Application, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def answer(browser: Client, asked: dict[str, Any], **form: Any) -> Any:
+def answer(browser, asked, **form):
     """Opens the page and sends its form, with ``allow`` as the button says."""
     address = f"{METHODS}authorize?{urlencode(asked)}"
     page = browser.get(address)
@@ -78,7 +75,7 @@ def answer(browser: Client, asked: dict[str, Any], **form: Any) -> Any:
     return browser.post(address, {name: value for name, value in sent.items() if value})
 
 
-def back(response: Any) -> dict[str, str]:
+def back(response):
     """What the application is sent."""
     assert response.status_code == 302
     assert response["Location"].startswith(REDIRECT_URI + "?")
@@ -87,11 +84,11 @@ def back(response: Any) -> dict[str, str]:
     }
 
 
-def code_for(browser: Client, application: Application, **changes: Any) -> str:
+def code_for(browser, application, **changes):
     return back(answer(browser, question(application, **changes), allow="true"))["code"]
 
 
-def redeem(application: Application, issued: str, /, **changes: Any) -> Any:
+def redeem(application, issued, /, **changes):
     sent = {
         "grant_type": "authorization_code",
         "client_id": application.client_id,
@@ -103,7 +100,7 @@ def redeem(application: Application, issued: str, /, **changes: Any) -> Any:
     return Client().post(METHODS + "get_token", {k: v for k, v in sent.items() if v is not None})
 
 
-def assert_not_stored_by_caches(response: Any) -> None:
+def assert_not_stored_by_caches(response):
     assert "no-store" in response["Cache-Control"]
 
 
@@ -112,9 +109,7 @@ def assert_not_stored_by_caches(response: Any) -> None:
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_the_addresses_answers(
-    form: str, slash: str, ada: Client, public: Application, issue: Issue, user: Any
-) -> None:
+def test_every_form_of_the_addresses_answers(form, slash, ada, public, issue, user):
     token = issue(user, "openid")
     bearer = {"Authorization": token.header}
     asked = urlencode(question(public))
@@ -128,7 +123,7 @@ def test_every_form_of_the_addresses_answers(
     assert not AccessToken.objects.exists()
 
 
-def test_toolkit_finds_them_by_its_own_names() -> None:
+def test_toolkit_finds_them_by_its_own_names():
     assert reverse("oauth2_provider:token") == METHODS + "get_token"
     assert reverse("frappe_tokens_oauth2:user-info") == METHODS + "openid_profile"
     assert get_resolver().namespace_dict
@@ -137,7 +132,7 @@ def test_toolkit_finds_them_by_its_own_names() -> None:
 # Asking the user
 
 
-def test_anonymous_user_is_asked_to_log_in_and_comes_back(public: Application) -> None:
+def test_anonymous_user_is_asked_to_log_in_and_comes_back(public):
     address = f"{METHODS}authorize?{urlencode(question(public))}"
     response = Client().get(address)
 
@@ -147,7 +142,7 @@ def test_anonymous_user_is_asked_to_log_in_and_comes_back(public: Application) -
     assert parse_qs(login.query)["next"] == [address]
 
 
-def test_page_says_who_asks_for_what(ada: Client, public: Application) -> None:
+def test_page_says_who_asks_for_what(ada, public):
     page = ada.get(f"{METHODS}authorize?{urlencode(question(public))}")
 
     text = page.content.decode()
@@ -160,28 +155,28 @@ def test_page_says_who_asks_for_what(ada: Client, public: Application) -> None:
     assert_not_stored_by_caches(page)
 
 
-def test_names_in_the_page_are_escaped(ada: Client, public: Application) -> None:
+def test_names_in_the_page_are_escaped(ada, public):
     Application.objects.update(name="<b>bold</b>")
     page = ada.get(f"{METHODS}authorize?{urlencode(question(public, state='<i>'))}")
     assert "<b>bold" not in page.content.decode()
     assert "<i>" not in page.content.decode()
 
 
-def test_user_who_allows_sends_a_code(ada: Client, public: Application) -> None:
+def test_user_who_allows_sends_a_code(ada, public):
     sent = back(answer(ada, question(public), allow="true"))
 
     assert set(sent) == {"code", "state", "iss"}
     assert (sent["state"], sent["iss"]) == ("opaque", "http://testserver")
 
 
-def test_user_who_denies_sends_access_denied(ada: Client, public: Application) -> None:
+def test_user_who_denies_sends_access_denied(ada, public):
     sent = back(answer(ada, question(public)))
 
     assert (sent["error"], sent["state"]) == ("access_denied", "opaque")
     assert "code" not in sent
 
 
-def test_consent_needs_its_csrf_token(ada: Client, public: Application) -> None:
+def test_consent_needs_its_csrf_token(ada, public):
     address = f"{METHODS}authorize?{urlencode(question(public))}"
     sent = {**question(public), "allow": "true"}
 
@@ -193,9 +188,7 @@ def test_consent_needs_its_csrf_token(ada: Client, public: Application) -> None:
 
 
 @pytest.mark.parametrize("header_of", [token_header, basic_header, bearer_header])
-def test_nobody_gives_access_by_an_api_key(
-    public: Application, user: Any, settings: Any, header_of: Any
-) -> None:
+def test_nobody_gives_access_by_an_api_key(public, user, settings, header_of):
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
         "frappe_tokens.middleware.TokenAuthenticationMiddleware",
@@ -208,7 +201,7 @@ def test_nobody_gives_access_by_an_api_key(
     assert Client(headers=header).post(address, sent).status_code == 403
     assert not Grant.objects.exists()
     request = RequestFactory().get(address)
-    request.user, request.auth = user, generate_keys(user).instance  # type: ignore[attr-defined]
+    request.user, request.auth = user, generate_keys(user).instance
     with pytest.raises(PermissionDenied, match="signed in"):
         views.Authorize.as_view()(request)
 
@@ -226,8 +219,8 @@ def test_nobody_gives_access_by_an_api_key(
     ],
 )
 def test_wrong_client_or_redirect_uri_is_told_here_and_nobody_is_sent_there(
-    ada: Client, public: Application, change: dict[str, Any], error: str
-) -> None:
+    ada, public, change, error
+):
     address = f"{METHODS}authorize?{urlencode(question(public, **change))}"
     page = ada.get(address)
     assert page.status_code == 400
@@ -255,9 +248,7 @@ def test_wrong_client_or_redirect_uri_is_told_here_and_nobody_is_sent_there(
         ({"scope": "todos admin"}, "invalid_scope"),
     ],
 )
-def test_wrong_request_of_a_known_client_is_told_to_it(
-    ada: Client, public: Application, change: dict[str, Any], error: str
-) -> None:
+def test_wrong_request_of_a_known_client_is_told_to_it(ada, public, change, error):
     asked = question(public, **change)
     response = ada.get(f"{METHODS}authorize?{urlencode(asked)}")
     if response.status_code == 200:  # the method of PKCE is looked at with the answer
@@ -267,9 +258,7 @@ def test_wrong_request_of_a_known_client_is_told_to_it(
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_public_client_always_needs_pkce(
-    ada: Client, public: Application, toolkit: Any, required: bool
-) -> None:
+def test_public_client_always_needs_pkce(ada, public, toolkit, required):
     toolkit(PKCE_REQUIRED=required)
     bare = question(public, code_challenge=None, code_challenge_method=None)
     address = f"{METHODS}authorize?{urlencode(bare)}"
@@ -280,7 +269,7 @@ def test_public_client_always_needs_pkce(
     assert (response.status_code == 302) is required
 
 
-def test_token_is_never_put_into_an_address(ada: Client, public: Application, toolkit: Any) -> None:
+def test_token_is_never_put_into_an_address(ada, public, toolkit):
     toolkit(COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT=True)
     Application.objects.update(authorization_grant_type="implicit")
     asked = question(public, response_type="token")
@@ -292,19 +281,19 @@ def test_token_is_never_put_into_an_address(ada: Client, public: Application, to
     assert "error=unauthorized_client" in response["Location"]
 
 
-def test_frappes_spelling_of_the_method_is_accepted(ada: Client, public: Application) -> None:
+def test_frappes_spelling_of_the_method_is_accepted(ada, public):
     code = code_for(ada, public, code_challenge_method="s256")
     assert redeem(public, code).status_code == 200
 
 
 @pytest.mark.parametrize("query", ["client_id=%zz", "client_id=\x00", "%", "client_id=\xe9"])
-def test_odd_query_is_no_server_error(ada: Client, query: str) -> None:
+def test_odd_query_is_no_server_error(ada, query):
     response = ada.get(f"{METHODS}authorize?{query}")
     assert response.status_code == 400
     assert_not_stored_by_caches(response)
 
 
-def post_consent(browser: Client, application: Application, **changes: Any) -> Any:
+def post_consent(browser, application, **changes):
     """Sends the page's form as somebody who has changed it."""
     address = f"{METHODS}authorize?{urlencode(question(application))}"
     assert browser.get(address).status_code == 200
@@ -326,9 +315,7 @@ def post_consent(browser: Client, application: Application, **changes: Any) -> A
     ],
     ids=str,
 )
-def test_changed_consent_is_told_so_and_gives_nothing(
-    ada: Client, public: Application, change: dict[str, Any]
-) -> None:
+def test_changed_consent_is_told_so_and_gives_nothing(ada, public, change):
     page = post_consent(ada, public, **change)
     assert page.status_code == 400
     assert "This request for access is invalid" in page.content.decode()
@@ -337,9 +324,7 @@ def test_changed_consent_is_told_so_and_gives_nothing(
     assert_not_stored_by_caches(page)
 
 
-def test_consent_for_an_application_that_was_deleted_meanwhile(
-    ada: Client, public: Application
-) -> None:
+def test_consent_for_an_application_that_was_deleted_meanwhile(ada, public):
     address = f"{METHODS}authorize?{urlencode(question(public))}"
     page = ada.get(address)
     sent = {field.html_name: field.value() or "" for field in page.context["form"]}
@@ -352,9 +337,7 @@ def test_consent_for_an_application_that_was_deleted_meanwhile(
 
 @pytest.mark.parametrize("charset", ["hex", "rot13"])
 @pytest.mark.parametrize("method", ["authorize", "get_token", "revoke_token", "introspect_token"])
-def test_charset_that_is_none_of_text_is_no_server_error(
-    user: Any, confidential: Application, method: str, charset: str
-) -> None:
+def test_charset_that_is_none_of_text_is_no_server_error(user, confidential, method, charset):
     pair = base64.b64encode(f"{confidential.client_id}:{SECRET}".encode()).decode()
     client = Client(headers={} if method == "authorize" else {"Authorization": f"Basic {pair}"})
     client.force_login(user)
@@ -368,12 +351,10 @@ def test_charset_that_is_none_of_text_is_no_server_error(
 
 @pytest.mark.parametrize("down", [OperationalError, InterfaceError])
 @pytest.mark.parametrize("method", ["authorize", "get_token", "revoke_token", "introspect_token"])
-def test_database_that_does_not_answer_is_503_in_json(
-    ada: Client, confidential: Application, method: str, down: type[Exception], settings: Any
-) -> None:
+def test_database_that_does_not_answer_is_503_in_json(ada, confidential, method, down, settings):
     settings.DEBUG = True
 
-    def fail(*args: Any) -> Any:
+    def fail(*args):
         raise down("the server closed the connection")
 
     sent = {"token": "a-token-of-somebody", "client_id": confidential.client_id}
@@ -389,8 +370,8 @@ def test_database_that_does_not_answer_is_503_in_json(
 
 
 def test_login_that_the_project_requires_is_not_for_clients(
-    confidential: Application, public: Application, settings: Any, toolkit: Any
-) -> None:
+    confidential, public, settings, toolkit
+):
     toolkit(OIDC_ENABLED=True)
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
@@ -422,16 +403,14 @@ def test_login_that_the_project_requires_is_not_for_clients(
 class Silent(OAuth2Validator):
     """Of a project that lets its users in without a question."""
 
-    def validate_silent_login(self, request: Any) -> bool:
+    def validate_silent_login(self, request):
         return True
 
-    def validate_silent_authorization(self, request: Any) -> bool:
+    def validate_silent_authorization(self, request):
         return False
 
 
-def test_silent_login_is_the_projects_to_offer(
-    ada: Client, public: Application, toolkit: Any
-) -> None:
+def test_silent_login_is_the_projects_to_offer(ada, public, toolkit):
     toolkit(OIDC_ENABLED=True)
     address = f"{METHODS}authorize?{urlencode(question(public, prompt='none', scope='openid'))}"
     for browser in (ada, Client()):
@@ -440,7 +419,7 @@ def test_silent_login_is_the_projects_to_offer(
     assert back(ada.get(address))["error"] == "consent_required"
 
 
-def assert_asks_for_login(response: Any) -> None:
+def assert_asks_for_login(response):
     assert response.status_code == 302
     assert urlsplit(response["Location"]).path == "/account/login/"
 
@@ -448,7 +427,7 @@ def assert_asks_for_login(response: Any) -> None:
 # Tokens
 
 
-def test_code_gets_a_token_with_frappes_answer(ada: Client, public: Application, user: Any) -> None:
+def test_code_gets_a_token_with_frappes_answer(ada, public, user):
     response = redeem(public, code_for(ada, public))
 
     assert response.status_code == 200
@@ -478,9 +457,7 @@ def test_code_gets_a_token_with_frappes_answer(ada: Client, public: Application,
         ({"grant_type": "password", "username": "ada", "password": "x"}, "invalid_grant"),
     ],
 )
-def test_wrong_request_for_a_token_is_400(
-    ada: Client, public: Application, change: dict[str, Any], error: str
-) -> None:
+def test_wrong_request_for_a_token_is_400(ada, public, change, error):
     code = code_for(ada, public)
     response = redeem(public, code, **change)
     assert response.status_code == 400
@@ -490,15 +467,13 @@ def test_wrong_request_for_a_token_is_400(
     assert not AccessToken.objects.exists()
 
 
-def test_code_works_once(ada: Client, public: Application) -> None:
+def test_code_works_once(ada, public):
     code = code_for(ada, public)
     assert redeem(public, code).status_code == 200
     assert redeem(public, code).json()["error"] == "invalid_grant"
 
 
-def test_code_is_its_own_clients(
-    ada: Client, public: Application, make_user: Callable[..., Any]
-) -> None:
+def test_code_is_its_own_clients(ada, public, make_user):
     other = Application.objects.create(
         client_type="public",
         authorization_grant_type="authorization-code",
@@ -507,7 +482,7 @@ def test_code_is_its_own_clients(
     assert redeem(other, code_for(ada, public)).json()["error"] == "invalid_grant"
 
 
-def test_client_credentials_by_header_and_by_body(confidential: Application) -> None:
+def test_client_credentials_by_header_and_by_body(confidential):
     pair = base64.b64encode(f"{confidential.client_id}:{SECRET}".encode()).decode()
     sent = {"grant_type": "client_credentials", "scope": "todos"}
     by_header = Client().post(
@@ -522,8 +497,8 @@ def test_client_credentials_by_header_and_by_body(confidential: Application) -> 
 
 
 def test_middleware_leaves_the_clients_credentials_to_the_toolkit(
-    confidential: Application, issue: Issue, user: Any, settings: Any
-) -> None:
+    confidential, issue, user, settings
+):
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
         "frappe_tokens.middleware.TokenAuthenticationMiddleware",
@@ -538,12 +513,12 @@ def test_middleware_leaves_the_clients_credentials_to_the_toolkit(
     assert client.post(METHODS + "revoke_token", {"token": "x"}).json() == {}
 
 
-def test_scope_is_the_default_one_where_none_is_asked_for(service: Any) -> None:
+def test_scope_is_the_default_one_where_none_is_asked_for(service):
     told = service("get_token", grant_type="client_credentials").json()
     assert told["scope"] == "read todos"
 
 
-def test_wrong_secret_is_401_by_header_and_400_by_body(confidential: Application) -> None:
+def test_wrong_secret_is_401_by_header_and_400_by_body(confidential):
     pair = base64.b64encode(f"{confidential.client_id}:wrong".encode()).decode()
     sent = {"grant_type": "client_credentials"}
     by_header = Client().post(
@@ -557,7 +532,7 @@ def test_wrong_secret_is_401_by_header_and_400_by_body(confidential: Application
 
 
 @pytest.mark.parametrize("method", ["get_token", "revoke_token"])
-def test_by_get_nothing_is_given(confidential: Application, method: str) -> None:
+def test_by_get_nothing_is_given(confidential, method):
     sent = {
         "grant_type": "client_credentials",
         "client_id": confidential.client_id,
@@ -569,13 +544,13 @@ def test_by_get_nothing_is_given(confidential: Application, method: str) -> None
     assert_not_stored_by_caches(response)
 
 
-def test_device_flow_without_its_code_is_no_server_error(db: None) -> None:
+def test_device_flow_without_its_code_is_no_server_error(db):
     sent = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
     assert Client().post(METHODS + "get_token", sent).status_code == 400
 
 
-def test_token_that_is_deleted_meanwhile_is_no_server_error(service: Any) -> None:
-    def delete(instance: AccessToken, **told: Any) -> None:
+def test_token_that_is_deleted_meanwhile_is_no_server_error(service):
+    def delete(instance, **told):
         AccessToken.objects.filter(pk=instance.pk).delete()
 
     post_save.connect(delete, sender=AccessToken)
@@ -586,7 +561,7 @@ def test_token_that_is_deleted_meanwhile_is_no_server_error(service: Any) -> Non
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
-def test_refresh_token_gets_a_new_pair_once(ada: Client, public: Application) -> None:
+def test_refresh_token_gets_a_new_pair_once(ada, public):
     first = redeem(public, code_for(ada, public)).json()
     sent = {
         "grant_type": "refresh_token",
@@ -606,9 +581,7 @@ def test_refresh_token_gets_a_new_pair_once(ada: Client, public: Application) ->
 # Introspection
 
 
-def test_confidential_client_learns_what_a_token_is(
-    service: Any, issue: Issue, user: Any, public: Application
-) -> None:
+def test_confidential_client_learns_what_a_token_is(service, issue, user, public):
     token = issue(user, "read todos")
     response = service("introspect_token", token=token.raw)
 
@@ -624,12 +597,12 @@ def test_confidential_client_learns_what_a_token_is(
     assert_not_stored_by_caches(response)
 
 
-def test_introspection_tells_the_profile_with_openid(service: Any, issue: Issue, user: Any) -> None:
+def test_introspection_tells_the_profile_with_openid(service, issue, user):
     told = service("introspect_token", token=issue(user, "openid").raw).json()
     assert (told["active"], told["sub"], told["name"]) == (True, str(user.pk), "ada")
 
 
-def test_introspection_of_client_credentials(service: Any) -> None:
+def test_introspection_of_client_credentials(service):
     token = service("get_token", grant_type="client_credentials", scope="openid").json()
     told = service("introspect_token", token=token["access_token"]).json()
     assert told["active"]
@@ -637,9 +610,7 @@ def test_introspection_of_client_credentials(service: Any) -> None:
     assert "sub" not in told
 
 
-def test_introspection_of_a_refresh_token(
-    service: Any, issue_refresh_token: Any, user: Any, public: Application
-) -> None:
+def test_introspection_of_a_refresh_token(service, issue_refresh_token, user, public):
     live = issue_refresh_token(user, "read")
     told = service("introspect_token", token=live, token_type_hint="refresh_token").json()
     assert told == {
@@ -655,9 +626,7 @@ def test_introspection_of_a_refresh_token(
         assert service("introspect_token", token=raw).json() == {"active": False}
 
 
-def test_introspection_of_what_does_not_work_any_more(
-    service: Any, issue: Issue, user: Any, make_user: Any
-) -> None:
+def test_introspection_of_what_does_not_work_any_more(service, issue, user, make_user):
     expired = issue(user, "openid", expires=timezone.now())
     inactive = issue(make_user("grace", is_active=False))
     nobodys = issue(user, application=None)
@@ -670,9 +639,7 @@ def test_introspection_of_what_does_not_work_any_more(
     assert service("introspect_token").status_code == 400
 
 
-def test_introspection_of_what_runs_as_nobody_active(
-    service: Any, issue: Issue, public: Application, make_user: Any
-) -> None:
+def test_introspection_of_what_runs_as_nobody_active(service, issue, public, make_user):
     tokens = [issue(None).raw, issue(None, application=None).raw]
     for raw in tokens:
         assert service("introspect_token", token=raw).json() == {"active": False}
@@ -686,8 +653,8 @@ def test_introspection_of_what_runs_as_nobody_active(
 
 @pytest.mark.parametrize("lasts", [60, timedelta(seconds=60)])
 def test_introspection_of_a_refresh_token_that_has_expired(
-    service: Any, issue_refresh_token: Any, user: Any, toolkit: Any, lasts: Any
-) -> None:
+    service, issue_refresh_token, user, toolkit, lasts
+):
     raw = issue_refresh_token(user)
     toolkit(REFRESH_TOKEN_EXPIRE_SECONDS=lasts)
     AccessToken.objects.update(expires=timezone.now() - timedelta(seconds=30))
@@ -698,9 +665,7 @@ def test_introspection_of_a_refresh_token_that_has_expired(
     assert service("introspect_token", token=raw).json()["active"]
 
 
-def test_nobody_else_learns_anything(
-    issue: Issue, user: Any, confidential: Application, public: Application
-) -> None:
+def test_nobody_else_learns_anything(issue, user, confidential, public):
     token = issue(user, "todos")
     inactive = issue(None, "introspection", application=confidential)
     confidential.user.is_active = False
@@ -727,9 +692,7 @@ def test_nobody_else_learns_anything(
     assert Client().get(address, sent).status_code == 405
 
 
-def test_access_token_with_the_scope_may_ask_as_long_as_its_user_is_active(
-    issue: Issue, user: Any
-) -> None:
+def test_access_token_with_the_scope_may_ask_as_long_as_its_user_is_active(issue, user):
     asking = issue(user, "introspection")
     headers = {"Authorization": asking.header}
     address = METHODS + "introspect_token"
@@ -740,9 +703,7 @@ def test_access_token_with_the_scope_may_ask_as_long_as_its_user_is_active(
     assert Client().post(address, {"token": asking.raw}, headers=headers).status_code == 401
 
 
-def test_nor_may_a_token_of_client_credentials_whose_owner_is_inactive(
-    issue: Issue, confidential: Application
-) -> None:
+def test_nor_may_a_token_of_client_credentials_whose_owner_is_inactive(issue, confidential):
     asking = issue(None, "introspection", application=confidential)
     headers = {"Authorization": asking.header}
     address = METHODS + "introspect_token"
@@ -756,7 +717,7 @@ def test_nor_may_a_token_of_client_credentials_whose_owner_is_inactive(
 # Revocation
 
 
-def test_whoever_holds_a_token_may_end_it(issue: Issue, user: Any) -> None:
+def test_whoever_holds_a_token_may_end_it(issue, user):
     token = issue(user)
     response = Client().post(METHODS + "revoke_token", {"token": token.raw})
 
@@ -765,7 +726,7 @@ def test_whoever_holds_a_token_may_end_it(issue: Issue, user: Any) -> None:
     assert not AccessToken.objects.exists()
 
 
-def test_token_of_no_application_ends_and_no_other(issue: Issue, user: Any) -> None:
+def test_token_of_no_application_ends_and_no_other(issue, user):
     token, other = issue(user, application=None), issue(user, application=None)
     response = Client().post(METHODS + "revoke_token", {"token": token.raw})
 
@@ -773,14 +734,12 @@ def test_token_of_no_application_ends_and_no_other(issue: Issue, user: Any) -> N
     assert [*AccessToken.objects.all()] == [other.instance]
 
 
-def test_client_does_not_end_a_token_of_no_application(
-    issue: Issue, user: Any, service: Any
-) -> None:
+def test_client_does_not_end_a_token_of_no_application(issue, user, service):
     assert service("revoke_token", token=issue(user, application=None).raw).json() == {}
     assert AccessToken.objects.exists()
 
 
-def test_the_pair_ends_together(issue_refresh_token: Any, user: Any) -> None:
+def test_the_pair_ends_together(issue_refresh_token, user):
     raw = issue_refresh_token(user)
     response = Client().post(METHODS + "revoke_token", {"token": raw})
     assert response.status_code == 200
@@ -788,7 +747,7 @@ def test_the_pair_ends_together(issue_refresh_token: Any, user: Any) -> None:
     assert RefreshToken.objects.get().revoked is not None
 
 
-def test_unknown_token_is_ended_as_well(db: None) -> None:
+def test_unknown_token_is_ended_as_well(db):
     for raw in ("nobody-issued-this", "a\x00"):
         assert Client().post(METHODS + "revoke_token", {"token": raw}).json() == {}
     response = Client().post(METHODS + "revoke_token")
@@ -796,8 +755,8 @@ def test_unknown_token_is_ended_as_well(db: None) -> None:
 
 
 def test_client_that_says_who_it_is_ends_its_own_tokens_only(
-    issue: Issue, user: Any, service: Any, public: Application, confidential: Application
-) -> None:
+    issue, user, service, public, confidential
+):
     theirs = issue(user)
     assert service("revoke_token", token=theirs.raw).json() == {}
     assert AccessToken.objects.exists()
@@ -815,11 +774,11 @@ def test_client_that_says_who_it_is_ends_its_own_tokens_only(
 class WithClaims(OAuth2Validator):
     oidc_claim_scope = None
 
-    def get_additional_claims(self, request: Any) -> dict[str, Any]:
+    def get_additional_claims(self, request):
         return {"name": "Countess", "department": "engines"}
 
 
-def test_profile_has_frappes_claims(issue: Issue, user: Any) -> None:
+def test_profile_has_frappes_claims(issue, user):
     user.first_name, user.last_name, user.email = "Ada", "Lovelace", "ada@example.com"
     user.save()
     user.groups.add(Group.objects.create(name="Writer"), Group.objects.create(name="Reader"))
@@ -839,7 +798,7 @@ def test_profile_has_frappes_claims(issue: Issue, user: Any) -> None:
     assert_not_stored_by_caches(response)
 
 
-def test_profile_has_the_projects_own_claims(issue: Issue, user: Any, toolkit: Any) -> None:
+def test_profile_has_the_projects_own_claims(issue, user, toolkit):
     toolkit(OAUTH2_VALIDATOR_CLASS=f"{__name__}.WithClaims", OIDC_ISS_ENDPOINT="https://id.test")
     header = {"Authorization": issue(user, "openid").header}
     told = Client(headers=header).get(METHODS + "openid_profile").json()
@@ -847,12 +806,12 @@ def test_profile_has_the_projects_own_claims(issue: Issue, user: Any, toolkit: A
     assert told["iss"] == "https://id.test"
 
 
-def test_profile_by_an_api_key_too(user: Any) -> None:
+def test_profile_by_an_api_key_too(user):
     header = {"Authorization": bearer_header(generate_keys(user))}
     assert Client(headers=header).get(METHODS + "openid_profile").json()["sub"] == str(user.pk)
 
 
-def test_profile_needs_openid_and_a_user(issue: Issue, user: Any) -> None:
+def test_profile_needs_openid_and_a_user(issue, user):
     address = METHODS + "openid_profile"
     header = {"Authorization": issue(user, "read todos").header}
     refused = Client(headers=header).get(address)
@@ -865,7 +824,7 @@ def test_profile_needs_openid_and_a_user(issue: Issue, user: Any) -> None:
     assert signed_in.get(address).status_code == 401
 
 
-def test_expired_token_is_told_so(issue: Issue, user: Any) -> None:
+def test_expired_token_is_told_so(issue, user):
     header = {"Authorization": issue(user, "openid", expires=timezone.now()).header}
     response = Client(headers=header).get(METHODS + "openid_profile")
     assert response.json()["code"] == "key_expired"

@@ -1,13 +1,9 @@
 """Who may change an OAuth application or a token in the admin, and as whom it then runs."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.contrib import admin
@@ -17,7 +13,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.core import checks
 from django.core.exceptions import PermissionDenied
-from django.test import Client, RequestFactory
+from django.test import Client
 from django.test.utils import isolate_apps
 from django.urls import reverse
 from oauth2_provider.admin import AccessTokenAdmin, ApplicationAdmin
@@ -47,42 +43,42 @@ TOKENS = tuple(f"oauth2_provider.{verb}_accesstoken" for verb in ("view", "add",
 
 
 @pytest.fixture
-def root(make_user: Any) -> Any:
+def root(make_user):
     return make_user("root", is_staff=True, is_superuser=True)
 
 
 @pytest.fixture
-def staff(make_user: Any) -> Client:
+def staff(make_user):
     """Staff who may change applications, and make no keys."""
     return signed_in(make_user("staff", (*APPLICATIONS, *TOKENS), is_staff=True))
 
 
 @pytest.fixture
-def manager(make_user: Any) -> Client:
+def manager(make_user):
     """The same who may make keys, but not of superusers."""
     permissions = (*APPLICATIONS, *TOKENS, "frappe_tokens.generate_keys")
     return signed_in(make_user("manager", permissions, is_staff=True))
 
 
-def signed_in(user: Any) -> Client:
+def signed_in(user):
     client = Client()
     client.force_login(user)
     return client
 
 
-def page_of(application: Application, site: str = "admin") -> str:
+def page_of(application, site="admin"):
     return reverse(f"{site}:oauth2_provider_application_change", args=(application.pk,))
 
 
-def list_of(model: Any = Application, site: str = "admin") -> str:
+def list_of(model=Application, site="admin"):
     return reverse(f"{site}:oauth2_provider_{model._meta.model_name}_changelist")
 
 
-def add_page(site: str = "admin") -> str:
+def add_page(site="admin"):
     return reverse(f"{site}:oauth2_provider_application_add")
 
 
-def fields_of(application: Application, **changed: Any) -> dict[str, Any]:
+def fields_of(application, **changed):
     """What the page of an application posts."""
     names = ["client_id", "redirect_uris", "client_type", "authorization_grant_type", "name"]
     fields = {name: getattr(application, name) for name in names}
@@ -99,7 +95,7 @@ NEW = {
 }
 
 
-def row_of(application: Application, **changed: Any) -> dict[str, Any]:
+def row_of(application, **changed):
     """What a list of one application posts."""
     management = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "_save": "Save"}
     fields = {"id": application.pk, "name": application.name, "user": application.user_id or ""}
@@ -111,7 +107,7 @@ def row_of(application: Application, **changed: Any) -> dict[str, Any]:
     }
 
 
-def runs_as(client_id: str) -> str:
+def runs_as(client_id):
     """As whom requests run by client credentials; the refusal where they do not."""
     sent = {"client_id": client_id, "client_secret": SECRET, "scope": "openid"}
     sent["grant_type"] = "client_credentials"
@@ -122,7 +118,7 @@ def runs_as(client_id: str) -> str:
     return str(Client().get(METHODS + "openid_profile", headers=header).json()["name"])
 
 
-def set_user(application: Application, user: Any) -> None:
+def set_user(application, user):
     """Past the guard."""
     Application.objects.filter(pk=application.pk).update(user=user)
     application.refresh_from_db()
@@ -131,12 +127,12 @@ def set_user(application: Application, user: Any) -> None:
 class Fields(HTMLParser):
     """The names of what a page's forms post."""
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, response):
         super().__init__()
-        self.names: set[str] = set()
+        self.names = set()
         self.feed(response.content.decode())
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         if tag in ("input", "select", "textarea"):
             self.names.add(dict(attrs).get("name") or "")
 
@@ -145,10 +141,8 @@ class Fields(HTMLParser):
 
 
 @pytest.mark.parametrize("client", ["staff", "manager"])
-def test_superuser_is_not_set_by_others_on_the_page(
-    request: pytest.FixtureRequest, client: str, root: Any, public: Application
-) -> None:
-    person: Client = request.getfixturevalue(client)
+def test_superuser_is_not_set_by_others_on_the_page(request, client, root, public):
+    person = request.getfixturevalue(client)
 
     response = person.post(page_of(public), fields_of(public, user=root.pk, **NEW))
 
@@ -159,10 +153,8 @@ def test_superuser_is_not_set_by_others_on_the_page(
 
 
 @pytest.mark.parametrize("client", ["staff", "manager"])
-def test_superuser_is_not_set_by_others_when_they_add_an_application(
-    request: pytest.FixtureRequest, client: str, root: Any
-) -> None:
-    person: Client = request.getfixturevalue(client)
+def test_superuser_is_not_set_by_others_when_they_add_an_application(request, client, root):
+    person = request.getfixturevalue(client)
 
     response = person.post(add_page(), {**NEW, "user": root.pk})
 
@@ -171,10 +163,8 @@ def test_superuser_is_not_set_by_others_when_they_add_an_application(
 
 
 @pytest.mark.parametrize("client", ["staff", "manager"])
-def test_superuser_is_not_set_by_others_in_a_list(
-    request: pytest.FixtureRequest, client: str, root: Any, public: Application
-) -> None:
-    person: Client = request.getfixturevalue(client)
+def test_superuser_is_not_set_by_others_in_a_list(request, client, root, public):
+    person = request.getfixturevalue(client)
 
     response = person.post(list_of(site="guarded"), row_of(public, user=root.pk))
 
@@ -183,22 +173,20 @@ def test_superuser_is_not_set_by_others_in_a_list(
     assert public.user is None
 
 
-def test_copy_of_an_application_gets_no_other_user(
-    manager: Client, root: Any, confidential: Application
-) -> None:
+def test_copy_of_an_application_gets_no_other_user(manager, root, confidential):
     sent = fields_of(confidential, client_id="copy", user=root.pk, _saveasnew="1")
 
     assert manager.post(page_of(confidential, "guarded"), sent).status_code == 200
     assert not Application.objects.filter(client_id="copy").exists()
 
 
-def test_staff_who_may_make_no_keys_set_no_user_at_all(staff: Client, user: Any) -> None:
+def test_staff_who_may_make_no_keys_set_no_user_at_all(staff, user):
     staff.post(add_page(), {**NEW, "user": user.pk})
 
     assert not Application.objects.exists()
 
 
-def test_application_runs_as_whom_its_maker_may_make_keys_for(manager: Client, user: Any) -> None:
+def test_application_runs_as_whom_its_maker_may_make_keys_for(manager, user):
     assert manager.post(add_page(), {**NEW, "user": user.pk}).status_code == 302
 
     record = OAuthApplicationUser.objects.get()
@@ -209,8 +197,8 @@ def test_application_runs_as_whom_its_maker_may_make_keys_for(manager: Client, u
 
 
 def test_manager_gives_an_application_another_user_they_may_make_keys_for(
-    manager: Client, user: Any, confidential: Application
-) -> None:
+    manager, user, confidential
+):
     manager.post(page_of(confidential), fields_of(confidential, user=user.pk))
     assert runs_as(confidential.client_id) == "ada"
 
@@ -220,8 +208,8 @@ def test_manager_gives_an_application_another_user_they_may_make_keys_for(
 
 
 def test_those_who_may_make_their_own_keys_let_an_application_run_as_themselves(
-    staff: Client, settings: Any, user: Any
-) -> None:
+    staff, settings, user
+):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     own = User.objects.get(username="staff")
 
@@ -232,13 +220,13 @@ def test_those_who_may_make_their_own_keys_let_an_application_run_as_themselves(
     assert not Application.objects.filter(client_id="other").exists()
 
 
-def test_superuser_lets_an_application_run_as_a_superuser(root: Any) -> None:
+def test_superuser_lets_an_application_run_as_a_superuser(root):
     signed_in(root).post(add_page(), {**NEW, "user": root.pk})
 
     assert runs_as("new") == "root"
 
 
-def test_inactive_user_is_not_set(manager: Client, make_user: Any, public: Application) -> None:
+def test_inactive_user_is_not_set(manager, make_user, public):
     inactive = make_user("grace", is_active=False)
 
     response = manager.post(page_of(public), fields_of(public, user=inactive.pk))
@@ -248,16 +236,14 @@ def test_inactive_user_is_not_set(manager: Client, make_user: Any, public: Appli
     assert public.user is None
 
 
-def test_invalid_user_is_the_forms_own_error(manager: Client, public: Application) -> None:
+def test_invalid_user_is_the_forms_own_error(manager, public):
     response = manager.post(page_of(public), fields_of(public, user="999999"))
 
     assert "That choice is not one of the available choices" in response.content.decode()
 
 
 @pytest.mark.parametrize("attack", ["new user", "new secret", "skip authorization"])
-def test_save_model_decides_where_a_form_does_not(
-    rf: RequestFactory, root: Any, make_user: Any, confidential: Application, attack: str
-) -> None:
+def test_save_model_decides_where_a_form_does_not(rf, root, make_user, confidential, attack):
     request = rf.post("/")
     request.user = make_user("staff", APPLICATIONS, is_staff=True)
     application = Application(user=root)
@@ -285,13 +271,11 @@ class ApplicationAdminOfAProject(OAuthApplicationAdminMixin, ApplicationAdmin):
 
 
 @pytest.mark.parametrize("client", ["staff", "manager"])
-def test_application_of_a_superuser_is_not_changed_by_others(
-    request: pytest.FixtureRequest, client: str, root: Any, confidential: Application
-) -> None:
+def test_application_of_a_superuser_is_not_changed_by_others(request, client, root, confidential):
     set_user(confidential, root)
     allow_application(confidential)
     stored = confidential.client_secret
-    person: Client = request.getfixturevalue(client)
+    person = request.getfixturevalue(client)
 
     for site in ("admin", "guarded"):
         sent = fields_of(confidential, client_secret="chosen by the attacker")
@@ -304,18 +288,14 @@ def test_application_of_a_superuser_is_not_changed_by_others(
     assert runs_as(confidential.client_id) == "root"
 
 
-def test_staff_who_may_make_no_keys_change_no_application_that_has_a_user(
-    staff: Client, confidential: Application
-) -> None:
+def test_staff_who_may_make_no_keys_change_no_application_that_has_a_user(staff, confidential):
     response = staff.post(page_of(confidential), fields_of(confidential, name="another"))
 
     assert response.status_code == 403
 
 
 @pytest.mark.parametrize("site", ["admin", "guarded"])
-def test_those_who_only_look_do_not_see_the_secret(
-    staff: Client, manager: Client, confidential: Application, site: str
-) -> None:
+def test_those_who_only_look_do_not_see_the_secret(staff, manager, confidential, site):
     Application.objects.update(client_secret="stored-unhashed", hash_client_secret=False)
 
     seen = staff.get(page_of(confidential, site)).content.decode()
@@ -334,21 +314,17 @@ def test_those_who_only_look_do_not_see_the_secret(
         (Grant, "code__startswith"),
     ],
 )
-def test_no_filter_reveals_a_secret(
-    root: Any, confidential: Application, model: Any, lookup: str
-) -> None:
+def test_no_filter_reveals_a_secret(root, confidential, model, lookup):
     response = signed_in(root).get(list_of(model), {lookup: "a"})
 
     assert response.status_code == 400
 
 
-def test_other_filters_work(staff: Client, confidential: Application) -> None:
+def test_other_filters_work(staff, confidential):
     assert staff.get(list_of(), {"client_type__exact": "confidential"}).status_code == 200
 
 
-def test_application_without_a_user_is_for_those_with_the_permission(
-    staff: Client, public: Application
-) -> None:
+def test_application_without_a_user_is_for_those_with_the_permission(staff, public):
     staff.post(page_of(public), fields_of(public, name="Renamed"))
     staff.post(list_of(site="guarded"), row_of(public, name="Again"))
 
@@ -356,9 +332,7 @@ def test_application_without_a_user_is_for_those_with_the_permission(
     assert public.name == "Again"
 
 
-def test_row_that_was_not_touched_is_no_error(
-    staff: Client, public: Application, confidential: Application
-) -> None:
+def test_row_that_was_not_touched_is_no_error(staff, public, confidential):
     first, second = row_of(confidential), row_of(public, name="Renamed")
     sent = {name.replace("-0-", "-1-"): value for name, value in second.items()}
     sent |= {**first, "form-TOTAL_FORMS": 2, "form-INITIAL_FORMS": 2}
@@ -371,9 +345,7 @@ def test_row_that_was_not_touched_is_no_error(
     assert public.name == "Renamed"
 
 
-def test_permission_that_was_taken_away_no_longer_counts(
-    manager: Client, confidential: Application
-) -> None:
+def test_permission_that_was_taken_away_no_longer_counts(manager, confidential):
     assert manager.post(page_of(confidential), fields_of(confidential)).status_code == 302
 
     User.objects.get(username="manager").user_permissions.filter(codename="generate_keys").delete()
@@ -385,10 +357,8 @@ def test_permission_that_was_taken_away_no_longer_counts(
 
 
 @pytest.mark.parametrize("client", ["staff", "manager"])
-def test_only_superusers_let_an_application_skip_the_authorization(
-    request: pytest.FixtureRequest, client: str, public: Application, root: Any
-) -> None:
-    person: Client = request.getfixturevalue(client)
+def test_only_superusers_let_an_application_skip_the_authorization(request, client, public, root):
+    person = request.getfixturevalue(client)
     sent = fields_of(public, skip_authorization="on")
 
     response = person.post(page_of(public), sent)
@@ -403,11 +373,11 @@ def test_only_superusers_let_an_application_skip_the_authorization(
 
 @pytest.mark.parametrize("client", ["staff", "manager"])
 def test_only_superusers_change_an_application_that_skips_the_authorization(
-    request: pytest.FixtureRequest, client: str, public: Application
-) -> None:
+    request, client, public
+):
     Application.objects.update(skip_authorization=True)
     public.refresh_from_db()
-    person: Client = request.getfixturevalue(client)
+    person = request.getfixturevalue(client)
     sent = fields_of(public, redirect_uris="https://attacker.example")
 
     assert person.post(page_of(public), sent).status_code == 403
@@ -420,9 +390,7 @@ def test_only_superusers_change_an_application_that_skips_the_authorization(
 # An application whose user was set past the guard
 
 
-def test_page_says_that_it_does_not_run_as_its_user(
-    manager: Client, staff: Client, confidential: Application, user: Any
-) -> None:
+def test_page_says_that_it_does_not_run_as_its_user(manager, staff, confidential, user):
     assert "Client credentials tokens run as owner." in shown(manager, confidential)
     set_user(confidential, user)
     text = "Client credentials tokens may not run as ada yet."
@@ -434,13 +402,11 @@ def test_page_says_that_it_does_not_run_as_its_user(
     assert ALLOW not in Fields(staff.get(page_of(confidential))).names
 
 
-def shown(client: Client, application: Application) -> str:
+def shown(client, application):
     return client.get(page_of(application)).content.decode()
 
 
-def test_page_offers_nothing_without_a_user_who_is_active(
-    manager: Client, confidential: Application, make_user: Any
-) -> None:
+def test_page_offers_nothing_without_a_user_who_is_active(manager, confidential, make_user):
     set_user(confidential, make_user("grace", is_active=False))
     assert ALLOW not in Fields(manager.get(page_of(confidential))).names
 
@@ -450,14 +416,14 @@ def test_page_offers_nothing_without_a_user_who_is_active(
     assert "client credentials" not in manager.get(add_page()).content.decode()
 
 
-def test_name_of_a_user_is_escaped(root: Any, confidential: Application, user: Any) -> None:
+def test_name_of_a_user_is_escaped(root, confidential, user):
     User.objects.filter(pk=user.pk).update(username="<b>bold</b>")
     set_user(confidential, user)
 
     assert "run as &lt;b&gt;bold" in shown(signed_in(root), confidential)
 
 
-def test_saving_another_field_allows_nothing(root: Any, confidential: Application) -> None:
+def test_saving_another_field_allows_nothing(root, confidential):
     """Otherwise an attacker who planted a user waits for a superuser's next change."""
     set_user(confidential, root)
 
@@ -467,9 +433,7 @@ def test_saving_another_field_allows_nothing(root: Any, confidential: Applicatio
     assert runs_as(confidential.client_id) == "unauthorized_client"
 
 
-def test_checkbox_allows_the_user_that_was_shown(
-    root: Any, manager: Client, confidential: Application, user: Any
-) -> None:
+def test_checkbox_allows_the_user_that_was_shown(root, manager, confidential, user):
     set_user(confidential, user)
     allowed = fields_of(confidential, **{ALLOW: user.pk})
 
@@ -480,17 +444,15 @@ def test_checkbox_allows_the_user_that_was_shown(
 
 
 def test_checkbox_works_where_numbers_are_written_with_separators(
-    manager: Client, confidential: Application, make_user: Any, settings: Any
-) -> None:
+    manager, confidential, make_user, settings
+):
     settings.USE_THOUSAND_SEPARATOR = True
     set_user(confidential, make_user("grace", pk=1234567))
 
     assert f'name="{ALLOW}" value="1234567"' in shown(manager, confidential)
 
 
-def test_checkbox_allows_nobody_who_is_inactive(
-    manager: Client, confidential: Application, make_user: Any
-) -> None:
+def test_checkbox_allows_nobody_who_is_inactive(manager, confidential, make_user):
     inactive = make_user("grace", is_active=False)
     set_user(confidential, inactive)
 
@@ -500,9 +462,7 @@ def test_checkbox_allows_nobody_who_is_inactive(
     assert not is_application_allowed(confidential)
 
 
-def test_checkbox_of_a_superuser_is_not_for_others(
-    root: Any, manager: Client, confidential: Application
-) -> None:
+def test_checkbox_of_a_superuser_is_not_for_others(root, manager, confidential):
     set_user(confidential, root)
 
     sent = fields_of(confidential, **{ALLOW: root.pk})
@@ -511,9 +471,7 @@ def test_checkbox_of_a_superuser_is_not_for_others(
     assert not is_application_allowed(confidential)
 
 
-def test_user_that_is_taken_away_and_planted_again_is_not_allowed(
-    manager: Client, confidential: Application
-) -> None:
+def test_user_that_is_taken_away_and_planted_again_is_not_allowed(manager, confidential):
     owner = confidential.user
     assert manager.post(page_of(confidential), fields_of(confidential, user="")).status_code == 302
 
@@ -525,7 +483,7 @@ def test_user_that_is_taken_away_and_planted_again_is_not_allowed(
 # Tokens and grants
 
 
-def test_only_superusers_change_tokens(manager: Client, root: Any, issue: Any, user: Any) -> None:
+def test_only_superusers_change_tokens(manager, root, issue, user):
     token = issue(user).instance
     page = reverse("admin:oauth2_provider_accesstoken_change", args=(token.pk,))
     sent = {"user": root.pk, "scope": "todos", "expires_0": "2036-01-01", "expires_1": "00:00:00"}
@@ -539,9 +497,7 @@ def test_only_superusers_change_tokens(manager: Client, root: Any, issue: Any, u
     assert AccessToken.objects.get().user == root
 
 
-def test_only_superusers_add_tokens_where_a_project_lets_them_be_added(
-    manager: Client, root: Any
-) -> None:
+def test_only_superusers_add_tokens_where_a_project_lets_them_be_added(manager, root):
     page = reverse("guarded:oauth2_provider_accesstoken_add")
 
     assert manager.get(page).status_code == 403
@@ -549,7 +505,7 @@ def test_only_superusers_add_tokens_where_a_project_lets_them_be_added(
 
 
 @pytest.mark.parametrize("model", [AccessToken, RefreshToken, Grant, IDToken])
-def test_every_model_that_names_a_user_is_guarded(model: Any) -> None:
+def test_every_model_that_names_a_user_is_guarded(model):
     model_admin = admin.site.get_model_admin(model)
 
     assert isinstance(model_admin, OAuthTokenAdminMixin)
@@ -559,20 +515,20 @@ def test_every_model_that_names_a_user_is_guarded(model: Any) -> None:
 # Sites
 
 
-def test_application_admin_of_the_default_site_is_guarded() -> None:
+def test_application_admin_of_the_default_site_is_guarded():
     model_admin = admin.site.get_model_admin(Application)
 
     assert isinstance(model_admin, OAuthApplicationAdminMixin)
     assert isinstance(model_admin, ApplicationAdmin)
 
 
-def warnings() -> list[str]:
+def warnings():
     found = checks.run_checks(tags=["frappe_tokens"])
     return [each.msg + str(each.hint) for each in found if each.id == "frappe_tokens.W012"]
 
 
 @pytest.fixture
-def own() -> Iterator[AdminSite]:
+def own():
     """A site that other tests do not see."""
     site = AdminSite(name="own")
     yield site
@@ -580,7 +536,7 @@ def own() -> Iterator[AdminSite]:
 
 
 @isolate_apps("oauth2_provider")
-def test_check_names_what_is_not_guarded(own: AdminSite) -> None:
+def test_check_names_what_is_not_guarded(own):
     assert warnings() == []
 
     class OwnApplication(Application):
@@ -609,11 +565,11 @@ def test_check_names_what_is_not_guarded(own: AdminSite) -> None:
     assert warnings() == [on_inlines]
 
 
-def test_no_admin_is_needed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_admin_is_needed(settings, monkeypatch):
     settings.INSTALLED_APPS = [
         app for app in settings.INSTALLED_APPS if app != "django.contrib.admin"
     ]
-    guarded: list[None] = []
+    guarded = []
     monkeypatch.setattr(oauth2_admin, "guard_all", lambda: guarded.append(None))
 
     oauth2.register()
@@ -621,7 +577,7 @@ def test_no_admin_is_needed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert not guarded
 
 
-def test_guard_leaves_a_model_admin_that_has_the_mixin_alone() -> None:
+def test_guard_leaves_a_model_admin_that_has_the_mixin_alone():
     assert type(guarded_site.get_model_admin(Application)) is ListedApplicationAdmin
 
 
@@ -652,7 +608,7 @@ assert isinstance(site.get_model_admin(Application), OAuthApplicationAdminMixin)
         ["django.contrib.admin", "frappe_tokens", "oauth2_provider"],
     ],
 )
-def test_guards_whichever_order_the_apps_are_in(order: list[str]) -> None:
+def test_guards_whichever_order_the_apps_are_in(order):
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", ORDERS.format(apps=order)],
         check=False,

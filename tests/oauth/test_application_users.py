@@ -1,7 +1,5 @@
 """Client credentials run as the user of their application only where that was allowed."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -39,19 +37,19 @@ Issue = Callable[..., Issued]
 
 
 @pytest.fixture
-def planted(confidential: Application, make_user: Any) -> Application:
+def planted(confidential, make_user):
     """An application whose user was set to a superuser without asking anybody."""
     set_user(confidential, make_user("root", is_staff=True, is_superuser=True))
     return confidential
 
 
-def set_user(application: Application, user: Any) -> None:
+def set_user(application, user):
     """Past every guard and every signal."""
     Application.objects.filter(pk=application.pk).update(user=user)
     application.refresh_from_db()
 
 
-def allow_command(*client_ids: str) -> str:
+def allow_command(*client_ids):
     output = StringIO()
     call_command("allow_oauth_application", *client_ids, stdout=output)
     return output.getvalue()
@@ -62,8 +60,8 @@ def allow_command(*client_ids: str) -> str:
 
 @pytest.mark.parametrize("hashed", [True, False])
 def test_token_of_an_application_that_nobody_allowed_is_refused_as_an_unknown_one(
-    ask: Ask, issue: Issue, planted: Application, toolkit: Any, hashed: bool
-) -> None:
+    ask, issue, planted, toolkit, hashed
+):
     toolkit(COMPLIANT_BCP_RFC9700_TOKEN_STORAGE=hashed)
     unknown = ask("Bearer nobody-issued-this")
 
@@ -74,9 +72,7 @@ def test_token_of_an_application_that_nobody_allowed_is_refused_as_an_unknown_on
     assert response["WWW-Authenticate"] == unknown["WWW-Authenticate"]
 
 
-def test_ordinary_user_needs_to_be_allowed_as_well(
-    ask: Ask, issue: Issue, confidential: Application, make_user: Any
-) -> None:
+def test_ordinary_user_needs_to_be_allowed_as_well(ask, issue, confidential, make_user):
     token = issue(None, application=confidential)
     set_user(confidential, make_user("grace"))
     assert refusal(ask(token.header)) == (401, "invalid_credentials")
@@ -86,7 +82,7 @@ def test_ordinary_user_needs_to_be_allowed_as_well(
     assert ask(token.header).json() == {"user": "grace"}
 
 
-def test_refused_request_is_logged_for_nobody(issue: Issue, planted: Application) -> None:
+def test_refused_request_is_logged_for_nobody(issue, planted):
     response = drf(issue(None, application=planted).header)
 
     outcome = get_outcome(response.wsgi_request)
@@ -94,32 +90,26 @@ def test_refused_request_is_logged_for_nobody(issue: Issue, planted: Application
     assert outcome.key is None
 
 
-def test_toolkits_own_class_behind_ours_does_not_take_it(
-    issue: Issue, planted: Application
-) -> None:
+def test_toolkits_own_class_behind_ours_does_not_take_it(issue, planted):
     response = drf(issue(None, application=planted).header, "/drf/toolkit/")
 
     assert refusal(response) == (401, "invalid_credentials")
 
 
-def test_token_with_a_user_of_its_own_is_not_concerned(
-    ask: Ask, issue: Issue, planted: Application, user: Any
-) -> None:
+def test_token_with_a_user_of_its_own_is_not_concerned(ask, issue, planted, user):
     assert ask(issue(user, application=planted).header).json() == {"user": "ada"}
 
 
 def test_application_without_a_user_runs_as_nobody_even_if_it_was_allowed_one(
-    ask: Ask, issue: Issue, confidential: Application
-) -> None:
+    ask, issue, confidential
+):
     token = issue(None, application=confidential)
     set_user(confidential, None)
 
     assert refusal(ask(token.header)) == (401, "user_inactive")
 
 
-def test_allowed_token_that_has_expired_is_refused_for_that(
-    ask: Ask, issue: Issue, confidential: Application
-) -> None:
+def test_allowed_token_that_has_expired_is_refused_for_that(ask, issue, confidential):
     token = issue(None, application=confidential, expires=timezone.now())
 
     assert refusal(ask(token.header)) == (401, "key_expired")
@@ -129,7 +119,7 @@ def test_allowed_token_that_has_expired_is_refused_for_that(
 
 
 @pytest.mark.urls("testproject.urls")
-def test_no_token_is_issued_and_the_client_learns_why(service: Any, planted: Application) -> None:
+def test_no_token_is_issued_and_the_client_learns_why(service, planted):
     response = service("get_token", grant_type="client_credentials")
 
     assert response.status_code == 400
@@ -138,9 +128,7 @@ def test_no_token_is_issued_and_the_client_learns_why(service: Any, planted: App
 
 
 @pytest.mark.urls("testproject.urls")
-def test_introspection_says_that_it_is_not_active(
-    service: Any, issue: Issue, confidential: Application, planted: Application
-) -> None:
+def test_introspection_says_that_it_is_not_active(service, issue, confidential, planted):
     token = issue(None, "openid", application=planted)
 
     assert service("introspect_token", token=token.raw).json() == {"active": False}
@@ -149,9 +137,7 @@ def test_introspection_says_that_it_is_not_active(
 
 
 @pytest.mark.urls("testproject.urls")
-def test_token_that_is_refused_does_not_ask_about_others(
-    issue: Issue, planted: Application, user: Any
-) -> None:
+def test_token_that_is_refused_does_not_ask_about_others(issue, planted, user):
     header = {"Authorization": issue(None, "introspection", application=planted).header}
     asked = {"token": issue(user).raw}
 
@@ -161,7 +147,7 @@ def test_token_that_is_refused_does_not_ask_about_others(
 
 
 @pytest.mark.urls("testproject.urls")
-def test_profile_is_refused(issue: Issue, planted: Application) -> None:
+def test_profile_is_refused(issue, planted):
     header = {"Authorization": issue(None, "openid", application=planted).header}
 
     assert refusal(Client().get(METHODS + "openid_profile", headers=header)) == (
@@ -170,9 +156,7 @@ def test_profile_is_refused(issue: Issue, planted: Application) -> None:
     )
 
 
-def test_own_registration_runs_as_nobody_until_somebody_allows_it(
-    client: Client, user: Any
-) -> None:
+def test_own_registration_runs_as_nobody_until_somebody_allows_it(client, user):
     """The toolkit's page for users asks for no permission, so that it makes no credential."""
     client.force_login(user)
     sent = {"client_id": "own", "client_secret": SECRET, "client_type": "confidential"}
@@ -188,7 +172,7 @@ def test_own_registration_runs_as_nobody_until_somebody_allows_it(
 # Allowing
 
 
-def test_trusted_code_allows(confidential: Application, planted: Application) -> None:
+def test_trusted_code_allows(confidential, planted):
     allow_application(planted)
 
     record = OAuthApplicationUser.objects.get()
@@ -197,9 +181,7 @@ def test_trusted_code_allows(confidential: Application, planted: Application) ->
     assert is_application_allowed(planted)
 
 
-def test_who_may_make_keys_of_the_user_allows(
-    confidential: Application, system_manager: Any
-) -> None:
+def test_who_may_make_keys_of_the_user_allows(confidential, system_manager):
     OAuthApplicationUser.objects.all().delete()
 
     allow_application(confidential, by=Actor(system_manager))
@@ -210,9 +192,7 @@ def test_who_may_make_keys_of_the_user_allows(
     assert entry.change_message == "Allowed to run as owner."
 
 
-def test_who_may_not_make_keys_of_the_user_does_not(
-    planted: Application, system_manager: Any, user: Any
-) -> None:
+def test_who_may_not_make_keys_of_the_user_does_not(planted, system_manager, user):
     OAuthApplicationUser.objects.all().delete()
     for person in (system_manager, user):
         with pytest.raises(PermissionDenied):
@@ -232,9 +212,7 @@ def test_who_may_not_make_keys_of_the_user_does_not(
     ],
     ids=lambda policies: next(iter(policies)),
 )
-def test_narrow_key_lets_no_application_run_as_its_user(
-    confidential: Application, make_user: Any, policies: dict[str, Any]
-) -> None:
+def test_narrow_key_lets_no_application_run_as_its_user(confidential, make_user, policies):
     """An application would go on where the key ends."""
     OAuthApplicationUser.objects.all().delete()
     root = make_user("root", is_superuser=True)
@@ -253,9 +231,7 @@ def test_narrow_key_lets_no_application_run_as_its_user(
     assert is_application_allowed(confidential)
 
 
-def test_inactive_and_missing_users_are_not_allowed(
-    confidential: Application, public: Application
-) -> None:
+def test_inactive_and_missing_users_are_not_allowed(confidential, public):
     OAuthApplicationUser.objects.all().delete()
     confidential.user.is_active = False
 
@@ -266,9 +242,7 @@ def test_inactive_and_missing_users_are_not_allowed(
     assert not OAuthApplicationUser.objects.exists()
 
 
-def test_allowing_one_user_allows_no_other(
-    confidential: Application, planted: Application, make_user: Any
-) -> None:
+def test_allowing_one_user_allows_no_other(confidential, planted, make_user):
     allow_application(planted)
     set_user(confidential, make_user("grace"))
 
@@ -276,7 +250,7 @@ def test_allowing_one_user_allows_no_other(
 
 
 @pytest.mark.parametrize("other", ["A", "\u00e1"])
-def test_primary_keys_of_text_are_compared_exactly(user: Any, other: str) -> None:
+def test_primary_keys_of_text_are_compared_exactly(user, other):
     allow_application(SimpleNamespace(pk="a", user=user, user_id=user.pk))
 
     assert is_application_allowed(SimpleNamespace(pk="a", user_id=user.pk))
@@ -287,9 +261,7 @@ def test_primary_keys_of_text_are_compared_exactly(user: Any, other: str) -> Non
 # What ends it
 
 
-def test_deleted_application_leaves_nothing_to_the_next_with_its_client_id(
-    issue: Issue, confidential: Application
-) -> None:
+def test_deleted_application_leaves_nothing_to_the_next_with_its_client_id(issue, confidential):
     owner, client_id = confidential.user, confidential.client_id
     Application.objects.filter(pk=confidential.pk).delete()
     assert not OAuthApplicationUser.objects.exists()
@@ -299,9 +271,7 @@ def test_deleted_application_leaves_nothing_to_the_next_with_its_client_id(
     assert refusal(drf(issue(None, application=again).header)) == (401, "invalid_credentials")
 
 
-def test_client_id_that_was_taken_over_gives_nothing(
-    issue: Issue, confidential: Application
-) -> None:
+def test_client_id_that_was_taken_over_gives_nothing(issue, confidential):
     client_id = confidential.client_id
     Application.objects.filter(pk=confidential.pk).update(client_id="renamed")
     other = Application.objects.create(client_id=client_id, user=confidential.user)
@@ -310,7 +280,7 @@ def test_client_id_that_was_taken_over_gives_nothing(
     assert drf(issue(None, application=confidential).header).status_code == 200
 
 
-def test_deleted_user_takes_the_record_along(confidential: Application, make_user: Any) -> None:
+def test_deleted_user_takes_the_record_along(confidential, make_user):
     manager = make_user("manager", is_superuser=True)
     allow_application(confidential, by=Actor(manager))
     manager.delete()
@@ -324,8 +294,8 @@ def test_deleted_user_takes_the_record_along(confidential: Application, make_use
 
 
 def test_application_that_got_another_user_is_not_allowed_when_it_gets_the_old_one_back(
-    confidential: Application, make_user: Any
-) -> None:
+    confidential, make_user
+):
     owner = confidential.user
     for user in (make_user("grace"), None):
         allow_application(confidential)
@@ -337,7 +307,7 @@ def test_application_that_got_another_user_is_not_allowed_when_it_gets_the_old_o
         assert not is_application_allowed(confidential)
 
 
-def test_saving_something_else_changes_nothing(confidential: Application) -> None:
+def test_saving_something_else_changes_nothing(confidential):
     confidential.name = "Another name"
     confidential.client_id = "another-id"
     confidential.save()
@@ -348,7 +318,7 @@ def test_saving_something_else_changes_nothing(confidential: Application) -> Non
 # The command
 
 
-def test_command_allows_and_says_as_whom(planted: Application, user: Any) -> None:
+def test_command_allows_and_says_as_whom(planted, user):
     own = Application.objects.create(client_id="own", user=user)
 
     said = allow_command(planted.client_id, "own", "own")
@@ -371,9 +341,7 @@ def test_command_allows_and_says_as_whom(planted: Application, user: Any) -> Non
         (["own", "inactive"], "'inactive': The user is inactive. Activate the user first."),
     ],
 )
-def test_command_allows_nothing_where_one_is_wrong(
-    make_user: Any, client_ids: list[str], message: str
-) -> None:
+def test_command_allows_nothing_where_one_is_wrong(make_user, client_ids, message):
     Application.objects.create(client_id="own", user=make_user("ada"))
     Application.objects.create(client_id="without")
     Application.objects.create(client_id="inactive", user=make_user("grace", is_active=False))
@@ -386,7 +354,7 @@ def test_command_allows_nothing_where_one_is_wrong(
     assert not OAuthApplicationUser.objects.exists()
 
 
-def test_command_needs_the_toolkit(settings: Any, db: None) -> None:
+def test_command_needs_the_toolkit(settings, db):
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "oauth2_provider"]
 
     with pytest.raises(CommandError, match="Add oauth2_provider to INSTALLED_APPS first"):

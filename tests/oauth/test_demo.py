@@ -1,13 +1,10 @@
 """What ``manage.py demo`` prints about OAuth 2, done."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
 import shlex
 import subprocess
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -24,9 +21,7 @@ from .test_flows import Person
 
 
 @pytest.mark.django_db(transaction=True)
-def test_application_gets_a_token_of_the_manager(
-    live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_application_gets_a_token_of_the_manager(live_server, settings, monkeypatch):
     settings.DEBUG = True
     monkeypatch.setenv("PORT", live_server.url.rpartition(":")[2])
     printed = io.StringIO()
@@ -62,7 +57,7 @@ def test_application_gets_a_token_of_the_manager(
 
 
 @pytest.mark.django_db
-def test_clients_are_the_same_with_a_new_secret(user: Any) -> None:
+def test_clients_are_the_same_with_a_new_secret(user):
     secrets = {oauth.confidential_client(user) for _ in range(2)}
     links = {oauth.public_client("http://127.0.0.1:8000").address for _ in range(2)}
     assert (len(secrets), len(links)) == (2, 2)
@@ -72,7 +67,7 @@ def test_clients_are_the_same_with_a_new_secret(user: Any) -> None:
     assert not {public.client_secret, service.client_secret} & {*secrets, ""}
 
 
-def test_page_says_why_there_is_no_code(db: None) -> None:
+def test_page_says_why_there_is_no_code(db):
     page = Client().get("/oauth/callback/", {"error": "access_denied"}).content.decode()
     assert "got no access" in page
     assert "access_denied" in page

@@ -1,15 +1,11 @@
 """docs/oauth.md, done step by step, as somebody does who reads it."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 import requests
@@ -35,16 +31,16 @@ class Reader:
         human: opens an address in a browser, and tells the one that it comes back to.
     """
 
-    def __init__(self, site: str, human: Callable[[str], str]) -> None:
+    def __init__(self, site, human):
         self.site = site
         self.human = human
-        self.names: dict[str, Any] = {"input": self._answer, "INSTALLED_APPS": ["first"]}
-        self.environment: dict[str, str] = {}
+        self.names = {"input": self._answer, "INSTALLED_APPS": ["first"]}
+        self.environment = {}
 
-    def python(self, section: str, number: int = 0) -> None:
+    def python(self, section, number=0):
         exec(compile(self._block(section, "python", number), "oauth.md", "exec"), self.names)  # noqa: S102
 
-    def sh(self, section: str, number: int = 0) -> Any:
+    def sh(self, section, number=0):
         done = subprocess.run(
             ["sh", "-c", self._block(section, "sh", number)],
             env={"PATH": "/usr/bin:/bin:/usr/local/bin", **self.environment},
@@ -55,7 +51,7 @@ class Reader:
         )
         return json.loads(done.stdout)
 
-    def _block(self, section: str, language: str, number: int) -> str:
+    def _block(self, section, language, number):
         blocks, here = [], ""
         for title, kind, text in BLOCKS:
             here = title or here
@@ -63,13 +59,13 @@ class Reader:
                 blocks.append(text)
         return blocks[number].replace("https://example.com", self.site)
 
-    def _answer(self, prompt: str) -> str:
+    def _answer(self, prompt):
         (address,) = re.findall(r"http\S+", prompt)
         return self.human(address)
 
 
 @pytest.fixture
-def reader(live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Reader:
+def reader(live_server, settings, monkeypatch):
     """Has done "Install" and "Say what your views are for"."""
     reader = Reader(live_server.url, Person("ada").visit)
     reader.python("Install", 0)
@@ -79,7 +75,7 @@ def reader(live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> 
     settings.OAUTH2_PROVIDER = reader.names["OAUTH2_PROVIDER"]
     settings.LOGIN_URL = "login"
     urlconf = ModuleType("urls_of_the_guide")
-    urlconf.urlpatterns = reader.names["urlpatterns"]  # type: ignore[attr-defined]
+    urlconf.urlpatterns = reader.names["urlpatterns"]
     monkeypatch.setitem(sys.modules, urlconf.__name__, urlconf)
     settings.ROOT_URLCONF = urlconf.__name__
     clear_url_caches()
@@ -87,9 +83,7 @@ def reader(live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_guide_gets_a_token_by_both_flows(
-    reader: Reader, user: Any, make_user: Callable[..., Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_guide_gets_a_token_by_both_flows(reader, user, make_user, capsys):
     make_user("reports")
     reader.python("Make the clients")
     printed = capsys.readouterr().out
@@ -128,14 +122,14 @@ def test_guide_gets_a_token_by_both_flows(
     assert [token.application.name for token in AccessToken.objects.all()] == ["Report service"]
 
 
-def test_guides_settings_pass_the_toolkits_own_checks(reader: Reader) -> None:
+def test_guides_settings_pass_the_toolkits_own_checks(reader):
     from oauth2_provider.checks import validate_bcp_configuration
 
     assert reader.names["OAUTH2_PROVIDER"] == present.OAUTH2_PROVIDER
     assert validate_bcp_configuration(None) == []
 
 
-def test_every_block_is_done() -> None:
+def test_every_block_is_done():
     done = {
         "Install": ["sh", "python", "python"],
         "Say what your views are for": ["python"],
@@ -145,7 +139,7 @@ def test_every_block_is_done() -> None:
         "An application asks a user": ["python", "python", "python"],
         "Ask about a token, and end it": ["sh", "sh"],
     }
-    found: dict[str, list[str]] = {}
+    found = {}
     here = ""
     for title, kind, _ in BLOCKS:
         here = title or here
@@ -154,12 +148,12 @@ def test_every_block_is_done() -> None:
     assert found == done
 
 
-def test_install_names_an_extra_that_there_is() -> None:
+def test_install_names_an_extra_that_there_is():
     assert 'pip install "frappe-tokens[oauth]"' in PAGE
     assert re.search(r"^oauth = django-oauth-toolkit", (ROOT / "setup.cfg").read_text(), re.M)
 
 
-def test_guide_names_codes_that_there_are() -> None:
+def test_guide_names_codes_that_there_are():
     named = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert set(named[1:]) <= {reason.code for reason in Reason}
     assert len(named) == 9

@@ -1,10 +1,6 @@
 """A real client of OAuth 2, Authlib's, does whole flows against a server."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -13,7 +9,7 @@ from authlib.common.security import generate_token
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_url
-from oauth2_provider.models import AccessToken, Application
+from oauth2_provider.models import AccessToken
 
 from ..conftest import PASSWORD
 from .conftest import METHODS, REDIRECT_URI, SECRET
@@ -26,11 +22,11 @@ TODOS = "/api/resource/ToDo"
 class Person:
     """Someone at a browser without JavaScript: logs in, reads the page, presses a button."""
 
-    def __init__(self, username: str) -> None:
+    def __init__(self, username):
         self.username = username
         self.browser = requests.Session()
 
-    def visit(self, address: str, allow: bool = True) -> str:
+    def visit(self, address, allow=True):
         """The address that the browser is sent to in the end, outside of the site."""
         page = self.browser.get(address)
         assert "/login/" in page.url
@@ -39,7 +35,7 @@ class Person:
         assert answered.status_code == 302, answered.text
         return answered.headers["Location"]
 
-    def _press(self, page: requests.Response, sent: dict[str, str], **options: Any) -> Any:
+    def _press(self, page, sent, **options):
         hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
         sent = {name: value.replace("&amp;", "&") for name, value in {**hidden, **sent}.items()}
         return self.browser.post(
@@ -48,11 +44,11 @@ class Person:
 
 
 @pytest.fixture
-def reader(make_user: Callable[..., Any]) -> Any:
+def reader(make_user):
     return make_user("reader", permissions=("todos.view_todo", "todos.add_todo"))
 
 
-def session(application: Application, **options: Any) -> OAuth2Session:
+def session(application, **options):
     return OAuth2Session(
         application.client_id,
         token_endpoint_auth_method="none",
@@ -63,8 +59,8 @@ def session(application: Application, **options: Any) -> OAuth2Session:
 
 
 def test_authorization_code_with_pkce_from_the_login_to_the_refusal(
-    live_server: Any, public: Application, confidential: Application, reader: Any
-) -> None:
+    live_server, public, confidential, reader
+):
     methods = live_server.url + METHODS
     todos = live_server.url + TODOS
     client = session(public, scope="read write todos openid")
@@ -104,9 +100,7 @@ def test_authorization_code_with_pkce_from_the_login_to_the_refusal(
         client.refresh_token(methods + "get_token", refresh_token=token["refresh_token"])
 
 
-def test_client_credentials_from_the_secret_to_the_refusal(
-    live_server: Any, confidential: Application
-) -> None:
+def test_client_credentials_from_the_secret_to_the_refusal(live_server, confidential):
     methods = live_server.url + METHODS
     todos = live_server.url + TODOS
     with OAuth2Session(confidential.client_id, SECRET, scope="read todos") as client:
@@ -121,7 +115,7 @@ def test_client_credentials_from_the_secret_to_the_refusal(
         assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
 
 
-def test_user_who_denies_gives_nothing(live_server: Any, public: Application, reader: Any) -> None:
+def test_user_who_denies_gives_nothing(live_server, public, reader):
     client = session(public, scope="todos")
     address, state = client.create_authorization_url(
         live_server.url + METHODS + "authorize", code_verifier=generate_token(48)
@@ -131,7 +125,7 @@ def test_user_who_denies_gives_nothing(live_server: Any, public: Application, re
     assert not AccessToken.objects.exists()
 
 
-def test_wrong_verifier_gets_nothing(live_server: Any, public: Application, reader: Any) -> None:
+def test_wrong_verifier_gets_nothing(live_server, public, reader):
     client = session(public, scope="todos")
     address, state = client.create_authorization_url(
         live_server.url + METHODS + "authorize", code_verifier=generate_token(48)
@@ -146,9 +140,7 @@ def test_wrong_verifier_gets_nothing(live_server: Any, public: Application, read
         )
 
 
-def test_addresses_are_found_by_the_metadata(
-    live_server: Any, public: Application, reader: Any
-) -> None:
+def test_addresses_are_found_by_the_metadata(live_server, public, reader):
     told = requests.get(get_well_known_url(live_server.url, external=True), timeout=30).json()
     metadata = AuthorizationServerMetadata(told)
     metadata.validate_authorization_endpoint()

@@ -1,7 +1,5 @@
 """Without the extra nothing asks for it; with models of one's own it works as well."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -51,7 +49,7 @@ assert sys.modules["oauth2_provider"] is None
 """
 
 
-def test_opaque_token_is_401_and_the_check_names_the_extra() -> None:
+def test_opaque_token_is_401_and_the_check_names_the_extra():
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT],
         check=False,
@@ -130,7 +128,7 @@ assert not AccessToken.objects.exists()
 """
 
 
-def test_swapped_models_work(tmp_path: Path) -> None:
+def test_swapped_models_work(tmp_path):
     (tmp_path / "swapped").mkdir()
     (tmp_path / "swapped/__init__.py").touch()
     (tmp_path / "swapped/models.py").write_text(MODELS)

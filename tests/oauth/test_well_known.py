@@ -1,9 +1,5 @@
 """The documents by which clients find the addresses."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import jwt
 import pytest
 from django.test import Client
@@ -21,19 +17,19 @@ pytestmark = pytest.mark.django_db
 SITE = "http://testserver"
 
 
-def document(name: str, place: str = "/") -> Any:
+def document(name, place="/"):
     return Client().get(f"{place}.well-known/{name}")
 
 
 @pytest.fixture
-def openid(toolkit: Any) -> None:
+def openid(toolkit):
     key = JWK.generate(kty="RSA", size=2048).export_to_pem(private_key=True, password=None)
     toolkit(OIDC_ENABLED=True, OIDC_RSA_PRIVATE_KEY=key.decode())
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("place", ["/", "/api/"])
-def test_server_metadata(place: str, slash: str) -> None:
+def test_server_metadata(place, slash):
     response = document(f"oauth-authorization-server{slash}", place)
 
     told = response.json()
@@ -59,20 +55,20 @@ def test_server_metadata(place: str, slash: str) -> None:
     assert response["Access-Control-Allow-Origin"] == "*"
 
 
-def test_documents_do_not_grow(db: None) -> None:
+def test_documents_do_not_grow(db):
     first = document("oauth-authorization-server").json()
     assert document("oauth-authorization-server").json() == first
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_resource_metadata(slash: str) -> None:
+def test_resource_metadata(slash):
     told = document(f"oauth-protected-resource{slash}").json()
     assert told["resource"] == SITE
     assert told["authorization_servers"] == [SITE]
     assert told["bearer_methods_supported"] == ["header"]
 
 
-def test_projects_own_names_win(toolkit: Any) -> None:
+def test_projects_own_names_win(toolkit):
     toolkit(
         OIDC_ISS_ENDPOINT="https://id.example.com",
         OAUTH2_PROTECTED_RESOURCE_IDENTIFIER="https://api.example.com",
@@ -85,13 +81,13 @@ def test_projects_own_names_win(toolkit: Any) -> None:
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_openid_connect_is_not_there_where_it_is_off(settings: Any, debug: bool) -> None:
+def test_openid_connect_is_not_there_where_it_is_off(settings, debug):
     settings.DEBUG = debug
     assert document("openid-configuration").status_code == 404
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_openid_configuration(openid: None, slash: str) -> None:
+def test_openid_configuration(openid, slash):
     told = document(f"openid-configuration{slash}").json()
     assert told["issuer"] == SITE
     assert told["userinfo_endpoint"] == f"{SITE}{METHODS}openid_profile"
@@ -102,9 +98,7 @@ def test_openid_configuration(openid: None, slash: str) -> None:
 
 
 @pytest.mark.parametrize("own", ["", "https://id.example.com"])
-def test_id_token_is_signed_by_the_issuer(
-    openid: None, toolkit: Any, ada: Client, public: Application, own: str
-) -> None:
+def test_id_token_is_signed_by_the_issuer(openid, toolkit, ada, public, own):
     toolkit(OIDC_ISS_ENDPOINT=own)
     Application.objects.update(algorithm="RS256")
     code = code_for(ada, public, scope="openid", nonce="once")
@@ -126,7 +120,7 @@ urlpatterns = [
 
 
 @pytest.mark.urls(__name__)
-def test_toolkits_own_addresses_may_stand_beside(db: None, toolkit: Any) -> None:
+def test_toolkits_own_addresses_may_stand_beside(db, toolkit):
     toolkit(DCR_ENABLED=True)
     told = document("oauth-authorization-server").json()
     assert told["token_endpoint"] == f"{SITE}{METHODS}get_token"

@@ -1,24 +1,19 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.urls import path
 from drf_spectacular.generators import SchemaGenerator
 
 
 @pytest.fixture
-def schema() -> Any:
+def schema():
     """The example project's schema."""
     return SchemaGenerator().get_schema(public=True)
 
 
 @pytest.fixture
-def describe() -> Callable[..., Any]:
+def describe():
     """The schema of a project that has this view, or these, alone: at ``/0``, ``/1``..."""
 
-    def describe(*views: Any) -> Any:
+    def describe(*views):
         patterns = [path(f"{place}", view.as_view()) for place, view in enumerate(views)]
         return SchemaGenerator(patterns=patterns).get_schema(public=True)
 

@@ -3,22 +3,17 @@
 Every answer under ``keys/`` and ``method/`` must be one that the schema has, and none a 5xx.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.servers.basehttp import WSGIRequestHandler
-from pytest_django.live_server_helper import LiveServer
 from rest_framework.response import Response
 
 from frappe_tokens.api.rpc import GetLoggedUser
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
 from ..conftest import basic_header, bearer_header, token_header
@@ -41,7 +36,7 @@ Fuzz = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def known(user: Any) -> list[str]:
+def known(user):
     """API keys that there are, the same in every run."""
     known = ["ftk_0000000000000001", "imported/with/a/slash", "ftk_revoked"]
     made = [ApiKey.objects.create(user=user, api_key=name, name=name) for name in known]
@@ -51,13 +46,13 @@ def known(user: Any) -> list[str]:
 
 @pytest.fixture
 def fuzz(
-    live_server: LiveServer,
-    tmp_path: Path,
-    schema: Any,
-    known: list[str],
-    settings: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Fuzz:
+    live_server,
+    tmp_path,
+    schema,
+    known,
+    settings,
+    monkeypatch,
+):
     """Runs schemathesis: ``fuzz("--header", "...")``. What it said, with its exit code."""
     # Nine answers in ten would be 429 otherwise.
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": None, "SELF_SERVICE": True}
@@ -66,7 +61,7 @@ def fuzz(
     path = tmp_path / "schema.json"
     path.write_text(json.dumps(_with_what_there_is(schema, known)))
 
-    def run(*options: str) -> subprocess.CompletedProcess[str]:
+    def run(*options):
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "run", str(path)),
             *("--url", live_server.url, "--checks", ",".join(CHECKS)),
@@ -79,7 +74,7 @@ def fuzz(
     return run
 
 
-def _with_what_there_is(schema: Any, known: list[str]) -> Any:
+def _with_what_there_is(schema, known):
     """``schema``, in which users, keys and sources may well be those that there are."""
     for item in schema["paths"].values():
         operations = item.values()
@@ -96,12 +91,12 @@ def _with_what_there_is(schema: Any, known: list[str]) -> Any:
     return schema
 
 
-def assert_conforms(done: subprocess.CompletedProcess[str], operations: int) -> None:
+def assert_conforms(done, operations):
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{operations} selected" in done.stdout
 
 
-def test_every_answer_to_nobody_is_documented(fuzz: Fuzz) -> None:
+def test_every_answer_to_nobody_is_documented(fuzz):
     assert_conforms(
         fuzz("--include-path-regex", OURS, "--phases", "coverage,fuzzing", "--max-examples", "5"),
         operations=16,
@@ -115,12 +110,12 @@ def test_every_answer_to_nobody_is_documented(fuzz: Fuzz) -> None:
     ids=["token", "Basic", "Bearer"],
 )
 def test_every_answer_is_documented(
-    fuzz: Fuzz,
-    user: Any,
-    system_manager: Any,
-    name: str,
-    header_of: Callable[[GeneratedKeys], str],
-) -> None:
+    fuzz,
+    user,
+    system_manager,
+    name,
+    header_of,
+):
     # Under a name, so that no call replaces the secret that the next one is made with.
     caller = generate_keys({"ada": user, "manager": system_manager}[name], name="caller")
 
@@ -137,7 +132,7 @@ def test_every_answer_is_documented(
     assert met >= {200, 204, 404}
 
 
-def broken(*args: Any, **kwargs: Any) -> Response:
+def broken(*args, **kwargs):
     raise RuntimeError("broken")
 
 
@@ -154,9 +149,7 @@ def broken(*args: Any, **kwargs: Any) -> Response:
     ],
     ids=["server error", "status", "body", "content type"],
 )
-def test_answer_that_is_not_documented_is_found(
-    fuzz: Fuzz, keys: GeneratedKeys, answer: Any, complaint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answer_that_is_not_documented_is_found(fuzz, keys, answer, complaint, monkeypatch):
     monkeypatch.setattr(GetLoggedUser, "get", answer)
 
     done = fuzz(

@@ -1,7 +1,5 @@
 """docs/openapi.md, followed in a project of its own."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -35,7 +33,7 @@ urlpatterns = [path("api/", include("frappe_tokens.urls"))]
 """
 
 
-def test_schema_is_the_one_on_the_page(tmp_path: Path) -> None:
+def test_schema_is_the_one_on_the_page(tmp_path):
     python = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     settings, urls, view = python
     (shown,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

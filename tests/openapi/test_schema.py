@@ -1,7 +1,5 @@
 """What drf-spectacular makes of our classes and of the app's own addresses."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from typing import Any
@@ -58,12 +56,12 @@ class View(CreateAPIView[Any], RetrieveAPIView[Any]):
     authentication_classes = [Token, ours.BasicAuthentication, ours.BearerAuthentication]
 
 
-def parameters(operation: Any) -> dict[str, Any]:
+def parameters(operation):
     return {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
 
 
 @pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
-def test_example_project_is_described_without_a_warning(version: str) -> None:
+def test_example_project_is_described_without_a_warning(version):
     printed = io.StringIO()
     with patched_settings({"OAS_VERSION": version}):
         call_command("spectacular", "--validate", "--fail-on-warn", stdout=printed)
@@ -71,25 +69,25 @@ def test_example_project_is_described_without_a_warning(version: str) -> None:
 
 
 @pytest.mark.django_db
-def test_example_project_serves_its_schema() -> None:
+def test_example_project_serves_its_schema():
     response = Client().get("/api/schema/", headers={"accept": "application/json"})
     assert response.status_code == 200
     assert set(KEYS) | set(CALLS) <= set(response.json()["paths"])
 
 
-def test_operations_have_names_of_their_own(schema: Any) -> None:
+def test_operations_have_names_of_their_own(schema):
     names = [
         operation["operationId"] for item in schema["paths"].values() for operation in item.values()
     ]
     assert len(set(names)) == len(names)
 
 
-def test_addresses_and_methods_of_keys(schema: Any) -> None:
+def test_addresses_and_methods_of_keys(schema):
     described = {path: set(item) for path, item in schema["paths"].items() if "keys/" in path}
     assert {path: item for path, item in described.items() if "method" not in path} == KEYS
 
 
-def test_each_scheme_is_one_that_tools_know(describe: Describe) -> None:
+def test_each_scheme_is_one_that_tools_know(describe):
     schemes = describe(View)["components"]["securitySchemes"]
     told = {name: {**scheme, "description": ""} for name, scheme in schemes.items()}
     assert told == {
@@ -105,12 +103,12 @@ def test_each_scheme_is_one_that_tools_know(describe: Describe) -> None:
     assert "`token`" in schemes["apiKeyToken"]["description"]
 
 
-def test_each_scheme_is_enough_by_itself(describe: Describe) -> None:
+def test_each_scheme_is_enough_by_itself(describe):
     operation = describe(View)["paths"]["/0"]["get"]
     assert operation["security"] == [{"apiKeyToken": []}, {"apiKeyBasic": []}, {"apiKeyBearer": []}]
 
 
-def test_stands_beside_the_schemes_of_other_classes(describe: Describe) -> None:
+def test_stands_beside_the_schemes_of_other_classes(describe):
     class Both(View):
         authentication_classes = [ours.TokenAuthentication, drf.TokenAuthentication]
         permission_classes = [AllowAny]
@@ -122,9 +120,7 @@ def test_stands_beside_the_schemes_of_other_classes(describe: Describe) -> None:
     assert parameters(schema["paths"]["/0"]["get"])
 
 
-def test_source_header_is_optional_and_one_of_the_sources(
-    describe: Describe, settings: Any
-) -> None:
+def test_source_header_is_optional_and_one_of_the_sources(describe, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "events.EventConsumer"}}
     for method in ("get", "post"):
         header = parameters(describe(View)["paths"]["/0"][method])[SOURCE]
@@ -134,7 +130,7 @@ def test_source_header_is_optional_and_one_of_the_sources(
         assert header["schema"]["default"] == "User"
 
 
-def test_refusals_are_documented_with_body_and_codes(describe: Describe) -> None:
+def test_refusals_are_documented_with_body_and_codes(describe):
     schema = describe(View)
     validate_schema(schema)
     answers = schema["paths"]["/0"]["get"]["responses"]
@@ -151,7 +147,7 @@ def test_refusals_are_documented_with_body_and_codes(describe: Describe) -> None
     assert set(schema["components"]["schemas"]["ApiKeyRefusal"]["properties"]) == {"detail", "code"}
 
 
-def test_refusals_of_a_view_in_frappes_envelope_have_that_body(describe: Describe) -> None:
+def test_refusals_of_a_view_in_frappes_envelope_have_that_body(describe):
     class InEnvelope(FrappeEnvelopeMixin, View):
         pass
 
@@ -163,7 +159,7 @@ def test_refusals_of_a_view_in_frappes_envelope_have_that_body(describe: Describ
         assert answer["schema"]["$ref"].endswith(f"/{body}")
 
 
-def test_what_a_view_says_of_itself_stays(describe: Describe) -> None:
+def test_what_a_view_says_of_itself_stays(describe):
     header = OpenApiParameter(SOURCE, str, OpenApiParameter.HEADER, description="Own words.")
     say = extend_schema(
         description="Own words.", responses={200: str, 403: None}, parameters=[header]
@@ -180,7 +176,7 @@ def test_what_a_view_says_of_itself_stays(describe: Describe) -> None:
     assert operation["parameters"][0]["description"] == "Own words."
 
 
-def test_views_without_our_classes_are_left_alone(describe: Describe) -> None:
+def test_views_without_our_classes_are_left_alone(describe):
     class Theirs(View):
         authentication_classes = [drf.BasicAuthentication]
 
@@ -191,7 +187,7 @@ def test_views_without_our_classes_are_left_alone(describe: Describe) -> None:
     assert set(schema["components"]["schemas"]) == {"Note"}
 
 
-def test_required_scopes_are_named_by_method(describe: Describe) -> None:
+def test_required_scopes_are_named_by_method(describe):
     class Scoped(View):
         required_scopes = {"get": ["notes:read"], "post": "notes:read notes:write"}
 
@@ -204,7 +200,7 @@ def test_required_scopes_are_named_by_method(describe: Describe) -> None:
     assert item["/0"]["get"]["security"][0] == {"apiKeyToken": []}
 
 
-def test_required_scopes_are_in_the_requirement_as_of_openapi_3_1(describe: Describe) -> None:
+def test_required_scopes_are_in_the_requirement_as_of_openapi_3_1(describe):
     class Scoped(View):
         required_scopes = ["notes"]
 
@@ -214,7 +210,7 @@ def test_required_scopes_are_in_the_requirement_as_of_openapi_3_1(describe: Desc
     assert schema["paths"]["/0"]["get"]["security"][0] == {"apiKeyToken": ["notes"]}
 
 
-def own_hook(result: Any, **kwargs: Any) -> Any:
+def own_hook(result, **kwargs):
     """A project's own."""
     return {**result, "x-tags": sorted(result["components"]["responses"])}
 
@@ -227,9 +223,7 @@ OWN = f"{__name__}.own_hook"
     ("listed", "used"),
     [([OWN], [OURS, OWN]), ([OWN, OURS], [OWN, OURS]), ([OURS], [OURS])],
 )
-def test_hook_is_there_once_and_where_the_project_put_it(
-    listed: list[str], used: list[str]
-) -> None:
+def test_hook_is_there_once_and_where_the_project_put_it(listed, used):
     # As the app's configuration left it.
     assert spectacular.describe_refusals is spectacular_settings.POSTPROCESSING_HOOKS[0]
     with patched_settings({"POSTPROCESSING_HOOKS": listed}):
@@ -237,12 +231,12 @@ def test_hook_is_there_once_and_where_the_project_put_it(
         assert [import_string(name) for name in used] == spectacular_settings.POSTPROCESSING_HOOKS
 
 
-def test_hooks_of_the_project_see_what_ours_wrote(describe: Describe) -> None:
+def test_hooks_of_the_project_see_what_ours_wrote(describe):
     with patched_settings({"POSTPROCESSING_HOOKS": [OURS, OWN]}):
         assert describe(View)["x-tags"] == [f"ApiKeyRefused{status}" for status in sorted(REFUSALS)]
 
 
-def test_hook_that_runs_twice_adds_nothing(describe: Describe) -> None:
+def test_hook_that_runs_twice_adds_nothing(describe):
     class Scoped(View):
         required_scopes = ["notes"]
 
@@ -254,7 +248,7 @@ def test_hook_that_runs_twice_adds_nothing(describe: Describe) -> None:
 # The app's own addresses
 
 
-def test_filters_are_described_for_the_list_alone(schema: Any) -> None:
+def test_filters_are_described_for_the_list_alone(schema):
     filters = {"user", "name", "state", *FilterSerializer().fields}
     assert set(parameters(schema["paths"]["/api/keys/"]["get"])) == {
         "page",
@@ -266,7 +260,7 @@ def test_filters_are_described_for_the_list_alone(schema: Any) -> None:
     assert set(parameters(others)) == {"api_key", SOURCE}
 
 
-def test_each_operation_of_the_app_is_described(schema: Any) -> None:
+def test_each_operation_of_the_app_is_described(schema):
     for path in (*KEYS, *CALLS):
         for operation in schema["paths"][path].values():
             assert operation["summary"]
@@ -288,18 +282,18 @@ def test_each_operation_of_the_app_is_described(schema: Any) -> None:
         (CALLS[3], "post", {"200", "404", "415", "417"}),
     ],
 )
-def test_answers_of_an_address(schema: Any, path: str, method: str, answers: set[str]) -> None:
+def test_answers_of_an_address(schema, path, method, answers):
     assert set(schema["paths"][path][method]["responses"]) == answers | REFUSALS
 
 
-def test_leaked_tokens_are_revoked_without_credentials(schema: Any) -> None:
+def test_leaked_tokens_are_revoked_without_credentials(schema):
     operation = schema["paths"]["/api/keys/revoke-leaked/"]["post"]
     assert operation["security"] == [{}]
     assert SOURCE not in parameters(operation)
     assert set(operation["responses"]) == {"204", "400", "415", "429", "503"}
 
 
-def test_errors_of_frappes_calls_have_its_envelope(schema: Any) -> None:
+def test_errors_of_frappes_calls_have_its_envelope(schema):
     for path in CALLS:
         for operation in schema["paths"][path].values():
             for status, answer in operation["responses"].items():
@@ -309,7 +303,7 @@ def test_errors_of_frappes_calls_have_its_envelope(schema: Any) -> None:
                 assert (body["$ref"] == "#/components/schemas/FrappeError") == (status != "200")
 
 
-def test_secret_is_in_the_answers_that_make_one_alone(schema: Any) -> None:
+def test_secret_is_in_the_answers_that_make_one_alone(schema):
     with_secret = {
         name
         for name, component in schema["components"]["schemas"].items()
@@ -320,11 +314,11 @@ def test_secret_is_in_the_answers_that_make_one_alone(schema: Any) -> None:
     assert not any("digest" in name for name in keys)
 
 
-def test_key_that_is_made_says_where_it_is(schema: Any) -> None:
+def test_key_that_is_made_says_where_it_is(schema):
     assert set(schema["paths"]["/api/keys/"]["post"]["responses"]["201"]["headers"]) == {"Location"}
 
 
-def test_unknown_fields_are_none(schema: Any) -> None:
+def test_unknown_fields_are_none(schema):
     schemas = schema["components"]["schemas"]
     for name in ("NewApiKey", "PatchedApiKeyPolicies", "ApiKeyRotation"):
         assert schemas[name]["additionalProperties"] is False
@@ -332,7 +326,7 @@ def test_unknown_fields_are_none(schema: Any) -> None:
     assert schemas["LeakedToken"]["required"] == ["token"]
 
 
-def test_form_and_json_are_both_taken_by_frappes_calls(schema: Any) -> None:
+def test_form_and_json_are_both_taken_by_frappes_calls(schema):
     content = schema["paths"][CALLS[3]]["post"]["requestBody"]["content"]
     assert set(content) == {
         "application/json",

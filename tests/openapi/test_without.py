@@ -1,7 +1,5 @@
 """Without drf-spectacular the app is what it was."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +30,7 @@ assert "frappe_tokens.contrib.spectacular" not in sys.modules
 
 
 @pytest.mark.parametrize("absent", [True, False])
-def test_app_runs_where_it_is_not_installed(absent: bool) -> None:
+def test_app_runs_where_it_is_not_installed(absent):
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT.format(absent=absent)],
         capture_output=True,

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +16,7 @@ Send = Callable[..., Any]
 
 
 @pytest.fixture
-def site(settings: Any) -> None:
+def site(settings):
     """The site of plain views, with the middleware where it belongs."""
     settings.ROOT_URLCONF = "tests.plain.site"
     settings.LOGIN_URL = "/login/"
@@ -33,19 +31,19 @@ def site(settings: Any) -> None:
 class Visitor:
     """A client that is asked for CSRF tokens, over WSGI or ASGI, and the views of that kind."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind):
         self.kind = kind
-        cls: Any = AsyncClient if kind == "async" else Client
+        cls = AsyncClient if kind == "async" else Client
         self.client = cls(enforce_csrf_checks=True)
 
     def send(
         self,
-        method: str,
-        path: str,
-        keys: GeneratedKeys | str | None = None,
-        data: Any = b"",
-        **headers: str,
-    ) -> Any:
+        method,
+        path,
+        keys=None,
+        data=b"",
+        **headers,
+    ):
         """What a request is answered with. A path without a slash before it is of the own kind."""
         if isinstance(keys, GeneratedKeys):
             keys = token_header(keys)
@@ -54,20 +52,20 @@ class Visitor:
         path = path if path.startswith("/") else f"/{self.kind}/{path}"
         content_type = "application/x-www-form-urlencoded"
 
-        async def send() -> Any:
+        async def send():
             return await self.client.generic(method, path, data, content_type, headers=headers)
 
         if self.kind == "async":
             return async_to_sync(send)()
         return self.client.generic(method, path, data, content_type, headers=headers)
 
-    def get(self, path: str, keys: Any = None, **headers: str) -> Any:
+    def get(self, path, keys=None, **headers):
         return self.send("GET", path, keys, **headers)
 
-    def post(self, path: str, keys: Any = None, data: Any = b"", **headers: str) -> Any:
+    def post(self, path, keys=None, data=b"", **headers):
         return self.send("POST", path, keys, data, **headers)
 
 
 @pytest.fixture(params=["sync", "async"])
-def visitor(request: pytest.FixtureRequest, site: None) -> Visitor:
+def visitor(request, site):
     return Visitor(request.param)

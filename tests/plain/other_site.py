@@ -1,8 +1,6 @@
 """Another URLconf, where the same address leads to another view."""
 
-from __future__ import annotations
-
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from django.urls import path
 
 from frappe_tokens.decorators import require_scopes
@@ -11,11 +9,11 @@ from .site import described
 
 
 @require_scopes("other")
-def other(request: HttpRequest) -> HttpResponse:
+def other(request):
     return described(request)
 
 
-def streamed(request: HttpRequest) -> StreamingHttpResponse:
+def streamed(request):
     return StreamingHttpResponse([request.user.get_username()])
 
 

@@ -1,16 +1,11 @@
 """A site with every kind of page for people, and what stands beside them."""
 
-from __future__ import annotations
-
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.auth.models import Group
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import include, path
 from oauth2_provider.views import AuthorizationView
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -22,14 +17,14 @@ from .site import who
 class Api(APIView):
     authentication_classes = [TokenAuthentication]
 
-    def get(self, request: Request) -> Response:
+    def get(self, request):
         return Response({"user": request.user.get_username()})
 
 
 class Desk(AdminSite):
     """An admin site of the project's own, with a page and an API of its own."""
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self):
         return [
             path("report/", self.admin_view(self.report)),
             path("api/", self.admin_view(Api.as_view())),
@@ -37,7 +32,7 @@ class Desk(AdminSite):
             *super().get_urls(),
         ]
 
-    def report(self, request: HttpRequest) -> HttpResponse:
+    def report(self, request):
         return HttpResponse("for staff")
 
 

@@ -1,9 +1,5 @@
 """A site of plain Django: views of every kind, sync and async."""
 
-from __future__ import annotations
-
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.auth import alogin, alogout, aupdate_session_auth_hash, login, logout
 from django.contrib.auth import update_session_auth_hash as update_hash
@@ -14,59 +10,58 @@ from django.contrib.auth.decorators import (
 )
 from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
 from django.contrib.auth.views import PasswordChangeView
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.urls import include, path, re_path
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.generic import View
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.decorators import api_view, authentication_classes
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from frappe_tokens.authentication import TokenAuthentication
 from frappe_tokens.decorators import require_scopes
 
 
-def described(request: Any) -> JsonResponse:
+def described(request):
     """Says whom the request runs as."""
     auth = getattr(request, "auth", None)
     return JsonResponse({"user": request.user.get_username(), "auth": type(auth).__name__})
 
 
-def who(request: HttpRequest) -> HttpResponse:
+def who(request):
     return described(request)
 
 
-async def awho(request: HttpRequest) -> HttpResponse:
+async def awho(request):
     user = await request.auser()
     auth = getattr(request, "auth", None)
     return JsonResponse({"user": user.get_username(), "auth": type(auth).__name__})
 
 
 @login_not_required
-def for_all(request: HttpRequest) -> HttpResponse:
+def for_all(request):
     return described(request)
 
 
 @login_not_required
-async def afor_all(request: HttpRequest) -> HttpResponse:
+async def afor_all(request):
     return await awho(request)
 
 
-def nobody_in_particular(request: HttpRequest) -> HttpResponse:
+def nobody_in_particular(request):
     return HttpResponse("the same for all")
 
 
 class Who(View):
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def get(self, request):
         return described(request)
 
     post = get
 
 
 class AsyncWho(View):
-    async def get(self, request: HttpRequest) -> HttpResponse:
+    async def get(self, request):
         return await awho(request)
 
     post = get
@@ -85,7 +80,7 @@ class Permitted(PermissionRequiredMixin, Who):
 
 
 class Declared(Who):
-    required_scopes: Any = ["reports:read"]
+    required_scopes = ["reports:read"]
 
 
 class ByMethod(Who):
@@ -109,21 +104,21 @@ class AsyncDecorated(AsyncWho):
 
 class Handlers(View):
     @method_decorator(require_scopes("reports:read"))
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def get(self, request):
         return described(request)
 
     @method_decorator(require_scopes("reports:write"))
-    def post(self, request: HttpRequest) -> HttpResponse:
+    def post(self, request):
         return described(request)
 
 
 class AsyncHandlers(View):
     @method_decorator(require_scopes("reports:read"))
-    async def get(self, request: HttpRequest) -> HttpResponse:
+    async def get(self, request):
         return await awho(request)
 
     @method_decorator(require_scopes("reports:write"))
-    async def post(self, request: HttpRequest) -> HttpResponse:
+    async def post(self, request):
         return await awho(request)
 
 
@@ -131,95 +126,95 @@ class DeclaredAndDecorated(Declared):
     """Needs both."""
 
     @method_decorator(require_scopes("reports:export"))
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def get(self, request):
         return described(request)
 
 
 @require_scopes("reports:read")
-def declared(request: HttpRequest) -> HttpResponse:
+def declared(request):
     return described(request)
 
 
 @login_required
 @require_scopes("reports:read")
-def required(request: HttpRequest) -> HttpResponse:
+def required(request):
     """Says what required says."""
     return described(request)
 
 
 @login_required
 @require_scopes("reports:read")
-async def arequired(request: HttpRequest) -> HttpResponse:
+async def arequired(request):
     return await awho(request)
 
 
 @require_scopes("reports:read")
-def calls_another(request: HttpRequest) -> HttpResponse:
+def calls_another(request):
     return writes(request)
 
 
 @require_scopes("reports:read")
-async def acalls_another(request: HttpRequest) -> HttpResponse:
+async def acalls_another(request):
     return await awrites(request)
 
 
 @require_scopes("reports:write")
-def writes(request: HttpRequest) -> HttpResponse:
+def writes(request):
     return described(request)
 
 
 @require_scopes("reports:write")
-async def awrites(request: HttpRequest) -> HttpResponse:
+async def awrites(request):
     return await awho(request)
 
 
 # Sessions
 
 
-def log_in(request: HttpRequest) -> HttpResponse:
+def log_in(request):
     login(request, request.user, "django.contrib.auth.backends.ModelBackend")
     return described(request)
 
 
-async def alog_in(request: HttpRequest) -> HttpResponse:
+async def alog_in(request):
     await alogin(request, request.user, "django.contrib.auth.backends.ModelBackend")
     return described(request)
 
 
-def log_out(request: HttpRequest) -> HttpResponse:
+def log_out(request):
     logout(request)
     return described(request)
 
 
-async def alog_out(request: HttpRequest) -> HttpResponse:
+async def alog_out(request):
     await alogout(request)
     return described(request)
 
 
-def new_hash(request: HttpRequest) -> HttpResponse:
+def new_hash(request):
     update_hash(request, request.user)
     return described(request)
 
 
-async def anew_hash(request: HttpRequest) -> HttpResponse:
+async def anew_hash(request):
     await aupdate_session_auth_hash(request, request.user)
     return described(request)
 
 
-def remember(request: HttpRequest) -> HttpResponse:
+def remember(request):
     before = request.session.get("page")
     request.session["page"] = request.GET["page"]
     return JsonResponse({"before": before, "cookies": sorted(request.COOKIES)})
 
 
-def make_session(request: HttpRequest) -> HttpResponse:
+def make_session(request):
     request.session.create()
     request.session["page"] = "1"
     request.session.cycle_key()
     return JsonResponse({"key": request.session.session_key})
 
 
-async def amake_session(request: HttpRequest) -> HttpResponse:
+async def amake_session(request):
     await request.session.acreate()
     await request.session.aset("page", "1")
     await request.session.acycle_key()
@@ -230,20 +225,20 @@ async def amake_session(request: HttpRequest) -> HttpResponse:
 
 
 @api_view(["GET", "POST"])
-def rest(request: Request) -> Response:
+def rest(request):
     return Response({"user": request.user.get_username(), "auth": type(request.auth).__name__})
 
 
 @api_view(["GET", "POST"])
 @authentication_classes([SessionAuthentication])
-def rest_by_session(request: Request) -> Response:
+def rest_by_session(request):
     return Response({"user": request.user.get_username(), "auth": type(request.auth).__name__})
 
 
 @require_scopes("reports:read")
 @api_view(["GET"])
 @authentication_classes([TokenAuthentication])
-def rest_required(request: Request) -> Response:
+def rest_required(request):
     return Response({"user": request.user.get_username()})
 
 

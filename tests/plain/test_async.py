@@ -1,12 +1,8 @@
 """The decision in an event loop: how many at a time, in which thread, by which connection."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
@@ -32,25 +28,25 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SECONDS = 30
 
 
-async def verify(keys: GeneratedKeys) -> Any:
+async def verify(keys):
     credential = parse(token_header(keys), "token")
     assert credential is not None
     return await averify(credential, RequestInfo(RequestFactory().get("/")))
 
 
-async def verify_as_served(keys: GeneratedKeys) -> Any:
+async def verify_as_served(keys):
     """As Django does for each request of a server: in a thread of its own."""
     async with ThreadSensitiveContext():
         return await verify(keys)
 
 
 @pytest.fixture
-def on_success() -> Iterator[Callable[[Callable[[], None]], None]]:
+def on_success():
     """Has something done in the midst of each decision, in its thread."""
-    receivers: list[Any] = []
+    receivers = []
 
-    def connect(work: Callable[[], None]) -> None:
-        def receive(**kwargs: Any) -> None:
+    def connect(work):
+        def receive(**kwargs):
             work()
 
         authentication_succeeded.connect(receive)
@@ -64,12 +60,12 @@ def on_success() -> Iterator[Callable[[Callable[[], None]], None]]:
 class Crowd:
     """Counts who is in at a time, and lets nobody out before there are so many."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, wanted):
         self.inside = self.most = 0
         self.lock = threading.Lock()
         self.wanted = threading.Barrier(wanted)
 
-    def enter(self) -> None:
+    def enter(self):
         with self.lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
@@ -78,11 +74,11 @@ class Crowd:
             self.inside -= 1
 
 
-def test_a_bounded_number_is_decided_at_a_time(keys: GeneratedKeys, on_success: Any) -> None:
+def test_a_bounded_number_is_decided_at_a_time(keys, on_success):
     crowd = Crowd(CONCURRENT)
     on_success(crowd.enter)
 
-    async def serve() -> list[Any]:
+    async def serve():
         return await asyncio.gather(*(verify_as_served(keys) for _ in range(3 * CONCURRENT)))
 
     # Twice, as each loop has its own.
@@ -92,7 +88,7 @@ def test_a_bounded_number_is_decided_at_a_time(keys: GeneratedKeys, on_success: 
     assert crowd.most == CONCURRENT
 
 
-def test_refusals_come_through(keys: GeneratedKeys) -> None:
+def test_refusals_come_through(keys):
     wrong = GeneratedKeys("ftk_unknown", keys.api_secret, keys.instance)
     with pytest.raises(Refused, match="invalid_credentials"):
         asyncio.run(verify_as_served(wrong))
@@ -101,29 +97,27 @@ def test_refusals_come_through(keys: GeneratedKeys) -> None:
 class Held:
     """Keeps decisions until it is told to let them go."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.reached = threading.Semaphore(0)
         self.gate = threading.Event()
 
-    def wait(self) -> None:
+    def wait(self):
         self.reached.release()
         assert self.gate.wait(SECONDS)
 
-    async def until_reached(self) -> None:
+    async def until_reached(self):
         deadline = time.monotonic() + SECONDS
         while not self.reached.acquire(blocking=False):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.001)
 
 
-def test_whoever_goes_away_keeps_the_place_until_the_thread_is_done(
-    keys: GeneratedKeys, on_success: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whoever_goes_away_keeps_the_place_until_the_thread_is_done(keys, on_success, monkeypatch):
     monkeypatch.setattr(threads, "CONCURRENT", 1)
     held = Held()
     on_success(held.wait)
 
-    async def serve() -> None:
+    async def serve():
         gone = asyncio.create_task(verify_as_served(keys))
         await held.until_reached()
         gone.cancel()
@@ -145,9 +139,7 @@ def test_whoever_goes_away_keeps_the_place_until_the_thread_is_done(
     asyncio.run(serve())
 
 
-def test_a_client_that_goes_away_does_not_stop_the_loop(
-    keys: GeneratedKeys, on_success: Any, site: None
-) -> None:
+def test_a_client_that_goes_away_does_not_stop_the_loop(keys, on_success, site):
     held = Held()
     on_success(held.wait)
     scope = {
@@ -159,7 +151,7 @@ def test_a_client_that_goes_away_does_not_stop_the_loop(
         "client": ["127.0.0.1", 1],
     }
 
-    async def serve() -> None:
+    async def serve():
         served = ApplicationCommunicator(ASGIHandler(), scope)
         await served.send_input({"type": "http.request", "body": b""})
         await held.until_reached()
@@ -177,22 +169,20 @@ def test_a_client_that_goes_away_does_not_stop_the_loop(
 # Connections
 
 
-def is_open() -> bool:
+def is_open():
     return connection.connection is not None
 
 
 @pytest.fixture
-def max_age(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
-    age: int | None = request.param
+def max_age(request, monkeypatch):
+    age = request.param
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", age)
     return age
 
 
 @pytest.mark.parametrize("max_age", [0, 600, None], indirect=True)
-def test_no_connection_is_held_while_the_view_runs(
-    keys: GeneratedKeys, max_age: int | None
-) -> None:
-    async def serve() -> bool:
+def test_no_connection_is_held_while_the_view_runs(keys, max_age):
+    async def serve():
         async with ThreadSensitiveContext():
             assert await verify(keys) == keys.instance
             return await sync_to_async(is_open)()
@@ -200,10 +190,10 @@ def test_no_connection_is_held_while_the_view_runs(
     assert asyncio.run(serve()) is False
 
 
-def test_nor_by_a_refused_one(keys: GeneratedKeys) -> None:
+def test_nor_by_a_refused_one(keys):
     ApiKey.objects.all().delete()
 
-    async def serve() -> bool:
+    async def serve():
         async with ThreadSensitiveContext():
             with pytest.raises(Refused):
                 await verify(keys)
@@ -213,8 +203,8 @@ def test_nor_by_a_refused_one(keys: GeneratedKeys) -> None:
 
 
 @pytest.mark.parametrize("max_age", [600], indirect=True)
-def test_one_that_was_open_before_stays_open(keys: GeneratedKeys, max_age: int) -> None:
-    async def serve() -> bool:
+def test_one_that_was_open_before_stays_open(keys, max_age):
+    async def serve():
         async with ThreadSensitiveContext():
             await Group.objects.acount()
             await verify(keys)
@@ -226,10 +216,8 @@ def test_one_that_was_open_before_stays_open(keys: GeneratedKeys, max_age: int) 
 
 
 @pytest.mark.parametrize("max_age", [0, 600], indirect=True)
-def test_in_a_thread_that_goes_on_it_stays_as_long_as_conn_max_age_says(
-    keys: GeneratedKeys, max_age: int
-) -> None:
-    async def serve() -> bool:
+def test_in_a_thread_that_goes_on_it_stays_as_long_as_conn_max_age_says(keys, max_age):
+    async def serve():
         await sync_to_async(connections.close_all)()
         await verify(keys)
         still = await sync_to_async(is_open)()

@@ -1,11 +1,8 @@
 """The examples of the page about plain Django, as they stand there."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -23,16 +20,16 @@ PAGE = (Path(__file__).parents[2] / "docs" / "plain-django.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def example(containing: str) -> Any:
+def example(containing):
     """The names of the one example that has these words."""
     (source,) = [source for source in EXAMPLES if containing in source]
-    names: dict[str, Any] = {"__name__": "example"}
+    names = {"__name__": "example"}
     exec(compile(source, "plain-django.md", "exec"), names)  # noqa: S102 - our own documentation
     return names
 
 
-def serve(settings: Any, *patterns: Any, middleware: str = "") -> None:
-    urls: Any = ModuleType("urls")
+def serve(settings, *patterns, middleware=""):
+    urls = ModuleType("urls")
     urls.urlpatterns = list(patterns)
     settings.ROOT_URLCONF = urls
     settings.MIDDLEWARE = example("MIDDLEWARE = [")["MIDDLEWARE"]
@@ -41,12 +38,12 @@ def serve(settings: Any, *patterns: Any, middleware: str = "") -> None:
         settings.MIDDLEWARE = [middleware if m == ours else m for m in settings.MIDDLEWARE]
 
 
-def send(keys: Any, where: str, method: str = "GET") -> Any:
+def send(keys, where, method="GET"):
     client = Client(enforce_csrf_checks=True)
     return client.generic(method, where, headers={"authorization": token_header(keys)})
 
 
-def test_the_middleware(settings: Any, keys: Any) -> None:
+def test_the_middleware(settings, keys):
     serve(settings, path("whoami/", example("def whoami(request):\n    return Json")["whoami"]))
     assert send(keys, "/whoami/").json() == {"user": "ada"}
 
@@ -56,11 +53,11 @@ class ReportsByToken:
 
     sync_capable = async_capable = True
 
-    def __new__(cls, get_response: Any) -> Any:
+    def __new__(cls, get_response):
         return example("class ReportsByToken")["ReportsByToken"](get_response)
 
 
-def test_a_subclass(settings: Any, keys: Any) -> None:
+def test_a_subclass(settings, keys):
     view = example("def whoami(request):\n    return Json")["whoami"]
     serve(
         settings,
@@ -78,11 +75,11 @@ class ReportsAreForPeople:
 
     sync_capable = async_capable = True
 
-    def __new__(cls, get_response: Any) -> Any:
+    def __new__(cls, get_response):
         return example("class ReportsAreForPeople")["ReportsAreForPeople"](get_response)
 
 
-def test_more_pages_for_people(settings: Any, keys: Any) -> None:
+def test_more_pages_for_people(settings, keys):
     view = example("def whoami(request):\n    return Json")["whoami"]
     serve(
         settings,
@@ -94,7 +91,7 @@ def test_more_pages_for_people(settings: Any, keys: Any) -> None:
     assert send(keys, "/whoami/").json() == {"user": "ada"}
 
 
-def test_scopes(settings: Any, user: Any) -> None:
+def test_scopes(settings, user):
     views = example("async def report(request)")
     serve(
         settings,
@@ -114,7 +111,7 @@ def test_scopes(settings: Any, user: Any) -> None:
         assert send(other, where).status_code == 403
 
 
-def test_ninja(settings: Any, user: Any, keys: Any) -> None:
+def test_ninja(settings, user, keys):
     serve(settings, path("api/", example("NinjaAPI(")["api"].urls))
     assert send(keys, "/api/whoami").json() == {"user": "ada"}
     assert send(keys, "/api/reports", "POST").json() == {"made": True}
@@ -123,15 +120,15 @@ def test_ninja(settings: Any, user: Any, keys: Any) -> None:
     assert send(scoped, "/api/reports", "POST").json() == {"made": True}
 
 
-def test_channels(user: Any) -> None:
+def test_channels(user):
     application = example("class Prices")["websocket"]
     made = generate_keys(user, scopes=["prices:read"], read_only=True)
 
-    async def connect() -> str:
+    async def connect():
         headers = [(b"authorization", token_header(made).encode())]
         socket = WebsocketCommunicator(application, "/prices/", headers)
         assert await socket.connect() == (True, None)
-        said: str = await socket.receive_from()
+        said = await socket.receive_from()
         await socket.disconnect()
         return said
 

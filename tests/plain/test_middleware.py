@@ -1,10 +1,6 @@
 """What a plain view gets of a request with a token, and what stands in its way."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -13,13 +9,12 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.middleware import TokenAuthenticationMiddleware
 
 from ..conftest import basic_header, token_header
-from .conftest import Visitor
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "beside a session"])
-def beside(request: pytest.FixtureRequest, visitor: Visitor, make_user: Any) -> bool:
+def beside(request, visitor, make_user):
     """Whether the visitor is logged in as somebody else as well."""
     if request.param:
         visitor.client.force_login(make_user("eve", is_superuser=True, is_staff=True))
@@ -29,9 +24,7 @@ def beside(request: pytest.FixtureRequest, visitor: Visitor, make_user: Any) -> 
 # Whom the request runs as
 
 
-def test_a_view_sees_the_keys_user_and_the_key(
-    visitor: Visitor, keys: GeneratedKeys, beside: bool, header_of: Callable[..., str]
-) -> None:
+def test_a_view_sees_the_keys_user_and_the_key(visitor, keys, beside, header_of):
     for path in ("/sync/who/", "/async/who/"):
         response = visitor.get(path, header_of(keys))
         assert response.json() == {"user": "ada", "auth": "ApiKey"}
@@ -39,18 +32,14 @@ def test_a_view_sees_the_keys_user_and_the_key(
 
 @pytest.mark.parametrize("path", ["who/", "class/", "members/", "/members-class/"])
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
-def test_views_of_every_kind_are_open(
-    visitor: Visitor, keys: GeneratedKeys, beside: bool, path: str, method: str
-) -> None:
+def test_views_of_every_kind_are_open(visitor, keys, beside, path, method):
     response = visitor.send(method, path, keys)
     assert response.status_code == 200
     if method != "HEAD":
         assert response.json()["user"] == "ada"
 
 
-def test_costs_one_select(
-    visitor: Visitor, keys: GeneratedKeys, beside: bool, statements: Any
-) -> None:
+def test_costs_one_select(visitor, keys, beside, statements):
     visitor.get("who/", keys)
     with statements() as verbs:
         assert visitor.get("who/", keys).status_code == 200
@@ -59,26 +48,20 @@ def test_costs_one_select(
 
 
 @pytest.mark.parametrize("path", ["permitted/", "/permitted-class/"])
-def test_permissions_are_the_keys_users(
-    visitor: Visitor, keys: GeneratedKeys, make_user: Any, beside: bool, path: str
-) -> None:
+def test_permissions_are_the_keys_users(visitor, keys, make_user, beside, path):
     assert visitor.get(path, keys).status_code == 403
     may = generate_keys(make_user("mary", permissions=("auth.view_group",)))
     assert visitor.get(path, may).json()["user"] == "mary"
 
 
 @pytest.mark.parametrize("path", ["members/", "/members-class/"])
-def test_without_the_header_it_is_as_before(
-    visitor: Visitor, keys: GeneratedKeys, path: str
-) -> None:
+def test_without_the_header_it_is_as_before(visitor, keys, path):
     assert visitor.get(path).headers["Location"].startswith("/login/?next=")
     visitor.client.force_login(keys.instance.user)
     assert visitor.get(path).json()["user"] == "ada"
 
 
-def test_login_required_middleware_lets_it_in(
-    visitor: Visitor, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_login_required_middleware_lets_it_in(visitor, keys, settings):
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -89,7 +72,7 @@ def test_login_required_middleware_lets_it_in(
 
 
 @pytest.mark.parametrize("header", ["Digest abc", "Negotiate abc", "tokens a:b", "", " "])
-def test_other_schemes_pass_untouched(visitor: Visitor, user: Any, header: str) -> None:
+def test_other_schemes_pass_untouched(visitor, user, header):
     assert visitor.get("who/", header).json()["user"] == ""
     visitor.client.force_login(user)
     assert visitor.get("who/", header).json()["user"] == "ada"
@@ -99,9 +82,7 @@ class TokensOnly(TokenAuthenticationMiddleware):
     schemes = ("token",)
 
 
-def test_a_subclass_answers_fewer_schemes(
-    visitor: Visitor, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_a_subclass_answers_fewer_schemes(visitor, keys, settings):
     ours = "frappe_tokens.middleware.TokenAuthenticationMiddleware"
     settings.MIDDLEWARE = [
         f"{__name__}.TokensOnly" if name == ours else name for name in settings.MIDDLEWARE
@@ -110,7 +91,7 @@ def test_a_subclass_answers_fewer_schemes(
     assert visitor.get("who/", basic_header(keys)).json()["user"] == ""
 
 
-def test_works_without_sessions(visitor: Visitor, keys: GeneratedKeys, settings: Any) -> None:
+def test_works_without_sessions(visitor, keys, settings):
     settings.MIDDLEWARE = ["frappe_tokens.middleware.TokenAuthenticationMiddleware"]
     assert visitor.get("who/", keys).json()["user"] == "ada"
     assert visitor.get("same/").status_code == 200
@@ -129,15 +110,13 @@ REFUSED = [
 
 @pytest.mark.parametrize(("header", "code"), REFUSED)
 @pytest.mark.parametrize("path", ["who/", "for-all/", "/nowhere/", "exempt/", "/login/"])
-def test_a_wrong_credential_never_passes_as_anybody_else(
-    visitor: Visitor, user: Any, beside: bool, header: str, code: str, path: str
-) -> None:
+def test_a_wrong_credential_never_passes_as_anybody_else(visitor, user, beside, header, code, path):
     for method in ("GET", "POST"):
         response = visitor.send(method, path, header)
         assert (response.status_code, response.json()["code"]) == (401, code)
 
 
-def test_why_a_right_secret_was_refused_is_told(visitor: Visitor, keys: GeneratedKeys) -> None:
+def test_why_a_right_secret_was_refused_is_told(visitor, keys):
     revoke(keys.instance)
     response = visitor.get("who/", keys)
     assert response.status_code == 401
@@ -171,9 +150,7 @@ JSON, HTML = "application/json", "text/html; charset=utf-8"
         ("text/*", HTML),
     ],
 )
-def test_refusals_are_html_where_only_that_is_accepted(
-    visitor: Visitor, accept: str | None, expected: str
-) -> None:
+def test_refusals_are_html_where_only_that_is_accepted(visitor, accept, expected):
     headers = {} if accept is None else {"accept": accept}
     response = visitor.get("who/", "token a:b", **headers)
     assert response.status_code == 401
@@ -188,7 +165,7 @@ def test_refusals_are_html_where_only_that_is_accepted(
         assert json.loads(response.content)["code"] == "invalid_credentials"
 
 
-def test_refusals_are_in_the_clients_language(visitor: Visitor, settings: Any) -> None:
+def test_refusals_are_in_the_clients_language(visitor, settings):
     place = settings.MIDDLEWARE.index("django.middleware.common.CommonMiddleware")
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE[:place],
@@ -203,23 +180,19 @@ def test_refusals_are_in_the_clients_language(visitor: Visitor, settings: Any) -
 # What may follow
 
 
-def test_the_admin_opens_to_staff_where_the_project_says_so(
-    visitor: Visitor, keys: GeneratedKeys, make_user: Any, settings: Any
-) -> None:
+def test_the_admin_opens_to_staff_where_the_project_says_so(visitor, keys, make_user, settings):
     settings.FRAPPE_TOKENS = {"PAGES_ACCEPT_CREDENTIALS": True}
     response = visitor.get("/admin/", keys)
     assert response.status_code == 302
     staff = make_user("boss", is_staff=True, is_superuser=True)
     assert visitor.get("/admin/", generate_keys(staff)).status_code == 200
     for limited in ({"scopes": ["reports:read"]}, {"read_only": True}):
-        made = generate_keys(staff, name=str(limited), **limited)  # type: ignore[arg-type]
+        made = generate_keys(staff, name=str(limited), **limited)
         assert visitor.post("/admin/auth/group/add/", made).status_code == 403
     assert visitor.get("/admin/", "token a:b").status_code == 401
 
 
-def test_an_exception_in_a_view_tells_no_secret(
-    visitor: Visitor, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_an_exception_in_a_view_tells_no_secret(visitor, keys, settings):
     settings.DEBUG = True
     visitor.client.raise_request_exception = False
     response = visitor.get("/sync/remember/", keys)

@@ -1,10 +1,5 @@
 """Pages for people in browsers take no API key and no access token."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
@@ -17,7 +12,7 @@ from frappe_tokens.middleware import TokenAuthenticationMiddleware
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
 from ..conftest import PASSWORD, token_header
-from ..oauth.conftest import METHODS, Issued
+from ..oauth.conftest import METHODS
 from ..oauth.conftest import issue as issue
 from ..oauth.conftest import public as public
 from .conftest import MIDDLEWARE, Visitor
@@ -52,17 +47,17 @@ PAGES = [*ADMIN_PAGES, *OTHER_PAGES]
 
 
 @pytest.fixture
-def pages(site: None, settings: Any) -> None:
+def pages(site, settings):
     settings.ROOT_URLCONF = "tests.plain.pages_site"
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
 
 
 @pytest.fixture
-def root(make_user: Callable[..., Any]) -> Any:
+def root(make_user):
     return make_user("root", is_staff=True, is_superuser=True)
 
 
-def assert_refused(answer: Any, reason: Reason = Reason.SESSION_REQUIRED) -> None:
+def assert_refused(answer, reason=Reason.SESSION_REQUIRED):
     assert (answer.status_code, answer.json()) == (
         reason.status,
         {"detail": str(reason.sentence), "code": reason.code},
@@ -72,9 +67,7 @@ def assert_refused(answer: Any, reason: Reason = Reason.SESSION_REQUIRED) -> Non
 # The attack
 
 
-def test_staff_make_nobody_a_superuser_with_a_key(
-    visitor: Visitor, make_user: Callable[..., Any]
-) -> None:
+def test_staff_make_nobody_a_superuser_with_a_key(visitor, make_user):
     staff = make_user("staff", is_staff=True, permissions=("auth.change_user", "auth.view_user"))
     form = {
         "username": "staff",
@@ -99,12 +92,12 @@ def test_staff_make_nobody_a_superuser_with_a_key(
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_refuses_every_credential(
-    visitor: Visitor,
-    root: Any,
-    issue: Callable[..., Issued],
-    header_of: Callable[[GeneratedKeys], str],
-    page: str,
-) -> None:
+    visitor,
+    root,
+    issue,
+    header_of,
+    page,
+):
     generated = generate_keys(root)
     for header in (header_of(generated), issue(root, "read write").header):
         for answer in (visitor.get(page, header), visitor.post(page, header)):
@@ -114,13 +107,11 @@ def test_page_refuses_every_credential(
 @pytest.mark.parametrize(
     "policies", [{"read_only": True}, {"scopes": ["todos"]}, {"allowed_ips": ["127.0.0.1"]}]
 )
-def test_so_it_does_where_the_key_is_narrowed(
-    visitor: Visitor, root: Any, policies: dict[str, Any]
-) -> None:
+def test_so_it_does_where_the_key_is_narrowed(visitor, root, policies):
     assert_refused(visitor.get("/admin/", generate_keys(root, **policies)))
 
 
-def test_wrong_secret_is_told_nothing_of_the_page(visitor: Visitor, root: Any) -> None:
+def test_wrong_secret_is_told_nothing_of_the_page(visitor, root):
     right = generate_keys(root)
     wrong = GeneratedKeys(right.api_key, crypto.generate_api_secret(), right.instance)
 
@@ -129,14 +120,14 @@ def test_wrong_secret_is_told_nothing_of_the_page(visitor: Visitor, root: Any) -
     assert_refused(visitor.get("/admin/", right), Reason.IP_NOT_ALLOWED)
 
 
-def test_refusal_is_a_page_to_those_who_take_only_html(visitor: Visitor, root: Any) -> None:
+def test_refusal_is_a_page_to_those_who_take_only_html(visitor, root):
     answer = visitor.get("/admin/", generate_keys(root), accept="text/html")
 
     assert answer.status_code == 403
     assert "Sign in with a browser instead." in answer.content.decode()
 
 
-def test_refusal_is_in_the_request_log(visitor: Visitor, root: Any, settings: Any) -> None:
+def test_refusal_is_in_the_request_log(visitor, root, settings):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable"}
     generated = generate_keys(root)
 
@@ -152,23 +143,21 @@ def test_refusal_is_in_the_request_log(visitor: Visitor, root: Any, settings: An
 @pytest.mark.parametrize(
     "page", ["/admin/", "/office/desk/report/", "/groups/", "/o/applications/"]
 )
-def test_session_opens_the_page(visitor: Visitor, root: Any, page: str) -> None:
+def test_session_opens_the_page(visitor, root, page):
     visitor.client.force_login(root)
 
     assert visitor.get(page).status_code == 200
     assert visitor.get(page, "Digest abc").status_code == 200
 
 
-def test_other_views_take_credentials(visitor: Visitor, root: Any) -> None:
+def test_other_views_take_credentials(visitor, root):
     generated = generate_keys(root)
 
     assert visitor.get("/who/", generated).json()["user"] == "root"
     assert visitor.get("/o/.well-known/oauth-authorization-server", generated).status_code == 200
 
 
-def test_rest_views_of_an_admin_site_are_left_to_their_own_classes(
-    visitor: Visitor, root: Any
-) -> None:
+def test_rest_views_of_an_admin_site_are_left_to_their_own_classes(visitor, root):
     """The site lets in only sessions; without it, the view decides."""
     generated = generate_keys(root)
 
@@ -176,9 +165,7 @@ def test_rest_views_of_an_admin_site_are_left_to_their_own_classes(
     assert visitor.get("/office/desk/open-api/", generated).json() == {"user": "root"}
 
 
-def test_registration_of_clients_is_left_to_the_toolkit(
-    visitor: Visitor, root: Any, issue: Callable[..., Issued], settings: Any
-) -> None:
+def test_registration_of_clients_is_left_to_the_toolkit(visitor, root, issue, settings):
     """A key that ends would otherwise make a client, and tokens, that do not."""
     settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, "DCR_ENABLED": True}
     client = b'{"grant_types": ["client_credentials"], "client_name": "mine"}'
@@ -193,7 +180,7 @@ def test_registration_of_clients_is_left_to_the_toolkit(
     assert Application.objects.count() == 1
 
 
-def test_clients_of_oauth2_say_who_they_are_by_basic(visitor: Visitor) -> None:
+def test_clients_of_oauth2_say_who_they_are_by_basic(visitor):
     answer = visitor.post("/o/token/", "Basic eDp5")
 
     assert answer.json()["error"] != "session_required"
@@ -202,7 +189,7 @@ def test_clients_of_oauth2_say_who_they_are_by_basic(visitor: Visitor) -> None:
 # Unless the project says so
 
 
-def test_setting_opens_the_pages_to_keys(visitor: Visitor, root: Any, settings: Any) -> None:
+def test_setting_opens_the_pages_to_keys(visitor, root, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "PAGES_ACCEPT_CREDENTIALS": True}
     generated = generate_keys(root)
 
@@ -212,9 +199,7 @@ def test_setting_opens_the_pages_to_keys(visitor: Visitor, root: Any, settings: 
     assert visitor.get("/account/api-keys/", generated).status_code == 200
 
 
-def test_setting_opens_no_more_than_scopes_do(
-    visitor: Visitor, root: Any, issue: Callable[..., Issued], settings: Any
-) -> None:
+def test_setting_opens_no_more_than_scopes_do(visitor, root, issue, settings):
     settings.FRAPPE_TOKENS = {"PAGES_ACCEPT_CREDENTIALS": True}
     scoped = token_header(generate_keys(root, scopes=["todos"]))
 
@@ -223,7 +208,7 @@ def test_setting_opens_no_more_than_scopes_do(
         assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
 
 
-def test_setting_opens_no_consent(visitor: Visitor, root: Any, settings: Any) -> None:
+def test_setting_opens_no_consent(visitor, root, settings):
     settings.FRAPPE_TOKENS = {"PAGES_ACCEPT_CREDENTIALS": True}
 
     answer = visitor.get(f"{METHODS}authorize?client_id=x", generate_keys(root))
@@ -234,13 +219,13 @@ def test_setting_opens_no_consent(visitor: Visitor, root: Any, settings: Any) ->
 class OpenAdmin(TokenAuthenticationMiddleware):
     """Another project's decision."""
 
-    def is_for_people(self, request: Any, match: Any) -> bool:
+    def is_for_people(self, request, match):
         if match.url_name == "login":
             return True
         return "admin" not in match.app_names and super().is_for_people(request, match)
 
 
-def test_subclass_decides_otherwise(root: Any, site: None, settings: Any) -> None:
+def test_subclass_decides_otherwise(root, site, settings):
     settings.MIDDLEWARE = [
         f"{__name__}.OpenAdmin" if name == MIDDLEWARE else name for name in settings.MIDDLEWARE
     ]
@@ -254,7 +239,7 @@ def test_subclass_decides_otherwise(root: Any, site: None, settings: Any) -> Non
 # Other ways to more than the key has
 
 
-def test_key_that_ends_makes_no_application_that_does_not(visitor: Visitor, root: Any) -> None:
+def test_key_that_ends_makes_no_application_that_does_not(visitor, root):
     form = (
         "name=mine&client_id=mine&client_secret=mine&client_type=confidential"
         "&authorization_grant_type=client-credentials&redirect_uris=&algorithm="
@@ -264,7 +249,7 @@ def test_key_that_ends_makes_no_application_that_does_not(visitor: Visitor, root
     assert not Application.objects.exists()
 
 
-def test_key_begins_no_session_by_the_login_page(visitor: Visitor, root: Any) -> None:
+def test_key_begins_no_session_by_the_login_page(visitor, root):
     form = f"username=root&password={PASSWORD}".replace(" ", "+")
 
     assert_refused(visitor.post("/admin/login/", generate_keys(root), data=form))

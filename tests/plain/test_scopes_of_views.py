@@ -1,9 +1,5 @@
 """The scopes of plain views, however they are declared."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpResponse
@@ -16,7 +12,6 @@ from frappe_tokens.keys import generate_keys
 from frappe_tokens.signals import authentication_failed
 
 from ..conftest import bearer_header
-from .conftest import Visitor
 from .site import writes
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +19,7 @@ pytestmark = pytest.mark.django_db
 READ, WRITE = "reports:read", "reports:write"
 
 
-def with_scopes(user: Any, *scopes: str) -> Any:
+def with_scopes(user, *scopes):
     return generate_keys(user, name=" ".join(scopes), scopes=scopes)
 
 
@@ -59,9 +54,7 @@ CLOSED = [
 
 
 @pytest.mark.parametrize(("method", "path"), OPEN)
-def test_opens_to_a_key_that_holds_them(
-    visitor: Visitor, user: Any, method: str, path: str
-) -> None:
+def test_opens_to_a_key_that_holds_them(visitor, user, method, path):
     response = visitor.send(method, path, with_scopes(user, READ, "more"))
     assert response.status_code == 200
     if method != "HEAD":
@@ -69,32 +62,30 @@ def test_opens_to_a_key_that_holds_them(
 
 
 @pytest.mark.parametrize(("method", "path"), CLOSED)
-def test_closed_to_one_that_does_not_and_where_none_is_declared(
-    visitor: Visitor, user: Any, method: str, path: str
-) -> None:
+def test_closed_to_one_that_does_not_and_where_none_is_declared(visitor, user, method, path):
     response = visitor.send(method, path, with_scopes(user, READ))
     assert response.status_code == 403
     assert response.json()["code"] == "insufficient_scope"
 
 
 @pytest.mark.parametrize(("method", "path"), OPEN)
-def test_closed_to_another_scope(visitor: Visitor, user: Any, method: str, path: str) -> None:
+def test_closed_to_another_scope(visitor, user, method, path):
     assert visitor.send(method, path, with_scopes(user, WRITE)).status_code == 403
 
 
 @pytest.mark.parametrize(("method", "path"), [*OPEN, *CLOSED])
-def test_opens_to_a_key_without_scopes(visitor: Visitor, keys: Any, method: str, path: str) -> None:
+def test_opens_to_a_key_without_scopes(visitor, keys, method, path):
     if path != "/nowhere/":
         expected = 405 if method in {"PROPFIND", "DISPATCH"} else 200
         assert visitor.send(method, path, keys).status_code == expected
 
 
 @pytest.mark.parametrize("path", ["handlers/", "/by-method/"])
-def test_a_method_may_need_more(visitor: Visitor, user: Any, path: str) -> None:
+def test_a_method_may_need_more(visitor, user, path):
     assert visitor.post(path, with_scopes(user, READ, WRITE)).status_code == 200
 
 
-def test_what_the_class_and_the_handler_need_adds_up(visitor: Visitor, user: Any) -> None:
+def test_what_the_class_and_the_handler_need_adds_up(visitor, user):
     for scopes, status in (
         ((READ,), 403),
         (("reports:export",), 403),
@@ -105,12 +96,12 @@ def test_what_the_class_and_the_handler_need_adds_up(visitor: Visitor, user: Any
 
 
 @pytest.mark.parametrize("path", [*OF_BOTH_KINDS, "calls-another/"])
-def test_a_session_is_not_narrowed(visitor: Visitor, user: Any, path: str) -> None:
+def test_a_session_is_not_narrowed(visitor, user, path):
     visitor.client.force_login(user)
     assert visitor.get(path).json()["user"] == "ada"
 
 
-def test_a_scoped_key_is_sent_to_the_slash(visitor: Visitor, user: Any, settings: Any) -> None:
+def test_a_scoped_key_is_sent_to_the_slash(visitor, user, settings):
     made = with_scopes(user, READ)
     response = visitor.get("/sync/declared", made)
     assert (response.status_code, response.headers["Location"]) == (301, "/sync/declared/")
@@ -121,12 +112,10 @@ def test_a_scoped_key_is_sent_to_the_slash(visitor: Visitor, user: Any, settings
 # Asked again where the view is called
 
 
-def test_a_view_that_another_calls_answers_as_the_middleware_does(
-    visitor: Visitor, user: Any, settings: Any
-) -> None:
-    told: list[Any] = []
+def test_a_view_that_another_calls_answers_as_the_middleware_does(visitor, user, settings):
+    told = []
 
-    def listen(**kwargs: Any) -> None:
+    def listen(**kwargs):
         told.append((kwargs["code"], kwargs["api_key"]))
 
     made = with_scopes(user, READ)
@@ -147,8 +136,8 @@ def test_a_view_that_another_calls_answers_as_the_middleware_does(
     assert html.headers["Content-Type"].startswith("text/html")
 
 
-def test_so_it_does_to_the_credential_of_another_package() -> None:
-    request: Any = RequestFactory().get("/")
+def test_so_it_does_to_the_credential_of_another_package():
+    request = RequestFactory().get("/")
     request.user = AnonymousUser()
     request.auth = "nobody knows its scopes"
     response = writes(request)
@@ -158,20 +147,20 @@ def test_so_it_does_to_the_credential_of_another_package() -> None:
     assert writes(request).status_code == 200
 
 
-def test_a_subclass_may_require_scopes_of_its_own_besides(user: Any) -> None:
+def test_a_subclass_may_require_scopes_of_its_own_besides(user):
     @method_decorator(require_scopes(READ), name="dispatch")
     class Report(View):
-        def get(self, request: Any) -> HttpResponse:
+        def get(self, request):
             return HttpResponse("read")
 
     @method_decorator(require_scopes(WRITE), name="dispatch")
     class Special(Report):
         pass
 
-    def status(*scopes: str) -> int:
+    def status(*scopes):
         request = RequestFactory().get("/")
         request.user = user
-        request.auth = with_scopes(user, *scopes).instance  # type: ignore[attr-defined]
+        request.auth = with_scopes(user, *scopes).instance
         return Special.as_view()(request).status_code
 
     assert status(READ) == status(WRITE) == 403

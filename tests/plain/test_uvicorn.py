@@ -10,9 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import coverage
@@ -38,7 +37,7 @@ class Answer(NamedTuple):
     seconds: float
 
 
-def database_url() -> str:
+def database_url():
     """Where the tests' database is, for another process."""
     present = connection.settings_dict
     if connection.vendor == "sqlite":
@@ -49,7 +48,7 @@ def database_url() -> str:
 
 
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
+def port(tmp_path):
     """The port of a server of the site."""
     log = tmp_path / "uvicorn.log"
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener, log.open("w") as output:
@@ -70,7 +69,7 @@ def port(tmp_path: Path) -> Iterator[int]:
             stdout=output,
             stderr=output,
         )
-        number: int = listener.getsockname()[1]
+        number = listener.getsockname()[1]
         try:
             # Only the server's copy is left open, so that without a server nobody is let in.
             listener.close()
@@ -82,7 +81,7 @@ def port(tmp_path: Path) -> Iterator[int]:
     assert log.read_text() == ""
 
 
-async def get(port: int, path: str, header: str = "") -> Answer:
+async def get(port, path, header=""):
     began = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"]
@@ -96,7 +95,7 @@ async def get(port: int, path: str, header: str = "") -> Answer:
     return Answer(int(head.split()[1]), body, time.perf_counter() - began)
 
 
-def header_of(place: int, keys: dict[str, GeneratedKeys]) -> tuple[str, str]:
+def header_of(place, keys):
     """One of many kinds of header, and who the answer names for it; "" for a refused one."""
     users = list(keys)
     user = users[place % len(users)]
@@ -108,11 +107,11 @@ def header_of(place: int, keys: dict[str, GeneratedKeys]) -> tuple[str, str]:
 
 
 @pytest.fixture
-def keys_of(make_user: Any) -> dict[str, GeneratedKeys]:
+def keys_of(make_user):
     return {name: generate_keys(make_user(name)) for name in ("ada", "eve", "mary")}
 
 
-def assert_right(answers: list[Answer], expected: list[str]) -> None:
+def assert_right(answers, expected):
     for answer, user in zip(answers, expected, strict=True):
         if user:
             assert answer.status == 200, answer.body
@@ -122,15 +121,13 @@ def assert_right(answers: list[Answer], expected: list[str]) -> None:
             assert json.loads(answer.body)["code"] == "invalid_credentials"
 
 
-def test_five_hundred_at_once_are_answered_while_the_loop_goes_on(
-    port: int, keys_of: dict[str, GeneratedKeys]
-) -> None:
+def test_five_hundred_at_once_are_answered_while_the_loop_goes_on(port, keys_of):
     sent = [header_of(place, keys_of) for place in range(REQUESTS)]
     welcome = sum(1 for _, user in sent if user)
-    beats: list[Answer] = []
-    counted: list[int] = []
+    beats = []
+    counted = []
 
-    async def beat_until(number: int) -> None:
+    async def beat_until(number):
         deadline = time.monotonic() + SECONDS
         waiting = -1
         while waiting < number:
@@ -139,7 +136,7 @@ def test_five_hundred_at_once_are_answered_while_the_loop_goes_on(
             counted.append(await sync_to_async(connections_of_others)())
             waiting = int(beats[-1].body)
 
-    async def load() -> list[Answer]:
+    async def load():
         await beat_until(0)
         requests = [asyncio.create_task(get(port, "/wait/", header)) for header, _ in sent]
         # All who are let in wait at the same time, while the others are answered.
@@ -157,15 +154,13 @@ def test_five_hundred_at_once_are_answered_while_the_loop_goes_on(
     assert {beat.status for beat in beats} == {200}
 
 
-def test_views_that_ask_the_database_leave_no_connection_behind(
-    port: int, keys_of: dict[str, GeneratedKeys]
-) -> None:
+def test_views_that_ask_the_database_leave_no_connection_behind(port, keys_of):
     sent = [header_of(place, keys_of) for place in range(100)]
 
-    async def load() -> list[Answer]:
+    async def load():
         many = asyncio.Semaphore(CONCURRENT)
 
-        async def one(header: str) -> Answer:
+        async def one(header):
             async with many:
                 return await get(port, "/count/", header)
 
@@ -175,12 +170,12 @@ def test_views_that_ask_the_database_leave_no_connection_behind(
     wait_until_no_connection_is_left()
 
 
-def wait_until_no_connection_is_left() -> None:
+def wait_until_no_connection_is_left():
     deadline = time.monotonic() + SECONDS
     assert all(time.monotonic() < deadline for _ in iter(connections_of_others, 0))
 
 
-def connections_of_others() -> int:
+def connections_of_others():
     """How many connections to the tests' database there are besides our own."""
     if connection.vendor == "sqlite":
         return 0

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from django.conf.urls.i18n import i18n_patterns
 from django.urls import path
 

@@ -1,11 +1,8 @@
 """Entries, and what a database can do to the log's table."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, contextmanager
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -27,9 +24,9 @@ LOCKS = {
 Within = Callable[[], AbstractContextManager[None]]
 
 
-def an_entry(path: str = "/api/", **columns: Any) -> Entry:
+def an_entry(path="/api/", **columns):
     """An accepted request of nobody's."""
-    usual: dict[str, Any] = {
+    usual = {
         "at": timezone.now(),
         "user_id": None,
         "api_key": "ftk_key",
@@ -45,12 +42,12 @@ def an_entry(path: str = "/api/", **columns: Any) -> Entry:
     return Entry(**{**usual, **columns})
 
 
-def logged_paths() -> list[str]:
+def logged_paths():
     """The paths on record, in the order of their rows."""
     return list(ApiRequestLog.objects.order_by("pk").values_list("path", flat=True))
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(holds, seconds=20):
     """Poll; fail where it does not hold in time."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -60,7 +57,7 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 
 @contextmanager
-def table_locked() -> Iterator[None]:
+def table_locked():
     """Another connection holds the log's table; on SQLite, the database against writing."""
     begin, lock, end = LOCKS[connection.vendor]
     with closing(connection.copy()) as other, other.cursor() as cursor:
@@ -73,7 +70,7 @@ def table_locked() -> Iterator[None]:
 
 
 @contextmanager
-def table_gone() -> Iterator[None]:
+def table_gone():
     """The log's table has another name."""
     _rename(TABLE, f"{TABLE}_gone")
     try:
@@ -82,20 +79,19 @@ def table_gone() -> Iterator[None]:
         _rename(f"{TABLE}_gone", TABLE)
 
 
-def _rename(present: str, future: str) -> None:
+def _rename(present, future):
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {present} RENAME TO {future}")
 
 
 @pytest.fixture(params=[table_locked, table_gone], ids=["locked", "gone"])
-def trouble(request: pytest.FixtureRequest, transactional_db: None) -> Within:
+def trouble(request, transactional_db):
     """What keeps everybody from writing the log, in turn."""
-    within: Within = request.param
-    return within
+    return request.param
 
 
 @pytest.fixture
-def sink(transactional_db: None) -> Iterator[BufferedSink]:
+def sink(transactional_db):
     """A buffered one, ended afterwards."""
     made = BufferedSink()
     yield made

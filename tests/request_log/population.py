@@ -1,16 +1,13 @@
 """Requests on record, for whatever reads them."""
 
-from __future__ import annotations
-
 from datetime import datetime, timezone
-from typing import Any
 
 from frappe_tokens.models import ApiRequestLog
 
 
-def entry(at: datetime, **columns: Any) -> ApiRequestLog:
+def entry(at, **columns):
     """An accepted request of nobody's."""
-    usual: dict[str, Any] = {
+    usual = {
         "api_key": "ftk_key",
         "source": "User",
         "method": "GET",
@@ -24,14 +21,14 @@ def entry(at: datetime, **columns: Any) -> ApiRequestLog:
     return ApiRequestLog(at=at, **{**usual, **columns})
 
 
-def log(*entries: ApiRequestLog) -> None:
+def log(*entries):
     ApiRequestLog.objects.bulk_create(entries)
 
 
-def logged() -> list[datetime]:
+def logged():
     """When the requests on record came, in order."""
     return list(ApiRequestLog.objects.order_by("at", "pk").values_list("at", flat=True))
 
 
-def utc(year: int, month: int, day: int, *more: int) -> datetime:
+def utc(year, month, day, *more):
     return datetime(year, month, day, *more, tzinfo=timezone.utc)

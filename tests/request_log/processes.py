@@ -1,7 +1,5 @@
 """Processes of their own: real servers under real load, and programs."""
 
-from __future__ import annotations
-
 import http.client
 import os
 import signal
@@ -10,15 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.db import connection
-
-from frappe_tokens.keys import GeneratedKeys
 
 from ..conftest import token_header
 from . import server_settings
@@ -30,7 +25,7 @@ WSGI = "testproject.wsgi:application"
 GUNICORN = ("-m", "gunicorn", "--bind", "fd://{fd}", "--no-control-socket")
 
 
-def environment(log: str) -> dict[str, str]:
+def environment(log):
     """Of a process that writes its requests to ``log``, in the tests' database."""
     name = str(connection.settings_dict["NAME"])
     if connection.vendor == "sqlite":
@@ -50,7 +45,7 @@ def environment(log: str) -> dict[str, str]:
 _OF_TESTS = {"DJANGO_ALLOW_ASYNC_UNSAFE"}
 
 
-def run(*command: str, log: str = "buffered", seconds: float = 60) -> str:
+def run(*command, log="buffered", seconds=60):
     """What ``python command`` prints, errors as well; it has to end well, and in time."""
     finished = subprocess.run(
         [sys.executable, *command],
@@ -69,24 +64,24 @@ def run(*command: str, log: str = "buffered", seconds: float = 60) -> str:
 class Server:
     """A server that listens already, and what it says."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process, port):
         self.process = process
         self.address = f"127.0.0.1:{port}"
-        self.said: list[str] = []
+        self.said = []
         assert process.stdout is not None
         self._stdout = process.stdout
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
 
-    def _listen(self) -> None:
+    def _listen(self):
         self.said += self._stdout
 
-    def stop(self) -> None:
+    def stop(self):
         """Gracefully: what it has begun, it ends."""
         self.process.send_signal(signal.SIGTERM)
         self.end()
 
-    def end(self) -> None:
+    def end(self):
         try:
             self.process.wait(60)
         finally:
@@ -96,7 +91,7 @@ class Server:
 
 
 @contextmanager
-def serving(log: str, *arguments: str) -> Iterator[Server]:
+def serving(log, *arguments):
     """A server that ``arguments`` of Python's start; ``{fd}`` there is the socket's number."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         fd = listening.fileno()
@@ -118,7 +113,7 @@ def serving(log: str, *arguments: str) -> Iterator[Server]:
 
 
 @contextmanager
-def load_on(server: Server, keys: GeneratedKeys, clients: int = 4) -> Iterator[Load]:
+def load_on(server, keys, clients=4):
     """Clients that ask ``server`` without a pause."""
     load = Load(server.address, token_header(keys))
     threads = [threading.Thread(target=load.ask) for _ in range(clients)]
@@ -135,24 +130,24 @@ def load_on(server: Server, keys: GeneratedKeys, clients: int = 4) -> Iterator[L
 class Load:
     """Asks for one number after the other, and notes which were answered, and when."""
 
-    def __init__(self, address: str, header: str) -> None:
-        self.answered: dict[str, float] = {}
+    def __init__(self, address, header):
+        self.answered = {}
         self.ends = False
         self._address, self._header = address, header
         self._numbers = count()
 
-    def wait_for(self, number: int) -> None:
+    def wait_for(self, number):
         """Until so many are answered."""
         wanted = len(self.answered) + number
         wait_until(lambda: len(self.answered) >= wanted, seconds=120)
 
-    def ask(self) -> None:
+    def ask(self):
         while not self.ends:
             # A worker that is killed ends its connections. Others go on.
             with suppress(OSError, http.client.HTTPException):
                 self._ask_on_one_connection()
 
-    def _ask_on_one_connection(self) -> None:
+    def _ask_on_one_connection(self):
         with closing(http.client.HTTPConnection(self._address, timeout=60)) as server:
             while not self.ends:
                 path = f"/api/resource/ToDo/{next(self._numbers)}"

@@ -1,16 +1,12 @@
 """The buffered log: rows wait for nobody, and for no longer than promised."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
 
 import pytest
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
@@ -18,12 +14,11 @@ from django.db.backends.signals import connection_created
 
 from frappe_tokens.db import LOCK_SECONDS
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import Entry, buffered, insertion
+from frappe_tokens.request_log import buffered, insertion
 from frappe_tokens.request_log.buffered import BATCH, ENOUGH, BufferedSink
 
 from .conftest import (
     TABLE,
-    Within,
     an_entry,
     logged_paths,
     table_gone,
@@ -34,24 +29,24 @@ from .processes import run
 
 
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def slow(monkeypatch):
     """Nothing is written because of its age."""
     monkeypatch.setattr(buffered, "PERIOD", 600)
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch):
     """The thread looks often, and ends soon."""
     monkeypatch.setattr(buffered, "PERIOD", 0.01)
 
 
 @pytest.fixture
-def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def sizes(monkeypatch):
     """How many rows each INSERT is asked to write."""
-    asked: list[int] = []
+    asked = []
     insert = insertion.insert
 
-    def counted(entries: Sequence[Entry], **options: Any) -> None:
+    def counted(entries, **options):
         asked.append(len(entries))
         insert(entries, **options)
 
@@ -60,11 +55,11 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def opened() -> Iterator[list[Any]]:
+def opened():
     """The connections to the database that threads of ours make meanwhile."""
-    made: list[Any] = []
+    made = []
 
-    def note(connection: Any, **_: Any) -> None:
+    def note(connection, **_):
         if threading.current_thread() in threads():
             made.append(connection)
 
@@ -94,7 +89,7 @@ END_OF_TRIGGER = {"postgresql": f"DROP TRIGGER refuses ON {TABLE}"}
 
 
 @pytest.fixture
-def refusing(transactional_db: None) -> Iterator[None]:
+def refusing(transactional_db):
     """The table does not take a row whose path begins with /refused."""
     with connection.cursor() as cursor:
         for statement in TRIGGERS[connection.vendor]:
@@ -110,14 +105,12 @@ def refusing(transactional_db: None) -> Iterator[None]:
 
 
 @contextmanager
-def at_each_insert(
-    monkeypatch: pytest.MonkeyPatch, happens: Callable[[int], None]
-) -> Iterator[None]:
+def at_each_insert(monkeypatch, happens):
     """Before the INSERT of that number, from 1 on."""
     insert = insertion.insert
     begun = count(1)
 
-    def preceded(entries: Sequence[Entry], **options: Any) -> None:
+    def preceded(entries, **options):
         happens(next(begun))
         insert(entries, **options)
 
@@ -126,25 +119,25 @@ def at_each_insert(
         yield
 
 
-def threads() -> list[threading.Thread]:
+def threads():
     return [one for one in threading.enumerate() if one.name == "frappe_tokens request log"]
 
 
-def test_a_row_is_in_the_table_within_a_second(sink: BufferedSink) -> None:
+def test_a_row_is_in_the_table_within_a_second(sink):
     began = time.monotonic()
     sink.write(an_entry("/one"))
     wait_until(lambda: logged_paths() == ["/one"])
     assert time.monotonic() - began <= 1
 
 
-def test_many_rows_are_written_before_their_time(sink: BufferedSink, slow: None) -> None:
+def test_many_rows_are_written_before_their_time(sink, slow):
     for number in range(ENOUGH):
         sink.write(an_entry(f"/{number}"))
     wait_until(lambda: len(logged_paths()) == ENOUGH)
     assert logged_paths() == [f"/{number}" for number in range(ENOUGH)]
 
 
-def test_no_batch_is_larger_than_promised(sink: BufferedSink, slow: None, sizes: list[int]) -> None:
+def test_no_batch_is_larger_than_promised(sink, slow, sizes):
     with table_locked():
         for _ in range(3 * BATCH + 1):
             sink.write(an_entry())
@@ -153,7 +146,7 @@ def test_no_batch_is_larger_than_promised(sink: BufferedSink, slow: None, sizes:
     assert max(sizes) == BATCH
 
 
-def test_writing_waits_for_nobody(sink: BufferedSink) -> None:
+def test_writing_waits_for_nobody(sink):
     with table_locked():
         began = time.monotonic()
         for _ in range(2 * ENOUGH):
@@ -163,11 +156,11 @@ def test_writing_waits_for_nobody(sink: BufferedSink) -> None:
 
 
 def test_drops_and_counts_what_is_too_much(
-    sink: BufferedSink,
-    slow: None,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    sink,
+    slow,
+    monkeypatch,
+    caplog,
+):
     monkeypatch.setattr(buffered, "CAPACITY", 3)
     for number in range(5):
         sink.write(an_entry(f"/{number}"))
@@ -184,9 +177,7 @@ def test_drops_and_counts_what_is_too_much(
     assert logged_paths()[3:] == ["/later"]
 
 
-def test_keeps_what_cannot_be_written_for_now(
-    sink: BufferedSink, quick: None, trouble: Within, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_keeps_what_cannot_be_written_for_now(sink, quick, trouble, caplog):
     with trouble():
         sink.write(an_entry("/first"))
         wait_until(lambda: bool(caplog.messages))
@@ -198,9 +189,7 @@ def test_keeps_what_cannot_be_written_for_now(
     assert complaint.exc_info is not None
 
 
-def test_tries_again_less_and_less_often(
-    sink: BufferedSink, quick: None, sizes: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tries_again_less_and_less_often(sink, quick, sizes, monkeypatch):
     monkeypatch.setattr(buffered, "PAUSE_MAX", 0.05)
     with table_gone():
         began = time.monotonic()
@@ -211,9 +200,7 @@ def test_tries_again_less_and_less_often(
     wait_until(lambda: ApiRequestLog.objects.count() == 1)
 
 
-def test_does_not_hurry_when_nothing_can_be_written(
-    sink: BufferedSink, slow: None, sizes: list[int]
-) -> None:
+def test_does_not_hurry_when_nothing_can_be_written(sink, slow, sizes):
     with table_gone():
         for _ in range(ENOUGH):
             sink.write(an_entry())
@@ -227,9 +214,7 @@ def test_does_not_hurry_when_nothing_can_be_written(
     assert ApiRequestLog.objects.count() == 2 * ENOUGH
 
 
-def test_only_a_row_that_the_table_does_not_take_is_lost(
-    sink: BufferedSink, slow: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_only_a_row_that_the_table_does_not_take_is_lost(sink, slow, caplog):
     good = [f"/{number}" for number in range(20)]
     for number, path in enumerate(good):
         sink.write(an_entry(path))
@@ -246,9 +231,7 @@ def test_only_a_row_that_the_table_does_not_take_is_lost(
     assert caplog.messages[1:] == ["3 requests are not in the request log."]
 
 
-def test_a_refusal_of_any_kind_is_the_rows_own_where_others_are_taken(
-    sink: BufferedSink, slow: None, refusing: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_refusal_of_any_kind_is_the_rows_own_where_others_are_taken(sink, slow, refusing, caplog):
     good = [f"/{number}" for number in range(20)]
     for number, path in enumerate(good):
         sink.write(an_entry(path))
@@ -266,18 +249,14 @@ def test_a_refusal_of_any_kind_is_the_rows_own_where_others_are_taken(
     assert caplog.messages[1:] == ["3 requests are not in the request log."]
 
 
-def test_a_client_does_not_stop_the_log_by_many_refused_rows(
-    sink: BufferedSink, quick: None, refusing: None
-) -> None:
+def test_a_client_does_not_stop_the_log_by_many_refused_rows(sink, quick, refusing):
     for number in range(BATCH):
         sink.write(an_entry(f"/refused/{number}"))
     sink.write(an_entry("/good"))
     wait_until(lambda: logged_paths() == ["/good"])
 
 
-def test_a_refused_row_that_waits_alone_is_left_out(
-    sink: BufferedSink, slow: None, refusing: None
-) -> None:
+def test_a_refused_row_that_waits_alone_is_left_out(sink, slow, refusing):
     with transaction.atomic():
         sink.write(an_entry("/refused"))
         sink.flush()
@@ -287,8 +266,8 @@ def test_a_refused_row_that_waits_alone_is_left_out(
 
 
 def test_refused_rows_wait_with_the_others_while_none_can_be_written(
-    sink: BufferedSink, slow: None, refusing: None, trouble: Within, sizes: list[int]
-) -> None:
+    sink, slow, refusing, trouble, sizes
+):
     paths = ["/first", "/refused", "/second"]
     for path in paths:
         sink.write(an_entry(path))
@@ -299,12 +278,10 @@ def test_refused_rows_wait_with_the_others_while_none_can_be_written(
     assert logged_paths() == ["/first", "/second"]
 
 
-def test_a_row_that_fails_once_is_not_left_out(
-    sink: BufferedSink, slow: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_that_fails_once_is_not_left_out(sink, slow, monkeypatch):
     """As the victim of a deadlock does."""
 
-    def fail_at_first(number: int) -> None:
+    def fail_at_first(number):
         if number == 1:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT * FROM nowhere")
@@ -316,11 +293,11 @@ def test_a_row_that_fails_once_is_not_left_out(
 
 
 def test_rows_go_to_no_other_database_than_theirs(
-    sink: BufferedSink,
-    slow: None,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    sink,
+    slow,
+    monkeypatch,
+    caplog,
+):
     """Django exchanges the name for a run of tests, and puts the old one back."""
     sink.write(an_entry("/before"))
     with monkeypatch.context() as patched:
@@ -334,10 +311,8 @@ def test_rows_go_to_no_other_database_than_theirs(
     assert caplog.messages == []
 
 
-def test_rows_go_to_no_database_that_comes_while_connecting(
-    sink: BufferedSink, slow: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def exchange(connection: Any, **_: Any) -> None:
+def test_rows_go_to_no_database_that_comes_while_connecting(sink, slow, monkeypatch):
+    def exchange(connection, **_):
         patched.setitem(connection.settings_dict, "NAME", "of_the_project")
 
     sink.write(an_entry("/of a test"))
@@ -374,14 +349,12 @@ current_sink().write(an_entry("/of the project"))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_of_tests_leaves_nothing_in_the_projects_database() -> None:
+def test_a_run_of_tests_leaves_nothing_in_the_projects_database():
     assert run("-c", RUN_OF_TESTS) == ""
     assert logged_paths() == ["/of the project"]
 
 
-def test_the_thread_and_its_connection_end_when_there_is_nothing_to_do(
-    sink: BufferedSink, quick: None, opened: list[Any]
-) -> None:
+def test_the_thread_and_its_connection_end_when_there_is_nothing_to_do(sink, quick, opened):
     for path in ("/first", "/second"):
         sink.write(an_entry(path))
         wait_until(lambda path=path: path in logged_paths())
@@ -390,7 +363,7 @@ def test_the_thread_and_its_connection_end_when_there_is_nothing_to_do(
     assert all(one.connection is None for one in opened)
 
 
-def test_the_connection_ends_with_each_batch(sink: BufferedSink, opened: list[Any]) -> None:
+def test_the_connection_ends_with_each_batch(sink, opened):
     """As one ends with each request, where ``CONN_MAX_AGE`` is 0."""
     sink.write(an_entry())
     wait_until(lambda: bool(opened))
@@ -398,7 +371,7 @@ def test_the_connection_ends_with_each_batch(sink: BufferedSink, opened: list[An
     assert threads()
 
 
-def test_the_connection_stays_under_load(sink: BufferedSink, slow: None, opened: list[Any]) -> None:
+def test_the_connection_stays_under_load(sink, slow, opened):
     for number in (1, 2, 3):
         for _ in range(ENOUGH):
             sink.write(an_entry())
@@ -408,7 +381,7 @@ def test_the_connection_stays_under_load(sink: BufferedSink, slow: None, opened:
     assert opened[0].connection is None
 
 
-def test_is_forgotten_with_whoever_made_it(transactional_db: None, quick: None) -> None:
+def test_is_forgotten_with_whoever_made_it(transactional_db, quick):
     sink = BufferedSink()
     sink.write(an_entry())
     wait_until(lambda: not threads())
@@ -419,7 +392,7 @@ def test_is_forgotten_with_whoever_made_it(transactional_db: None, quick: None) 
     assert logged_paths() == ["/api/"]
 
 
-def test_flushes_within_the_callers_transaction(sink: BufferedSink, slow: None) -> None:
+def test_flushes_within_the_callers_transaction(sink, slow):
     """So a test sees the rows, and they go with it."""
     with transaction.atomic():
         sink.write(an_entry("/one"))
@@ -429,7 +402,7 @@ def test_flushes_within_the_callers_transaction(sink: BufferedSink, slow: None) 
     assert logged_paths() == []
 
 
-def test_flushing_says_when_it_cannot(sink: BufferedSink, slow: None, trouble: Within) -> None:
+def test_flushing_says_when_it_cannot(sink, slow, trouble):
     sink.write(an_entry("/kept"))
     with trouble(), pytest.raises(DatabaseError):
         sink.flush()
@@ -437,9 +410,7 @@ def test_flushing_says_when_it_cannot(sink: BufferedSink, slow: None, trouble: W
     assert logged_paths() == ["/kept"]
 
 
-def test_flushing_waits_for_the_thread_but_not_for_ever(
-    sink: BufferedSink, quick: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_flushing_waits_for_the_thread_but_not_for_ever(sink, quick, monkeypatch):
     with monkeypatch.context() as patched, table_locked():
         patched.setattr(buffered, "PATIENCE", 0.01)
         sink.write(an_entry())
@@ -450,7 +421,7 @@ def test_flushing_waits_for_the_thread_but_not_for_ever(
     assert logged_paths() == ["/api/"]
 
 
-def test_closing_writes_the_rest_and_ends_the_thread(sink: BufferedSink, slow: None) -> None:
+def test_closing_writes_the_rest_and_ends_the_thread(sink, slow):
     for _ in range(2):
         sink.write(an_entry())
         sink.close()
@@ -458,9 +429,7 @@ def test_closing_writes_the_rest_and_ends_the_thread(sink: BufferedSink, slow: N
     assert len(logged_paths()) == 2
 
 
-def test_closing_is_bounded_and_says_what_is_lost(
-    sink: BufferedSink, slow: None, trouble: Within, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_closing_is_bounded_and_says_what_is_lost(sink, slow, trouble, caplog):
     sink.write(an_entry())
     sink.write(an_entry())
     began = time.monotonic()
@@ -473,12 +442,10 @@ def test_closing_is_bounded_and_says_what_is_lost(
     assert lost == "2 requests are not in the request log."
 
 
-def test_closing_again_tells_only_of_more(
-    sink: BufferedSink, slow: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_closing_again_tells_only_of_more(sink, slow, caplog):
     """As at the end of a server that says so beforehand, and then of its process."""
 
-    def told(lost: int) -> list[str]:
+    def told(lost):
         caplog.clear()
         for _ in range(lost):
             sink.write(an_entry("/impossible", status=-1))
@@ -493,9 +460,7 @@ def test_closing_again_tells_only_of_more(
     assert told(1) == ["3 requests are not in the request log."]
 
 
-def test_closing_waits_for_a_stuck_thread_no_longer_than_promised(
-    sink: BufferedSink, quick: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_waits_for_a_stuck_thread_no_longer_than_promised(sink, quick, monkeypatch):
     with monkeypatch.context() as patched, table_locked():
         patched.setattr(buffered, "PATIENCE", 0.01)
         sink.write(an_entry())
@@ -507,16 +472,14 @@ def test_closing_waits_for_a_stuck_thread_no_longer_than_promised(
 
 
 @pytest.fixture
-def no_more_threads() -> Iterator[None]:
+def no_more_threads():
     """No thread can be started, because its stack would be larger than the memory."""
     usual = threading.stack_size(2**46)
     yield
     threading.stack_size(usual)
 
 
-def test_rows_wait_for_a_thread_that_cannot_start_yet(
-    sink: BufferedSink, no_more_threads: None
-) -> None:
+def test_rows_wait_for_a_thread_that_cannot_start_yet(sink, no_more_threads):
     sink.write(an_entry("/first"))
     assert not threads()
     threading.stack_size(0)
@@ -524,9 +487,7 @@ def test_rows_wait_for_a_thread_that_cannot_start_yet(
     wait_until(lambda: logged_paths() == ["/first", "/second"])
 
 
-def test_the_exit_writes_what_no_thread_could(
-    sink: BufferedSink, no_more_threads: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_exit_writes_what_no_thread_could(sink, no_more_threads, monkeypatch):
     monkeypatch.setattr(buffered, "_is_exiting", False)
     sink.write(an_entry("/before"))
     buffered._at_exit()
@@ -535,9 +496,7 @@ def test_the_exit_writes_what_no_thread_could(
     assert logged_paths() == ["/before", "/during"]
 
 
-def test_the_exit_says_what_is_lost_where_there_is_no_thread(
-    sink: BufferedSink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_exit_says_what_is_lost_where_there_is_no_thread(sink, monkeypatch, caplog):
     monkeypatch.setattr(buffered, "_is_exiting", True)
     with table_gone():
         sink.write(an_entry())
@@ -547,7 +506,7 @@ def test_the_exit_says_what_is_lost_where_there_is_no_thread(
     assert caplog.messages[1] == "1 requests are not in the request log."
 
 
-def test_a_forked_process_begins_with_nothing(sink: BufferedSink, no_more_threads: None) -> None:
+def test_a_forked_process_begins_with_nothing(sink, no_more_threads):
     sink.write(an_entry("/of the parent"))
     buffered._after_fork()
     threading.stack_size(0)
@@ -558,17 +517,15 @@ def test_a_forked_process_begins_with_nothing(sink: BufferedSink, no_more_thread
     assert logged_paths() == ["/of the child"]
 
 
-def test_commits_where_the_project_does_not(
-    sink: BufferedSink, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commits_where_the_project_does_not(sink, monkeypatch):
     connection.ensure_connection()  # the test's own commits
     monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
     sink.write(an_entry("/kept"))
     wait_until(lambda: logged_paths() == ["/kept"])
 
 
-def test_many_threads_write_at_once(sink: BufferedSink) -> None:
-    def write(number: int) -> None:
+def test_many_threads_write_at_once(sink):
+    def write(number):
         for turn in range(500):
             sink.write(an_entry(f"/{number}/{turn}"))
 

@@ -1,17 +1,12 @@
 """The durable log: a row is there before the answer is."""
 
-from __future__ import annotations
-
 import time
-from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens.db import LOCK_SECONDS
-from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.request_log import sinks
 from frappe_tokens.request_log.sinks import DurableSink
 
@@ -22,7 +17,7 @@ URL = "/api/method/frappe.auth.get_logged_user"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_costs_one_insert(client: Client, keys: GeneratedKeys) -> None:
+def test_a_request_costs_one_insert(client, keys):
     headers = {"Authorization": token_header(keys)}
     client.get(URL, headers=headers)  # and its last use is noted
     with CaptureQueriesContext(connection) as captured:
@@ -34,8 +29,8 @@ def test_a_request_costs_one_insert(client: Client, keys: GeneratedKeys) -> None
 
 @pytest.mark.django_db(transaction=True)
 def test_is_one_statement_outside_a_transaction(
-    django_assert_num_queries: Any,
-) -> None:
+    django_assert_num_queries,
+):
     sink = DurableSink()
     sink.write(an_entry("/first"))
     with django_assert_num_queries(1):
@@ -44,7 +39,7 @@ def test_is_one_statement_outside_a_transaction(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_says_once_how_many_are_lost(caplog: pytest.LogCaptureFixture) -> None:
+def test_says_once_how_many_are_lost(caplog):
     sink = DurableSink()
     with table_gone():
         for _ in range(20):
@@ -57,9 +52,7 @@ def test_says_once_how_many_are_lost(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rests_after_a_long_wait_for_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_rests_after_a_long_wait_for_nothing(monkeypatch, caplog):
     sink = DurableSink()
     with table_locked():
         began = time.monotonic()

@@ -1,11 +1,8 @@
 """From a request and its answer to a row."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import datetime, timezone
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -14,7 +11,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import connections
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.authtoken.models import Token
@@ -25,7 +22,6 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from frappe_tokens import crypto
 from frappe_tokens.exceptions import Reason, Refused
-from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiKey, ApiRequestLog
 from frappe_tokens.request_log import Entry, entry_for
@@ -39,17 +35,17 @@ AT = datetime(2026, 2, 28, 12, tzinfo=timezone.utc)
 AGENT = "curl/8.5.0"
 
 
-def requested(method: str = "GET", path: str = "/todos/", **meta: str) -> Any:
+def requested(method="GET", path="/todos/", **meta):
     return RequestFactory(REMOTE_ADDR="192.0.2.7", HTTP_USER_AGENT=AGENT).generic(
         method, path, **meta
     )
 
 
-def logged(request: Any, seconds: float = 0.0129, status: int = 200) -> Entry:
+def logged(request, seconds=0.0129, status=200):
     return entry_for(request, AT, seconds, status)
 
 
-def test_columns_are_those_of_the_model() -> None:
+def test_columns_are_those_of_the_model():
     columns = {
         getattr(field, "attname", field.name)
         for field in ApiRequestLog._meta.get_fields()
@@ -58,7 +54,7 @@ def test_columns_are_those_of_the_model() -> None:
     assert set(Entry._fields) == columns
 
 
-def test_accepted_request() -> None:
+def test_accepted_request():
     key = ApiKey(api_key="ftk_1", user=get_user_model()(pk=7))
     request = requested(path="/todos/?token=x")
     set_outcome(request, Outcome(key))
@@ -77,7 +73,7 @@ def test_accepted_request() -> None:
     )
 
 
-def test_refusal_of_a_right_secret_names_the_user() -> None:
+def test_refusal_of_a_right_secret_names_the_user():
     key = ApiKey(api_key="ftk_1", user=get_user_model()(pk=7))
     request = requested()
     set_outcome(request, Outcome(key, Refused(Reason.KEY_EXPIRED, api_key="ftk_1")))
@@ -85,7 +81,7 @@ def test_refusal_of_a_right_secret_names_the_user() -> None:
     assert (entry.user_id, entry.api_key, entry.outcome) == (7, "ftk_1", "key_expired")
 
 
-def test_refusal_of_a_wrong_secret_names_the_key_alone() -> None:
+def test_refusal_of_a_wrong_secret_names_the_key_alone():
     request = requested()
     request.user = get_user_model()(pk=3)
     set_outcome(request, Outcome(None, Refused(Reason.INVALID_CREDENTIALS, api_key="ftk_1")))
@@ -93,7 +89,7 @@ def test_refusal_of_a_wrong_secret_names_the_key_alone() -> None:
     assert (entry.user_id, entry.api_key, entry.outcome) == (None, "ftk_1", "invalid_credentials")
 
 
-def test_key_without_a_user_names_none() -> None:
+def test_key_without_a_user_names_none():
     request = requested()
     refused = Refused(Reason.USER_INACTIVE, api_key="ftk_1")
     set_outcome(request, Outcome(Sensor(api_key="ftk_1"), refused))
@@ -109,13 +105,13 @@ def test_key_without_a_user_names_none() -> None:
         ({"HTTP_FRAPPE_AUTHORIZATION_SOURCE": ""}, ""),
     ],
 )
-def test_source_is_one_that_there_is(header: dict[str, str], source: str) -> None:
+def test_source_is_one_that_there_is(header, source):
     request = requested(**header)
     set_outcome(request, Outcome(None, Refused(Reason.INVALID_CREDENTIALS)))
     assert logged(request).source == source
 
 
-def test_source_fits_its_column(settings: Any) -> None:
+def test_source_fits_its_column(settings):
     name = "x" * 200
     settings.FRAPPE_TOKENS = {"SOURCES": {name: "events.EventConsumer"}}
     request = requested(HTTP_FRAPPE_AUTHORIZATION_SOURCE=name)
@@ -123,7 +119,7 @@ def test_source_fits_its_column(settings: Any) -> None:
     assert logged(request).source == "x" * 140
 
 
-def test_what_the_client_chose_is_fit_for_a_row() -> None:
+def test_what_the_client_chose_is_fit_for_a_row():
     secret = str(crypto.generate_api_secret())
     request = requested(
         "M" * 20, f"/a%0Ab/{secret}%3Ftoken=hunter2", HTTP_USER_AGENT=f"x/{secret}\0" + "-" * 300
@@ -134,20 +130,20 @@ def test_what_the_client_chose_is_fit_for_a_row() -> None:
     assert entry.user_agent == "x/fts_********\ufffd" + "-" * 185
 
 
-def test_long_path_is_cut() -> None:
+def test_long_path_is_cut():
     assert logged(requested(path="/" + "a-" * 400)).path == ("/" + "a-" * 400)[:500]
 
 
-def test_duration_fits_its_column() -> None:
+def test_duration_fits_its_column():
     assert logged(requested(), seconds=1e9).duration_ms == 2**31 - 1
 
 
-def test_address_that_is_none_is_left_out() -> None:
+def test_address_that_is_none_is_left_out():
     entry = logged(requested(REMOTE_ADDR=""))
     assert (entry.ip, entry.outcome) == (None, "other")
 
 
-def test_missing_user_agent_is_empty() -> None:
+def test_missing_user_agent_is_empty():
     request = requested()
     del request.META["HTTP_USER_AGENT"]
     assert logged(request).user_agent == ""
@@ -165,28 +161,28 @@ def test_missing_user_agent_is_empty() -> None:
         get_user_model()(),
     ],
 )
-def test_what_is_no_row_of_the_user_model_is_not_named(user: Any) -> None:
+def test_what_is_no_row_of_the_user_model_is_not_named(user):
     request = requested()
     assert logged(request).user_id is None
     request.user = user
     assert logged(request).user_id is None
 
 
-def test_user_of_another_authentication_is_named() -> None:
+def test_user_of_another_authentication_is_named():
     request = requested()
     request.user = get_user_model()(pk=7)
     entry = logged(request)
     assert (entry.user_id, entry.api_key, entry.source, entry.outcome) == (7, "", "", "other")
 
 
-def in_session(user: Any, view: Any) -> Any:
+def in_session(user, view):
     """The request as the session's middleware make it, after ``view`` has had it."""
     request = requested()
     client = Client()
     client.force_login(user)
     request.COOKIES.update({name: morsel.value for name, morsel in client.cookies.items()})
 
-    def answer(request: HttpRequest) -> HttpResponse:
+    def answer(request):
         view(request)
         return HttpResponse()
 
@@ -195,28 +191,24 @@ def in_session(user: Any, view: Any) -> Any:
 
 
 @pytest.mark.django_db
-def test_user_of_the_session_is_named_where_the_view_asked(
-    user: Any, django_assert_num_queries: Any
-) -> None:
+def test_user_of_the_session_is_named_where_the_view_asked(user, django_assert_num_queries):
     request = in_session(user, lambda request: request.user.is_active)
     with django_assert_num_queries(0):
         assert logged(request).user_id == user.pk
 
 
 @pytest.mark.django_db
-def test_user_of_the_session_costs_no_query_where_nobody_asked(
-    user: Any, django_assert_num_queries: Any
-) -> None:
+def test_user_of_the_session_costs_no_query_where_nobody_asked(user, django_assert_num_queries):
     request = in_session(user, lambda request: None)
     with django_assert_num_queries(0):
         assert logged(request).user_id is None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_user_of_the_session_is_named_where_an_async_view_asked(user: Any) -> None:
+def test_user_of_the_session_is_named_where_an_async_view_asked(user):
     request = in_session(user, lambda request: None)
 
-    async def view() -> None:
+    async def view():
         assert await request.auser() == user
         # The connection of the thread that asked: nobody else can close it.
         await sync_to_async(connections.close_all)()
@@ -230,7 +222,7 @@ class Stateless(APIView):
 
     authentication_classes = [JWTStatelessUserAuthentication]
 
-    def get(self, request: Any) -> Response:
+    def get(self, request):
         return Response({"pk": request.user.pk})
 
 
@@ -239,11 +231,11 @@ class Stored(Stateless):
 
 
 @pytest.mark.django_db
-def test_user_that_is_made_from_a_token_does_not_lose_the_row() -> None:
+def test_user_that_is_made_from_a_token_does_not_lose_the_row():
     token = AccessToken()
     token["user_id"] = "6f1c no number"
     request = RequestFactory().get("/", headers={"authorization": f"Bearer {token}"})
-    response: Any = RequestLogMiddleware(Stateless.as_view())(request)
+    response = RequestLogMiddleware(Stateless.as_view())(request)
     assert response.data == {"pk": "6f1c no number"}
     row = ApiRequestLog.objects.get()
     assert (row.user_id, row.outcome, row.status) == (None, "other", 200)
@@ -251,7 +243,7 @@ def test_user_that_is_made_from_a_token_does_not_lose_the_row() -> None:
 
 
 @pytest.mark.django_db
-def test_users_of_other_packages_are_named(user: Any) -> None:
+def test_users_of_other_packages_are_named(user):
     token = Token.objects.create(user=user)
     request = RequestFactory().get("/", headers={"authorization": f"Token {token.key}"})
     RequestLogMiddleware(Stored.as_view())(request)
@@ -260,10 +252,8 @@ def test_users_of_other_packages_are_named(user: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_user_deleted_by_the_view_is_not_named_and_does_not_lose_the_row(
-    keys: GeneratedKeys, user: Any
-) -> None:
-    def view(request: Any) -> HttpResponse:
+def test_user_deleted_by_the_view_is_not_named_and_does_not_lose_the_row(keys, user):
+    def view(request):
         request.user = user
         user.delete()
         return HttpResponse()
@@ -273,7 +263,7 @@ def test_user_deleted_by_the_view_is_not_named_and_does_not_lose_the_row(
 
 
 @pytest.mark.django_db
-def test_header_for_nobody_is_logged_as_other(user: Any, client: Client) -> None:
+def test_header_for_nobody_is_logged_as_other(user, client):
     assert client.login(username="ada", password=PASSWORD)
     client.get("/account/api-keys/", headers={"authorization": "Digest x"})
     row = ApiRequestLog.objects.get()

@@ -1,13 +1,9 @@
 """Entries become the rows that the ORM would make of them, and nothing of the caller's suffers."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
@@ -33,7 +29,7 @@ BOUNDS = {
 IMPOSSIBLE = an_entry("/impossible", status=-1)
 
 
-def stored() -> list[Any]:
+def stored():
     """The rows as the driver gives them, without their primary keys."""
     with connection.cursor() as cursor:
         cursor.execute(" ".join(["SELECT * FROM", TABLE, "ORDER BY id"]))
@@ -55,7 +51,7 @@ def stored() -> list[Any]:
     ],
     ids=["usual", "ipv6", "no address", "signs", "numbers", "long"],
 )
-def test_writes_what_the_orm_would(number: int, columns: dict[str, Any]) -> None:
+def test_writes_what_the_orm_would(number, columns):
     entry = an_entry(**{"at": NOON, **columns})
     insertion.insert([entry] * number)
     ApiRequestLog.objects.create(**entry._asdict())
@@ -64,7 +60,7 @@ def test_writes_what_the_orm_would(number: int, columns: dict[str, Any]) -> None
 
 
 @pytest.fixture
-def in_paris(transactional_db: None) -> Iterator[None]:
+def in_paris(transactional_db):
     """Connections whose times are those of Paris."""
     usual = connection.settings_dict["TIME_ZONE"]
     for name in ("Europe/Paris", usual):
@@ -77,7 +73,7 @@ def in_paris(transactional_db: None) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_writes_times_as_the_connection_keeps_them(in_paris: None, number: int) -> None:
+def test_writes_times_as_the_connection_keeps_them(in_paris, number):
     insertion.insert([an_entry(at=NOON)] * number)
     ApiRequestLog.objects.create(**an_entry(at=NOON)._asdict())
     *written, expected = [row["at"] for row in stored()]
@@ -87,7 +83,7 @@ def test_writes_times_as_the_connection_keeps_them(in_paris: None, number: int) 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("number", [1, 2])
-def test_writes_naive_times_without_time_zones(settings: Any, number: int) -> None:
+def test_writes_naive_times_without_time_zones(settings, number):
     settings.USE_TZ = False
     naive = NOON.replace(tzinfo=None)
     insertion.insert([an_entry(at=naive)] * number)
@@ -95,7 +91,7 @@ def test_writes_naive_times_without_time_zones(settings: Any, number: int) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_rows_are_one_statement() -> None:
+def test_many_rows_are_one_statement():
     insertion.insert([an_entry()])  # the connection is made, and looked over
     with CaptureQueriesContext(connection) as captured:
         insertion.insert([an_entry()] * 500)
@@ -104,7 +100,7 @@ def test_many_rows_are_one_statement() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_writes_all_or_none() -> None:
+def test_writes_all_or_none():
     with pytest.raises(DatabaseError):
         insertion.insert([an_entry(), IMPOSSIBLE])
     assert logged_paths() == []
@@ -112,7 +108,7 @@ def test_writes_all_or_none() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_failure_leaves_the_callers_transaction(number: int) -> None:
+def test_a_failure_leaves_the_callers_transaction(number):
     with transaction.atomic():
         insertion.insert([an_entry("/before")])
         with pytest.raises(DatabaseError):
@@ -123,7 +119,7 @@ def test_a_failure_leaves_the_callers_transaction(number: int) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("number", [1, 2])
-def test_rows_go_with_the_callers_transaction(number: int) -> None:
+def test_rows_go_with_the_callers_transaction(number):
     with transaction.atomic():
         insertion.insert([an_entry()] * number)
         transaction.set_rollback(True)
@@ -131,7 +127,7 @@ def test_rows_go_with_the_callers_transaction(number: int) -> None:
 
 
 @pytest.fixture
-def no_autocommit(transactional_db: None) -> Iterator[None]:
+def no_autocommit(transactional_db):
     """The project commits by itself."""
     connection.set_autocommit(False)
     yield
@@ -139,7 +135,7 @@ def no_autocommit(transactional_db: None) -> Iterator[None]:
     connection.set_autocommit(True)
 
 
-def test_without_autocommit_the_project_commits(no_autocommit: None) -> None:
+def test_without_autocommit_the_project_commits(no_autocommit):
     for path, end in (("/dropped", connection.rollback), ("/kept", connection.commit)):
         ApiRequestLog.objects.create(**an_entry(path)._asdict())
         insertion.insert([an_entry(path)])
@@ -147,7 +143,7 @@ def test_without_autocommit_the_project_commits(no_autocommit: None) -> None:
     assert logged_paths() == ["/kept", "/kept"]
 
 
-def test_commits_on_demand(no_autocommit: None) -> None:
+def test_commits_on_demand(no_autocommit):
     insertion.insert([an_entry("/kept")], commit=True)
     connection.set_autocommit(False)
     connection.rollback()
@@ -156,8 +152,8 @@ def test_commits_on_demand(no_autocommit: None) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("entry", [an_entry(), IMPOSSIBLE], ids=["written", "failed"])
-def test_leaves_the_bounds_of_the_connection(entry: Any) -> None:
-    def present_bound() -> Any:
+def test_leaves_the_bounds_of_the_connection(entry):
+    def present_bound():
         with connection.cursor() as cursor:
             cursor.execute(BOUNDS[connection.vendor])
             return cursor.fetchone()
@@ -174,7 +170,7 @@ def test_leaves_the_bounds_of_the_connection(entry: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("entry", [an_entry(), IMPOSSIBLE], ids=["taken", "refused"])
 @pytest.mark.parametrize("surroundings", [nullcontext, transaction.atomic])
-def test_trying_out_leaves_no_row_and_no_bound(entry: Any, surroundings: Any) -> None:
+def test_trying_out_leaves_no_row_and_no_bound(entry, surroundings):
     with surroundings(), connection.cursor() as cursor:
         insertion.insert([an_entry("/before")])
         cursor.execute(BOUNDS[connection.vendor])
@@ -188,7 +184,7 @@ def test_trying_out_leaves_no_row_and_no_bound(entry: Any, surroundings: Any) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_trying_out_waits_for_a_lock_no_longer_than_promised() -> None:
+def test_trying_out_waits_for_a_lock_no_longer_than_promised():
     insertion.insert([an_entry()])
     with table_locked():
         began = time.monotonic()
@@ -198,7 +194,7 @@ def test_trying_out_waits_for_a_lock_no_longer_than_promised() -> None:
 
 
 @pytest.fixture
-def narrow_database(transactional_db: None) -> Iterator[None]:
+def narrow_database(transactional_db):
     """The database is in utf8mb3, as old ones are, and the log's table was made there."""
     if connection.vendor != "mysql":
         leave_out("database server", "MySQL and MariaDB have narrow texts", in_ci_too=True)
@@ -217,7 +213,7 @@ def narrow_database(transactional_db: None) -> Iterator[None]:
             cursor.execute(" ".join(["DROP TABLE", TABLE]))
 
 
-def test_takes_every_character_in_an_old_database(narrow_database: None) -> None:
+def test_takes_every_character_in_an_old_database(narrow_database):
     """Else a client would keep itself out of the log by an emoji."""
     text = "\u20ac\U0001f600"
     entry = an_entry(f"/{text}", user_agent=text, source=text, method=text)
@@ -228,7 +224,7 @@ def test_takes_every_character_in_an_old_database(narrow_database: None) -> None
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("number", [1, 500])
-def test_writes_with_parameters_bound_by_the_server(number: int) -> None:
+def test_writes_with_parameters_bound_by_the_server(number):
     if connection.vendor != "postgresql":
         leave_out("database server", "PostgreSQL's drivers bind parameters so", in_ci_too=True)
     connection.close()
@@ -245,7 +241,7 @@ def test_writes_with_parameters_bound_by_the_server(number: int) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_asks_mysql_by_a_hint_not_to_wait() -> None:
+def test_asks_mysql_by_a_hint_not_to_wait():
     """MariaDB, which the tests run on, takes it for a comment."""
     mysql = SimpleNamespace(vendor="mysql", mysql_is_mariadb=False, in_atomic_block=False)
     with bounded_insert(mysql) as insert:
@@ -257,14 +253,14 @@ def test_asks_mysql_by_a_hint_not_to_wait() -> None:
 
 
 @pytest.mark.django_db
-def test_a_backend_of_another_kind_is_asked_plainly() -> None:
+def test_a_backend_of_another_kind_is_asked_plainly():
     other = SimpleNamespace(vendor="other", in_atomic_block=False)
     with bounded_insert(other) as insert:
         assert insert == "INSERT"
     assert insertion._statement("default", "other")[1] == ""
 
 
-def test_bytes_are_not_guessed_at() -> None:
+def test_bytes_are_not_guessed_at():
     for value in (b"", bytearray(), memoryview(b"")):
         with pytest.raises(TypeError):
             insertion._to_json(value)

@@ -1,7 +1,5 @@
 """A worker is killed in the midst of its work: what is on record, and what is not."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -9,24 +7,20 @@ import time
 
 import pytest
 
-from frappe_tokens.keys import GeneratedKeys
-
 from .conftest import logged_paths, wait_until
-from .processes import GUNICORN, WSGI, Server, load_on, serving
+from .processes import GUNICORN, WSGI, load_on, serving
 
 pytestmark = [pytest.mark.server, pytest.mark.django_db(transaction=True)]
 
 THREADS = (*GUNICORN, "--worker-class", "gthread", "--threads", "4", WSGI)
 
 
-def workers(server: Server) -> list[int]:
+def workers(server):
     """The processes that ``server`` has started so far."""
     return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", "".join(server.said))]
 
 
-def kill_a_worker_under_load(
-    log: str, keys: GeneratedKeys, number: int
-) -> tuple[dict[str, float], float]:
+def kill_a_worker_under_load(log, keys, number):
     """Kill the only worker after ``number`` answers.
 
     Returns:
@@ -43,12 +37,12 @@ def kill_a_worker_under_load(
     return load.answered, killed_at
 
 
-def test_durable_every_answered_request_is_on_record(keys: GeneratedKeys) -> None:
+def test_durable_every_answered_request_is_on_record(keys):
     answered, _ = kill_a_worker_under_load("durable", keys, 300)
     assert set(answered) <= set(logged_paths())
 
 
-def test_buffered_a_second_or_500_rows_are_missing_at_the_most(keys: GeneratedKeys) -> None:
+def test_buffered_a_second_or_500_rows_are_missing_at_the_most(keys):
     answered, killed_at = kill_a_worker_under_load("buffered", keys, 800)
     logged = set(logged_paths())
     missing = [at for path, at in answered.items() if path not in logged]

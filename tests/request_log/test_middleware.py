@@ -1,13 +1,8 @@
 """What the request log says of a request."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
-from django.test import Client
 
-from frappe_tokens.keys import GeneratedKeys, revoke
+from frappe_tokens.keys import revoke
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log.usage import latest_of, requests_of_key, requests_of_user, usage_of
 
@@ -16,7 +11,7 @@ from ..conftest import token_header
 URL = "/api/method/frappe.auth.get_logged_user"
 
 
-def test_logs_an_accepted_request(client: Client, user: Any, keys: GeneratedKeys) -> None:
+def test_logs_an_accepted_request(client, user, keys):
     client.get(
         URL + "?page=2",
         headers={"Authorization": token_header(keys), "User-Agent": "curl/8"},
@@ -28,7 +23,7 @@ def test_logs_an_accepted_request(client: Client, user: Any, keys: GeneratedKeys
     assert (row.ip, row.user_agent) == ("192.0.2.7", "curl/8")
 
 
-def test_logs_a_refused_request(client: Client, keys: GeneratedKeys) -> None:
+def test_logs_a_refused_request(client, keys):
     revoke(keys.instance)
     client.get(URL, headers={"Authorization": token_header(keys)})
     row = ApiRequestLog.objects.get()
@@ -40,11 +35,11 @@ def test_logs_a_refused_request(client: Client, keys: GeneratedKeys) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_logs_outside_a_transaction(client: Client, keys: GeneratedKeys) -> None:
+def test_logs_outside_a_transaction(client, keys):
     client.get(URL, headers={"Authorization": token_header(keys)})
     assert ApiRequestLog.objects.get().outcome == "accepted"
 
 
-def test_leaves_requests_without_the_header_alone(client: Client, db: None) -> None:
+def test_leaves_requests_without_the_header_alone(client, db):
     client.get(URL)
     assert not ApiRequestLog.objects.exists()

@@ -1,13 +1,9 @@
 """The documented way to partition the request log by month, exactly as it is documented."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -29,21 +25,21 @@ DAY = timedelta(days=1)
 NOW = datetime.now(timezone.utc)
 
 
-def first_of_month(ahead: int) -> datetime:
+def first_of_month(ahead):
     months = NOW.year * 12 + NOW.month - 1 + ahead
     return datetime(months // 12, months % 12 + 1, 1, tzinfo=timezone.utc)
 
 
-def name_of(ahead: int) -> str:
+def name_of(ahead):
     return f"{TABLE}_{first_of_month(ahead):%Y_%m}"
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language):
     section = PAGE.read_text().split("\n## Large installations\n")[1].split("\n## ")[0]
     return re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 
-def statements() -> Iterator[str]:
+def statements():
     """Those of the page one by one, as psql sends them."""
     statement = ""
     for line in "".join(blocks("sql")).splitlines(keepends=True):
@@ -54,13 +50,13 @@ def statements() -> Iterator[str]:
     assert not statement
 
 
-def execute(sql: str, *params: Any) -> list[Any]:
+def execute(sql, *params):
     with connection.cursor() as cursor:
         cursor.execute(sql, params or None)
         return cursor.fetchall() if cursor.description else []
 
 
-def partitions() -> set[str]:
+def partitions():
     found = execute(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
         "WHERE inhparent = %s::regclass",
@@ -69,7 +65,7 @@ def partitions() -> set[str]:
     return {name for (name,) in found}
 
 
-def files(table: str) -> list[Any]:
+def files(table):
     """Where the rows of a table, and those of its indexes, are stored; the primary key's last."""
     return execute(
         "SELECT relfilenode FROM pg_class LEFT JOIN pg_index ON indexrelid = pg_class.oid "
@@ -80,7 +76,7 @@ def files(table: str) -> list[Any]:
 
 
 @pytest.fixture
-def table() -> Iterator[None]:
+def table():
     """The table as the migrations make it, in a schema of its own, with some rows."""
     if connection.vendor != "postgresql":
         leave_out("PostgreSQL", "partitions are its own", in_ci_too=True)
@@ -97,18 +93,18 @@ def table() -> Iterator[None]:
 
 
 @pytest.fixture
-def partitioned(table: None) -> None:
+def partitioned(table):
     for statement in statements():
         execute(statement)
 
 
-def write(at: datetime, **columns: Any) -> None:
+def write(at, **columns):
     """As the app does."""
     row = entry(at, **columns)
     insert([Entry(**{name: getattr(row, name) for name in Entry._fields})])
 
 
-def test_neither_rows_nor_indexes_are_written_anew(table: None) -> None:
+def test_neither_rows_nor_indexes_are_written_anew(table):
     before, stored = logged(), files(TABLE)
     for statement in statements():
         execute(statement)
@@ -116,11 +112,11 @@ def test_neither_rows_nor_indexes_are_written_anew(table: None) -> None:
     assert files(name_of(1))[:-1] == stored[:-1]
 
 
-def test_there_are_partitions_for_three_months(partitioned: None) -> None:
+def test_there_are_partitions_for_three_months(partitioned):
     assert partitions() == {name_of(1), name_of(2), name_of(3)}
 
 
-def test_columns_and_indexes_are_those_of_the_model(partitioned: None) -> None:
+def test_columns_and_indexes_are_those_of_the_model(partitioned):
     with connection.cursor() as cursor:
         columns = {
             column.name: column.null_ok
@@ -129,14 +125,14 @@ def test_columns_and_indexes_are_those_of_the_model(partitioned: None) -> None:
         constraints = connection.introspection.get_constraints(cursor, TABLE)
     assert columns == {field.column: field.null for field in ApiRequestLog._meta.concrete_fields}
     for index in ApiRequestLog._meta.indexes:
-        fields: list[Any] = [ApiRequestLog._meta.get_field(name) for name in index.fields]
+        fields = [ApiRequestLog._meta.get_field(name) for name in index.fields]
         assert constraints[index.name]["columns"] == [field.column for field in fields]
     assert "frappe_tokens_log_until" not in constraints
     checks = [name for name, constraint in constraints.items() if constraint["check"]]
     assert len(checks) == 2
 
 
-def test_app_writes_into_the_month_of_the_request(partitioned: None) -> None:
+def test_app_writes_into_the_month_of_the_request(partitioned):
     months = [NOW, first_of_month(2) - timedelta(microseconds=1), first_of_month(2)]
     months.append(first_of_month(4) - timedelta(microseconds=1))
     for at in months:
@@ -153,7 +149,7 @@ def test_app_writes_into_the_month_of_the_request(partitioned: None) -> None:
         write(first_of_month(4))
 
 
-def test_app_counts(partitioned: None) -> None:
+def test_app_counts(partitioned):
     write(NOW, outcome="key_expired")
     execute(f"VACUUM ANALYZE {TABLE}")
     everything = ApiRequestLog.objects.all()
@@ -166,14 +162,14 @@ def test_app_counts(partitioned: None) -> None:
     assert name_of(1) not in recent.explain()
 
 
-def test_app_prunes(partitioned: None) -> None:
+def test_app_prunes(partitioned):
     out = StringIO()
     call_command("prune_request_log", "--older-than", "90d", "--batch-size", "50", stdout=out)
     assert out.getvalue().startswith("Deleted 310 ")
     assert len(logged()) == 90
 
 
-def test_months_are_dropped_at_once(partitioned: None) -> None:
+def test_months_are_dropped_at_once(partitioned):
     write(first_of_month(2))
     execute("SELECT frappe_tokens_log_drop_months(-1)")
     assert len(partitions()) == 3
@@ -183,7 +179,7 @@ def test_months_are_dropped_at_once(partitioned: None) -> None:
     assert logged() == [first_of_month(2)]
 
 
-def test_months_follow_each_other_without_a_gap(partitioned: None) -> None:
+def test_months_follow_each_other_without_a_gap(partitioned):
     execute("SELECT frappe_tokens_log_make_months(14)")
     assert partitions() == {name_of(ahead) for ahead in range(1, 15)}
     for ahead in range(15):
@@ -191,7 +187,7 @@ def test_months_follow_each_other_without_a_gap(partitioned: None) -> None:
     assert len(logged()) == 415
 
 
-def test_months_begin_in_utc_whatever_the_time_zone_of_the_session(table: None) -> None:
+def test_months_begin_in_utc_whatever_the_time_zone_of_the_session(table):
     execute("SET timezone = 'Europe/Berlin'")
     try:
         for statement in statements():
@@ -211,9 +207,9 @@ def test_months_begin_in_utc_whatever_the_time_zone_of_the_session(table: None) 
     assert starts == {first_of_month(ahead) for ahead in range(2, 16)}
 
 
-def test_command_makes_and_drops_months(partitioned: None) -> None:
+def test_command_makes_and_drops_months(partitioned):
     (source,) = blocks("python")
-    made: dict[str, Any] = {}
+    made = {}
     exec(compile(source, PAGE.name, "exec"), made)  # noqa: S102 - our own documentation
     call_command(made["Command"]())
     assert partitions() == {name_of(1), name_of(2), name_of(3)}

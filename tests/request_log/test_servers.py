@@ -1,14 +1,10 @@
 """Servers that are asked to stop leave no request out, and neither do programs that end."""
 
-from __future__ import annotations
-
 import time
 
 import pytest
 
-from frappe_tokens.keys import GeneratedKeys
-
-from .conftest import Within, logged_paths
+from .conftest import logged_paths
 from .processes import ASGI, GUNICORN, WSGI, load_on, run, serving
 
 pytestmark = [pytest.mark.server, pytest.mark.django_db(transaction=True)]
@@ -52,25 +48,25 @@ def write(path):
 
 @pytest.mark.parametrize("log", ["durable", "buffered"])
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_graceful_stop_leaves_no_request_out(keys: GeneratedKeys, server: str, log: str) -> None:
+def test_a_graceful_stop_leaves_no_request_out(keys, server, log):
     with serving(log, *SERVERS[server]) as running, load_on(running, keys) as load:
         load.wait_for(50)
         running.stop()
     assert set(load.answered) <= set(logged_paths())
 
 
-def test_a_command_leaves_no_request_out(keys: GeneratedKeys) -> None:
+def test_a_command_leaves_no_request_out(keys):
     run("manage.py", "shell", "-c", REQUESTS)
     assert logged_paths() == [f"/api/resource/ToDo/{number}" for number in range(700)]
 
 
-def test_rows_of_the_very_end_are_written() -> None:
+def test_rows_of_the_very_end_are_written():
     """Handlers of the exit are called in the reverse order: this one after that of the log."""
     run("-c", WRITING + "atexit.register(write, '/at the end'); write('/before')")
     assert logged_paths() == ["/before", "/at the end"]
 
 
-def test_a_locked_table_delays_the_end_but_for_a_moment(trouble: Within) -> None:
+def test_a_locked_table_delays_the_end_but_for_a_moment(trouble):
     began = time.monotonic()
     with trouble():
         printed = run("-c", WRITING + "write('/lost')")
@@ -78,7 +74,7 @@ def test_a_locked_table_delays_the_end_but_for_a_moment(trouble: Within) -> None
     assert "1 requests are not in the request log." in printed
 
 
-def test_a_forked_process_leaves_the_rows_of_its_parent_alone() -> None:
+def test_a_forked_process_leaves_the_rows_of_its_parent_alone():
     program = """
 write('/of the parent')
 child = os.fork()

@@ -1,18 +1,14 @@
 """Which log ``REQUEST_LOG`` names."""
 
-from __future__ import annotations
-
 import logging
-from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import Client
 
-from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import Entry, NullSink, Sink, current_sink
+from frappe_tokens.request_log import NullSink, Sink, current_sink
 from frappe_tokens.request_log.buffered import BufferedSink
 from frappe_tokens.request_log.sinks import DurableSink
 
@@ -25,10 +21,10 @@ URL = "/api/method/frappe.auth.get_logged_user"
 class Shipper(Sink):
     """A project's own."""
 
-    def __init__(self) -> None:
-        self.shipped: list[Entry] = []
+    def __init__(self):
+        self.shipped = []
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry):
         self.shipped.append(entry)
 
 
@@ -37,7 +33,7 @@ class Broken(Sink):
 
 
 class Demanding(Sink):
-    def __init__(self, address: str) -> None:
+    def __init__(self, address):
         """Nobody says where to."""
 
 
@@ -50,13 +46,13 @@ class Demanding(Sink):
         (f"{__name__}.Shipper", Shipper),
     ],
 )
-def test_there_is_one_of_each_kind(settings: Any, name: str, kind: type[Sink]) -> None:
+def test_there_is_one_of_each_kind(settings, name, kind):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
     assert type(current_sink()) is kind
     assert current_sink() is current_sink()
 
 
-def test_only_a_buffer_and_nothing_do_not_block() -> None:
+def test_only_a_buffer_and_nothing_do_not_block():
     assert [kind.blocks for kind in (Sink, DurableSink, BufferedSink, NullSink)] == [
         True,
         True,
@@ -75,16 +71,14 @@ def test_only_a_buffer_and_nothing_do_not_block() -> None:
         ("tables", "Make it one of 'durable', 'buffered', 'null'"),
     ],
 )
-def test_a_server_does_not_start_with_a_wrong_one(settings: Any, name: str, complaint: str) -> None:
+def test_a_server_does_not_start_with_a_wrong_one(settings, name, complaint):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": name}
     with pytest.raises(ImproperlyConfigured, match=complaint) as caught:
         WSGIHandler()
     assert "REQUEST_LOG" in str(caught.value)
 
 
-def test_a_projects_own_gets_the_entries(
-    settings: Any, client: Client, keys: GeneratedKeys
-) -> None:
+def test_a_projects_own_gets_the_entries(settings, client, keys):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": f"{__name__}.Shipper"}
     sink = current_sink()
     assert isinstance(sink, Shipper)
@@ -96,16 +90,14 @@ def test_a_projects_own_gets_the_entries(
     sink.close()
 
 
-def test_null_keeps_nothing(settings: Any, client: Client, keys: GeneratedKeys) -> None:
+def test_null_keeps_nothing(settings, client, keys):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
     answer = client.get(URL, headers={"Authorization": token_header(keys)})
     assert answer.status_code == 200
     assert not ApiRequestLog.objects.exists()
 
 
-def test_a_request_goes_on_where_a_projects_own_fails(
-    settings: Any, client: Client, keys: GeneratedKeys, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_request_goes_on_where_a_projects_own_fails(settings, client, keys, caplog):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": f"{__name__}.Broken"}
     client = Client()  # with a handler that has complained of nothing yet
     for _ in range(3):

@@ -1,32 +1,28 @@
 """The log's table is locked or gone: requests go on with their own answers."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time
-from typing import Any
 
 import pytest
 from django.db import connections
 from django.test import Client
 
-from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.request_log import current_sink, sinks
 
 from ..conftest import token_header
-from .conftest import Within, logged_paths, table_gone, table_locked, wait_until
+from .conftest import logged_paths, table_gone, table_locked, wait_until
 
 URL = "/api/method/frappe.auth.get_logged_user"
 
 
 @pytest.fixture(autouse=True)
-def _another_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def _another_log(monkeypatch):
     """One that has complained of nothing yet."""
     monkeypatch.setattr(sinks, "_sinks", {})
 
 
-def ask(keys: GeneratedKeys, number: int) -> list[int]:
+def ask(keys, number):
     """What so many requests of different kinds are answered."""
     client = Client(headers={"Authorization": token_header(keys)})
     kinds = [URL, "/api/resource/ToDo/1", "/api/method/unknown"]
@@ -37,12 +33,12 @@ def ask(keys: GeneratedKeys, number: int) -> list[int]:
 
 @pytest.mark.parametrize("log", ["durable", "buffered"])
 def test_requests_go_on_with_their_own_answers(
-    settings: Any,
-    keys: GeneratedKeys,
-    trouble: Within,
-    caplog: pytest.LogCaptureFixture,
-    log: str,
-) -> None:
+    settings,
+    keys,
+    trouble,
+    caplog,
+    log,
+):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": log}
     usual = ask(keys, 30)
     assert usual[:3] == [200, 403, 404]
@@ -61,7 +57,7 @@ def test_requests_go_on_with_their_own_answers(
     current_sink().close()
 
 
-def complaints(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+def complaints(caplog):
     return [
         record
         for record in caplog.records
@@ -69,7 +65,7 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     ]
 
 
-def test_buffered_catches_up_after_it(settings: Any, keys: GeneratedKeys, trouble: Within) -> None:
+def test_buffered_catches_up_after_it(settings, keys, trouble):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "buffered"}
     ask(keys, 3)
     with trouble():
@@ -78,15 +74,13 @@ def test_buffered_catches_up_after_it(settings: Any, keys: GeneratedKeys, troubl
     current_sink().close()
 
 
-def test_durable_threads_wait_side_by_side(
-    settings: Any, keys: GeneratedKeys, transactional_db: None
-) -> None:
+def test_durable_threads_wait_side_by_side(settings, keys, transactional_db):
     """None waits for the others' waiting."""
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable"}
     ask(keys, 3)
-    answers: list[list[int]] = []
+    answers = []
 
-    def ask_aside() -> None:
+    def ask_aside():
         try:
             answers.append(ask(keys, 3))
         finally:
@@ -103,9 +97,7 @@ def test_durable_threads_wait_side_by_side(
     assert answers == [[200, 403, 404, 401]] * 4
 
 
-def test_durable_goes_on_when_the_table_is_there_again(
-    settings: Any, keys: GeneratedKeys, transactional_db: None
-) -> None:
+def test_durable_goes_on_when_the_table_is_there_again(settings, keys, transactional_db):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable"}
     with table_gone():
         ask(keys, 3)

@@ -1,13 +1,9 @@
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.test import Client
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
 from ..conftest import token_header
@@ -31,9 +27,7 @@ FIELDS = {
 }
 
 
-def send(
-    by: GeneratedKeys | None, method: str, path: str = "", body: Any = None, **options: Any
-) -> Any:
+def send(by, method, path="", body=None, **options):
     """The answer to a request under ``keys/``: ``body`` is sent as JSON, or as it is if bytes."""
     headers = {} if by is None else {"authorization": token_header(by)}
     content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body)
@@ -45,17 +39,17 @@ def send(
     )
 
 
-def works(api_key: str, api_secret: str) -> bool:
+def works(api_key, api_secret):
     token = f"token {api_key}:{api_secret}"
     return Client().get(WHO, headers={"authorization": token}).status_code == 200
 
 
-def rows() -> list[dict[str, Any]]:
+def rows():
     """All that is stored of all keys."""
     return list(ApiKey.objects.order_by("pk").values())
 
 
-def assert_refused(response: Any, status: int, code: str, sentence: str = "") -> None:
+def assert_refused(response, status, code, sentence=""):
     assert response.status_code == status, response.content
     body = response.json()
     assert set(body) == {"detail", "code"}
@@ -64,7 +58,7 @@ def assert_refused(response: Any, status: int, code: str, sentence: str = "") ->
     assert_tells_no_secret(response)
 
 
-def assert_wrong(response: Any, *fields: str, sentence: str = "") -> None:
+def assert_wrong(response, *fields, sentence=""):
     """A 400 about exactly these fields, in DRF's form."""
     assert response.status_code == 400, response.content
     assert set(response.json()) == set(fields)
@@ -72,7 +66,7 @@ def assert_wrong(response: Any, *fields: str, sentence: str = "") -> None:
     assert_tells_no_secret(response)
 
 
-def assert_tells_no_secret(response: Any) -> None:
+def assert_tells_no_secret(response):
     assert response["Content-Type"] == "application/json"
     assert "no-store" in response["Cache-Control"]
     text = response.content.decode()
@@ -81,17 +75,17 @@ def assert_tells_no_secret(response: Any) -> None:
 
 
 @pytest.fixture
-def manager(system_manager: Any) -> GeneratedKeys:
+def manager(system_manager):
     """The keys of a System Manager."""
     return generate_keys(system_manager)
 
 
 @pytest.fixture
-def root(make_user: Callable[..., Any]) -> GeneratedKeys:
+def root(make_user):
     """The keys of a superuser."""
     return generate_keys(make_user("root", is_superuser=True))
 
 
 @pytest.fixture
-def self_service(settings: Any) -> None:
+def self_service(settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}

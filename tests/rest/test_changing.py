@@ -1,15 +1,12 @@
 """``PATCH keys/{api_key}/``."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import FIELDS, assert_refused, assert_tells_no_secret, assert_wrong, rows, send
@@ -37,9 +34,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
     ],
     ids=str,
 )
-def test_changes_what_a_key_may_do(
-    manager: GeneratedKeys, keys: GeneratedKeys, changes: dict[str, Any]
-) -> None:
+def test_changes_what_a_key_may_do(manager, keys, changes):
     before = send(manager, "GET", keys.api_key).json()
     (stored,) = ApiKey.objects.filter(pk=keys.instance.pk).values()
     response = send(manager, "PATCH", f"{keys.api_key}/", changes)
@@ -54,7 +49,7 @@ def test_changes_what_a_key_may_do(
     assert (again.status_code, again.content) == (200, response.content)
 
 
-def test_change_is_in_the_history(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_change_is_in_the_history(manager, keys):
     send(manager, "PATCH", keys.api_key, {"read_only": True})
     noted = LogEntry.objects.get(content_type__model="apikey")
     assert (noted.user, noted.object_id) == (manager.instance.user, str(keys.instance.pk))
@@ -62,7 +57,7 @@ def test_change_is_in_the_history(manager: GeneratedKeys, keys: GeneratedKeys) -
 
 
 @pytest.mark.parametrize("body", [None, {}])
-def test_no_change_changes_nothing(manager: GeneratedKeys, keys: GeneratedKeys, body: Any) -> None:
+def test_no_change_changes_nothing(manager, keys, body):
     before = rows()
     response = send(manager, "PATCH", keys.api_key, body)
     assert response.status_code == 200
@@ -71,7 +66,7 @@ def test_no_change_changes_nothing(manager: GeneratedKeys, keys: GeneratedKeys, 
     assert not LogEntry.objects.exists()
 
 
-def test_no_expiry_is_the_default_one(manager: GeneratedKeys, user: Any, settings: Any) -> None:
+def test_no_expiry_is_the_default_one(manager, user, settings):
     settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": timedelta(days=30)}
     with time_machine.travel(NOW, tick=False):
         keys = generate_keys(user, expires_at=NOW + timedelta(days=1))
@@ -97,9 +92,7 @@ def test_no_expiry_is_the_default_one(manager: GeneratedKeys, user: Any, setting
         "id",
     ],
 )
-def test_read_only_fields_are_refused(
-    manager: GeneratedKeys, keys: GeneratedKeys, name: str
-) -> None:
+def test_read_only_fields_are_refused(manager, keys, name):
     before = rows()
     for value in ("manager", None, True):
         body = {"read_only": True, name: value}
@@ -112,22 +105,18 @@ def test_read_only_fields_are_refused(
     [(name, value) for name, value in UNUSABLE if name != "user"],
     ids=lambda value: ascii(value)[:30],
 )
-def test_unusable_values_are_wrong(
-    manager: GeneratedKeys, keys: GeneratedKeys, name: str, value: Any
-) -> None:
+def test_unusable_values_are_wrong(manager, keys, name, value):
     before = rows()
     assert_wrong(send(manager, "PATCH", keys.api_key, {name: value}), name)
     assert rows() == before
 
 
-def test_unknown_field_is_refused(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_unknown_field_is_refused(manager, keys):
     response = send(manager, "PATCH", keys.api_key, {"readonly": True})
     assert_wrong(response, "readonly", sentence="There is no such field.")
 
 
-def test_expiry_beyond_the_longest_lifetime_is_wrong(
-    manager: GeneratedKeys, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_expiry_beyond_the_longest_lifetime_is_wrong(manager, keys, settings):
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
     before = rows()
     body = {"expires_at": "9999-12-31T23:59:59Z"}
@@ -135,9 +124,7 @@ def test_expiry_beyond_the_longest_lifetime_is_wrong(
     assert rows() == before
 
 
-def test_name_that_is_taken_is_a_conflict(
-    manager: GeneratedKeys, keys: GeneratedKeys, user: Any
-) -> None:
+def test_name_that_is_taken_is_a_conflict(manager, keys, user):
     generate_keys(user, name="deploy")
     before = rows()
     response = send(manager, "PATCH", keys.api_key, {"name": "deploy", "read_only": True})
@@ -146,9 +133,7 @@ def test_name_that_is_taken_is_a_conflict(
 
 
 @pytest.mark.parametrize("body", [{}, {"read_only": True}, {"name": "x"}])
-def test_revoked_key_is_a_conflict(
-    manager: GeneratedKeys, keys: GeneratedKeys, body: dict[str, Any]
-) -> None:
+def test_revoked_key_is_a_conflict(manager, keys, body):
     revoke(keys.instance)
     before = rows()
     response = send(manager, "PATCH", keys.api_key, body)
@@ -156,25 +141,21 @@ def test_revoked_key_is_a_conflict(
     assert rows() == before
 
 
-def test_key_of_an_inactive_user_may_be_narrowed(
-    manager: GeneratedKeys, keys: GeneratedKeys, user: Any
-) -> None:
+def test_key_of_an_inactive_user_may_be_narrowed(manager, keys, user):
     user.is_active = False
     user.save()
     response = send(manager, "PATCH", keys.api_key, {"read_only": True})
     assert (response.status_code, response.json()["read_only"]) == (200, True)
 
 
-def test_user_who_serves_themselves_may_narrow_their_key(
-    keys: GeneratedKeys, self_service: None
-) -> None:
+def test_user_who_serves_themselves_may_narrow_their_key(keys, self_service):
     response = send(keys, "PATCH", keys.api_key, {"allowed_ips": ["127.0.0.0/8"], "name": "cli"})
     assert response.status_code == 200
     key = ApiKey.objects.get()
     assert (key.allowed_ips, key.name) == (["127.0.0.0/8"], "cli")
 
 
-def test_put_is_no_way_to_change_a_key(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_put_is_no_way_to_change_a_key(manager, keys):
     before = rows()
     response = send(manager, "PUT", keys.api_key, {"name": "x"})
     assert_refused(response, 405, "method_not_allowed")

@@ -1,17 +1,13 @@
 """Who may not, by which call: the right status, nothing written, and no secret in the answer."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
 from ..conftest import basic_header
@@ -20,7 +16,7 @@ from .conftest import assert_refused, assert_tells_no_secret, rows, send
 pytestmark = pytest.mark.django_db
 
 # By name, how a call is made on a key of a user.
-CALLS: dict[str, Callable[[GeneratedKeys, GeneratedKeys], Any]] = {
+CALLS = {
     "make": lambda by, of: send(
         by, "POST", body={"user": of.instance.user.get_username(), "name": "new"}
     ),
@@ -40,12 +36,12 @@ but_revoke = pytest.mark.parametrize("call", list(CALLS.values())[:-1], ids=list
 
 
 def assert_nothing_happens(
-    call: Callable[[GeneratedKeys, GeneratedKeys], Any],
-    by: GeneratedKeys,
-    of: GeneratedKeys,
-    status: int,
-    code: str,
-) -> None:
+    call,
+    by,
+    of,
+    status,
+    code,
+):
     before = rows()
     assert_refused(call(by, of), status, code)
     assert rows() == before
@@ -54,12 +50,12 @@ def assert_nothing_happens(
 @but_revoke
 @pytest.mark.parametrize("rights", ["superuser", "helpdesk"])
 def test_manager_does_nothing_but_revoke_keys_of_a_user_with_more_rights(
-    manager: GeneratedKeys,
-    root: GeneratedKeys,
-    make_user: Callable[..., Any],
-    rights: str,
-    call: Any,
-) -> None:
+    manager,
+    root,
+    make_user,
+    rights,
+    call,
+):
     helpdesk = make_user("helpdesk", is_staff=True, permissions=("auth.change_user",))
     target = root if rights == "superuser" else generate_keys(helpdesk)
 
@@ -68,22 +64,18 @@ def test_manager_does_nothing_but_revoke_keys_of_a_user_with_more_rights(
 
 
 @every_call
-def test_superuser_may(root: GeneratedKeys, keys: GeneratedKeys, call: Any) -> None:
+def test_superuser_may(root, keys, call):
     assert call(root, keys).status_code in {200, 201, 204, 409}
 
 
 @every_call
-def test_user_without_the_permission_does_nothing_to_their_own_keys(
-    keys: GeneratedKeys, call: Any
-) -> None:
+def test_user_without_the_permission_does_nothing_to_their_own_keys(keys, call):
     assert_nothing_happens(call, keys, keys, 403, "permission_denied")
 
 
 @every_call
 @pytest.mark.parametrize("own", [False, True], ids=["permission", "self-service"])
-def test_read_only_key_does_nothing(
-    system_manager: Any, keys: GeneratedKeys, settings: Any, call: Any, own: bool
-) -> None:
+def test_read_only_key_does_nothing(system_manager, keys, settings, call, own):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": own}
     by = generate_keys(keys.instance.user if own else system_manager, name="ro", read_only=True)
     assert_nothing_happens(call, by, keys, 403, "key_read_only")
@@ -91,9 +83,7 @@ def test_read_only_key_does_nothing(
 
 @every_call
 @pytest.mark.parametrize("own", [False, True], ids=["permission", "self-service"])
-def test_scoped_key_does_nothing(
-    system_manager: Any, keys: GeneratedKeys, settings: Any, call: Any, own: bool
-) -> None:
+def test_scoped_key_does_nothing(system_manager, keys, settings, call, own):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": own}
     by = generate_keys(keys.instance.user if own else system_manager, name="s", scopes=["todos"])
     assert_nothing_happens(call, by, keys, 403, "insufficient_scope")
@@ -102,13 +92,13 @@ def test_scoped_key_does_nothing(
 @pytest.mark.parametrize("by", ["keys", "nobody"])
 @pytest.mark.parametrize("own", [False, True], ids=["no permission", "self-service"])
 def test_making_for_others_does_not_tell_who_there_is(
-    keys: GeneratedKeys,
-    root: GeneratedKeys,
-    make_user: Callable[..., Any],
-    settings: Any,
-    by: str,
-    own: bool,
-) -> None:
+    keys,
+    root,
+    make_user,
+    settings,
+    by,
+    own,
+):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": own}
     make_user("gone", is_active=False)
     generate_keys(make_user("grace"))
@@ -126,13 +116,13 @@ def test_making_for_others_does_not_tell_who_there_is(
 
 
 def test_whoever_may_make_no_key_learns_nothing_of_what_a_body_lacks(
-    keys: GeneratedKeys,
-) -> None:
+    keys,
+):
     for body in ({}, {"user": 1}, {"api_secret": "mine"}, []):
         assert_refused(send(keys, "POST", body=body), 403, "permission_denied")
 
 
-def test_name_of_another_is_not_even_looked_for(keys: GeneratedKeys, self_service: None) -> None:
+def test_name_of_another_is_not_even_looked_for(keys, self_service):
     with CaptureQueriesContext(connection) as captured:
         send(keys, "POST", body={"user": "somebody-else"})
     assert captured.captured_queries
@@ -140,17 +130,15 @@ def test_name_of_another_is_not_even_looked_for(keys: GeneratedKeys, self_servic
 
 
 def test_whoever_may_do_nothing_to_a_key_learns_nothing_of_what_a_body_lacks(
-    keys: GeneratedKeys,
-) -> None:
+    keys,
+):
     for body in ({"name": 1}, {"api_secret": "mine"}, {"grace": -1}, []):
         for method, path in (("PATCH", keys.api_key), ("POST", f"{keys.api_key}/rotate/")):
             assert_refused(send(keys, method, path, body), 403, "permission_denied")
 
 
 @every_call
-def test_key_of_another_user_is_out_of_reach_of_self_service(
-    keys: GeneratedKeys, make_user: Callable[..., Any], self_service: None, call: Any
-) -> None:
+def test_key_of_another_user_is_out_of_reach_of_self_service(keys, make_user, self_service, call):
     foreign = generate_keys(make_user("grace"))
     before = rows()
     response = call(keys, foreign)
@@ -176,9 +164,7 @@ def test_key_of_another_user_is_out_of_reach_of_self_service(
     ],
     ids=str,
 )
-def test_user_who_serves_themselves_does_not_widen_their_key(
-    keys: GeneratedKeys, self_service: None, changes: dict[str, Any]
-) -> None:
+def test_user_who_serves_themselves_does_not_widen_their_key(keys, self_service, changes):
     narrow = generate_keys(keys.instance.user, name="narrow", rate_limit="5/minute")
     body = {
         "read_only": True,
@@ -196,9 +182,7 @@ def test_user_who_serves_themselves_does_not_widen_their_key(
     )
 
 
-def test_user_who_serves_themselves_gives_no_key_a_rate(
-    keys: GeneratedKeys, self_service: None
-) -> None:
+def test_user_who_serves_themselves_gives_no_key_a_rate(keys, self_service):
     rate = {"rate_limit": "999999999/second"}
     before = rows()
     assert_refused(send(keys, "PATCH", keys.api_key, rate), 403, "permission_denied")
@@ -208,18 +192,14 @@ def test_user_who_serves_themselves_gives_no_key_a_rate(
 
 
 @every_call
-def test_inactive_users_key_opens_nothing(
-    manager: GeneratedKeys, keys: GeneratedKeys, call: Any
-) -> None:
+def test_inactive_users_key_opens_nothing(manager, keys, call):
     manager.instance.user.is_active = False
     manager.instance.user.save()
     assert_nothing_happens(call, manager, keys, 401, "user_inactive")
 
 
 @every_call
-def test_permission_that_was_taken_away_opens_nothing(
-    manager: GeneratedKeys, keys: GeneratedKeys, call: Any
-) -> None:
+def test_permission_that_was_taken_away_opens_nothing(manager, keys, call):
     manager.instance.user.groups.clear()
     before = rows()
     response = call(manager, keys)
@@ -228,9 +208,7 @@ def test_permission_that_was_taken_away_opens_nothing(
     assert rows() == before
 
 
-def test_rotating_does_not_lengthen_a_key_beyond_the_longest_lifetime(
-    manager: GeneratedKeys, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_rotating_does_not_lengthen_a_key_beyond_the_longest_lifetime(manager, keys, settings):
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
     assert send(manager, "POST", f"{keys.api_key}/rotate/").status_code == 200
     key = ApiKey.objects.get(pk=keys.instance.pk)
@@ -251,9 +229,7 @@ def test_rotating_does_not_lengthen_a_key_beyond_the_longest_lifetime(
         ("POST", "/?cmd=frappe.client.delete"),
     ],
 )
-def test_another_site_does_nothing_by_a_basic_login(
-    root: GeneratedKeys, keys: GeneratedKeys, method: str, path: str
-) -> None:
+def test_another_site_does_nothing_by_a_basic_login(root, keys, method, path):
     headers = {"authorization": basic_header(root), "origin": "https://evil.example"}
     before = rows()
 

@@ -1,11 +1,7 @@
 """``POST keys/revoke-leaked/``: whoever holds a leaked token can end it."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 import time_machine
@@ -13,7 +9,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source, revoke
+from frappe_tokens.keys import generate_keys, generate_keys_for_source, revoke
 from frappe_tokens.models import ApiKey
 from tests.sources.models import Robot
 
@@ -27,20 +23,20 @@ REPORT = "revoke-leaked/"
 NOW = datetime(2026, 1, 31, 12, 0, 20, tzinfo=timezone.utc)
 
 
-def report(token: str, **options: Any) -> Any:
+def report(token, **options):
     return send(None, "POST", REPORT, {"token": token}, **options)
 
 
-def wrong(generated: GeneratedKeys) -> str:
+def wrong(generated):
     return f"{generated.api_key}:{crypto.generate_api_secret()}"
 
 
-def info(response: Any) -> tuple[int, bytes, str]:
+def info(response):
     return response.status_code, response.content, str(response.headers)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_ends_the_key_of_a_token(keys: GeneratedKeys, user: Any, slash: str) -> None:
+def test_ends_the_key_of_a_token(keys, user, slash):
     other = generate_keys(user, name="other")
     response = send(None, "POST", f"revoke-leaked{slash}", {"token": keys.token})
     assert response.status_code == 204
@@ -54,19 +50,19 @@ def test_ends_the_key_of_a_token(keys: GeneratedKeys, user: Any, slash: str) -> 
     assert key.revoked_reason == "Reported as leaked."
 
 
-def test_ends_the_key_of_an_old_secret_in_its_grace(keys: GeneratedKeys) -> None:
+def test_ends_the_key_of_an_old_secret_in_its_grace(keys):
     rotated = generate_keys(keys.instance.user, grace=timedelta(days=1))
     assert report(keys.token).status_code == 204
     assert not works(rotated.api_key, rotated.api_secret)
 
 
-def test_replaced_secret_ends_nothing(keys: GeneratedKeys) -> None:
+def test_replaced_secret_ends_nothing(keys):
     rotated = generate_keys(keys.instance.user)
     assert report(keys.token).status_code == 204
     assert works(rotated.api_key, rotated.api_secret)
 
 
-def test_ends_keys_of_every_source(user: Any, settings: Any) -> None:
+def test_ends_keys_of_every_source(user, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
     robot = Robot.objects.create(user=user)
     generated = generate_keys_for_source(robot)
@@ -74,15 +70,13 @@ def test_ends_keys_of_every_source(user: Any, settings: Any) -> None:
     assert Robot.objects.get().is_revoked
 
 
-def test_spaces_around_the_token_do_not_matter(keys: GeneratedKeys) -> None:
+def test_spaces_around_the_token_do_not_matter(keys):
     report(f" \t{keys.token} ")
     assert not works(keys.api_key, keys.api_secret)
 
 
 @time_machine.travel(NOW, tick=False)  # Expires has the time
-def test_answer_does_not_tell_whether_there_was_such_a_key(
-    keys: GeneratedKeys, root: GeneratedKeys, make_user: Callable[..., Any]
-) -> None:
+def test_answer_does_not_tell_whether_there_was_such_a_key(keys, root, make_user):
     revoked = generate_keys(keys.instance.user, name="revoked")
     revoke(revoked.instance)
     unknown = f"ftk_0000000000000000:{crypto.generate_api_secret()}"
@@ -118,7 +112,7 @@ def test_answer_does_not_tell_whether_there_was_such_a_key(
 
 
 @pytest.mark.parametrize("text", ["{0}\n", "\n{0}", "\u00a0{0}", "token {0}", "{0} {0}", '"{0}"'])
-def test_what_is_no_token_ends_nothing(keys: GeneratedKeys, text: str) -> None:
+def test_what_is_no_token_ends_nothing(keys, text):
     before = rows()
     assert report(text.format(keys.token)).status_code == 204
     assert rows() == before
@@ -127,26 +121,26 @@ def test_what_is_no_token_ends_nothing(keys: GeneratedKeys, text: str) -> None:
 @pytest.mark.parametrize(
     "body", [None, {}, {"Token": "x"}, *({"token": t} for t in (None, 1, True, [], ["a:b"], {}))]
 )
-def test_missing_token_is_wrong(keys: GeneratedKeys, body: Any) -> None:
+def test_missing_token_is_wrong(keys, body):
     assert_wrong(send(None, "POST", REPORT, body), "token")
 
 
 @pytest.mark.parametrize("body", [b"null", b"1", b'"a:b"', b"[]"])
-def test_body_that_is_no_object_is_wrong(keys: GeneratedKeys, body: bytes) -> None:
+def test_body_that_is_no_object_is_wrong(keys, body):
     assert_wrong(send(None, "POST", REPORT, body), "non_field_errors")
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"token=x", b"[" * 50_000])
-def test_broken_json_is_a_parse_error(body: bytes) -> None:
+def test_broken_json_is_a_parse_error(body):
     assert_refused(send(None, "POST", REPORT, body), 400, "parse_error")
 
 
-def test_whatever_else_is_said_does_not_keep_a_key_alive(keys: GeneratedKeys) -> None:
+def test_whatever_else_is_said_does_not_keep_a_key_alive(keys):
     send(None, "POST", REPORT, {"token": keys.token, "url": "https://example.com/leak"})
     assert not works(keys.api_key, keys.api_secret)
 
 
-def test_header_is_not_read(keys: GeneratedKeys, manager: GeneratedKeys) -> None:
+def test_header_is_not_read(keys, manager):
     revoke(manager.instance)
     for authorization in (token_header(manager), "token", "Basic !", "Bearer x"):
         response = Client().post(
@@ -159,7 +153,7 @@ def test_header_is_not_read(keys: GeneratedKeys, manager: GeneratedKeys) -> None
     assert not works(keys.api_key, keys.api_secret)
 
 
-def test_session_needs_no_csrf_token(keys: GeneratedKeys) -> None:
+def test_session_needs_no_csrf_token(keys):
     browser = Client(enforce_csrf_checks=True)
     assert browser.login(username="ada", password=PASSWORD)
     body = {"token": keys.token}
@@ -169,7 +163,7 @@ def test_session_needs_no_csrf_token(keys: GeneratedKeys) -> None:
     assert (key.is_revoked, key.revoked_by) == (True, None)
 
 
-def test_malformed_token_costs_no_query(keys: GeneratedKeys, statements: Any) -> None:
+def test_malformed_token_costs_no_query(keys, statements):
     with statements() as verbs:
         report("x")
         report(str(keys.token)[:-1])
@@ -179,7 +173,7 @@ def test_malformed_token_costs_no_query(keys: GeneratedKeys, statements: Any) ->
 # Too many
 
 
-def test_too_many_guesses_have_to_wait(keys: GeneratedKeys, settings: Any) -> None:
+def test_too_many_guesses_have_to_wait(keys, settings):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "3/minute"}
     with time_machine.travel(NOW, tick=False):
         guesses = [wrong(keys) for _ in range(4)]
@@ -192,9 +186,7 @@ def test_too_many_guesses_have_to_wait(keys: GeneratedKeys, settings: Any) -> No
         assert report(guesses[3]).status_code == 204
 
 
-def test_right_token_is_revoked_however_many_wrong_ones_were_reported(
-    keys: GeneratedKeys, settings: Any
-) -> None:
+def test_right_token_is_revoked_however_many_wrong_ones_were_reported(keys, settings):
     """The answer is that to a wrong one, so that it tells nothing."""
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "3/minute"}
     with time_machine.travel(NOW, tick=False):
@@ -207,7 +199,7 @@ def test_right_token_is_revoked_however_many_wrong_ones_were_reported(
     assert ApiKey.objects.get().is_revoked
 
 
-def test_repeated_guess_costs_no_query(keys: GeneratedKeys, settings: Any, statements: Any) -> None:
+def test_repeated_guess_costs_no_query(keys, settings, statements):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "1/minute"}
     guess = wrong(keys)
     with time_machine.travel(NOW, tick=False):
@@ -218,7 +210,7 @@ def test_repeated_guess_costs_no_query(keys: GeneratedKeys, settings: Any, state
     assert verbs == []
 
 
-def test_count_does_not_tell_a_right_secret_from_a_wrong_one(user: Any, settings: Any) -> None:
+def test_count_does_not_tell_a_right_secret_from_a_wrong_one(user, settings):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "3/minute"}
     first, second = generate_keys(user), generate_keys(user, name="second")
     with time_machine.travel(NOW, tick=False):
@@ -230,7 +222,7 @@ def test_count_does_not_tell_a_right_secret_from_a_wrong_one(user: Any, settings
     assert [status for status, _, _ in told[0]] == [204, 204, 204, 429, 429]
 
 
-def test_guesses_are_counted_with_those_in_the_header(keys: GeneratedKeys, settings: Any) -> None:
+def test_guesses_are_counted_with_those_in_the_header(keys, settings):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "3/minute"}
     with time_machine.travel(NOW, tick=False):
         for _ in range(3):
@@ -238,9 +230,7 @@ def test_guesses_are_counted_with_those_in_the_header(keys: GeneratedKeys, setti
         assert_refused(report(wrong(keys)), 429, "too_many_failures")
 
 
-def test_guess_from_another_process_that_fills_the_count_is_refused(
-    keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_guess_from_another_process_that_fills_the_count_is_refused(keys, settings, monkeypatch):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "3/minute"}
     with time_machine.travel(NOW, tick=False):
         for _ in range(3):
@@ -250,7 +240,7 @@ def test_guess_from_another_process_that_fills_the_count_is_refused(
         assert_refused(report(wrong(keys)), 429, "too_many_failures")
 
 
-def test_other_addresses_need_not_wait(keys: GeneratedKeys, settings: Any) -> None:
+def test_other_addresses_need_not_wait(keys, settings):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "3/minute"}
     with time_machine.travel(NOW, tick=False):
         for _ in range(5):
@@ -261,15 +251,15 @@ def test_other_addresses_need_not_wait(keys: GeneratedKeys, settings: Any) -> No
 # Secrets and failures
 
 
-def test_token_is_nowhere_else(keys: GeneratedKeys, caplog: pytest.LogCaptureFixture) -> None:
+def test_token_is_nowhere_else(keys, caplog):
     caplog.set_level("DEBUG")
     response = report(keys.token)
     for place in (str(response.headers), str(response.cookies), caplog.text, repr(rows())):
         assert keys.api_secret not in place
 
 
-def test_database_that_does_not_answer_is_503(keys: GeneratedKeys) -> None:
-    def fail(*args: Any) -> None:
+def test_database_that_does_not_answer_is_503(keys):
+    def fail(*args):
         raise OperationalError("the server went away")
 
     with connection.execute_wrapper(fail):
@@ -278,10 +268,8 @@ def test_database_that_does_not_answer_is_503(keys: GeneratedKeys) -> None:
     assert response["Retry-After"]
 
 
-def test_error_page_shows_no_token(
-    keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> None:
-    def broken(*args: Any) -> None:
+def test_error_page_shows_no_token(keys, monkeypatch, settings):
+    def broken(*args):
         raise RuntimeError("broken")
 
     monkeypatch.setattr("frappe_tokens.api.keys.revoke_leaked", broken)

@@ -1,15 +1,11 @@
 """``GET keys/``."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 import time_machine
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import FIELDS, assert_refused, assert_tells_no_secret, assert_wrong, send
@@ -19,22 +15,22 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 
 
-def shown(response: Any) -> set[str]:
+def shown(response):
     """The API keys in a page."""
     assert response.status_code == 200, response.content
     assert_tells_no_secret(response)
     return {key["api_key"] for key in response.json()["results"]}
 
 
-def test_manager_sees_all_keys(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_manager_sees_all_keys(manager, keys):
     assert shown(send(manager, "GET")) == {manager.api_key, keys.api_key}
 
 
-def test_others_see_their_own(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_others_see_their_own(manager, keys):
     assert shown(send(keys, "GET")) == {keys.api_key}
 
 
-def test_key_is_shown_without_its_digests(user: Any) -> None:
+def test_key_is_shown_without_its_digests(user):
     made = datetime(2026, 1, 1, 9, 30, tzinfo=timezone.utc)
     with time_machine.travel(made, tick=False):
         generated = generate_keys(
@@ -63,9 +59,7 @@ def test_key_is_shown_without_its_digests(user: Any) -> None:
     assert set(key) == FIELDS
 
 
-def test_restricted_keys_see_no_more_than_their_users_own(
-    system_manager: Any, keys: GeneratedKeys
-) -> None:
+def test_restricted_keys_see_no_more_than_their_users_own(system_manager, keys):
     read_only = generate_keys(system_manager, name="look", read_only=True)
     scoped = generate_keys(system_manager, name="some", scopes=["todos"])
     assert shown(send(read_only, "GET")) == {read_only.api_key, scoped.api_key}
@@ -73,13 +67,13 @@ def test_restricted_keys_see_no_more_than_their_users_own(
     assert_refused(send(scoped, "GET"), 403, "insufficient_scope")
 
 
-def test_nobody_sees_nothing(keys: GeneratedKeys) -> None:
+def test_nobody_sees_nothing(keys):
     response = send(None, "GET")
     assert_refused(response, 401, "not_authenticated")
     assert response["WWW-Authenticate"] == 'token realm="api"'
 
 
-def test_comes_in_pages_of_fifty_the_latest_first(manager: GeneratedKeys, user: Any) -> None:
+def test_comes_in_pages_of_fifty_the_latest_first(manager, user):
     made = [generate_keys(user, name=str(number)).api_key for number in range(60)]
     pages = [send(manager, "GET", f"?user=ada&page={page}").json() for page in (1, 2)]
     assert [page["count"] for page in pages] == [60, 60]
@@ -90,7 +84,7 @@ def test_comes_in_pages_of_fifty_the_latest_first(manager: GeneratedKeys, user: 
     assert pages[1]["next"] is None
 
 
-def test_keys_of_one_moment_have_an_order_too(manager: GeneratedKeys, user: Any) -> None:
+def test_keys_of_one_moment_have_an_order_too(manager, user):
     for number in range(5):
         generate_keys(user, name=str(number))
     ApiKey.objects.update(created_at=NOW)
@@ -104,19 +98,17 @@ def test_keys_of_one_moment_have_an_order_too(manager: GeneratedKeys, user: Any)
     [("1", 1), ("3", 3), ("0", 50), ("-1", 50), ("x", 50), ("9" * 5000, 50), ("201", 200)],
     ids=lambda value: str(value)[:5],
 )
-def test_page_size_is_the_clients_up_to_two_hundred(
-    manager: GeneratedKeys, user: Any, asked: str, length: int
-) -> None:
+def test_page_size_is_the_clients_up_to_two_hundred(manager, user, asked, length):
     ApiKey.objects.bulk_create(ApiKey(user=user, name=str(number)) for number in range(205))
     assert len(shown(send(manager, "GET", f"?page_size={asked}"))) == length
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "3", "x", "9" * 5000, "%00"], ids=ascii)
-def test_page_that_is_not_there_is_404(manager: GeneratedKeys, page: str) -> None:
+def test_page_that_is_not_there_is_404(manager, page):
     assert_refused(send(manager, "GET", f"?page={page}"), 404, "not_found")
 
 
-def test_is_the_same_whatever_the_project_does(manager: GeneratedKeys, settings: Any) -> None:
+def test_is_the_same_whatever_the_project_does(manager, settings):
     settings.REST_FRAMEWORK = {
         "PAGE_SIZE": 1,
         "DEFAULT_PAGINATION_CLASS": None,
@@ -134,9 +126,7 @@ def test_is_the_same_whatever_the_project_does(manager: GeneratedKeys, settings:
     assert answer["results"][0]["created_at"].endswith("Z")
 
 
-def test_takes_as_many_queries_for_many_keys_as_for_few(
-    manager: GeneratedKeys, make_user: Callable[..., Any], statements: Any
-) -> None:
+def test_takes_as_many_queries_for_many_keys_as_for_few(manager, make_user, statements):
     generate_keys(make_user("first"))
     counts = []
     for number in range(3):
@@ -153,26 +143,24 @@ def test_takes_as_many_queries_for_many_keys_as_for_few(
 # Filters
 
 
-def test_filters_by_user(manager: GeneratedKeys, keys: GeneratedKeys, root: GeneratedKeys) -> None:
+def test_filters_by_user(manager, keys, root):
     assert shown(send(manager, "GET", "?user=ada")) == {keys.api_key}
     assert shown(send(manager, "GET", "?user=manager")) == {manager.api_key}
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "%00", "ada%00", "%ED%A0%80", "a" * 5000])
-def test_unknown_user_has_no_keys(manager: GeneratedKeys, keys: GeneratedKeys, name: str) -> None:
+def test_unknown_user_has_no_keys(manager, keys, name):
     assert shown(send(manager, "GET", f"?user={name}")) == set()
 
 
-def test_user_sees_no_keys_of_others_by_asking_for_them(
-    manager: GeneratedKeys, keys: GeneratedKeys
-) -> None:
+def test_user_sees_no_keys_of_others_by_asking_for_them(manager, keys):
     assert shown(send(keys, "GET", "?user=ada")) == {keys.api_key}
     answers = {send(keys, "GET", f"?user={name}").content for name in ("manager", "nobody", "")}
     assert len(answers) == 1
     assert shown(send(keys, "GET", "?user=manager")) == set()
 
 
-def test_filters_by_name(manager: GeneratedKeys, user: Any) -> None:
+def test_filters_by_name(manager, user):
     named = generate_keys(user, name="deploy")
     assert shown(send(manager, "GET", "?name=deploy")) == {named.api_key}
     assert shown(send(manager, "GET", "?name=")) == {manager.api_key}
@@ -180,7 +168,7 @@ def test_filters_by_name(manager: GeneratedKeys, user: Any) -> None:
     assert shown(send(manager, "GET", "?name=deploy%00")) == set()
 
 
-def test_filters_by_state(user: Any) -> None:
+def test_filters_by_state(user):
     with time_machine.travel(NOW, tick=False):
         keys = generate_keys(user)
         later = generate_keys(user, name="later", expires_at=NOW + timedelta(days=2))
@@ -197,12 +185,12 @@ def test_filters_by_state(user: Any) -> None:
 
 
 @pytest.mark.parametrize("state", ["", "Active", "dead", "%00"])
-def test_unknown_state_is_wrong(keys: GeneratedKeys, state: str) -> None:
+def test_unknown_state_is_wrong(keys, state):
     response = send(keys, "GET", f"?state={state}")
     assert_wrong(response, "state", sentence="active, expired, revoked")
 
 
-def test_filters_by_what_a_key_may_and_how_it_is_used(user: Any) -> None:
+def test_filters_by_what_a_key_may_and_how_it_is_used(user):
     keys = generate_keys(user)
     look = generate_keys(user, name="look", read_only=True, expires_at=NOW + timedelta(days=3650))
     ApiKey.objects.filter(pk=look.instance.pk).update(last_used_at=NOW)
@@ -218,7 +206,7 @@ def test_filters_by_what_a_key_may_and_how_it_is_used(user: Any) -> None:
     assert shown(send(keys, "GET", "?read_only=&unused=&expires_before=")) == both
 
 
-def test_filters_hold_together(manager: GeneratedKeys, user: Any) -> None:
+def test_filters_hold_together(manager, user):
     generate_keys(user, name="open")
     look = generate_keys(user, name="look", read_only=True)
     asked = "?user=ada&state=active&read_only=true&name=look"
@@ -239,17 +227,17 @@ def test_filters_hold_together(manager: GeneratedKeys, user: Any) -> None:
         "%ED%A0%80",
     ],
 )
-def test_unusable_values_are_wrong(keys: GeneratedKeys, name: str, value: str) -> None:
+def test_unusable_values_are_wrong(keys, name, value):
     assert_wrong(send(keys, "GET", f"?{name}={value}"), name)
 
 
-def test_compares_with_any_time_there_is(keys: GeneratedKeys) -> None:
+def test_compares_with_any_time_there_is(keys):
     for time in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
         for name in ("last_used_before", "expires_before"):
             assert shown(send(keys, "GET", f"?{name}={time}")) == set()
 
 
-def test_filters_by_the_servers_time_where_zones_are_off(user: Any, settings: Any) -> None:
+def test_filters_by_the_servers_time_where_zones_are_off(user, settings):
     settings.USE_TZ = False
     settings.TIME_ZONE = "America/New_York"
     keys = generate_keys(user, expires_at=datetime(2100, 1, 1, 12))
@@ -266,7 +254,7 @@ def test_filters_by_the_servers_time_where_zones_are_off(user: Any, settings: An
 # One key
 
 
-def test_shows_one_key(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_shows_one_key(manager, keys):
     for by in (manager, keys):
         for slash in ("", "/"):
             response = send(by, "GET", keys.api_key + slash)
@@ -276,12 +264,12 @@ def test_shows_one_key(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
             assert_tells_no_secret(response)
 
 
-def test_shows_a_revoked_key(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_shows_a_revoked_key(manager, keys):
     revoke(keys.instance)
     assert send(manager, "GET", keys.api_key).json()["revoked_at"]
 
 
-def test_shows_a_key_with_a_slash_in_it(user: Any) -> None:
+def test_shows_a_key_with_a_slash_in_it(user):
     keys = generate_keys(user)
     ApiKey.objects.create(user=user, name="imported", api_key="q+/9/a==")
     assert send(keys, "GET", "q+%2F9%2Fa==/").json()["name"] == "imported"
@@ -289,9 +277,7 @@ def test_shows_a_key_with_a_slash_in_it(user: Any) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE", "POST"])
 @time_machine.travel(NOW, tick=False)  # Expires has the time
-def test_foreign_key_looks_like_none(
-    manager: GeneratedKeys, keys: GeneratedKeys, self_service: None, method: str
-) -> None:
+def test_foreign_key_looks_like_none(manager, keys, self_service, method):
     before = rows_by(manager)
     action = "/rotate/" if method == "POST" else "/"
     answers = [
@@ -314,5 +300,5 @@ def test_foreign_key_looks_like_none(
     assert rows_by(manager) == before
 
 
-def rows_by(generated: GeneratedKeys) -> list[Any]:
+def rows_by(generated):
     return list(ApiKey.objects.filter(user=generated.instance.user).values())

@@ -1,11 +1,7 @@
 """``POST keys/``."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 import time_machine
@@ -13,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.core.serializers.json import DjangoJSONEncoder
 
-from frappe_tokens.keys import GeneratedKeys, clean_name, generate_keys, revoke
+from frappe_tokens.keys import clean_name, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import (
@@ -32,7 +28,7 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 
 
-def assert_made(response: Any) -> ApiKey:
+def assert_made(response):
     assert response.status_code == 201, response.content
     body = response.json()
     assert set(body) == FIELDS | {"api_secret"}
@@ -42,7 +38,7 @@ def assert_made(response: Any) -> ApiKey:
     return ApiKey.objects.get(api_key=body["api_key"])
 
 
-def test_makes_a_key_for_a_user(manager: GeneratedKeys, user: Any) -> None:
+def test_makes_a_key_for_a_user(manager, user):
     key = assert_made(send(manager, "POST", body={"user": "ada", "name": "deploy"}))
     assert (key.user, key.name) == (user, "deploy")
     assert key.created_by == manager.instance.user
@@ -51,7 +47,7 @@ def test_makes_a_key_for_a_user(manager: GeneratedKeys, user: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/keys", "/api/keys/"])
-def test_says_where_the_key_is(client: Any, manager: GeneratedKeys, path: str) -> None:
+def test_says_where_the_key_is(client, manager, path):
     headers = {"authorization": str(manager.header).partition(": ")[2]}
     body = {"name": "second"}
     response = client.post(path, body, content_type="application/json", headers=headers)
@@ -59,7 +55,7 @@ def test_says_where_the_key_is(client: Any, manager: GeneratedKeys, path: str) -
     assert shown["api_key"] == assert_made(response).api_key
 
 
-def test_makes_a_key_for_oneself_by_default(root: GeneratedKeys, manager: GeneratedKeys) -> None:
+def test_makes_a_key_for_oneself_by_default(root, manager):
     revoke(manager.instance)
     again = generate_keys(manager.instance.user, name="other")
     for by, body in ((root, {"name": "second"}), (again, {}), (again, {"name": "second"})):
@@ -69,11 +65,11 @@ def test_makes_a_key_for_oneself_by_default(root: GeneratedKeys, manager: Genera
     assert assert_made(send(root, "POST", body={"user": "root", "name": "x"})).name == "x"
 
 
-def test_body_may_be_left_out(user: Any, self_service: None) -> None:
+def test_body_may_be_left_out(user, self_service):
     assert assert_made(send(generate_keys(user, name="shell"), "POST")).name == ""
 
 
-def test_key_has_the_policies_that_were_asked_for(manager: GeneratedKeys, user: Any) -> None:
+def test_key_has_the_policies_that_were_asked_for(manager, user):
     asked = {
         "scopes": ["todos", "events", "todos"],
         "read_only": True,
@@ -102,9 +98,7 @@ def test_key_has_the_policies_that_were_asked_for(manager: GeneratedKeys, user: 
     assert stored.expires_at == datetime(2099, 12, 31, 22, tzinfo=timezone.utc)
 
 
-def test_expiry_is_the_default_where_none_is_asked_for(
-    manager: GeneratedKeys, user: Any, settings: Any
-) -> None:
+def test_expiry_is_the_default_where_none_is_asked_for(manager, user, settings):
     settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": timedelta(days=30)}
     with time_machine.travel(NOW, tick=False):
         for name, body in (("a", {}), ("b", {"expires_at": None})):
@@ -112,9 +106,7 @@ def test_expiry_is_the_default_where_none_is_asked_for(
             assert key.expires_at == NOW + timedelta(days=30)
 
 
-def test_expiry_is_the_servers_time_where_zones_are_off(
-    manager: GeneratedKeys, user: Any, settings: Any
-) -> None:
+def test_expiry_is_the_servers_time_where_zones_are_off(manager, user, settings):
     settings.USE_TZ = False
     settings.TIME_ZONE = "America/New_York"
     for name, asked in (("a", "2100-01-01T17:00:00Z"), ("b", "2100-01-01T12:00:00")):
@@ -127,7 +119,7 @@ def test_expiry_is_the_servers_time_where_zones_are_off(
 
 
 @pytest.mark.parametrize("name", ["", "deploy", " deploy "])
-def test_name_that_is_taken_is_a_conflict(manager: GeneratedKeys, user: Any, name: str) -> None:
+def test_name_that_is_taken_is_a_conflict(manager, user, name):
     taken = generate_keys(user, name=clean_name(name))
     before = rows()
     response = send(manager, "POST", body={"user": "ada", "name": name, "read_only": True})
@@ -136,14 +128,14 @@ def test_name_that_is_taken_is_a_conflict(manager: GeneratedKeys, user: Any, nam
     assert works(taken.api_key, taken.api_secret)
 
 
-def test_name_of_a_revoked_key_is_free(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_name_of_a_revoked_key_is_free(manager, keys):
     revoke(keys.instance)
     key = assert_made(send(manager, "POST", body={"user": "ada"}))
     assert key.api_key != keys.api_key
     assert ApiKey.objects.get(pk=keys.instance.pk).is_revoked
 
 
-def test_name_of_anothers_key_is_free(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_name_of_anothers_key_is_free(manager, keys):
     send(manager, "POST", body={"name": "mine"})
     assert assert_made(send(manager, "POST", body={"user": "ada", "name": "mine"})).name == "mine"
 
@@ -168,9 +160,7 @@ def test_name_of_anothers_key_is_free(manager: GeneratedKeys, keys: GeneratedKey
         "id",
     ],
 )
-def test_client_cannot_choose_what_is_not_theirs(
-    manager: GeneratedKeys, user: Any, name: str
-) -> None:
+def test_client_cannot_choose_what_is_not_theirs(manager, user, name):
     before = rows()
     for value in ("fts_mine", None, 1, ["fts_mine"]):
         response = send(manager, "POST", body={"user": "ada", "name": "x", name: value})
@@ -179,7 +169,7 @@ def test_client_cannot_choose_what_is_not_theirs(
 
 
 @pytest.mark.parametrize("name", ["token", "secret", "grace", "detail", "", "\x00", "\ud800"])
-def test_unknown_fields_are_refused(manager: GeneratedKeys, user: Any, name: str) -> None:
+def test_unknown_fields_are_refused(manager, user, name):
     before = rows()
     response = send(manager, "POST", body={"user": "ada", name: "fts_mine"})
     shown = name.encode("utf-8", "backslashreplace").decode()
@@ -187,7 +177,7 @@ def test_unknown_fields_are_refused(manager: GeneratedKeys, user: Any, name: str
     assert rows() == before
 
 
-def test_all_that_is_wrong_is_told_at_once(manager: GeneratedKeys) -> None:
+def test_all_that_is_wrong_is_told_at_once(manager):
     body = {"api_secret": "x", "read_only": 1, "scopes": "todos"}
     assert_wrong(send(manager, "POST", body=body), "api_secret", "read_only", "scopes")
     body = {"name": "a\nb", "scopes": ['"'], "allowed_ips": ["x"], "rate_limit": "x"}
@@ -195,7 +185,7 @@ def test_all_that_is_wrong_is_told_at_once(manager: GeneratedKeys) -> None:
     assert_wrong(send(manager, "POST", body=expected), *expected)
 
 
-DEEP: Any = []
+DEEP = []
 for _level in range(200):
     DEEP = [DEEP]
 
@@ -239,17 +229,13 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("name", "value"), UNUSABLE, ids=lambda value: ascii(value)[:30])
-def test_unusable_values_are_wrong(
-    manager: GeneratedKeys, user: Any, name: str, value: Any
-) -> None:
+def test_unusable_values_are_wrong(manager, user, name, value):
     before = rows()
     assert_wrong(send(manager, "POST", body={"user": "ada", name: value}), name)
     assert rows() == before
 
 
-def test_expiry_beyond_the_longest_lifetime_is_wrong(
-    manager: GeneratedKeys, user: Any, settings: Any
-) -> None:
+def test_expiry_beyond_the_longest_lifetime_is_wrong(manager, user, settings):
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
     with time_machine.travel(NOW, tick=False):
         before = rows()
@@ -267,13 +253,13 @@ def test_expiry_beyond_the_longest_lifetime_is_wrong(
         assert assert_made(send(manager, "POST", body=body)).expires_at == NOW + timedelta(days=30)
 
 
-def test_key_may_live_for_a_lifetime(manager: GeneratedKeys, user: Any) -> None:
+def test_key_may_live_for_a_lifetime(manager, user):
     body = {"user": "ada", "expires_at": "2099-12-31T23:59:59Z"}
     key = assert_made(send(manager, "POST", body=body))
     assert send(manager, "GET", key.api_key).json()["expires_at"] == "2099-12-31T23:59:59Z"
 
 
-def test_expiry_at_the_end_of_time_is_wrong(manager: GeneratedKeys, user: Any) -> None:
+def test_expiry_at_the_end_of_time_is_wrong(manager, user):
     """Some databases and time zones could not give it back."""
     for moment in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"):
         response = send(manager, "POST", body={"user": "ada", "expires_at": moment})
@@ -282,7 +268,7 @@ def test_expiry_at_the_end_of_time_is_wrong(manager: GeneratedKeys, user: Any) -
     assert not ApiKey.objects.filter(user=user).exists()
 
 
-def test_unknown_user_is_wrong(manager: GeneratedKeys) -> None:
+def test_unknown_user_is_wrong(manager):
     before = rows()
     for username in ("nobody", "Ada", "a" * 5000, "\U0001f511"):
         response = send(manager, "POST", body={"user": username})
@@ -290,7 +276,7 @@ def test_unknown_user_is_wrong(manager: GeneratedKeys) -> None:
     assert rows() == before
 
 
-def test_inactive_user_is_wrong(manager: GeneratedKeys, make_user: Callable[..., Any]) -> None:
+def test_inactive_user_is_wrong(manager, make_user):
     make_user("gone", is_active=False)
     before = rows()
     response = send(manager, "POST", body={"user": "gone"})
@@ -298,13 +284,11 @@ def test_inactive_user_is_wrong(manager: GeneratedKeys, make_user: Callable[...,
     assert rows() == before
 
 
-def test_user_deleted_meanwhile_is_wrong(
-    manager: GeneratedKeys, user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_deleted_meanwhile_is_wrong(manager, user, monkeypatch):
     users = type(get_user_model()._default_manager)
     find = users.get_by_natural_key
 
-    def find_and_lose(self: Any, username: str) -> Any:
+    def find_and_lose(self, username):
         found = find(self, username)
         get_user_model()._default_manager.filter(pk=found.pk).delete()
         return found
@@ -319,9 +303,7 @@ def test_user_deleted_meanwhile_is_wrong(
 # Secrets
 
 
-def test_secret_is_in_the_answer_and_nowhere_else(
-    manager: GeneratedKeys, user: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_secret_is_in_the_answer_and_nowhere_else(manager, user, caplog):
     caplog.set_level("DEBUG")
     response = send(manager, "POST", body={"user": "ada"})
     secret = response.json()["api_secret"]

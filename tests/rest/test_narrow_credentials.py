@@ -1,9 +1,5 @@
 """A key that ends, or is bound to addresses or a rate, makes and gets hold of no wider one."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 
 from frappe_tokens.keys import generate_keys
@@ -13,12 +9,12 @@ from .conftest import assert_refused, rows, send
 
 pytestmark = pytest.mark.django_db
 
-NARROW: dict[str, Any] = {
+NARROW = {
     "expires_at": "2100-01-01T00:00:00Z",
     "allowed_ips": ["127.0.0.0/8"],
     "rate_limit": "10/minute",
 }
-WIDER: dict[str, Any] = {
+WIDER = {
     "expires_at": "2100-01-01T00:00:01Z",
     "allowed_ips": ["126.0.0.0/7"],
     "rate_limit": "11/minute",
@@ -27,14 +23,14 @@ SENTENCE = "An API key can't manage a key that allows more than itself."
 
 
 @pytest.fixture
-def narrow(system_manager: Any) -> Any:
+def narrow(system_manager):
     """The keys of a System Manager, narrowed in every way that leaves them able to make others."""
     keys = generate_keys(system_manager)
     assert send(keys, "PATCH", keys.api_key, NARROW).status_code == 200
     return keys
 
 
-def test_new_key_is_as_narrow(narrow: Any, user: Any) -> None:
+def test_new_key_is_as_narrow(narrow, user):
     response = send(narrow, "POST", body={"user": "ada", "expires_at": None, "allowed_ips": []})
 
     assert response.status_code == 201
@@ -42,7 +38,7 @@ def test_new_key_is_as_narrow(narrow: Any, user: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NARROW)
-def test_wider_key_is_refused(narrow: Any, user: Any, name: str) -> None:
+def test_wider_key_is_refused(narrow, user, name):
     before = rows()
     response = send(narrow, "POST", body={"user": "ada", name: WIDER[name]})
     assert_refused(response, 403, "permission_denied", SENTENCE)
@@ -50,7 +46,7 @@ def test_wider_key_is_refused(narrow: Any, user: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NARROW)
-def test_key_is_not_widened(narrow: Any, user: Any, name: str) -> None:
+def test_key_is_not_widened(narrow, user, name):
     made = send(narrow, "POST", body={"user": "ada"}).json()
     before = rows()
     for api_key in (made["api_key"], narrow.api_key):
@@ -59,7 +55,7 @@ def test_key_is_not_widened(narrow: Any, user: Any, name: str) -> None:
     assert rows() == before
 
 
-def test_wider_key_is_not_rotated_and_may_be_narrowed_and_revoked(narrow: Any, keys: Any) -> None:
+def test_wider_key_is_not_rotated_and_may_be_narrowed_and_revoked(narrow, keys):
     before = rows()
     response = send(narrow, "POST", f"{keys.api_key}/rotate/")
     assert_refused(response, 403, "permission_denied", SENTENCE)
@@ -70,7 +66,7 @@ def test_wider_key_is_not_rotated_and_may_be_narrowed_and_revoked(narrow: Any, k
     assert ApiKey.objects.get(pk=keys.instance.pk).is_revoked
 
 
-def test_key_rotates_itself(narrow: Any) -> None:
+def test_key_rotates_itself(narrow):
     response = send(narrow, "POST", f"{narrow.api_key}/rotate/")
 
     assert response.status_code == 200

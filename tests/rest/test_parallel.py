@@ -1,12 +1,7 @@
 """Many clients at once, over real connections and transactions."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 
-from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.models import ApiKey
 
 from ..test_parallel import at_once
@@ -17,8 +12,8 @@ pytestmark = [pytest.mark.parallel, pytest.mark.django_db(transaction=True)]
 CLIENTS = 10
 
 
-def test_one_of_many_gets_the_name(manager: GeneratedKeys, user: Any) -> None:
-    def make() -> Any:
+def test_one_of_many_gets_the_name(manager, user):
+    def make():
         return send(manager, "POST", body={"user": "ada", "name": "deploy"})
 
     answers, errors = at_once(*[make] * CLIENTS)
@@ -30,14 +25,12 @@ def test_one_of_many_gets_the_name(manager: GeneratedKeys, user: Any) -> None:
     assert works(made["api_key"], made["api_secret"])
 
 
-def test_rotating_beside_revoking_makes_no_key(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
-    def rotate() -> int:
-        status: int = send(manager, "POST", f"{keys.api_key}/rotate/").status_code
-        return status
+def test_rotating_beside_revoking_makes_no_key(manager, keys):
+    def rotate():
+        return send(manager, "POST", f"{keys.api_key}/rotate/").status_code
 
-    def revoke() -> int:
-        status: int = send(manager, "DELETE", keys.api_key).status_code
-        return status
+    def revoke():
+        return send(manager, "DELETE", keys.api_key).status_code
 
     statuses, errors = at_once(*[rotate] * CLIENTS, *[revoke] * 2)
     assert errors == []

@@ -1,16 +1,12 @@
 """``POST keys/{api_key}/rotate/``."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 import time_machine
 from django.db import connection
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import FIELDS, assert_refused, assert_wrong, rows, send, works
@@ -20,11 +16,11 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 
 
-def rotate(by: GeneratedKeys, key: GeneratedKeys, body: Any = None) -> Any:
+def rotate(by, key, body=None):
     return send(by, "POST", f"{key.api_key}/rotate/", body)
 
 
-def assert_rotated(response: Any, key: GeneratedKeys) -> None:
+def assert_rotated(response, key):
     assert response.status_code == 200, response.content
     body = response.json()
     assert set(body) == FIELDS | {"api_secret"}
@@ -35,14 +31,14 @@ def assert_rotated(response: Any, key: GeneratedKeys) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_gives_a_new_secret(manager: GeneratedKeys, keys: GeneratedKeys, slash: str) -> None:
+def test_gives_a_new_secret(manager, keys, slash):
     response = send(manager, "POST", f"{keys.api_key}/rotate{slash}")
     assert_rotated(response, keys)
     assert not works(keys.api_key, keys.api_secret)
     assert response["Cache-Control"]
 
 
-def test_changes_nothing_else(manager: GeneratedKeys, user: Any) -> None:
+def test_changes_nothing_else(manager, user):
     named = generate_keys(user, name="deploy", allowed_ips=["127.0.0.0/8"], rate_limit="5/m")
     generate_keys(user)
     before = rows()
@@ -57,9 +53,7 @@ def test_changes_nothing_else(manager: GeneratedKeys, user: Any) -> None:
 
 
 @pytest.mark.parametrize("grace", [60, 60.0, 59.5])
-def test_old_secret_works_until_the_grace_ends(
-    manager: GeneratedKeys, keys: GeneratedKeys, grace: float
-) -> None:
+def test_old_secret_works_until_the_grace_ends(manager, keys, grace):
     with time_machine.travel(NOW, tick=False):
         assert_rotated(rotate(manager, keys, {"grace": grace}), keys)
         assert ApiKey.objects.get(pk=keys.instance.pk).previous_expires_at == NOW + timedelta(
@@ -70,9 +64,7 @@ def test_old_secret_works_until_the_grace_ends(
         assert not works(keys.api_key, keys.api_secret)
 
 
-def test_grace_is_the_projects_where_none_is_asked_for(
-    manager: GeneratedKeys, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_grace_is_the_projects_where_none_is_asked_for(manager, keys, settings):
     settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(hours=1)}
     again = rotate(manager, keys, {})
     assert_rotated(again, keys)
@@ -104,7 +96,7 @@ def test_grace_is_the_projects_where_none_is_asked_for(
         b'{"seconds": 60}',
     ],
 )
-def test_unusable_grace_is_wrong(manager: GeneratedKeys, keys: GeneratedKeys, grace: bytes) -> None:
+def test_unusable_grace_is_wrong(manager, keys, grace):
     before = rows()
     path = f"{keys.api_key}/rotate/"
     assert_wrong(send(manager, "POST", path, b'{"grace": ' + grace + b"}"), "grace")
@@ -112,9 +104,7 @@ def test_unusable_grace_is_wrong(manager: GeneratedKeys, keys: GeneratedKeys, gr
 
 
 @pytest.mark.parametrize("grace", [b"NaN", b"Infinity", b"-Infinity", b"9" * 5000, b"0x10", b"1_0"])
-def test_grace_that_is_no_json_is_a_parse_error(
-    manager: GeneratedKeys, keys: GeneratedKeys, grace: bytes
-) -> None:
+def test_grace_that_is_no_json_is_a_parse_error(manager, keys, grace):
     before = rows()
     path = f"{keys.api_key}/rotate/"
     response = send(manager, "POST", path, b'{"grace": ' + grace + b"}")
@@ -123,26 +113,24 @@ def test_grace_that_is_no_json_is_a_parse_error(
 
 
 @pytest.mark.parametrize("name", ["api_secret", "name", "expires_at", "scopes", "token"])
-def test_nothing_else_may_be_asked_for(
-    manager: GeneratedKeys, keys: GeneratedKeys, name: str
-) -> None:
+def test_nothing_else_may_be_asked_for(manager, keys, name):
     before = rows()
     assert_wrong(rotate(manager, keys, {"grace": 60, name: "mine"}), name)
     assert rows() == before
 
 
-def test_revoked_key_is_a_conflict(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_revoked_key_is_a_conflict(manager, keys):
     revoke(keys.instance)
     before = rows()
     assert_refused(rotate(manager, keys), 409, "key_revoked", "Generate a new key.")
     assert rows() == before
 
 
-def meanwhile(what: Callable[[], object]) -> Any:
+def meanwhile(what):
     """Does ``what`` after the request has found the key, and before it has locked it."""
     waiting = [what]
 
-    def act(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    def act(execute, sql, params, many, context):
         if "frappe_tokens_apikey" in sql and "ORDER BY" in sql and waiting:
             result = execute(sql, params, many, context)
             waiting.pop()()
@@ -152,9 +140,7 @@ def meanwhile(what: Callable[[], object]) -> Any:
     return connection.execute_wrapper(act)
 
 
-def test_key_that_is_revoked_meanwhile_is_a_conflict_and_none_is_made(
-    manager: GeneratedKeys, keys: GeneratedKeys
-) -> None:
+def test_key_that_is_revoked_meanwhile_is_a_conflict_and_none_is_made(manager, keys):
     with meanwhile(lambda: revoke(keys.instance)):
         response = rotate(manager, keys)
     assert_refused(response, 409, "key_revoked")
@@ -165,9 +151,7 @@ def test_key_that_is_revoked_meanwhile_is_a_conflict_and_none_is_made(
 @pytest.mark.parametrize(
     ("method", "action"), [("POST", "/rotate/"), ("PATCH", "/"), ("DELETE", "/")]
 )
-def test_key_that_is_deleted_meanwhile_is_404_or_gone(
-    manager: GeneratedKeys, keys: GeneratedKeys, method: str, action: str
-) -> None:
+def test_key_that_is_deleted_meanwhile_is_404_or_gone(manager, keys, method, action):
     body = {"name": "x"} if method == "PATCH" else None
     with meanwhile(lambda: ApiKey.objects.filter(pk=keys.instance.pk).delete()):
         response = send(manager, method, keys.api_key + action, body)
@@ -180,7 +164,7 @@ def test_key_that_is_deleted_meanwhile_is_404_or_gone(
     assert not ApiKey.objects.filter(user=keys.instance.user).exists()
 
 
-def test_expired_key_is_refused(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_expired_key_is_refused(manager, keys):
     ApiKey.objects.filter(pk=keys.instance.pk).update(expires_at=NOW)
     before = rows()
     with time_machine.travel(NOW, tick=False):
@@ -188,9 +172,7 @@ def test_expired_key_is_refused(manager: GeneratedKeys, keys: GeneratedKeys) -> 
     assert rows() == before
 
 
-def test_key_of_an_inactive_user_is_refused(
-    manager: GeneratedKeys, keys: GeneratedKeys, user: Any
-) -> None:
+def test_key_of_an_inactive_user_is_refused(manager, keys, user):
     user.is_active = False
     user.save()
     before = rows()
@@ -198,15 +180,11 @@ def test_key_of_an_inactive_user_is_refused(
     assert rows() == before
 
 
-def test_user_who_serves_themselves_may_rotate_their_key(
-    keys: GeneratedKeys, self_service: None
-) -> None:
+def test_user_who_serves_themselves_may_rotate_their_key(keys, self_service):
     assert_rotated(rotate(keys, keys), keys)
 
 
-def test_secret_is_in_the_answer_and_nowhere_else(
-    manager: GeneratedKeys, keys: GeneratedKeys, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_secret_is_in_the_answer_and_nowhere_else(manager, keys, caplog):
     caplog.set_level("DEBUG")
     response = rotate(manager, keys, {"grace": 60})
     secret = response.json()["api_secret"]

@@ -1,23 +1,17 @@
 """``GET keys/{api_key}/usage/``."""
 
-from __future__ import annotations
-
 import math
 import time
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 import time_machine
 from django.db import connection, connections
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from frappe_tokens.api import keys as api_keys
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
 from ..conftest import PASSWORD
@@ -32,20 +26,18 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
-def nothing_on_record(settings: Any) -> Iterator[None]:
+def nothing_on_record(settings):
     """At noon, and without these requests themselves being logged."""
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
     with time_machine.travel(NOON, tick=False):
         yield
 
 
-def usage(by: GeneratedKeys | None, key: GeneratedKeys, query: str = "") -> Any:
+def usage(by, key, query=""):
     return send(by, "GET", f"{key.api_key}/usage/{query}")
 
 
-def test_tells_the_requests_of_each_day_by_outcome(
-    manager: GeneratedKeys, keys: GeneratedKeys
-) -> None:
+def test_tells_the_requests_of_each_day_by_outcome(manager, keys):
     mine = {"api_key": keys.api_key}
     log(
         entry(NOON, **mine),
@@ -77,7 +69,7 @@ def test_tells_the_requests_of_each_day_by_outcome(
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_tells_thirty_days_of_a_key_without_use(keys: GeneratedKeys, slash: str) -> None:
+def test_tells_thirty_days_of_a_key_without_use(keys, slash):
     other = generate_keys(keys.instance.user, name="other")
     response = send(keys, "GET", f"{other.api_key}/usage{slash}")
     assert response.status_code == 200
@@ -88,7 +80,7 @@ def test_tells_thirty_days_of_a_key_without_use(keys: GeneratedKeys, slash: str)
 
 
 @pytest.mark.parametrize("days", ["1", "366"])
-def test_days_are_as_many_as_asked_for(keys: GeneratedKeys, days: str) -> None:
+def test_days_are_as_many_as_asked_for(keys, days):
     body = usage(keys, keys, f"?days={days}&fresh=1").json()
     assert len(body["usage"]) == body["days"] == int(days)
     assert body["from"] == body["usage"][0]["date"]
@@ -97,17 +89,15 @@ def test_days_are_as_many_as_asked_for(keys: GeneratedKeys, days: str) -> None:
 @pytest.mark.parametrize(
     "days", ["0", "-1", "367", "", "week", "1.5", "1e1", "%00", "NaN", "9" * 5000]
 )
-def test_other_numbers_of_days_are_wrong(keys: GeneratedKeys, days: str) -> None:
+def test_other_numbers_of_days_are_wrong(keys, days):
     assert_wrong(usage(keys, keys, f"?days={days}"), "days")
 
 
-def test_days_are_those_of_the_time_zone_that_is_asked_for(
-    keys: GeneratedKeys, settings: Any
-) -> None:
+def test_days_are_those_of_the_time_zone_that_is_asked_for(keys, settings):
     settings.TIME_ZONE = "America/Lima"
     log(entry(utc(2026, 11, 21, 18, 30), api_key=keys.api_key))
 
-    def by_day(query: str) -> list[int]:
+    def by_day(query):
         body = usage(keys, keys, f"?days=2{query}").json()
         assert body["time_zone"] == (query.partition("=")[2] or "UTC")
         return [day["total"] for day in body["usage"]]
@@ -129,19 +119,17 @@ def test_days_are_those_of_the_time_zone_that_is_asked_for(
         "%ED%A0%80",
     ],
 )
-def test_unknown_time_zones_are_wrong(keys: GeneratedKeys, name: str) -> None:
+def test_unknown_time_zones_are_wrong(keys, name):
     assert_wrong(usage(keys, keys, f"?time_zone={name}"), "time_zone", sentence="Asia/Kolkata")
 
 
-def test_revoked_key_has_its_usage(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_revoked_key_has_its_usage(manager, keys):
     log(entry(NOON, api_key=keys.api_key, outcome="key_revoked"))
     revoke(keys.instance)
     assert usage(manager, keys).json()["refused"] == 1
 
 
-def test_others_keys_are_for_those_who_may_generate(
-    manager: GeneratedKeys, keys: GeneratedKeys, make_user: Callable[..., Any]
-) -> None:
+def test_others_keys_are_for_those_who_may_generate(manager, keys, make_user):
     stranger = generate_keys(make_user("grace"))
     assert_refused(usage(stranger, keys), 404, "no_key")
     assert_refused(usage(stranger, keys, "?days=0"), 404, "no_key")
@@ -155,17 +143,17 @@ def test_others_keys_are_for_those_who_may_generate(
     assert_refused(usage(read_only, manager), 404, "no_key")
 
 
-def test_session_may_ask(client: Client, keys: GeneratedKeys) -> None:
+def test_session_may_ask(client, keys):
     assert client.login(username="ada", password=PASSWORD)
     assert client.get(f"/api/keys/{keys.api_key}/usage/").status_code == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_there_is_nothing_to_change(keys: GeneratedKeys, method: str) -> None:
+def test_there_is_nothing_to_change(keys, method):
     assert_refused(send(keys, method, f"{keys.api_key}/usage/"), 405, "method_not_allowed")
 
 
-def test_key_may_have_a_slash(manager: GeneratedKeys, user: Any) -> None:
+def test_key_may_have_a_slash(manager, user):
     ApiKey.objects.create(user=user, name="imported", api_key="a/b")
     log(entry(NOON, api_key="a/b"))
     assert reverse("frappe_tokens:key_usage", args=["a/b"]) == "/api/keys/a/b/usage"
@@ -173,12 +161,12 @@ def test_key_may_have_a_slash(manager: GeneratedKeys, user: Any) -> None:
 
 
 class Replicas:
-    def db_for_read(self, model: Any, **hints: Any) -> str:
+    def db_for_read(self, model, **hints):
         return "replica" if model is ApiRequestLog else "default"
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "replica"])
-def test_counts_on_a_replica(keys: GeneratedKeys, settings: Any) -> None:
+def test_counts_on_a_replica(keys, settings):
     settings.DATABASE_ROUTERS = [Replicas()]
     with CaptureQueriesContext(connections["replica"]) as queries:
         assert usage(keys, keys).status_code == 200
@@ -186,12 +174,12 @@ def test_counts_on_a_replica(keys: GeneratedKeys, settings: Any) -> None:
 
 
 @pytest.fixture
-def complains_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def complains_at_once(monkeypatch):
     """As where nothing was complained of in the last minute."""
     monkeypatch.setattr(api_keys._log_error, "_logged_at", -math.inf)
 
 
-def assert_log_unavailable(response: Any, caplog: pytest.LogCaptureFixture) -> None:
+def assert_log_unavailable(response, caplog):
     assert_refused(response, 503, "service_unavailable")
     assert "The request log can't be read at the moment." in response.json()["detail"]
     assert response.headers["Retry-After"] == "5"
@@ -201,9 +189,7 @@ def assert_log_unavailable(response: Any, caplog: pytest.LogCaptureFixture) -> N
 
 @pytest.mark.usefixtures("complains_at_once")
 @pytest.mark.django_db(transaction=True)
-def test_log_that_is_gone_is_asked_for_later(
-    manager: GeneratedKeys, keys: GeneratedKeys, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_that_is_gone_is_asked_for_later(manager, keys, caplog):
     with log_gone():
         assert_log_unavailable(usage(manager, keys), caplog)
     assert usage(manager, keys).status_code == 200
@@ -212,12 +198,12 @@ def test_log_that_is_gone_is_asked_for_later(
 @pytest.mark.usefixtures("complains_at_once")
 @pytest.mark.django_db(transaction=True, databases=["default", ELSEWHERE])
 def test_log_that_somebody_holds_is_not_waited_for(
-    client: Client,
-    keys: GeneratedKeys,
-    settings: Any,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    client,
+    keys,
+    settings,
+    tmp_path,
+    caplog,
+):
     assert client.login(username="ada", password=PASSWORD)
     # On SQLite, whoever holds the log holds all that is in its file.
     with log_elsewhere(settings, tmp_path):

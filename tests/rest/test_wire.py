@@ -1,10 +1,5 @@
 """What all addresses under ``keys/`` share: credentials, methods, bodies, and their form."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.core.exceptions import RequestDataTooBig
 from django.db import connection, connections
@@ -13,7 +8,6 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from frappe_tokens.api.errors import keys_exception_handler
-from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.models import ApiKey
 
 from ..conftest import PASSWORD
@@ -37,7 +31,7 @@ WRITES = [
 ]
 
 
-def test_addresses_have_names() -> None:
+def test_addresses_have_names():
     assert reverse("frappe_tokens:keys") == "/api/keys"
     assert reverse("frappe_tokens:key", args=["ftk_1"]) == "/api/keys/ftk_1"
     assert reverse("frappe_tokens:rotate_key", args=["ftk_1"]) == "/api/keys/ftk_1/rotate"
@@ -45,9 +39,7 @@ def test_addresses_have_names() -> None:
     assert reverse("frappe_tokens:revoke_leaked") == "/api/keys/revoke-leaked"
 
 
-def test_each_scheme_opens_all(
-    manager: GeneratedKeys, user: Any, header_of: Callable[[GeneratedKeys], str]
-) -> None:
+def test_each_scheme_opens_all(manager, user, header_of):
     client = Client(headers={"authorization": header_of(manager)})
     made = client.post(KEYS, {"user": "ada"}, content_type="application/json")
     path = made["Location"]
@@ -61,9 +53,7 @@ def test_each_scheme_opens_all(
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_session_needs_its_csrf_token(
-    system_manager: Any, keys: GeneratedKeys, method: str, path: str
-) -> None:
+def test_session_needs_its_csrf_token(system_manager, keys, method, path):
     browser = Client(enforce_csrf_checks=True)
     assert browser.login(username="manager", password=PASSWORD)
     before = rows()
@@ -79,14 +69,14 @@ def test_session_needs_its_csrf_token(
     assert "no-store" in response["Cache-Control"]
 
 
-def test_session_sees_without_a_csrf_token(system_manager: Any, keys: GeneratedKeys) -> None:
+def test_session_sees_without_a_csrf_token(system_manager, keys):
     browser = Client(enforce_csrf_checks=True)
     assert browser.login(username="manager", password=PASSWORD)
     assert browser.get(KEYS).json()["count"] == 1
     assert browser.get(KEYS + keys.api_key).status_code == 200
 
 
-def test_session_beside_a_header_changes_nothing(system_manager: Any, keys: GeneratedKeys) -> None:
+def test_session_beside_a_header_changes_nothing(system_manager, keys):
     browser = Client()
     assert browser.login(username="manager", password=PASSWORD)
     before = rows()
@@ -99,9 +89,7 @@ def test_session_beside_a_header_changes_nothing(system_manager: Any, keys: Gene
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE"])
 @pytest.mark.parametrize("path", METHODS)
-def test_other_methods_are_405(
-    manager: GeneratedKeys, keys: GeneratedKeys, path: str, method: str
-) -> None:
+def test_other_methods_are_405(manager, keys, path, method):
     before = rows()
     response = send(manager, method, path.format(keys.api_key))
     if method in METHODS[path]:
@@ -113,7 +101,7 @@ def test_other_methods_are_405(
     assert rows() == before
 
 
-def test_head_says_what_get_says(manager: GeneratedKeys, keys: GeneratedKeys) -> None:
+def test_head_says_what_get_says(manager, keys):
     for path in ("", keys.api_key):
         head, get = send(manager, "HEAD", path), send(manager, "GET", path)
         assert head.status_code == 200
@@ -122,9 +110,7 @@ def test_head_says_what_get_says(manager: GeneratedKeys, keys: GeneratedKeys) ->
 
 
 @pytest.mark.parametrize("path", METHODS)
-def test_options_tell_of_no_key_and_no_user(
-    keys: GeneratedKeys, root: GeneratedKeys, path: str
-) -> None:
+def test_options_tell_of_no_key_and_no_user(keys, root, path):
     before = rows()
     answers = [
         send(keys, "OPTIONS", path.format(api_key))
@@ -139,14 +125,12 @@ def test_options_tell_of_no_key_and_no_user(
     assert rows() == before
 
 
-def test_options_tell_nobody_anything() -> None:
+def test_options_tell_nobody_anything():
     assert_refused(send(None, "OPTIONS"), 401, "not_authenticated")
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "*/*;q=0", ""])
-def test_answers_json_whatever_is_accepted(
-    manager: GeneratedKeys, keys: GeneratedKeys, accept: str
-) -> None:
+def test_answers_json_whatever_is_accepted(manager, keys, accept):
     for query in ("", "?format=api", "?format=xml"):
         response = send(manager, "GET", query, HTTP_ACCEPT=accept)
         assert response.status_code == 200
@@ -160,9 +144,7 @@ def test_answers_json_whatever_is_accepted(
 @pytest.mark.parametrize(
     "body", [b"{", b"\xff", b"user=ada", b"NaN", b"{'a': 1}", b"[" * 50_000, b'{"a": 1} x']
 )
-def test_broken_json_is_a_parse_error(
-    manager: GeneratedKeys, keys: GeneratedKeys, method: str, path: str, body: bytes
-) -> None:
+def test_broken_json_is_a_parse_error(manager, keys, method, path, body):
     before = rows()
     response = send(manager, method, path.format(keys.api_key), body)
     assert_refused(response, 400, "parse_error")
@@ -171,9 +153,7 @@ def test_broken_json_is_a_parse_error(
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
 @pytest.mark.parametrize("body", [b"[1]", b'"name"', b"1", b"true", b'[{"name": "x"}]'])
-def test_body_that_is_no_object_is_wrong(
-    manager: GeneratedKeys, keys: GeneratedKeys, method: str, path: str, body: bytes
-) -> None:
+def test_body_that_is_no_object_is_wrong(manager, keys, method, path, body):
     before = rows()
     response = send(manager, method, path.format(keys.api_key), body)
     assert_wrong(response, "non_field_errors")
@@ -185,9 +165,7 @@ def test_body_that_is_no_object_is_wrong(
     "content_type",
     ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", ""],
 )
-def test_other_content_types_are_415(
-    manager: GeneratedKeys, keys: GeneratedKeys, method: str, path: str, content_type: str
-) -> None:
+def test_other_content_types_are_415(manager, keys, method, path, content_type):
     before = rows()
     path = path.format(keys.api_key)
     response = send(manager, method, path, b"name=x", content_type=content_type)
@@ -197,23 +175,19 @@ def test_other_content_types_are_415(
 
 @pytest.mark.parametrize("path", ["{}/", "{}/rotate/"])
 @pytest.mark.parametrize("api_key", ["a%0Ab", "%0A", "%0D%0A", "a%2Fb", "%00", "%20", "%E2%80%A8"])
-def test_what_is_no_key_is_404_whatever_its_characters(
-    manager: GeneratedKeys, path: str, api_key: str
-) -> None:
+def test_what_is_no_key_is_404_whatever_its_characters(manager, path, api_key):
     method = "POST" if "rotate" in path else "GET"
     assert_refused(send(manager, method, path.format(api_key)), 404, "no_key")
 
 
-def test_request_that_django_cannot_read_is_a_parse_error() -> None:
+def test_request_that_django_cannot_read_is_a_parse_error():
     response = keys_exception_handler(RequestDataTooBig("Too large."), {})
     assert response is not None
     assert (response.status_code, response.data["code"]) == (400, "parse_error")
 
 
-def test_what_is_no_answer_stays_a_server_error(
-    manager: GeneratedKeys, keys: GeneratedKeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*args: Any, **kwargs: Any) -> None:
+def test_what_is_no_answer_stays_a_server_error(manager, keys, monkeypatch):
+    def broken(*args, **kwargs):
         raise RuntimeError("broken")
 
     monkeypatch.setattr("frappe_tokens.api.keys.revoke", broken)
@@ -221,9 +195,7 @@ def test_what_is_no_answer_stays_a_server_error(
         send(manager, "DELETE", keys.api_key)
 
 
-def test_errors_of_the_core_about_fields_come_by_field(
-    manager: GeneratedKeys, keys: GeneratedKeys, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_of_the_core_about_fields_come_by_field(manager, keys, settings, monkeypatch):
     # As where a setting changes between the two checks.
     monkeypatch.setattr("frappe_tokens.api.serializers.clean_changes", lambda changes: changes)
     before = rows()
@@ -235,13 +207,11 @@ def test_errors_of_the_core_about_fields_come_by_field(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_runs_in_no_transaction_of_the_request(
-    manager: GeneratedKeys, user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_in_no_transaction_of_the_request(manager, user, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     seen = []
 
-    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    def watch(execute, sql, params, many, context):
         seen.append((sql.split()[0].upper(), connection.in_atomic_block))
         return execute(sql, params, many, context)
 
@@ -254,20 +224,18 @@ def test_runs_in_no_transaction_of_the_request(
 
 
 class ReadsFromReplica:
-    def db_for_read(self, model: Any, **hints: Any) -> str:
+    def db_for_read(self, model, **hints):
         return "replica"
 
-    def db_for_write(self, model: Any, **hints: Any) -> str:
+    def db_for_write(self, model, **hints):
         return "default"
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "replica"])
-def test_what_is_written_is_read_where_it_is_written(
-    manager: GeneratedKeys, keys: GeneratedKeys, settings: Any
-) -> None:
+def test_what_is_written_is_read_where_it_is_written(manager, keys, settings):
     settings.DATABASE_ROUTERS = [ReadsFromReplica()]
 
-    def read_from_replica(method: str, path: str) -> bool:
+    def read_from_replica(method, path):
         with CaptureQueriesContext(connections["replica"]) as captured:
             response = send(manager, method, path.format(keys.api_key))
         assert response.status_code in {200, 201, 204}

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from django.conf import settings
 from django.db import models
 
@@ -40,7 +38,7 @@ class Sensor(AbstractApiKey):
 
 
 class InService(models.Manager["Meter"]):
-    def get_queryset(self) -> models.QuerySet[Meter]:
+    def get_queryset(self):
         return super().get_queryset().filter(serial_number__gt=0)
 
 

@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
@@ -18,12 +14,12 @@ WHO = "/api/method/frappe.auth.get_logged_user"
 
 
 @pytest.fixture(autouse=True)
-def robots_are_a_source(settings: Any) -> None:
+def robots_are_a_source(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
 
 
 @pytest.fixture
-def robot(make_user: Any) -> GeneratedKeys:
+def robot(make_user):
     secret = crypto.generate_api_secret()
     robot = Robot.objects.create(
         user=make_user("operator"), secret_digest=crypto.make_digest(secret)
@@ -31,12 +27,12 @@ def robot(make_user: Any) -> GeneratedKeys:
     return GeneratedKeys(robot.api_key, secret, robot)
 
 
-def ask(keys: GeneratedKeys, **headers: str) -> Any:
+def ask(keys, **headers):
     return Client().get(WHO, headers={"authorization": f"token {keys.token}", **headers})
 
 
 @pytest.mark.django_db(transaction=True)
-def test_key_of_another_source_runs_as_its_user(robot: GeneratedKeys) -> None:
+def test_key_of_another_source_runs_as_its_user(robot):
     response = ask(robot, frappe_authorization_source="Robot")
 
     assert response.json() == {"message": "operator"}
@@ -44,18 +40,14 @@ def test_key_of_another_source_runs_as_its_user(robot: GeneratedKeys) -> None:
     assert robot.instance.last_used_at is not None
 
 
-def test_key_is_looked_up_on_the_named_source_alone(
-    robot: GeneratedKeys, keys: GeneratedKeys
-) -> None:
+def test_key_is_looked_up_on_the_named_source_alone(robot, keys):
     assert ask(robot).status_code == 401
     assert ask(robot, frappe_authorization_source="User").status_code == 401
     assert ask(keys, frappe_authorization_source="Robot").status_code == 401
     assert ask(keys, frappe_authorization_source="User").status_code == 200
 
 
-def test_header_picks_from_the_list_alone(
-    robot: GeneratedKeys, settings: Any, django_assert_num_queries: Any
-) -> None:
+def test_header_picks_from_the_list_alone(robot, settings, django_assert_num_queries):
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "REQUEST_LOG": "null"}
     with django_assert_num_queries(0):
         response = ask(robot, frappe_authorization_source="sources.Robot")
@@ -64,21 +56,21 @@ def test_header_picks_from_the_list_alone(
     assert response.json()["code"] == "invalid_credentials"
 
 
-def test_revokes_a_key_of_another_source(robot: GeneratedKeys) -> None:
+def test_revokes_a_key_of_another_source(robot):
     assert revoke(robot.instance)
 
     response = ask(robot, frappe_authorization_source="Robot")
     assert response.json()["code"] == "key_revoked"
 
 
-def test_a_row_without_a_secret_accepts_none(make_user: Any) -> None:
+def test_a_row_without_a_secret_accepts_none(make_user):
     row = Robot.objects.create(user=make_user("operator"))
     guess = GeneratedKeys(row.api_key, crypto.generate_api_secret(), row)
 
     assert ask(guess, frappe_authorization_source="Robot").status_code == 401
 
 
-def test_a_row_without_a_user_is_refused(settings: Any) -> None:
+def test_a_row_without_a_user_is_refused(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "sources.Sensor"}}
     secret = crypto.generate_api_secret()
     row = Sensor.objects.create(secret_digest=crypto.make_digest(secret))
@@ -88,7 +80,7 @@ def test_a_row_without_a_user_is_refused(settings: Any) -> None:
     assert response.json()["code"] == "user_inactive"
 
 
-def test_inherits_the_constraints_under_names_of_its_own(robot: GeneratedKeys) -> None:
+def test_inherits_the_constraints_under_names_of_its_own(robot):
     names = {constraint.name for constraint in Robot._meta.constraints}
     assert names == {"sources_robot_has_api_key", "sources_robot_grace_ends"}
     assert not names & {constraint.name for constraint in ApiKey._meta.constraints}

@@ -1,8 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Callable
 from datetime import date
-from typing import Any
 
 import pytest
 from rest_framework.test import APIClient
@@ -13,7 +9,7 @@ from testproject.todos.models import ToDo
 ALL_PERMISSIONS = ("todos.view_todo", "todos.add_todo", "todos.change_todo", "todos.delete_todo")
 
 
-def client_of(user: Any, **policies: Any) -> APIClient:
+def client_of(user, **policies):
     """A client that sends a fresh key of ``user``."""
     client = APIClient()
     generated = generate_keys(user, name="tests", **policies)
@@ -21,7 +17,7 @@ def client_of(user: Any, **policies: Any) -> APIClient:
     return client
 
 
-def assert_error(response: Any, status: int, exc_type: str, sentence: str = "") -> None:
+def assert_error(response, status, exc_type, sentence=""):
     """``response`` is an error in Frappe's envelope that says ``sentence``."""
     body = response.json()
     assert (response.status_code, body["exc_type"]) == (status, exc_type), body
@@ -30,31 +26,31 @@ def assert_error(response: Any, status: int, exc_type: str, sentence: str = "") 
 
 
 @pytest.fixture
-def worker(make_user: Callable[..., Any]) -> Any:
+def worker(make_user):
     """A user with every permission on ToDos."""
     return make_user("worker", permissions=ALL_PERMISSIONS)
 
 
 @pytest.fixture
-def api(worker: Any) -> APIClient:
+def api(worker):
     return client_of(worker)
 
 
 @pytest.fixture
-def make_todo(worker: Any) -> Callable[..., ToDo]:
-    def make(description: str = "Water the plants", **values: Any) -> ToDo:
+def make_todo(worker):
+    def make(description="Water the plants", **values):
         return ToDo.objects.create(**{"owner": worker, "description": description, **values})
 
     return make
 
 
 @pytest.fixture
-def todo(make_todo: Callable[..., ToDo]) -> ToDo:
+def todo(make_todo):
     return make_todo()
 
 
 @pytest.fixture
-def todos(make_todo: Callable[..., ToDo], make_user: Callable[..., Any]) -> list[ToDo]:
+def todos(make_todo, make_user):
     """Three that differ in everything."""
     boss = make_user("boss")
     return [

@@ -1,9 +1,6 @@
 """``api/resource/ToDo``: documents in Frappe's envelope."""
 
-from __future__ import annotations
-
 import json
-from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -16,11 +13,11 @@ from .conftest import assert_error, client_of
 LIST = "/api/resource/ToDo"
 
 
-def url(todo: ToDo) -> str:
+def url(todo):
     return f"{LIST}/{todo.name}"
 
 
-def test_gives_a_whole_document(api: APIClient, todo: ToDo) -> None:
+def test_gives_a_whole_document(api, todo):
     document = api.get(url(todo)).json()["data"]
     assert document == {
         "doctype": "ToDo",
@@ -37,7 +34,7 @@ def test_gives_a_whole_document(api: APIClient, todo: ToDo) -> None:
     }
 
 
-def test_creates_a_document_that_its_maker_owns(api: APIClient, worker: Any) -> None:
+def test_creates_a_document_that_its_maker_owns(api, worker):
     response = api.post(LIST, {"description": "Call", "date": "2026-03-01"}, format="json")
     assert response.status_code == 200
     made = ToDo.objects.get()
@@ -54,12 +51,12 @@ def test_creates_a_document_that_its_maker_owns(api: APIClient, worker: Any) -> 
         ({"description": "Call", "priority": "High", "date": ""}, "multipart"),
     ],
 )
-def test_takes_json_and_forms(api: APIClient, body: dict[str, Any], format_: str) -> None:
+def test_takes_json_and_forms(api, body, format_):
     document = api.post(LIST, body, format=format_).json()["data"]
     assert (document["description"], document["priority"]) == ("Call", "High")
 
 
-def test_takes_an_url_encoded_form(api: APIClient) -> None:
+def test_takes_an_url_encoded_form(api):
     response = api.post(
         LIST, "description=Call&date=", content_type="application/x-www-form-urlencoded"
     )
@@ -67,7 +64,7 @@ def test_takes_an_url_encoded_form(api: APIClient) -> None:
 
 
 @pytest.mark.parametrize("method", ["put", "patch"])
-def test_updates_only_what_is_sent(api: APIClient, todo: ToDo, method: str) -> None:
+def test_updates_only_what_is_sent(api, todo, method):
     response = getattr(api, method)(url(todo), {"status": "Closed"}, format="json")
     assert response.status_code == 200
     todo.refresh_from_db()
@@ -75,14 +72,14 @@ def test_updates_only_what_is_sent(api: APIClient, todo: ToDo, method: str) -> N
     assert response.json()["data"]["status"] == "Closed"
 
 
-def test_passes_over_read_only_fields(api: APIClient, todo: ToDo, user: Any) -> None:
+def test_passes_over_read_only_fields(api, todo, user):
     sent = {"name": "mine", "owner": user.username, "creation": "2000-01-01", "modified": "x"}
     document = api.put(url(todo), {**sent, "docstatus": 1}, format="json").json()["data"]
     assert (document["name"], document["owner"]) == (todo.name, "worker")
     assert not document["creation"].startswith("2000")
 
 
-def test_deletes(api: APIClient, todo: ToDo) -> None:
+def test_deletes(api, todo):
     response = api.delete(url(todo))
     assert (response.status_code, response.json()) == (202, {"data": "ok", "message": "ok"})
     assert not ToDo.objects.exists()
@@ -90,7 +87,7 @@ def test_deletes(api: APIClient, todo: ToDo) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_needs_no_trailing_slash(api: APIClient, todo: ToDo, slash: str) -> None:
+def test_needs_no_trailing_slash(api, todo, slash):
     assert api.get(LIST + slash).json() == {"data": [{"name": todo.name}]}
     assert api.get(url(todo) + slash).json()["data"]["name"] == todo.name
 
@@ -115,7 +112,7 @@ def test_needs_no_trailing_slash(api: APIClient, todo: ToDo, slash: str) -> None
         ("description", "Send the fields and their values as an object."),
     ],
 )
-def test_refuses_an_unusable_body(api: APIClient, body: Any, sentence: str) -> None:
+def test_refuses_an_unusable_body(api, body, sentence):
     sent = json.dumps(body)  # keeps a lone surrogate as its escape
     response = api.post(LIST, sent, content_type="application/json")
     assert_error(response, 417, "ValidationError", sentence)
@@ -126,24 +123,24 @@ def test_refuses_an_unusable_body(api: APIClient, body: Any, sentence: str) -> N
     ("body", "sentence"),
     [("{", "JSON parse error"), ("[" * 100_000, "The JSON body is nested too deeply.")],
 )
-def test_refuses_what_is_no_json(api: APIClient, body: str, sentence: str) -> None:
+def test_refuses_what_is_no_json(api, body, sentence):
     response = api.post(LIST, body, content_type="application/json")
     assert_error(response, 417, "ValidationError", sentence)
 
 
-def test_refuses_a_file_in_place_of_a_text(api: APIClient) -> None:
+def test_refuses_a_file_in_place_of_a_text(api):
     for name in ("description", "data"):
         sent = {name: SimpleUploadedFile("a.txt", b"a")}
         assert_error(api.post(LIST, sent, format="multipart"), 417, "ValidationError")
 
 
-def test_refuses_an_unusable_update(api: APIClient, todo: ToDo) -> None:
+def test_refuses_an_unusable_update(api, todo):
     response = api.put(url(todo), {"status": "Done"}, format="json")
     assert_error(response, 417, "ValidationError", "is not a valid choice")
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete"])
-def test_tells_of_a_missing_document(api: APIClient, method: str) -> None:
+def test_tells_of_a_missing_document(api, method):
     response = getattr(api, method)(f"{LIST}/nobody")
     assert_error(response, 404, "DoesNotExistError", "ToDo nobody not found.")
 
@@ -151,28 +148,28 @@ def test_tells_of_a_missing_document(api: APIClient, method: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"), [("a%00b", "cannot be stored"), ("a" * 41, "too long: 40 characters")]
 )
-def test_refuses_an_impossible_name(api: APIClient, name: str, sentence: str) -> None:
+def test_refuses_an_impossible_name(api, name, sentence):
     assert_error(api.get(f"{LIST}/{name}"), 417, "ValidationError", sentence)
 
 
-def test_refuses_a_method_that_there_is_not(api: APIClient, todo: ToDo) -> None:
+def test_refuses_a_method_that_there_is_not(api, todo):
     for response in (api.post(url(todo)), api.delete(LIST), api.options(LIST)):
         assert_error(response, 405, "PermissionError")
 
 
-def test_tells_of_an_unknown_doctype_and_method(api: APIClient, db: None) -> None:
+def test_tells_of_an_unknown_doctype_and_method(api, db):
     for path in ("/api/resource/User", "/api/resource/User/a", "/api/method/frappe.ping"):
         assert_error(api.get(path), 404, "DoesNotExistError")
         assert_error(APIClient().post(path), 404, "DoesNotExistError")
 
 
-def test_refuses_a_request_without_credentials(todo: ToDo) -> None:
+def test_refuses_a_request_without_credentials(todo):
     response = APIClient().get(LIST)
     assert_error(response, 401, "AuthenticationError")
     assert response["WWW-Authenticate"] == 'token realm="api"'
 
 
-def test_refuses_a_wrong_secret(api: APIClient, todo: ToDo) -> None:
+def test_refuses_a_wrong_secret(api, todo):
     api.credentials(HTTP_AUTHORIZATION="token a:b")
     for path in (LIST, "/api/resource/User"):
         assert_error(api.get(path), 401, "AuthenticationError")
@@ -187,9 +184,7 @@ def test_refuses_a_wrong_secret(api: APIClient, todo: ToDo) -> None:
         ("delete_todo", {"destroy"}),
     ],
 )
-def test_each_permission_of_the_user_opens_its_own_call(
-    make_user: Any, todo: ToDo, permission: str, allowed: set[str]
-) -> None:
+def test_each_permission_of_the_user_opens_its_own_call(make_user, todo, permission, allowed):
     client = client_of(make_user("clerk", permissions=(f"todos.{permission}",)))
     answers = {
         "list": client.get(LIST),
@@ -203,14 +198,14 @@ def test_each_permission_of_the_user_opens_its_own_call(
         assert_error(answers[name], 403, "PermissionError", "clerk lacks the permission todos.")
 
 
-def test_a_scoped_key_needs_the_scope(worker: Any, todo: ToDo) -> None:
+def test_a_scoped_key_needs_the_scope(worker, todo):
     assert client_of(worker, scopes=["todos"]).get(LIST).status_code == 200
     refused = client_of(worker, scopes=["other"]).get(LIST)
     assert_error(refused, 403, "PermissionError")
     assert refused.json()["code"] == "insufficient_scope"
 
 
-def test_a_session_needs_its_csrf_token(worker: Any, todo: ToDo) -> None:
+def test_a_session_needs_its_csrf_token(worker, todo):
     browser = APIClient(enforce_csrf_checks=True)
     browser.force_login(worker)
     assert browser.get(LIST).status_code == 200

@@ -1,12 +1,6 @@
 """The users' own page of keys, for a user model without a username and with a UUID."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from django.test import Client
 
 from frappe_tokens.models import ApiKey
 from tests.account.conftest import LIST, make_key, page_of, rotate, secrets_on, text_of
@@ -14,9 +8,7 @@ from tests.account.conftest import LIST, make_key, page_of, rotate, secrets_on, 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_person_serves_themselves(
-    client: Client, make_user: Callable[..., Any], settings: Any
-) -> None:
+def test_a_person_serves_themselves(client, make_user, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     person = make_user("ada@example.com")
     client.force_login(person)

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Callable
 from io import StringIO
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -14,7 +9,7 @@ from frappe_tokens.models import ApiKey
 pytestmark = pytest.mark.django_db
 
 
-def test_imports_lists_and_revokes_by_email(make_user: Callable[..., Any], tmp_path: Path) -> None:
+def test_imports_lists_and_revokes_by_email(make_user, tmp_path):
     emails = [f"user{number}@example.com" for number in range(3)]
     lines = [f"{email},key{number},0123456789abcdef" for number, email in enumerate(emails)]
     for email in emails:
@@ -22,7 +17,7 @@ def test_imports_lists_and_revokes_by_email(make_user: Callable[..., Any], tmp_p
     path = tmp_path / "keys.csv"
     path.write_text("\n".join(["user,api_key,api_secret", *lines]))
 
-    def run(*arguments: str) -> str:
+    def run(*arguments):
         out = StringIO()
         call_command(*arguments, stdout=out, stderr=StringIO())
         return out.getvalue()

@@ -1,9 +1,5 @@
-from __future__ import annotations
-
 import uuid
-from collections.abc import Callable
 from datetime import date
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -12,7 +8,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_users, revoke
+from frappe_tokens.keys import generate_keys, generate_keys_for_users, revoke
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.lookup import find
 from frappe_tokens.lookup.statement import statement_for
@@ -28,18 +24,18 @@ GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
 
 
 @pytest.fixture
-def person(make_user: Callable[..., Any]) -> Any:
+def person(make_user):
     return make_user("ada@example.com")
 
 
 @pytest.fixture
-def manager(make_user: Callable[..., Any]) -> Any:
+def manager(make_user):
     manager = make_user("manager@example.com")
     manager.groups.add(Group.objects.get(name="System Manager"))
     return manager
 
 
-def test_user_model_is_the_projects_own() -> None:
+def test_user_model_is_the_projects_own():
     assert get_user_model() is Person
     assert not hasattr(Person, "username")
     column = ApiKey._meta.get_field("user")
@@ -48,29 +44,27 @@ def test_user_model_is_the_projects_own() -> None:
     assert str(Person(email="x@example.com")) == "x@example.com"
 
 
-def test_migrate_makes_table_and_group() -> None:
+def test_migrate_makes_table_and_group():
     assert ApiKey._meta.db_table in connection.introspection.table_names()
     group = Group.objects.get(name="System Manager")
     assert group.permissions.get().codename == "generate_keys"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_authenticates_by_each_scheme(
-    person: Any, header_of: Callable[[GeneratedKeys], str], statements: Any
-) -> None:
+def test_authenticates_by_each_scheme(person, header_of, statements):
     headers = {"authorization": header_of(generate_keys(person))}
     with statements() as verbs:
         assert Client().get(WHO, headers=headers).json() == {"message": "ada@example.com"}
     assert verbs == ["SELECT", "UPDATE"]
 
 
-def test_session_works(person: Any) -> None:
+def test_session_works(person):
     client = Client()
     assert client.login(email="ada@example.com", password=PASSWORD)
     assert client.get(WHO).json() == {"message": "ada@example.com"}
 
 
-def test_generates_by_email(manager: Any, person: Any) -> None:
+def test_generates_by_email(manager, person):
     headers = {"authorization": token_header(generate_keys(manager))}
     response = Client().post(GENERATE, {"user": "ada@example.com"}, headers=headers)
     message = response.json()["message"]
@@ -83,7 +77,7 @@ def test_generates_by_email(manager: Any, person: Any) -> None:
     assert response.status_code == 404
 
 
-def test_rotates_and_revokes(manager: Any, person: Any) -> None:
+def test_rotates_and_revokes(manager, person):
     first = generate_keys(person, by=Actor(manager))
     second = generate_keys(person, by=Actor(manager))
     assert second.api_key == first.api_key
@@ -93,7 +87,7 @@ def test_rotates_and_revokes(manager: Any, person: Any) -> None:
     assert Client().get(WHO, headers=headers).status_code == 401
 
 
-def test_generates_for_many(manager: Any, make_user: Callable[..., Any]) -> None:
+def test_generates_for_many(manager, make_user):
     people = [make_user(f"person{number}@example.com") for number in range(5)]
     for _ in range(2):
         made = generate_keys_for_users(people, by=Actor(manager))
@@ -106,7 +100,7 @@ def test_generates_for_many(manager: Any, make_user: Callable[..., Any]) -> None
 
 
 @pytest.fixture
-def remembered(person: Any) -> GeneratedKeys:
+def remembered(person):
     """Keys of a person with something in every column."""
     person.nickname, person.preferences = "Ada", {"dark": True}
     person.birthday = date(1815, 12, 10)
@@ -114,7 +108,7 @@ def remembered(person: Any) -> GeneratedKeys:
     return generate_keys(person)
 
 
-def test_lookup_brings_what_a_queryset_brings(remembered: GeneratedKeys) -> None:
+def test_lookup_brings_what_a_queryset_brings(remembered):
     statement = statement_for(ApiKey, connection)
     assert statement is not None
     plain = ApiKey.objects.select_related("user").get()
@@ -129,9 +123,7 @@ def test_lookup_brings_what_a_queryset_brings(remembered: GeneratedKeys) -> None
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("model", [Account, Person, Employee])
-def test_person_who_is_saved_as_another_model_is_cached_no_longer(
-    remembered: GeneratedKeys, settings: Any, model: type[Account]
-) -> None:
+def test_person_who_is_saved_as_another_model_is_cached_no_longer(remembered, settings, model):
     settings.FRAPPE_TOKENS = {"CACHE": "default"}
     employee = Employee(person_ptr=remembered.instance.user, number="E-7")
     employee.save_base(raw=True)  # less the tables that it extends
@@ -149,7 +141,7 @@ def test_person_who_is_saved_as_another_model_is_cached_no_longer(
     cache.clear()
 
 
-def test_inactive_person_is_refused(person: Any) -> None:
+def test_inactive_person_is_refused(person):
     headers = {"authorization": token_header(generate_keys(person))}
     Account.objects.update(is_active=False)
     assert Client().get(WHO, headers=headers).json()["code"] == "user_inactive"

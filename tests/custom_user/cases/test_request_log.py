@@ -1,9 +1,5 @@
 """The request log of users whose primary keys are UUIDs."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 from django.test import Client
 
@@ -16,7 +12,7 @@ from tests.conftest import token_header
 @pytest.mark.django_db
 @pytest.mark.parametrize("log", ["durable", "buffered"])
 @pytest.mark.parametrize("number", [1, 2])
-def test_logs_a_person(make_user: Any, settings: Any, log: str, number: int) -> None:
+def test_logs_a_person(make_user, settings, log, number):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": log}
     ada = generate_keys(make_user("ada@example.com"))
     for _ in range(number):

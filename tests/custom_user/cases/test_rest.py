@@ -1,10 +1,5 @@
 """Keys over REST, for a user model without a username and with a UUID."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from frappe_tokens.keys import generate_keys
@@ -14,7 +9,7 @@ from tests.rest.conftest import send, works
 pytestmark = pytest.mark.django_db
 
 
-def test_a_person_serves_themselves_by_email(make_user: Callable[..., Any], settings: Any) -> None:
+def test_a_person_serves_themselves_by_email(make_user, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     ada = generate_keys(make_user("ada@example.com"))
     grace = generate_keys(make_user("grace@example.com"))

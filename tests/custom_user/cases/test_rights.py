@@ -1,10 +1,5 @@
 """Whose keys a manager may not touch, where the user model is a project's own."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
@@ -16,7 +11,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def manager(make_user: Callable[..., Any]) -> Actor:
+def manager(make_user):
     manager = make_user("manager@example.com")
     manager.groups.add(Group.objects.get(name="System Manager"))
     return Actor(manager)
@@ -32,22 +27,18 @@ def manager(make_user: Callable[..., Any]) -> Actor:
         "auth.change_group",
     ],
 )
-def test_user_who_can_change_what_others_may_do_is_protected(
-    manager: Actor, make_user: Callable[..., Any], name: str
-) -> None:
+def test_user_who_can_change_what_others_may_do_is_protected(manager, make_user, name):
     assert not manager.may_manage(make_user("mighty@example.com", permissions=(name,)))
 
 
-def test_user_with_ordinary_permissions_is_not_protected(
-    manager: Actor, make_user: Callable[..., Any]
-) -> None:
+def test_user_with_ordinary_permissions_is_not_protected(manager, make_user):
     names = ("custom_user.change_note", "custom_user.pin_note")
     assert manager.may_manage(make_user("worker@example.com", permissions=names))
 
 
 def test_permission_that_no_model_declares_protects_in_the_app_of_the_user_model(
-    manager: Actor, make_user: Callable[..., Any]
-) -> None:
+    manager, make_user
+):
     person = make_user("mighty@example.com")
     person.user_permissions.add(
         Permission.objects.create(
@@ -59,9 +50,7 @@ def test_permission_that_no_model_declares_protects_in_the_app_of_the_user_model
     assert not manager.may_manage(person)
 
 
-def test_permissions_of_many_users_are_read_at_once(
-    manager: Actor, make_user: Callable[..., Any], django_assert_num_queries: Any
-) -> None:
+def test_permissions_of_many_users_are_read_at_once(manager, make_user, django_assert_num_queries):
     readers = Group.objects.create(name="Readers")
     readers.permissions.add(Permission.objects.get(codename="view_note"))
     make_user("reader@example.com").groups.add(readers)

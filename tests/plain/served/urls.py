@@ -1,23 +1,21 @@
 """Views that wait, as those do for whose sake a server is async."""
 
-from __future__ import annotations
-
 import asyncio
 
 from django.contrib.auth.models import Group
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.urls import path
 
 waiting = 0
 gate = asyncio.Event()
 
 
-async def heartbeat(request: HttpRequest) -> HttpResponse:
+async def heartbeat(request):
     """How many wait."""
     return HttpResponse(str(waiting))
 
 
-async def wait(request: HttpRequest) -> JsonResponse:
+async def wait(request):
     """Answers when the gate is opened, to all at once."""
     global waiting
     waiting += 1
@@ -25,12 +23,12 @@ async def wait(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"user": (await request.auser()).get_username()})
 
 
-async def open_gate(request: HttpRequest) -> HttpResponse:
+async def open_gate(request):
     gate.set()
     return HttpResponse()
 
 
-async def count(request: HttpRequest) -> JsonResponse:
+async def count(request):
     """One that asks the database as well."""
     groups = await Group.objects.acount()
     return JsonResponse({"user": (await request.auser()).get_username(), "groups": groups})

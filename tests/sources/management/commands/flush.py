@@ -1,9 +1,5 @@
 """``flush``, which Django calls after each test that commits, in a tenth of the time."""
 
-from __future__ import annotations
-
-from typing import Any
-
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.color import no_style
@@ -13,13 +9,13 @@ from django.db import connections, transaction
 # What Django makes again after each flush, model by model: here it is put back as it was.
 MADE_BY_DJANGO = (ContentType, Permission)
 
-_rows: dict[str, list[list[Any]]] = {}
+_rows = {}
 
 
 class Command(flush.Command):
     """Empties the tables by DELETE, which beats TRUNCATE where there are few rows."""
 
-    def handle(self, **options: Any) -> None:
+    def handle(self, **options):
         database = options["database"]
         if database not in _rows:
             super().handle(**options)
@@ -32,7 +28,7 @@ class Command(flush.Command):
                 model.objects.using(database).bulk_create(rows)
 
 
-def _deletions(connection: Any) -> list[str]:
+def _deletions(connection):
     tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
     if connection.vendor != "postgresql":
         return list(connection.ops.sql_flush(no_style(), tables))
