@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
 BIN = $(VENV)/bin
-PINS ?=
 PYTEST ?=
 # More for the expression that selects tests, such as "and not server".
 AND ?=
@@ -39,7 +38,13 @@ SLOW = browser or commits or node or parallel or process or server
 demo: $(VENV)/installed-demo
 	PORT=$(PORT) $(BIN)/python manage.py demo
 
+# In one run, unless coverage is measured: the browser needs a run of its own for that (setup.cfg).
+ifeq (,$(COVERAGE))
+test: $(VENV)/installed-$(EXTRAS)
+	$(RUN) $(PYTEST)
+else
 test: test-all-but-browser test-browser
+endif
 
 # What to run between two edits: no servers and no browser, on SQLite, in 45 seconds on two cores.
 test-fast: $(VENV)/installed-test
@@ -48,7 +53,6 @@ test-fast: $(VENV)/installed-test
 test-all-but-browser: $(VENV)/installed-$(EXTRAS)
 	$(RUN) -m "not browser $(AND)" $(PYTEST)
 
-# A run of its own, because of what measures coverage (setup.cfg).
 test-browser: $(VENV)/installed-$(EXTRAS)
 	COVERAGE_CONCURRENCY=thread,greenlet $(subst .coverage.,.coverage.browser.,$(RUN)) -m browser $(PYTEST)
 
@@ -71,5 +75,5 @@ clean:
 # A new environment where there is none, and a new installation where setup.cfg has changed.
 $(VENV)/installed-%: setup.cfg
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[$*]" $(PINS)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[$*]"
 	touch $@
