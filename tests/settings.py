@@ -33,8 +33,15 @@ if REDIS_URL := os.environ.get("REDIS_URL"):
         }
     }
 
-# Other packages that send the same scheme words; the app has to live beside them.
-INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework.authtoken", "knox", "tests.sources"]
+# Other packages, most of which send the same scheme words; the app has to live beside them.
+INSTALLED_APPS = [
+    *INSTALLED_APPS,
+    "auditlog",
+    "corsheaders",
+    "knox",
+    "rest_framework.authtoken",
+    "tests.sources",
+]
 
 # As it is where nobody says otherwise; tests of self-service switch it on.
 FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None}

@@ -1,0 +1,82 @@
+"""``docs/other-packages.md``, with the packages that it names."""
+
+import re
+from pathlib import Path
+
+import pytest
+from auditlog.models import LogEntry
+from auditlog.registry import auditlog
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from frappe_tokens.keys import generate_keys
+from frappe_tokens.signals import authentication_succeeded
+from testproject.todos.models import ToDo
+
+from ..conftest import token_header
+
+pytestmark = pytest.mark.django_db
+
+PAGE = (Path(__file__).parent.parent.parent / "docs/other-packages.md").read_text()
+CORS, AUDITLOG = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+WHO = "/api/method/frappe.auth.get_logged_user"
+ORIGIN = "https://app.example.com"
+
+
+@pytest.fixture
+def cors(settings):
+    """The settings of the page."""
+    names = {"INSTALLED_APPS": [], "MIDDLEWARE": [*settings.MIDDLEWARE]}
+    exec(CORS, names)  # noqa: S102 - the example on the page
+    for name in names.keys() - {"INSTALLED_APPS", "default_headers", "__builtins__"}:
+        setattr(settings, name, names[name])
+
+
+def test_page_of_another_origin_may_send_the_headers(cors):
+    response = Client().options(
+        WHO,
+        headers={
+            "origin": ORIGIN,
+            "access-control-request-method": "GET",
+            "access-control-request-headers": "authorization,frappe-authorization-source",
+        },
+    )
+
+    assert response["Access-Control-Allow-Origin"] == ORIGIN
+    allowed = response["Access-Control-Allow-Headers"].split(", ")
+    assert {"authorization", "frappe-authorization-source"} <= set(allowed)
+
+
+@pytest.mark.parametrize("token", [None, "token a:b"])
+def test_it_may_read_why_it_was_refused(cors, token):
+    headers = {"origin": ORIGIN, **({"authorization": token} if token else {})}
+
+    response = Client().get(WHO, headers=headers)
+
+    assert response.status_code == 401
+    exposed = response["Access-Control-Expose-Headers"].split(", ")
+    assert {"Retry-After", "WWW-Authenticate"} == set(exposed)
+    assert response["Access-Control-Allow-Origin"] == ORIGIN
+
+
+@pytest.fixture
+def audited(settings):
+    """Changes of ToDos are on record, with the receiver of the page."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "auditlog.middleware.AuditlogMiddleware"]
+    names = {}
+    exec(AUDITLOG, names)  # noqa: S102 - the example on the page
+    auditlog.register(ToDo)
+    yield
+    auditlog.unregister(ToDo)
+    authentication_succeeded.disconnect(names["name_the_actor"])
+
+
+def test_auditlog_names_the_actor(audited, user):
+    user.user_permissions.add(Permission.objects.get(codename="add_todo"))
+    headers = {"authorization": token_header(generate_keys(user))}
+
+    response = Client().post("/api/resource/ToDo", {"description": "x"}, headers=headers)
+
+    assert response.status_code == 200, response.content
+    entry = LogEntry.objects.get_for_model(ToDo).get()
+    assert entry.actor == user
