@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -91,7 +90,7 @@ class RequestLogMiddleware:
 async def _alog(log: Callable[[int], None], status: int) -> None:
     # If the client has left, the view may still run in the request's thread, or not even be
     # authenticated yet. The log waits for it there.
-    if status != CLIENT_CLOSED_REQUEST and not _blocks():
+    if status != CLIENT_CLOSED_REQUEST and not current_sink().blocks:
         log(status)
         return
     writing = asyncio.ensure_future(run_in_thread(log, status))
@@ -101,10 +100,3 @@ async def _alog(log: Callable[[int], None], status: int) -> None:
         # The client has left. What is still on its way to the thread would be lost.
         await writing
         raise
-
-
-def _blocks() -> bool:
-    try:
-        return current_sink().blocks
-    except ImproperlyConfigured:
-        return False  # ``log`` reports it

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from ...exceptions import Reason
 from ...models import ApiRequestLog
-from ...request_log import last_day_of
+from ...request_log import last_day_of, local
 from ..api_access import MEDIA
 from ..usage.summary import (
     KEY_PARAMETER,
@@ -26,8 +26,7 @@ from ..usage.summary import (
     may_see_requests,
     render_usage,
 )
-from .change_list import BoundedPaginator, RequestLogChangeList, search_for
-from .dates import DATE_PARTS, local
+from .change_list import DATE_PARTS, BoundedPaginator, RequestLogChangeList, search_for
 from .log_filters import FILTERS, deleted_user
 
 # ModelAdmin takes a type argument for the type checker only.
@@ -170,6 +169,7 @@ class ApiRequestLogAdmin(_ModelAdmin):
 
 def _usage_above(changelist: RequestLogChangeList) -> str:
     """Return the chart of the listed requests; with a date, of the thirty days up to the newest."""
-    nothing = _("No request matches this choice.") if changelist.is_narrowed else ""
-    until = last_day_of(changelist.queryset) if changelist.is_dated else None
+    is_narrowed = changelist.query or changelist.get_filters_params()
+    nothing = _("No request matches this choice.") if is_narrowed else ""
+    until = last_day_of(changelist.queryset) if changelist.date else None
     return render_usage(changelist.queryset, until=until, nothing=nothing)
