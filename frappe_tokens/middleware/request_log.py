@@ -51,27 +51,26 @@ class RequestLogMiddleware:
             return self.get_response(request)
         if self._is_async:
             return self._acall(request)
-        log = self._watch(request)
+        log, status = self._watch(request), 500
         try:
             response = cast(HttpResponseBase, self.get_response(request))
-        except Exception:
-            # With DEBUG_PROPAGATE_EXCEPTIONS only. Else Django has made a response of it.
-            log(500)
-            raise
-        log(response.status_code)
+            status = response.status_code
+        finally:
+            # After an exception with DEBUG_PROPAGATE_EXCEPTIONS only. Else Django has made a
+            # response of it.
+            log(status)
         return response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        log = self._watch(request)
+        log, status = self._watch(request), 500
         try:
             response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+            status = response.status_code
         except asyncio.CancelledError:
-            await _alog(log, CLIENT_CLOSED_REQUEST)
+            status = CLIENT_CLOSED_REQUEST
             raise
-        except Exception:
-            await _alog(log, 500)
-            raise
-        await _alog(log, response.status_code)
+        finally:
+            await _alog(log, status)
         return response
 
     def _watch(self, request: HttpRequest) -> Callable[[int], None]:

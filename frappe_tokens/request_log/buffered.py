@@ -112,9 +112,9 @@ class BufferedSink(Sink):
             self._flush_here()
         with self._changed:
             self._is_closing = False
-            lost, reported = self._lost + len(self._waiting), self._reported
+            lost = self._lost + len(self._waiting)
+        if lost > self._reported:
             self._reported = lost
-        if lost > reported:
             logger.error("%d requests are not in the request log.", lost)
 
     def _start(self) -> None:
@@ -139,7 +139,18 @@ class BufferedSink(Sink):
     def _run(self) -> None:
         pause = 0.0
         while self._wait(pause):
-            pause = 0.0 if self._try() else min(max(2 * pause, PERIOD), PAUSE_MAX)
+            try:
+                with self._writing:
+                    self._write_batch(commit=True)
+                if not self._waiting:
+                    # As at the end of a request. Under load, connecting would take too long.
+                    close_old_connections()
+                pause = 0.0
+            except Exception:
+                connections.close_all()
+                waiting = len(self._waiting)
+                self._log_error(f"the table can't be written, and {waiting} rows wait", self._lost)
+                pause = min(max(2 * pause, PERIOD), PAUSE_MAX)
         connections.close_all()
 
     def _wait(self, pause: float) -> bool:
@@ -161,21 +172,6 @@ class BufferedSink(Sink):
                 self._thread = None
                 return False
             return True
-
-    def _try(self) -> bool:
-        """Write a batch by the thread's own connection; return whether that succeeded."""
-        try:
-            with self._writing:
-                self._write_batch(commit=True)
-            if not self._waiting:
-                # As at the end of a request. Under load, connecting would take too long.
-                close_old_connections()
-        except Exception:
-            connections.close_all()
-            waiting = len(self._waiting)
-            self._log_error(f"the table can't be written, and {waiting} rows wait", self._lost)
-            return False
-        return True
 
     def _write_batch(self, commit: bool = False) -> int:
         """Write the oldest rows, while holding ``_writing``; return how many are done."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from django.db.models import Count, IntegerField, Max, Q, QuerySet
+from django.db.models import Count, IntegerField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
@@ -63,19 +63,6 @@ class Usage:
     def refused(self) -> int:
         """How many requests this app refused."""
         return self.total - self.outcomes[ACCEPTED] - self.outcomes[OTHER]
-
-
-@dataclass(frozen=True, slots=True)
-class Latest:
-    """The latest requests.
-
-    Attributes:
-        at: when the last one arrived; None if there are none.
-        paths: the most frequent paths among the latest ``SAMPLE``, with their counts.
-    """
-
-    at: datetime | None
-    paths: Sequence[tuple[str, int]]
 
 
 def sources_of(key: AbstractApiKey) -> list[str]:
@@ -140,22 +127,21 @@ def usage_of(
     return Usage([Day(day, outcomes) for day, outcomes in zip(dates, counted, strict=True)])
 
 
-def last_day_of(requests: QuerySet[ApiRequestLog]) -> date | None:
-    """Return the day of the latest of ``requests``; None if there are none."""
-    latest: datetime | None = requests.order_by().aggregate(latest=Max("at"))["latest"]
-    return local(latest).date() if latest is not None else None
-
-
 def local(at: datetime) -> datetime:
     """Return ``at`` in the current time zone. With ``USE_TZ = False`` it already is."""
     return timezone.localtime(at) if timezone.is_aware(at) else at
 
 
-def latest_of(requests: QuerySet[ApiRequestLog], number: int = 5) -> Latest:
-    """Return the latest of ``requests`` and the most frequent paths, with one SELECT."""
+def latest_of(
+    requests: QuerySet[ApiRequestLog], number: int = 5
+) -> tuple[datetime | None, list[tuple[str, int]]]:
+    """Return when the last of ``requests`` arrived, and the most frequent paths, with one SELECT.
+
+    The paths are those of the latest ``SAMPLE``, with their counts.
+    """
     rows = list(requests.order_by("-at").values_list("at", "path")[:SAMPLE])
     paths = Counter(path for _, path in rows).most_common(number)
-    return Latest(rows[0][0] if rows else None, paths)
+    return rows[0][0] if rows else None, paths
 
 
 def _start(day: date, zone: tzinfo) -> datetime:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection
 from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import build_q_object_from_lookup_parameters
@@ -28,12 +28,7 @@ from ...addresses import parse_address
 from ...models import ApiRequestLog
 from ...request_log import local
 from ..usage.chart import grouped
-
-# Paginator takes a type argument for the type checker only.
-if TYPE_CHECKING:
-    _Paginator = Paginator[ApiRequestLog]
-else:
-    _Paginator = Paginator
+from ..usage.summary import render_usage
 
 COUNT_MAX = 10_000
 WINDOW = 100_000
@@ -41,7 +36,7 @@ WINDOW = 100_000
 DATE_PARTS = ["at__year", "at__month", "at__day"]
 
 
-class BoundedPaginator(_Paginator):
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts up to ``COUNT_MAX`` rows. No page shows what is beyond."""
 
     object_list: QuerySet[ApiRequestLog]
@@ -110,6 +105,13 @@ class RequestLogChangeList(ChangeList):
         return twin
 
     @property
+    def usage(self) -> str:
+        """The chart of the requests; with a date, of the thirty days up to the newest."""
+        is_narrowed = self.query or self.get_filters_params()
+        nothing = _("No request matches this choice.") if is_narrowed else ""
+        return render_usage(self.queryset, nothing=nothing, until_latest=bool(self.date))
+
+    @property
     def dated(self) -> Any:
         """The list for Django's date hierarchy, without its query of all rows for their dates."""
         twin: Any = copy.copy(self)
@@ -130,7 +132,7 @@ class _Dates:
         if first is not None and last is not None:
             start, end = local(first).date(), local(last).date()
             days = (start + timedelta(number) for number in range((end - start).days + 1))
-            self._days = [day for day in days if _parts(day)[: len(chosen)] == chosen]
+            self._days = [day for day in days if [*day.timetuple()[: len(chosen)]] == chosen]
 
     def aggregate(self, **_span: object) -> dict[str, datetime | None]:
         return self._span
@@ -138,11 +140,7 @@ class _Dates:
     def datetimes(self, _field: str, kind: str) -> Collection[date]:
         """Return a day of each year or month, or all days, among those with the chosen date."""
         length = ["year", "month", "day"].index(kind) + 1
-        return {tuple(_parts(day)[:length]): day for day in self._days}.values()
-
-
-def _parts(day: date) -> list[int]:
-    return [day.year, day.month, day.day]
+        return {day.timetuple()[:length]: day for day in self._days}.values()
 
 
 def search_for(text: str) -> tuple[Q, Q]:
