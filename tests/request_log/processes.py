@@ -149,6 +149,7 @@ class Load:
             # A killed worker's connections end.
             with suppress(OSError, http.client.HTTPException):
                 self._ask_on_one_connection()
+            time.sleep(0.05)
 
     def _ask_on_one_connection(self):
         with closing(http.client.HTTPConnection(self._server.address, timeout=60)) as server:
