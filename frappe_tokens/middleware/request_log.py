@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Callable
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 # nginx's code for a client that left before the response.
 CLIENT_CLOSED_REQUEST = 499
 
-Answer = HttpResponseBase | Awaitable[HttpResponseBase]
-
 
 class RequestLogMiddleware:
     """Passes every request with an ``Authorization`` header to the request log.
@@ -38,7 +36,7 @@ class RequestLogMiddleware:
     sync_capable = True
     async_capable = True
 
-    def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
@@ -46,14 +44,14 @@ class RequestLogMiddleware:
         self._log_error = RateLimitedLogger(logger, "A request can't be logged.")
         current_sink()
 
-    def __call__(self, request: HttpRequest) -> Answer:
+    def __call__(self, request: HttpRequest) -> Any:
         if not request.META.get("HTTP_AUTHORIZATION"):
             return self.get_response(request)
         if self._is_async:
             return self._acall(request)
         log, status = self._watch(request), 500
         try:
-            response = cast(HttpResponseBase, self.get_response(request))
+            response = self.get_response(request)
             status = response.status_code
         finally:
             # After an exception with DEBUG_PROPAGATE_EXCEPTIONS only. Else Django has made a
@@ -64,7 +62,7 @@ class RequestLogMiddleware:
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         log, status = self._watch(request), 500
         try:
-            response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+            response: HttpResponseBase = await self.get_response(request)
             status = response.status_code
         except asyncio.CancelledError:
             status = CLIENT_CLOSED_REQUEST

@@ -118,7 +118,6 @@ class BufferedSink(Sink):
             logger.error("%d requests are not in the request log.", lost)
 
     def _start(self) -> None:
-        """Start the thread, if there is none."""
         if self._thread is None and not _is_exiting:
             thread = Thread(target=self._run, name="frappe_tokens request log", daemon=True)
             # There may be too many threads, or (from Python 3.12 on) the process ends. The next row
@@ -128,7 +127,6 @@ class BufferedSink(Sink):
                 self._thread = thread
 
     def _flush_here(self) -> None:
-        """Flush in this thread, because no other will."""
         try:
             if self._waiting:
                 close_old_connections()
@@ -154,11 +152,7 @@ class BufferedSink(Sink):
         connections.close_all()
 
     def _wait(self, pause: float) -> bool:
-        """Wait until there is something to write; return False if the thread must end.
-
-        Args:
-            pause: how long, because writing has failed; otherwise 0.
-        """
+        """Wait until there are rows to write, or ``pause``; return False if the thread must end."""
         with self._changed:
             gives_up = bool(pause) and self._is_closing
             if not gives_up:
@@ -170,8 +164,7 @@ class BufferedSink(Sink):
             if gives_up or not self._waiting:
                 # While locked, so that a row that comes now starts another thread.
                 self._thread = None
-                return False
-            return True
+            return self._thread is not None
 
     def _write_batch(self, commit: bool = False) -> int:
         """Write the oldest rows, while holding ``_writing``; return how many are done."""

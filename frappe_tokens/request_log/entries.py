@@ -20,8 +20,6 @@ from ..models import (
 from ..redaction import redacted, redacted_path
 from ..verification import RequestInfo, get_outcome
 
-_DURATION_MAX = 2**31 - 1
-
 
 class Entry(NamedTuple):
     """A row of :class:`~frappe_tokens.models.ApiRequestLog`, with its columns as attributes."""
@@ -62,7 +60,7 @@ def entry_for(request: HttpRequest, at: datetime, seconds: float, status: int) -
         redacted(info.methods[0], METHOD_MAX_LENGTH),
         redacted_path(request.path, PATH_MAX_LENGTH),
         status,
-        min(int(seconds * 1000), _DURATION_MAX),
+        min(int(seconds * 1000), 2**31 - 1),
         info.address() or None,
         redacted(request.META.get("HTTP_USER_AGENT", ""), USER_AGENT_MAX_LENGTH),
         code,

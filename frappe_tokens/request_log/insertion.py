@@ -18,11 +18,9 @@ _FIELDS = [field for field in ApiRequestLog._meta.concrete_fields if not field.p
 
 
 def insert(entries: Sequence[Entry], *, commit: bool = False) -> None:
-    """Write all of ``entries``, or none.
+    """Write all of ``entries``, at least one, or none.
 
-    Args:
-        entries: the rows, at least one.
-        commit: commit them even if the project has switched off Django's autocommit.
+    With ``commit``, they are committed even if the project has switched off Django's autocommit.
 
     Raises:
         django.db.DatabaseError: they are not written. The caller's transaction continues.
@@ -31,14 +29,13 @@ def insert(entries: Sequence[Entry], *, commit: bool = False) -> None:
     connection = connections[alias]
     if commit and not connection.get_autocommit():
         connection.set_autocommit(True)
-    in_transaction = not connection.get_autocommit()
     # bulk_create() would take two or three more round trips, and twice the time for each row.
     # raw, because an entry has the columns as attributes, as an instance would.
     query: Any = InsertQuery(ApiRequestLog)
     query.insert_values(_FIELDS, entries, raw=True)
     ((sql, params),) = query.get_compiler(alias).as_sql()
     with (
-        transaction.atomic(using=alias) if in_transaction else nullcontext(),
+        nullcontext() if connection.get_autocommit() else transaction.atomic(using=alias),
         bounded_insert(connection) as insert_,
         connection.cursor() as cursor,
     ):

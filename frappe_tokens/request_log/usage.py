@@ -95,7 +95,6 @@ def usage_of(
     """Count ``requests`` by day and outcome, with one SELECT.
 
     Args:
-        requests: rows of the log.
         days: how many, 1 to ``DAYS_MAX``.
         until: the last day; None is today.
         zone: the time zone in which days start; None is the current one.
@@ -167,7 +166,6 @@ def _day_number(starts: Sequence[datetime], alias: str) -> RawSQL:
     used: list[object] = []
 
     def tree(low: int, high: int) -> str:
-        """Choose between the days with these numbers."""
         if low == high:
             return str(low)
         middle = (low + high) // 2

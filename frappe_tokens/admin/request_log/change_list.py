@@ -39,12 +39,10 @@ DATE_PARTS = ["at__year", "at__month", "at__day"]
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts up to ``COUNT_MAX`` rows. No page shows what is beyond."""
 
-    object_list: QuerySet[ApiRequestLog]
-
     @cached_property
     def count(self) -> int:
-        number: int = self.object_list.order_by().values("pk")[:COUNT_MAX].count()
-        return number
+        rows: Any = self.object_list
+        return int(rows.order_by().values("pk")[:COUNT_MAX].count())
 
 
 class RequestLogChangeList(ChangeList):
@@ -67,18 +65,16 @@ class RequestLogChangeList(ChangeList):
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
     ) -> QuerySet[ApiRequestLog]:
-        found: QuerySet[ApiRequestLog]
         try:
-            found = super().get_queryset(request, exclude_parameters)
+            found: QuerySet[ApiRequestLog] = super().get_queryset(request, exclude_parameters)
         except (ValueError, OverflowError, ValidationError) as error:
             raise IncorrectLookupParameters(error) from error
         indexed, others = search_for(self.query)
         filters: list[Any] = self.filter_specs
         if not others and all(spec.is_indexed or not spec.value() for spec in filters):
             return found
-        rows = self.root_queryset.filter(
-            indexed, build_q_object_from_lookup_parameters(self._lookups)
-        )
+        dates = build_q_object_from_lookup_parameters(self._lookups)
+        rows = self.root_queryset.filter(indexed, dates)
         for spec in filters:
             if spec.is_indexed:
                 rows = spec.queryset(request, rows)
@@ -88,8 +84,7 @@ class RequestLogChangeList(ChangeList):
         return found
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[ApiRequestLog]) -> list[Any]:
-        # By time only. With the primary key as well, which is in no index, MariaDB would sort all
-        # rows.
+        # By time only: with the primary key, which is in no index, MariaDB would sort all rows.
         return list(super().get_ordering(request, queryset)[:1])
 
     @property
@@ -97,11 +92,9 @@ class RequestLogChangeList(ChangeList):
         """The list for the line below it, which counts requests rather than "request logs"."""
         twin = copy.copy(self)
         twin.opts = copy.copy(self.opts)
-        twin.opts.verbose_name = _("API request")
-        is_full = self.result_count == COUNT_MAX
-        twin.opts.verbose_name_plural = (
-            _("API requests; more are not listed") if is_full else _("API requests")
-        )
+        twin.opts.verbose_name, plural = _("API request"), _("API requests")
+        more = _("API requests; more are not listed")
+        twin.opts.verbose_name_plural = more if self.result_count == COUNT_MAX else plural
         return twin
 
     @property

@@ -21,18 +21,21 @@ Choices = list[tuple[str, str]]
 
 
 class RequestFilter(admin.SimpleListFilter):
-    """A choice of one value. Unless there are others, only one that a link has chosen is shown.
+    """A choice of one value.
 
     Attributes:
+        values: what can be chosen; if empty, only what a link has chosen is shown.
         is_indexed: whether an index finds the rows in the order of time.
     """
 
+    values: tuple[str, ...] = ()
     is_indexed = False
     parameter_name: str
 
     def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
-        value = self.value()
-        return [(value, value)] if value else []
+        chosen = self.value()
+        values = self.values or ((chosen,) if chosen else ())
+        return [(value, value) for value in values]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[ApiRequestLog]
@@ -42,30 +45,16 @@ class RequestFilter(admin.SimpleListFilter):
 
     def value(self) -> str | None:
         value = super().value()
-        if value and "\0" in value:
-            raise ValueError("PostgreSQL has no NUL.")
+        # PostgreSQL has no NUL.
+        if value and ("\0" in value or value not in (self.values or [value])):
+            raise ValueError(f"Choose another {self.parameter_name}.")
         return value
 
     def condition(self, value: str) -> Q:
         return Q(**{self.parameter_name: value})
 
 
-class ChoiceFilter(RequestFilter):
-    """A choice among ``values``."""
-
-    values: tuple[str, ...]
-
-    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
-        return [(value, value) for value in self.values]
-
-    def value(self) -> str | None:
-        value = super().value()
-        if value and value not in self.values:
-            raise ValueError(f"Filter by one of {self.values}.")
-        return value
-
-
-class OutcomeFilter(ChoiceFilter):
+class OutcomeFilter(RequestFilter):
     title = gettext_lazy("outcome")
     parameter_name = "outcome"
     is_indexed = True
@@ -79,7 +68,7 @@ class OutcomeFilter(ChoiceFilter):
         return Q(outcome__in=CODES) if value == REFUSED else Q(outcome=value)
 
 
-class StatusFilter(ChoiceFilter):
+class StatusFilter(RequestFilter):
     title = gettext_lazy("status")
     parameter_name = "status_class"
     values = ("2xx", "3xx", "4xx", "5xx")
@@ -89,7 +78,7 @@ class StatusFilter(ChoiceFilter):
         return Q(status__gte=first, status__lt=first + 100)
 
 
-class MethodFilter(ChoiceFilter):
+class MethodFilter(RequestFilter):
     title = gettext_lazy("method")
     parameter_name = "method"
     values = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -111,11 +100,9 @@ class UserFilter(RequestFilter):
     is_indexed = True
 
     def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
-        users = get_user_model()._base_manager
-        return [
-            (pk, str(users.filter(pk=pk).first() or deleted_user(pk)))
-            for pk, _pk in super().lookups(request, model_admin)
-        ]
+        pk = self.value()
+        user = get_user_model()._base_manager.filter(pk=pk).first() if pk else None
+        return [(pk, str(user or deleted_user(pk)))] if pk else []
 
     def condition(self, value: str) -> Q:
         # Unlike user=, this knows that numbers can be too large for the column.

@@ -10,7 +10,6 @@ from django.db import router
 from django.db.models import Prefetch, QuerySet
 from django.forms import Media
 from django.http import HttpRequest, HttpResponse
-from django.utils import formats
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -73,7 +72,7 @@ class ApiRequestLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=gettext_lazy("time"), ordering="at")
     def when(self, row: ApiRequestLog) -> str:
-        return formats.date_format(local(row.at), "Y-m-d H:i:s", use_l10n=False)
+        return f"{local(row.at):%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=gettext_lazy("time"))
     def exact_time(self, row: ApiRequestLog) -> str:

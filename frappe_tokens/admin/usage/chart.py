@@ -24,7 +24,6 @@ from ...request_log import Day, Usage
 # In units of the drawing.
 HEIGHT = 100
 DAY_WIDTH = 10
-BAR_WIDTH = 7
 # The height of the smallest segment: it must be visible.
 LEAST = 2
 
@@ -69,8 +68,8 @@ class Chart:
 
     height = HEIGHT
     day_width = DAY_WIDTH
-    bar_width = BAR_WIDTH
-    margin = (DAY_WIDTH - BAR_WIDTH) / 2
+    bar_width = 7
+    margin = 1.5
 
     def __init__(self, usage: Usage) -> None:
         self.usage = usage
@@ -97,9 +96,8 @@ class Chart:
     @property
     def legend(self) -> list[tuple[Series, str]]:
         """The series that occur, with their numbers, in the order of the bars."""
-        return [
-            (series, grouped(number)) for series, number in _by_series(self.usage.outcomes).items()
-        ]
+        numbers = _by_series(self.usage.outcomes)
+        return [(series, grouped(number)) for series, number in numbers.items()]
 
     @property
     def description(self) -> str:

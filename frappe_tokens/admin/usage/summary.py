@@ -37,7 +37,6 @@ from .chart import Chart, grouped
 
 logger = logging.getLogger(__name__)
 
-VIEW_PERMISSION = "frappe_tokens.view_apirequestlog"
 MIDDLEWARE = "frappe_tokens.middleware.RequestLogMiddleware"
 
 USER_PARAMETER = "user__id__exact"
@@ -46,10 +45,11 @@ SOURCE_PARAMETER = "source"
 
 
 def may_see_requests(request: HttpRequest) -> bool:
-    """Return whether the user of ``request`` may see the request log and its charts."""
+    """Whether the user of ``request`` may see the request log and its charts."""
     actor, user = actor_of(request), request.user
-    may_view = actor.is_known and user.is_active and user.has_perm(VIEW_PERMISSION)
-    return actor.may_generate or may_view
+    return actor.may_generate or (
+        actor.is_known and user.is_active and user.has_perm("frappe_tokens.view_apirequestlog")
+    )
 
 
 def usage_of_user(user: User, site: AdminSite) -> str:
@@ -114,15 +114,15 @@ def why_off() -> str:
             "settings of this project."
         ) % {"middleware": MIDDLEWARE}
     log = conf.REQUEST_LOG
-    if log == "null":
-        return _(
-            'Requests aren\'t logged. To log them, set REQUEST_LOG to "durable" or "buffered" in '
-            "FRAPPE_TOKENS, in the settings of this project."
-        )
-    if log not in ("durable", "buffered"):
+    if log in ("durable", "buffered"):
+        return ""
+    if log != "null":
         text = _("%(log)s logs the requests. Only what it writes to this table is shown.")
         return text % {"log": log}
-    return ""
+    return _(
+        'Requests aren\'t logged. To log them, set REQUEST_LOG to "durable" or "buffered" in '
+        "FRAPPE_TOKENS, in the settings of this project."
+    )
 
 
 def _share_refused(usage: Usage) -> str:
