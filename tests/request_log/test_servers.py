@@ -8,7 +8,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from ..log_tables import log_gone
 from .conftest import logged_paths, wait_until
 from .processes import ASGI, GUNICORN, WSGI, load_on, run, serving
 
@@ -21,18 +20,6 @@ SERVERS = [
     ("buffered", ("-m", "uvicorn", "--fd", "{fd}", "--no-access-log", ASGI)),
     ("durable", THREADS),
 ]
-
-REQUESTS = """
-from django.contrib.auth import get_user_model
-from django.test import Client
-from frappe_tokens.keys import generate_keys
-
-user = get_user_model()._default_manager.get()
-headers = {"Authorization": f"token {generate_keys(user).token}"}
-client = Client(SERVER_NAME="localhost", headers=headers)
-for number in range(200):
-    assert client.get(f"/api/resource/ToDo/{number}").status_code == 403
-"""
 
 WRITING = """
 import atexit, os, sys, threading
@@ -92,24 +79,11 @@ def test_killed_worker_loses_no_more_than_promised(keys, log):
         assert len(missing) <= 500 or min(missing) >= killed_at - 1
 
 
-def test_command_loses_no_request(keys):
-    run("manage.py", "shell", "-c", REQUESTS)
-
-    assert logged_paths() == [f"/api/resource/ToDo/{number}" for number in range(200)]
-
-
 def test_rows_of_other_exit_handlers_are_written():
     """They are called in reverse order: this one after the log's."""
     run("-c", WRITING + "atexit.register(write, '/at exit'); write('/before')")
 
     assert logged_paths() == ["/before", "/at exit"]
-
-
-def test_program_ends_and_reports_lost_rows_if_the_table_cannot_be_written():
-    with log_gone():
-        printed = run("-c", WRITING + "write('/lost')")
-
-    assert "1 requests are not in the request log." in printed
 
 
 def test_forked_process_leaves_the_rows_of_its_parent_alone():
