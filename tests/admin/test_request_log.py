@@ -154,15 +154,11 @@ def test_rows_link_to_the_requests_of_their_user_and_key(manager_client, get, ke
         assert f'href="{LOG}?{parameter}={value}"' in page
         assert listed(manager_client, **{parameter: value}) == ["/mine"]
         assert "Clear all filters" in get(**{parameter: value})
-
-
-def test_chosen_user_and_source_are_among_the_filters(manager_client, key):
-    page = manager_client.get(LOG, {"user__id__exact": key.user_id, "source": "Old"})
-
-    filters = {spec.title: spec.lookup_choices for spec in page.context["cl"].filter_specs}
+    chosen = {"user__id__exact": key.user_id, "source": "Removed"}
+    specs = manager_client.get(LOG, chosen).context["cl"].filter_specs
+    filters = {spec.title: spec.lookup_choices for spec in specs}
     assert filters["user"] == [(str(key.user_id), "ada")]
-    assert filters["source"][-1] == ("Old", "Old")
-    assert len(filters["source"]) > 1
+    assert filters["source"][-2:] == [("EventConsumer", "EventConsumer"), ("Removed", "Removed")]
 
 
 @pytest.mark.parametrize(
@@ -341,17 +337,11 @@ def test_dates_are_those_between_the_first_and_the_last_request(manager_client, 
     assert link in get(**month, outcome="accepted")
 
 
-def test_markup_is_shown_as_text(get, key):
+def test_markup_is_text_and_content_security_policy_forbids_nothing(get, key):
     row = logged(key, path=f"/{MARKUP}", user_agent=MARKUP, source=MARKUP, method=MARKUP[:10])
     logged(api_key=MARKUP)
 
     for page in (get(), get(page_of(row)), get(q=f"/{MARKUP}", source=MARKUP, api_key=MARKUP)):
         assert MARKUP not in page
         assert "<b " not in page
-
-
-def test_content_security_policy_forbids_nothing_here(get, key):
-    row = logged(key)
-
-    for page in (get(), get(page_of(row))):
-        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]* src=)[^>]*>\s*\S", page)
+        assert not re.search(r"<style|\sstyle=|\son\w+=[^&]|<script(?![^>]* src=)[^>]*>\s*\S", page)
