@@ -29,6 +29,8 @@ BATCH = 90
 
 # How long a row waits for others (s). A second is promised, and the INSERT takes time as well.
 PERIOD = 0.4
+# After so long without a row (s) the thread and its connection end. The next row starts another.
+QUIET = 3.0
 # The longest pause after a failure (s).
 PAUSE_MAX = 5.0
 # How long the end of a process and flush() wait for the thread (s).
@@ -156,7 +158,7 @@ class BufferedSink(Sink):
         with self._changed:
             gives_up = bool(pause) and self._is_closing
             if not gives_up:
-                self._changed.wait_for(lambda: self._waiting or self._is_closing)
+                self._changed.wait_for(lambda: self._waiting or self._is_closing, QUIET)
                 self._changed.wait_for(
                     lambda: self._is_closing or (not pause and len(self._waiting) >= self._size),
                     pause or PERIOD,

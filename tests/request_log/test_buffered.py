@@ -227,7 +227,17 @@ def test_connection_is_closed_when_no_rows_wait(sink, opened):
     write(sink, "/api/")
 
     wait_until(lambda: opened and opened[0].connection is None)
-    assert threads()
+
+
+def test_thread_and_its_connection_end_without_rows(sink, quick, opened, monkeypatch):
+    monkeypatch.setattr(buffered, "QUIET", 0.01)
+
+    for path in ("/first", "/second"):
+        write(sink, path)
+        wait_until(lambda path=path: path in logged_paths() and not threads())
+
+    assert len(opened) >= 2
+    assert all(one.connection is None for one in opened)
 
 
 def test_flush_writes_in_the_callers_transaction(sink, slow):
