@@ -15,7 +15,7 @@ def progress_bar(
 ) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on a terminal, and nothing if the output goes elsewhere.
 
-    ``with progress_bar(self.stderr, total, options["verbosity"]) as advance: advance(250)``
+    ``with progress_bar(self.stderr, total, options["verbosity"]) as show: show(250)``
 
     Args:
         stream: the command's ``stderr``.
@@ -23,18 +23,19 @@ def progress_bar(
         verbosity: the command's verbosity; 0 shows nothing.
     """
     if not (total and verbosity and stream.isatty()):
-        yield lambda count: None
+        yield lambda done: None
         return
-    done, drawn = 0, ""
+    drawn = ""
 
     def draw(text: str) -> None:
         # Without the colour of errors.
         stream.write(f"\r{text}", style_func=str, ending="")
         stream.flush()
 
-    def advance(count: int) -> None:
-        nonlocal done, drawn
-        done += count
+    def show(done: int) -> None:
+        nonlocal drawn
+        # Some rows are new since they were counted.
+        done = min(done, total)
         numbers = f" {done:,}/{total:,}"
         # Some terminals start a new line after the last column.
         width = max(shutil.get_terminal_size().columns - len(numbers) - 3, 1)
@@ -42,8 +43,8 @@ def progress_bar(
         # The window may have become narrower.
         draw(drawn.ljust(len(before)))
 
-    advance(0)
+    show(0)
     try:
-        yield advance
+        yield show
     finally:
         draw(" " * len(drawn) + "\r")

@@ -341,11 +341,11 @@ def test_a_window_that_is_made_narrower_keeps_nothing_of_a_longer_bar(
     screen.isatty = lambda: True
     monkeypatch.setenv("LINES", "24")
     monkeypatch.setenv("COLUMNS", "20")
-    with progress_bar(OutputWrapper(screen), 10, 1) as advance:
+    with progress_bar(OutputWrapper(screen), 10, 1) as show:
         monkeypatch.setenv("COLUMNS", "14")
-        advance(5)
+        show(5)
         monkeypatch.setenv("COLUMNS", "3")  # narrower than the numbers
-        advance(5)
+        show(10)
 
     assert screen.getvalue().split("\r") == [
         "",
@@ -360,8 +360,8 @@ def test_a_window_that_is_made_narrower_keeps_nothing_of_a_longer_bar(
 def test_no_bar_for_nothing():
     screen = StringIO()
     screen.isatty = lambda: True
-    with progress_bar(OutputWrapper(screen), 0, 1) as advance:
-        advance(0)
+    with progress_bar(OutputWrapper(screen), 0, 1) as show:
+        show(0)
     assert screen.getvalue() == ""
 
 

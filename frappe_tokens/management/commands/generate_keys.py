@@ -86,14 +86,14 @@ class Command(BaseCommand):
             # All or nothing. Secrets are printed after all of them are stored.
             with transaction.atomic(using=router.db_for_write(ApiKey)):
                 users = lock_active_users() if options["all_active"] else _users(options)
-                with progress_bar(self.stderr, len(users), options["verbosity"]) as advance:
+                with progress_bar(self.stderr, len(users), options["verbosity"]) as show:
                     for batch in in_batches(users, BATCH_SIZE):
                         generated = generate_keys_for_users(batch, **policies)
                         lines = (
                             line for keys in generated for line in as_lines(keys, options["url"])
                         )
                         texts.append("".join(f"{line}\n" for line in lines))
-                        advance(len(batch))
+                        show(len(texts) * BATCH_SIZE)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
         for text in texts:

@@ -56,11 +56,10 @@ class Command(BaseCommand):
         total = old.count() if options["verbosity"] and self.stderr.isatty() else 0
         deleted = 0
         try:
-            with progress_bar(self.stderr, total, options["verbosity"]) as advance:
+            with progress_bar(self.stderr, total, options["verbosity"]) as show:
                 for count in _delete(old, alias, options["batch_size"]):
-                    # There may be more rows than were counted.
-                    advance(min(count, max(total - deleted, 0)))
                     deleted += count
+                    show(deleted)
         except KeyboardInterrupt:
             self.stderr.write(
                 f"Interrupted. Deleted {_requests(deleted)}; run it again to continue."
