@@ -14,14 +14,12 @@ def duration(text: str) -> timedelta:
     """Return ``90d``, ``24h``, ``30m``, ``10s`` or ``2w`` as a timedelta.
 
     Raises:
-        argparse.ArgumentTypeError: it isn't a duration.
+        argparse.ArgumentTypeError: it isn't a duration, or longer than a century.
     """
     match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
-    if match is None:
+    if match is None or int(match[1]) * _UNITS[match[2]] > _CENTURY:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a duration. Enter a number and a unit, such as 90d, 24h or 30m."
+            f"{text!r} is not a duration of less than a century. Enter a number and a unit, such "
+            "as 90d, 24h or 30m."
         )
-    seconds = int(match[1]) * _UNITS[match[2]]
-    if seconds > _CENTURY:
-        raise argparse.ArgumentTypeError(f"{text!r} is too long. Give less than a century.")
-    return timedelta(seconds=seconds)
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])

@@ -41,16 +41,16 @@ def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
     }
 
 
-def named_users(usernames: Iterable[str]) -> list[User]:
+def named_users(usernames: Iterable[str], advice: str = "") -> list[User]:
     """Return the users with these names.
 
     Raises:
-        CommandError: some are unknown.
+        CommandError: some are unknown. ``advice`` is the last line of its message.
     """
     found = {username: find_user(username) for username in usernames}
     unknown = [f"There is no user {name!r}." for name, user in found.items() if user is None]
     if unknown:
-        raise CommandError("\n".join(unknown))
+        raise CommandError("\n".join([*unknown, advice]).strip())
     return [user for user in found.values() if user is not None]
 
 
@@ -59,11 +59,22 @@ def username_of(key: AbstractApiKey) -> str | None:
     return None if key.user is None else str(key.user.get_username())
 
 
+def owner_of(key: AbstractApiKey) -> str:
+    """Return ``ada (ci)``, the username and the name of the key if it has one, for a terminal."""
+    name = getattr(key, "name", "")
+    return printable(username_of(key) or "-") + (f" ({printable(name)})" if name else "")
+
+
 def printable(text: str) -> str:
     """Return ``text`` so that it prints on one line of a terminal."""
     return text if text.isprintable() else ascii(text)
 
 
-def moment(at: datetime) -> str:
-    """Format a date and time, with the time zone if there is one."""
-    return f"{at:%Y-%m-%d %H:%M %Z}".rstrip()
+def counted(count: int, noun: str) -> str:
+    """Return "1 key", "2 keys"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def moment(at: datetime | None) -> str:
+    """Format a date and time, with the time zone if there is one; "never" if it is None."""
+    return "never" if at is None else f"{at:%Y-%m-%d %H:%M %Z}".rstrip()

@@ -7,10 +7,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 
-def run(*command):
+def run(*command, **options):
     """Return what a command prints, and what it reports on stderr."""
     out, err = StringIO(), StringIO()
-    call_command(*command, stdout=out, stderr=err)
+    call_command(*command, stdout=out, stderr=err, **options)
     return out.getvalue(), err.getvalue()
 
 

@@ -18,6 +18,7 @@ from ...conf import conf
 from ...crypto import Secret
 from ...keys import ImportedPair, Problem, import_keys
 from ..progress import progress_bar
+from ..selection import counted
 
 COLUMNS = ["api_key", "api_secret", "user"]
 
@@ -49,12 +50,10 @@ class Command(BaseCommand):
                     imported = import_keys(_rows(file), dry_run=dry_run, show_progress=show)
             except ValidationError as error:
                 raise CommandError("\n".join([*error.messages, "Nothing was imported."])) from None
-        keys = f"{imported.keys} key{'' if imported.keys == 1 else 's'}"
-        users = f"{imported.users} user{'' if imported.users == 1 else 's'}"
-        if dry_run:
-            self.stdout.write(f"Checked {keys} for {users}. Nothing was imported.")
-        else:
-            self.stdout.write(f"Imported {keys} for {users}.")
+        keys = f"{counted(imported.keys, 'key')} for {counted(imported.users, 'user')}."
+        self.stdout.write(
+            f"Checked {keys} Nothing was imported." if dry_run else f"Imported {keys}"
+        )
         if imported.short and not conf.PEPPERS:
             self.stderr.write(
                 f"{imported.short} of the secrets are short. Weak imported secrets are only safe "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import re
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -12,14 +13,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ...base_models import AbstractApiKey
-from ...db import in_batches
 from ..arguments import duration
 from ..selection import moment, named_users, printable, source_models, username_of
 
-# Rows that determine the width of the table's columns. Later rows may have wider ones.
-MEASURED = 1000
+COLUMNS = ["API key", "user", "name", "state", "last used", "expires", "limits", "source"]
 
-Found = Iterable[tuple[str, AbstractApiKey]]
+# Rows that determine the width of the table's columns.
+MEASURED = 1000
 
 
 class Command(BaseCommand):
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--source", metavar="NAME", help="only from this one of SOURCES")
         parser.add_argument("--all", action="store_true", help="include revoked keys")
-        parser.add_argument("--format", choices=sorted(_FORMATS), default="text")
+        parser.add_argument("--format", choices=["json", "text"], default="text")
 
     def handle(self, *args: object, **options: Any) -> None:
         spans = (options["unused_for"], options["expiring_in"])
@@ -57,12 +57,20 @@ class Command(BaseCommand):
             .order_by(order, "pk")
             .iterator()
         )
-        nothing = True
-        for line in _FORMATS[options["format"]](found, now, len(models) > 1):
-            self.stdout.write(line)
-            nothing = False
-        if nothing and options["format"] == "text":
+        if options["format"] == "json":
+            for _source, key in found:
+                self.stdout.write(json.dumps(_fields(key), default=_iso))
+            return
+        columns = len(COLUMNS) if len(models) > 1 else len(COLUMNS) - 1
+        rows = ([*_cells(key, now), source][:columns] for source, key in found)
+        # Later rows may be wider.
+        first = [COLUMNS[:columns], *islice(rows, MEASURED)]
+        if len(first) == 1:
             self.stderr.write("No keys.")
+            return
+        widths = [max(map(len, column)) for column in zip(*first, strict=True)]
+        for cells in chain(first, rows):
+            self.stdout.write("  ".join(map(str.ljust, cells, widths)).rstrip())
 
 
 def _conditions(options: dict[str, Any], now: datetime) -> list[Q]:
@@ -78,32 +86,14 @@ def _conditions(options: dict[str, Any], now: datetime) -> list[Q]:
     return conditions
 
 
-def _as_text(found: Found, now: datetime, with_source: bool) -> Iterator[str]:
-    head = ["API key", "user", "name", "state", "last used", "expires", "limits"]
-    rows = ([*_cells(key, now), *([source] if with_source else [])] for source, key in found)
-    if with_source:
-        head.append("source")
-    widths = [0] * len(head)
-    for batch in in_batches(rows, MEASURED):
-        if not any(widths):
-            batch.insert(0, head)
-        columns = zip(*batch, strict=True)
-        widths = [
-            max(width, *map(len, column)) for width, column in zip(widths, columns, strict=True)
-        ]
-        for cells in batch:
-            padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-            yield "  ".join(padded).rstrip()
-
-
 def _cells(key: AbstractApiKey, now: datetime) -> list[str]:
     return [
         key.api_key,
         printable(username_of(key) or "-"),
         printable(getattr(key, "name", "") or "-"),
         _state(key, now),
-        moment(key.last_used_at) if key.last_used_at is not None else "never",
-        moment(key.expires_at) if key.expires_at is not None else "never",
+        moment(key.last_used_at),
+        moment(key.expires_at),
         _limits(key),
     ]
 
@@ -127,35 +117,24 @@ def _limits(key: AbstractApiKey) -> str:
     return "; ".join(printable(limit) for limit in limits if limit) or "-"
 
 
-def _as_json(found: Found, now: datetime, with_source: bool) -> Iterator[str]:
-    for _source, key in found:
-        yield json.dumps(
-            {
-                "api_key": key.api_key,
-                "name": getattr(key, "name", ""),
-                "user": username_of(key),
-                "scopes": key.scopes,
-                "read_only": key.read_only,
-                "allowed_ips": key.allowed_ips,
-                "rate_limit": key.rate_limit,
-                "expires_at": _iso(key.expires_at),
-                "revoked_at": _iso(key.revoked_at),
-                "last_used_at": _iso(key.last_used_at),
-                "last_used_ip": key.last_used_ip,
-                "created_at": _iso(key.created_at),
-            }
-        )
+def _fields(key: AbstractApiKey) -> dict[str, object]:
+    """Return what the REST API returns."""
+    return {
+        "api_key": key.api_key,
+        "name": getattr(key, "name", ""),
+        "user": username_of(key),
+        "scopes": key.scopes,
+        "read_only": key.read_only,
+        "allowed_ips": key.allowed_ips,
+        "rate_limit": key.rate_limit,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "last_used_at": key.last_used_at,
+        "last_used_ip": key.last_used_ip,
+        "created_at": key.created_at,
+    }
 
 
-def _iso(at: datetime | None) -> str | None:
-    """Format like Django REST framework, so that both lists can be compared."""
-    if at is None:
-        return None
-    text = at.isoformat()
-    return f"{text.removesuffix('+00:00')}Z" if text.endswith("+00:00") else text
-
-
-_FORMATS: dict[str, Callable[[Found, datetime, bool], Iterator[str]]] = {
-    "text": _as_text,
-    "json": _as_json,
-}
+def _iso(at: datetime) -> str:
+    # Like Django REST framework, so that both lists can be compared.
+    return re.sub(r"\+00:00$", "Z", at.isoformat())
