@@ -1,9 +1,11 @@
-"""Selects the keys for a command, and formats them."""
+"""What commands share: arguments, the selection of keys, and formats."""
 
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -13,6 +15,24 @@ from ..conf import conf
 from ..keys import find_user
 from ..lookup import source_model
 from ..types import User
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
+_CENTURY = 36_500 * 86_400  # later dates are out of range sooner or later
+
+
+def duration(text: str) -> timedelta:
+    """Return ``90d``, ``24h``, ``30m``, ``10s`` or ``2w`` as a timedelta.
+
+    Raises:
+        argparse.ArgumentTypeError: it isn't a duration, or longer than a century.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    if match is None or int(match[1]) * _UNITS[match[2]] > _CENTURY:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a duration of less than a century. Enter a number and a unit, such "
+            "as 90d, 24h or 30m."
+        )
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
 def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
@@ -24,20 +44,17 @@ def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
     Raises:
         CommandError: there is no source with this name.
     """
-    models: dict[str, type[AbstractApiKey]] = {}
+    if source is not None and source not in conf.SOURCES:
+        raise CommandError(f"There is no source {source!r}. SOURCES has {', '.join(conf.SOURCES)}.")
+    names: dict[Any, str] = {}
     for name in conf.SOURCES if source is None else [source]:
         model: Any = source_model(name)
-        if model is None:
-            raise CommandError(
-                f"There is no source {name!r}. SOURCES has {', '.join(conf.SOURCES)}."
-            )
-        if model._meta.concrete_model not in models.values():
-            models[name] = model._meta.concrete_model
+        names.setdefault(model._meta.concrete_model, name)
     # Models that extend another source share its keys.
     return {
         name: model
-        for name, model in models.items()
-        if not set(model._meta.get_parent_list()) & set(models.values())
+        for model, name in names.items()
+        if not names.keys() & set(model._meta.get_parent_list())
     }
 
 

@@ -173,10 +173,10 @@ def test_two_names_of_one_user_get_one_secret(user, monkeypatch):
     [
         (["ada", "nobody"], "There is no user 'nobody'.\nUse --create-user to create them."),
         (["ada", "gone"], "gone: The user is inactive."),
-        (["new", "nobody\x00", "--create-user"], "cannot be a username"),
-        (["new", "nobody\udcff", "--create-user"], "cannot be a username"),
+        (["new", "nobody\x00", "--create-user"], "can't be created"),
+        (["new", "nobody\udcff", "--create-user"], "can't be created"),
         (["ada", "nobody\udcff"], "There is no user"),
-        (["new", "no spaces", "--create-user"], "cannot be a username"),
+        (["new", "no spaces", "--create-user"], "can't be created"),
         (["ada", "--scope", 'a"b'], "is not a valid scope"),
         (["ada", "--allow-ip", "elsewhere"], "is not a valid address or network"),
         (["ada", "--name", "x" * 101], "at most 100 printable characters"),

@@ -25,9 +25,8 @@ from ...keys import (
 )
 from ...models import ApiKey
 from ...types import User
-from ..arguments import duration
 from ..progress import progress_bar
-from ..selection import moment, named_users, owner_of, username_of
+from ..selection import duration, moment, named_users, owner_of, username_of
 
 DEFAULT_URL = "http://localhost:8000"
 
@@ -122,13 +121,10 @@ def _create_user(username: str) -> User:
         with transaction.atomic():
             user: User = model._default_manager.create_user(**{model.USERNAME_FIELD: username})
             return user
-    except ValidationError as error:
+    except (TypeError, FieldError, ValueError, ValidationError, IntegrityError) as error:
+        why = " ".join(getattr(error, "messages", [str(error)]))
         raise CommandError(
-            f"{username!r} cannot be a username: {' '.join(error.messages)}"
-        ) from None
-    except (TypeError, FieldError, ValueError, IntegrityError) as error:
-        raise CommandError(
-            f"User {username!r} can't be created from a username alone ({error}). "
+            f"User {username!r} can't be created from this username alone: {why} "
             "Create the user in another way, then generate keys without --create-user."
         ) from None
 

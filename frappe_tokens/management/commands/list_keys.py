@@ -13,9 +13,23 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ...base_models import AbstractApiKey
-from ..arguments import duration
-from ..selection import moment, named_users, printable, source_models, username_of
+from ..selection import duration, moment, named_users, printable, source_models, username_of
 
+# Those of the REST API.
+FIELDS = [
+    "api_key",
+    "name",
+    "user",
+    "scopes",
+    "read_only",
+    "allowed_ips",
+    "rate_limit",
+    "expires_at",
+    "revoked_at",
+    "last_used_at",
+    "last_used_ip",
+    "created_at",
+]
 COLUMNS = ["API key", "user", "name", "state", "last used", "expires", "limits", "source"]
 
 # Rows that determine the width of the table's columns.
@@ -59,7 +73,9 @@ class Command(BaseCommand):
         )
         if options["format"] == "json":
             for _source, key in found:
-                self.stdout.write(json.dumps(_fields(key), default=_iso))
+                fields = {name: getattr(key, name, "") for name in FIELDS}
+                fields["user"] = username_of(key)
+                self.stdout.write(json.dumps(fields, default=_iso))
             return
         columns = len(COLUMNS) if len(models) > 1 else len(COLUMNS) - 1
         rows = ([*_cells(key, now), source][:columns] for source, key in found)
@@ -108,31 +124,9 @@ def _state(key: AbstractApiKey, now: datetime) -> str:
 
 
 def _limits(key: AbstractApiKey) -> str:
-    limits = [
-        "read-only" if key.read_only else "",
-        " ".join(key.scopes),
-        " ".join(key.allowed_ips),
-        key.rate_limit,
-    ]
+    read_only = "read-only" if key.read_only else ""
+    limits = [read_only, " ".join(key.scopes), " ".join(key.allowed_ips), key.rate_limit]
     return "; ".join(printable(limit) for limit in limits if limit) or "-"
-
-
-def _fields(key: AbstractApiKey) -> dict[str, object]:
-    """Return what the REST API returns."""
-    return {
-        "api_key": key.api_key,
-        "name": getattr(key, "name", ""),
-        "user": username_of(key),
-        "scopes": key.scopes,
-        "read_only": key.read_only,
-        "allowed_ips": key.allowed_ips,
-        "rate_limit": key.rate_limit,
-        "expires_at": key.expires_at,
-        "revoked_at": key.revoked_at,
-        "last_used_at": key.last_used_at,
-        "last_used_ip": key.last_used_ip,
-        "created_at": key.created_at,
-    }
 
 
 def _iso(at: datetime) -> str:

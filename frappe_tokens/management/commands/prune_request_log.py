@@ -13,9 +13,8 @@ from django.utils import timezone
 
 from ...db import in_batches
 from ...models import ApiRequestLog
-from ..arguments import duration
 from ..progress import progress_bar
-from ..selection import counted, moment
+from ..selection import counted, duration, moment
 
 # Locks take some tens of milliseconds, on rows that nobody else writes.
 BATCH_SIZE = 2000
