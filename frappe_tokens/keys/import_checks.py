@@ -80,7 +80,7 @@ class Checks:
         # Drivers raise their own errors for other characters.
         users = _find_users({pair.user for pair in pairs if "\0" not in pair.user})
         api_keys = [pair.api_key for pair in pairs if pair.api_key.isascii()]
-        names = {pair.name.strip() for pair in pairs if pair.name.isprintable()}
+        names = {name for pair in pairs if (name := pair.name.strip()).isprintable()}
         stored = ApiKey.objects.stored().order_by()
         same_key = stored.filter(api_key__in=[key for key in api_keys if key.isprintable()])
         same_name = stored.filter(user__in=users.values(), name__in=names, live=True)

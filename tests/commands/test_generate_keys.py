@@ -13,7 +13,6 @@ import time_machine
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import OutputWrapper
-from django.test.utils import override_settings
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import generate_keys
@@ -98,8 +97,8 @@ def test_prints_a_curl_command_that_works(user, client):
     assert client.get(path, headers={"authorization": value}).json() == {"message": "ada"}
 
 
-@override_settings(ROOT_URLCONF="tests.commands.no_urls")
-def test_prints_frappes_path_if_the_urls_are_not_included(user):
+def test_prints_frappes_path_if_the_urls_are_not_included(user, settings):
+    settings.ROOT_URLCONF = ()
     out, _ = run("ada", "--format", "curl")
     assert out.endswith("http://localhost:8000/api/method/frappe.auth.get_logged_user\n")
 
@@ -257,12 +256,10 @@ def test_clears_the_bar_before_an_error(five_users):
     assert "has expired" in message
 
 
-def test_shows_no_bar_without_verbosity(five_users):
+def test_shows_no_bar_without_a_terminal_or_verbosity(five_users):
     _, shown = run_on_terminal("--all-active", "--format", "json", "--verbosity", "0")
     assert shown == ""
 
-
-def test_shows_no_bar_without_a_terminal(five_users):
     reader, writer = os.pipe()
     with os.fdopen(reader) as piped:
         with os.fdopen(writer, "w") as err:

@@ -1,4 +1,3 @@
-import codecs
 import io
 import os
 import re
@@ -7,7 +6,6 @@ import tracemalloc
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
 import time_machine
@@ -32,7 +30,6 @@ from frappe_tokens.keys import (
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import keys_generated
 
-from ..groups import leave_out
 from ..test_parallel import at_once
 from . import running
 
@@ -65,15 +62,6 @@ def write(tmp_path):
         return str(path)
 
     return write
-
-
-@pytest.fixture
-def receive():
-    """A receiver of the signal."""
-    receive = Mock()
-    keys_generated.connect(receive)
-    yield receive
-    keys_generated.disconnect(receive)
 
 
 def make_users(count):
@@ -261,27 +249,22 @@ def test_warns_about_short_secrets_without_a_pepper(user, write, settings, lengt
 
 
 @pytest.mark.django_db(transaction=True)
-def test_announces_every_key_after_the_commit(write, monkeypatch, receive):
+def test_announces_every_key_after_the_commit(write, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 2)
     make_users(5)
     seen = []
 
-    def look(instance, by, rotated, **_):
+    def receive(instance, by, rotated, **_):
         assert not connection.in_atomic_block
         seen.append((instance.user.username, by, rotated, ApiKey.objects.count()))
 
-    receive.side_effect = look
-    run(write(*lines_for(5)))
+    keys_generated.connect(receive)
+    try:
+        run(write(*lines_for(5)))
+    finally:
+        keys_generated.disconnect(receive)
 
     assert seen == [(f"user{number}", None, False, 5) for number in range(5)]
-
-
-def test_announces_no_key_that_was_refused(
-    user, write, receive, django_capture_on_commit_callbacks
-):
-    with django_capture_on_commit_callbacks(execute=True):
-        error_of(write(ADA, f"nobody,k,{API_SECRET}"))
-    receive.assert_not_called()
 
 
 # What is refused
@@ -305,15 +288,12 @@ NOT_TEXT = "The line is not valid CSV: it is not text in UTF-8."
     ("line", "problem"),
     [
         (f"nobody,KEY,{CANARY}", "There is no user 'nobody'."),
-        (f",KEY,{CANARY}", "There is no user ''."),
         (f"no\x1bbody,KEY,{CANARY}", r"There is no user 'no\x1bbody'."),
         (f"gone,KEY,{CANARY}", "The user is inactive. Activate the user first."),
         (f"{COMPLETE},KEY,{CANARY}", IS_NO_USER),
         (f"{API_KEY}:{API_SECRET},KEY,{CANARY}", IS_NO_USER),
         (f"ada,,{CANARY}", KEY_FORM),
         (f"ada,a:b,{CANARY}", KEY_FORM),
-        (f"ada, KEY,{CANARY}", KEY_FORM),
-        (f"ada,KEY\x7f,{CANARY}", KEY_FORM),
         (f"ada,ключ,{CANARY}", KEY_FORM),
         (f"ada,{'k' * 65},{CANARY}", KEY_FORM),
         (f"ada,{CANARY},{CANARY}", IS_SECRET),
@@ -325,13 +305,11 @@ NOT_TEXT = "The line is not valid CSV: it is not text in UTF-8."
         (f"ada,KEY, {CANARY}", SECRET_FORM),
         (f"ada,KEY,{CANARY}é", SECRET_FORM),
         (f"ada,KEY,{CUT_OFF}", CHECKSUM),
-        (f"ada,KEY,fts_{CANARY}", CHECKSUM),
         (f"ada,taken,{CANARY}", "API key taken already exists."),
         (f"grace,KEY,{CANARY}", "User 'grace' already has a live key with the name ''."),
         (f"first,KEY,{CANARY}", "User 'first' has a key with the same name on line 2."),
         (f"ada,first,{CANARY}", "API key first is already on line 2."),
         ("ada,KEY", "There are 2 fields, but 3 in the header."),
-        (f"ada,KEY,{CANARY},x", "There are 4 fields, but 3 in the header."),
         (f'ada,KEY,"{CANARY}"x', "The line is not valid CSV: ',' expected after '\"'."),
         (f'ada,KEY,"{CANARY}', "The line is not valid CSV: unexpected end of data."),
         (f"ada,KEY,{CANARY}\0", NOT_TEXT),
@@ -391,12 +369,6 @@ def test_refuses_a_file_that_is_not_a_list_of_keys(write, header, line, problem)
     error = error_of(write(line, header=header))
     assert error.startswith(problem)
     assert CANARY not in error
-
-
-def test_refuses_a_file_in_another_encoding(tmp_path):
-    path = tmp_path / "keys.csv"
-    path.write_bytes(codecs.BOM_UTF16_LE + f"{HEADER}\n{ADA}".encode("utf-16-le"))
-    assert error_of(str(path)).startswith(f"line 1: {NOT_TEXT}")
 
 
 def test_refuses_a_file_that_cannot_be_read(tmp_path):
@@ -519,16 +491,13 @@ def test_memory_holds_neither_secrets_nor_instances_of_a_long_file(write):
     assert (peak(1200) - peak(400)) / 800 < 850
 
 
-@pytest.mark.parametrize("last", ["", "\n"])
-def test_shows_progress_of_checking_and_of_writing(write, monkeypatch, narrow_terminal, last):
+def test_shows_progress_of_checking_and_of_writing(write, monkeypatch, narrow_terminal):
     monkeypatch.setattr(importing, "BATCH_SIZE", 2)
     make_users(4)
-    path = write(*lines_for(4), last)
 
-    _, shown = running.run_on_terminal("import_keys", path)
+    _, shown = running.run_on_terminal("import_keys", write(*lines_for(4)))
 
-    total = 6 if last == "" else 7
-    assert re.findall(r"\d/\d", shown) == [f"{done}/{total}" for done in (0, 3, 5, 3, 5)]
+    assert re.findall(r"\d/5", shown) == ["0/5", "3/5", "5/5", "3/5", "5/5"]
     assert "\r" + " " * 19 + "\r" in shown
 
 
@@ -547,21 +516,6 @@ def test_parallel_imports_of_one_file_import_it_once(write):
     (error,) = errors
     assert isinstance(error, CommandError)
     assert ApiKey.objects.count() == 60
-
-
-@pytest.mark.parallel
-@pytest.mark.django_db(transaction=True)
-def test_parallel_imports_of_one_key_for_two_users_import_one(make_user, write):
-    if connection.vendor == "sqlite":
-        leave_out("database server", "SQLite lets one write after the other", in_ci_too=True)
-    make_user("ada")
-    make_user("grace")
-    paths = [write(ADA), write(ADA.replace("ada", "grace"), name="grace.csv")]
-
-    results, errors = at_once(*(partial(run, path) for path in paths))
-
-    assert len(results) == len(errors) == ApiKey.objects.count() == 1
-    assert isinstance(errors[0], CommandError)
 
 
 @pytest.mark.parallel

@@ -1,7 +1,3 @@
-import os
-import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -70,10 +66,10 @@ def fail(error=None):
 def test_deletes_older_requests(at_noon):
     kept = [NOW - 90 * DAY, NOW - 90 * DAY + TICK, NOW, NOW + DAY]
     log(*map(entry, [NOW - 90 * DAY - TICK, NOW - 400 * DAY, *kept]))
-    assert run("--older-than", "90d") == (
-        "Deleted 2 requests from before 2026-08-24 12:00 UTC.\n",
-        "",
-    )
+
+    out, _ = run("--older-than", "90d")
+
+    assert out == "Deleted 2 requests from before 2026-08-24 12:00 UTC.\n"
     assert logged() == kept
 
 
@@ -191,50 +187,6 @@ def test_failure_undoes_one_batch_and_reports_what_was_deleted(error, status, re
     assert prune() == 10
 
 
-INTERRUPTED = """
-import os, signal, sys
-from django.conf import settings
-import django
-django.setup()
-settings.DATABASES["default"]["NAME"] = sys.argv[1]
-from django.core.management import execute_from_command_line
-from django.db import connection
-
-count = 0
-def ctrl_c(execute, sql, *more):
-    global count
-    count += sql.startswith("DELETE")
-    if count == 3:
-        os.kill(os.getpid(), signal.SIGINT)
-    return execute(sql, *more)
-
-with connection.execute_wrapper(ctrl_c):
-    execute_from_command_line(
-        ["manage.py", "prune_request_log", "--older-than", "1d", "--batch-size", "10"]
-    )
-"""
-
-
-@pytest.mark.django_db(transaction=True)
-def test_ctrl_c_ends_the_process():
-    log_old(50)
-    finished = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, str(connection.settings_dict["NAME"])],
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        # The tests may run with Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert finished.stderr.endswith(
-        "Interrupted.\nDeleted 20 requests; run it again to continue.\n"
-    )
-    assert (finished.returncode, finished.stdout) == (130, "")
-    assert len(logged()) == 30
-
-
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
 def test_runs_in_parallel_while_requests_are_logged():
@@ -246,12 +198,7 @@ def test_runs_in_parallel_while_requests_are_logged():
             log(entry(new + number * SECOND))
         return 0
 
-    deleted, errors = at_once(
-        *[partial(prune, 50)] * 2,
-        write,
-        partial(prune, 50),
-        write,
-    )
+    deleted, errors = at_once(*[partial(prune, 50)] * 3, write, write)
 
     assert errors == []
     assert len(logged()) == 200
