@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -92,7 +92,7 @@ def _name(cls: type[object]) -> str:
 
 def _extends(cls: type[object], start: str) -> bool:
     """Whether the name of ``cls``, or of a class that it extends, starts like this."""
-    return any(_name(base).startswith(start) for base in cls.__mro__)
+    return any(_name(base).startswith(start) for base in getattr(cls, "__mro__", ()))
 
 
 def _scheme(cls: type[Any]) -> str:
@@ -110,13 +110,9 @@ def _default_classes() -> dict[Classes, str]:
         with suppress(Exception):
             from rest_framework.settings import api_settings
 
-            classes = _only_classes(api_settings.DEFAULT_AUTHENTICATION_CLASSES)
-            return {classes: "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES']"}
+            classes: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
+            return {tuple(classes): "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES']"}
     return {}
-
-
-def _only_classes(listed: Iterable[object]) -> Classes:
-    return tuple(cls for cls in listed if isinstance(cls, type))
 
 
 def _views(resolver: URLResolver) -> Iterator[tuple[str, Classes]]:
@@ -128,9 +124,8 @@ def _views(resolver: URLResolver) -> Iterator[tuple[str, Classes]]:
         cls = getattr(pattern.callback, "cls", None)
         if isinstance(cls, type) and _extends(cls, _VIEWS):
             # A router's extra action may have other classes than its viewset.
+            own = getattr(cls, "authentication_classes", None)
             given = getattr(pattern.callback, "initkwargs", None) or {}
-            classes = given.get(
-                "authentication_classes", getattr(cls, "authentication_classes", None)
-            )
+            classes = given.get("authentication_classes", own)
             if isinstance(classes, list | tuple):  # and not a property
-                yield _name(cls), _only_classes(classes)
+                yield _name(cls), tuple(classes)

@@ -24,7 +24,6 @@ from ...keys import (
     lock_users,
 )
 from ...models import ApiKey
-from ...types import User
 from ..progress import progress_bar
 from ..selection import duration, moment, named_users, owner_of, username_of
 
@@ -113,14 +112,13 @@ def _users(options: Mapping[str, Any]) -> list[object]:
     return pks
 
 
-def _create_user(username: str) -> User:
+def _create_user(username: str) -> None:
     model = get_user_model()
     try:
         field: Any = model._meta.get_field(model.USERNAME_FIELD)
         field.clean(username, None)
         with transaction.atomic():
-            user: User = model._default_manager.create_user(**{model.USERNAME_FIELD: username})
-            return user
+            model._default_manager.create_user(**{model.USERNAME_FIELD: username})
     except (TypeError, FieldError, ValueError, ValidationError, IntegrityError) as error:
         why = " ".join(getattr(error, "messages", [str(error)]))
         raise CommandError(
