@@ -88,11 +88,12 @@ def check_settings(**kwargs: object) -> Iterator[CheckMessage]:
 def check_sources(**kwargs: object) -> Iterator[CheckMessage]:
     """E004: a source is not a model of keys."""
     for name, label in value_of("SOURCES", {}).items():
-        if problem := _problem_of_source(name, label):
+        if _source_model(name, label) is None:
             yield checks.Error(
-                f"FRAPPE_TOKENS['SOURCES'][{name!r}] {problem}.",
-                hint="Name a concrete model that extends frappe_tokens.base_models.AbstractApiKey, "
-                'such as "Event Consumer": "events.EventConsumer".',
+                f"FRAPPE_TOKENS['SOURCES'][{name!r}] is {label!r}, which is not a model of keys.",
+                hint="Name each source by a string, and a concrete model that extends "
+                'frappe_tokens.base_models.AbstractApiKey, such as "Event Consumer": '
+                '"events.EventConsumer".',
                 id="frappe_tokens.E004",
             )
 
@@ -165,20 +166,15 @@ def check_autocommit(**kwargs: object) -> Iterator[CheckMessage]:
         )
 
 
-def source_models() -> Iterator[type[AbstractApiKey]]:
-    """Yield the models of all valid sources."""
-    for name, label in value_of("SOURCES", {}).items():
-        if not _problem_of_source(name, label):
-            yield apps.get_model(label)
+def source_models() -> list[type[AbstractApiKey]]:
+    """Return the models of all valid sources."""
+    found = [_source_model(*source) for source in value_of("SOURCES", {}).items()]
+    return [model for model in found if model is not None]
 
 
-def _problem_of_source(name: object, label: Any) -> str:
-    if not isinstance(name, str):
-        return "is not named by a string, so no header can name it"
+def _source_model(name: object, label: Any) -> type[AbstractApiKey] | None:
     try:
         model = apps.get_model(label)
     except Exception:  # also for an abstract model
-        return f'is {label!r}, which is not the "app_label.ModelName" of a model'
-    if not issubclass(model, AbstractApiKey):
-        return f"is {label!r}, which does not extend AbstractApiKey"
-    return ""
+        return None
+    return model if issubclass(model, AbstractApiKey) and isinstance(name, str) else None
