@@ -187,9 +187,5 @@ def check_pair(api_key: str, api_secret: Secret) -> None:
 
 def _is_well_formed(api_key: str, api_secret: Secret) -> bool:
     """Whether the parser reads exactly this pair from a header."""
-    credential = parse(Secret(f"token {api_key}:{api_secret}"), "token")
-    return (
-        credential is not None
-        and credential.well_formed
-        and (credential.api_key, credential.api_secret) == (api_key, api_secret)
-    )
+    read = parse(Secret(f"token {api_key}:{api_secret}"), "token")
+    return read is not None and (read.api_key, read.api_secret) == (api_key, api_secret)

@@ -11,7 +11,7 @@ from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import key_revoked
 
 from ..conftest import token_header
-from ..sources.models import Drone, Robot, Sensor
+from ..sources.models import Robot, Sensor
 from ..test_parallel import at_once
 from . import running
 
@@ -126,23 +126,6 @@ def test_looks_only_in_the_named_source(robots, keys):
 
     assert run("--user", "ada", "--source", "Robot")[0] == f"Revoked {robot.api_key} of ada.\n"
     assert run("--user", "ada")[0] == f"Revoked {keys.api_key} of ada.\n"
-
-
-def test_key_that_sources_share_is_revoked_once(user, settings):
-    settings.FRAPPE_TOKENS = {
-        "SOURCES": {
-            "Meter": "sources.Meter",  # a proxy whose manager hides some
-            "Drone": "sources.Drone",
-            "Robot": "sources.Robot",
-            "Again": "sources.Robot",
-        }
-    }
-    drone = Drone.objects.create(user=user, serial_number=-1)
-
-    assert run(drone.api_key)[0] == f"Revoked {drone.api_key} of ada.\n"
-
-    drone.refresh_from_db()
-    assert drone.is_revoked
 
 
 def test_escapes_control_characters_of_usernames(make_user):
