@@ -13,14 +13,9 @@ from django.core.management.base import OutputWrapper
 def progress_bar(
     stream: OutputWrapper, total: int, verbosity: int
 ) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal, and nothing if the output goes elsewhere.
+    """Show a progress bar if ``stream`` is a terminal and ``verbosity`` is not 0.
 
     ``with progress_bar(self.stderr, total, options["verbosity"]) as show: show(250)``
-
-    Args:
-        stream: the command's ``stderr``.
-        total: the number of steps.
-        verbosity: the command's verbosity; 0 shows nothing.
     """
     if not (total and verbosity and stream.isatty()):
         yield lambda done: None

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
@@ -21,11 +21,7 @@ _CENTURY = 36_500 * 86_400  # later dates are out of range sooner or later
 
 
 def duration(text: str) -> timedelta:
-    """Return ``90d``, ``24h``, ``30m``, ``10s`` or ``2w`` as a timedelta.
-
-    Raises:
-        argparse.ArgumentTypeError: it isn't a duration, or longer than a century.
-    """
+    """Return ``90d``, ``24h``, ``30m``, ``10s`` or ``2w`` as a timedelta: a type of arguments."""
     match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
     if match is None or int(match[1]) * _UNITS[match[2]] > _CENTURY:
         raise argparse.ArgumentTypeError(
@@ -35,15 +31,16 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
+def add_selection(parser: CommandParser) -> None:
+    """Add ``--user`` and ``--source``."""
+    parser.add_argument(
+        "--user", action="append", default=[], metavar="U", help="their keys; may be repeated"
+    )
+    parser.add_argument("--source", metavar="NAME", help="only this one of SOURCES")
+
+
 def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
-    """Return the models of ``SOURCES`` by name, without those that share another's table.
-
-    Args:
-        source: the name of the only one to return; None for all.
-
-    Raises:
-        CommandError: there is no source with this name.
-    """
+    """Return the models of ``SOURCES``, or of ``source`` alone, by name and each table once."""
     if source is not None and source not in conf.SOURCES:
         raise CommandError(f"There is no source {source!r}. SOURCES has {', '.join(conf.SOURCES)}.")
     names: dict[Any, str] = {}
@@ -59,11 +56,7 @@ def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
 
 
 def named_users(usernames: Iterable[str], advice: str = "") -> list[User]:
-    """Return the users with these names.
-
-    Raises:
-        CommandError: some are unknown. ``advice`` is the last line of its message.
-    """
+    """Return the users with these names, or fail with the unknown ones and ``advice``."""
     found = {username: find_user(username) for username in usernames}
     unknown = [f"There is no user {name!r}." for name, user in found.items() if user is None]
     if unknown:

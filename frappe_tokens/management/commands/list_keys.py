@@ -13,7 +13,15 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ...base_models import AbstractApiKey
-from ..selection import duration, moment, named_users, printable, source_models, username_of
+from ..selection import (
+    add_selection,
+    duration,
+    moment,
+    named_users,
+    printable,
+    source_models,
+    username_of,
+)
 
 # Those of the REST API.
 FIELDS = [
@@ -46,10 +54,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--expiring-in", type=duration, metavar="14d", help="expiring within this time"
         )
-        parser.add_argument(
-            "--user", action="append", default=[], metavar="U", help="may be repeated"
-        )
-        parser.add_argument("--source", metavar="NAME", help="only from this one of SOURCES")
+        add_selection(parser)
         parser.add_argument("--all", action="store_true", help="include revoked keys")
         parser.add_argument("--format", choices=["json", "text"], default="text")
 

@@ -12,7 +12,7 @@ from ... import crypto
 from ...base_models import AbstractApiKey
 from ...keys import lock_users, revoke
 from ...models import ApiKey
-from ..selection import named_users, owner_of, source_models
+from ..selection import add_selection, named_users, owner_of, source_models
 
 Models = list[type[AbstractApiKey]]
 
@@ -25,15 +25,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("keys", nargs="*", metavar="KEY", help="API key, without its secret")
-        parser.add_argument(
-            "--user",
-            action="append",
-            default=[],
-            metavar="U",
-            help="all keys of this user; may be repeated",
-        )
         parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
-        parser.add_argument("--source", metavar="NAME", help="only in this one of SOURCES")
+        add_selection(parser)
 
     def handle(self, *args: object, **options: Any) -> None:
         if bool(options["keys"]) == bool(options["user"]):
