@@ -62,9 +62,8 @@ class Command(BaseCommand):
         spans = (options["unused_for"], options["expiring_in"])
         if options["all"] and spans != (None, None):
             raise CommandError("--all can't be combined with --unused-for or --expiring-in.")
-        now = timezone.now()
-        conditions = _conditions(options, now)
         order = "created_at" if options["expiring_in"] is None else "expires_at"
+        conditions = _conditions(options)
         models = source_models(options["source"])
         found = (
             (source, key)
@@ -83,7 +82,7 @@ class Command(BaseCommand):
                 self.stdout.write(json.dumps(fields, default=_iso))
             return
         columns = len(COLUMNS) if len(models) > 1 else len(COLUMNS) - 1
-        rows = ([*_cells(key, now), source][:columns] for source, key in found)
+        rows = ([*_cells(key), source][:columns] for source, key in found)
         # Later rows may be wider.
         first = [COLUMNS[:columns], *islice(rows, MEASURED)]
         if len(first) == 1:
@@ -94,7 +93,8 @@ class Command(BaseCommand):
             self.stdout.write("  ".join(map(str.ljust, cells, widths)).rstrip())
 
 
-def _conditions(options: dict[str, Any], now: datetime) -> list[Q]:
+def _conditions(options: dict[str, Any]) -> list[Q]:
+    now = timezone.now()
     conditions = [] if options["all"] else [Q(revoked_at__isnull=True)]
     if options["user"]:
         conditions.append(Q(user__in=[user.pk for user in named_users(options["user"])]))
@@ -107,31 +107,20 @@ def _conditions(options: dict[str, Any], now: datetime) -> list[Q]:
     return conditions
 
 
-def _cells(key: AbstractApiKey, now: datetime) -> list[str]:
+def _cells(key: AbstractApiKey) -> list[str]:
+    # To explain why a key doesn't work.
+    inactive = key.state == "active" and (key.user is None or not key.user.is_active)
+    read_only = "read-only" if key.read_only else ""
+    limits = [read_only, " ".join(key.scopes), " ".join(key.allowed_ips), key.rate_limit]
     return [
         key.api_key,
         printable(username_of(key) or "-"),
         printable(getattr(key, "name", "") or "-"),
-        _state(key, now),
+        "user inactive" if inactive else key.state,
         moment(key.last_used_at),
         moment(key.expires_at),
-        _limits(key),
+        printable("; ".join(filter(None, limits)) or "-"),
     ]
-
-
-def _state(key: AbstractApiKey, now: datetime) -> str:
-    if key.is_revoked:
-        return "revoked"
-    if key.is_expired(now):
-        return "expired"
-    # To explain why a key doesn't work.
-    return "active" if key.user is not None and key.user.is_active else "user inactive"
-
-
-def _limits(key: AbstractApiKey) -> str:
-    read_only = "read-only" if key.read_only else ""
-    limits = [read_only, " ".join(key.scopes), " ".join(key.allowed_ips), key.rate_limit]
-    return "; ".join(printable(limit) for limit in limits if limit) or "-"
 
 
 def _iso(at: datetime) -> str:
