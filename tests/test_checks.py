@@ -174,7 +174,6 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("E001", {"FRAPPE_TOKENS": 7}, ["is of type int"]),
         ("E001", {"FRAPPE_TOKENS": [("REALM", "api")]}, ["is of type list"]),
         ("E002", well(PEPPER=["canary"]), ["'PEPPER'", "Did you mean 'PEPPERS'?"]),
-        ("E002", well(max_lifetime=1), ["'max_lifetime'", "Did you mean 'MAX_LIFETIME'?"]),
         ("E002", well(WHATEVER=1), ["'WHATEVER'", "The settings are: CACHE, "]),
         ("E003", well(REQUEST_LOG="durabel"), ["REQUEST_LOG"]),
         ("E003", well(SOURCES=7), ["SOURCES"]),
@@ -185,7 +184,6 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("E004", source("User", "auth.User"), ["'User'", "AbstractApiKey"]),
         ("E004", source(7, "sources.Robot"), ["[7]", "by a string"]),
         ("E005", well(REQUEST_LOG="nowhere.Shipper"), ["No module named 'nowhere'"]),
-        ("E005", well(REQUEST_LOG=f"{__name__}.Missing"), ["Missing"]),
         ("E005", well(REQUEST_LOG=f"{__name__}.NeedsArgument"), ["TypeError"]),
         ("E005", well(REQUEST_LOG="builtins.dict"), ["does not extend", "Sink"]),
         ("E006", {"MIDDLEWARE": [LOG, *WRONG_ORDER]}, [f"{WRONG_ORDER[1]} comes after"]),
@@ -366,9 +364,6 @@ class Odd(APIView):
     authentication_classes = ["not a class", Session, BearerAuthentication]
 
 
-def plain(request): ...
-
-
 def of_another_framework(request): ...
 
 
@@ -382,7 +377,6 @@ urlpatterns = [
     path("b/", view(Session, BasicAuthentication)),
     path("right/", view(BasicAuthentication, Session)),
     path("as-default/", view(Session, *OURS)),
-    path("plain/", plain),
     path("other/", of_another_framework),
     path("deep/", include([path("", include(router.urls)), path("computed/", Computed.as_view())])),
     path("odd/", Odd.as_view()),

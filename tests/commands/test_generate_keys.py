@@ -3,7 +3,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from io import StringIO
@@ -61,12 +60,10 @@ def test_prints_one_json_object_per_line(make_user):
 
     out, err = run("ada", "grace", "--format", "json", "--name", "ci")
 
-    objects = [json.loads(line) for line in out.splitlines()]
-    assert [set(fields) for fields in objects] == [{"user", "name", "api_key", "api_secret"}] * 2
-    assert [(fields["user"], fields["name"]) for fields in objects] == [
-        ("ada", "ci"),
-        ("grace", "ci"),
-    ]
+    for username, line in zip(["ada", "grace"], out.splitlines(), strict=True):
+        fields = json.loads(line)
+        assert fields.keys() == {"user", "name", "api_key", "api_secret"}
+        assert (fields["user"], fields["name"]) == (username, "ci")
     assert err == ""
 
 
@@ -175,7 +172,6 @@ def test_two_names_of_one_user_get_one_secret(user, monkeypatch):
         (["new", "nobody\x00", "--create-user"], "can't be created"),
         (["new", "nobody\udcff", "--create-user"], "can't be created"),
         (["ada", "nobody\udcff"], "There is no user"),
-        (["new", "no spaces", "--create-user"], "can't be created"),
         (["ada", "--scope", 'a"b'], "is not a valid scope"),
         (["ada", "--allow-ip", "elsewhere"], "is not a valid address or network"),
         (["ada", "--name", "x" * 101], "at most 100 printable characters"),
@@ -210,19 +206,6 @@ def test_explains_that_a_username_is_not_enough_to_create_a_user(monkeypatch):
     error = error_of("robot", "--create-user")
 
     assert re.search(r"'badge'.*generate keys without --create-user", error)
-
-
-def test_exits_with_1_on_the_command_line():
-    finished = subprocess.run(
-        [sys.executable, "manage.py", "generate_keys"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert finished.returncode == 1
-    assert finished.stdout == ""
-    assert finished.stderr == "CommandError: Enter usernames, or use --all-active.\n"
 
 
 # The progress bar

@@ -12,20 +12,13 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError
 from django.db import connection
-from django.test import Client, RequestFactory
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
 
 from frappe_tokens import crypto
 from frappe_tokens.crypto import Secret
-from frappe_tokens.keys import (
-    GeneratedKeys,
-    ImportedPair,
-    generate_keys,
-    import_keys,
-    importing,
-    revoke,
-)
+from frappe_tokens.keys import ImportedPair, generate_keys, import_keys, importing, revoke
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import keys_generated
 
@@ -34,7 +27,6 @@ from . import running
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
-WHO = "/api/method/frappe.auth.get_logged_user"
 PEPPER = "a pepper that is long enough for HMAC"
 CANARY = "Canary0123456789"
 
@@ -77,31 +69,27 @@ def lines_for(count):
 # What is imported
 
 
-def test_pair_of_a_frappe_site_authenticates_with_each_scheme(user, write, header_of):
-    assert run(write(ADA))[0] == "Imported 1 key for 1 user.\n"
-
-    header = header_of(GeneratedKeys(API_KEY, Secret(API_SECRET), ApiKey.objects.get()))
-    response = Client().get(WHO, headers={"authorization": header})
-    assert response.json() == {"message": "ada"}
-
-
 @pytest.mark.parametrize(
     ("api_key", "api_secret"),
     [
+        (API_KEY, API_SECRET),
         ("ftk_0123456789abcdef", crypto.generate_api_secret()),
         ("k", "!" * 12),
         ("~" * 64, "~" * 256),
         ("other-app/7", "with:colons:in:it"),
         ("KEY", '"quotes",\'and;more='),
     ],
-    ids=["generated", "shortest", "longest", "colons", "quotes"],
+    ids=["Frappe", "generated", "shortest", "longest", "colons", "quotes"],
 )
-def test_pair_of_another_app_authenticates(user, write, api_key, api_secret):
+def test_imported_pair_authenticates(user, client, write, api_key, api_secret):
     quoted = api_secret.replace('"', '""')
 
-    run(write(f'ada,{api_key},"{quoted}"'))
+    assert run(write(f'ada,{api_key},"{quoted}"'))[0] == "Imported 1 key for 1 user.\n"
 
-    response = Client().get(WHO, headers={"authorization": f"token {api_key}:{api_secret}"})
+    header = f"token {api_key}:{api_secret}"
+    response = client.get(
+        "/api/method/frappe.auth.get_logged_user", headers={"authorization": header}
+    )
     assert response.json() == {"message": "ada"}
 
 
@@ -288,7 +276,6 @@ NOT_TEXT = "The line is not valid CSV: it is not text in UTF-8."
         (f"ada,{'k' * 65},{CANARY}", KEY_FORM),
         (f"ada,{CANARY},{CANARY}", IS_SECRET),
         (f"ada,{COMPLETE},{CANARY}", IS_SECRET),
-        (f"ada,{CUT_OFF},{CANARY}", IS_SECRET),
         ("ada,KEY,", GUESSED),
         ("ada,KEY,elevenchars", GUESSED),
         (f"ada,KEY,{CANARY * 17}", SECRET_FORM),
@@ -304,7 +291,6 @@ NOT_TEXT = "The line is not valid CSV: it is not text in UTF-8."
         (f'ada,KEY,"{CANARY}', "The line is not valid CSV: unexpected end of data."),
         (f"ada,KEY,{CANARY}\0", NOT_TEXT),
         (f"ada,KEY,{CANARY}\udcff", NOT_TEXT),
-        (f'ada,KEY,"{CANARY}\0', NOT_TEXT),
         (f"ada,KEY,{CANARY * 700}", "The line is not valid CSV: it is longer than 10,000 bytes."),
     ],
 )
@@ -345,7 +331,6 @@ WRONG_HEADER = "line 1: The header must name the columns user, api_key, api_secr
     ("header", "line", "problem"),
     [
         ("", "", "There are no keys to import."),
-        ("\ufeff", "", "There are no keys to import."),
         (HEADER, "", "There are no keys to import."),
         ("user,api_key", "ada,k", WRONG_HEADER),
         (f"ada,{API_KEY},{CANARY}", "", WRONG_HEADER),

@@ -237,7 +237,6 @@ def test_escapes_control_characters_of_names(make_user):
         (["--source", "Nothing"], "There is no source 'Nothing'. SOURCES has User."),
         (["--unused-for", "long"], "'long' is not a duration"),
         (["--all", "--unused-for", "1d"], "--all can't be combined"),
-        (["--all", "--expiring-in", "0s"], "--all can't be combined"),
     ],
 )
 def test_refuses_wrong_arguments(user, arguments, problem):

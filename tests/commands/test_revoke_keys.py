@@ -141,7 +141,6 @@ def test_escapes_control_characters_of_usernames(make_user):
         (["KEY", "key"], "There is no API key 'key'."),
         (["KEY", "not\udcff"], r"There is no API key 'not\udcff'."),
         (["KEY", "not\0"], r"There is no API key 'not\x00'."),
-        (["KEY", ""], "There is no API key ''."),
         (["--user", "ada", "--user", "x", "--user", "y"], "no user 'x'.\nThere is no user 'y'."),
         ([], "Enter API keys, or use --user."),
         (["KEY", "--user", "ada"], "Enter API keys, or use --user."),
