@@ -34,7 +34,7 @@ def duration(text: str) -> timedelta:
 def add_selection(parser: CommandParser) -> None:
     """Add ``--user`` and ``--source``."""
     parser.add_argument(
-        "--user", action="append", default=[], metavar="U", help="their keys; may be repeated"
+        "--user", action="append", default=[], metavar="U", help="this user's keys; may be repeated"
     )
     parser.add_argument("--source", metavar="NAME", help="only this one of SOURCES")
 

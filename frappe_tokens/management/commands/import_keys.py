@@ -86,9 +86,8 @@ def _rows(file: BinaryIO) -> Iterator[ImportedPair | Problem]:
                 )
             elif fields:
                 values = dict(zip(columns, fields, strict=True))
-                api_secret = values.pop("api_secret")
-                shown = {column: str(value) for column, value in values.items()}
-                yield ImportedPair(line, api_secret=api_secret, **shown)
+                secret = values.pop("api_secret")
+                yield ImportedPair(line, api_secret=secret, **{k: str(values[k]) for k in values})
             line = reader.line_num + 1
     except csv.Error as error:
         # The error doesn't contain the line.
