@@ -35,26 +35,11 @@ class AuthenticationRefused(APIException):
 class RefusedCredentials(AuthenticationRefused, AuthenticationFailed):
     """A refusal with the status 401 and the challenge of the scheme that the request used."""
 
-    def __init__(self, refused: Refused, auth_header: str) -> None:
-        self._challenge = auth_header
-        super().__init__(refused, auth_header)
-
-    # DRF sets these to the challenge of the view's first class, or to 403 if that class has none.
-    # The response has to name the scheme that was used, so that setting them changes nothing.
-
-    @property
-    def auth_header(self) -> str:
-        return self._challenge
-
-    @auth_header.setter
-    def auth_header(self, value: str) -> None: ...
-
-    @property
-    def status_code(self) -> int:
-        return 401
-
-    @status_code.setter
-    def status_code(self, value: int) -> None: ...
+    def __setattr__(self, name: str, value: object) -> None:
+        # DRF would set these again: to the challenge of the view's first class, and to 403 if that
+        # class has none.
+        if name not in ("auth_header", "status_code") or name not in vars(self):
+            super().__setattr__(name, value)
 
 
 def refusal(refused: Refused, scheme: str) -> AuthenticationRefused:

@@ -321,7 +321,7 @@ def test_count_that_was_evicted_begins_anew(keys, settings, monkeypatch):
 def test_parallel_failures_are_all_counted():
     def fail(_):
         try:
-            limiter.count(HERE, "ftk_key")
+            limiter.count(HERE, "ftk_key", "secret")
         except Refused:
             return True
         return False
@@ -334,12 +334,12 @@ def test_parallel_failures_are_all_counted():
 def fail(address, times):
     for _ in range(times):
         with suppress(Refused):
-            limiter.count(address, "ftk_key")
+            limiter.count(address, "ftk_key", "secret")
 
 
 def is_refused(address):
     try:
-        limiter.check(address, "ftk_key")
+        limiter.check(address, "ftk_key", "secret")
     except Refused:
         return True
     return False

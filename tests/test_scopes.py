@@ -23,7 +23,7 @@ from rest_framework.viewsets import ViewSet
 from frappe_tokens import policy
 from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys
-from frappe_tokens.verification.scopes import DeclaredScopes
+from frappe_tokens.verification.scopes import declared_scopes
 
 from .conftest import token_header
 
@@ -359,7 +359,7 @@ DECLARED = [
 
 @pytest.mark.parametrize(("view", "method", "scopes"), DECLARED)
 def test_all_that_a_view_declares_is_needed(view, method, scopes):
-    assert DeclaredScopes(view, method).required_scopes == scopes
+    assert declared_scopes(view, method) == scopes
 
 
 def test_a_plain_view_that_nobody_authenticated_for_is_open():

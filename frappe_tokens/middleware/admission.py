@@ -10,8 +10,8 @@ from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 
 
-def admit(request: HttpRequest, user: Any, credential: object) -> None:
-    """Let ``request`` run as ``user``.
+def admit(request: HttpRequest, credential: Any) -> None:
+    """Let ``request`` run as the user of ``credential``, which was accepted.
 
     It needs no CSRF token: a Basic login that another site made a browser send has been refused,
     and browsers send nothing else by themselves. It gets its own, empty session, because that of a
@@ -20,22 +20,18 @@ def admit(request: HttpRequest, user: Any, credential: object) -> None:
     """
 
     async def auser() -> Any:
-        return user
+        return credential.user
 
-    request.user = user
+    request.user = credential.user
     request.auser = auser
-    # The name that DRF uses. Django's requests, and so the stubs, have no such attribute.
-    request.auth = credential  # type: ignore[attr-defined]
+    request.auth = credential  # type: ignore[attr-defined]  # as in DRF
     # CsrfViewMiddleware reads it. It's private, so the stubs don't have it.
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
     if (session := getattr(request, "session", None)) is not None:
         request.session = _subclass(session.__class__)()
         # If it is sent, SessionMiddleware would have the client delete it.
-        request.COOKIES = {
-            name: value
-            for name, value in request.COOKIES.items()
-            if name != settings.SESSION_COOKIE_NAME
-        }
+        request.COOKIES = dict(request.COOKIES)
+        request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
 
 class _NotStarted:

@@ -36,9 +36,8 @@ class TokenAuthenticationMiddleware:
     """Sets ``request.user`` and ``request.auth`` by the ``Authorization`` header, for every view.
 
     Put it right after ``AuthenticationMiddleware``, whose user it replaces if there is a
-    credential. A request with an accepted credential needs no CSRF token: browsers only send Basic
-    by themselves, which is refused if another site made them send it. A refusal is answered here,
-    in JSON, or in HTML if the client accepts only that. A request without the header, or with
+    credential. A request with an accepted credential needs no CSRF token. A refusal is answered
+    here, in JSON, or in HTML if the client accepts only that. A request without the header, or with
     another scheme, is passed on unchanged. It works for sync and async.
 
     Views of Django REST framework are left to their own authentication classes, like operations of
@@ -77,22 +76,19 @@ class TokenAuthenticationMiddleware:
         credential, info = self._read(request)
         if credential is not None and info is not None:
             try:
-                key = verification.verify(credential, info)
+                admit(request, verification.verify(credential, info))
             except Refused as refused:
                 return verification.refusal_response(request, refused, credential.scheme)
-            admit(request, key.user, key)
-        response = cast(HttpResponseBase, self.get_response(request))
-        return _vary(request, credential, response)
+        return _vary(request, credential, cast(HttpResponse, self.get_response(request)))
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         credential, info = self._read(request)
         if credential is not None and info is not None:
             try:
-                key = await verification.averify(credential, info)
+                admit(request, await verification.averify(credential, info))
             except Refused as refused:
                 return verification.refusal_response(request, refused, credential.scheme)
-            admit(request, key.user, key)
-        response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        response = await cast(Awaitable[HttpResponse], self.get_response(request))
         return _vary(request, credential, response)
 
     def leaves(self, request: HttpRequest, view: object) -> bool:
@@ -142,9 +138,8 @@ class TokenAuthenticationMiddleware:
         setattr(request, _CHECKED_FOR, (view, request.method))
         if self.leaves(request, view):
             return credential, None
-        scopes = verification.DeclaredScopes(view, request.method or "")
         for_people = match is not None and self.is_for_people(request, match)
-        return credential, RequestInfo(request, scopes, for_people=for_people)
+        return credential, RequestInfo(request, view, for_people=for_people)
 
 
 def _is_from_toolkit(view_class: type[object]) -> bool:
@@ -153,13 +148,13 @@ def _is_from_toolkit(view_class: type[object]) -> bool:
 
 
 def _resolve(request: HttpRequest) -> ResolverMatch | None:
-    paths = [request.path_info]
-    if settings.APPEND_SLASH and not request.path_info.endswith("/"):
+    path, urlconf = request.path_info, getattr(request, "urlconf", None)
+    with suppress(Http404):
+        return resolve(path, urlconf)
+    with suppress(Http404):
         # CommonMiddleware redirects there, and should do so for a scoped key as well.
-        paths.append(f"{request.path_info}/")
-    for path in paths:
-        with suppress(Http404):
-            return resolve(path, getattr(request, "urlconf", None))
+        if settings.APPEND_SLASH and not path.endswith("/"):
+            return resolve(f"{path}/", urlconf)
     return None
 
 
@@ -170,10 +165,9 @@ def _ninja_authentication(request: HttpRequest, view: object) -> list[object]:
         return []
     # Nothing public leads from a view to its operations. It is a method of the PathView that has
     # them (Ninja 1.4), or a function that refers to it. If neither, the middleware decides.
+    path_view = getattr(inner, "__self__", None)
     if inspect.isfunction(inner):
         path_view = inspect.getclosurevars(inner).nonlocals.get("self")
-    else:
-        path_view = getattr(inner, "__self__", None)
     return [
         callback
         for operation in getattr(path_view, "operations", ())
@@ -203,13 +197,13 @@ async def _acheck_view(request: HttpRequest, view: object, args: object, kwargs:
 
 
 def _vary(
-    request: HttpRequest, credential: Credential | None, response: HttpResponseBase
-) -> HttpResponseBase:
+    request: HttpRequest, credential: Credential | None, response: HttpResponse
+) -> HttpResponse:
     """Have caches, Django's own too, keep the responses for different keys apart.
 
     Also without a credential, if the response depends on the user: if the session was read.
     """
     session = getattr(request, "session", None)
     if credential is not None or getattr(session, "accessed", False):
-        patch_vary_headers(cast(HttpResponse, response), ["Authorization"])
+        patch_vary_headers(response, ["Authorization"])
     return response

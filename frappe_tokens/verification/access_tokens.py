@@ -22,7 +22,7 @@ from . import scopes
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """An issued access token, with what the decision reads of a key (:class:`Verifiable`).
+    """An issued access token, with what the decision reads of a key.
 
     Attributes:
         auth: the server's own object, which becomes ``request.auth``. Its ``user`` must be
@@ -73,23 +73,12 @@ def are_known() -> bool:
 
 
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
-    """Return the token that was sent; None if no installed server issued it.
-
-    Args:
-        token: as it was sent.
-        request: Django's request, or an object that resembles it.
-
-    Raises:
-        django.db.DatabaseError: the database doesn't answer.
-    """
+    """Return the token that was sent; None if no installed server issued it."""
     return _finder(token, request) if _finder is not None else None
 
 
 def label(token: Secret) -> str:
-    """Return what failures with ``token`` are counted by, which doesn't reveal the token.
-
-    It can't be mistaken for an API key, because they contain no colon.
-    """
-    return (
-        f"access-token:{salted_hmac('frappe_tokens', token, algorithm='sha256').hexdigest()[:16]}"
-    )
+    """Return what failures with ``token`` are counted by, which doesn't reveal the token."""
+    digest = salted_hmac("frappe_tokens", token, algorithm="sha256").hexdigest()
+    # Not to be mistaken for an API key: those contain no colon.
+    return f"access-token:{digest[:16]}"

@@ -7,7 +7,7 @@ It deletes nothing and writes no response. Callers translate
 from __future__ import annotations
 
 from datetime import datetime
-from typing import overload
+from typing import Any
 
 from django.utils import timezone
 
@@ -17,8 +17,8 @@ from ..credentials import Credential
 from ..exceptions import Reason, Refused
 from ..signals import authentication_failed, authentication_succeeded
 from . import access_tokens, limiter, threads
-from .presented import Auth, PresentedKey, PresentedToken, Verifiable
-from .request import Outcome, RequestInfo
+from .presented import PresentedKey, PresentedToken, Verifiable
+from .request import Outcome, RequestInfo, set_outcome
 
 # What a misconfigured client repeats endlessly. A malformed credential costs nothing.
 _COUNTED = frozenset(
@@ -31,17 +31,7 @@ _COUNTED = frozenset(
 )
 
 
-@overload
-def verify(credential: Credential, info: RequestInfo) -> Auth: ...
-
-
-@overload
-def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool) -> Auth | None: ...
-
-
-def verify(
-    credential: Credential, info: RequestInfo, *, leave_unknown: bool = False
-) -> Auth | None:
+def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = False) -> Any:
     """Accept or refuse a request, in the order that the documentation of refusals gives.
 
     Args:
@@ -88,24 +78,22 @@ def verify(
     except Refused as refused:
         counted = _counted(refused, info, presented.label, presented.secret)
         raise report_failure(presented.refusal(counted), info, found) from refused.__cause__
-    auth = found.auth
-    info.set_outcome(Outcome(found))
+    set_outcome(info.request, Outcome(found))
     presented.record_use(info, now)
     if authentication_succeeded.receivers:
-        authentication_succeeded.send_robust(sender=type(auth), instance=auth, **info.described())
-    return auth
+        authentication_succeeded.send_robust(
+            sender=type(found.auth), instance=found.auth, **info.described()
+        )
+    return found.auth
 
 
-async def averify(credential: Credential, info: RequestInfo) -> Auth:
+async def averify(credential: Credential, info: RequestInfo) -> Any:
     """Do what :func:`verify` does, from async code: in a thread, of which there are few.
 
     Django's async ORM uses a thread for each query. This uses one for the queries, the cache and
     the counters together.
-
-    Args and raises: as for :func:`verify`.
     """
-    auth: Auth = await threads.run_in_thread(verify, credential, info)
-    return auth
+    return await threads.run_in_thread(verify, credential, info)
 
 
 def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
@@ -118,17 +106,14 @@ def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
 
 
 def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None = None) -> Refused:
-    """Report a refusal to the request log, the audit log and the signal's receivers.
+    """Report a refusal to the request log, the audit log and the signal's receivers. Return it.
 
     Args:
         refused: the reason.
         info: the request.
         found: the key whose secret was correct, or the access token, if any.
-
-    Returns:
-        ``refused``.
     """
-    info.set_outcome(Outcome(found, refused))
+    set_outcome(info.request, Outcome(found, refused))
     if audit.is_heard():
         audit.refused(refused, found, info.source_name, info.described())
     if authentication_failed.receivers:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol, cast
+from typing import TypeAlias, cast
 
 from django.db import DataError, InterfaceError, OperationalError
 
@@ -17,7 +16,6 @@ from ..crypto import Secret
 from ..exceptions import Reason, Refused
 from ..lookup import Found
 from ..redaction import redacted
-from ..types import User
 from . import access_tokens
 from .access_tokens import AccessToken
 from .request import DEFAULT_SOURCE, RequestInfo
@@ -27,44 +25,7 @@ logger = logging.getLogger("frappe_tokens.verification")
 # What the driver raises if the database is away, and for text that it can't encode.
 _DATABASE_ERRORS = (OperationalError, InterfaceError, DataError)
 
-
-class Auth(Protocol):
-    """What becomes ``request.auth``: the API key, or the OAuth 2 server's own access token."""
-
-    @property
-    def user(self) -> User: ...
-
-
-class Verifiable(Protocol):
-    """What the decision reads of an API key or an access token once its secret is correct."""
-
-    @property
-    def auth(self) -> Auth:
-        """What becomes ``request.auth``; its ``user`` is loaded."""
-
-    @property
-    def user(self) -> User | None: ...
-
-    @property
-    def api_key(self) -> str: ...
-
-    @property
-    def allowed_ips(self) -> Collection[str]: ...
-
-    @property
-    def read_only(self) -> bool: ...
-
-    @property
-    def is_revoked(self) -> bool: ...
-
-    def is_expired(self, now: datetime) -> bool: ...
-
-    @property
-    def is_scoped(self) -> bool:
-        """Whether it opens only some views."""
-
-    def opens(self, required: Collection[str]) -> bool:
-        """Whether it opens a view that declares the scopes ``required``."""
+Verifiable: TypeAlias = AbstractApiKey | AccessToken
 
 
 class PresentedKey:
@@ -83,7 +44,7 @@ class PresentedKey:
         Raises:
             Refused: there is no such source, or the database doesn't answer.
         """
-        model = lookup.source_model(DEFAULT_SOURCE if info.source is None else info.source)
+        model = lookup.source_model(info.source)
         if model is None:
             raise self._invalid()
         try:
@@ -148,7 +109,7 @@ class PresentedToken:
             Refused: the database doesn't answer.
         """
         # A source has keys, and no access tokens.
-        names_source = info.source not in (None, DEFAULT_SOURCE)
+        names_source = info.source != DEFAULT_SOURCE
         if names_source and not self._may_be_foreign:
             return False
         try:
@@ -164,7 +125,7 @@ class PresentedToken:
         """Return the token if it is valid here.
 
         Raises:
-            Refused: nobody issued it, or it is for another service.
+            Refused: no server issued it, or it is for another service.
         """
         if self._found is None or not self._found.is_valid_here:
             raise Refused(Reason.INVALID_CREDENTIALS)
