@@ -64,9 +64,6 @@ class TokenAuth(AuthBase):
 
     Attributes:
         schemes: the schemes that it accepts. A subclass may have fewer.
-
-    Raises:
-        TypeError, ValueError: a scope is invalid.
     """
 
     openapi_type = "http"
@@ -82,11 +79,7 @@ class TokenAuth(AuthBase):
         self.is_async = True
 
     def __call__(self, request: HttpRequest) -> object:
-        """Return the key (in a coroutine if an event loop runs), or None for other schemes.
-
-        Raises:
-            AuthenticationRefused: the key was refused.
-        """
+        """Return the key (in a coroutine if an event loop runs), or None for other schemes."""
         credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
         if credential is None:
             return None

@@ -15,8 +15,8 @@ def admit(request: HttpRequest, credential: Any) -> None:
 
     It needs no CSRF token: a Basic login that another site made a browser send has been refused,
     and browsers send nothing else by themselves. It gets its own, empty session, because that of a
-    cookie belongs to another login and must be neither used nor modified. What a view stores there
-    ends with the request, unless the view starts a session by ``login()``.
+    cookie belongs to another login. What a view stores there ends with the request, unless the view
+    starts a session by ``login()``.
     """
 
     async def auser() -> Any:

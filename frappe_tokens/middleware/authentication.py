@@ -40,8 +40,7 @@ class TokenAuthenticationMiddleware:
     here, in JSON, or in HTML if the client accepts only that. A request without the header, or with
     another scheme, is passed on unchanged. It works for sync and async.
 
-    Views of Django REST framework are left to their own authentication classes, like operations of
-    Django Ninja that have ``auth``, and views for which :meth:`leaves` returns True. Pages for
+    Views for which :meth:`leaves` returns True are left to their own authentication. Pages for
     which :meth:`is_for_people` returns True accept no credential, unless
     ``PAGES_ACCEPT_CREDENTIALS`` is set.
 
@@ -94,6 +93,9 @@ class TokenAuthenticationMiddleware:
     def leaves(self, request: HttpRequest, view: object) -> bool:
         """Return whether ``view`` handles the header itself. A subclass may name more views.
 
+        These are views of Django REST framework, operations of Django Ninja that have ``auth``, and
+        django-oauth-toolkit's for its clients.
+
         Args:
             request: it has a credential with one of our schemes.
             view: the view that the path resolves to; None if it resolves to nothing.
@@ -104,10 +106,7 @@ class TokenAuthenticationMiddleware:
         if _is_from_toolkit(view_class):
             # There, clients of OAuth 2 authenticate by Basic or by a token for that purpose.
             return not issubclass(view_class, LoginRequiredMixin)
-        return any(
-            getattr(callback, "openapi_type", "") == "http"
-            for callback in _ninja_authentication(request, view)
-        )
+        return _has_ninja_authentication(request, view)
 
     def is_for_people(self, request: HttpRequest, match: ResolverMatch) -> bool:
         """Return whether a path is a page for people in browsers. A subclass may name more.
@@ -120,13 +119,14 @@ class TokenAuthenticationMiddleware:
             match: what the path resolves to.
         """
         view = match.func
-        if not _APPS_FOR_PEOPLE.isdisjoint(match.app_names):
-            return True
-        # AdminSite and ModelAdmin mark their views, wherever they are included.
-        if hasattr(view, "admin_site") or hasattr(view, "model_admin"):
-            return True
         view_class = getattr(view, "view_class", object)
-        return issubclass(view_class, LoginRequiredMixin) and _is_from_toolkit(view_class)
+        return (
+            not _APPS_FOR_PEOPLE.isdisjoint(match.app_names)
+            # AdminSite and ModelAdmin mark their views, wherever they are included.
+            or hasattr(view, "admin_site")
+            or hasattr(view, "model_admin")
+            or (issubclass(view_class, LoginRequiredMixin) and _is_from_toolkit(view_class))
+        )
 
     def _read(self, request: HttpRequest) -> tuple[Credential | None, RequestInfo | None]:
         """Return the credential, if any, and what to check it for, if this isn't left to a view."""
@@ -158,37 +158,35 @@ def _resolve(request: HttpRequest) -> ResolverMatch | None:
     return None
 
 
-def _ninja_authentication(request: HttpRequest, view: object) -> list[object]:
-    """Return the ``auth`` of the operation of Django Ninja that will answer, if it is one."""
+def _has_ninja_authentication(request: HttpRequest, view: object) -> bool:
+    """Return whether an operation of Django Ninja will answer that reads the header itself."""
     inner = inspect.unwrap(view) if callable(view) else None
-    if inner is None or getattr(inner, "__module__", "") != "ninja.operation":
-        return []
+    if getattr(inner, "__module__", "") != "ninja.operation":
+        return False
     # Nothing public leads from a view to its operations. It is a method of the PathView that has
     # them (Ninja 1.4), or a function that refers to it. If neither, the middleware decides.
     path_view = getattr(inner, "__self__", None)
     if inspect.isfunction(inner):
         path_view = inspect.getclosurevars(inner).nonlocals.get("self")
-    return [
-        callback
+    return any(
+        request.method in operation.methods and getattr(callback, "openapi_type", "") == "http"
         for operation in getattr(path_view, "operations", ())
-        if request.method in operation.methods
         for callback in operation.auth_callbacks
-    ]
+    )
 
 
 def _check_view(request: HttpRequest, view: object, args: object, kwargs: object) -> None:
     """Raise an exception if the credential was checked for another view or method."""
     checked_view, checked_method = getattr(request, _CHECKED_FOR, (view, request.method))
+    changed = ""
     if checked_view is not view:
+        changed = "the view of a path (request.urlconf, or the language)"
+    elif checked_method != request.method:
+        changed = "request.method"
+    if changed:
         raise ImproperlyConfigured(
-            "A middleware after TokenAuthenticationMiddleware changes the view of a path "
-            "(request.urlconf, or the language). Put it before, so that the scopes of the right "
-            "view are required."
-        )
-    if checked_method != request.method:
-        raise ImproperlyConfigured(
-            "A middleware after TokenAuthenticationMiddleware changes request.method. Put it "
-            "before, so that both the method that was sent and the new one are checked."
+            f"A middleware after TokenAuthenticationMiddleware changes {changed}. Put it before: "
+            "the credential must be checked for the view and the method that answer."
         )
 
 

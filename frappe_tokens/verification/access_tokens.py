@@ -50,7 +50,7 @@ class AccessToken:
         return policy.has_ended(self.expires_at, now)
 
     def opens(self, required: Collection[str]) -> bool:
-        """Whether the token holds the scopes ``required`` by a view, which must declare some."""
+        """Whether the token holds the scopes that a view requires, which must be some."""
         return scopes.opens(self.auth, required)
 
 
@@ -62,7 +62,7 @@ _finder: Finder | None = None
 
 
 def register(finder: Finder | None) -> None:
-    """Look access tokens up with ``finder`` from now on; None for no server."""
+    """Look access tokens up with ``finder``; None for no server."""
     global _finder
     _finder = finder
 

@@ -24,9 +24,6 @@ def from_another_site(request: AnyRequest) -> bool:
 
     Another site is any origin other than this one and ``CSRF_TRUSTED_ORIGINS``. A request with
     neither header doesn't come from a browser, unless it's a GET or HEAD over plain HTTP.
-
-    Args:
-        request: Django's request, or one that wraps it.
     """
     site, origin = request.META.get("HTTP_SEC_FETCH_SITE"), request.META.get("HTTP_ORIGIN")
     if site == "same-origin" or (origin is None and site in (None, "none")):
@@ -42,9 +39,6 @@ def may_be_browser(request: AnyRequest) -> bool:
 
     When following a link over plain HTTP, a browser sends only its ``User-Agent``, which starts
     with "Mozilla/" in all of them.
-
-    Args:
-        request: Django's request, or one that wraps it.
     """
     meta = request.META
     if "HTTP_SEC_FETCH_SITE" in meta:
@@ -68,8 +62,8 @@ def _is_trusted(origin: str) -> bool:
         sent = urlsplit(origin)
     except ValueError:
         return False
-    wildcards = (urlsplit(trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS if "*" in trusted)
     return any(
         sent.scheme == trusted.scheme and is_same_domain(sent.netloc, trusted.netloc.lstrip("*"))
-        for trusted in wildcards
+        for trusted in map(urlsplit, settings.CSRF_TRUSTED_ORIGINS)
+        if trusted.netloc.startswith("*")
     )

@@ -69,9 +69,6 @@ def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
         api_key: the presented key, or the label of an access token.
         api_secret: the presented secret; "" for an access token, whose label covers all of it.
         source: where the key was looked up.
-
-    Raises:
-        Refused: with the seconds to wait.
     """
     limit = conf.FAILURE_LIMIT if _refused else None
     if limit is None:
@@ -87,13 +84,9 @@ def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
 
 
 def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
-    """Count a failure. Nothing is counted if the cache doesn't answer.
+    """Count a failure, and refuse one too many. Nothing is counted if the cache doesn't answer.
 
-    Args:
-        address, api_key, api_secret, source: as for :func:`check`.
-
-    Raises:
-        Refused: this was one too many.
+    Args: as for :func:`check`.
     """
     global _ends_at
     limit = conf.FAILURE_LIMIT
@@ -125,16 +118,10 @@ def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
 
 
 def increment(cache: BaseCache, name: str, number: int, seconds: int) -> int:
-    """Add ``number`` to a count in ``cache``, atomically. A positive number starts a count.
-
-    Args:
-        cache: where the count is kept. What it raises if it doesn't answer is passed on.
-        name: the count's key.
-        number: what to add; negative to subtract.
-        seconds: how long to keep the count, at least.
+    """Add ``number`` to a count in ``cache``, atomically, and keep it for ``seconds`` at least.
 
     Returns:
-        The new count; ``number`` if there is none, because it ended or was evicted.
+        The new count; ``number`` if there was none. A positive number then starts one.
     """
     try:
         if number > 0 and cache.add(name, number, seconds):

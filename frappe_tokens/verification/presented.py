@@ -39,11 +39,7 @@ class PresentedKey:
         self._slot = ""
 
     def look_up(self, info: RequestInfo) -> bool:
-        """Look the key up. Return whether there is such a key.
-
-        Raises:
-            Refused: there is no such source, or the database doesn't answer.
-        """
+        """Look the key up. Return whether there is such a key."""
         model = lookup.source_model(info.source)
         if model is None:
             raise self._invalid()
@@ -54,11 +50,7 @@ class PresentedKey:
         return self._found is not None
 
     def matched(self, now: datetime) -> AbstractApiKey:
-        """Return the key if the secret is correct.
-
-        Raises:
-            Refused: there is no such key, or the secret is wrong. Both take the same work.
-        """
+        """Return the key, or refuse it. An unknown key takes the same work as a wrong secret."""
         key = self._found.key if self._found is not None else None
         in_grace = key is not None and not policy.has_ended(key.previous_expires_at, now)
         current, previous = crypto.matches_which(
@@ -92,22 +84,17 @@ class PresentedKey:
 class PresentedToken:
     """What may be an access token of an installed OAuth 2 server."""
 
-    secret = Secret()
+    secret = Secret()  # the label stands for the whole token
     from_browser = False
 
     def __init__(self, token: Secret, *, may_be_foreign: bool = False) -> None:
-        # The label stands for the whole token.
         self.label = access_tokens.label(token)
         self._token = token
         self._may_be_foreign = may_be_foreign
         self._found: AccessToken | None = None
 
     def look_up(self, info: RequestInfo) -> bool:
-        """Look the token up. Return whether an installed server issued it.
-
-        Raises:
-            Refused: the database doesn't answer.
-        """
+        """Look the token up. Return whether an installed server issued it."""
         # A source has keys, and no access tokens.
         names_source = info.source != DEFAULT_SOURCE
         if names_source and not self._may_be_foreign:
@@ -122,23 +109,16 @@ class PresentedToken:
         return self._found is not None
 
     def matched(self, now: datetime) -> AccessToken:
-        """Return the token if it is valid here.
-
-        Raises:
-            Refused: no server issued it, or it is for another service.
-        """
+        """Return the token, or refuse one that no server issued or that is for another service."""
         if self._found is None or not self._found.is_valid_here:
             raise Refused(Reason.INVALID_CREDENTIALS)
         return self._found
 
     def refusal(self, refused: Refused) -> Refused:
         """Return ``refused`` in the words for access tokens, without what it was counted by."""
-        return Refused(
-            refused.reason,
-            required_scopes=refused.required_scopes,
-            retry_after=refused.retry_after,
-            access_token=True,
-        )
+        refused.api_key = ""
+        refused.access_token = True
+        return refused
 
     def record_use(self, info: RequestInfo, now: datetime) -> None:
         """The server keeps its own records."""

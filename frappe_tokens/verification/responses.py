@@ -20,10 +20,7 @@ _NAMES = {"basic": "Basic", "bearer": "Bearer"}
 def refusal_response(request: HttpRequest, refused: Refused, scheme: str) -> HttpResponse:
     """Return Django's response to a refusal: JSON, or HTML if the client accepts only that.
 
-    Args:
-        request: the refused request.
-        refused: the reason.
-        scheme: the scheme of the request's header: ``token``, ``basic`` or ``bearer``.
+    The ``scheme`` is that of the request's header: ``token``, ``basic`` or ``bearer``.
     """
     code, status = refused.reason.code, refused.reason.status
     response: HttpResponse

@@ -41,7 +41,7 @@ async def run_in_thread(work: Callable[..., Result], *args: Any) -> Result:
 
 
 def semaphore() -> asyncio.Semaphore:
-    """Return the semaphore of the running event loop."""
+    """Return that of the running event loop."""
     return _semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(CONCURRENT))
 
 
