@@ -1,4 +1,4 @@
-"""What a browser says of the page that made it send a request."""
+"""What a browser reports about the page that made it send a request."""
 
 import pytest
 from django.test import AsyncRequestFactory, RequestFactory
