@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.test import Client, RequestFactory
+from rest_framework.parsers import MultiPartParser
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -145,6 +146,17 @@ def test_part_named_in_an_unknown_charset_is_refused(system_manager, name):
 
     # Some versions of Django refuse such a part, and some leave it out.
     assert response.status_code in {400, 417}
+
+
+def test_part_that_older_versions_of_django_cannot_read_is_refused(system_manager, monkeypatch):
+    def parse(*args):
+        raise LookupError("unknown encoding: unheard-of")
+
+    monkeypatch.setattr(MultiPartParser, "parse", parse)
+    headers = {"authorization": token_header(generate_keys(system_manager))}
+    path = "/api/method/frappe.core.doctype.user.user.generate_keys"
+
+    assert_unreadable(send("POST", path, b"--b--\r\n", MULTIPART, headers=headers))
 
 
 # The size
