@@ -23,9 +23,6 @@ class _SchemeAuthentication(BaseAuthentication):
         """Return the user and the API key or access token; None if the header isn't for this class.
 
         A credential that isn't ours is passed to the later classes of the view.
-
-        Raises:
-            AuthenticationRefused: in all other cases.
         """
         credential = credentials.parse(_header(request), self.scheme)
         result = None if credential is None else self._verify(request, credential)

@@ -50,9 +50,6 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
     class, so does each call, for views that other views call or that another package
     authenticates. A session isn't restricted by scopes.
 
-    Args:
-        scopes: printable ASCII characters without spaces, commas, quotes and backslashes.
-
     Raises:
         TypeError: there are no scopes, or the view is a method or declares its scopes already.
         ValueError: one of them is not a valid scope.
@@ -79,7 +76,7 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
 
 
 def check_scopes(scopes: tuple[str, ...]) -> None:
-    """Raise TypeError or ValueError unless each of ``scopes`` is a scope (RFC 6749, 3.3)."""
+    """Raise TypeError or ValueError unless each of ``scopes`` is valid (RFC 6749, 3.3)."""
     for scope in scopes:
         if not isinstance(scope, str):
             raise TypeError('Name the scopes: @require_scopes("todos:read").')

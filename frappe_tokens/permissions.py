@@ -59,7 +59,7 @@ class HasScope(BasePermission):
     def holds(self, credential: object, required: Collection[str]) -> bool:
         """Return whether ``credential`` opens a view with the scopes ``required``, if any.
 
-        ``credential`` is ``request.auth``, or another object if that is None although the request
-        has an ``Authorization`` header.
+        ``credential`` is never None: it's another object for an ``Authorization`` header of unknown
+        origin.
         """
         return opens(credential, required)

@@ -15,12 +15,7 @@ class AuthenticationRefused(APIException):
     """The response to a refused request: ``{"detail": ..., "code": ...}`` with its headers.
 
     With the status 401 it is a :class:`RefusedCredentials`, which is DRF's AuthenticationFailed.
-
-    Attributes:
-        status_code: 401, 403, 429 or 503.
-        reason: the :class:`~frappe_tokens.exceptions.Reason`.
-        auth_header: the value of ``WWW-Authenticate``, "" for none.
-        wait: the seconds for ``Retry-After``, or None.
+    ``reason`` is the :class:`~frappe_tokens.exceptions.Reason`.
     """
 
     def __init__(self, refused: Refused, auth_header: str) -> None:
@@ -51,7 +46,6 @@ def refusal(refused: Refused, scheme: str) -> AuthenticationRefused:
 # Translating and wrapping the sentence takes a tenth of a refused request.
 @lru_cache(maxsize=1024)
 def _detail(reason: Reason, access_token: bool, language: str | None) -> dict[str, ErrorDetail]:
-    """Return the response's body in the active ``language``."""
     sentence = Refused(reason, access_token=access_token).sentence
     return {
         "detail": ErrorDetail(str(sentence), reason.code),

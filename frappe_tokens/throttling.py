@@ -36,10 +36,8 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
     """Limits the rate of each API key, over all views that have this throttle.
 
     The rate is the key's own ``rate_limit``, else ``DEFAULT_THROTTLE_RATES["api_key"]``, else
-    unlimited. A new ``rate_limit`` counts from the next request on. ``0/minute`` allows nothing. An
-    OAuth 2 access token has the default rate, shared by all tokens of its application for the same
-    user, so that a new token doesn't start a new count. Requests with neither (a session, none,
-    another package's token) aren't throttled.
+    unlimited. ``0/minute`` allows nothing. An OAuth 2 access token has the default rate, shared by
+    all tokens of its application for the same user. Requests with neither aren't throttled.
 
     A key's first request starts a period of the rate's length; the first one after it starts the
     next. The cache counts atomically, so that no parallel requests slip through, unlike with DRF's
@@ -47,8 +45,8 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
     Refused requests don't count.
 
     The counts are in the cache ``FRAPPE_TOKENS["CACHE"]``, else in ``default``. A subclass may set
-    another (``cache = caches["other"]``), a ``rate``, or another ``scope``, which is counted
-    separately. If the cache doesn't answer, requests are allowed.
+    another (``cache = caches["other"]``), a ``rate``, or a ``scope``, which has its own count. If
+    the cache doesn't answer, requests are allowed.
     """
 
     scope = "api_key"

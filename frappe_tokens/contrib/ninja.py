@@ -109,8 +109,7 @@ def _refusals(credential: Credential) -> Iterator[None]:
 def _admit(request: HttpRequest, key: object) -> object:
     admit(request, key)
     # The response can't be made to vary on the header here, so Django's cache for a whole site
-    # would serve one user's to the next. UpdateCacheMiddleware reads this attribute, which the
-    # stubs don't have because it's private.
+    # would serve one user's to the next. Its UpdateCacheMiddleware reads this attribute.
     request._cache_update_cache = False  # type: ignore[attr-defined]
     return key
 

@@ -35,7 +35,7 @@ def admit(request: HttpRequest, credential: Any) -> None:
 
 
 class _NotStarted:
-    """A session that is neither stored nor sent until someone logs in or creates it."""
+    """A session that is neither stored nor sent until a view logs a user in or creates it."""
 
     _session_key: str | None
 

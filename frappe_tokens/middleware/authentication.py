@@ -94,11 +94,7 @@ class TokenAuthenticationMiddleware:
         """Return whether ``view`` handles the header itself. A subclass may name more views.
 
         These are views of Django REST framework, operations of Django Ninja that have ``auth``, and
-        django-oauth-toolkit's for its clients.
-
-        Args:
-            request: it has a credential with one of our schemes.
-            view: the view that the path resolves to; None if it resolves to nothing.
+        django-oauth-toolkit's for its clients. ``view`` is None if the path resolves to nothing.
         """
         if hasattr(getattr(view, "cls", None), "authentication_classes"):
             return True
@@ -113,10 +109,6 @@ class TokenAuthenticationMiddleware:
 
         These are the admin sites, the users' own page, and django-oauth-toolkit's pages that
         require a login: consent, devices, applications and their tokens.
-
-        Args:
-            request: it has a credential with one of our schemes, and :meth:`leaves` was False.
-            match: what the path resolves to.
         """
         view = match.func
         view_class = getattr(view, "view_class", object)
@@ -178,15 +170,11 @@ def _has_ninja_authentication(request: HttpRequest, view: object) -> bool:
 def _check_view(request: HttpRequest, view: object, args: object, kwargs: object) -> None:
     """Raise an exception if the credential was checked for another view or method."""
     checked_view, checked_method = getattr(request, _CHECKED_FOR, (view, request.method))
-    changed = ""
-    if checked_view is not view:
-        changed = "the view of a path (request.urlconf, or the language)"
-    elif checked_method != request.method:
-        changed = "request.method"
-    if changed:
+    if checked_view is not view or checked_method != request.method:
         raise ImproperlyConfigured(
-            f"A middleware after TokenAuthenticationMiddleware changes {changed}. Put it before: "
-            "the credential must be checked for the view and the method that answer."
+            "A middleware after TokenAuthenticationMiddleware changes request.method, or the view "
+            "of a path (request.urlconf, or the language). Put it before: the credential must be "
+            "checked for the method and the view that answer."
         )
 
 
@@ -197,11 +185,9 @@ async def _acheck_view(request: HttpRequest, view: object, args: object, kwargs:
 def _vary(
     request: HttpRequest, credential: Credential | None, response: HttpResponse
 ) -> HttpResponse:
-    """Have caches, Django's own too, keep the responses for different keys apart.
-
-    Also without a credential, if the response depends on the user: if the session was read.
-    """
+    """Have caches, Django's own too, keep the responses for different keys apart."""
     session = getattr(request, "session", None)
+    # Where the session was read, the response depends on the user.
     if credential is not None or getattr(session, "accessed", False):
         patch_vary_headers(response, ["Authorization"])
     return response

@@ -26,9 +26,7 @@ class AccessToken:
 
     Attributes:
         auth: the server's own object, which becomes ``request.auth``. Its ``user`` must be
-            ``user``, and :func:`frappe_tokens.verification.scopes.opens` must know its scopes.
-        user: the user that requests run as; None for nobody.
-        expires_at: when it ends; None for never.
+            ``user``, and :func:`frappe_tokens.verification.opens` must know its scopes.
         read_only: whether its scopes allow GET, HEAD and OPTIONS only.
         is_valid_here: False if it was issued for another service.
         is_revoked: whether it was revoked, or its application was.
@@ -50,7 +48,6 @@ class AccessToken:
         return policy.has_ended(self.expires_at, now)
 
     def opens(self, required: Collection[str]) -> bool:
-        """Whether the token holds the scopes that a view requires, which must be some."""
         return scopes.opens(self.auth, required)
 
 
@@ -68,12 +65,12 @@ def register(finder: Finder | None) -> None:
 
 
 def are_known() -> bool:
-    """Whether a server is installed that may have issued one."""
+    """Whether a server is installed."""
     return _finder is not None
 
 
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
-    """Return the token that was sent; None if no installed server issued it."""
+    """Return the token; None if no installed server issued it."""
     return _finder(token, request) if _finder is not None else None
 
 

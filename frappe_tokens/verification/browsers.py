@@ -15,9 +15,6 @@ from django.utils.http import is_same_domain
 
 from ..types import AnyRequest
 
-# A WebSocket's URL has its own scheme, unlike the origin of the page.
-_SCHEMES = {"ws": "http", "wss": "https"}
-
 
 def from_another_site(request: AnyRequest) -> bool:
     """Whether a page of another site made a browser send ``request``.
@@ -48,8 +45,10 @@ def may_be_browser(request: AnyRequest) -> bool:
 
 def _own_origin(request: AnyRequest) -> str:
     """Return the origin of this site's pages as CsrfViewMiddleware does; "" if unknown."""
+    # A WebSocket has the scheme ws or wss, unlike the origin of its page.
+    scheme = str(request.scheme).replace("ws", "http")
     try:
-        return f"{_SCHEMES.get(request.scheme or '', request.scheme)}://{request.get_host()}"
+        return f"{scheme}://{request.get_host()}"
     except DisallowedHost:
         return ""
 

@@ -1,15 +1,12 @@
 """Clients that fail again and again, and how long they have to wait.
 
-Failures are counted in Django's cache, for all processes together: per address and presented key,
-up to ``FAILURE_LIMIT``. Time is divided into windows as long as the rate's period, and a count ends
-with its window. Beyond the limit, a failure is answered with 429 instead of its own code.
+Failures are counted in Django's cache, per address and presented key, up to ``FAILURE_LIMIT``. Time
+is divided into windows as long as the rate's period, and a count ends with its window. Beyond the
+limit, a failure is answered with 429 instead of its own code. A success uses and resets nothing.
 
-A correct credential is never refused for failures of others. Clients share addresses (behind a
-proxy, or in an office) and API keys are not secret, so neither identifies the client that failed.
-Only the very token that failed, from the same address, is refused without a query once its count
-is full. Each process remembers the tokens that it met, by a keyed digest.
-
-Only failures use the cache: a success costs nothing, and resets nothing.
+A correct credential is never refused for failures of others: clients share addresses, and API keys
+are not secret. Only the very token that failed, from the same address, is refused without a query
+once its count is full. Each process remembers the tokens that it met, by a keyed digest.
 """
 
 from __future__ import annotations

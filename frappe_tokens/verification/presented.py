@@ -42,7 +42,7 @@ class PresentedKey:
         """Look the key up. Return whether there is such a key."""
         model = lookup.source_model(info.source)
         if model is None:
-            raise self._invalid()
+            raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
         try:
             self._found = lookup.find(model, self.label)
         except _DATABASE_ERRORS as error:
@@ -59,7 +59,7 @@ class PresentedKey:
             key.previous_digest if key is not None and in_grace else "",
         )
         if key is None or not (current or previous):
-            raise self._invalid()
+            raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
         self._slot = "secret_digest" if current else "previous_digest"
         return key
 
@@ -76,9 +76,6 @@ class PresentedKey:
         lookup.record_use(found, now=now, address=info.address, secret=self.secret, slot=self._slot)
         if self._slot == "previous_digest":
             found.key.authenticated_by_old_secret = True
-
-    def _invalid(self) -> Refused:
-        return Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
 
 
 class PresentedToken:

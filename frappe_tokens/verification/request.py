@@ -19,9 +19,8 @@ _OUTCOME = "_frappe_tokens_outcome"
 class Outcome(NamedTuple):
     """What was decided about a request.
 
-    Attributes:
-        key: the API key whose secret was correct, or the access token; None if there was neither.
-        refused: why the request was refused; None if it was accepted.
+    ``key`` is the API key whose secret was correct, or the access token, if any; ``refused`` is why
+    the request was refused, if it was.
     """
 
     key: Any = None
@@ -49,9 +48,6 @@ class RequestInfo:
             in lower case. None, or a view that declares none, is closed to scoped keys.
         for_people: whether the view is a page for people in browsers.
         is_websocket: whether the request starts a WebSocket.
-
-    Attributes:
-        request: Django's request, or the object that resembles it.
     """
 
     __slots__ = ("_is_websocket", "_meta", "_view", "for_people", "request")
@@ -79,13 +75,10 @@ class RequestInfo:
 
     @property
     def is_forgeable(self) -> bool:
-        """Whether another site may have made a browser send it, to that site's benefit.
-
-        A safe method is of no use to it, because it can't read the response. A WebSocket is.
-        """
-        if not browsers.from_another_site(self.request):
-            return False
-        return self._is_websocket or not policy.method_allowed(True, self.methods)
+        """Whether another site may have made a browser send it, to that site's benefit."""
+        # Of a safe method it has none, because it can't read the response. A WebSocket can do more.
+        is_safe = not self._is_websocket and policy.method_allowed(True, self.methods)
+        return not is_safe and browsers.from_another_site(self.request)
 
     @property
     def source(self) -> str:
@@ -100,7 +93,7 @@ class RequestInfo:
 
     @property
     def required_scopes(self) -> tuple[str, ...]:
-        """The scopes that the view declares."""
+        """What the view declares."""
         return scopes.declared_scopes(self._view, self.request.method or "")
 
     def described(self) -> dict[str, str]:

@@ -54,9 +54,7 @@ def _wants_html(request: HttpRequest) -> bool:
 def challenge(scheme: str, refused: Refused | None = None) -> str:
     """Return the value of ``WWW-Authenticate``, "" for none (RFC 9110, 11.6.1; RFC 6750, 3).
 
-    Args:
-        scheme: in lower case.
-        refused: the reason; None if the request had no credentials.
+    ``refused`` is None for a request without credentials.
     """
     # Frappe writes "token" in lower case.
     realm = f'{_NAMES.get(scheme, scheme)} realm="{conf.REALM}"'

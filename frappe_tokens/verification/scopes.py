@@ -13,10 +13,8 @@ from ..base_models import AbstractApiKey
 def declared_scopes(view: Any, method: str) -> tuple[str, ...]:
     """Return all scopes that a view declares: itself, by its class, and by the class's handler.
 
-    Args:
-        view: what answers: a function, the result of ``as_view()``, or any object with
-            ``required_scopes``; None if the path resolves to nothing.
-        method: the request's method.
+    The view is a function, the result of ``as_view()``, any object with ``required_scopes``, or
+    None.
     """
     cls: Any = getattr(view, "view_class", None)
     name = method.lower()
@@ -33,11 +31,9 @@ def declared_scopes(view: Any, method: str) -> tuple[str, ...]:
 def opens(credential: Any, required: Collection[str]) -> bool:
     """Whether ``credential`` opens a view that requires all of the scopes ``required``.
 
-    Args:
-        credential: ``request.auth``, not None. An API key; or an OAuth 2 access token, which has
-            ``allow_scopes(scopes)`` or a string of words in ``scope``. Anything else opens
-            nothing, because it's unknown how to read its scopes.
-        required: the view's scopes. If it declares none, only a key without scopes opens it.
+    The credential is ``request.auth``: an API key, or an OAuth 2 access token, which has
+    ``allow_scopes(scopes)`` or a string of words in ``scope``. Anything else opens nothing, because
+    it's unknown how to read its scopes. Only a key without scopes opens a view that declares none.
     """
     if isinstance(credential, AbstractApiKey):
         return credential.opens(required)

@@ -23,9 +23,9 @@ _semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = W
 async def run_in_thread(work: Callable[..., Result], *args: Any) -> Result:
     """Call ``work(*args)`` in a thread, and return or raise what it does.
 
-    The thread is the request's own (asgiref's thread-sensitive one), where a middleware may have
-    prepared the connection, for a tenant for example. A connection that ``work`` opened is closed
-    afterwards unless it's persistent, so that a view that waits for long doesn't hold one.
+    The thread is the request's own, where a middleware may have prepared the connection, for a
+    tenant for example. A connection that ``work`` opened is closed afterwards unless it's
+    persistent, so that a view that waits for long doesn't hold one.
     """
     free = semaphore()
     await free.acquire()

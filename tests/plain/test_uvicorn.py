@@ -154,22 +154,6 @@ def test_five_hundred_at_once_are_answered_while_the_loop_goes_on(port, keys_of)
     assert {beat.status for beat in beats} == {200}
 
 
-def test_views_that_ask_the_database_leave_no_connection_behind(port, keys_of):
-    sent = [header_of(place, keys_of) for place in range(100)]
-
-    async def load():
-        many = asyncio.Semaphore(CONCURRENT)
-
-        async def one(header):
-            async with many:
-                return await get(port, "/count/", header)
-
-        return await asyncio.gather(*(one(header) for header, _ in sent))
-
-    assert_right(asyncio.run(load()), [user for _, user in sent])
-    wait_until_no_connection_is_left()
-
-
 def wait_until_no_connection_is_left():
     deadline = time.monotonic() + SECONDS
     assert all(time.monotonic() < deadline for _ in iter(connections_of_others, 0))
