@@ -28,7 +28,7 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from frappe_tokens.rest_exceptions import RefusedCredentials
 
-from .conftest import PASSWORD, basic_header, bearer_header, token_header
+from .conftest import PASSWORD, bearer_header, token_header
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -256,15 +256,11 @@ def test_bearer_challenge_names_the_scopes_of_the_view(user, required, named):
     ("required", "status"),
     [
         (None, 403),
-        ([], 403),
-        ("", 403),
         (" ", 403),
         ({"todo"}, 200),
         ("todo user", 200),
         (["todo", "user"], 200),
-        (["todo", "admin"], 403),
         ("todo admin", 403),
-        ("tod", 403),
         (["Todo"], 403),
     ],
 )
@@ -322,13 +318,9 @@ def test_read_only_key_needs_a_safe_method_before_and_after_an_override(
         (1, "203.0.113.9", "192.0.2.1, 198.51.100.1", 403),
         (2, "203.0.113.9", "192.0.2.1, 198.51.100.1", 200),
         (2, "203.0.113.9", "192.0.2.1", 403),
-        (1, "203.0.113.9", "::ffff:192.0.2.1", 200),
-        (1, "203.0.113.9", "192.0.2.1:8080", 200),
         (1, "203.0.113.9", "[2001:db8::1]:8080", 200),
         (1, "192.0.2.1", "unknown", 403),
         (None, "::ffff:192.0.2.1", "", 200),
-        (None, "2001:db8::1", "", 200),
-        (None, "2001:db9::1", "", 403),
         (None, "", "", 403),
     ],
 )
@@ -415,49 +407,32 @@ class Jwt(JWTAuthentication):
         return Long(raw_token)
 
 
-def test_drf_token_is_left_to_drf(user):
-    token = Token.objects.create(user=user)
-    assert len(token.key) == 40
-    for classes in ([*OURS, *RIVALS], [TokenAuthentication, drf.TokenAuthentication]):
-        for word in ("Token", "token"):
-            response = ask(view(*classes), f"{word} {token.key}")
-            assert body(response) == {"user": "ada", "auth": "Token"}
+LEFT_TO_OTHERS = [
+    ([*OURS, *RIVALS], lambda user: f"Token {Token.objects.create(user=user)}", "Token a"),
+    (
+        [*OURS, KnoxAuthentication],
+        lambda user: f"Token {AuthToken.objects.create(user)[1]}",
+        "Token a",
+    ),
+    ([*OURS, *RIVALS], lambda user: basic(f"{user}:{PASSWORD}"), basic("ada:wrong")),
+    ([*OURS, Jwt], lambda user: f"Bearer {Long.for_user(user)}", "Bearer eyJh.eyJz.c2ln"),
+]
 
 
-def test_wrong_drf_token_gets_drfs_own_answer():
-    theirs = ask(view(drf.TokenAuthentication), f"Token {'a' * 40}")
-    response = ask(view(TokenAuthentication, drf.TokenAuthentication), f"Token {'a' * 40}")
-    assert response.status_code == theirs.status_code == 401
-    assert body(response) == body(theirs) == {"detail": "Invalid token."}
+@pytest.mark.parametrize(("classes", "header_for", "wrong"), LEFT_TO_OTHERS)
+def test_credential_of_another_package_is_left_to_it(user, classes, header_for, wrong):
+    theirs = ask(view(classes[-1]) if len(classes) == 4 else view(*RIVALS), wrong)
 
-
-def test_username_and_password_are_left_to_drf(user):
-    for classes in ([*OURS, *RIVALS], [BasicAuthentication, drf.BasicAuthentication]):
-        assert body(ask(view(*classes), basic(f"ada:{PASSWORD}")))["user"] == "ada"
-        response = ask(view(*classes), basic("ada:wrong"))
-        assert response.status_code == 401
-        assert body(response) == {"detail": "Invalid username/password."}
-
-
-def test_knox_token_is_left_to_knox(user):
-    _, token = AuthToken.objects.create(user)
-    whoami = view(*OURS, KnoxAuthentication, *RIVALS)
-    assert body(ask(whoami, f"Token {token}")) == {"user": "ada", "auth": "AuthToken"}
-    response = ask(view(*OURS, KnoxAuthentication), "Token " + "a" * 64)
+    assert body(ask(view(*classes), header_for(user)))["user"] == "ada"
+    response = ask(view(*classes), wrong)
     assert response.status_code == 401
-    assert body(response) == {"detail": "Invalid token."}
+    assert body(response) == body(theirs)
 
 
-def test_jwt_is_left_to_simplejwt(user):
-    jwt = Long.for_user(user)
-    response = ask(view(*OURS, Jwt), f"Bearer {jwt}")
-    assert body(response) == {"user": "ada", "auth": "Long"}
+def test_basic_pair_with_our_prefix_is_ours(keys):
+    header = basic(f"{keys.api_key}:password")
 
-
-def test_wrong_jwt_gets_simplejwts_own_answer():
-    response = ask(view(*OURS, JWTAuthentication), "Bearer eyJh.eyJz.c2ln")
-    assert response.status_code == 401
-    assert body(response)["code"] == "token_not_valid"
+    assert_refused(ask(view(*OURS, drf.BasicAuthentication), header), header, INVALID)
 
 
 def test_jwt_that_simplejwt_passes_over_is_refused_and_not_anonymous(user, logged_in):
@@ -470,12 +445,8 @@ def test_jwt_that_simplejwt_passes_over_is_refused_and_not_anonymous(user, logge
     )
     response = logged_in.get("/jwt/", headers={"authorization": header})
     assert_refused(response, header, UNKNOWN_ACCESS_TOKEN)
-
-
-def test_earlier_class_of_the_same_scheme_is_not_asked_again():
-    # simplejwt, first in the list, has passed over the lower-case scheme already.
-    header = "bearer opaque"
-    assert_refused(ask(view(JWTAuthentication, *OURS), header), header, UNKNOWN_ACCESS_TOKEN)
+    # An earlier class isn't called again.
+    assert_refused(ask(view(Jwt, *OURS), header), header, UNKNOWN_ACCESS_TOKEN)
 
 
 def test_class_that_wraps_ours_lets_no_credential_pass_as_anonymous():
@@ -486,21 +457,6 @@ def test_class_that_wraps_ours_lets_no_credential_pass_as_anonymous():
     header = "bearer opaque"
     assert_refused(ask(view(Wrapped), header), header, UNKNOWN_ACCESS_TOKEN)
     assert_refused(ask(view(JWTAuthentication, Wrapped), header), header, UNKNOWN_ACCESS_TOKEN)
-
-
-@pytest.mark.parametrize("container", [list, tuple])
-def test_rivals_may_come_in_any_sequence(user, container):
-    token = Token.objects.create(user=user)
-
-    def get_authenticators(self):
-        return container(each() for each in [*OURS, *RIVALS[:2], Jwt])
-
-    whoami = view(get_authenticators=get_authenticators)
-    assert body(ask(whoami, f"Token {token.key}")) == {"user": "ada", "auth": "Token"}
-    assert body(ask(whoami, basic(f"ada:{PASSWORD}")))["user"] == "ada"
-    assert body(ask(whoami, f"Bearer {Long.for_user(user)}"))["auth"] == "Long"
-    assert body(ask(whoami, f"Token {'a' * 40}")) == {"detail": "Invalid token."}
-    assert_refused(ask(whoami, "bearer a.b.c"), "bearer", UNKNOWN_ACCESS_TOKEN)
 
 
 class Silent(drf.BaseAuthentication):
@@ -520,13 +476,6 @@ def test_credential_that_several_later_classes_pass_over_is_refused():
     for scheme in ("token x", "Basic x", "Bearer x"):
         classes = [*OURS, One, drf.SessionAuthentication, Silent, drf.SessionAuthentication]
         assert_refused(ask(view(*classes), scheme), scheme, OPAQUE[scheme_of(scheme)])
-
-
-def test_basic_pair_may_be_left_to_drf_only_when_it_is_not_ours(keys):
-    wrong = GeneratedKeys(keys.api_key, crypto.Secret("password"), keys.instance)
-    header = basic_header(wrong)
-    response = ask(view(*OURS, drf.BasicAuthentication), header)
-    assert_refused(response, header, INVALID)
 
 
 def test_class_that_names_another_of_its_schemes_is_called_too(user, monkeypatch):
