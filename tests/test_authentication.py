@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
 from frappe_tokens import crypto
@@ -404,7 +405,10 @@ class Long(AccessToken):
 
 class Jwt(JWTAuthentication):
     def get_validated_token(self, raw_token):
-        return Long(raw_token)
+        try:
+            return Long(raw_token)
+        except TokenError as error:
+            raise InvalidToken(str(error)) from error
 
 
 LEFT_TO_OTHERS = [
