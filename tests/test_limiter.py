@@ -1,4 +1,4 @@
-"""Clients that fail too often."""
+"""The failure limit."""
 
 import hashlib
 import logging

@@ -148,16 +148,11 @@ def test_wider_row_does_not_run_as_another_user(by, user, make_user, name):
 
 
 @each_policy
-def test_key_rotates_itself(by, name):
+def test_key_rotates_and_does_not_widen_itself(by, name):
     rotated = generate_keys_for_source(by.credential, by=by)
-
     assert rotated.instance.policies == by.credential.policies
 
-
-@each_policy
-def test_key_does_not_widen_itself(by, name):
     unlimited = {"expires_at": None, "allowed_ips": [], "rate_limit": ""}
-
     assert_refused(name, lambda: change_key(by.credential, by=by, **{name: unlimited[name]}))
 
 
@@ -180,18 +175,6 @@ def test_wider_key_is_narrowed_renamed_and_revoked(by, user, name):
 
     assert getattr(wide, name) == WIDER[name]
     assert revoke(wide, by=by)
-
-
-def test_self_service_makes_no_wider_key(user, settings):
-    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
-    wide = generate_keys(user, name="wide").instance
-    by = Actor(user, generate_keys(user, **NARROW).instance)
-
-    assert generate_keys(user, name="new", by=by).instance.policies == by.credential.policies
-    with pytest.raises(PermissionDenied):
-        generate_keys_for_source(wide, by=by)
-    with pytest.raises(PermissionDenied):
-        generate_keys(user, name="later", expires_at=WIDER["expires_at"], by=by)
 
 
 @each_policy

@@ -1,23 +1,19 @@
-"""Declaring scopes, and what a scoped key then opens, over real requests."""
+"""Declared scopes, and what a scoped key opens."""
 
 import functools
 from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
-from django.contrib.auth.models import Group
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views.generic import View
-from rest_framework.decorators import action, api_view, permission_classes
-from rest_framework.generics import ListAPIView
-from rest_framework.permissions import BasePermission
+from rest_framework.decorators import action, api_view
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
-from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
@@ -31,27 +27,16 @@ from .conftest import token_header
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
 
-class Everybody(BasePermission):
-    """Leaves the decision to the scopes."""
-
-
 @api_view(["GET"])
 @require_scopes("todos:read")
 def below(request):
     return Response()
 
 
-@require_scopes("todos:read", "todos:all")
-@api_view(["GET"])
-@permission_classes([Everybody])
-def above_others(request):
-    return Response()
-
-
 @require_scopes("todos:read")
 @api_view(["GET", "POST"])
 def above(request):
-    """Says what above says."""
+    """A documented view."""
     return Response()
 
 
@@ -66,20 +51,9 @@ class Declared(APIView):
         return Response()
 
 
-@require_scopes("todos:write")
-class Stricter(Declared):
-    pass
-
-
 class Shared(APIView):
     def get(self, request):
         return Response()
-
-
-@require_scopes("todos:read")
-class Generic(ListAPIView[Group]):
-    queryset = Group.objects.none()
-    serializer_class = Serializer
 
 
 class ByMethod(APIView):
@@ -94,13 +68,12 @@ class ByMethod(APIView):
 class ByAction(ViewSet):
     required_scopes = {"list": ["todos:read"], "create": ["todos:write"]}
 
+    def create(self, request, pk=None):
+        return Response()
+
+    destroy = create
+
     def list(self, request):
-        return Response()
-
-    def create(self, request):
-        return Response()
-
-    def destroy(self, request, pk):
         return Response()
 
     @action(detail=False, required_scopes=["todos:read"])
@@ -124,12 +97,9 @@ router.register("by-action", ByAction, basename="by-action")
 
 urlpatterns = [
     path("below/", below),
-    path("above-others/", above_others),
     path("above/", above),
     path("undeclared/", undeclared),
     path("declared/", Declared.as_view()),
-    path("stricter/", Stricter.as_view()),
-    path("generic/", Generic.as_view()),
     path("shared/", Shared.as_view()),
     path("shared/read/", require_scopes("todos:read")(Shared.as_view())),
     path("shared-set/", SharedSet.as_view({"get": "list"})),
@@ -151,10 +121,8 @@ def ask(keys, url, method="GET"):
 
 OPEN = [
     ("GET", "/above/"),
-    ("POST", "/above/"),
     ("OPTIONS", "/above/"),
     ("GET", "/declared/"),
-    ("GET", "/generic/"),
     ("GET", "/shared/read/"),
     ("GET", "/shared-set/read/"),
     ("GET", "/by-method/"),
@@ -164,19 +132,14 @@ OPEN = [
     ("GET", "/by-action/extra/"),
 ]
 CLOSED = [
-    ("GET", "/above-others/"),  # it needs one more
     ("GET", "/undeclared/"),
-    ("GET", "/stricter/"),
     ("GET", "/shared/"),
     ("GET", "/shared-set/"),
     ("POST", "/by-method/"),
-    ("DELETE", "/by-method/"),
     ("OPTIONS", "/by-method/"),
     ("PROPFIND", "/by-method/"),
     ("POST", "/by-action/"),
     ("DELETE", "/by-action/1/"),
-    ("OPTIONS", "/by-action/"),
-    ("PROPFIND", "/by-action/"),
     ("GET", "/by-action/open/"),
 ]
 
@@ -195,7 +158,7 @@ def test_view_with_other_or_no_scopes_opens_to_a_key_without_scopes_only(scoped,
     assert ask(keys, url, method).status_code == (405 if method == "PROPFIND" else 200)
 
 
-# What the decorator leaves behind
+# What the decorator changes
 
 
 def test_decorated_use_of_a_class_leaves_the_class_unchanged():
@@ -223,7 +186,7 @@ def test_decorated_function_keeps_what_it_is():
         assert wrapped(HttpRequest()).content == b"A view."
     assert not iscoroutinefunction(view)
     assert iscoroutinefunction(require_scopes("a")(acoroutine))
-    assert (above.cls.__name__, above.cls.__doc__) == ("above", "Says what above says.")
+    assert (above.cls.__name__, above.cls.__doc__) == ("above", "A documented view.")
 
 
 # Mistakes
@@ -271,7 +234,7 @@ def test_decorated_coroutine_gets_the_arguments_of_the_path():
     assert policy.required_scopes(fixed, "GET") == ("todos:read",)
 
 
-# What a view of plain Django declares
+# Plain Django views
 
 
 class Plain(View):
