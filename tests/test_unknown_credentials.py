@@ -9,6 +9,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import get_user_model
 from django.http import HttpResponse
 from django.test import Client
+from oauth2_provider.backends import OAuth2Backend
 from oauth2_provider.models import Grant
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
@@ -66,8 +67,16 @@ def by_a_session_beside_a_header(settings, token):
     return client
 
 
-def by_a_login_form(settings, token):
-    settings.AUTHENTICATION_BACKENDS = [OAUTH2_BACKEND, MODEL_BACKEND]
+class ProjectBackend(OAuth2Backend):
+    """A project's own, made from the toolkit's."""
+
+
+def by_the_projects_own_backend(settings, token):
+    return by_a_login_form(settings, token, f"{__name__}.ProjectBackend")
+
+
+def by_a_login_form(settings, token, backend=OAUTH2_BACKEND):
+    settings.AUTHENTICATION_BACKENDS = [backend, MODEL_BACKEND]
     client = Client()
     # In the body or in the header, the toolkit's backend takes it for a password.
     form = {"username": "anything", "password": "anything", "access_token": token.raw}
@@ -86,6 +95,7 @@ WAYS = [
     by_the_toolkits_middleware,
     by_a_session_beside_a_header,
     by_a_login_form,
+    by_the_projects_own_backend,
 ]
 
 
