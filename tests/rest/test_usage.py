@@ -181,7 +181,7 @@ def complains_at_once(monkeypatch):
 
 def assert_log_unavailable(response, caplog):
     assert_refused(response, 503, "service_unavailable")
-    assert "The request log can't be read at the moment." in response.json()["detail"]
+    assert "The request log can't be read." in response.json()["detail"]
     assert response.headers["Retry-After"] == "5"
     assert_tells_no_secret(response)
     assert "The request log can't be read." in caplog.text
