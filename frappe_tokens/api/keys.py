@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, router
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import ValidationError
@@ -92,7 +91,7 @@ class KeysView(AppView, GenericAPIView[ApiKey]):
     def actor(self) -> Actor:
         return Actor.of(self.request)
 
-    def get_queryset(self) -> QuerySet[ApiKey]:
+    def get_queryset(self) -> Any:
         """Return the keys that the caller may see."""
         keys: Any = ApiKey._default_manager.select_related("user").order_by("-created_at", "-pk")
         return keys if self.actor.may_generate else keys.filter(user=self.request.user.pk)

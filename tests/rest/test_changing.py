@@ -9,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
-from .conftest import FIELDS, assert_refused, assert_tells_no_secret, assert_wrong, rows, send
+from .conftest import FIELDS, assert_refused, assert_no_secret, assert_wrong, rows, send
 from .test_making import UNUSABLE
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +39,7 @@ def test_changes_what_a_key_may_do(manager, keys, changes):
     (stored,) = ApiKey.objects.filter(pk=keys.instance.pk).values()
     response = send(manager, "PATCH", f"{keys.api_key}/", changes)
     assert response.status_code == 200, response.content
-    assert_tells_no_secret(response)
+    assert_no_secret(response)
     assert response.json() == {**before, **changes}
     assert set(response.json()) == FIELDS
     assert send(manager, "GET", keys.api_key).json() == response.json()

@@ -11,7 +11,7 @@ from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
 from ..conftest import basic_header
-from .conftest import assert_refused, assert_tells_no_secret, rows, send
+from .conftest import assert_refused, assert_no_secret, rows, send
 
 pytestmark = pytest.mark.django_db
 
@@ -144,7 +144,7 @@ def test_key_of_another_user_is_out_of_reach_of_self_service(keys, make_user, se
     response = call(keys, foreign)
     assert response.status_code == (403 if response.wsgi_request.path == "/api/keys/" else 404)
     assert set(response.json()) == {"detail", "code"}
-    assert_tells_no_secret(response)
+    assert_no_secret(response)
     assert rows() == before
 
 
@@ -204,7 +204,7 @@ def test_permission_that_was_taken_away_opens_nothing(manager, keys, call):
     before = rows()
     response = call(manager, keys)
     assert response.status_code in {403, 404}
-    assert_tells_no_secret(response)
+    assert_no_secret(response)
     assert rows() == before
 
 

@@ -8,7 +8,7 @@ import time_machine
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
-from .conftest import FIELDS, assert_refused, assert_tells_no_secret, assert_wrong, send
+from .conftest import FIELDS, assert_refused, assert_no_secret, assert_wrong, send
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 def shown(response):
     """The API keys in a page."""
     assert response.status_code == 200, response.content
-    assert_tells_no_secret(response)
+    assert_no_secret(response)
     return {key["api_key"] for key in response.json()["results"]}
 
 
@@ -261,7 +261,7 @@ def test_shows_one_key(manager, keys):
             assert response.status_code == 200
             assert set(response.json()) == FIELDS
             assert response.json()["api_key"] == keys.api_key
-            assert_tells_no_secret(response)
+            assert_no_secret(response)
 
 
 def test_shows_a_revoked_key(manager, keys):

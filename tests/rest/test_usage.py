@@ -17,7 +17,7 @@ from frappe_tokens.models import ApiKey, ApiRequestLog
 from ..conftest import PASSWORD
 from ..log_tables import ELSEWHERE, locked_log, log_elsewhere, log_gone
 from ..request_log.population import entry, log, utc
-from .conftest import assert_refused, assert_tells_no_secret, assert_wrong, send
+from .conftest import assert_refused, assert_no_secret, assert_wrong, send
 
 pytestmark = pytest.mark.django_db
 
@@ -65,7 +65,7 @@ def test_tells_the_requests_of_each_day_by_outcome(manager, keys):
             {"date": "2026-11-22", "total": 3, "outcomes": {"accepted": 2, "key_expired": 1}},
         ],
     }
-    assert_tells_no_secret(response)
+    assert_no_secret(response)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -183,7 +183,7 @@ def assert_log_unavailable(response, caplog):
     assert_refused(response, 503, "service_unavailable")
     assert "The request log can't be read." in response.json()["detail"]
     assert response.headers["Retry-After"] == "5"
-    assert_tells_no_secret(response)
+    assert_no_secret(response)
     assert "The request log can't be read." in caplog.text
 
 

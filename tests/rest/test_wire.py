@@ -11,7 +11,7 @@ from frappe_tokens.api.errors import keys_exception_handler
 from frappe_tokens.models import ApiKey
 
 from ..conftest import PASSWORD
-from .conftest import KEYS, assert_refused, assert_tells_no_secret, assert_wrong, rows, send
+from .conftest import KEYS, assert_refused, assert_no_secret, assert_wrong, rows, send
 
 pytestmark = pytest.mark.django_db
 
@@ -121,7 +121,7 @@ def test_options_tell_of_no_key_and_no_user(keys, root, path):
     text = answers[0].content.decode()
     assert "root" not in text
     assert "ftk_" not in text
-    assert_tells_no_secret(answers[0])
+    assert_no_secret(answers[0])
     assert rows() == before
 
 
@@ -134,7 +134,7 @@ def test_answers_json_whatever_is_accepted(manager, keys, accept):
     for query in ("", "?format=api", "?format=xml"):
         response = send(manager, "GET", query, HTTP_ACCEPT=accept)
         assert response.status_code == 200
-        assert_tells_no_secret(response)
+        assert_no_secret(response)
     response = send(manager, "POST", f"{keys.api_key}/rotate/", HTTP_ACCEPT=accept)
     assert response["Content-Type"] == "application/json"
     assert response.json()["api_secret"]
