@@ -11,7 +11,7 @@ from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
 from ..conftest import basic_header
-from .conftest import assert_refused, assert_no_secret, rows, send
+from .conftest import assert_no_secret, assert_refused, rows, send
 
 pytestmark = pytest.mark.django_db
 

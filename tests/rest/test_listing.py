@@ -8,7 +8,7 @@ import time_machine
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
-from .conftest import FIELDS, assert_refused, assert_no_secret, assert_wrong, send
+from .conftest import FIELDS, assert_no_secret, assert_refused, assert_wrong, send
 
 pytestmark = pytest.mark.django_db
 

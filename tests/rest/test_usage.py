@@ -17,7 +17,7 @@ from frappe_tokens.models import ApiKey, ApiRequestLog
 from ..conftest import PASSWORD
 from ..log_tables import ELSEWHERE, locked_log, log_elsewhere, log_gone
 from ..request_log.population import entry, log, utc
-from .conftest import assert_refused, assert_no_secret, assert_wrong, send
+from .conftest import assert_no_secret, assert_refused, assert_wrong, send
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from frappe_tokens.api.errors import keys_exception_handler
 from frappe_tokens.models import ApiKey
 
 from ..conftest import PASSWORD
-from .conftest import KEYS, assert_refused, assert_no_secret, assert_wrong, rows, send
+from .conftest import KEYS, assert_no_secret, assert_refused, assert_wrong, rows, send
 
 pytestmark = pytest.mark.django_db
 
