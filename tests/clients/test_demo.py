@@ -151,7 +151,7 @@ def test_says_which_port_to_take_instead(db, served, monkeypatch):
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "\u0661"])
 def test_refuses_what_is_no_port(monkeypatch, port):
     monkeypatch.setenv("PORT", port)
-    with pytest.raises(CommandError, match="is no port"):
+    with pytest.raises(CommandError, match="is not a port"):
         run_demo("--no-serve")
 
 

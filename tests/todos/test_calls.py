@@ -138,15 +138,15 @@ def test_refuses_the_same_as_the_resource(call, todo):
         ("set_value", {"name": todo.name, "fieldname": "owner"}, "'owner' cannot be set"),
         ("set_value", {"name": todo.name, "fieldname": "password"}, "cannot be set"),
         ("set_value", {"name": todo.name, "fieldname": '{"pk": 1}'}, "cannot be set"),
-        ("set_value", {"name": todo.name, "fieldname": '["status"]'}, "must be a text"),
-        ("set_value", {"name": todo.name}, "fieldname must be a text"),
+        ("set_value", {"name": todo.name, "fieldname": '["status"]'}, "must be a string"),
+        ("set_value", {"name": todo.name}, "fieldname must be a string"),
         ("set_value", {"name": todo.name, "fieldname": "status", "value": "?"}, "valid choice"),
-        ("set_value", {"fieldname": "status", "value": "Closed"}, "name must be a text"),
+        ("set_value", {"fieldname": "status", "value": "Closed"}, "name must be a string"),
         ("insert", {"doc": "{"}, "doc is not valid JSON."),
         ("insert", {}, "Give doc as an object."),
         ("insert", {"doc": '{"doctype": "ToDo"}'}, "This field is required."),
         ("insert", {"doc": '{"description": "a"}'}, "Name the DocType"),
-        ("delete", {}, "name must be a text"),
+        ("delete", {}, "name must be a string"),
     ]:
         answer = call("post", f"frappe.client.{method}", **values)
         assert_error(answer, 417, "ValidationError", sentence)
@@ -156,7 +156,7 @@ def test_refuses_the_same_as_the_resource(call, todo):
 
 def test_takes_only_texts_for_the_order(api, todo):
     answer = by_json(api, "post", "frappe.client.get_list", doctype="ToDo", order_by=["name"])
-    assert_error(answer, 417, "ValidationError", "Give order_by as a text")
+    assert_error(answer, 417, "ValidationError", "Give order_by as a string")
 
 
 def test_tells_of_what_there_is_not(call, todo):

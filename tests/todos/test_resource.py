@@ -146,7 +146,7 @@ def test_tells_of_a_missing_document(api, method):
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("a%00b", "cannot be stored"), ("a" * 41, "too long: 40 characters")]
+    ("name", "sentence"), [("a%00b", "cannot be stored"), ("a" * 41, "at most 40 characters")]
 )
 def test_refuses_an_impossible_name(api, name, sentence):
     assert_error(api.get(f"{LIST}/{name}"), 417, "ValidationError", sentence)
