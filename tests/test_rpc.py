@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
@@ -260,22 +259,6 @@ def test_expired_key_is_417(manager, keys):
     assert_error(response, 417, "ValidationError", "key_expired", keys.api_key)
 
 
-def test_user_who_was_just_deleted_is_417(manager, user, monkeypatch):
-    users = get_user_model()._default_manager
-    find = type(users).get_by_natural_key
-
-    def find_and_delete(self, username):
-        found = find(self, username)
-        users.filter(pk=found.pk).delete()
-        return found
-
-    monkeypatch.setattr(type(users), "get_by_natural_key", find_and_delete)
-
-    response = send(manager, "post", GENERATE, {"user": "ada"})
-
-    assert_error(response, 417, "ValidationError", "no_user", "no longer exists")
-
-
 def test_other_content_type_is_415(manager):
     response = send(manager, "post", GENERATE, "<user/>", content_type="application/xml")
 
@@ -296,12 +279,9 @@ def test_other_methods_generate_nothing(manager, user, method):
 
 
 def test_other_exceptions_stay_server_errors(manager, user, monkeypatch):
-    def fail(*args, **kwargs):
-        raise RuntimeError("broken")
+    monkeypatch.setattr("frappe_tokens.api.rpc.generate_keys", None)
 
-    monkeypatch.setattr("frappe_tokens.api.rpc.generate_keys", fail)
-
-    with pytest.raises(RuntimeError, match="broken"):
+    with pytest.raises(TypeError):
         send(manager, "post", GENERATE, {"user": "ada"})
 
 
