@@ -164,9 +164,11 @@ def test_removed_permission_has_an_effect_at_once(manager, keys, call):
         ("PATCH", "/api/keys/{}/"),
         ("DELETE", "/api/keys/{}/"),
         ("POST", "/api/keys/{}/rotate/"),
+        ("POST", "/api/method/frappe.core.doctype.user.user.generate_keys"),
         ("POST", "/api/resource/ToDo"),
         ("POST", "/api/method/frappe.client.insert"),
         ("POST", "/?cmd=frappe.client.delete"),
+        ("POST", "/?cmd=frappe.core.doctype.user.user.generate_keys"),
     ],
 )
 def test_another_site_may_not_use_a_basic_login(root, keys, method, path):

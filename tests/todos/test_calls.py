@@ -217,18 +217,6 @@ def test_every_action_has_a_permission():
     assert not any(hasattr(ToDoCalls, verb) for verb in ("get", "post", "put", "patch", "delete"))
 
 
-@pytest.mark.parametrize("way", [by_path, by_cmd, by_cmd_in_query])
-def test_session_needs_its_csrf_token(worker, todo, way):
-    browser = APIClient(enforce_csrf_checks=True)
-    browser.force_login(worker)
-
-    response = way(browser, "post", "frappe.client.delete", doctype="ToDo", name=todo.name)
-
-    assert_error(response, 403, "PermissionError", "CSRF")
-    assert way(browser, "get", "frappe.auth.get_logged_user").json() == {"message": "worker"}
-    assert ToDo.objects.exists()
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_calls_of_the_package(system_manager, user, way):
     manager = client_of(system_manager)
