@@ -152,8 +152,7 @@ def test_user_is_in_the_body_or_the_query(
     assert ApiKey.objects.get(user=user).name == ""
 
 
-def test_each_call_rotates_the_unnamed_key(manager, keys, caplog):
-    caplog.set_level("DEBUG")
+def test_each_call_rotates_the_unnamed_key(manager, keys):
     named = generate_keys(keys.instance.user, name="backup")
 
     responses = [send(manager, "post", GENERATE, {"user": "ada"}) for _ in range(2)]
@@ -162,10 +161,6 @@ def test_each_call_rotates_the_unnamed_key(manager, keys, caplog):
     assert first["api_key"] == second["api_key"] == keys.api_key
     assert [works(**first), works(**second)] == [False, True]
     assert works(named.api_key, named.api_secret)
-    response = responses[1]
-    for place in (response.headers, response.cookies, caplog.text, response.data):
-        assert second["api_secret"] not in repr(place)
-    assert second["api_secret"] not in repr(list(ApiKey.objects.values()))
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ class JSONMixin(CheckedBodyMixin):
     def perform_content_negotiation(
         self, request: Request, force: bool = False
     ) -> tuple[BaseRenderer, str]:
-        return JSONRenderer(), JSONRenderer.media_type
+        renderer = self.get_renderers()[0]
+        return renderer, renderer.media_type
 
 
 class FrappeEnvelopeMixin(JSONMixin):

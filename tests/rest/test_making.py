@@ -15,7 +15,6 @@ from .conftest import (
     KEYS,
     NOW,
     assert_refused,
-    assert_secret_is_shown_once,
     assert_unchanged,
     assert_wrong,
     send,
@@ -228,11 +227,3 @@ def test_inactive_user_is_refused(manager, make_user):
         response = send(manager, "POST", body={"user": "gone"})
 
     assert_refused(response, 400, "user_inactive", "Activate the user first.")
-
-
-def test_secret_is_only_in_the_response(manager, user, caplog):
-    caplog.set_level("DEBUG")
-
-    response = send(manager, "POST", body={"user": "ada"})
-
-    assert_secret_is_shown_once(response, caplog)
