@@ -17,7 +17,6 @@ from ..keys import GeneratedKeys, clean_name, create_key
 from ..models import ApiKey
 from .log_entries import actor_of
 from .source_forms import KeyForm
-from .source_keys import plan_for_row
 from .sources import ApiKeySourceMixin, MaybeKey
 
 # They take a type argument for the type checker only.
@@ -127,6 +126,4 @@ class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
     ) -> HttpResponse:
         """Show the secret in the response to the form: a redirect would have to store it."""
         generated: GeneratedKeys = getattr(request, GENERATED)
-        plan = plan_for_row(obj, actor_of(request))
-        pages = self.key_generator(self, request)
-        return pages.secrets_page([plan], [generated], self._url_of("change", obj))
+        return self.secrets_page(request, [(obj, generated)], self._url_of("change", obj))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django import forms
@@ -12,7 +12,6 @@ from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db import router
 from django.db.models import Field
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -22,22 +21,25 @@ from .. import policy
 from ..base_models import POLICIES, AbstractApiKey, KeyState
 from ..form_fields import NetworksField, RevokeForm, ScopesField
 from ..keys import (
+    Actor,
+    GeneratedKeys,
+    Plan,
     change_key,
     change_user,
     check_reach,
     check_target,
     default_expiry,
+    generate_keys_for_source,
     lock_rows,
     lock_users,
     locked_key,
     revoke,
     transaction_for,
 )
-from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase
-from .generating import page_context
+from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
 from .log_entries import actor_of, log_on
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
-from .source_keys import KeysOfSource
+from .source_keys import plan_for_row
 from .usage.summary import may_see_requests, usage_of_key
 
 if TYPE_CHECKING:
@@ -63,7 +65,8 @@ class ApiKeySourceMixin(ApiAccessBase):
     ``has_delete_permission``.
     """
 
-    key_generator = KeysOfSource
+    api_access_grace = part("grace", _("Old secret"))
+    api_access_revoke = part("revoke", _("Revocation"), "revoke")
 
     def get_urls(self) -> list[URLPattern]:
         return [self._path_of("revoke", self.revoke_view), *super().get_urls()]
@@ -100,17 +103,9 @@ class ApiKeySourceMixin(ApiAccessBase):
             return gettext("No secret yet")
         return str(key.state.label)
 
-    @admin.display(description=_("Old secret"))
-    def api_access_grace(self, key: AbstractApiKey) -> str:
-        return self._render_part("grace", key)
-
     @admin.display(description=_("Requests"))
     def api_access_requests(self, key: AbstractApiKey) -> str:
         return usage_of_key(key, self.admin_site)
-
-    @admin.display(description=_("Revocation"))
-    def api_access_revoke(self, key: AbstractApiKey) -> str:
-        return self._render_part("revoke", key, url=self._url_of("revoke", key))
 
     def api_access(self, obj: AbstractApiKey) -> Mapping[str, object]:
         return {"key": obj, "latest": obj}
@@ -235,6 +230,20 @@ class ApiKeySourceMixin(ApiAccessBase):
             log_on(self, request, text, *filter(None, (key, key.user)))
             self.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(back_url)
-        context = page_context(self, request, gettext("Revoke API key"), back_url)
-        context |= {"key": key, "form": form}
-        return TemplateResponse(request, "frappe_tokens/admin/revoke_key.html", context)
+        title = gettext("Revoke API key")
+        return self.page(request, "revoke_key", title, back_url, key=key, form=form)
+
+    def _plan(self, objects: Sequence[AbstractApiKey], actor: Actor, *, lock: bool) -> list[Plan]:
+        if lock:
+            rows = lock_rows(self.model, objects, actor)
+        else:
+            # From the database that keys are written to: a replica may not know yet that this very
+            # form was already sent.
+            stored = self.model._base_manager.using(router.db_for_write(self.model))
+            rows = stored.select_related("user").in_bulk([row.pk for row in objects])
+        actor.preload(row.user for row in rows.values())
+        return [plan_for_row(rows[row.pk], actor) for row in objects if row.pk in rows]
+
+    def _generate(self, plans: Sequence[Plan], actor: Actor) -> list[GeneratedKeys]:
+        keys = [plan.key for plan in plans if plan.key is not None]
+        return [generate_keys_for_source(key, by=actor) for key in keys]

@@ -17,7 +17,6 @@ from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.admin import ApiKeySourceMixin
-from frappe_tokens.admin.source_keys import KeysOfSource
 from frappe_tokens.keys import GeneratedKeys, generate_keys_for_source, revoke
 from testproject.events.models import EventConsumer
 from tests.sources.models import Drone, Robot, Sensor
@@ -228,22 +227,11 @@ def test_what_changed_since_the_confirmation_is_confirmed_again(at_desk, consume
     assert not stored(consumer)["secret_digest"]
 
 
-def test_generates_nothing_for_a_row_that_goes_meanwhile(at_desk, consumer, monkeypatch):
-    """Between the reading of the row and the locks."""
-    plan_again = KeysOfSource.plan_again
+def test_row_deleted_in_the_meantime_is_not_found(at_desk, consumer, monkeypatch):
+    form = {"version": version_on(at_desk.get(page_of(consumer, "generate-keys")))}
+    monkeypatch.setattr("frappe_tokens.admin.sources.lock_rows", lambda *args: {})
 
-    def delete_then_plan(self, plans):
-        EventConsumer.objects.all().delete()
-        return plan_again(self, plans)
-
-    url = page_of(consumer, "generate-keys")
-    form = {"version": version_on(at_desk.get(url))}
-    monkeypatch.setattr(KeysOfSource, "plan_again", delete_then_plan)
-
-    answer = at_desk.post(url, form)
-
-    assert answer.status_code == 409
-    assert "no longer exists" in answer.content.decode()
+    assert at_desk.post(page_of(consumer, "generate-keys"), form).status_code == 404
 
 
 @pytest.mark.parametrize(
