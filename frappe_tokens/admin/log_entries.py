@@ -17,12 +17,6 @@ def actor_of(request: HttpRequest) -> Actor:
     return Actor.of(request, history=False)
 
 
-def log_on(model_admin: ModelAdmin[Any], request: HttpRequest, text: str, *objects: Model) -> None:
-    """Write ``text`` into the history of each of ``objects``."""
-    for changed in objects:
-        model_admin.log_change(request, changed, text)
-
-
 def log_on_many(
     model_admin: ModelAdmin[Any], request: HttpRequest, notes: Iterable[tuple[Model, str]]
 ) -> None:

@@ -37,7 +37,7 @@ from ..keys import (
     transaction_for,
 )
 from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
-from .log_entries import actor_of, log_on
+from .log_entries import actor_of
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
 from .source_keys import plan_for_row
 from .usage.summary import may_see_requests, usage_of_key
@@ -111,19 +111,17 @@ class ApiKeySourceMixin(ApiAccessBase):
         return {"key": obj, "latest": obj}
 
     def get_list_display(self, request: HttpRequest) -> list[_DisplayT[Any]]:
-        columns = super().get_list_display(request)
         own = ("api_key", "key_state", "last_used_at")
-        return [*columns, *(name for name in own if name not in columns)]
+        return list(dict.fromkeys([*super().get_list_display(request), *own]))
 
     def get_list_filter(self, request: HttpRequest) -> list[_ListFilterT]:
         return [*super().get_list_filter(request), StateFilter]
 
     def get_fields(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldGroups:
         fields = super().get_fields(request, obj)
-        if self.fields:
-            return fields
-        # The others have sections of their own.
-        return [name for name in fields if name not in {*POLICIES, *SECTION}]
+        # Unless the project has chosen them, ours have sections of their own.
+        own = {*POLICIES, *SECTION} if not self.fields else ()
+        return [name for name in fields if name not in own]
 
     def get_fieldsets(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldsetSpec:
         fieldsets = [*super().get_fieldsets(request, obj)]
@@ -176,22 +174,17 @@ class ApiKeySourceMixin(ApiAccessBase):
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if "_save" not in request.POST:
             return super().changelist_view(request, *args, **kwargs)
-        with transaction_for(router.db_for_write(self.model)):
+        alias, actor = router.db_for_write(self.model), actor_of(request)
+        with transaction_for(alias):
             lock_users([])  # SQLite: before the first read
-            self._lock_posted(request)
+            # All users and rows of the list at once: each form would lock its own, in the order of
+            # the list (see lock_users).
+            pks = posted_in_rows(request.POST, self.model._meta.pk)
+            new = posted_in_rows(request.POST, self.model._meta.get_field("user"))
+            keys = self.model._base_manager.using(alias).filter(pk__in=pks)
+            lock_users([*new, *keys.values_list("user", flat=True)], actor)
+            lock_rows(self.model, keys, actor)
             return super().changelist_view(request, *args, **kwargs)
-
-    def _lock_posted(self, request: HttpRequest) -> None:
-        """Lock the rows of a list that is being saved, their users and the new ones, together.
-
-        Each form would lock its own, in the order of the list: see lock_users.
-        """
-        keys = self.model._base_manager.using(router.db_for_write(self.model)).filter(
-            pk__in=posted_in_rows(request.POST, self.model._meta.pk)
-        )
-        new = posted_in_rows(request.POST, self.model._meta.get_field("user"))
-        lock_users([*new, *keys.values_list("user", flat=True)], actor_of(request))
-        lock_rows(self.model, keys, actor_of(request))
 
     def save_model(
         self, request: HttpRequest, obj: AbstractApiKey, form: KeyForm, change: bool
@@ -227,7 +220,8 @@ class ApiKeySourceMixin(ApiAccessBase):
         if request.method == "POST" and form.is_valid():
             revoke(key, reason=form.cleaned_data["reason"], by=actor_of(request))
             text = gettext("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
-            log_on(self, request, text, *filter(None, (key, key.user)))
+            for changed in filter(None, (key, key.user)):
+                self.log_change(request, changed, text)
             self.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(back_url)
         title = gettext("Revoke API key")
