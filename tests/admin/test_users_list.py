@@ -28,10 +28,10 @@ def three(make_user):
     return [make_user(name) for name in ("ada", "grace", "hedy")]
 
 
-def action(users, **more):
+def action(rows, **more):
     return {
         "action": "generate_keys",
-        "_selected_action": [str(user.pk) for user in users],
+        "_selected_action": [row.pk for row in rows],
         **more,
     }
 
