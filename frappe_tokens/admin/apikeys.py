@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import get_user_model
@@ -19,19 +17,12 @@ from .log_entries import actor_of
 from .source_forms import KeyForm
 from .sources import ApiKeySourceMixin, MaybeKey
 
-# They take a type argument for the type checker only.
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[ApiKey]
-    _ModelForm = forms.ModelForm[ApiKey]
-else:
-    _ModelAdmin = admin.ModelAdmin
-    _ModelForm = forms.ModelForm
-
 # The attribute of a request that takes what was generated from save_model to response_add.
 GENERATED = "_frappe_tokens_generated"
 
 
-class ApiKeyForm(_ModelForm):
+# ModelForm and ModelAdmin take a type argument for the type checker only.
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """What administrators may choose. The API key and the secret aren't part of it."""
 
     def clean_name(self) -> str:
@@ -47,7 +38,7 @@ class ApiKeyForm(_ModelForm):
             self.add_error("name", error.messages)
 
 
-class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
+class ApiKeyAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg]
     """Those who may generate keys may see, add, change, rotate and revoke them here."""
 
     form = ApiKeyForm
@@ -80,9 +71,6 @@ class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: MaybeKey = None) -> list[str]:
         readonly = super().get_readonly_fields(request, obj)
         return readonly if obj is None else ["user", *readonly]
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         return actor_of(request).may_generate or super().has_view_permission(request, obj)

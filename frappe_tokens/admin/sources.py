@@ -37,9 +37,9 @@ from ..keys import (
     transaction_for,
 )
 from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
+from .generating import plan_for_row
 from .log_entries import actor_of
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
-from .source_keys import plan_for_row
 from .usage.summary import may_see_requests, usage_of_key
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class ApiKeySourceMixin(ApiAccessBase):
             self.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(back_url)
         title = gettext("Revoke API key")
-        return self.page(request, "revoke_key", title, back_url, key=key, form=form)
+        return self.render_page(request, "revoke_key", title, back_url, key=key, form=form)
 
     def _plan(self, objects: Sequence[AbstractApiKey], actor: Actor, *, lock: bool) -> list[Plan]:
         if lock:

@@ -1,9 +1,7 @@
 import pytest
 from django.urls import reverse
 
-from tests.account.conftest import secrets_on, text_of, version_on
-
-__all__ = ["generate", "generate_page", "secrets_on", "text_of", "user_page", "version_on"]
+from tests.account.conftest import version_on
 
 
 @pytest.fixture

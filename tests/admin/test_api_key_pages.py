@@ -11,8 +11,9 @@ from django.utils import timezone
 from frappe_tokens import crypto
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
+from tests.account.conftest import secrets_on, text_of
 
-from .conftest import generate, secrets_on, text_of
+from .conftest import generate
 
 KEYS = "/admin/frappe_tokens/apikey/"
 ADD = f"{KEYS}add/"

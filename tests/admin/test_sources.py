@@ -17,11 +17,12 @@ from frappe_tokens import crypto
 from frappe_tokens.admin import ApiKeySourceMixin
 from frappe_tokens.keys import GeneratedKeys, generate_keys_for_source, revoke
 from testproject.events.models import EventConsumer
+from tests.account.conftest import secrets_on, text_of, version_on
 from tests.conftest import token_header
 from tests.sources.models import Drone, Robot, Sensor
 
 from . import source_site
-from .conftest import generate, secrets_on, text_of, version_on
+from .conftest import generate
 from .test_users_list import action, csv_on
 
 NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")

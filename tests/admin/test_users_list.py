@@ -16,8 +16,9 @@ from django.utils import timezone
 from frappe_tokens import crypto
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
+from tests.account.conftest import secrets_on, text_of, version_on
 
-from .conftest import generate, secrets_on, text_of, version_on
+from .conftest import generate
 
 USERS = "/admin/auth/user/"
 
