@@ -14,6 +14,7 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
+from django.forms import Media
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
@@ -39,6 +40,9 @@ from .usage.summary import may_see_requests, usage_of_user
 if TYPE_CHECKING:
     from django.contrib.admin.options import _FieldsetSpec
     from django.utils.functional import _StrPromise
+
+# The style and the script of our pages.
+MEDIA = Media(css={"all": ["frappe_tokens/admin.css"]}, js=["frappe_tokens/admin.js"])
 
 KEY_FIELDS = ("api_access_key", "api_access_state", "api_access_last_used")
 GENERATE, REFUSED = "api_access_generate", "api_access_refused"
@@ -69,6 +73,10 @@ class ApiAccessBase(KeyGenerator):
         # Subclasses usually replace ``actions`` of the class. None: the project wants no actions.
         if self.actions is not None and "generate_keys" not in self.actions:
             self.actions = [*self.actions, "generate_keys"]
+
+    @property
+    def media(self) -> Media:
+        return super().media + MEDIA
 
     def get_urls(self) -> list[URLPattern]:
         return [self._path_of("generate_keys", self.generate_keys_view), *super().get_urls()]

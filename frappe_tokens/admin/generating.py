@@ -20,7 +20,6 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import model_ngettext
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router
-from django.forms import Media
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -51,9 +50,6 @@ else:
 
 # How many keys to generate a confirmation lists: nobody reads ten thousand lines.
 LISTED_MAX = 300
-
-# The style and the script of our pages.
-MEDIA = Media(css={"all": ["frappe_tokens/admin.css"]}, js=["frappe_tokens/admin.js"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +99,6 @@ class KeyGenerator(ModelAdminMixin):
     @property
     def _key_model(self) -> type[AbstractApiKey]:
         return self.model if issubclass(self.model, AbstractApiKey) else ApiKey
-
-    @property
-    def media(self) -> Media:
-        return super().media + MEDIA
 
     def render_page(
         self, request: HttpRequest, name: str, title: str, back_url: str, **context: object

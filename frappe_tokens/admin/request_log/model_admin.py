@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from ...exceptions import Reason
 from ...models import ApiRequestLog
 from ...request_log import last_day_of
-from ..generating import MEDIA
+from ..api_access import MEDIA
 from ..usage.summary import (
     KEY_PARAMETER,
     USER_PARAMETER,
