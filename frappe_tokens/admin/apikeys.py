@@ -72,6 +72,9 @@ class ApiKeyAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg
         readonly = super().get_readonly_fields(request, obj)
         return readonly if obj is None else ["user", *readonly]
 
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
     def has_view_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         return actor_of(request).may_generate or super().has_view_permission(request, obj)
 

@@ -247,16 +247,6 @@ def test_staff_without_the_permissions_are_refused(
     assert stored(consumer) == before
 
 
-def test_row_of_a_superuser_is_for_superusers(keeper_client, vault):
-    url = page_of(vault, "generate-keys")
-    assert keeper_client.get(url).status_code == 403
-    assert keeper_client.post(url, {"version": "by hand"}).status_code == 403
-    assert not stored(vault)["secret_digest"]
-
-    keeper_client.force_login(vault.user)
-    assert secrets_on(generate(keeper_client, url))
-
-
 # The list's action
 
 
