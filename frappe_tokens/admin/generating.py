@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 else:
     ModelAdminMixin = object
 
-# How many keys to generate a confirmation lists: nobody reads ten thousand lines.
+# A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
 
 
