@@ -24,16 +24,12 @@ ARGUMENTS = [
     "--host-resolver-rules=MAP *.test 127.0.0.1",
 ]
 
-DESKTOP = {"width": 1280, "height": 900}
+# All other tests run in a desktop's window, with JavaScript.
 WINDOWS = {
-    "desktop": {"viewport": DESKTOP},
     "phone": {"viewport": {"width": 360, "height": 760}, "has_touch": True},
-    "no-javascript": {"viewport": DESKTOP, "java_script_enabled": False},
+    "no-javascript": {"java_script_enabled": False},
 }
 each_window = pytest.mark.parametrize("options", WINDOWS.values(), ids=WINDOWS)
-with_and_without_javascript = pytest.mark.parametrize(
-    "options", [WINDOWS["desktop"], WINDOWS["no-javascript"]], ids=["javascript", "no-javascript"]
-)
 
 GENERATE = "[data-frappe-tokens-dialog]"
 SUBMIT = "#frappe-tokens-content [type=submit]"

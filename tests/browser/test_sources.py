@@ -6,14 +6,14 @@ from playwright.sync_api import expect
 
 from testproject.events.models import EventConsumer
 
-from .conftest import CLOSE, GENERATE, HEADER, SECRET, SUBMIT, with_and_without_javascript
+from .conftest import CLOSE, GENERATE, HEADER, SECRET, SUBMIT, each_window
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 SOURCE = "#frappe-tokens-value-source"
 
 
-@with_and_without_javascript
+@each_window
 def test_secret_of_a_source_is_shown_once_and_revoked(
     open_page, live_server, make_user, user, options
 ):
