@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 
-from frappe_tokens.admin.source_keys import plan_for_row
+from frappe_tokens.admin.generating import plan_for_row
 from frappe_tokens.keys import (
     change_key,
     change_user,
