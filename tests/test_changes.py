@@ -202,15 +202,6 @@ def test_refuses_a_restricted_request(keys, system_manager, restriction):
     assert rows() == before
 
 
-def test_refuses_a_superusers_key_to_others(make_user, system_manager):
-    root = make_user("root", is_superuser=True)
-    key = generate_keys(root).instance
-    with pytest.raises(PermissionDenied, match="permissions that you"):
-        change_key(key, read_only=True, by=Actor(system_manager))
-    change_key(key, read_only=True, by=Actor(root))
-    assert key.read_only
-
-
 WIDER = [
     {"read_only": False},
     {"scopes": []},

@@ -99,13 +99,7 @@ class KeyOptions:
             raise TypeError(f"These are not options of a key: {', '.join(unknown)}.")
         return cls(
             clean_name(options.get("name", "")),
-            clean_policies(
-                options.get("expires_at"),
-                options.get("scopes", ()),
-                options.get("read_only", False),
-                options.get("allowed_ips", ()),
-                options.get("rate_limit", ""),
-            ),
+            clean_policies(options),
             grace_or_default(options.get("grace")),
             by,
         )

@@ -1,6 +1,5 @@
 """``api/events/`` of the example project, whose consumers are a second source of keys."""
 
-from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -8,8 +7,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from frappe_tokens import crypto
-from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source, revoke
+from frappe_tokens.keys import revoke
 from testproject.events.models import Event, EventConsumer
 
 from .conftest import EVENTS, SOURCE, post
@@ -130,13 +128,6 @@ def test_refuses_consumers_whose_key_has_ended(make_consumer, make_user):
     assert code_of(post(gone)) == (401, "user_inactive")
 
 
-def test_consumer_without_a_secret_posts_nothing(user):
-    row = EventConsumer.objects.create(name="Till", user=user)
-    guess = GeneratedKeys(row.api_key, crypto.generate_api_secret(), row)
-
-    assert code_of(post(guess)) == (401, "invalid_credentials")
-
-
 @pytest.mark.parametrize(
     "event",
     [
@@ -177,21 +168,6 @@ def test_a_form_posts_too(consumer):
     )
 
     assert (response.status_code, response.json()["payload"]) == (201, {"sum": 1})
-
-
-def test_old_secret_posts_until_its_grace_ends(consumer):
-    made = generate_keys_for_source(consumer.instance, grace=timedelta(hours=1))
-
-    assert post(consumer).status_code == post(made).status_code == 201
-
-
-def test_keys_of_users_are_as_before_beside_another_source(user):
-    token = generate_keys(user).token
-
-    response = Client().get(
-        "/api/method/frappe.auth.get_logged_user", headers={"authorization": f"token {token}"}
-    )
-    assert response.json() == {"message": "ada"}
 
 
 def test_migrations_are_complete():

@@ -3,7 +3,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import GeneratedKeys, revoke
+from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.models import ApiKey
 
 from .models import Robot, Sensor
@@ -54,13 +54,6 @@ def test_header_picks_from_the_list_alone(robot, settings, django_assert_num_que
 
     assert response.status_code == 401
     assert response.json()["code"] == "invalid_credentials"
-
-
-def test_revokes_a_key_of_another_source(robot):
-    assert revoke(robot.instance)
-
-    response = ask(robot, frappe_authorization_source="Robot")
-    assert response.json()["code"] == "key_revoked"
 
 
 def test_a_row_without_a_secret_accepts_none(make_user):
