@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,8 +15,6 @@ from django.utils.translation import gettext as _
 from ..base_models import POLICIES
 from ..conf import LONGEST, conf
 from ..validators import NAME_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
-
-_Value = TypeVar("_Value")
 
 # Anyone who needs an old secret for longer needs two keys.
 GRACE_MAX = timedelta(days=3650)
@@ -54,11 +52,7 @@ def clean_grace(grace: timedelta) -> timedelta:
 
 
 def clean_policies(options: Mapping[str, Any]) -> dict[str, object]:
-    """Return the policies among ``options`` that are not empty, cleaned.
-
-    Raises:
-        ValidationError: one of them is invalid.
-    """
+    """Return the policies among ``options`` that are not empty, cleaned."""
     policies: dict[str, object] = {}
     for name in POLICIES:
         value = options.get(name)
@@ -130,8 +124,8 @@ def default_expiry(now: datetime) -> datetime | None:
     return now + min(lifetimes) if lifetimes else None
 
 
-def _checked_by(validate: Callable[[_Value], object]) -> Callable[[_Value], _Value]:
-    def check(value: _Value) -> _Value:
+def _checked_by(validate: Callable[[Any], object]) -> Callable[[Any], object]:
+    def check(value: Any) -> object:
         validate(value)
         return value
 
