@@ -1,10 +1,7 @@
 """Generating for many users at once: the same as one by one, with few statements."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import time_machine
@@ -26,9 +23,6 @@ NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 CANARY = "Canary0123456789"
-
-MakeUser = Callable[..., Any]
-Statements = Callable[[], AbstractContextManager[list[str]]]
 
 
 def values(key):

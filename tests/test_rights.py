@@ -1,8 +1,5 @@
 """Managers can't manage the keys of users who have more rights."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.models import Group, Permission, User
@@ -17,7 +14,6 @@ from frappe_tokens.models import ApiKey
 
 pytestmark = pytest.mark.django_db
 
-MakeUser = Callable[..., Any]
 KEYS = "frappe_tokens.generate_keys"
 
 

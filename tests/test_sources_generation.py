@@ -203,7 +203,7 @@ def outsider(request, make_user, system_manager):
 
 
 @pytest.mark.parametrize("self_service", [False, True])
-def test_outsiders_change_nothing(robot, make_user, outsider, settings, self_service):
+def test_users_without_the_right_change_nothing(robot, make_user, outsider, settings, self_service):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "SELF_SERVICE": self_service}
     keys = generate_keys_for_source(robot)
     before = stored(robot)
@@ -245,11 +245,11 @@ def test_users_serve_their_own_rows_where_the_project_says_so(robot, user, make_
     assert revoke(robot, by=Actor(user))
 
 
-# Who is told
+# Signals and history
 
 
 @pytest.fixture
-def told():
+def heard_signals():
     """What the receivers of our signals hear."""
     heard = []
 
@@ -264,24 +264,24 @@ def told():
 
 
 def test_signals_tell_what_was_done_after_the_commit(
-    row, manager, told, django_capture_on_commit_callbacks
+    row, manager, heard_signals, django_capture_on_commit_callbacks
 ):
     with django_capture_on_commit_callbacks(execute=True):
         keys = generate_keys_for_source(row, by=manager)
         generate_keys_for_source(row)
         revoke(row, reason="lost", by=manager)
         revoke(row)
-        assert told == []
+        assert heard_signals == []
 
-    assert [(heard["signal"], heard["sender"], heard["by"]) for heard in told] == [
+    assert [(heard["signal"], heard["sender"], heard["by"]) for heard in heard_signals] == [
         (keys_generated, type(row), manager.user),
         (keys_generated, type(row), None),
         (key_revoked, type(row), manager.user),
     ]
-    assert [heard.get("rotated") for heard in told] == [False, True, None]
-    assert told[2]["reason"] == "lost"
-    assert {heard["instance"] for heard in told} == {row}
-    assert keys.api_secret not in repr(told)
+    assert [heard.get("rotated") for heard in heard_signals] == [False, True, None]
+    assert heard_signals[2]["reason"] == "lost"
+    assert {heard["instance"] for heard in heard_signals} == {row}
+    assert keys.api_secret not in repr(heard_signals)
 
 
 def test_history_of_row_and_user_says_what_was_done(row, manager, user):
@@ -465,7 +465,7 @@ def test_parallel_calls_of_every_kind_end_revoked(user, make_user):
     robot = Robot.objects.get()
     results, errors = at_once(*calls(1), lambda: revoke(robot, by=root))
     assert True in results
-    # Whoever came after it was told, and changed nothing.
+    # Calls after the revocation were refused.
     assert {error.code for error in errors if isinstance(error, ValidationError)} <= {"key_revoked"}
     assert all(isinstance(error, ValidationError) for error in errors)
     assert Robot.objects.get().is_revoked
