@@ -98,7 +98,7 @@ def test_lookup_brings_what_a_queryset_brings(remembered):
     plain = ApiKey.objects.select_related("user").get()
     row = statement.fetch(connection, remembered.api_key)
     assert row is not None
-    fetched = statement.instance(connection, row)
+    fetched = statement.instance(connection.alias, row)
     restored = statement.factory(connection.alias, statement.columns_to_cache(row))()
     assert deferred(fetched) == (unread(ApiKey), set())
     assert deferred(restored) == (unread(ApiKey), {"password"})
