@@ -1,1 +1,1 @@
-"""What authenticating costs, side by side with the peers: ``python -m benchmarks``."""
+"""Measures what authentication costs, beside other packages: ``python -m benchmarks``."""

@@ -1,4 +1,4 @@
-"""The options, and the order of the groups."""
+"""Runs the benchmarks, in groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import django
 if TYPE_CHECKING:
     from .report import Table
 
-# Bulk generation makes keys for every active user, so it comes before the million of them.
+# Bulk generation makes keys for every active user, so it runs before there are a million.
 GROUPS = (
     "in-process",
     "stages",
@@ -34,10 +34,10 @@ RESULTS = Path(__file__).with_name("results.md")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything.
+    """How much to measure.
 
-    ``many_keys`` None: a million, and on PostgreSQL alone. ``log_rows`` None: ten millions there,
-    and elsewhere a hundredth of that.
+    By default, ``many_keys`` is a million on PostgreSQL and none elsewhere, and ``log_rows`` is ten
+    million on PostgreSQL and a hundredth of that elsewhere.
     """
 
     rounds: int = 2000
@@ -64,12 +64,12 @@ QUICK = Sizes(
 )
 NUMBERS = {
     "rounds": "how many times each request is timed",
-    "many-keys": "rows of the large table; on other databases than PostgreSQL, only if named",
-    "user-keys": "keys of the user who has many",
-    "users": "for whom keys are generated in bulk",
-    "seconds": "of load on each address in each round",
+    "many-keys": "rows of the large table; by default on PostgreSQL only",
+    "user-keys": "keys of the user with many keys",
+    "users": "users to generate keys for in bulk",
+    "seconds": "of load on each URL in each round",
     "e2e-rounds": "of load",
-    "log-rows": "of the request log that usage is counted in",
+    "log-rows": "rows of the request log in which usage is counted",
 }
 
 
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named = {name.replace("-", "_") for name in NUMBERS}
     given = {name: value for name in named if (value := getattr(options, name)) is not None}
     sizes = replace(sizes, **given)
-    # So that what is open gets closed: the database removed, the servers stopped.
+    # So that the database is removed and the servers are stopped.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="frappe_tokens-bench-") as folder:
         os.environ["DATABASE_URL"] = (
@@ -105,7 +105,7 @@ def _run(options: argparse.Namespace, sizes: Sizes) -> int:
             database = database_name()
             _say("\n".join([database, *map(wrapped, results.surroundings(database)), ""]))
             if options.quick:
-                _say("Quick: this shows that everything works. The figures mean nothing.\n")
+                _say("Quick: this only shows that everything works. Ignore the figures.\n")
             for group, measure in _groups(database, sizes).items():
                 if group in options.only:
                     for table in measure():
@@ -159,7 +159,9 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny numbers, to see whether it works"
+    )
     parser.add_argument(
         "--only",
         type=_group_names,

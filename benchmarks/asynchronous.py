@@ -1,4 +1,4 @@
-"""Requests a second of plain views and of an async server, each behind a real one under load."""
+"""Requests per second of plain views and of an async server, under load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REST, DRF_TOKEN = "frappe_tokens, DRF view", "DRF TokenAuthentication, DRF view"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A server and how it is loaded. ``view`` is the address of its kind of plain view."""
+    """A server and its load. ``view`` is the URL of its kind of plain view."""
 
     title: str
     command: server.Command
@@ -57,7 +57,7 @@ def measure(seconds: int, rounds: int) -> list[Table]:
     """A table for each kind of server.
 
     Args:
-        seconds: how long each line is loaded in each round.
+        seconds: how long to load each line in each round.
         rounds: how many times.
     """
     missing = server.missing()
@@ -111,7 +111,7 @@ def _table(kind: Kind, speeds: dict[str, list[float]]) -> Table:
         figure = Figure.of(measured)
         table.rows.append((title, f"{figure.middle:.0f}", "-", quartiles(figure)))
     for title in (PLAIN, REST):
-        # Of each round by itself: what slowed one of its lines slowed its neighbours.
+        # Per round: something that slowed one line also slowed its neighbours.
         pairs = zip(speeds[title], speeds[DRF_TOKEN], strict=True)
         ratio = Figure.of([mine / other for mine, other in pairs])
         name = f"{title} / DRF TokenAuthentication"

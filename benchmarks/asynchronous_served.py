@@ -1,4 +1,4 @@
-"""What the servers of plain and async views serve: the applications and their addresses."""
+"""The applications and URLs that the servers of plain and async views serve."""
 
 import os
 

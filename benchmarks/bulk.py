@@ -1,4 +1,4 @@
-"""Keys for every user at once, against a token for each."""
+"""Keys for all users at once, compared to a token for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .views import FrappeTokensView
 def measure(users: int, sample: int) -> list[Table]:
     """``generate_keys --all-active`` for ``users``, ``drf_create_token`` for a ``sample`` of them.
 
-    Half of the sample comes before ours and half behind, to be slowed by the same neighbours.
+    Half of the sample runs before ours and half after it, so that other load slows both.
     """
     names = [f"bulk-{number}" for number in range(users)]
     model = get_user_model()
@@ -45,7 +45,7 @@ def measure(users: int, sample: int) -> list[Table]:
 
 
 def _generate_keys(at_least: int) -> float:
-    """Microseconds for each of the keys made."""
+    """Return the microseconds per key."""
     output = StringIO()
     begin = time.perf_counter_ns()
     call_command("generate_keys", "--all-active", "--format", "json", stdout=output)

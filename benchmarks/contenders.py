@@ -1,4 +1,4 @@
-"""A user's credentials of every package, each made as its documentation says."""
+"""Credentials of every package, created as its documentation says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from frappe_tokens.keys import generate_keys
 
 from . import views
 
-# None expires while it is measured.
+# None expires during the benchmark.
 LIFETIME = timedelta(days=1)
 
 
@@ -35,8 +35,8 @@ class Contender:
         title: what the tables call it.
         view: the view that it guards.
         headers: what a request sends, as ``HTTP_...`` names of WSGI. Credentials, so not in repr.
-        username: whom the view then names.
-        middleware: classes that it needs before the view, the outermost first.
+        username: the user that the view then names.
+        middleware: classes that it needs, the outermost first.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Contender:
 
 
 def make_user(username: str) -> Any:
-    """An active user without a password; the one that exists, if it does."""
+    """Get or create an active user without a password."""
     users = get_user_model()._default_manager
     return users.filter(username=username).first() or users.create_user(username)
 

@@ -1,4 +1,4 @@
-"""A database for the benchmarks alone, gone when they end."""
+"""A database for the benchmarks, which is removed when they end."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from django.db import connection
 
 @contextmanager
 def own_database() -> Iterator[None]:
-    """Make it, migrate it, and remove it, also where it is left by an exception.
+    """Create it, migrate it, and always remove it.
 
-    One that an earlier run had to leave behind is replaced.
+    The database of an interrupted run is replaced.
     """
     creation: Any = connection.creation
     name = connection.settings_dict["NAME"]
@@ -42,11 +42,11 @@ def database_name() -> str:
 
 
 def _empty_redis() -> None:
-    """Remove what is ours. The cache's own ``clear()`` would remove everybody's."""
+    """Remove our own entries. The cache's ``clear()`` would remove everything."""
     if "redis" in settings.CACHES:
         cache: Any = caches["redis"]
         client = cache._cache.get_client()
-        # A server that has gone away must not keep the database from being removed.
+        # Remove the database even if the server of the cache doesn't answer.
         with suppress(Exception):
             for name in client.scan_iter(f"{settings.REDIS_PREFIX}_*"):
                 client.delete(name)

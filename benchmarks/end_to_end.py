@@ -1,4 +1,4 @@
-"""Requests a second of a real server under load."""
+"""Requests per second of a server under load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WARM_UP_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is loaded: a contender's address on one of the two servers."""
+    """A contender's URL on one of the two servers."""
 
     title: str
     path: str
@@ -32,7 +32,7 @@ def measure(database: str, seconds: int, rounds: int) -> list[Table]:
 
     Args:
         database: its name; the goals are set for PostgreSQL.
-        seconds: how long each line is loaded in each round.
+        seconds: how long to load each line in each round.
         rounds: how many times.
     """
     title = f"End to end: gunicorn, {server.WORKERS} sync workers, and wrk over 4 connections"
@@ -83,7 +83,7 @@ def _rounds(
 ) -> dict[str, list[float]]:
     speeds: dict[str, list[float]] = {line.title: [] for line in lines}
     for _ in range(rounds):
-        # What is compared with each other comes right after each other, on the same server.
+        # Lines that are compared run one after the other, on the same server.
         for cached in random.sample((False, True), 2):
             compared = [line for line in lines if line.cached is cached]
             for line in random.sample(compared, len(compared)):
@@ -103,7 +103,7 @@ def _table(title: str, speeds: dict[str, list[float]], database: str) -> Table:
         ("ours from local memory / open view", CACHED, OPEN_BESIDE, goals.SERVED_CACHED_TO_OPEN),
     ]
     for name, ours, theirs, goal in compared:
-        # Of each round by itself: what slowed one of its lines slowed its neighbours.
+        # Per round: something that slowed one line also slowed its neighbours.
         pairs = zip(speeds[ours], speeds[theirs], strict=True)
         ratio = Figure.of([mine / other for mine, other in pairs])
         bound = goals.cells(goal if database == "PostgreSQL" else None, ratio.middle)

@@ -1,4 +1,4 @@
-"""What the figures are held against."""
+"""The goals for the figures."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound that has to be kept, and a better one that is aimed at.
+    """A bound that must be kept, and a better one to aim at.
 
     Attributes:
         target: at most this much, or at least.
-        aim: the same, for the better one.
+        aim: the same for the better bound.
         at_least: whether more is better.
     """
 
@@ -20,7 +20,7 @@ class Goal:
     at_least: bool = False
 
     def verdict(self, measured: float) -> str:
-        """Whether the target is kept."""
+        """Whether the target is met."""
         kept = measured >= self.target if self.at_least else measured <= self.target
         return "ok" if kept else "misses"
 
@@ -56,10 +56,10 @@ MANY_ROWS = 1_000_000
 MANY_KEYS = Goal(1.10, 1.02)
 MANY_KEYS_OF_USER = Goal(1.05, 1.00)
 
-# Time a user, as a multiple of drf_create_token's.
+# Time per user, as a multiple of drf_create_token's.
 BULK = Goal(0.10, 0.03)
 
-# Requests a second. Set for PostgreSQL alone.
+# Requests per second, only for PostgreSQL.
 SERVED_TO_DRF_TOKEN = Goal(1.4, 1.7, at_least=True)
 SERVED_TO_KNOX = Goal(1.9, 2.3, at_least=True)
 SERVED_CACHED_TO_OPEN = Goal(0.85, 0.93, at_least=True)
@@ -67,6 +67,6 @@ SERVED_CACHED_TO_OPEN = Goal(0.85, 0.93, at_least=True)
 # The whole request, as a multiple of one that is not logged.
 BUFFERED_LOG = Goal(1.06, 1.03)
 
-# Milliseconds, at so many rows on PostgreSQL.
+# Milliseconds with this many rows on PostgreSQL.
 LOG_ROWS = 10_000_000
 USAGE_OF_KEY = Goal(50, 10)

@@ -1,4 +1,4 @@
-"""One request in this process: what authenticating adds to the view that it guards."""
+"""Measures in this process what authentication adds to a request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROUND_TRIP = "a round trip to Redis"
 DJANGOS_REDIS = "frappe_tokens, Redis by Django"
 YARDSTICK = "DRF TokenAuthentication"
 
-# Theirs only, so that what may be counted against an address is not counted against the others'.
+# An address of its own, so that failures don't count for the others.
 MALFORMED_FROM = "192.0.2.1"
 
 
@@ -33,7 +33,7 @@ def measure(database: str, rounds: int) -> list[Table]:
     """The table of the packages, and the one of malformed credentials.
 
     Args:
-        database: its name, which the goals are kept under.
+        database: its name, by which the goals are found.
         rounds: how many times each is timed.
     """
     user = contenders.make_user("ada")
@@ -65,7 +65,7 @@ def measure(database: str, rounds: int) -> list[Table]:
 
 
 def _prepared(ours: Contender) -> list[Probe]:
-    """Ours with a connection whose settings have psycopg prepare what it has sent five times."""
+    """Ours, where psycopg prepares statements that it has sent five times."""
     usual: Any = connections[DEFAULT_DB_ALIAS]
     # Ours compiles its statement for each class of connections.
     twin = type("Preparing", (type(usual),), {})(deepcopy(usual.settings_dict), usual.alias)
@@ -74,7 +74,7 @@ def _prepared(ours: Contender) -> list[Probe]:
 
 
 def _by_redis(ours: Contender) -> list[Probe]:
-    # Django's backend makes a new client, with all that belongs to it, at every call.
+    # Django's backend creates a new client with each call.
     return [
         probe_of(ours, name=REDIS, cache="django-redis"),
         probe_of(ours, name=DJANGOS_REDIS, cache="redis"),
@@ -82,7 +82,7 @@ def _by_redis(ours: Contender) -> list[Probe]:
 
 
 def _round_trip() -> Probe:
-    """The least that any use of Redis costs: one GET over a connection that is there."""
+    """The least that Redis costs: one GET over an open connection."""
     from redis import ConnectionPool  # an extra
 
     connection: Any = ConnectionPool.from_url(settings.REDIS_URL or "").get_connection()

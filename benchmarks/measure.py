@@ -1,4 +1,4 @@
-"""Timing several things in turn, so that what slows the machine slows all of them alike."""
+"""Times several things in turn, so that other load slows all of them alike."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _USUAL_CONNECTION: Any = connections[DEFAULT_DB_ALIAS]
 
 
 class WrongAnswer(Exception):
-    """What was measured did not do its work, so that its time means nothing."""
+    """Something measured didn't do its work, so that its time is meaningless."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One call to time, and what then looks at its result (and raises :class:`WrongAnswer`)."""
+    """A call to time, and a check of its result (which raises :class:`WrongAnswer`)."""
 
     call: Callable[[], Any]
     check: Callable[[Any], None] | None = None
@@ -39,11 +39,11 @@ class Probe:
     """Something to time.
 
     Attributes:
-        name: what it is called in the timings.
-        prepare: makes a fresh trial, outside of what is timed.
+        name: its name in the timings.
+        prepare: makes a new trial, which isn't timed.
         cache: the alias for ``FRAPPE_TOKENS["CACHE"]``, or None.
         log: the ``FRAPPE_TOKENS["REQUEST_LOG"]``. Without its middleware nothing is logged.
-        connection: the one to the database, or None for the usual one.
+        connection: a connection to the database; None is the default one.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Probe:
     connection: Any = None
 
     def run(self) -> int:
-        """Try it once; the nanoseconds that it took."""
+        """Run it once, and return the nanoseconds."""
         trial = self.prepare()
         begin = time.perf_counter_ns()
         result = trial.call()
@@ -83,7 +83,7 @@ class Timings:
     """Nanoseconds by name of probe, one for each round; what is given out is microseconds.
 
     Attributes:
-        cold: the timings of the trials that came behind those of other probes; None in these.
+        cold: the timings of trials after those of other probes; None in these.
     """
 
     def __init__(self, samples: Samples, cold: Samples | None = None) -> None:
@@ -95,13 +95,13 @@ class Timings:
         return Figure.of(self._above(name))
 
     def above(self, name: str, *floor: str) -> Figure:
-        """What a call took above those of ``floor`` together, in the same round."""
+        """The time of a call less those of ``floor``, in the same round."""
         return Figure.of(self._above(name, *floor))
 
     def ratio(self, name: str, yardstick: str, *floor: str) -> Figure:
         """``name`` as a multiple of ``yardstick``, both above ``floor`` where one is named.
 
-        Of the medians of each block by itself: a machine that is slow for a while is so for both.
+        Of each block's medians: a machine that is slow for a while is slow for both.
         """
         ours, theirs = self._above(name, *floor), self._above(yardstick, *floor)
         return Figure.of(
@@ -117,12 +117,12 @@ class Timings:
 
 
 def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
-    """Time every probe once a round, in an order that chance picks for each round.
+    """Time every probe once per round, in random order.
 
-    It is tried twice each time. The second is the one that counts: on a server, the request before
-    was one like it too. The first finds the processor's caches full of the others' code, which
-    costs everything about the same and so weighs most on what is cheap; it is kept as ``cold``.
-    Garbage is collected between the blocks and never while something is timed.
+    Each runs twice, and the second run counts: on a server, the request before was similar too. In
+    the first, the processor's caches are full of the others' code, which costs everything about
+    the same and cheap things the most; it's kept as ``cold``. Garbage is collected between blocks,
+    and never while something is timed.
     """
     cold: Samples = {probe.name: [] for probe in probes}
     samples: Samples = {probe.name: [] for probe in probes}
@@ -146,11 +146,11 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
 
 
 def use(cache: str | None = None, log: str = "null", connection: Any = None) -> None:
-    """Have frappe_tokens use these from now on. It reads its settings live."""
+    """Set these from now on. frappe_tokens reads its settings live."""
     connections[DEFAULT_DB_ALIAS] = connection or _USUAL_CONNECTION
     present: dict[str, Any] = getattr(settings, "FRAPPE_TOKENS", {})
     wanted = {**present, "CACHE": cache, "REQUEST_LOG": log}
     if present != wanted:
         settings.FRAPPE_TOKENS = wanted
-        # The first access after a change is a slow one, and not to be timed.
+        # The first access after a change is slow, and not timed.
         getattr(settings, "FRAPPE_TOKENS", None)

@@ -4,7 +4,7 @@ from frappe_tokens.base_models import AbstractApiKey
 
 
 class FewKeys(AbstractApiKey):
-    """A source with few rows, to hold :class:`ManyKeys` against in the same run."""
+    """A source with few rows, to compare with :class:`ManyKeys` in the same run."""
 
     class Meta(AbstractApiKey.Meta):
         pass

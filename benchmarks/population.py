@@ -1,4 +1,4 @@
-"""Very many users and keys, put in past the models' own ways for the time that those would take."""
+"""Inserts very many users and keys by SQL, because the models would take too long."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from . import contenders
 
 BATCH = 5000
 
-# A key that was just used is not written to. The first use of each would be, and would be measured
-# in place of the lookup.
+# So that the use of a key isn't recorded, which would be measured instead of the lookup.
 LATER = timedelta(days=1)
 
 
 def username(number: int) -> str:
-    """Of the user with this number, from 1 on."""
+    """Return the name of a user by number, from 1."""
     return f"user-{number}"
 
 
 def api_key(number: int) -> str:
-    """Of that user's key: scattered over the index, as random keys are."""
+    """Return that user's API key. They are scattered over the index, like random ones."""
     return "ftk_" + hashlib.md5(username(number).encode(), usedforsecurity=False).hexdigest()[:16]
 
 
@@ -51,9 +50,9 @@ def make_users(count: int) -> None:
 
 
 def make_keys(model: type[AbstractApiKey], count: int) -> str:
-    """A key for each of the first ``count`` users; the secret that all of them share.
+    """Create a key for each of the first ``count`` users, and return the secret that they share.
 
-    A lookup goes by the API key alone, so that it is all one to it whether the secrets differ.
+    Keys are found by the API key only, so that it doesn't matter that the secrets are equal.
     """
     users = get_user_model()
     owner = users._default_manager.get(username=username(1))
@@ -84,7 +83,7 @@ def make_keys(model: type[AbstractApiKey], count: int) -> str:
 
 
 def analyse(*models: Any) -> None:
-    """Let the database learn how much there is, as it would by itself in time."""
+    """Have the database update its statistics, as it would by itself after some time."""
     for model in models:
         table = _table(model)
         statements = {"postgresql": f"VACUUM ANALYZE {table}", "mysql": f"ANALYZE TABLE {table}"}
@@ -101,7 +100,7 @@ def _put_in(model: Any, instances: Iterable[Any]) -> None:
 
 
 def _columns(model: Any, *, without: str, also_without: str = "", prefix: str = "") -> str:
-    """The columns of a row that is to be copied, but for its primary key and these."""
+    """Return the columns of a row to copy, without its primary key and these."""
     return ", ".join(
         prefix + connection.ops.quote_name(field.column)
         for field in model._meta.concrete_fields

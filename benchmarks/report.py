@@ -11,7 +11,7 @@ from .measure import Figure
 
 @dataclass(slots=True)
 class Table:
-    """What a group has measured. Without rows, its notes say why it was left out."""
+    """The results of a group. Without rows, its notes say why it was skipped."""
 
     title: str
     columns: Sequence[str] = ()

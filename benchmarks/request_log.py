@@ -1,4 +1,4 @@
-"""What the request log adds to an authenticated request."""
+"""Measures what the request log adds to an authenticated request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_LOG, NULL, DURABLE, BUFFERED = "no log", "null", "durable", "buffered"
 LOGS = (NULL, DURABLE, BUFFERED)
 PATH = "/frappe_tokens/"
 
-# Requests one after the other: as many as fill the buffer, and then as many that are timed.
+# Requests one after the other: as many as fill the buffer, and then as many to time.
 FILL, STREAM = 250, 500
 STREAMS = 25  # of each kind, in turn
 
@@ -36,7 +36,7 @@ _GOALS: dict[str, Goal | None] = {BUFFERED: goals.BUFFERED_LOG}
 
 
 def measure(rounds: int) -> list[Table]:
-    """The table of the logs, each timed ``rounds`` times and then in blocks of so many requests."""
+    """The table of the logs, each timed ``rounds`` times and then in blocks of requests."""
     ours = contenders.frappe_tokens(contenders.make_user("ada"))
     without, behind = _handler([]), _handler([settings.LOG_MIDDLEWARE])
     probes = [
@@ -71,15 +71,15 @@ def measure(rounds: int) -> list[Table]:
         )
     table.notes += [
         "Through the example project's middleware. No log: without RequestLogMiddleware. Null: "
-        "with it, and nothing is kept.",
-        f"Stream: {min(rounds, STREAM)} requests right after each other, while the buffer's thread "
+        "with it, but nothing is stored.",
+        f"Stream: {min(rounds, STREAM)} requests in succession, while the buffer's thread "
         "writes as many, so with its share. The goal is for the worse of the two.",
     ]
     return [table]
 
 
 def _handler(first: list[str]) -> Any:
-    """Django's, with these before the example project's middleware."""
+    """Return Django's handler, with these before the example project's middleware."""
     handler = BaseHandler()
     with override_settings(MIDDLEWARE=[*first, *settings.MIDDLEWARE]):
         handler.load_middleware()
@@ -92,7 +92,7 @@ def _trial(contender: Contender, handler: Callable[[HttpRequest], Any]) -> Trial
 
 
 def _streams(probes: list[Probe], requests: int) -> dict[str, list[float]]:
-    """Seconds for so many requests, of each probe as often as there are streams."""
+    """Return the seconds for this many requests, one figure per stream for each probe."""
     streams: dict[str, list[float]] = {probe.name: [] for probe in probes}
     for _ in range(STREAMS if requests == STREAM else 1):
         for probe in random.sample(probes, len(probes)):
@@ -134,7 +134,7 @@ def _worse(*figures: Figure | None) -> float:
 
 
 def _flush() -> None:
-    """Have nothing wait that would be written while something else is measured."""
+    """Write everything that waits, so that nothing is written during a measurement."""
     use(log=BUFFERED)
     current_sink().flush()
     use()

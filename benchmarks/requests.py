@@ -1,4 +1,4 @@
-"""Requests to a view, in process: built anew for each call, and the answer looked at."""
+"""Requests to a view in this process: each is a new one, and its response is checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_request(headers: Mapping[str, str]) -> WSGIRequest:
 
 
 def handler_of(contender: Contender) -> Handler:
-    """The contender's view behind its middleware, up to the rendered answer."""
+    """Return the contender's view with its middleware, up to the rendered response."""
     view = contender.view.as_view()
 
     def handle(request: HttpRequest) -> HttpResponse:
@@ -58,10 +58,10 @@ def probe_of(
     """The contender's whole request.
 
     Args:
-        contender: who is asked, and with which headers.
-        name: of the probe, where it is not the contender's title.
+        contender: the view and the headers.
+        name: of the probe, if it isn't the contender's title.
         cache: the alias for ``FRAPPE_TOKENS["CACHE"]``.
-        status: the right answer's.
+        status: the expected one.
     """
     return varying_probe(
         name or contender.title,
@@ -80,7 +80,7 @@ def varying_probe(
     cache: str | None = None,
     status: int = 200,
 ) -> Probe:
-    """A request whose headers, and the username in the answer, are chosen anew for each trial."""
+    """A request whose headers, and the username in the response, are chosen for each trial."""
 
     def prepare() -> Trial:
         headers, username = choose()
@@ -91,7 +91,7 @@ def varying_probe(
 
 
 def count_queries(probe: Probe) -> int:
-    """How many queries a request makes, once it was made before."""
+    """Return how many queries a request makes, after a first one."""
     use(probe.cache, probe.log, probe.connection)
     probe.run()
     with CaptureQueriesContext(connection) as queries:

@@ -1,4 +1,4 @@
-"""The file of results: a section for each database, and what it was measured on."""
+"""The file of results: for each database a section that names the machine and versions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DRIVERS = {"postgresql": "psycopg", "mysql": "mysqlclient"}
 
 
 def surroundings(database: str) -> list[str]:
-    """Date, machine and versions, a line each. Nothing that tells whose machine it is."""
+    """Date, machine and versions, one per line. Nothing identifies the machine's owner."""
     packages = [*PACKAGES, *filter(None, [DRIVERS.get(connection.vendor)])]
     if "redis" in settings.CACHES:
         packages.append("redis")
@@ -53,7 +53,7 @@ def surroundings(database: str) -> list[str]:
 
 
 def write(path: Path, database: str, tables: Iterable[Table]) -> None:
-    """Put the section of ``database`` into the file, in place of the one that is there."""
+    """Write the section of ``database`` into the file, replacing the previous one."""
     sections = {}
     if path.exists():
         for section in re.split(r"^(?=## )", path.read_text(), flags=re.MULTILINE)[1:]:
@@ -77,7 +77,7 @@ def _servers(database: str) -> list[str]:
         cache: Any = caches["redis"]
         servers.append(f"Redis {cache._cache.get_client().info('server')['redis_version']}")
     if wrk := shutil.which("wrk"):
-        # It says its version, and then fails for want of an address.
+        # It prints its version, and then fails without a URL.
         said = subprocess.run([wrk, "--version"], capture_output=True, text=True, check=False)
         servers.append(" ".join((said.stdout + said.stderr).split()[:2]))
     return servers

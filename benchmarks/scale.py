@@ -1,4 +1,4 @@
-"""Very many keys against few, in the table and of one user."""
+"""Compares very many keys with few, in the table and of one user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Chosen = Callable[[], tuple[Mapping[str, str], str]]
 
 
 def keys_of_a_user(count: int, rounds: int) -> list[Table]:
-    """A user with ``count`` keys against a user with one."""
+    """Compare a user with ``count`` keys to a user with one."""
     one, many = contenders.make_user("one"), contenders.make_user("many")
     few_probe = _probe("1 key", _tokens_of(one, 1))
     many_probe = _probe(f"{count:,} keys", _tokens_of(many, count))
@@ -34,12 +34,12 @@ def keys_of_a_user(count: int, rounds: int) -> list[Table]:
 
 
 def keys_in_table(few: int, many: int | None, rounds: int) -> list[Table]:
-    """A source of ``many`` keys against one of ``few``, both asked for random ones of theirs."""
+    """Compare a source of ``many`` keys to one of ``few``, with random keys of each."""
     if many is None:
         return [
             Table(
                 f"{goals.MANY_ROWS:,} keys against {few:,}",
-                notes=["Left out: by default on PostgreSQL alone. --many-keys asks for it."],
+                notes=["Left out: by default only on PostgreSQL. Use --many-keys."],
             )
         ]
     population.make_users(many)
@@ -61,7 +61,7 @@ _handler = handler_of(contenders.Contender("frappe_tokens", FrappeTokensView))
 
 
 def _tokens_of(user: Any, count: int) -> Chosen:
-    """Chooses one of ``count`` keys, which are made for the user."""
+    """Chooses one of ``count`` keys, which it creates for the user."""
     tokens = [generate_keys(user, name=f"key {number}").token for number in range(count)]
     ApiKey._default_manager.filter(user=user).update(last_used_at=timezone.now() + population.LATER)
     return lambda: (

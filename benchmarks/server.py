@@ -1,4 +1,4 @@
-"""A gunicorn of our own, and wrk that loads it."""
+"""Starts gunicorn, and loads it by wrk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Command = Callable[[int], list[str]]
 
 
 def missing() -> list[str]:
-    """What is not installed here, of the programs that are needed."""
+    """Return the needed programs that aren't installed."""
     found = {"wrk": shutil.which("wrk"), "gunicorn": importlib.util.find_spec("gunicorn")}
     return [name for name, where in found.items() if where is None]
 
@@ -46,15 +46,15 @@ def gunicorn(application: str) -> Command:
 
 @contextmanager
 def served(environment: Mapping[str, str], command: Command | None = None) -> Iterator[int]:
-    """Serve an application, by default the benchmarks' WSGI one; its port on 127.0.0.1.
+    """Serve an application, by default the benchmarks' WSGI one. Return its port on 127.0.0.1.
 
     Args:
         environment: variables besides this process's own.
-        command: gives the server's for the number of the file that listens.
+        command: returns the server's command for the number of the listening socket's file.
     """
     command = command or gunicorn("benchmarks.wsgi:application")
-    # The socket is made here and handed on: so the port is free, and a request that comes before
-    # the workers are there waits for them.
+    # The socket is opened here and passed on, so that the port is free, and early requests wait
+    # for the workers.
     with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile("w+") as log:
         port: int = listener.getsockname()[1]
         process = subprocess.Popen(
@@ -64,11 +64,11 @@ def served(environment: Mapping[str, str], command: Command | None = None) -> It
             pass_fds=[listener.fileno()],
             stdout=log,
             stderr=log,
-            # A group of its own, so that its workers can be ended with it.
+            # A process group, so that its workers end with it.
             start_new_session=True,
         )
         try:
-            # Only the server's copy is left open, so that without a server there is no connection.
+            # Only the server's copy stays open, so that without a server there is no connection.
             listener.close()
             yield port
         except BaseException:
@@ -80,10 +80,10 @@ def served(environment: Mapping[str, str], command: Command | None = None) -> It
 
 
 def ask(port: int, path: str, header: str) -> str:
-    """The user that the server names.
+    """Return the user that the server names.
 
     Raises:
-        WrongAnswer: the answer is another one than 200.
+        WrongAnswer: the status isn't 200.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
     try:
@@ -101,7 +101,7 @@ def ask(port: int, path: str, header: str) -> str:
 
 
 def load(port: int, path: str, header: str, seconds: int, connections: int = 4) -> float:
-    """Requests a second that wrk gets answered over so many connections.
+    """Return the requests per second over this many connections of wrk.
 
     Raises:
         WrongAnswer: one of them failed.

@@ -1,4 +1,4 @@
-"""The example project's settings with the peers beside it, for measuring and nothing else.
+"""The example project's settings with the other packages, only for benchmarks.
 
 In the environment, besides ``DATABASE_URL`` and ``REDIS_URL``: ``BENCHMARKS_CACHE``, the cache
 alias for ``FRAPPE_TOKENS["CACHE"]``. Settings are process-wide, so a server with a cache is another
@@ -12,13 +12,13 @@ from typing import Any
 from testproject.settings import *  # noqa: F403 - all settings that this module doesn't replace
 from testproject.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
 
-# The same in every server process, and long enough to sign JSON Web Tokens with.
+# The same in every server process, and long enough to sign JSON Web Tokens.
 SECRET_KEY = "only for measuring, on loopback, for as long as a benchmark runs"
 DEBUG = False
 SECURE_SSL_REDIRECT = False
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 
-# A database of our own beside the one that is named, under one name for all processes.
+# A database beside the named one, with the same name in all processes.
 named = Path(DATABASES["default"]["NAME"])
 DATABASES["default"]["NAME"] = str(named.with_stem(f"{named.stem}_bench"))
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
@@ -31,7 +31,7 @@ INSTALLED_APPS = [
     "rest_framework_api_key",
     "benchmarks",
 ]
-# What is written of each request is measured by itself. The peers write nothing.
+# Logging is measured by itself. The other packages log nothing.
 LOG_MIDDLEWARE = "frappe_tokens.middleware.RequestLogMiddleware"
 MIDDLEWARE = [name for name in MIDDLEWARE if name != LOG_MIDDLEWARE]
 ROOT_URLCONF = "benchmarks.urls"
@@ -45,7 +45,7 @@ CACHES = {
     "local": LOCAL_MEMORY,
 }
 if REDIS_URL:
-    # Each with a prefix of its own: a process does not trust what was cached by another alias.
+    # Each has its own prefix: a process doesn't trust what another alias cached.
     for alias, backend in (
         ("redis", "django.core.cache.backends.redis.RedisCache"),
         ("django-redis", "django_redis.cache.RedisCache"),
@@ -57,7 +57,7 @@ if REDIS_URL:
         }
     CACHES["default"] = CACHES["redis"]
 
-# Everything else stays as it comes.
+# Everything else is the default.
 FRAPPE_TOKENS: dict[str, Any] = {
     "SOURCES": {"FewKeys": "benchmarks.FewKeys", "ManyKeys": "benchmarks.ManyKeys"}
 }

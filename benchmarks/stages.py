@@ -1,6 +1,6 @@
-"""Where the time of one authenticated request of ours goes.
+"""Shows where the time of an authenticated request goes.
 
-The only part of the benchmarks that calls functions behind the public ones.
+No other part of the benchmarks calls functions that aren't public.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .measure import Probe, Timings, Trial, interleave
 from .report import Table, quartiles
 from .requests import make_request, probe_of
 
-# Each is what its first function takes above the others.
+# Each is the time of its first function less the others.
 STAGES = [
     ("parse the header", "parse", ()),
     ("fetch the row by the statement", "statement", ()),
@@ -48,7 +48,7 @@ def measure(rounds: int) -> list[Table]:
 
 
 def _calls(ours: Contender) -> dict[str, Any]:
-    """What needs no fresh argument for each trial."""
+    """Return the functions that need no new argument for each trial."""
     header = ours.headers["HTTP_AUTHORIZATION"]
     credential = credentials.parse(header, "token")
     if credential is None:
@@ -75,7 +75,7 @@ def _authentication(ours: Contender) -> Trial:
 
 
 def _as_if_in_view(request: Request) -> Request:
-    """The view has its own ``headers`` once it has been called."""
+    """The view has ``headers`` after its first call."""
     view = request.parser_context["view"]
     view.headers = view.default_response_headers
     return request
@@ -89,5 +89,5 @@ def _table(timings: Timings) -> Table:
         part = f"{taken.middle / whole.middle:.0%}"
         table.rows.append((title, f"{taken.middle:.0f}", quartiles(taken), part))
     table.rows.append(("all, above the open view", f"{whole.middle:.0f}", quartiles(whole), "100%"))
-    table.notes.append("Medians of differences, so that they do not add up exactly.")
+    table.notes.append("Medians of differences, so that they don't add up exactly.")
     return table

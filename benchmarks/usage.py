@@ -1,4 +1,4 @@
-"""Counting the requests of thirty days, where the request log has very many rows."""
+"""Counts the requests of thirty days in a request log with very many rows."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from .measure import Figure, Probe, Trial, WrongAnswer, interleave
 from .report import Table
 
 KEYS = 1000
-# The log goes back so far, so that a third of its rows is counted.
+# The log is this long, so that a third of its rows is counted.
 LOG_DAYS = 90
-# Of every so many requests one is this key's: a hundred thousand in thirty days of ten millions.
+# One of this many requests is this key's: a hundred thousand in thirty days of ten million.
 BUSY_EVERY = 33
 BUSY, USUAL, BUSIEST = KEYS, KEYS // 2, 0
 
@@ -43,7 +43,7 @@ MOST_ROUNDS = 20
 
 
 def measure(rows: int, rounds: int) -> list[Table]:
-    """The table of the counts, at so many ``rows``."""
+    """The table of the counts, with this many ``rows``."""
     make_user("ada")
     _populate(rows)
     title = f"Thirty days of requests, at {rows:,} rows"
@@ -60,7 +60,7 @@ def measure(rows: int, rounds: int) -> list[Table]:
         ("refused for one reason", everything.filter(outcome="key_expired"), None),
         ("all", everything, None),
     ]
-    # Fixed, so that it does not matter when a day ends meanwhile.
+    # Fixed, so that the end of a day doesn't matter.
     today = timezone.localdate()
     counts = {name: usage_of(requests, DAYS, today).total for name, requests, _ in asked}
     probes = [_probe(name, requests, today, counts[name]) for name, requests, _ in asked]
@@ -71,7 +71,7 @@ def measure(rows: int, rounds: int) -> list[Table]:
     table.rows.append(_row(LATEST, min(counts[BUSY_KEY], SAMPLE), timings.total(LATEST), None))
     table.notes.append(
         f"{KEYS:,} keys and a busy one, each of another user, over {LOG_DAYS} days: the busiest "
-        "has a tenth of all requests, the next ones ever fewer."
+        "has a tenth of all requests, the others ever fewer."
     )
     if plan := _plan(requests_of_key(_key(BUSY))):
         table.notes.append(f"The plan for a key: {plan}.")
@@ -101,11 +101,11 @@ def _user(number: int) -> int:
 
 
 def _populate(rows: int) -> None:
-    """``rows`` requests until now, in the order in which they came."""
+    """Insert ``rows`` requests until now, in order."""
     meta = ApiRequestLog._meta
     put_in: Callable[[int], None] = _insert_select if connection.vendor == "postgresql" else _insert
     if connection.vendor == "postgresql":
-        # As sorting is faster than inserting one by one into what does not fit into memory.
+        # Sorting is faster than inserting one by one into an index that doesn't fit into memory.
         with connection.schema_editor() as editor:
             for index in meta.indexes:
                 editor.remove_index(ApiRequestLog, index)
@@ -168,7 +168,7 @@ def _instances(rows: int) -> Iterator[ApiRequestLog]:
 
 
 def _plan(requests: QuerySet[ApiRequestLog]) -> str:
-    """How PostgreSQL counts them, in one line; "" elsewhere."""
+    """Return PostgreSQL's plan in one line; "" on other databases."""
     if connection.vendor != "postgresql":
         return ""
     seen: list[str] = []
@@ -180,6 +180,6 @@ def _plan(requests: QuerySet[ApiRequestLog]) -> str:
 
     with connection.execute_wrapper(explain):
         usage_of(requests)
-    # The key of the groups is a page of comparisons.
+    # The groups' key is long.
     wanted = ("HashAggregate", "GroupAggregate", "Gather", "Sort", "->", "Heap Fetches")
     return ", ".join(line.removeprefix("->").strip() for line in seen if line.startswith(wanted))

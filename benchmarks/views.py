@@ -1,4 +1,4 @@
-"""One trivial view, once open and once for each package that guards it."""
+"""A trivial view, once open and once for each package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from frappe_tokens.authentication import TokenAuthentication
 
 
 class OpenView(APIView):
-    """Says who asks. What it costs is taken off what the others cost."""
+    """Returns the user's name. Its cost is subtracted from that of the others."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -49,7 +49,7 @@ class KnoxView(OpenView):
 
 
 class HasAPIKeyView(OpenView):
-    """Knows keys and no users, so that its answer names nobody."""
+    """Has keys but no users, so that its response names none."""
 
     permission_classes = [HasAPIKey]
 

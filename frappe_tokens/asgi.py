@@ -20,13 +20,9 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 def close_at_shutdown(application: Application) -> Application:
     """Answer the server's lifespan messages for ``application``, and close the request log.
 
-    Django ignores these messages. uvicorn ends by the signal that stops it, so that Python's exit
-    handlers don't run, but announces that after the last response.
-
-    Args:
-        application: the result of ``get_asgi_application()``.
-
-    https://asgi.readthedocs.io/en/latest/specs/lifespan.html
+    Django ignores these messages (https://asgi.readthedocs.io/en/latest/specs/lifespan.html).
+    uvicorn ends by the signal that stops it, so that Python's exit handlers don't run, but
+    announces that after the last response.
     """
 
     async def with_lifespan(scope: Message, receive: Receive, send: Send) -> None:

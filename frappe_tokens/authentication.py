@@ -23,9 +23,6 @@ class _SchemeAuthentication(BaseAuthentication):
         """Return the user and the API key or access token; None if the header isn't for this class.
 
         A credential that isn't ours is passed to the later classes of the view.
-
-        Raises:
-            AuthenticationRefused: in all other cases.
         """
         credential = credentials.parse(_header(request), self.scheme)
         result = None if credential is None else self._verify(request, credential)
@@ -49,7 +46,11 @@ class _SchemeAuthentication(BaseAuthentication):
         # If DRF asked them, a class between, such as the session's, would come first; and a
         # credential that none of them takes would pass as anonymous.
         for other in later:
-            if (answer := _answer(other, request)) is not None:
+            authenticate = other.authenticate
+            if iscoroutinefunction(authenticate):
+                authenticate = async_to_sync(authenticate)
+            answer: tuple[Any, Any] | None = authenticate(request)
+            if answer is not None:
                 return answer
         raise refusal(verification.unclaimed(credential, info), self.scheme)
 
@@ -91,15 +92,6 @@ class BearerAuthentication(_SchemeAuthentication):
     """
 
     scheme = "bearer"
-
-
-def _answer(other: Any, request: Request) -> tuple[Any, Any] | None:
-    # A coroutine isn't an answer yet.
-    authenticate = other.authenticate
-    if iscoroutinefunction(authenticate):
-        authenticate = async_to_sync(authenticate)
-    answer: tuple[Any, Any] | None = authenticate(request)
-    return answer
 
 
 def _vary_on_header(request: Request) -> None:

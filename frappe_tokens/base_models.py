@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 
 from . import crypto, policy
 from .credentials import API_KEY_MAX_LENGTH
-from .db import WritesChangesOnly
 from .fields import ExactCharField
 from .signals import keys_updated
 from .validators import (
@@ -76,26 +75,29 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
         return rows
 
     @_alters_data
-    def bulk_create(
-        self,
-        objs: Iterable[_Key],
-        batch_size: int | None = None,
-        ignore_conflicts: bool = False,
-        update_conflicts: bool = False,
-        update_fields: Collection[str] | None = None,
-        unique_fields: Collection[str] | None = None,
-    ) -> list[_Key]:
+    def bulk_create(self, objs: Iterable[_Key], *args: Any, **kwargs: Any) -> list[_Key]:
         self._for_write = True
         with transaction.atomic(using=self.db, savepoint=False):
-            created = super().bulk_create(
-                objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
-            )
-            if update_conflicts:
+            created = super().bulk_create(objs, *args, **kwargs)
+            # New keys are in no cache.
+            if kwargs.get("update_conflicts") or any(args[2:]):
                 keys_updated.send(sender=self.model, using=self.db)
         return created
 
 
-class AbstractApiKey(WritesChangesOnly, models.Model):
+def _actor(verbose_name: Any) -> Any:
+    return models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=verbose_name,
+    )
+
+
+class AbstractApiKey(models.Model):
     """An API key with its secret's digest and its policies.
 
     A concrete subclass is a source of keys. Its requests run as ``user``, which a subclass may
@@ -158,15 +160,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
     )
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
-    revoked_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        editable=False,
-        related_name="+",
-        verbose_name=_("revoked by"),
-    )
+    revoked_by = _actor(_("revoked by"))
     revoked_reason = models.CharField(
         _("reason"), max_length=REASON_MAX_LENGTH, blank=True, default="", editable=False
     )
@@ -175,15 +169,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         _("last used from"), null=True, blank=True, editable=False
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        editable=False,
-        related_name="+",
-        verbose_name=_("created by"),
-    )
+    created_by = _actor(_("created by"))
     rotated_at = models.DateTimeField(_("secret generated"), null=True, blank=True, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()

@@ -42,16 +42,13 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
         class Report(View): ...
 
     It works on functions, sync and async; above DRF's ``@api_view``; on the result of
-    ``as_view()``, for that one use of the class; on classes; and on the methods of Django's
-    class-based views by ``method_decorator``. For scopes by method or action, set an attribute of
-    the class instead: ``required_scopes = {"post": ["todos:write"]}``.
+    ``as_view()``, for that one use of the class; on classes; and by ``method_decorator`` on methods
+    of Django's class-based views. For scopes by method or action, set an attribute of the class:
+    ``required_scopes = {"post": ["todos:write"]}``.
 
     The authentication class or the middleware enforces it. On a plain Django view other than a
     class, so does each call, for views that other views call or that another package
-    authenticates. The user of a session holds no scopes and isn't restricted by them.
-
-    Args:
-        scopes: printable ASCII characters without spaces, commas, quotes and backslashes.
+    authenticates. A session isn't restricted by scopes.
 
     Raises:
         TypeError: there are no scopes, or the view is a method or declares its scopes already.
@@ -79,7 +76,7 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
 
 
 def check_scopes(scopes: tuple[str, ...]) -> None:
-    """Raise TypeError or ValueError unless each of ``scopes`` is a scope (RFC 6749, 3.3)."""
+    """Raise TypeError or ValueError unless each of ``scopes`` is valid (RFC 6749, 3.3)."""
     for scope in scopes:
         if not isinstance(scope, str):
             raise TypeError('Name the scopes: @require_scopes("todos:read").')
@@ -95,24 +92,24 @@ def _enforcing(view: Any, scopes: tuple[str, ...]) -> Any:
     bound = _bound_method(view)
     if bound is None and not hasattr(view, "view_class"):
         _refuse_method(view)
-    if iscoroutinefunction(view) or _is_of_async_view(bound):
+    # ``dispatch`` of an async view isn't a coroutine function.
+    instance = getattr(bound and bound.func, "__self__", None)
+    if iscoroutinefunction(view) or getattr(instance, "view_is_async", False):
 
         @wraps(view)
         async def enforcing(request: Any, *args: Any, **kwargs: Any) -> Any:
-            _refuse_api_view(request, view)
-            if refused := _refusal(request, scopes):
-                # Receivers of the signal may query the database.
-                return await sync_to_async(_refuse)(request, refused)
-            return await view(request, *args, **kwargs)
+            if _opens(request, view, scopes):
+                return await view(request, *args, **kwargs)
+            # Receivers of the signal may query the database.
+            return await sync_to_async(_refuse)(request, scopes)
 
     else:
 
         @wraps(view)
         def enforcing(request: Any, *args: Any, **kwargs: Any) -> Any:
-            _refuse_api_view(request, view)
-            if refused := _refusal(request, scopes):
-                return _refuse(request, refused)
-            return view(request, *args, **kwargs)
+            if _opens(request, view, scopes):
+                return view(request, *args, **kwargs)
+            return _refuse(request, scopes)
 
     return enforcing
 
@@ -122,12 +119,6 @@ def _bound_method(view: Any) -> partial[Any] | None:
     while view is not None and not (isinstance(view, partial) and ismethod(view.func)):
         view = getattr(view, "__wrapped__", None)
     return view
-
-
-def _is_of_async_view(bound: partial[Any] | None) -> bool:
-    """Whether it must be awaited: ``dispatch`` of an async view isn't a coroutine function."""
-    view = getattr(bound and bound.func, "__self__", None)
-    return bool(getattr(view, "view_is_async", False))
 
 
 def _refuse_method(view: Any) -> None:
@@ -140,30 +131,25 @@ def _refuse_method(view: Any) -> None:
         )
 
 
-def _refuse_api_view(request: Any, view: Any) -> None:
+def _opens(request: Any, view: Any, scopes: tuple[str, ...]) -> bool:
     # @api_view makes a class of a function and gives it the function's name, but not its scopes.
     of_view = type((getattr(request, "parser_context", None) or {}).get("view"))
     name = getattr(view, "__name__", None)
     if (of_view.__name__, of_view.__module__) == (name, getattr(view, "__module__", None)):
         raise ImproperlyConfigured("Put @require_scopes above @api_view, not below it.")
-
-
-def _refusal(request: Any, required: tuple[str, ...]) -> Refused | None:
     credential = credential_of(request)
-    if credential is None or verification.opens(credential, required):
-        return None
-    is_key = isinstance(credential, AbstractApiKey)
-    return Refused(
-        Reason.INSUFFICIENT_SCOPE,
-        api_key=credential.api_key if is_key else "",
-        required_scopes=required,
-        access_token=not is_key,
-    )
+    return credential is None or verification.opens(credential, scopes)
 
 
-def _refuse(request: Any, refused: Refused) -> HttpResponse:
+def _refuse(request: Any, scopes: tuple[str, ...]) -> HttpResponse:
     credential = credential_of(request)
     key = credential if isinstance(credential, AbstractApiKey) else None
+    refused = Refused(
+        Reason.INSUFFICIENT_SCOPE,
+        api_key=key.api_key if key else "",
+        required_scopes=scopes,
+        access_token=key is None,
+    )
     verification.report_failure(refused, verification.RequestInfo(request), key)
     sent = credentials.parse_any(verification.meta_of(request).get("HTTP_AUTHORIZATION"))
     return verification.refusal_response(request, refused, sent.scheme if sent else "token")

@@ -28,8 +28,7 @@ class CanGenerateKeys(BasePermission):
 class HasScope(BasePermission):
     """Opens a view to requests whose credential holds all of the view's ``required_scopes``.
 
-    These are a list, a string of words, or a dictionary of these by the action of a viewset or by
-    the method in lower case.
+    These are a list, a string of words, or a dictionary of these by action or lower-case method.
 
     ================================  ==============================================================
     API key                           without scopes: opens every view; with scopes: views whose
@@ -58,11 +57,9 @@ class HasScope(BasePermission):
         return self.holds(credential, policy.required_scopes(view, request.method or ""))
 
     def holds(self, credential: object, required: Collection[str]) -> bool:
-        """Return whether ``credential`` opens a view that requires ``required``.
+        """Return whether ``credential`` opens a view with the scopes ``required``, if any.
 
-        Args:
-            credential: ``request.auth``; another object, but never None, if that is None and the
-                request has an ``Authorization`` header.
-            required: the view's scopes; empty if it declares none.
+        ``credential`` is never None: it's another object for an ``Authorization`` header of unknown
+        origin.
         """
         return opens(credential, required)

@@ -15,12 +15,7 @@ class AuthenticationRefused(APIException):
     """The response to a refused request: ``{"detail": ..., "code": ...}`` with its headers.
 
     With the status 401 it is a :class:`RefusedCredentials`, which is DRF's AuthenticationFailed.
-
-    Attributes:
-        status_code: 401, 403, 429 or 503.
-        reason: the :class:`~frappe_tokens.exceptions.Reason`.
-        auth_header: the value of ``WWW-Authenticate``, "" for none.
-        wait: the seconds for ``Retry-After``, or None.
+    ``reason`` is the :class:`~frappe_tokens.exceptions.Reason`.
     """
 
     def __init__(self, refused: Refused, auth_header: str) -> None:
@@ -35,26 +30,11 @@ class AuthenticationRefused(APIException):
 class RefusedCredentials(AuthenticationRefused, AuthenticationFailed):
     """A refusal with the status 401 and the challenge of the scheme that the request used."""
 
-    def __init__(self, refused: Refused, auth_header: str) -> None:
-        self._challenge = auth_header
-        super().__init__(refused, auth_header)
-
-    # DRF sets these to the challenge of the view's first class, or to 403 if that class has none.
-    # The response has to name the scheme that was used, so that setting them changes nothing.
-
-    @property
-    def auth_header(self) -> str:
-        return self._challenge
-
-    @auth_header.setter
-    def auth_header(self, value: str) -> None: ...
-
-    @property
-    def status_code(self) -> int:
-        return 401
-
-    @status_code.setter
-    def status_code(self, value: int) -> None: ...
+    def __setattr__(self, name: str, value: object) -> None:
+        # DRF would set these again: to the challenge of the view's first class, and to 403 if that
+        # class has none.
+        if name not in ("auth_header", "status_code") or name not in vars(self):
+            super().__setattr__(name, value)
 
 
 def refusal(refused: Refused, scheme: str) -> AuthenticationRefused:
@@ -66,7 +46,6 @@ def refusal(refused: Refused, scheme: str) -> AuthenticationRefused:
 # Translating and wrapping the sentence takes a tenth of a refused request.
 @lru_cache(maxsize=1024)
 def _detail(reason: Reason, access_token: bool, language: str | None) -> dict[str, ErrorDetail]:
-    """Return the response's body in the active ``language``."""
     sentence = Refused(reason, access_token=access_token).sentence
     return {
         "detail": ErrorDetail(str(sentence), reason.code),

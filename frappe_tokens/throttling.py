@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from django.core.cache import BaseCache, caches
@@ -30,31 +31,29 @@ _log_cache_error = RateLimitedLogger(logger, "The cache doesn't answer. No rates
 # before this clock was set back.
 _CLOCK_DIFFERENCE = 1
 
-# DRF reads both when its module is imported. A subclass that sets others means those.
-_IMPORTED_RATES = SimpleRateThrottle.THROTTLE_RATES
-_IMPORTED_CACHE = SimpleRateThrottle.cache
-
 
 class ApiKeyRateThrottle(SimpleRateThrottle):
     """Limits the rate of each API key, over all views that have this throttle.
 
     The rate is the key's own ``rate_limit``, else ``DEFAULT_THROTTLE_RATES["api_key"]``, else
-    unlimited. A new ``rate_limit`` counts from the next request on. ``0/minute`` allows nothing. An
-    OAuth 2 access token has the default rate, shared by all tokens of its application for the same
-    user, so that a new token doesn't start a new count. Requests with neither (a session, none,
-    another package's token) aren't throttled.
+    unlimited. ``0/minute`` allows nothing. An OAuth 2 access token has the default rate, shared by
+    all tokens of its application for the same user. Requests with neither aren't throttled.
 
     A key's first request starts a period of the rate's length; the first one after it starts the
-    next. The cache counts atomically, so that no parallel requests slip through, in any number of
-    processes. (DRF's throttles read a list of times and write it back, and lose some.) In return, a
-    client may send up to twice the number around the end of a period. Refused requests don't count.
+    next. The cache counts atomically, so that no parallel requests slip through, unlike with DRF's
+    lists of times. In return, a client may send up to twice the number around the end of a period.
+    Refused requests don't count.
 
     The counts are in the cache ``FRAPPE_TOKENS["CACHE"]``, else in ``default``. A subclass may set
-    another (``cache = caches["other"]``), a ``rate``, or another ``scope``, which is counted
-    separately. If the cache doesn't answer, requests are allowed.
+    another (``cache = caches["other"]``), a ``rate``, or a ``scope``, which has its own count. If
+    the cache doesn't answer, requests are allowed.
     """
 
     scope = "api_key"
+
+    # DRF reads both from the settings when its module is imported. Here, None is for those of now.
+    THROTTLE_RATES: Mapping[str, str | None] | None = None  # type: ignore[assignment]
+    cache: BaseCache | None = None  # type: ignore[assignment]
 
     # Of the default rate. DRF sets them.
     num_requests: int
@@ -62,18 +61,13 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
 
     def get_rate(self) -> str | None:
         """Return the rate of keys without their own; None for no limit."""
-        # Live, unlike DRF's attribute.
-        imported = self.THROTTLE_RATES is _IMPORTED_RATES
-        rates = api_settings.DEFAULT_THROTTLE_RATES if imported else self.THROTTLE_RATES
+        own = self.THROTTLE_RATES
+        rates = api_settings.DEFAULT_THROTTLE_RATES if own is None else own
         rate = (rates or {}).get(self.scope)
         return str(rate) if rate is not None else None
 
     def parse_rate(self, rate: str | None) -> tuple[int | None, int | None]:
-        """Return the number and the seconds of ``rate``.
-
-        Raises:
-            ImproperlyConfigured: it is invalid.
-        """
+        """Return the number and the seconds of ``rate``. Raise ImproperlyConfigured if invalid."""
         if rate is None:
             return None, None
         try:
@@ -88,7 +82,6 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
             # The same for a key that has two sources.
             ident = f"{key.cache_label()}:{key.pk}"
         elif hasattr(key, "application_id"):
-            # If it is None, all tokens without an application count together.
             ident = f"oauth2:{key.application_id}:{request.user.pk}"
         else:
             return None
@@ -125,8 +118,7 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
             return Rate(0, 1)
 
     def _count(self, name: str, rate: Rate) -> bool:
-        own: BaseCache = self.cache
-        cache = caches[conf.CACHE or "default"] if own is _IMPORTED_CACHE else own
+        cache = self.cache or caches[conf.CACHE or "default"]
         now = time.time()
         started_at = cache.get_or_set(name, now, rate.seconds) or now
         if started_at > now + _CLOCK_DIFFERENCE:

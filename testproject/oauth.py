@@ -1,4 +1,4 @@
-"""The two clients of the demo, and the page that the first of them goes back to."""
+"""The demo's two OAuth 2 clients, and the page that the first one returns to."""
 
 from __future__ import annotations
 
@@ -19,32 +19,26 @@ SERVICE = "report-service"
 
 
 class Callback(TemplateView):
-    """Shows the code, which a real application would take from here without showing it."""
+    """Shows the code, which a real application would use without showing it."""
 
     template_name = "oauth/callback.html"
 
 
 class Link(NamedTuple):
-    """What an application needs for the authorization code flow.
+    """What an application needs for the authorization code flow."""
 
-    Attributes:
-        address: where to send the user.
-        redirect_uri: where the user comes back to, with the code.
-        code_verifier: proves that the code is this application's own (RFC 7636).
-    """
-
-    address: str
-    redirect_uri: str
-    code_verifier: str
+    address: str  # where to send the user
+    redirect_uri: str  # where the user returns to, with the code
+    code_verifier: str  # proves that the code is this application's own (RFC 7636)
 
 
 def public_client(site: str) -> Link:
-    """An application that keeps no secret: it gets a code by a user's consent, with PKCE."""
+    """Create an application without a secret, which gets a code by a user's consent, with PKCE."""
     redirect_uri = site + reverse("oauth_callback")
     _client(APP, name="To-do app", client_type="public", redirect_uris=redirect_uri)
     code_verifier = get_random_string(64)
     digest = hashlib.sha256(code_verifier.encode()).digest()
-    asked = {
+    params = {
         "response_type": "code",
         "client_id": APP,
         "redirect_uri": redirect_uri,
@@ -54,11 +48,11 @@ def public_client(site: str) -> Link:
         "state": get_random_string(12),
     }
     authorize = site + reverse("oauth2_provider:authorize")
-    return Link(f"{authorize}?{urlencode(asked)}", redirect_uri, code_verifier)
+    return Link(f"{authorize}?{urlencode(params)}", redirect_uri, code_verifier)
 
 
 def confidential_client(owner: Any) -> str:
-    """A service that runs as ``owner``. Its new secret, which is stored hashed."""
+    """Create a service that runs as ``owner``. Return its new secret, which is stored hashed."""
     secret = get_random_string(48)
     service = _client(
         SERVICE,

@@ -1,7 +1,7 @@
-"""Settings of the example project. ``make demo`` runs it as it is.
+"""Settings of the example project, for ``make demo``.
 
-In the environment: ``DATABASE_URL``, ``REDIS_URL``, and for more than a demo ``DJANGO_DEBUG=0``,
-``DJANGO_SECRET_KEY``, ``DJANGO_ALLOWED_HOSTS`` (with commas).
+Environment variables: ``DATABASE_URL``, ``REDIS_URL``, and for more than a demo ``DJANGO_DEBUG=0``,
+``DJANGO_SECRET_KEY`` and ``DJANGO_ALLOWED_HOSTS``, separated by commas.
 """
 
 import os
@@ -13,7 +13,7 @@ from django.core.management.utils import get_random_secret_key
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = os.environ.get("DJANGO_DEBUG", "1") == "1"
-# Without one in the environment, sessions end with the process.
+# A random key ends all sessions with the process.
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or get_random_secret_key()
 ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 
@@ -33,7 +33,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that it sees what leaves.
+    # First, so that it sees the final responses.
     "frappe_tokens.middleware.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -116,7 +116,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {"TITLE": "The example project", "VERSION": "1"}
 
 OAUTH2_PROVIDER = {
-    # What an access token may be for, in the words of the page that asks the user.
+    # As described on the page that asks the user.
     "SCOPES": {
         "read": "Read, and change nothing unless it is said below",
         "write": "Change what it may read",
@@ -125,14 +125,14 @@ OAUTH2_PROVIDER = {
         "openid": "See your name, your e-mail address and your roles",
     },
     "DEFAULT_SCOPES": ["read", "todos"],
-    # Time enough to paste a code by hand.
+    # Enough time to paste a code.
     "AUTHORIZATION_CODE_EXPIRE_SECONDS": 600,
     "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
     "REFRESH_TOKEN_EXPIRE_SECONDS": 14 * 24 * 3600,
     "REFRESH_TOKEN_REUSE_PROTECTION": True,
-    # The demo's client is on this machine.
+    # The demo's application is on this machine.
     "ALLOWED_REDIRECT_URI_SCHEMES": ["https", "http"] if DEBUG else ["https"],
-    # As RFC 9700 has it: tokens are stored hashed, and what is not safe is not there.
+    # RFC 9700: tokens are stored hashed, and unsafe flows are off.
     "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
     "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
     "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
@@ -145,6 +145,6 @@ FRAPPE_TOKENS = {
     # At account/api-keys/.
     "SELF_SERVICE": True,
     "SOURCES": {"EventConsumer": "events.EventConsumer"},
-    # No proxy stands before the demo.
+    # There is no proxy.
     "NUM_PROXIES": 0,
 }

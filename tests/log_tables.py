@@ -1,6 +1,6 @@
-"""The request log's table: held by somebody, gone, or in a database of its own."""
+"""The table of the request log: locked, gone, or in a database of its own."""
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from django.db import connection, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
@@ -12,29 +12,27 @@ TABLE = ApiRequestLog._meta.db_table
 ELSEWHERE = "replica"
 
 _LOCK = {
-    "sqlite": ["BEGIN EXCLUSIVE"],
+    "sqlite": ["BEGIN {}"],
     "postgresql": ["BEGIN", f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE"],
     "mysql": [f"LOCK TABLES {TABLE} WRITE"],
 }
-_UNLOCK = {"sqlite": "ROLLBACK", "postgresql": "ROLLBACK", "mysql": "UNLOCK TABLES"}
 
 
 @contextmanager
-def locked_log(alias="default"):
-    """Somebody else holds the table (on SQLite: the database)."""
-    other = connections[alias].copy()
-    try:
-        with other.cursor() as cursor:
-            for statement in _LOCK[other.vendor]:
-                cursor.execute(statement)
+def locked_log(alias="default", sqlite="EXCLUSIVE"):
+    """Another connection holds the table (on SQLite: the database; if IMMEDIATE, for writing)."""
+    with closing(connections[alias].copy()) as other, other.cursor() as cursor:
+        for statement in _LOCK[other.vendor]:
+            cursor.execute(statement.format(sqlite))
+        try:
             yield
-            cursor.execute(_UNLOCK[other.vendor])
-    finally:
-        other.close()
+        finally:
+            cursor.execute("UNLOCK TABLES" if other.vendor == "mysql" else "ROLLBACK")
 
 
 @contextmanager
 def log_gone():
+    """The table has another name."""
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {TABLE} RENAME TO gone")
     try:
@@ -45,8 +43,6 @@ def log_gone():
 
 
 class _LogElsewhere:
-    """Answers for the log alone."""
-
     def db_for_read(self, model, **hints):
         return ELSEWHERE if model is ApiRequestLog else None
 
@@ -57,11 +53,11 @@ class _LogElsewhere:
 def log_elsewhere(settings, folder):
     """The log is in a database of its own, a file of SQLite in ``folder``, with nothing else.
 
-    It takes the place of the connection ``ELSEWHERE``, which the test's mark has to name.
+    It replaces the connection ``ELSEWHERE``, which the test's mark must name.
     """
     own = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / "logs.sqlite3")}
     complete = connections.configure_settings({"default": {}, ELSEWHERE: own})[ELSEWHERE]
-    kept = connections[ELSEWHERE]
+    before = connections[ELSEWHERE]
     connections[ELSEWHERE] = DatabaseWrapper(complete, ELSEWHERE)
     try:
         with connections[ELSEWHERE].schema_editor() as editor:
@@ -71,4 +67,4 @@ def log_elsewhere(settings, folder):
     finally:
         settings.DATABASE_ROUTERS = []
         connections[ELSEWHERE].close()
-        connections[ELSEWHERE] = kept
+        connections[ELSEWHERE] = before

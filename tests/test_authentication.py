@@ -1,9 +1,7 @@
-"""The DRF classes: what goes over the wire, alone and beside other packages' classes."""
+"""The DRF classes: responses, alone and beside the classes of other packages."""
 
 import base64
 import json
-from datetime import timedelta
-from itertools import permutations
 
 import pytest
 from django.test import Client, RequestFactory
@@ -18,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
 from frappe_tokens import crypto
@@ -30,11 +29,12 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from frappe_tokens.rest_exceptions import RefusedCredentials
 
-from .conftest import PASSWORD, basic_header, bearer_header, token_header
+from .conftest import PASSWORD, bearer_header, token_header
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
 OURS = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
+RIVALS = [drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
 UNKNOWN = f"ftk_unknown:fts_{'a' * 43}{crypto.checksum('fts_' + 'a' * 43)}"
 
 INVALID = {"detail": "Invalid API key or API secret.", "code": "invalid_credentials"}
@@ -43,7 +43,7 @@ MALFORMED = {
     "Send <api_key>:<api_secret>.",
     "code": "malformed_credentials",
 }
-# What is no pair may be an access token, to Bearer alone.
+# To Bearer alone, anything other than a pair may be an access token.
 UNKNOWN_ACCESS_TOKEN = {"detail": "Invalid access token.", "code": "invalid_credentials"}
 OPAQUE = {"token": MALFORMED, "basic": MALFORMED, "bearer": UNKNOWN_ACCESS_TOKEN}
 CHALLENGES = {
@@ -54,7 +54,7 @@ CHALLENGES = {
 
 
 class WhoAmI(APIView):
-    """Says whom the request runs as, to everybody."""
+    """Returns the user that the request runs as."""
 
     permission_classes = []
 
@@ -73,17 +73,11 @@ def view(*classes, **attributes):
 urlpatterns = [
     path("ours/", view(*OURS, drf.SessionAuthentication)),
     path("closed/", view(*OURS, permission_classes=[IsAuthenticated])),
-    path("session-first/", view(drf.SessionAuthentication, *OURS)),
     path("jwt/", view(*OURS, JWTAuthentication, drf.SessionAuthentication)),
 ]
 
 
-def ask(
-    view,
-    authorization=None,
-    method="GET",
-    **meta,
-):
+def ask(view, authorization=None, method="GET", **meta):
     if authorization is not None:
         meta["HTTP_AUTHORIZATION"] = authorization
     response = view(RequestFactory().generic(method, "/", **meta))
@@ -109,7 +103,7 @@ def basic(text):
     return "Basic " + base64.b64encode(text.encode("latin-1")).decode()
 
 
-# What a request gets
+# Accepted and refused
 
 
 def test_request_runs_as_the_keys_user(keys, header_of):
@@ -141,34 +135,19 @@ def test_first_use_costs_one_select_and_one_update_and_the_next_one_select(
     assert second == ["SELECT"]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_nothing_else_is_sent_outside_a_transaction(keys, django_assert_num_queries):
-    with django_assert_num_queries(2):
-        ask(view(*OURS), token_header(keys))
-    with django_assert_num_queries(1):
-        ask(view(*OURS), token_header(keys))
-
-
 def test_pair_from_a_frappe_site_works(user, header_of):
     pair = GeneratedKeys("0a1b2c3d4e5f607", crypto.Secret("fedcba987654321"), ApiKey(user=user))
     ApiKey.objects.create(
         user=user, api_key=pair.api_key, secret_digest=crypto.make_digest(pair.api_secret)
     )
-    rivals = [drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
-    assert body(ask(view(*OURS), header_of(pair)))["user"] == "ada"
-    assert body(ask(view(*OURS, *rivals), header_of(pair)))["user"] == "ada"
+
+    assert body(ask(view(*OURS, *RIVALS), header_of(pair)))["user"] == "ada"
 
 
-@pytest.mark.parametrize("prefix", ["x_", "fts_x"])
-def test_keys_made_before_the_prefixes_changed_work(
-    keys,
-    header_of,
-    settings,
-    prefix,
-):
-    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": prefix}
-    rivals = [drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
-    assert body(ask(view(*OURS, *rivals), header_of(keys)))["user"] == "ada"
+def test_keys_made_before_the_prefixes_changed_work(keys, header_of, settings):
+    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "fts_x"}
+
+    assert body(ask(view(*OURS, *RIVALS), header_of(keys)))["user"] == "ada"
 
 
 def test_unknown_key_and_wrong_secret_get_the_same_bytes(keys, header_of, statements):
@@ -183,44 +162,20 @@ def test_unknown_key_and_wrong_secret_get_the_same_bytes(keys, header_of, statem
     assert answers[0].headers == answers[1].headers
 
 
-@pytest.mark.parametrize("spelling", [str.upper, str.lower, str.swapcase])
-def test_key_in_the_wrong_case_is_unknown(keys, header_of, spelling):
-    api_key = "ftk_AbCdEfGhIjKlMnOp"
-    ApiKey.objects.filter(pk=keys.instance.pk).update(api_key=api_key)
-    right = GeneratedKeys(api_key, keys.api_secret, keys.instance)
-    wrong = GeneratedKeys(spelling(api_key), keys.api_secret, keys.instance)
-    assert ask(view(*OURS), header_of(right)).status_code == 200
-    assert_refused(ask(view(*OURS), header_of(wrong)), header_of(wrong), INVALID)
-
-
 @pytest.mark.parametrize(
-    "token",
-    [
-        ":",
-        "ftk_a",
-        "ftk_a:",
-        ":fts_a",
-        f"{UNKNOWN[:-1]}-",
-        f"{UNKNOWN},token {UNKNOWN}",
-        f"{UNKNOWN}, token {UNKNOWN}",
-        "ftk_a\x00:b",
-        "ftk_a:b\x00",
-        "ftk_a\xff:b",
-        "ftk_a:b\xff",
-        "ftk_a:\xa0b",
-        ":" * 1_000_000,
-        "ftk_a:" + "b" * 10_000_000,
-    ],
-    ids=lambda token: repr(token[-20:]),
+    "token", [":", "ftk_a:b\x00", "ftk_a:" + "b" * 10_000_000], ids=["colon", "NUL", "huge"]
 )
 @pytest.mark.parametrize("scheme", ["token", "Basic", "Bearer"])
 def test_malformed_credential_is_refused_without_a_query(token, scheme, django_assert_num_queries):
     header = basic(token) if scheme == "Basic" else f"{scheme} {token}"
+
     with django_assert_num_queries(0):
-        assert_refused(ask(view(*OURS, drf.SessionAuthentication), header), header, MALFORMED)
+        response = ask(view(*OURS, drf.SessionAuthentication), header)
+
+    assert_refused(response, header, MALFORMED)
 
 
-@pytest.mark.parametrize("rest", ["", " ", "\t", "=a:b", "\xa0a:b", "\x00"])
+@pytest.mark.parametrize("rest", ["", "=a:b", "\xa0a:b"])
 @pytest.mark.parametrize("scheme", ["token", "Basic", "Bearer"])
 def test_scheme_without_credential_is_refused(scheme, rest, django_assert_num_queries):
     classes = [*OURS, drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
@@ -228,8 +183,8 @@ def test_scheme_without_credential_is_refused(scheme, rest, django_assert_num_qu
         assert_refused(ask(view(*classes), scheme + rest), scheme, MALFORMED)
 
 
-@pytest.mark.parametrize("header", [None, "", " ", "Digest x", "Negotiate abc", "tokens a:b"])
-def test_header_of_nobodys_scheme_passes_as_anonymous_as_in_drf(header, django_assert_num_queries):
+@pytest.mark.parametrize("header", [None, "", "Digest x", "tokens a:b"])
+def test_other_scheme_passes_as_anonymous_as_in_drf(header, django_assert_num_queries):
     with django_assert_num_queries(0):
         for classes in (OURS, [drf.TokenAuthentication, drf.BasicAuthentication]):
             response = ask(view(*classes), header)
@@ -268,166 +223,52 @@ def test_credentials_in_the_query_or_the_body_are_ignored(keys):
         assert response.json() == {"user": "", "auth": ""}
 
 
-# Frappe-Authorization-Source
-
-
-def test_source_user_is_the_default(keys):
-    for meta in ({}, {"HTTP_FRAPPE_AUTHORIZATION_SOURCE": "User"}):
-        assert body(ask(view(*OURS), token_header(keys), **meta))["user"] == "ada"
-
-
-@pytest.mark.parametrize("source", ["", "user", "ApiKey", "frappe_tokens.ApiKey", "x\x00", " User"])
-def test_unknown_source_is_refused_without_a_query(
-    keys,
-    header_of,
-    source,
-    django_assert_num_queries,
-):
-    header = header_of(keys)
-    with django_assert_num_queries(0):
-        response = ask(view(*OURS), header, HTTP_FRAPPE_AUTHORIZATION_SOURCE=source)
-    assert_refused(response, header, INVALID)
-
-
 # Reasons
 
 
-def revoked(key):
-    revoke(key)
-    return {}
+def test_refusal_says_why(keys):
+    revoke(keys.instance)
 
+    response = ask(view(*OURS), token_header(keys))
 
-def expired(key):
-    ApiKey.objects.filter(pk=key.pk).update(expires_at=key.created_at)
-    return {}
-
-
-def inactive(key):
-    key.user.is_active = False
-    key.user.save()
-    return {}
-
-
-def elsewhere(key):
-    ApiKey.objects.filter(pk=key.pk).update(allowed_ips=["192.0.2.0/24"])
-    return {"REMOTE_ADDR": "203.0.113.9"}
-
-
-def read_only(key):
-    ApiKey.objects.filter(pk=key.pk).update(read_only=True)
-    return {"method": "POST"}
-
-
-def scoped(key):
-    ApiKey.objects.filter(pk=key.pk).update(scopes=["other"])
-    return {}
-
-
-REASONS = [
-    (revoked, 401, "key_revoked", "This API key has been revoked. Ask for a new one."),
-    (
-        expired,
-        401,
-        "key_expired",
-        "This API key has expired. Ask for a later expiry or a new key.",
-    ),
-    (inactive, 401, "user_inactive", "The user of this API key is inactive."),
-    (elsewhere, 403, "ip_not_allowed", "This API key can't be used from your address."),
-    (
-        read_only,
-        403,
-        "key_read_only",
-        "This API key is read-only. Use GET, HEAD or OPTIONS.",
-    ),
-    (
-        scoped,
-        403,
-        "insufficient_scope",
-        "This API key doesn't have the scopes that this view requires.",
-    ),
-]
-
-
-@pytest.mark.parametrize(("because", "status", "code", "detail"), REASONS)
-def test_refusal_says_why(
-    keys,
-    header_of,
-    statements,
-    because,
-    status,
-    code,
-    detail,
-):
-    meta = because(keys.instance)
-    header = header_of(keys)
-    with statements() as verbs:
-        response = ask(view(*OURS, required_scopes=["todo", "user"]), header, **meta)
-    assert verbs == ["SELECT"]
-    assert response.status_code == status
-    assert body(response) == {"detail": detail, "code": code}
+    assert_refused(
+        response,
+        "token",
+        {"detail": "This API key has been revoked. Ask for a new one.", "code": "key_revoked"},
+    )
     assert response["Content-Type"] == "application/json"
-    if status == 401:
-        assert response["WWW-Authenticate"] == CHALLENGES[scheme_of(header)]
-    elif code == "insufficient_scope" and scheme_of(header) == "bearer":
-        assert response["WWW-Authenticate"] == (
-            'Bearer realm="api", error="insufficient_scope", scope="todo user"'
-        )
-    else:
-        assert "WWW-Authenticate" not in response
-    assert ApiKey.objects.get(pk=keys.instance.pk).last_used_at is None
 
 
-@pytest.mark.parametrize("because", [row[0] for row in REASONS])
-def test_wrong_secret_is_not_told_why_a_right_one_is_refused(
-    keys,
-    header_of,
-    because,
-):
-    meta = because(keys.instance)
-    wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
-    header = header_of(wrong)
-    assert_refused(ask(view(*OURS), header, **meta), header, INVALID)
-
-
-def test_bearer_challenge_of_a_view_without_scopes_names_none(user):
+@pytest.mark.parametrize(("required", "named"), [(["a", "b"], ', scope="a b"'), ([], "")])
+def test_bearer_challenge_names_the_scopes_of_the_view(user, required, named):
     scoped_keys = generate_keys(user, scopes=["todo"])
-    response = ask(view(*OURS), bearer_header(scoped_keys))
-    assert response["WWW-Authenticate"] == 'Bearer realm="api", error="insufficient_scope"'
+
+    response = ask(view(*OURS, required_scopes=required), bearer_header(scoped_keys))
+
+    assert body(response) == {
+        "detail": "This API key doesn't have the scopes that this view requires.",
+        "code": "insufficient_scope",
+    }
+    challenge = f'Bearer realm="api", error="insufficient_scope"{named}'
+    assert response["WWW-Authenticate"] == challenge
 
 
 @pytest.mark.parametrize(
     ("required", "status"),
     [
         (None, 403),
-        ([], 403),
-        ("", 403),
         (" ", 403),
-        (["todo"], 200),
-        (("todo",), 200),
         ({"todo"}, 200),
-        ("todo", 200),
         ("todo user", 200),
         (["todo", "user"], 200),
-        (["todo", "admin"], 403),
         ("todo admin", 403),
-        ("tod", 403),
         (["Todo"], 403),
     ],
 )
-def test_scoped_key_opens_views_whose_scopes_it_holds(user, header_of, required, status):
+def test_scoped_key_opens_views_whose_scopes_it_holds(user, required, status):
     scoped_keys = generate_keys(user, scopes=["todo", "user", "more"])
-    response = ask(view(*OURS, required_scopes=required), header_of(scoped_keys))
+    response = ask(view(*OURS, required_scopes=required), token_header(scoped_keys))
     assert response.status_code == status
-
-
-@pytest.mark.parametrize("required", [None, [], "todo", ["todo"]])
-def test_key_without_scopes_opens_every_view(keys, required):
-    assert ask(view(*OURS, required_scopes=required), token_header(keys)).status_code == 200
-
-
-def test_scopes_are_enforced_where_the_view_declares_nothing_of_the_kind(user):
-    scoped_keys = generate_keys(user, scopes=["todo"])
-    assert ask(view(*OURS), token_header(scoped_keys)).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -437,18 +278,15 @@ def test_scopes_are_enforced_where_the_view_declares_nothing_of_the_kind(user):
         ("HEAD", 405),  # which the view does not have
         ("OPTIONS", 200),
         ("POST", 403),
-        ("PUT", 403),
-        ("PATCH", 403),
         ("DELETE", 403),
-        ("TRACE", 403),
         ("PROPFIND", 403),
         ("GETT", 403),
     ],
 )
-def test_read_only_key_gets_heads_and_asks_for_options(user, header_of, method, status):
+def test_read_only_key_uses_safe_methods_only(user, method, status):
     limited = generate_keys(user, read_only=True)
     methods = [name for name in APIView.http_method_names if name != "head"]
-    response = ask(view(*OURS, http_method_names=methods), header_of(limited), method)
+    response = ask(view(*OURS, http_method_names=methods), token_header(limited), method)
     assert response.status_code == status
     if status == 403:
         assert body(response)["code"] == "key_read_only"
@@ -458,7 +296,7 @@ def test_read_only_key_gets_heads_and_asks_for_options(user, header_of, method, 
     ("sent", "becomes", "status"),
     [("POST", "GET", 403), ("GET", "POST", 403), ("GET", "HEAD", 200), ("GET", "get", 403)],
 )
-def test_method_that_a_middleware_rewrote_opens_nothing_to_a_read_only_key(
+def test_read_only_key_needs_a_safe_method_before_and_after_an_override(
     user, sent, becomes, status
 ):
     limited = generate_keys(user, read_only=True)
@@ -471,15 +309,6 @@ def test_method_that_a_middleware_rewrote_opens_nothing_to_a_read_only_key(
     assert ask(override, token_header(limited), sent).status_code == status
 
 
-@pytest.mark.parametrize("name", ["X_HTTP_METHOD_OVERRIDE", "X_METHOD_OVERRIDE", "X_HTTP_METHOD"])
-def test_override_header_counts_for_nothing(user, name):
-    limited = generate_keys(user, read_only=True)
-    meta = {f"HTTP_{name}": "GET"}
-    assert ask(view(*OURS), token_header(limited), "POST", **meta).status_code == 403
-    meta = {f"HTTP_{name}": "POST"}
-    assert ask(view(*OURS), token_header(limited), "GET", **meta).status_code == 200
-
-
 @pytest.mark.parametrize(
     ("num_proxies", "remote_addr", "forwarded_for", "status"),
     [
@@ -490,30 +319,16 @@ def test_override_header_counts_for_nothing(user, name):
         (1, "203.0.113.9", "192.0.2.1, 198.51.100.1", 403),
         (2, "203.0.113.9", "192.0.2.1, 198.51.100.1", 200),
         (2, "203.0.113.9", "192.0.2.1", 403),
-        (1, "203.0.113.9", "::ffff:192.0.2.1", 200),
-        (1, "203.0.113.9", "192.0.2.1:8080", 200),
         (1, "203.0.113.9", "[2001:db8::1]:8080", 200),
         (1, "192.0.2.1", "unknown", 403),
         (None, "::ffff:192.0.2.1", "", 200),
-        (None, "2001:db8::1", "", 200),
-        (None, "2001:db9::1", "", 403),
         (None, "", "", 403),
     ],
 )
-@pytest.mark.parametrize("setting", ["ours", "drf"])
 def test_address_is_that_of_the_peer_unless_proxies_are_trusted(
-    user,
-    settings,
-    setting,
-    num_proxies,
-    remote_addr,
-    forwarded_for,
-    status,
+    user, settings, num_proxies, remote_addr, forwarded_for, status
 ):
-    if setting == "ours":
-        settings.FRAPPE_TOKENS = {"NUM_PROXIES": num_proxies}
-    else:
-        settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NUM_PROXIES": num_proxies}
+    settings.FRAPPE_TOKENS = {"NUM_PROXIES": num_proxies}
     bound = generate_keys(user, allowed_ips=["192.0.2.0/24", "2001:db8::/32"])
     response = ask(
         view(*OURS),
@@ -537,67 +352,49 @@ def logged_in(make_user):
     return client
 
 
-def test_session_alone_works(logged_in):
-    assert logged_in.get("/ours/").json() == {"user": "grace", "auth": ""}
-
-
 @pytest.mark.parametrize(
-    "header",
-    [
-        f"token {UNKNOWN}",
-        basic(UNKNOWN),
-        f"Bearer {UNKNOWN}",
-        " token a:b",
-        "\ttoken a:b",
-        "token",
-        "token opaque",
-        "token\xa0a:b",
-        "Basic !",
-        "Basic " + "A" * 1000,
-        "Bearer opaque",
-        "Bearer a:b\x00",
-    ],
+    "header", [f"token {UNKNOWN}", " token a:b", "token\xa0a:b", "Basic !", "Bearer opaque"]
 )
 @pytest.mark.parametrize("url", ["/ours/", "/jwt/"])
 def test_session_does_not_help_a_wrong_header(logged_in, header, url):
+    assert logged_in.get(url).json()["user"] == "grace"
+
     response = logged_in.get(url, headers={"authorization": header})
+
     assert response.status_code == 401
     assert response["WWW-Authenticate"]
 
 
-def test_header_decides_against_another_users_session(logged_in, keys, header_of):
-    for method in (logged_in.get, logged_in.post):
-        response = method("/ours/", headers={"authorization": header_of(keys)})
-        assert response.json() == {"user": "ada", "auth": "ApiKey"}
+def test_header_decides_against_another_users_session(logged_in, keys):
+    logged_in.handler.enforce_csrf_checks = True
+    assert logged_in.post("/ours/").status_code == 403
+
+    response = logged_in.post("/ours/", headers={"authorization": token_header(keys)})
+
+    assert response.json() == {"user": "ada", "auth": "ApiKey"}
 
 
-def test_header_that_authenticated_needs_no_csrf_token(keys, header_of):
-    client = Client(enforce_csrf_checks=True)
-    assert client.login(username="ada", password=PASSWORD)
-    headers = {"authorization": header_of(keys)}
-    assert client.post("/ours/").status_code == 403
-    assert client.post("/ours/", headers=headers).json() == {"user": "ada", "auth": "ApiKey"}
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [*OURS, drf.SessionAuthentication],
+        [drf.SessionAuthentication, *reversed(OURS)],
+        [*OURS, *RIVALS],
+        [*OURS, drf.SessionAuthentication, drf.RemoteUserAuthentication],
+    ],
+)
+def test_responses_are_the_same_in_every_order_of_the_classes(keys, header_of, classes):
+    header = header_of(GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance))
+    whoami = view(*classes)
 
-
-@pytest.mark.parametrize("order", list(permutations([*OURS, drf.SessionAuthentication])))
-def test_answers_are_the_same_in_every_order_of_the_classes(keys, header_of, order):
-    wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
-    header = header_of(wrong)
-    whoami = view(*order)
     assert body(ask(whoami, header_of(keys)))["user"] == "ada"
     assert_refused(ask(whoami, header), header, INVALID)
     opaque = f"{scheme_of(header)} opaque"
-    assert_refused(ask(whoami, opaque), opaque, OPAQUE[scheme_of(header)])
-
-
-def test_status_is_401_with_our_challenge_behind_session_authentication():
-    response = Client().get("/session-first/", headers={"authorization": f"token {UNKNOWN}"})
-    assert_refused(response, "token", INVALID)
+    if classes[-1] is not RIVALS[-1]:
+        assert_refused(ask(whoami, opaque), opaque, OPAQUE[scheme_of(header)])
 
 
 # Beside the classes of other packages
-
-RIVALS = [drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
 
 
 class Long(AccessToken):
@@ -608,52 +405,38 @@ class Long(AccessToken):
 
 class Jwt(JWTAuthentication):
     def get_validated_token(self, raw_token):
-        return Long(raw_token)
+        try:
+            return Long(raw_token)
+        except TokenError as error:
+            raise InvalidToken(str(error)) from error
 
 
-def test_drf_token_is_left_to_drf(user):
-    token = Token.objects.create(user=user)
-    assert len(token.key) == 40
-    for classes in ([*OURS, *RIVALS], [TokenAuthentication, drf.TokenAuthentication]):
-        for word in ("Token", "token"):
-            response = ask(view(*classes), f"{word} {token.key}")
-            assert body(response) == {"user": "ada", "auth": "Token"}
+LEFT_TO_OTHERS = [
+    ([*OURS, *RIVALS], lambda user: f"Token {Token.objects.create(user=user)}", "Token a"),
+    (
+        [*OURS, KnoxAuthentication],
+        lambda user: f"Token {AuthToken.objects.create(user)[1]}",
+        "Token a",
+    ),
+    ([*OURS, *RIVALS], lambda user: basic(f"{user}:{PASSWORD}"), basic("ada:wrong")),
+    ([*OURS, Jwt], lambda user: f"Bearer {Long.for_user(user)}", "Bearer eyJh.eyJz.c2ln"),
+]
 
 
-def test_wrong_drf_token_gets_drfs_own_answer():
-    theirs = ask(view(drf.TokenAuthentication), f"Token {'a' * 40}")
-    response = ask(view(TokenAuthentication, drf.TokenAuthentication), f"Token {'a' * 40}")
-    assert response.status_code == theirs.status_code == 401
-    assert body(response) == body(theirs) == {"detail": "Invalid token."}
+@pytest.mark.parametrize(("classes", "header_for", "wrong"), LEFT_TO_OTHERS)
+def test_credential_of_another_package_is_left_to_it(user, classes, header_for, wrong):
+    theirs = ask(view(classes[-1]) if len(classes) == 4 else view(*RIVALS), wrong)
 
-
-def test_username_and_password_are_left_to_drf(user):
-    for classes in ([*OURS, *RIVALS], [BasicAuthentication, drf.BasicAuthentication]):
-        assert body(ask(view(*classes), basic(f"ada:{PASSWORD}")))["user"] == "ada"
-        response = ask(view(*classes), basic("ada:wrong"))
-        assert response.status_code == 401
-        assert body(response) == {"detail": "Invalid username/password."}
-
-
-def test_knox_token_is_left_to_knox(user):
-    _, token = AuthToken.objects.create(user)
-    for classes in ([*OURS, KnoxAuthentication], [*OURS, KnoxAuthentication, *RIVALS]):
-        assert body(ask(view(*classes), f"Token {token}")) == {"user": "ada", "auth": "AuthToken"}
-    response = ask(view(*OURS, KnoxAuthentication), "Token " + "a" * 64)
+    assert body(ask(view(*classes), header_for(user)))["user"] == "ada"
+    response = ask(view(*classes), wrong)
     assert response.status_code == 401
-    assert body(response) == {"detail": "Invalid token."}
+    assert body(response) == body(theirs)
 
 
-def test_jwt_is_left_to_simplejwt(user):
-    jwt = Long.for_user(user)
-    response = ask(view(*OURS, Jwt), f"Bearer {jwt}")
-    assert body(response) == {"user": "ada", "auth": "Long"}
+def test_basic_pair_with_our_prefix_is_ours(keys):
+    header = basic(f"{keys.api_key}:password")
 
-
-def test_wrong_jwt_gets_simplejwts_own_answer():
-    response = ask(view(*OURS, JWTAuthentication), "Bearer eyJh.eyJz.c2ln")
-    assert response.status_code == 401
-    assert body(response)["code"] == "token_not_valid"
+    assert_refused(ask(view(*OURS, drf.BasicAuthentication), header), header, INVALID)
 
 
 def test_jwt_that_simplejwt_passes_over_is_refused_and_not_anonymous(user, logged_in):
@@ -666,26 +449,8 @@ def test_jwt_that_simplejwt_passes_over_is_refused_and_not_anonymous(user, logge
     )
     response = logged_in.get("/jwt/", headers={"authorization": header})
     assert_refused(response, header, UNKNOWN_ACCESS_TOKEN)
-
-
-def test_ours_work_before_rivals(keys, header_of):
-    wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
-    header = header_of(wrong)
-    assert body(ask(view(*OURS, *RIVALS), header_of(keys)))["user"] == "ada"
-    assert_refused(ask(view(*OURS, *RIVALS), header), header, INVALID)
-
-
-@pytest.mark.parametrize("scheme", ["token", "Bearer"])
-def test_opaque_token_that_no_later_class_answers_is_refused(scheme):
-    header = f"{scheme} opaque"
-    others = [drf.BasicAuthentication, drf.SessionAuthentication, drf.RemoteUserAuthentication]
-    assert_refused(ask(view(*OURS, *others), header), header, OPAQUE[scheme_of(header)])
-
-
-def test_earlier_class_of_the_same_scheme_is_not_asked_again():
-    # simplejwt, first in the list, has passed over the lower-case scheme already.
-    header = "bearer opaque"
-    assert_refused(ask(view(JWTAuthentication, *OURS), header), header, UNKNOWN_ACCESS_TOKEN)
+    # An earlier class isn't called again.
+    assert_refused(ask(view(Jwt, *OURS), header), header, UNKNOWN_ACCESS_TOKEN)
 
 
 def test_class_that_wraps_ours_lets_no_credential_pass_as_anonymous():
@@ -698,44 +463,14 @@ def test_class_that_wraps_ours_lets_no_credential_pass_as_anonymous():
     assert_refused(ask(view(JWTAuthentication, Wrapped), header), header, UNKNOWN_ACCESS_TOKEN)
 
 
-@pytest.mark.parametrize("container", [list, tuple])
-def test_rivals_may_come_in_any_sequence(user, container):
-    token = Token.objects.create(user=user)
-
-    def get_authenticators(self):
-        return container(each() for each in [*OURS, *RIVALS[:2], Jwt])
-
-    whoami = view(get_authenticators=get_authenticators)
-    assert body(ask(whoami, f"Token {token.key}")) == {"user": "ada", "auth": "Token"}
-    assert body(ask(whoami, basic(f"ada:{PASSWORD}")))["user"] == "ada"
-    assert body(ask(whoami, f"Bearer {Long.for_user(user)}"))["auth"] == "Long"
-    assert body(ask(whoami, f"Token {'a' * 40}")) == {"detail": "Invalid token."}
-    assert_refused(ask(whoami, "bearer a.b.c"), "bearer", UNKNOWN_ACCESS_TOKEN)
-
-
 class Silent(drf.BaseAuthentication):
-    """Answers two schemes, and passes over all that it is asked about."""
+    """Passes over every credential."""
 
     def authenticate(self, request):
         return None
 
     def authenticate_header(self, request):
         return str(request.META["HTTP_AUTHORIZATION"].split()[0])
-
-
-def test_list_that_requests_share_stays_right_and_short(user, keys, header_of):
-    token = Token.objects.create(user=user)
-    shared = [*(each() for each in OURS), drf.TokenAuthentication(), Jwt(), Silent()]
-    before = len(shared)
-    whoami = view(get_authenticators=lambda self: shared)
-    for _ in range(20):
-        for header in ("token opaque a", "Bearer", "bearer a.b.c", basic("ada:x"), "Basic !"):
-            assert ask(whoami, header).status_code == 401
-        assert body(ask(whoami, f"Token {token.key}"))["user"] == "ada"
-        assert body(ask(whoami, header_of(keys)))["user"] == "ada"
-        assert body(ask(whoami, "Digest x"))["user"] == ""
-        assert body(ask(whoami))["user"] == ""
-    assert len(shared) <= before + 3
 
 
 def test_credential_that_several_later_classes_pass_over_is_refused():
@@ -747,20 +482,7 @@ def test_credential_that_several_later_classes_pass_over_is_refused():
         assert_refused(ask(view(*classes), scheme), scheme, OPAQUE[scheme_of(scheme)])
 
 
-def test_grace_of_a_rotated_secret_works_by_every_scheme(keys, header_of):
-    new = generate_keys(keys.instance.user, grace=timedelta(minutes=5))
-    assert body(ask(view(*OURS), header_of(keys)))["user"] == "ada"
-    assert body(ask(view(*OURS), header_of(new)))["user"] == "ada"
-
-
-def test_basic_pair_may_be_left_to_drf_only_when_it_is_not_ours(keys):
-    wrong = GeneratedKeys(keys.api_key, crypto.Secret("password"), keys.instance)
-    header = basic_header(wrong)
-    response = ask(view(*OURS, drf.BasicAuthentication), header)
-    assert_refused(response, header, INVALID)
-
-
-def test_class_that_names_another_of_its_schemes_is_asked_too(user, monkeypatch):
+def test_class_that_names_another_of_its_schemes_is_called_too(user, monkeypatch):
     """simplejwt answers each of its header types and names the first of them."""
     module = "rest_framework_simplejwt.authentication"
     monkeypatch.setattr(f"{module}.AUTH_HEADER_TYPES", ("JWT", "Bearer"))
@@ -794,7 +516,7 @@ def test_authenticates_a_plain_request_of_django(keys):
 def test_session_between_ours_and_a_later_class_is_not_asked_first(user, authorization, behind):
     class Who(APIView):
         authentication_classes = [TokenAuthentication, drf.SessionAuthentication, behind]
-        # No method: whoever is let in gets 405.
+        # No method: an accepted request gets 405.
 
     request = RequestFactory().get("/", headers={"authorization": authorization})
     request.user = user  # signed in
@@ -827,13 +549,3 @@ def test_later_class_is_called_once(user):
 
     assert Request(request, authenticators=[TokenAuthentication(), Once()]).user == user
     assert len(calls) == 1
-
-
-def test_header_of_a_later_class_wins_over_a_session_between(user, make_user):
-    token = Token.objects.create(user=user)
-    request = RequestFactory().get("/", headers={"authorization": f"Token {token.key}"})
-    request.user = make_user("grace")
-    ours = TokenAuthentication()
-    authenticators = [ours, drf.SessionAuthentication(), drf.TokenAuthentication()]
-
-    assert Request(request, authenticators=authenticators).user == user

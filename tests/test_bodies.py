@@ -1,9 +1,8 @@
-"""Bodies: how large they may be, and in which charset, is asked before any of them is read."""
+"""Size and charset of bodies are checked before they are read."""
 
 import bz2
 import io
 import tracemalloc
-import zlib
 from contextlib import contextmanager
 
 import pytest
@@ -18,10 +17,9 @@ from rest_framework.views import APIView
 from frappe_tokens.api.bodies import MAX_BYTES, check_body
 from frappe_tokens.api.envelope import FrappeEnvelopeMixin
 from frappe_tokens.keys import generate_keys
-from frappe_tokens.models import ApiKey
 
-from .addresses import addresses, calls
-from .conftest import PASSWORD, token_header
+from .addresses import calls
+from .conftest import token_header
 
 pytestmark = pytest.mark.django_db
 
@@ -29,16 +27,13 @@ JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=b"
 KEYS = "/api/keys/"
 
-# They read no body, no form and no query.
+# Its addresses read no body, form or query.
 READS_NOTHING = "/api/.well-known/"
 READING = [call for call in calls() if not call[1].path.startswith(READS_NOTHING)]
 ALSO_OURS = [("POST", path) for path in ("/", "/api/resource/ToDo", "/api/events/")]
 
 UNPACKED = 50_000_000
-BOMBS = {
-    "bz2_codec": bz2.compress(b" " * UNPACKED),
-    "zlib_codec": zlib.compress(b" " * UNPACKED),
-}
+BOMB = bz2.compress(b" " * UNPACKED)
 # The last four are encodings of text. Some take time by the square of the length.
 ODD = ["base64", "hex", "quopri", "rot13", "uu", "idna", "punycode", "unicode_escape", "utf-7"]
 
@@ -90,31 +85,23 @@ def assert_unreadable(response):
         assert "parse_error" in body.values() or body["error"] == "invalid_request"
 
 
-def test_addresses_are_found():
-    found = [address.path for address in addresses()]
-
-    assert "/api/keys/revoke-leaked" in found
-    assert "/api/method/frappe.integrations.oauth2.get_token" in found
-
-
 # The charset
 
 
-@pytest.mark.parametrize("content_type", [JSON, FORM, MULTIPART])
 @pytest.mark.parametrize(("method", "address"), READING, ids=str)
-def test_small_body_that_unpacks_to_a_large_one_is_refused(method, address, content_type):
-    for charset, body in BOMBS.items():
+def test_small_body_that_unpacks_to_a_large_one_is_refused(method, address):
+    for content_type in (JSON, FORM, MULTIPART):
         with little_memory():
-            response = send(method, address.path, body, f"{content_type}; charset={charset}")
+            response = send(method, address.path, BOMB, f"{content_type}; charset=bz2_codec")
 
         assert_unreadable(response)
 
 
 @pytest.mark.parametrize("content_type", [JSON, FORM, MULTIPART])
 @pytest.mark.parametrize(("method", "path"), ALSO_OURS)
-def test_example_project_refuses_it_too(method, path, content_type):
-    for charset in [*BOMBS, *ODD]:
-        body = BOMBS.get(charset, b"user=%FF&cmd=login")
+def test_example_project_refuses_odd_charsets(method, path, content_type):
+    for charset in ["bz2_codec", *ODD]:
+        body = BOMB if charset == "bz2_codec" else b"user=%FF&cmd=login"
         with little_memory():
             response = send(method, path, body, f"{content_type}; charset={charset}")
 
@@ -122,7 +109,7 @@ def test_example_project_refuses_it_too(method, path, content_type):
 
 
 @pytest.mark.parametrize(("method", "address"), READING, ids=str)
-def test_query_is_not_read_in_another_charset_either(method, address):
+def test_query_in_another_charset_is_refused(method, address):
     """Django reads the query in the charset of the body."""
     for charset in ("unicode_escape", "utf-7"):  # most others Django's own request cannot take
         form = f"{FORM}; charset={charset}"
@@ -130,17 +117,12 @@ def test_query_is_not_read_in_another_charset_either(method, address):
         assert_unreadable(send(method, path, b"", form, CONTENT_TYPE=form))
 
 
-@pytest.mark.parametrize(
-    "charset", ["utf-8", "UTF8", "us-ascii", "iso-8859-1", "latin1", '"utf-8"', "unheard-of"]
-)
-def test_text_is_read(keys, self_service, charset):
-    response = send(
-        "POST",
-        KEYS,
-        b'{"name": "deploy"}',
-        f"{JSON}; charset={charset}",
-        headers={"authorization": token_header(keys)},
-    )
+@pytest.mark.parametrize("charset", ["UTF8", "us-ascii", "latin1", '"utf-8"', "unheard-of"])
+def test_text_of_the_largest_size_is_read(keys, self_service, charset):
+    body = b'{"name": "deploy"}'.ljust(MAX_BYTES)
+    headers = {"authorization": token_header(keys)}
+
+    response = send("POST", KEYS, body, f"{JSON}; charset={charset}", headers=headers)
 
     assert response.status_code == 201
     assert response.json()["name"] == "deploy"
@@ -152,7 +134,7 @@ def self_service(settings):
 
 
 @pytest.mark.parametrize("name", ["generate_keys", "revoke_token"])
-def test_name_of_a_part_in_an_unknown_charset_is_no_server_error(system_manager, name):
+def test_part_named_in_an_unknown_charset_is_refused(system_manager, name):
     part = b"Content-Disposition: form-data; name=\"token\"; filename*=unheard-of''%41\r\n\r\n1"
     body = b"--b\r\n" + part + b"\r\n--b--\r\n"
     path, headers = "/api/method/frappe.integrations.oauth2.revoke_token", {}
@@ -188,7 +170,7 @@ def test_large_body_is_refused_before_it_is_read(method, address):
 
 @pytest.mark.parametrize(("method", "address"), READING, ids=str)
 def test_body_without_a_length_is_refused_before_it_is_read(method, address):
-    """It would be taken for empty, and a key that may only read for one that may do all."""
+    """It would be read as empty: a read-only key would be generated without its restriction."""
     assert_unreadable(send_unread(method, address.path, JSON, "", HTTP_TRANSFER_ENCODING="chunked"))
     for length in ("-1", "many"):
         assert_unreadable(send_unread(method, address.path, JSON, length))
@@ -203,15 +185,7 @@ def test_body_of_unknown_length_is_refused_under_asgi():
         check_body(ASGIRequest(scope, io.BytesIO(b'{"read_only": true}')), MAX_BYTES)
 
 
-def test_body_of_the_largest_size_is_read(keys, self_service):
-    body = b'{"name": "deploy"}'.ljust(MAX_BYTES)
-
-    response = send("POST", KEYS, body, JSON, headers={"authorization": token_header(keys)})
-
-    assert response.status_code == 201
-
-
-def test_smaller_limit_of_the_project_counts(settings):
+def test_smaller_limit_of_the_project_applies(settings):
     request = RequestFactory().post("/", b"x" * 101, content_type=JSON)
 
     for own, limit in ((100, MAX_BYTES), (100, None), (None, 100)):
@@ -240,7 +214,7 @@ class Upload(FrappeEnvelopeMixin, APIView):
         return Response(request.FILES["file"].size)
 
 
-def test_files_that_a_project_takes_are_not_limited(settings):
+def test_files_of_a_projects_view_are_not_limited(settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     file = io.BytesIO(b"x" * 2000)
     file.name = "report.txt"
@@ -248,24 +222,3 @@ def test_files_that_a_project_takes_are_not_limited(settings):
     response = Upload.as_view()(RequestFactory().post("/", {"file": file}))
 
     assert response.data == 2000
-
-
-# Who sent it
-
-
-def test_bodies_are_checked_before_the_credential(keys):
-    headers = {"authorization": token_header(keys)}
-
-    response = send("POST", KEYS, b"x" * (MAX_BYTES + 1), JSON, headers=headers)
-
-    assert_unreadable(response)
-    assert ApiKey.objects.count() == 1
-
-
-def test_session_sends_no_larger_bodies(user):
-    """Its CSRF token is looked for in the form."""
-    browser = Client(enforce_csrf_checks=True)
-    assert browser.login(username="ada", password=PASSWORD)
-
-    for path in (KEYS, "/api/method/frappe.auth.get_logged_user"):
-        assert_unreadable(send_unread("POST", path, FORM, MAX_BYTES + 1, browser))

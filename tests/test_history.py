@@ -37,7 +37,7 @@ def on_both(key, text):
     ]
 
 
-def test_call_by_rpc_is_on_record(user, system_manager):
+def test_rpc_call_is_recorded(user, system_manager):
     header = token_header(generate_keys(system_manager))
     answer = Client().post(GENERATE, {"user": "ada"}, headers={"authorization": header})
     secret = answer.json()["message"]["api_secret"]
@@ -46,7 +46,7 @@ def test_call_by_rpc_is_on_record(user, system_manager):
     assert secret not in repr(entries())
 
 
-def test_change_and_revocation_are_on_record(keys, system_manager):
+def test_change_and_revocation_are_recorded(keys, system_manager):
     key, by = keys.instance, Actor(system_manager)
     change_key(key, scopes=["todos"], read_only=True, by=by)
     revoke(key, by=by)
@@ -57,19 +57,19 @@ def test_change_and_revocation_are_on_record(keys, system_manager):
     ]
 
 
-def test_each_of_many_is_on_record(make_user, system_manager):
+def test_each_of_many_keys_is_recorded(make_user, system_manager):
     users = [make_user(f"user{number}") for number in range(5)]
     generate_keys_for_users(users, by=Actor(system_manager))
     assert len(entries()) == 10
 
 
-def test_trusted_code_has_no_name_in_the_history(keys):
+def test_trusted_code_is_not_recorded(keys):
     change_key(keys.instance, read_only=True)
     revoke(keys.instance)
     assert entries() == []
 
 
-def test_what_is_refused_is_not_on_record(user):
+def test_refusal_is_not_recorded(user):
     with pytest.raises(Exception, match="permission to generate"):
         generate_keys(user, by=Actor(user))
     assert entries() == []

@@ -1,4 +1,4 @@
-"""Making, rotating and revoking keys, and who may."""
+"""Generating, rotating and revoking keys, and who may."""
 
 import copy
 import logging
@@ -69,10 +69,10 @@ def code_of(call):
     return str(raised.value.code)
 
 
-# Making
+# Generating
 
 
-def test_what_is_generated_works(user):
+def test_generated_key_works(user):
     keys = generate_keys(user)
     assert works(keys)
     assert keys.instance == ApiKey.objects.get()
@@ -97,7 +97,7 @@ def test_secret_and_api_key_cannot_be_chosen(user):
     assert not ApiKey.objects.exists()
 
 
-def test_user_may_have_several_keys_told_apart_by_name(user):
+def test_user_may_have_several_keys_with_different_names(user):
     unnamed, backup = generate_keys(user), generate_keys(user, name="backup")
     assert unnamed.api_key != backup.api_key
     assert works(unnamed)
@@ -105,12 +105,6 @@ def test_user_may_have_several_keys_told_apart_by_name(user):
     generate_keys(user, name="backup")
     assert works(unnamed)
     assert not works(backup)
-
-
-def test_users_of_one_name_have_keys_of_their_own(make_user):
-    ada, grace = generate_keys(make_user("ada")), generate_keys(make_user("grace"))
-    assert works(ada)
-    assert works(grace)
 
 
 def test_names_are_stripped(user):
@@ -121,13 +115,13 @@ def test_names_are_stripped(user):
 
 
 @pytest.mark.parametrize("name", ["n" * 101, "a\x00b", "a\nb", "a\u200bb", "\ud800"])
-def test_refuses_a_name_that_cannot_be_shown(user, name):
+def test_invalid_name_is_refused(user, name):
     assert code_of(lambda: generate_keys(user, name=name)) == "name"
     assert not ApiKey.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["", "n" * 100, "Zürich \U0001f511", "a: b, 'c' \"d\" <e>"])
-def test_other_names_are_fine(user, name):
+def test_valid_name_is_stored(user, name):
     assert clean_name(name) == name
     assert generate_keys(user, name=name).instance.name == name
 
@@ -167,7 +161,7 @@ def test_policies_are_stored(user):
     ],
     ids=str,
 )
-def test_refuses_policies_that_mean_nothing(user, policies):
+def test_invalid_option_is_refused(user, policies):
     before = generate_keys(user)
     for name in ("", "new"):
         code_of(lambda name=name: generate_keys(user, name=name, **policies))
@@ -179,26 +173,26 @@ def model_values(key):
     return {field.attname: getattr(key, field.attname) for field in key._meta.concrete_fields}
 
 
-def test_refuses_an_inactive_user(user):
+def test_inactive_user_gets_no_key(user):
     user.is_active = False
     user.save()
     assert code_of(lambda: generate_keys(user)) == "user_inactive"
     assert not ApiKey.objects.exists()
 
 
-def test_looks_at_the_user_as_stored_now(user):
+def test_user_deactivated_meanwhile_gets_no_key(user):
     get_user_model()._default_manager.filter(pk=user.pk).update(is_active=False)
     assert user.is_active
     assert code_of(lambda: generate_keys(user)) == "user_inactive"
 
 
-def test_refuses_a_user_who_was_deleted_meanwhile(user):
+def test_user_deleted_meanwhile_gets_no_key(user):
     get_user_model()._default_manager.filter(pk=user.pk).delete()
     assert code_of(lambda: generate_keys(user)) == "no_user"
 
 
 @pytest.mark.parametrize("nobody", [AnonymousUser(), get_user_model()()])
-def test_refuses_nobody(db, nobody):
+def test_unsaved_or_anonymous_user_gets_no_key(db, nobody):
     assert code_of(lambda: generate_keys(nobody)) == "no_user"
 
 
@@ -231,7 +225,7 @@ def test_rotation_keeps_policies_and_history(user):
     assert changed == {"secret_digest", "rotated_at"}
 
 
-def test_rotation_narrows_by_what_is_named(keys):
+def test_rotation_applies_given_policies(keys):
     generate_keys(keys.instance.user, read_only=True)
     generate_keys(keys.instance.user, scopes=["todo"])
     generate_keys(keys.instance.user, allowed_ips=["192.0.2.1"])
@@ -239,20 +233,7 @@ def test_rotation_narrows_by_what_is_named(keys):
     assert (key.read_only, key.scopes, key.allowed_ips) == (True, ["todo"], ["192.0.2.1"])
 
 
-def test_grace_lets_the_old_secret_work_until_its_end(user):
-    with time_machine.travel(NOON, tick=False) as clock:
-        old = generate_keys(user)
-        new = generate_keys(user, grace=timedelta(hours=1))
-        assert works(old)
-        clock.move_to(NOON + timedelta(hours=1) - timedelta(microseconds=1))
-        assert works(old)
-        assert works(new)
-        clock.move_to(NOON + timedelta(hours=1))
-        assert why_not(old) is Reason.INVALID_CREDENTIALS
-        assert works(new)
-
-
-def test_grace_is_none_unless_set(user, settings):
+def test_default_grace_is_rotation_grace(user, settings):
     old = generate_keys(user)
     generate_keys(user)
     assert not works(old)
@@ -284,13 +265,7 @@ def test_rotation_without_grace_ends_the_grace_of_the_one_before(user):
     assert works(third)
 
 
-def test_new_key_leaves_no_grace_for_the_empty_secret(user, settings):
-    settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(hours=1)}
-    key = generate_keys(user).instance
-    assert (key.previous_digest, key.previous_expires_at) == ("", None)
-
-
-def test_note_of_the_old_secrets_use_starts_anew(user):
+def test_rotation_clears_the_last_use_of_the_old_secret(user):
     generate_keys(user)
     generate_keys(user, grace=timedelta(hours=1))
     ApiKey.objects.update(previous_used_at=NOON)
@@ -324,21 +299,19 @@ def test_expired_key_is_not_rotated_without_a_later_expiry(user):
 # Lifetimes
 
 
-def test_keys_live_for_ever_unless_set(keys):
-    assert keys.instance.expires_at is None
-
-
 @pytest.mark.parametrize(
     ("default", "longest", "days"),
-    [(90, None, 90), (None, 365, 365), (90, 365, 90), (365, 90, 90)],
+    [(None, None, None), (90, None, 90), (None, 365, 365), (90, 365, 90), (365, 90, 90)],
 )
-def test_lifetime_of_a_key_for_which_no_expiry_is_named(user, settings, default, longest, days):
+def test_default_lifetime(user, settings, default, longest, days):
     settings.FRAPPE_TOKENS = {
         "DEFAULT_LIFETIME": default and timedelta(days=default),
         "MAX_LIFETIME": longest and timedelta(days=longest),
     }
     with time_machine.travel(NOON, tick=False):
-        assert generate_keys(user).instance.expires_at == NOON + timedelta(days=days)
+        expires_at = generate_keys(user).instance.expires_at
+
+    assert expires_at == (NOON + timedelta(days=days) if days else None)
 
 
 def test_max_lifetime_bounds_the_expiry(user, settings):
@@ -408,7 +381,7 @@ def test_revoking_a_key_that_was_deleted_meanwhile_changes_nothing(keys):
 # Who may
 
 
-def test_new_key_remembers_who_made_it(user, system_manager):
+def test_new_key_records_its_creator(user, system_manager):
     assert generate_keys(user, by=Actor(system_manager)).instance.created_by == system_manager
     assert generate_keys(user).instance.created_by == system_manager
     assert generate_keys(user, name="shell").instance.created_by is None
@@ -457,7 +430,7 @@ def test_inactive_actor_may_not(user, system_manager):
     assert denied(user, Actor(system_manager))
 
 
-def test_nobody_but_a_superuser_generates_for_a_superuser(make_user, system_manager):
+def test_only_a_superuser_may_generate_for_a_superuser(make_user, system_manager):
     superuser = make_user("root", is_superuser=True)
     actor = Actor(system_manager)
     assert actor.may_generate
@@ -465,7 +438,7 @@ def test_nobody_but_a_superuser_generates_for_a_superuser(make_user, system_mana
     assert denied(superuser, actor)
 
 
-def test_superuser_is_who_is_one_in_the_database_now(make_user, system_manager):
+def test_user_made_superuser_meanwhile_is_protected(make_user, system_manager):
     target = make_user("rising")
     get_user_model()._default_manager.filter(pk=target.pk).update(is_superuser=True)
     assert not target.is_superuser
@@ -474,13 +447,7 @@ def test_superuser_is_who_is_one_in_the_database_now(make_user, system_manager):
 
 @pytest.mark.parametrize("policies", [{"read_only": True}, {"scopes": ["todo"]}])
 @pytest.mark.parametrize("superuser", [True, False])
-def test_request_with_a_limited_key_may_not(
-    make_user,
-    system_manager,
-    user,
-    policies,
-    superuser,
-):
+def test_request_with_a_limited_key_may_not(make_user, system_manager, user, policies, superuser):
     system_manager.is_superuser = superuser
     system_manager.save()
     limited = generate_keys(system_manager, name="limited", **policies).instance
@@ -576,21 +543,13 @@ def test_error_page_about_a_failing_generation_hides_the_secret(
     assert CANARY not in page
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"PEPPERS": ["short"]}, {"KEY_PREFIX": ":"}, {"SECRET_PREFIX": ""}, {"REALM": '"'}]
-)
 @pytest.mark.parametrize("debug", [True, False])
 def test_error_page_about_a_wrong_setting_hides_the_presented_secret(
-    user,
-    canary,
-    settings,
-    header_of,
-    wrong,
-    debug,
+    user, canary, settings, header_of, debug
 ):
     header = header_of(generate_keys(user))
     settings.DEBUG = debug
-    settings.FRAPPE_TOKENS = {"NUM_PROXIES": -1, **wrong}
+    settings.FRAPPE_TOKENS = {"NUM_PROXIES": -1, "PEPPERS": ["short"]}
     client = Client(raise_request_exception=False)
     response = client.get("/broken/", headers={"authorization": header})
     assert response.status_code == 500
@@ -600,38 +559,21 @@ def test_error_page_about_a_wrong_setting_hides_the_presented_secret(
     assert header.split()[1] not in page
 
 
-def test_error_page_of_a_failing_view_hides_the_presented_secret(
-    user,
-    canary,
-    settings,
-    header_of,
-):
-    header = header_of(generate_keys(user))
-    settings.DEBUG = True
-    client = Client(raise_request_exception=False)
-    response = client.get("/broken/", headers={"authorization": header})
-    assert response.status_code == 500
-    page = response.content.decode()
-    assert "something else is broken" in page
-    assert CANARY not in page
-    assert header.split()[1] not in page
-
-
-def test_error_page_of_a_failing_lookup_hides_the_presented_secret(
-    user,
-    canary,
-    settings,
-    header_of,
-    monkeypatch,
+@pytest.mark.parametrize("fails", ["view", "lookup"])
+def test_error_page_of_a_failure_hides_the_presented_secret(
+    user, canary, settings, header_of, monkeypatch, fails
 ):
     def broken(*args, **options):
         raise RuntimeError("something else is broken")
 
     header = header_of(generate_keys(user))
     settings.DEBUG = True
-    monkeypatch.setattr("frappe_tokens.lookup.record_use", broken)
+    if fails == "lookup":
+        monkeypatch.setattr("frappe_tokens.lookup.record_use", broken)
     client = Client(raise_request_exception=False)
-    page = client.get("/broken/", headers={"authorization": header}).content.decode()
+    response = client.get("/broken/", headers={"authorization": header})
+    assert response.status_code == 500
+    page = response.content.decode()
     assert "something else is broken" in page
     assert CANARY not in page
     assert header.split()[1] not in page
@@ -678,12 +620,12 @@ def test_expiry_is_naive_where_time_zones_are_off(user, settings):
     assert generate_keys(user, expires_at=naive).instance.expires_at == naive
 
 
-def test_the_one_who_asks_may_come_from_a_replica(user, make_user):
+def test_actor_may_be_read_from_a_replica(user, make_user):
     manager = make_user("root", is_superuser=True)
     manager._state.db = "replica"
 
     assert generate_keys(user, by=Actor(manager)).instance.created_by_id == manager.pk
 
 
-def test_nobody_may_generate_nothing():
+def test_actor_without_a_user_may_not_generate():
     assert not Actor(None).may_generate

@@ -1,4 +1,4 @@
-"""Clients that fail too often."""
+"""The failure limit."""
 
 import hashlib
 import logging
@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 import pytest
 import time_machine
 from django.core.cache import caches
-from django.core.cache.backends.locmem import LocMemCache
 from django.test import Client
 
 from frappe_tokens import crypto
@@ -40,12 +39,6 @@ def nothing_was_reported_lately(monkeypatch):
     monkeypatch.setattr(limiter._log_cache_error, "_logged_at", -math.inf)
 
 
-@pytest.fixture
-def others(user):
-    """Another key."""
-    return generate_keys(user, name="other")
-
-
 def wrong(keys):
     return GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
 
@@ -64,11 +57,14 @@ def limit_to(settings, limit, **others):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": limit, **others}
 
 
-def test_two_hundred_wrong_secrets_from_one_address(keys, clock):
-    answers = [ask(wrong(keys), x_forwarded_for=f"203.0.113.{n}") for n in range(200)]
+def test_failures_beyond_the_limit_are_refused_until_the_window_ends(keys, clock, settings):
+    limit_to(settings, "5/minute")
 
-    assert [answer.status_code for answer in answers] == [401] * 100 + [429] * 100
-    assert {answer["Retry-After"] for answer in answers[100:]} == {"40"}
+    answers = [ask(wrong(keys), x_forwarded_for=f"203.0.113.{n}") for n in range(10)]
+
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 5
+    assert {answer["Retry-After"] for answer in answers[5:]} == {"40"}
+    assert answers[5].json()["exc_type"] == "TooManyRequestsError"
     assert code(wrong(keys), THERE) == "invalid_credentials"
     clock.shift(timedelta(seconds=39))
     assert ask(wrong(keys))["Retry-After"] == "1"
@@ -76,19 +72,7 @@ def test_two_hundred_wrong_secrets_from_one_address(keys, clock):
     assert code(wrong(keys)) == "invalid_credentials"
 
 
-def test_429_comes_in_frappes_envelope(keys, settings):
-    limit_to(settings, "1/minute")
-    ask(wrong(keys))
-
-    answer = ask(wrong(keys))
-
-    assert answer.status_code == 429
-    assert answer.json()["exc_type"] == "TooManyRequestsError"
-    assert answer.json()["code"] == "too_many_failures"
-    assert "WWW-Authenticate" not in answer
-
-
-def test_token_that_failed_too_often_is_refused_without_a_query(keys, settings, statements):
+def test_token_that_failed_too_often_takes_no_query_and_is_not_kept(keys, settings, statements):
     limit_to(settings, "2/minute")
     broken = wrong(keys)
     assert [code(broken) for _ in range(2)] == ["invalid_credentials"] * 2
@@ -97,27 +81,41 @@ def test_token_that_failed_too_often_is_refused_without_a_query(keys, settings, 
         assert {code(broken) for _ in range(3)} == {"too_many_failures"}
 
     assert verbs == []
+    kept = repr(vars(limiter))
+    assert broken.api_secret not in kept
+    assert hashlib.sha256(broken.api_secret.encode()).hexdigest() not in kept
     assert code(broken, THERE) == "invalid_credentials"
 
 
-# A good credential is never refused for what others failed with
+def test_another_limit_applies_at_once(keys, settings):
+    broken = wrong(keys)
+    limit_to(settings, "1/day")
+    assert [code(broken) for _ in range(2)] == ["invalid_credentials", "too_many_failures"]
+
+    for limit in (None, "100/minute"):
+        limit_to(settings, limit)
+        assert {code(broken) for _ in range(3)} == {"invalid_credentials"}
 
 
-def test_wrong_secrets_for_a_key_do_not_lock_out_the_right_one(keys, settings):
+# A correct credential is never refused for failures of others
+
+
+def test_wrong_secrets_do_not_lock_out_the_right_one_which_resets_nothing(keys, user, settings):
     limit_to(settings, "2/minute")
 
-    for _ in range(30):
+    for _ in range(4):
         ask(wrong(keys))
         assert code(keys) == "ok"
 
     assert code(wrong(keys)) == "too_many_failures"
+    assert code(wrong(generate_keys(user, name="other"))) == "invalid_credentials"
 
 
 def test_made_up_keys_do_not_lock_out_the_right_one(keys, settings):
     """As behind a proxy whose address all clients share, or in an office."""
     limit_to(settings, "2/minute")
 
-    for number in range(60):
+    for number in range(5):
         made_up = GeneratedKeys(f"ftk_{number:016}", keys.api_secret, keys.instance)
         assert code(made_up, x_forwarded_for="203.0.113.1") == "invalid_credentials"
 
@@ -133,26 +131,7 @@ def test_wrong_source_does_not_lock_out_the_right_one(keys, settings):
     assert code(keys) == "ok"
 
 
-def test_success_clears_nothing(keys, settings):
-    limit_to(settings, "2/minute")
-
-    ask(wrong(keys))
-    assert code(keys) == "ok"
-    ask(wrong(keys))
-    assert code(keys) == "ok"
-
-    assert code(wrong(keys)) == "too_many_failures"
-
-
 # What is counted together
-
-
-def test_each_key_of_an_address_is_counted_for_itself(keys, others, settings):
-    limit_to(settings, "1/minute")
-    ask(wrong(keys))
-
-    assert code(wrong(keys)) == "too_many_failures"
-    assert code(wrong(others)) == "invalid_credentials"
 
 
 def test_addresses_behind_trusted_proxies_are_told_apart(keys, settings):
@@ -171,9 +150,9 @@ def test_addresses_behind_trusted_proxies_are_told_apart(keys, settings):
         ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"),
         ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
     ],
-    ids=["a /64 is one client's", "a mapped address is the one that it stands for"],
+    ids=["IPv6 network", "IPv4-mapped"],
 )
-def test_networks(keys, settings, failed, refused, open_):
+def test_addresses_of_one_client_are_counted_together(keys, settings, failed, refused, open_):
     limit_to(settings, "1/minute")
     broken = wrong(keys)
     ask(broken, failed)
@@ -182,7 +161,7 @@ def test_networks(keys, settings, failed, refused, open_):
 
 
 def test_without_an_address_nothing_is_counted(keys, settings):
-    """As behind a Unix socket: everyone would be counted together."""
+    """As behind a Unix socket: all clients would be counted together."""
     limit_to(settings, "1/minute")
     broken = wrong(keys)
     assert {code(broken, "") for _ in range(3)} == {"invalid_credentials"}
@@ -217,22 +196,6 @@ def test_what_is_malformed_or_narrowed_does_not_count(user, settings):
     assert code(keys, THERE) == "ok"
 
 
-def test_limit_may_be_off(keys, settings):
-    limit_to(settings, "1/minute")
-    broken = wrong(keys)
-    ask(broken)
-    limit_to(settings, None)
-    assert {code(broken) for _ in range(3)} == {"invalid_credentials"}
-
-
-def test_another_limit_counts_at_once(keys, settings):
-    limit_to(settings, "1/day")
-    broken = wrong(keys)
-    assert [code(broken) for _ in range(2)] == ["invalid_credentials", "too_many_failures"]
-    limit_to(settings, "100/minute")
-    assert code(broken) == "invalid_credentials"
-
-
 def test_other_processes_find_out_at_their_next_failure(keys, settings, statements, monkeypatch):
     limit_to(settings, "2/minute")
     broken = wrong(keys)
@@ -243,43 +206,26 @@ def test_other_processes_find_out_at_their_next_failure(keys, settings, statemen
     assert verbs == ["SELECT"]
 
 
-class Recording(LocMemCache):
-    """Counts the calls that would be round trips."""
+def test_only_failures_use_the_cache(keys, settings, caplog):
+    settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
+    limit_to(settings, "1/minute")
 
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.calls = []
+    assert code(keys) == "ok"
+    assert "Failed attempts are not counted" not in caplog.text
 
-    def add(self, *args, **kwargs):
-        self.calls.append("add")
-        return super().add(*args, **kwargs)
-
-    def incr(self, *args, **kwargs):
-        self.calls.append("incr")
-        return super().incr(*args, **kwargs)
-
-
-def use(monkeypatch, cache):
-    monkeypatch.setattr("frappe_tokens.verification.limiter.caches", {"default": cache})
+    # A cache that is away refuses nothing.
+    assert [code(wrong(keys)) for _ in range(3)] == ["invalid_credentials"] * 3
+    (report,) = [entry for entry in caplog.records if entry.name == "frappe_tokens.limiter"]
+    assert report.levelno == logging.ERROR
+    assert "Failed attempts are not counted" in report.message
+    assert keys.api_key not in caplog.text
 
 
-def test_only_failures_touch_the_cache(keys, monkeypatch, settings):
+def test_cache_that_evicts_counts_refuses_nothing(keys, settings):
+    settings.CACHES = {"default": {"BACKEND": "tests.caches.FullCache"}}
     limit_to(settings, "2/minute")
-    cache = Recording("limiter", {})
-    cache.clear()
-    use(monkeypatch, cache)
-    broken = wrong(keys)
 
-    assert code(keys) == "ok"
-    assert cache.calls == []
-    ask(broken)
-    assert cache.calls == ["add"]
-    ask(broken)
-    assert cache.calls == ["add", "add", "incr"]
-    cache.calls.clear()
-    assert code(broken) == "too_many_failures"
-    assert code(keys) == "ok"
-    assert cache.calls == []
+    assert [code(wrong(keys)) for _ in range(4)] == ["invalid_credentials"] * 4
 
 
 def test_count_is_kept_where_keys_are_cached(keys, settings):
@@ -294,34 +240,10 @@ def test_count_is_kept_where_keys_are_cached(keys, settings):
     caches["keys"].clear()
 
 
-def test_cache_that_is_down_refuses_nobody(keys, settings, caplog):
-    settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
-    limit_to(settings, "1/minute")
-    assert [code(wrong(keys)) for _ in range(3)] == ["invalid_credentials"] * 3
-    assert code(keys) == "ok"
-    (report,) = [entry for entry in caplog.records if entry.name == "frappe_tokens.limiter"]
-    assert report.levelno == logging.ERROR
-    assert "Failed attempts are not counted" in report.message
-    assert keys.api_key not in caplog.text
-
-
-class Forgetful(LocMemCache):
-    """Evicts each entry at once."""
-
-    def add(self, *args, **kwargs):
-        return False
-
-
-def test_count_that_was_evicted_begins_anew(keys, settings, monkeypatch):
-    limit_to(settings, "2/minute")
-    use(monkeypatch, Forgetful("forgetful", {}))
-    assert [code(wrong(keys)) for _ in range(4)] == ["invalid_credentials"] * 4
-
-
 def test_parallel_failures_are_all_counted():
     def fail(_):
         try:
-            limiter.count(HERE, "ftk_key")
+            limiter.count(HERE, "ftk_key", "secret")
         except Refused:
             return True
         return False
@@ -334,50 +256,45 @@ def test_parallel_failures_are_all_counted():
 def fail(address, times):
     for _ in range(times):
         with suppress(Refused):
-            limiter.count(address, "ftk_key")
+            limiter.count(address, "ftk_key", "secret")
 
 
 def is_refused(address):
     try:
-        limiter.check(address, "ftk_key")
+        limiter.check(address, "ftk_key", "secret")
     except Refused:
         return True
     return False
 
 
-def test_process_remembers_so_many_tokens_and_no_more(monkeypatch):
+def test_process_remembers_a_limited_number_of_tokens(monkeypatch, clock):
     monkeypatch.setattr(limiter, "SIZE", 3)
-    addresses = [f"192.0.2.{number}" for number in range(10)]
+    addresses = [f"192.0.2.{number}" for number in range(5)]
 
     for address in addresses:
         fail(address, 100)
 
     assert sum(map(is_refused, addresses)) == 3
     assert is_refused(addresses[-1])
+    clock.shift(timedelta(seconds=40))
+    fail(THERE, 100)
+    assert is_refused(THERE)
+    assert not is_refused(addresses[-1])  # of the window before
 
 
-def test_nothing_is_remembered_of_a_window_that_is_over(clock):
+def test_tokens_of_a_window_that_has_ended_are_forgotten(clock):
     fail(HERE, 100)
     assert limiter.is_active()
+
     clock.shift(timedelta(seconds=40))
 
     assert not is_refused(THERE)
-
     assert not limiter.is_active()
 
 
-def test_next_window_begins_with_nothing_remembered(clock):
-    fail(HERE, 100)
-    clock.shift(timedelta(seconds=40))
-    fail(THERE, 100)
-
-    assert is_refused(THERE)
-    assert not is_refused(HERE)
-
-
-@pytest.mark.parametrize("limit", ["1/minute", "1/hour", "1/day"])
-@pytest.mark.parametrize("step", [-86_400, -3600, -30, -1, 1, 30, 3600, 86_400])
-def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(
+@pytest.mark.parametrize("limit", ["1/minute", "1/day"])
+@pytest.mark.parametrize("step", [-86_400, -30, 30, 86_400])
+def test_no_client_waits_longer_than_one_period_when_the_clock_is_set(
     keys, settings, clock, limit, step
 ):
     limit_to(settings, limit)
@@ -396,15 +313,3 @@ def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(
     assert max(waits) <= period
     assert len(waits) <= 2  # of the window after the step, and of the one before it
     assert code(keys) == "ok"
-
-
-def test_secrets_are_not_kept_in_memory(keys, settings):
-    limit_to(settings, "1/minute")
-    broken = wrong(keys)
-
-    ask(broken)
-
-    kept = repr(vars(limiter))
-    assert limiter.is_active()
-    assert broken.api_secret not in kept
-    assert hashlib.sha256(broken.api_secret.encode()).hexdigest() not in kept

@@ -13,12 +13,10 @@ from frappe_tokens.verification.request import set_outcome
 from .conftest import token_header
 
 
-def test_new_request_has_no_outcome():
-    assert get_outcome(RequestFactory().get("/")) is None
-
-
 def test_last_outcome_counts():
     request = RequestFactory().get("/")
+    assert get_outcome(request) is None
+
     set_outcome(request, Outcome(key="first"))
     refused = Outcome(refused=Refused(Reason.KEY_EXPIRED))
     set_outcome(request, refused)
@@ -26,20 +24,17 @@ def test_last_outcome_counts():
     assert refused.key is None
 
 
-def test_is_found_on_the_request_that_drf_wraps():
-    request = RequestFactory().get("/")
-    outcome = Outcome(key="key")
-    set_outcome(Request(request), outcome)
-    assert get_outcome(request) is outcome
-
-
 @pytest.mark.django_db
-def test_verify_sets_the_outcome(keys):
+@pytest.mark.parametrize("wrap", [lambda request: request, Request])
+def test_verify_sets_the_outcome_on_djangos_request(keys, wrap):
     request = RequestFactory().get("/")
+    info = RequestInfo(wrap(request))
     credential = parse(token_header(keys), "token")
-    verify(credential, RequestInfo(request))
+    verify(credential, info)
     assert get_outcome(request) == Outcome(keys.instance)
+
     revoke(keys.instance)
     with pytest.raises(Refused) as caught:
-        verify(credential, RequestInfo(request))
+        verify(credential, info)
+
     assert get_outcome(request) == Outcome(keys.instance, caught.value)

@@ -8,14 +8,11 @@ import time_machine
 from frappe_tokens import crypto
 from frappe_tokens.keys import (
     generate_keys,
-    generate_keys_for_source,
     revoke,
     revoke_leaked,
 )
 from frappe_tokens.keys import locking as rows_module
 from frappe_tokens.models import ApiKey
-
-from .sources.models import Robot
 
 pytestmark = pytest.mark.django_db
 
@@ -45,13 +42,6 @@ def test_older_secret_counts_until_its_grace_ends(keys):
         assert not revoke_leaked(keys.api_key, keys.api_secret)
         clock.move_to(NOON + HOUR - timedelta(microseconds=1))
         assert revoke_leaked(keys.api_key, keys.api_secret)
-
-
-def test_keys_of_other_sources_are_ended_too(user, settings):
-    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
-    made = generate_keys_for_source(Robot.objects.create(user=user))
-    assert revoke_leaked(made.api_key, made.api_secret)
-    assert Robot.objects.get().is_revoked
 
 
 @pytest.mark.parametrize("change", ["rotate", "delete"])

@@ -16,9 +16,7 @@ from django.test import Client
 from django.urls import path
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 from rest_framework.test import APIRequestFactory, force_authenticate
-from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 from frappe_tokens import throttling
@@ -45,23 +43,8 @@ class Throttled(APIView):
         return Response()
 
 
-class Other(Throttled):
-    pass
-
-
-class Burst(ApiKeyRateThrottle):
-    scope = "burst"
-    rate = "1/second"
-
-
-class Twice(Throttled):
-    throttle_classes = [Burst, ApiKeyRateThrottle]
-
-
 urlpatterns = [
     path("", Throttled.as_view()),
-    path("other/", Other.as_view()),
-    path("twice/", Twice.as_view()),
 ]
 
 
@@ -121,11 +104,7 @@ def allows(key, throttle=ApiKeyRateThrottle):
 # The rate
 
 
-def test_a_key_has_its_own_rate(limited):
-    assert statuses(limited, 4) == [200, 200, 429, 429]
-
-
-def test_the_keys_own_rate_comes_before_the_default(limited, user, default_rate):
+def test_own_rate_of_a_key_comes_before_the_default(limited, user, default_rate):
     default_rate("3/hour")
     assert statuses(limited, 3) == [200, 200, 429]
     assert statuses(generate_keys(user, name="plain"), 4) == [200, 200, 200, 429]
@@ -138,7 +117,7 @@ def test_without_any_rate_there_is_no_limit(settings, keys, framework):
     assert statuses(keys, 20) == [200] * 20
 
 
-def test_a_new_rate_limit_counts_at_once(limited):
+def test_new_rate_limit_applies_at_once(limited):
     assert statuses(limited, 3) == [200, 200, 429]
     change_key(limited.instance, rate_limit="4/minute")
     assert statuses(limited, 3) == [200, 200, 429]
@@ -150,7 +129,7 @@ def test_a_new_rate_limit_counts_at_once(limited):
     assert statuses(limited, 5) == [200] * 5
 
 
-def test_a_rate_of_nothing_lets_nothing_through_and_promises_nothing(user, keys, default_rate):
+def test_rate_of_zero_allows_nothing_and_has_no_retry_after(user, keys, default_rate):
     response = ask(generate_keys(user, name="none", rate_limit="0/minute"))
     assert response.status_code == 429
     assert "Retry-After" not in response
@@ -158,7 +137,7 @@ def test_a_rate_of_nothing_lets_nothing_through_and_promises_nothing(user, keys,
     assert statuses(keys, 2) == [429, 429]
 
 
-def test_a_rate_that_cannot_be_understood_lets_nothing_through(keys, caplog):
+def test_invalid_rate_allows_nothing_and_is_logged(keys, caplog):
     ApiKey.objects.update(rate_limit="often")
     assert statuses(keys, 1) == [429]
     (record,) = (record for record in caplog.records if record.name == "frappe_tokens.throttling")
@@ -167,7 +146,7 @@ def test_a_rate_that_cannot_be_understood_lets_nothing_through(keys, caplog):
     assert keys.api_secret not in record.getMessage()
 
 
-def test_a_wrong_default_rate_is_named(keys, default_rate):
+def test_error_names_an_invalid_default_rate(keys, default_rate):
     default_rate("ten a minute")
     with pytest.raises(ImproperlyConfigured, match=r"'api_key'.*for example 100/minute"):
         ask(keys)
@@ -176,30 +155,20 @@ def test_a_wrong_default_rate_is_named(keys, default_rate):
 # The period
 
 
-def test_a_period_begins_with_the_first_request_and_ends_when_retry_after_says(limited, clock):
+def test_period_starts_with_the_first_request_and_ends_after_retry_after(limited, clock):
     assert statuses(limited, 1) == [200]
     clock.shift(timedelta(seconds=40))  # another minute of the clock
     assert statuses(limited, 1) == [200]
     response = ask(limited)
     assert response.status_code == 429
     assert response["Retry-After"] == "20"
-    clock.shift(timedelta(seconds=19))
-    assert ask(limited)["Retry-After"] == "1"
-    clock.shift(timedelta(seconds=1))
+    clock.shift(timedelta(seconds=18.5))
+    assert ask(limited)["Retry-After"] == "2"  # rounded up
+    clock.shift(timedelta(seconds=1.5))
     assert statuses(limited, 3) == [200, 200, 429]
 
 
-def test_retry_after_is_rounded_up(limited, clock):
-    statuses(limited, 2)
-    clock.shift(timedelta(seconds=58.5))
-    assert ask(limited)["Retry-After"] == "2"
-    clock.shift(timedelta(seconds=1.4))
-    assert ask(limited)["Retry-After"] == "1"
-
-
-def test_retry_after_is_never_nothing_where_the_cache_keeps_an_entry_for_too_long(
-    user, settings, clock
-):
+def test_retry_after_is_positive_when_the_cache_keeps_an_entry_too_long(user, settings, clock):
     settings.CACHES = {"default": local_memory(f"{__name__}.Unending")}
     keys = generate_keys(user, rate_limit="1/second")
     assert statuses(keys, 1) == [200]
@@ -207,8 +176,8 @@ def test_retry_after_is_never_nothing_where_the_cache_keeps_an_entry_for_too_lon
     assert ask(keys)["Retry-After"] == "1"
 
 
-@pytest.mark.parametrize("step", [-86_400, -3600, -59, -2, -1, 1, 30, 3600, 86_400])
-def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(limited, clock, step):
+@pytest.mark.parametrize("step", [-86_400, -59, -2, 1, 30, 86_400])
+def test_no_client_waits_longer_than_one_period_when_the_clock_is_set(limited, clock, step):
     assert statuses(limited, 3) == [200, 200, 429]
 
     clock.shift(timedelta(seconds=step))
@@ -221,7 +190,7 @@ def test_nobody_waits_longer_than_one_period_when_the_clock_is_stepped(limited, 
     assert statuses(limited, 2) == [200, 429]
 
 
-def test_clocks_of_two_machines_that_differ_a_little_open_no_second_period(limited, clock):
+def test_small_difference_between_clocks_starts_no_second_period(limited, clock):
     assert statuses(limited, 1) == [200]
     clock.shift(timedelta(seconds=-0.5))
     assert statuses(limited, 2) == [200, 429]
@@ -229,31 +198,7 @@ def test_clocks_of_two_machines_that_differ_a_little_open_no_second_period(limit
     assert statuses(limited, 1) == [429]
 
 
-def test_refused_requests_do_not_put_off_the_end(limited, clock):
-    for _ in range(6):
-        statuses(limited, 3)
-        clock.shift(timedelta(seconds=10))
-    assert statuses(limited, 3) == [200, 200, 429]
-
-
 # What is counted
-
-
-def test_counts_over_all_views(limited):
-    assert [*statuses(limited, 1), *statuses(limited, 2, "/other/")] == [200, 200, 429]
-
-
-def test_each_key_is_counted_for_itself(limited, user):
-    assert statuses(limited, 3) == [200, 200, 429]
-    assert statuses(generate_keys(user, name="other", rate_limit="2/minute"), 2) == [200, 200]
-
-
-def test_keys_of_two_sources_are_counted_apart_and_those_of_one_table_together(user):
-    fields = {"pk": 1, "user": user, "rate_limit": "1/minute"}
-    key, robot, meter = ApiKey(**fields), Robot(**fields), Meter(**fields)
-    assert allows(key)
-    assert allows(robot)
-    assert not allows(meter)
 
 
 def test_requests_without_a_key_are_not_throttled(limited, user, default_rate):
@@ -266,7 +211,19 @@ def test_requests_without_a_key_are_not_throttled(limited, user, default_rate):
     assert allows("a token of another package")
 
 
-def test_parallel_requests_do_not_slip_through(user):
+def test_keys_of_a_table_are_counted_together_and_subclasses_separately(user):
+    fields = {"pk": 1, "user": user, "rate_limit": "1/minute"}
+    key, robot, meter = ApiKey(**fields), Robot(**fields), Meter(**fields)
+    burst = type("Burst", (ApiKeyRateThrottle,), {"scope": "burst", "rate": "5/second"})
+
+    assert allows(key)
+    assert allows(robot)
+    assert not allows(meter)
+    assert allows(key, burst)
+    assert not allows(key, burst)  # its own rate comes before the subclass's
+
+
+def test_parallel_requests_are_all_counted(user):
     key = ApiKey(pk=1, user=user, rate_limit="10/minute")
     together = Barrier(8)
 
@@ -278,7 +235,7 @@ def test_parallel_requests_do_not_slip_through(user):
         assert sum(pool.map(five, range(8))) == 10
 
 
-# Where it counts
+# The cache
 
 
 def test_counts_in_the_cache_that_is_set(limited, settings):
@@ -288,9 +245,8 @@ def test_counts_in_the_cache_that_is_set(limited, settings):
     assert statuses(limited, 3) == [200, 200, 429]
 
 
-@pytest.mark.parametrize("backend", ["filebased.FileBasedCache", "locmem.LocMemCache"])
-def test_a_count_lasts_as_long_as_its_period(user, settings, clock, tmp_path, backend):
-    backend = f"django.core.cache.backends.{backend}"
+def test_count_lasts_as_long_as_its_period(user, settings, clock, tmp_path):
+    backend = "django.core.cache.backends.filebased.FileBasedCache"  # has no atomic operation
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path)}}
     keys = generate_keys(user, rate_limit="2/hour")
     assert statuses(keys, 2) == [200, 200]
@@ -301,48 +257,26 @@ def test_a_count_lasts_as_long_as_its_period(user, settings, clock, tmp_path, ba
 @pytest.mark.parametrize(
     "backend", ["django.core.cache.backends.dummy.DummyCache", "tests.caches.FullCache"]
 )
-def test_a_cache_that_keeps_nothing_stops_nobody(limited, settings, backend):
+def test_cache_that_keeps_nothing_limits_nothing(limited, settings, backend):
     settings.CACHES = {"default": local_memory(backend)}
     assert statuses(limited, 5) == [200] * 5
 
 
-def test_requests_go_on_where_the_cache_does_not_answer_and_it_is_reported_once_a_minute(
-    limited, settings, monkeypatch, caplog
-):
+def test_cache_that_does_not_answer_limits_nothing_and_is_reported_once(limited, settings, caplog):
     settings.CACHES = {"default": local_memory("tests.caches.DeadCache")}
-    assert statuses(limited, 5) == [200] * 5
-    assert reports(caplog) == ["The cache doesn't answer. No rates are limited."]
-    monkeypatch.setattr(
-        throttling._log_cache_error, "_logged_at", throttling._log_cache_error._logged_at - 60
-    )
-    assert statuses(limited, 5) == [200] * 5
-    assert len(reports(caplog)) == 2
 
+    assert statuses(limited, 5) == [200] * 5
 
-def reports(caplog):
     records = (record for record in caplog.records if record.name == "frappe_tokens.throttling")
-    return [record.getMessage() for record in records]
+    assert [record.getMessage() for record in records] == [
+        "The cache doesn't answer. No rates are limited."
+    ]
 
 
-# As DRF's users know it
+# Subclasses
 
 
-def test_throttles_by_the_default_classes(limited, settings, monkeypatch):
-    name = "frappe_tokens.throttling.ApiKeyRateThrottle"
-    settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_CLASSES": [name]}
-    # As DRF does once, when its module is imported.
-    monkeypatch.setattr(Throttled, "throttle_classes", api_settings.DEFAULT_THROTTLE_CLASSES)
-    assert statuses(limited, 3) == [200, 200, 429]
-
-
-def test_a_subclass_has_a_scope_a_rate_and_a_count_of_its_own(keys, default_rate, clock):
-    default_rate("2/minute")
-    assert statuses(keys, 1, "/twice/") == [200]
-    assert ask(keys, "/twice/")["Retry-After"] == "1"
-    assert issubclass(Burst, SimpleRateThrottle)
-
-
-def test_a_subclass_may_name_its_rates_and_its_cache(user, settings):
+def test_subclass_may_set_its_rates_and_its_cache(user, settings):
     settings.CACHES = {"default": local_memory(), "other": local_memory()}
 
     class Elsewhere(ApiKeyRateThrottle):

@@ -1,4 +1,4 @@
-"""How requests on record are counted."""
+"""How the requests in the log are counted."""
 
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
@@ -13,8 +13,6 @@ from frappe_tokens.models import ApiKey, ApiRequestLog
 from frappe_tokens.request_log import usage
 from frappe_tokens.request_log.usage import (
     Day,
-    Latest,
-    last_day_of,
     latest_of,
     requests_of_key,
     requests_of_user,
@@ -38,18 +36,6 @@ def at_noon():
         yield
 
 
-@pytest.fixture
-def robots(settings):
-    settings.FRAPPE_TOKENS = {
-        "SOURCES": {
-            "Robot": "sources.Robot",
-            "Machine": "sources.Robot",
-            "Meter": "sources.Meter",
-            "Drone": "sources.Drone",
-        }
-    }
-
-
 def everything():
     return ApiRequestLog.objects.all()
 
@@ -58,7 +44,7 @@ def totals(**arguments):
     return [day.total for day in usage_of(everything(), **arguments).days]
 
 
-def test_counts_by_day_and_outcome_the_oldest_first():
+def test_counts_by_day_and_outcome(django_assert_num_queries):
     log(
         entry(NOON),
         entry(NOON, outcome="key_expired"),
@@ -66,7 +52,10 @@ def test_counts_by_day_and_outcome_the_oldest_first():
         entry(NOON - DAY, outcome="other"),
         entry(NOON - 3 * DAY),
     )
-    counted = usage_of(everything(), 5)
+
+    with django_assert_num_queries(1):
+        counted = usage_of(everything(), 5)
+
     assert counted.days == [
         Day(date(2026, 11, 18), {}),
         Day(date(2026, 11, 19), {"accepted": 1}),
@@ -78,66 +67,52 @@ def test_counts_by_day_and_outcome_the_oldest_first():
     assert (counted.total, counted.refused) == (5, 1)
 
 
-def test_counts_thirty_days_until_today():
-    days = usage_of(everything()).days
-    assert (len(days), days[0].date, days[-1].date) == (30, date(2026, 10, 24), TODAY)
-    assert usage_of(everything()).outcomes == {}
-
-
-@pytest.mark.parametrize("days", [1, 2, 3, 7, 31, 366])
-def test_every_day_holds_what_came_on_it(days):
-    midnight = utc(2026, 11, 22)
-    starts = [midnight - number * DAY for number in range(days - 1, -1, -1)]
-    ends = [start + DAY - TICK for start in starts]
-    log(*map(entry, [*starts, *ends, starts[0] - TICK, ends[-1] + TICK]))
-    assert totals(days=days) == [2] * days
-
-
-def test_counts_until_another_day():
+def test_counts_thirty_days_until_today_unless_told_otherwise():
     log(entry(NOON), entry(NOON - DAY), entry(NOON - 2 * DAY))
+
+    days = usage_of(everything()).days
+
+    assert (len(days), days[0].date, days[-1].date) == (30, date(2026, 10, 24), TODAY)
     assert totals(days=2, until=TODAY - DAY) == [1, 1]
     assert totals(days=2, until=TODAY + DAY) == [1, 0]
 
 
+@pytest.mark.parametrize("days", [1, 2, 7, 366])
+def test_days_end_at_midnight(days):
+    midnight = utc(2026, 11, 22)
+    starts = [midnight - number * DAY for number in range(days - 1, -1, -1)]
+    ends = [start + DAY - TICK for start in starts]
+    log(*map(entry, [*starts, *ends, starts[0] - TICK, ends[-1] + TICK]))
+
+    assert totals(days=days) == [2] * days
+
+
 @pytest.mark.parametrize("days", [-1, 0, 367, 10**9])
-def test_refuses_other_numbers_of_days(days):
+def test_other_numbers_of_days_are_refused(days):
     with pytest.raises(ValueError, match=f"1 to 366 days, not over {days}"):
         usage_of(everything(), days)
 
 
 @pytest.mark.parametrize("until", [date.min, date(1, 1, 30), date.max])
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Lima"])
-def test_refuses_days_that_no_calendar_has(until, zone):
-    with pytest.raises(ValueError, match=f"no 31 days that end on {until}"):
-        usage_of(everything(), 31, until, ZoneInfo(zone))
+def test_days_outside_the_calendar_are_refused(until):
+    for zone in ("UTC", "Asia/Kolkata", "America/Lima"):
+        with pytest.raises(ValueError, match=f"no 31 days that end on {until}"):
+            usage_of(everything(), 31, until, ZoneInfo(zone))
 
 
-@pytest.mark.parametrize("days", [1, 366])
-def test_asks_once(django_assert_num_queries, days):
-    log(entry(NOON))
-    with django_assert_num_queries(1):
-        usage_of(everything(), days)
+# Time zones, whether or not the database knows them
 
 
-# Time zones. Whether the database knows them must make no difference.
-
-
-def test_days_are_those_of_the_present_time_zone():
+def test_days_are_those_of_the_current_or_another_time_zone():
     log(entry(utc(2026, 11, 21, 18, 29)), entry(utc(2026, 11, 21, 18, 30)))
+
     assert totals(days=2) == [2, 0]
+    assert totals(days=2, zone=ZoneInfo("Asia/Kolkata")) == [1, 1]
     with timezone.override(ZoneInfo("Asia/Kolkata")):
         assert totals(days=2) == [1, 1]
-        assert last_day_of(everything()) == TODAY
         assert totals(days=2, zone=ZoneInfo("UTC")) == [2, 0]
-    assert last_day_of(everything()) == TODAY - DAY
-    assert totals(days=2, zone=ZoneInfo("Asia/Kolkata")) == [1, 1]
-
-
-def test_today_is_that_of_the_present_time_zone():
     with timezone.override(ZoneInfo("Pacific/Kiritimati")):
         assert usage_of(everything(), 1).days[0].date == TODAY + DAY
-    with timezone.override(ZoneInfo("UTC")):
-        assert usage_of(everything(), 1).days[0].date == TODAY
 
 
 @pytest.mark.parametrize(
@@ -149,12 +124,12 @@ def test_today_is_that_of_the_present_time_zone():
         ("America/Sao_Paulo", date(2018, 11, 4), utc(2018, 11, 4, 3), 23),
         # Midnight twice: from 0:59 back to 0:00.
         ("America/Havana", date(2026, 11, 1), utc(2026, 11, 1, 4), 25),
-        # A day that was left out.
+        # A day that didn't exist.
         ("Pacific/Apia", date(2011, 12, 30), utc(2011, 12, 30, 10), 0),
         ("Australia/Lord_Howe", date(2026, 4, 5), utc(2026, 4, 4, 13), 24.5),
     ],
 )
-def test_days_on_which_clocks_change_are_as_long_as_they_are(zone, day, begins, hours):
+def test_days_on_which_clocks_change_are_shorter_or_longer(zone, day, begins, hours):
     ends = begins + timedelta(hours=hours)
     log(*map(entry, [begins - TICK, begins, ends - TICK, ends]))
     on_it = 2 if hours else 0
@@ -165,81 +140,65 @@ def test_days_on_which_clocks_change_are_as_long_as_they_are(zone, day, begins, 
     ]
 
 
-def test_without_time_zones_days_are_those_of_the_server(settings):
+def test_days_without_use_tz_are_those_of_the_server(settings):
     settings.USE_TZ = False
     settings.TIME_ZONE = "Asia/Kolkata"
     log(entry(datetime(2026, 11, 21, 23, 59)), entry(datetime(2026, 11, 22)))
+
     with timezone.override(ZoneInfo("America/Lima")):
         assert totals(days=2) == [1, 1]
-        assert last_day_of(everything()) == TODAY
-        assert latest_of(everything()).at == datetime(2026, 11, 22)
+        assert latest_of(everything())[0] == datetime(2026, 11, 22)
         assert totals(days=2, zone=ZoneInfo("UTC")) == [2, 0]
 
 
-# Whose
-
-
-def test_requests_of_a_key_are_those_of_its_source(user, robots):
+def test_requests_of_a_key_are_those_of_its_sources(user, settings):
+    names = {"Robot": "sources.Robot", "Machine": "sources.Robot", "Drone": "sources.Drone"}
+    settings.FRAPPE_TOKENS = {"SOURCES": names}
     robot = Robot.objects.create(user=user, api_key="same", serial_number=1)
+    drone = Drone.objects.create(user=user, api_key="drone", serial_number=2)
     key = ApiKey.objects.create(user=user, api_key="same")
     log(
-        entry(NOON, api_key="same", source="User"),
-        entry(NOON, api_key="same", source="Robot"),
-        entry(NOON, api_key="same", source="Machine"),
-        entry(NOON, api_key="same", source=""),
+        *(entry(NOON, api_key="same", source=name) for name in ("User", "Robot", "Machine", "")),
+        *(entry(NOON, api_key="drone", source=name) for name in ("User", "Robot", "Drone")),
         entry(NOON, api_key="SAME", source="User"),
     )
-    assert usage_of(requests_of_key(key)).total == 1
-    assert usage_of(requests_of_key(robot)).total == 2
 
+    def total(key):
+        return usage_of(requests_of_key(key)).total
 
-def test_key_of_a_model_that_extends_a_source_is_the_same_under_both_names(user, robots):
-    drone = Drone.objects.create(user=user, api_key="drone")
-    log(*(entry(NOON, api_key="drone", source=source) for source in ("Robot", "Drone", "User")))
-    assert usage_of(requests_of_key(drone)).total == 2
-    assert usage_of(requests_of_key(drone.robot_ptr)).total == 2
-
-
-def test_key_that_no_source_has_any_more_has_no_requests(user, settings):
+    assert (total(key), total(robot)) == (1, 2)
+    # A model that extends that of another source
+    assert (total(drone), total(drone.robot_ptr)) == (2, 2)
     settings.FRAPPE_TOKENS = {}
-    robot = Robot.objects.create(user=user, api_key="robot", serial_number=1)
-    log(entry(NOON, api_key="robot", source="Robot"))
-    requests = requests_of_key(robot)
-    assert usage_of(requests).total == 0
-    assert latest_of(requests) == Latest(None, [])
-    assert last_day_of(requests) is None
+    assert total(robot) == 0
 
 
-def test_requests_of_a_user_are_by_all_of_the_keys(user):
+def test_requests_of_a_user_are_those_of_all_keys(user):
     log(
         entry(NOON, user_id=user.pk),
         entry(NOON, user_id=user.pk, api_key="another", outcome="key_expired"),
         entry(NOON, user_id=user.pk + 1),
         entry(NOON),
     )
+
     assert usage_of(requests_of_user(user)).outcomes == {"accepted": 1, "key_expired": 1}
 
 
-# The latest
-
-
-def test_knows_the_latest_and_the_most_frequent_paths(django_assert_num_queries, monkeypatch):
+def test_latest_request_and_most_frequent_paths(django_assert_num_queries, monkeypatch):
+    assert latest_of(everything()) == (None, [])
     monkeypatch.setattr(usage, "SAMPLE", 6)
     paths = ["/old", "/old", "/old", "/a", "/b", "/b", "/c", "/b", "/a"]
     log(*(entry(NOON + number * DAY, path=path) for number, path in enumerate(paths)))
+
     with django_assert_num_queries(1):
         latest = latest_of(everything(), 2)
-    assert latest == Latest(NOON + 8 * DAY, [("/b", 3), ("/a", 2)])
-    assert latest_of(everything(), 1).paths == [("/b", 3)]
-    assert last_day_of(everything()) == TODAY + 8 * DAY
 
-
-# The plan
+    assert latest == (NOON + 8 * DAY, [("/b", 3), ("/a", 2)])
 
 
 @contextmanager
 def plans():
-    """How the database comes by what is asked of it."""
+    """The plans of the queries."""
     found = []
     explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
 
@@ -257,7 +216,7 @@ LEARN = {"postgresql": "VACUUM ANALYZE ", "sqlite": "ANALYZE ", "mysql": "ANALYZ
 
 
 @pytest.mark.django_db(transaction=True)
-def test_counting_reads_an_index_alone(user):
+def test_counting_reads_only_an_index(user):
     long = "x" * 150
     log(
         *(
@@ -277,13 +236,13 @@ def test_counting_reads_an_index_alone(user):
         if connection.vendor == "mysql":
             cursor.fetchall()
     key = ApiKey(user=user, api_key="ftk_1")
-    asked = [
+    counts = [
         ("log_key", requests_of_key(key)),
         ("log_user", requests_of_user(user)),
         ("log_outcome", everything().filter(outcome="key_expired")),
         ("log_", everything()),  # by time; SQLite takes the one by outcome, once for each
     ]
-    for index, requests in asked:
+    for index, requests in counts:
         with plans() as found:
             assert usage_of(requests).total > 20
         (plan,) = found

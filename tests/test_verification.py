@@ -1,4 +1,4 @@
-"""The decision itself: its order, its clock, its costs."""
+"""The decision: its order, its clock, its costs."""
 
 import hashlib
 import hmac
@@ -100,33 +100,30 @@ def give_reasons(key, reasons):
 
 
 @pytest.mark.parametrize("first", range(len(REASONS_IN_ORDER)))
-def test_first_of_several_reasons_is_told(keys, first, statements):
+def test_first_of_several_reasons_is_reported_to_the_right_secret_only(keys, first, statements):
     give_reasons(keys.instance, REASONS_IN_ORDER[first:])
+    elsewhere = {"REMOTE_ADDR": "203.0.113.9"}
+
     with statements() as verbs:
-        assert attempt(keys, "POST", REMOTE_ADDR="203.0.113.9") is REASONS_IN_ORDER[first]
-    assert verbs == ["SELECT"]
+        assert attempt(keys, "POST", **elsewhere) is REASONS_IN_ORDER[first]
+        wrong = attempt(with_wrong_secret(keys), "POST", **elsewhere)
 
-
-@pytest.mark.parametrize("reason", REASONS_IN_ORDER)
-def test_reason_is_told_only_to_the_right_secret(keys, reason):
-    give_reasons(keys.instance, [reason])
-    elsewhere = "203.0.113.9"
-    assert attempt(keys, "POST", REMOTE_ADDR=elsewhere) is reason
-    wrong = attempt(with_wrong_secret(keys), "POST", REMOTE_ADDR=elsewhere)
     assert wrong is Reason.INVALID_CREDENTIALS
+    assert verbs == ["SELECT", "SELECT"]
 
 
-@pytest.mark.parametrize("source", [{}, {SOURCE: "User"}, {SOURCE: "Nobody"}])
-def test_malformed_credential_is_refused_before_anything_else(source, django_assert_num_queries):
+def test_malformed_credential_is_refused_before_anything_else(django_assert_num_queries):
     with django_assert_num_queries(0), pytest.raises(Refused) as raised:
-        verify(Credential("token"), info_of(**source))
+        verify(Credential("token"), info_of(**{SOURCE: "Nobody"}))
+
     assert raised.value.reason is Reason.MALFORMED_CREDENTIALS
     assert raised.value.api_key == ""
 
 
-def test_unknown_source_is_refused_without_a_query(keys, django_assert_num_queries):
+@pytest.mark.parametrize("source", ["", "user", "ApiKey", "x\x00", " User", "User,User"])
+def test_unknown_source_is_refused_without_a_query(keys, source, django_assert_num_queries):
     with django_assert_num_queries(0):
-        assert attempt(keys, **{SOURCE: "Nobody"}) is Reason.INVALID_CREDENTIALS
+        assert attempt(keys, **{SOURCE: source}) is Reason.INVALID_CREDENTIALS
 
 
 def test_refusal_names_the_presented_key_and_never_the_secret(keys):
@@ -139,32 +136,19 @@ def test_refusal_names_the_presented_key_and_never_the_secret(keys):
     assert wrong.api_secret not in shown
 
 
-def test_refusal_writes_nothing(keys, statements):
-    before = ApiKey.objects.values().get()
-    with statements() as verbs:
-        attempt(with_wrong_secret(keys))
-        attempt(GeneratedKeys("ftk_unknown", keys.api_secret, keys.instance))
-    assert verbs == ["SELECT", "SELECT"]
-    assert ApiKey.objects.values().get() == before
+def test_only_its_own_secret_opens_a_key(user, keys, make_user):
+    without = ApiKey.objects.create(user=user, name="without a secret")
+    others = generate_keys(make_user("grace")).api_secret
 
-
-def test_key_without_a_secret_opens_to_none(user):
-    key = ApiKey.objects.create(user=user)
-    for secret in ("sha256$", "x", crypto.generate_api_secret()):
+    for key, secret in [
+        (without, "sha256$"),
+        (without, "x"),
+        (without, keys.api_secret),
+        (keys.instance, keys.instance.secret_digest),
+        (keys.instance, others),
+    ]:
         pair = GeneratedKeys(key.api_key, crypto.Secret(secret), key)
         assert attempt(pair) is Reason.INVALID_CREDENTIALS
-
-
-def test_stored_digest_is_no_secret(keys):
-    stolen = crypto.Secret(keys.instance.secret_digest)
-    pair = GeneratedKeys(keys.api_key, stolen, keys.instance)
-    assert attempt(pair) is Reason.INVALID_CREDENTIALS
-
-
-def test_secret_of_another_key_does_not_fit(keys, make_user):
-    other = generate_keys(make_user("grace"))
-    pair = GeneratedKeys(keys.api_key, other.api_secret, keys.instance)
-    assert attempt(pair) is Reason.INVALID_CREDENTIALS
 
 
 # What it costs
@@ -194,16 +178,11 @@ def hashes(monkeypatch):
     return counts
 
 
-@pytest.mark.parametrize("peppers", [[], [NEW], [NEW, OLD], [NEW, OLD, OLD + "er"]])
+@pytest.mark.parametrize("peppers", [[], [NEW, OLD]])
 @pytest.mark.parametrize("made_with", [[], [OLD], [NEW]])
 @pytest.mark.parametrize("grace", [timedelta(0), timedelta(hours=1)])
 def test_unknown_key_costs_the_same_hash_work_as_a_wrong_secret(
-    user,
-    settings,
-    hashes,
-    peppers,
-    made_with,
-    grace,
+    user, settings, hashes, peppers, made_with, grace
 ):
     settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
     generate_keys(user)
@@ -223,27 +202,6 @@ def test_unknown_key_costs_the_same_hash_work_as_a_wrong_secret(
 
 
 # Peppers
-
-
-@pytest.mark.parametrize("made_with", [[], [OLD]])
-@pytest.mark.django_db(transaction=True)
-def test_older_digest_verifies_and_is_replaced_at_its_next_use(
-    user, settings, statements, made_with
-):
-    settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
-    keys = generate_keys(user)
-    settings.FRAPPE_TOKENS = {"PEPPERS": [NEW, OLD]}
-    assert attempt(with_wrong_secret(keys)) is Reason.INVALID_CREDENTIALS
-    assert ApiKey.objects.get().secret_digest == keys.instance.secret_digest
-    with statements() as verbs:
-        assert attempt(keys) == keys.instance
-    assert verbs == ["SELECT", "UPDATE"]
-    assert ApiKey.objects.get().secret_digest == crypto.make_digest(keys.api_secret)
-    with statements() as verbs:
-        assert attempt(keys) == keys.instance
-    assert verbs == ["SELECT"]
-    settings.FRAPPE_TOKENS = {"PEPPERS": [NEW]}
-    assert attempt(keys) == keys.instance
 
 
 def test_digest_of_a_removed_pepper_is_refused(user, settings):
@@ -281,26 +239,7 @@ def test_old_secret_works_until_its_grace_ends_and_not_at_that_moment(user):
         assert attempt(new) == new.instance
 
 
-@pytest.mark.django_db(transaction=True)
-def test_use_is_written_at_most_once_a_minute(keys, statements):
-    with time_machine.travel(NOON, tick=False) as clock:
-        for seconds, expected in [
-            (0, ["SELECT", "UPDATE"]),
-            (30, ["SELECT"]),
-            (59.999999, ["SELECT"]),
-            (60, ["SELECT", "UPDATE"]),
-            (61, ["SELECT"]),
-        ]:
-            clock.move_to(NOON + timedelta(seconds=seconds))
-            with statements() as verbs:
-                assert attempt(keys, REMOTE_ADDR="::ffff:192.0.2.1") == keys.instance
-            assert verbs == expected
-    stored = ApiKey.objects.get()
-    assert stored.last_used_at == NOON + timedelta(seconds=60)
-    assert stored.last_used_ip == "192.0.2.1"
-
-
-# A database that does not answer
+# A database that doesn't answer
 
 
 def failing(error, verb):
@@ -313,16 +252,12 @@ def failing(error, verb):
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-def test_database_that_does_not_answer_is_503(
-    keys,
-    header_of,
-    error,
-    caplog,
-):
+def test_database_that_does_not_answer_is_503(keys, error, caplog):
     with connection.execute_wrapper(failing(error, "SELECT")):
-        response = ping(header_of(keys))
+        response = ping(token_header(keys))
+
     assert response.status_code == 503
-    # The operator learns the cause, which the client is not told.
+    # The log has the cause, and the response doesn't.
     assert "server closed the connection unexpectedly" in caplog.text
     assert keys.api_secret not in caplog.text
     assert int(response["Retry-After"]) > 0
@@ -334,9 +269,7 @@ def test_database_that_does_not_answer_is_503(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_connection_that_broke_is_503_and_the_next_request_goes_on(
-    keys,
-):
+def test_broken_connection_is_503_for_one_request(keys):
     if connection.vendor == "sqlite":
         leave_out("database server", "SQLite has no connection that breaks", in_ci_too=True)
     mysql = connection.vendor == "mysql"
@@ -352,15 +285,10 @@ def test_connection_that_broke_is_503_and_the_next_request_goes_on(
 
 @pytest.mark.parametrize("error", [DatabaseError, OperationalError, InterfaceError])
 @pytest.mark.django_db(transaction=True)
-def test_use_that_cannot_be_written_never_fails_the_request(
-    keys,
-    header_of,
-    error,
-    caplog,
-):
+def test_use_that_cannot_be_written_never_fails_the_request(keys, error, caplog):
     with connection.execute_wrapper(failing(error, "UPDATE")):
-        response = ping(header_of(keys))
+        response = ping(token_header(keys))
+
     assert response.status_code == 200
     assert "could not be recorded" in caplog.text
     assert keys.api_secret not in caplog.text
-    assert header_of(keys).split()[1] not in caplog.text

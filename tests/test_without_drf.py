@@ -1,4 +1,4 @@
-"""The core runs where Django REST framework does not, and its base model where the app does not."""
+"""The core runs without Django REST framework, and its base model without the installed app."""
 
 import subprocess
 import sys
@@ -51,9 +51,7 @@ assert {constraint.name for constraint in Key._meta.constraints} == {
 """
 
 
-def test_nothing_is_registered_for_packages_that_are_not_there(
-    monkeypatch,
-):
+def test_nothing_is_registered_for_missing_packages(monkeypatch):
     monkeypatch.setattr(access_tokens, "_finder", None)
     monkeypatch.setattr(apps, "is_installed", lambda name: False)
     before = list(spectacular_settings.POSTPROCESSING_HOOKS)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django import forms
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.functional import lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -16,15 +16,40 @@ from ..form_fields import NetworksField, ScopesField
 from ..keys import clean_expiry, clean_name, default_expiry
 from ..validators import NAME_MAX_LENGTH
 
-GRACES = {
-    timedelta(0): _("Not at all: it may have leaked"),
-    timedelta(hours=1): _("For one hour"),
-    timedelta(days=1): _("For one day"),
-    timedelta(days=7): _("For seven days"),
-}
+# In seconds.
+GRACES = [
+    (0, _("Not at all: it may have leaked")),
+    (3_600, _("For one hour")),
+    (86_400, _("For one day")),
+    (604_800, _("For seven days")),
+]
 
 # What <input type="datetime-local"> sends and takes.
 LOCAL_DATETIME = "%Y-%m-%dT%H:%M"
+
+
+def _usual_grace() -> int:
+    """Return the shortest of ``GRACES`` that isn't shorter than ``ROTATION_GRACE``."""
+    usual = conf.ROTATION_GRACE.total_seconds()
+    return next((seconds for seconds, _label in GRACES if seconds >= usual), GRACES[-1][0])
+
+
+def _expiry_help() -> str:
+    """Say what an empty field means, how late the expiry may be, and in which time zone."""
+    now = timezone.now()
+    default = default_expiry(now)
+    when = gettext("never") if default is None else _formatted(default)
+    parts = [gettext("Empty: %(when)s") % {"when": when}]
+    if conf.MAX_LIFETIME is not None:
+        latest = _formatted(now + conf.MAX_LIFETIME)
+        parts.append(gettext("at the latest: %(when)s") % {"when": latest})
+    parts.append(gettext("time zone: %(name)s") % {"name": timezone.get_current_timezone_name()})
+    return "; ".join(parts)
+
+
+def _formatted(when: datetime) -> str:
+    local = timezone.localtime(when) if timezone.is_aware(when) else when
+    return date_format(local, "DATETIME_FORMAT")
 
 
 class RenameForm(forms.Form):
@@ -50,6 +75,7 @@ class NewKeyForm(RenameForm):
     expires_at = forms.DateTimeField(
         required=False,
         label=_("Expires"),
+        help_text=lazy(_expiry_help, str)(),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_DATETIME),
     )
     read_only = forms.BooleanField(
@@ -57,10 +83,6 @@ class NewKeyForm(RenameForm):
     )
     scopes = ScopesField()
     allowed_ips = NetworksField()
-
-    def __init__(self, data: Mapping[str, object] | None = None) -> None:
-        super().__init__(data)
-        self.fields["expires_at"].help_text = _expiry_help()
 
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]
@@ -72,33 +94,8 @@ class RotateForm(forms.Form):
 
     grace = forms.TypedChoiceField(
         label=_("How long should the current secret keep working?"),
-        choices=[(int(grace.total_seconds()), label) for grace, label in GRACES.items()],
+        choices=GRACES,
         coerce=lambda seconds: timedelta(seconds=int(seconds)),
+        initial=_usual_grace,
         widget=forms.RadioSelect,
-    )
-
-    def __init__(self, data: Mapping[str, object] | None = None) -> None:
-        usual = next((grace for grace in GRACES if grace >= conf.ROTATION_GRACE), max(GRACES))
-        super().__init__(data, initial={"grace": int(usual.total_seconds())})
-
-
-def _expiry_help() -> str:
-    """Say what an empty field means, how late the expiry may be, and in which time zone."""
-    now = timezone.now()
-    default = default_expiry(now)
-    parts = [
-        gettext("Empty: never")
-        if default is None
-        else gettext("Empty: %(when)s") % {"when": _formatted(default)}
-    ]
-    if conf.MAX_LIFETIME is not None:
-        latest = _formatted(now + conf.MAX_LIFETIME)
-        parts.append(gettext("at the latest: %(when)s") % {"when": latest})
-    parts.append(gettext("time zone: %(name)s") % {"name": timezone.get_current_timezone_name()})
-    return "; ".join(parts)
-
-
-def _formatted(when: datetime) -> str:
-    return date_format(
-        timezone.localtime(when) if timezone.is_aware(when) else when, "DATETIME_FORMAT"
     )

@@ -7,9 +7,8 @@ history entry, nor behind any URL.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Callable
+from functools import partial, wraps
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -52,7 +51,10 @@ View = Callable[..., HttpResponse]
 
 
 def _account_page(view: View) -> View:
-    """Require a signed-in user who may have keys. Forbid caches, and POSTs from other sites."""
+    """Require a signed-in user who may have keys. Forbid caches, and POSTs from other sites.
+
+    Until the end of a POST, others can't write the user's keys.
+    """
 
     @outside_atomic_requests
     @never_cache
@@ -65,7 +67,27 @@ def _account_page(view: View) -> View:
         if not actor.may_generate_for(request.user):
             title = _("You don't have access to this page")
             return _notice(request, title, _why_refused(actor), status=403)
-        return view(request, actor, **kwargs)
+        if request.method != "POST":
+            return view(request, actor, **kwargs)
+        with transaction.atomic(using=router.db_for_write(ApiKey)):
+            lock_users([request.user.pk], actor)
+            return view(request, actor, **kwargs)
+
+    return page
+
+
+def _key_page(view: View) -> View:
+    """Do the same for a page that changes one of the user's own keys."""
+
+    @_account_page
+    @wraps(view)
+    def page(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
+        own = ApiKey.objects.stored().filter(user_id=request.user.pk)
+        key: ApiKey = get_object_or_404(own, pk=pk)
+        if key.is_revoked:
+            problem = _("This API key was revoked, which is final. Generate a new key.")
+            return _notice(request, _("Nothing was changed"), problem, status=409)
+        return view(request, actor, key)
 
     return page
 
@@ -87,47 +109,26 @@ def keys(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 @_account_page
-@sensitive_variables()
 def new_key(request: HttpRequest, actor: Actor) -> HttpResponse:
     """GET asks what the key may do. POST generates it and shows its secret once."""
-    form = NewKeyForm(_posted(request))
-    with _users_locked(request, actor):
-        version = version_for_new_key(request.user)
-        stale = _is_stale(request, version)
-        if not stale and form.is_valid():
-            try:
-                return _generated(request, create_key(request.user, by=actor, **form.cleaned_data))
-            except ValidationError as error:
-                form.add_error("name" if error.code == "name_taken" else None, error)
-        return _form_page(request, "new", form, version=version, stale=stale)
+    form, version = NewKeyForm(_posted(request)), version_for_new_key(request.user)
+    return _generate(request, "new", form, version, partial(create_key, request.user, by=actor))
 
 
-@_account_page
-@sensitive_variables()
-def rotate_key(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
+@_key_page
+def rotate_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
     """GET asks how long the current secret keeps working. POST replaces it."""
-    form = RotateForm(_posted(request))
-    with _users_locked(request, actor):
-        key = _own_key(request, pk)
-        if problem := _why_unusable(key):
-            return _notice(request, _("Nothing was generated"), problem, status=409)
-        (plan,) = plan_for([request.user], actor, key.name)
-        stale = _is_stale(request, plan.version)
-        if not stale and form.is_valid():
-            try:
-                generated = generate_keys_for_source(key, by=actor, **form.cleaned_data)
-                return _generated(request, generated)
-            except ValidationError as error:
-                form.add_error(None, error)
-        return _form_page(request, "rotate", form, plan=plan, version=plan.version, stale=stale)
+    if key.is_expired():
+        problem = _("This API key has expired. Revoke it and generate a new key.")
+        return _notice(request, _("Nothing was generated"), problem, status=409)
+    form, (plan,) = RotateForm(_posted(request)), plan_for([request.user], actor, key.name)
+    generate = partial(generate_keys_for_source, key, by=actor)
+    return _generate(request, "rotate", form, plan.version, generate, plan=plan)
 
 
-@_account_page
-def rename_key(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
+@_key_page
+def rename_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
     """GET asks for a new name. POST sets it."""
-    key = _own_key(request, pk)
-    if key.is_revoked:
-        return _notice(request, _("Nothing was changed"), _why_unusable(key), status=409)
     form = RenameForm(_posted(request), initial={"name": key.name})
     if form.is_valid():
         try:
@@ -139,12 +140,9 @@ def rename_key(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     return _form_page(request, "rename", form, key=key)
 
 
-@_account_page
-def revoke_key(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
+@_key_page
+def revoke_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
     """GET asks for a reason. POST revokes."""
-    key = _own_key(request, pk)
-    if key.is_revoked:
-        return _notice(request, _("Already revoked"), _why_unusable(key), status=409)
     form = RevokeForm(_posted(request))
     if form.is_valid():
         revoke(key, reason=form.cleaned_data["reason"], by=actor)
@@ -156,35 +154,27 @@ def _posted(request: HttpRequest) -> QueryDict | None:
     return request.POST if request.method == "POST" else None
 
 
-@contextmanager
-def _users_locked(request: HttpRequest, actor: Actor) -> Iterator[None]:
-    """Keep this user's keys from being written by others until the end of a POST."""
-    if request.method != "POST":
-        yield
-        return
-    with transaction.atomic(using=router.db_for_write(ApiKey)):
-        lock_users([request.user.pk], actor)
-        yield
+@sensitive_variables()
+def _generate(
+    request: HttpRequest,
+    name: str,
+    form: Form,
+    version: str,
+    generate: Callable[..., GeneratedKeys],
+    **context: object,
+) -> HttpResponse:
+    """Show ``form``; on POST, generate as it says and show the secret.
 
-
-def _is_stale(request: HttpRequest, version: str) -> bool:
-    """Whether the keys have changed since the form was loaded, for example by sending it twice."""
-    return request.method == "POST" and request.POST.get("version") != version
-
-
-def _own_key(request: HttpRequest, pk: int) -> ApiKey:
-    own = ApiKey.objects.stored().filter(user_id=request.user.pk)
-    key: ApiKey = get_object_or_404(own, pk=pk)
-    return key
-
-
-def _why_unusable(key: ApiKey) -> str:
-    """Say why ``key`` can't get a new secret; "" if it can."""
-    if key.is_revoked:
-        return _("This API key was revoked, which is final. Generate a new key.")
-    if key.is_expired():
-        return _("This API key has expired. Revoke it and generate a new key.")
-    return ""
+    Nothing is generated if the keys have changed since the form was loaded, for example by sending
+    it twice: ``version`` is another one then.
+    """
+    stale = request.method == "POST" and request.POST.get("version") != version
+    if not stale and form.is_valid():
+        try:
+            return _generated(request, generate(**form.cleaned_data))
+        except ValidationError as error:
+            form.add_error("name" if error.code == "name_taken" else None, error)
+    return _form_page(request, name, form, version=version, stale=stale, **context)
 
 
 def _why_refused(actor: Actor) -> str:

@@ -6,8 +6,8 @@ The pages of keys share :class:`ApiAccessBase`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin import AdminSite
@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from ..base_models import AbstractApiKey
 from ..keys import (
     BEYOND_RIGHTS,
+    Actor,
     GeneratedKeys,
     Plan,
     generate_keys,
@@ -36,13 +37,9 @@ from .generating import KeyGenerator
 from .log_entries import actor_of
 from .usage.summary import may_see_requests, usage_of_user
 
-# For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
 if TYPE_CHECKING:
     from django.contrib.admin.options import _FieldsetSpec
-
-    ModelAdminMixin = admin.ModelAdmin[Any]
-else:
-    ModelAdminMixin = object
+    from django.utils.functional import _StrPromise
 
 # The style and the script of our pages.
 MEDIA = Media(css={"all": ["frappe_tokens/admin.css"]}, js=["frappe_tokens/admin.js"])
@@ -52,10 +49,24 @@ GENERATE, REFUSED = "api_access_generate", "api_access_refused"
 REQUESTS = "api_access_requests"
 
 
-class ApiAccessBase(ModelAdminMixin):
+def part(name: str, label: _StrPromise, page: str = "") -> Callable[[Any, Model], str]:
+    """Return a field of the section, which a template shows, with the URL of a ``page`` if any."""
+
+    @admin.display(description=label)
+    def render(model_admin: ApiAccessBase, obj: Model) -> str:
+        context = {**model_admin.api_access(obj), "url": page and model_admin._url_of(page, obj)}
+        return render_to_string(f"frappe_tokens/admin/api_access_{name}.html", context)
+
+    return render
+
+
+class ApiAccessBase(KeyGenerator):
     """A ModelAdmin with the section *API Access* and the action *Generate Keys*."""
 
-    key_generator: ClassVar[type[KeyGenerator]]
+    api_access_key = part("key", _("API Key"))
+    api_access_state = part("state", _("State"))
+    api_access_last_used = part("last_used", _("Last used"))
+    api_access_generate = part("generate", _("API Secret"), "generate_keys")
 
     def __init__(self, model: type[Model], admin_site: AdminSite) -> None:
         super().__init__(model, admin_site)
@@ -68,10 +79,7 @@ class ApiAccessBase(ModelAdminMixin):
         return super().media + MEDIA
 
     def get_urls(self) -> list[URLPattern]:
-        return [
-            self._path_of("generate_keys", self.generate_keys_view),
-            *super().get_urls(),
-        ]
+        return [self._path_of("generate_keys", self.generate_keys_view), *super().get_urls()]
 
     def has_generate_keys_permission(self, request: HttpRequest) -> bool:
         """Django calls this before it offers or runs the action."""
@@ -84,22 +92,6 @@ class ApiAccessBase(ModelAdminMixin):
         That is the ``key``, and the ``latest`` one, which may be revoked.
         """
 
-    @admin.display(description=_("API Key"))
-    def api_access_key(self, obj: Model) -> str:
-        return self._render_part("key", obj)
-
-    @admin.display(description=_("State"))
-    def api_access_state(self, obj: Model) -> str:
-        return self._render_part("state", obj)
-
-    @admin.display(description=_("Last used"))
-    def api_access_last_used(self, obj: Model) -> str:
-        return self._render_part("last_used", obj)
-
-    @admin.display(description=_("API Secret"))
-    def api_access_generate(self, obj: Model) -> str:
-        return self._render_part("generate", obj, url=self._url_of("generate_keys", obj))
-
     @admin.display(description=_("API Secret"))
     def api_access_refused(self, obj: Model) -> str:
         return str(BEYOND_RIGHTS)
@@ -107,13 +99,14 @@ class ApiAccessBase(ModelAdminMixin):
     def generate_keys_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET asks for confirmation. POST generates and shows the secret once."""
         obj = self._get_live_object(request, object_id)
-        return self.key_generator(self, request).page(obj, self._url_of("change", obj))
+        back_url = self._url_of("change", obj)
+        return self.generate_or_confirm(request, [obj], back_url, is_action=False)
 
     @admin.action(permissions=["generate_keys"], description=_("Generate Keys"))
     def generate_keys(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Ask for confirmation, then show all secrets on one page."""
         objects = [obj for obj in queryset if self.has_view_or_change_permission(request, obj)]
-        return self.key_generator(self, request).action_page(objects)
+        return self.generate_or_confirm(request, objects, request.get_full_path(), is_action=True)
 
     def _get_live_object(self, request: HttpRequest, object_id: str) -> Any:
         if not actor_of(request).may_generate:
@@ -124,10 +117,6 @@ class ApiAccessBase(ModelAdminMixin):
         if not self.has_view_or_change_permission(request, obj):
             raise PermissionDenied
         return obj
-
-    def _render_part(self, part: str, obj: Model, **context: object) -> str:
-        template = f"frappe_tokens/admin/api_access_{part}.html"
-        return render_to_string(template, {**self.api_access(obj), **context})
 
     def _path_of(self, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
         """Return the URL pattern of a page about one object."""
@@ -142,38 +131,14 @@ class ApiAccessBase(ModelAdminMixin):
         return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
 
 
-class KeysOfUsers(KeyGenerator):
-    """Generates the unnamed key of each user."""
-
-    key_model = ApiKey
-    gone = _("This user no longer exists.")
-
-    def plan(self, objects: Iterable[User]) -> list[Plan]:
-        return plan_for(objects, self.actor)
-
-    def plan_again(self, plans: list[Plan]) -> list[Plan]:
-        locked = lock_users([plan.user.pk for plan in plans], self.actor)
-        return self.plan([locked[plan.user.pk] for plan in plans if plan.user.pk in locked])
-
-    def generate(self, plans: Sequence[Plan]) -> list[GeneratedKeys]:
-        if len(plans) == 1:
-            return [generate_keys(plans[0].user, by=self.actor)]
-        return generate_keys_for_users([plan.user for plan in plans], by=self.actor)
-
-    def describe(self, keys: GeneratedKeys) -> dict[str, str]:
-        return {"user": keys.instance.user.get_username()}
-
-
 class ApiAccessMixin(ApiAccessBase):
     """Adds the section *API Access* and the action *Generate Keys* to a ModelAdmin of users.
 
     ``class UserAdmin(ApiAccessMixin, DjangoUserAdmin): ...``
 
-    Both are for those who may generate keys. Those who may only view the request log see the chart
-    of the user's requests.
+    Both are for those who may generate keys: each user's key without a name. Those who may only
+    view the request log see the chart of the user's requests.
     """
-
-    key_generator = KeysOfUsers
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> _FieldsetSpec:
         fieldsets = super().get_fieldsets(request, obj)
@@ -200,12 +165,24 @@ class ApiAccessMixin(ApiAccessBase):
         loaded = vars(obj)
         if "_api_access" not in loaded:
             keys = list(ApiKey.objects.filter(user=obj).order_by("-pk"))
-            live = [key for key in keys if key.live]
-            key = next((key for key in live if not key.name), None)
+            unnamed = [key for key in keys if not key.name]
+            # At most one is live.
+            key = next((key for key in unnamed if key.live), None)
             loaded["_api_access"] = {
                 "key": key,
-                "latest": key or next((key for key in keys if not key.name), None),
-                "named": [key for key in live if key.name],
+                "latest": key or next(iter(unnamed), None),
+                "named": [key for key in keys if key.live and key.name],
             }
         context: Mapping[str, object] = loaded["_api_access"]
         return context
+
+    def _plan(self, objects: Sequence[User], actor: Actor, *, lock: bool) -> list[Plan]:
+        if lock:
+            locked = lock_users([user.pk for user in objects], actor)
+            objects = [locked[user.pk] for user in objects if user.pk in locked]
+        return plan_for(objects, actor)
+
+    def _generate(self, plans: Sequence[Plan], actor: Actor) -> list[GeneratedKeys]:
+        if len(plans) == 1:
+            return [generate_keys(plans[0].user, by=actor)]
+        return generate_keys_for_users([plan.user for plan in plans], by=actor)

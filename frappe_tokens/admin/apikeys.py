@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import get_user_model
@@ -17,22 +15,14 @@ from ..keys import GeneratedKeys, clean_name, create_key
 from ..models import ApiKey
 from .log_entries import actor_of
 from .source_forms import KeyForm
-from .source_keys import plan_for_row
 from .sources import ApiKeySourceMixin, MaybeKey
-
-# They take a type argument for the type checker only.
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[ApiKey]
-    _ModelForm = forms.ModelForm[ApiKey]
-else:
-    _ModelAdmin = admin.ModelAdmin
-    _ModelForm = forms.ModelForm
 
 # The attribute of a request that takes what was generated from save_model to response_add.
 GENERATED = "_frappe_tokens_generated"
 
 
-class ApiKeyForm(_ModelForm):
+# ModelForm and ModelAdmin take a type argument for the type checker only.
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """What administrators may choose. The API key and the secret aren't part of it."""
 
     def clean_name(self) -> str:
@@ -48,7 +38,7 @@ class ApiKeyForm(_ModelForm):
             self.add_error("name", error.messages)
 
 
-class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
+class ApiKeyAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg]
     """Those who may generate keys may see, add, change, rotate and revoke them here."""
 
     form = ApiKeyForm
@@ -127,6 +117,4 @@ class ApiKeyAdmin(ApiKeySourceMixin, _ModelAdmin):
     ) -> HttpResponse:
         """Show the secret in the response to the form: a redirect would have to store it."""
         generated: GeneratedKeys = getattr(request, GENERATED)
-        plan = plan_for_row(obj, actor_of(request))
-        pages = self.key_generator(self, request)
-        return pages.secrets_page([plan], [generated], self._url_of("change", obj))
+        return self.secrets_page(request, [(obj, generated)], self._url_of("change", obj))

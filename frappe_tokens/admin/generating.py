@@ -10,160 +10,206 @@ import base64
 import csv
 import hashlib
 import io
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from django.contrib.admin import ModelAdmin
+from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import model_ngettext
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router
-from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..crypto import Secret
-from ..keys import GeneratedKeys, Plan, transaction_for
+from ..keys import (
+    Actor,
+    GeneratedKeys,
+    Plan,
+    check_reach,
+    check_target,
+    transaction_for,
+    write_history,
+)
+from ..models import ApiKey
 from ..verification import DEFAULT_SOURCE
-from .log_entries import actor_of, log_on_many
+from .log_entries import actor_of
 
-# How many keys to generate a confirmation lists: nobody reads ten thousand lines.
+# For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
+if TYPE_CHECKING:
+    ModelAdminMixin = admin.ModelAdmin[Any]
+else:
+    ModelAdminMixin = object
+
+# A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
 
 
-class KeyGenerator(ABC):
-    """Generates keys for objects of a ModelAdmin: for users, or for the rows of a source."""
+@dataclass(frozen=True, slots=True)
+class RowPlan(Plan):
+    """What generating for one row of a source would do. ``key`` is the row."""
 
-    key_model: type[AbstractApiKey]
-    # Why a plan is blocked whose object was deleted in the meantime.
-    gone: str | Promise
+    key: AbstractApiKey
 
-    def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest) -> None:
-        self.model_admin = model_admin
-        self.request = request
-        self.actor = actor_of(request)
+    @property
+    def subject(self) -> object:
+        return self.key
+
+
+def plan_for_row(row: AbstractApiKey, actor: Actor) -> RowPlan:
+    """Return what generating for ``row`` would do."""
+    return RowPlan(row.user, "", row, _blocked_by(row, actor))
+
+
+def _blocked_by(row: AbstractApiKey, actor: Actor) -> str:
+    if row.is_revoked:
+        return _("This API key was revoked, which is final. Generate a new key.")
+    if row.user is None:
+        return _("Choose the user that the key runs as first.")
+    try:
+        check_target(row.user, actor)
+        check_reach(row, actor)
+    except PermissionDenied as error:
+        return str(error)
+    except ValidationError as error:
+        return " ".join(error.messages)
+    if row.is_expired():
+        return _("The API key has expired. Change its expiry on its page, or revoke it.")
+    return ""
+
+
+class KeyGenerator(ModelAdminMixin):
+    """A ModelAdmin that generates keys for its objects: for users, or for the rows of a source."""
 
     @abstractmethod
-    def plan(self, objects: Iterable[Any]) -> list[Plan]:
-        """Return a plan for each of ``objects``, in their order."""
+    def _plan(self, objects: Sequence[Any], actor: Actor, *, lock: bool) -> list[Plan]:
+        """Return a plan for each of ``objects``; with ``lock``, for those that remain, locked."""
 
     @abstractmethod
-    def plan_again(self, plans: list[Plan]) -> list[Plan]:
-        """Lock what ``plans`` are about, and plan for what is left of it as it is now."""
-
-    @abstractmethod
-    def generate(self, plans: Sequence[Plan]) -> list[GeneratedKeys]:
+    def _generate(self, plans: Sequence[Plan], actor: Actor) -> list[GeneratedKeys]:
         """Generate for all of ``plans``, or for none of them if one fails."""
 
-    @abstractmethod
-    def describe(self, keys: GeneratedKeys) -> dict[str, str]:
-        """Return the columns of the CSV file that say which key it is."""
+    @property
+    def _key_model(self) -> type[AbstractApiKey]:
+        return self.model if issubclass(self.model, AbstractApiKey) else ApiKey
 
-    def page(self, obj: Model, back_url: str) -> HttpResponse:
-        """Ask for confirmation; on POST, generate for ``obj`` and show the secret."""
-        (plan,) = self.plan([obj])
-        if plan.blocked_by and not self.actor.may_manage(plan.user):
-            raise PermissionDenied(plan.blocked_by)
-        return self._generate_or_confirm([plan], back_url, is_action=False)
-
-    def action_page(self, objects: Iterable[Model]) -> HttpResponse:
-        """Do the same for the objects that were selected in a list."""
-        return self._generate_or_confirm(
-            self.plan(objects), self.request.get_full_path(), is_action=True
-        )
-
-    @sensitive_variables()
-    def secrets_page(
-        self,
-        plans: Sequence[Plan],
-        generated: Sequence[GeneratedKeys],
-        back_url: str,
-        left_out: Sequence[Plan] | None = None,
-    ) -> HttpResponse:
-        """Show the secrets of ``plans``.
-
-        ``left_out`` are the plans that were blocked; None if the page is about one key.
-        """
-        names = [
-            name
-            for name, label in conf.SOURCES.items()
-            if label.lower() == self.key_model._meta.label_lower
-        ]
-        source = "" if not names or DEFAULT_SOURCE in names else names[0]
-        context = page_context(self.model_admin, self.request, _("Keys generated"), back_url)
+    def render_page(
+        self, request: HttpRequest, name: str, title: str, back_url: str, **context: object
+    ) -> TemplateResponse:
+        """Return a page that extends ``frappe_tokens/admin/page.html``."""
+        request.current_app = self.admin_site.name
         context |= {
-            "plan": plans[0] if left_out is None else None,
-            "generated": [
-                (plan.subject, keys) for plan, keys in zip(plans, generated, strict=True)
-            ],
-            "several": model_ngettext(self.model_admin.opts, len(generated)),
-            "source": source and f"Frappe-Authorization-Source: {source}",
-            "csv_link": _csv_link([(self.describe(keys), keys) for keys in generated]),
-            "left_out": left_out,
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "media": self.media,
+            "back_url": back_url,
         }
-        return TemplateResponse(self.request, "frappe_tokens/admin/generated_keys.html", context)
+        return TemplateResponse(request, f"frappe_tokens/admin/{name}.html", context)
 
     @sensitive_variables()
-    def _generate_or_confirm(
-        self, plans: list[Plan], back_url: str, *, is_action: bool
+    def generate_or_confirm(
+        self, request: HttpRequest, objects: Sequence[Any], back_url: str, *, is_action: bool
     ) -> HttpResponse:
-        sent = self.request.POST.get("version")
-        if sent is not None:
-            with transaction_for(router.db_for_write(self.key_model)):
-                # Under the locks: what was confirmed can't change before it's done.
-                plans = self.plan_again(plans) or [
-                    replace(plan, blocked_by=str(self.gone)) for plan in plans
+        """Ask for confirmation; on POST, generate for ``objects`` and show the secrets.
+
+        ``is_action`` says that they were selected in a list, where those that are blocked are left
+        out. Otherwise the page is about one object.
+        """
+        actor, sent = actor_of(request), request.POST.get("version")
+        with transaction_for(router.db_for_write(self._key_model)):
+            # Under the locks: what was confirmed can't change before it's done.
+            plans = self._plan(objects, actor, lock=sent is not None)
+            possible = [plan for plan in plans if not plan.blocked_by]
+            blocked = [plan for plan in plans if plan.blocked_by]
+            if not is_action and not plans:
+                raise Http404  # deleted in the meantime
+            if not is_action and blocked and not actor.may_manage(blocked[0].user):
+                raise PermissionDenied(blocked[0].blocked_by)
+            version = hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
+            if possible and sent == version:
+                generated = self._generate(possible, actor)
+                text = _("Generated a secret for API key %(api_key)s.")
+                notes = (
+                    (changed, text % {"api_key": keys.api_key})
+                    for keys in generated
+                    for changed in (keys.instance.user, keys.instance)
+                )
+                if type(self).log_change is admin.ModelAdmin.log_change:
+                    write_history(request.user, notes)
+                else:
+                    # The project overrides it, and expects a call for each object.
+                    for changed, note in notes:
+                        self.log_change(request, changed, note)
+                pairs = [
+                    (plan.subject, keys) for plan, keys in zip(possible, generated, strict=True)
                 ]
-                possible = [plan for plan in plans if not plan.blocked_by]
-                if possible and sent == _version(plans):
-                    generated = self.generate(possible)
-                    text = _("Generated a secret for API key %(api_key)s.")
-                    notes = (
-                        (changed, text % {"api_key": keys.api_key})
-                        for keys in generated
-                        for changed in (keys.instance.user, keys.instance)
-                    )
-                    log_on_many(self.model_admin, self.request, notes)
-                    left_out = [plan for plan in plans if plan.blocked_by] if is_action else None
-                    return self.secrets_page(possible, generated, back_url, left_out)
-        possible = [plan for plan in plans if not plan.blocked_by]
-        context = page_context(self.model_admin, self.request, _("Generate Keys"), back_url)
-        context |= {
-            "possible": possible,
-            "version": _version(plans),
+                return self.secrets_page(request, pairs, back_url, blocked if is_action else None)
+        context: dict[str, object] = {
+            "version": version,
             "grace": conf.ROTATION_GRACE,
             "grace_ends": timezone.now() + conf.ROTATION_GRACE,
             "stale": sent is not None,
         }
         if is_action:
-            context |= self._listed(plans, possible)
+            context |= self._listed(request, possible, blocked)
         else:
             context["plan"] = plans[0]
-        template = f"frappe_tokens/admin/generate_keys{'_selected' if is_action else ''}.html"
-        status = 200 if sent is None else 409
-        return TemplateResponse(self.request, template, context, status=status)
+        name = "generate_keys_selected" if is_action else "generate_keys"
+        page = self.render_page(request, name, _("Generate Keys"), back_url, **context)
+        page.status_code = 200 if sent is None else 409
+        return page
 
-    def _listed(self, plans: list[Plan], possible: list[Plan]) -> dict[str, object]:
+    @sensitive_variables()
+    def secrets_page(
+        self,
+        request: HttpRequest,
+        generated: Sequence[tuple[object, GeneratedKeys]],
+        back_url: str,
+        left_out: Sequence[Plan] | None = None,
+    ) -> HttpResponse:
+        """Show the secrets of ``generated``, whose first items say what the keys are for.
+
+        ``left_out`` are the plans that were blocked; None if the page is about one key.
+        """
+        label = self._key_model._meta.label_lower
+        names = [name for name, model in conf.SOURCES.items() if model.lower() == label]
+        source = "" if not names or DEFAULT_SOURCE in names else names[0]
+        return self.render_page(
+            request,
+            "generated_keys",
+            _("Keys generated"),
+            back_url,
+            subject=generated[0][0] if left_out is None else None,
+            generated=generated,
+            several=model_ngettext(self.opts, len(generated)),
+            source=source and f"Frappe-Authorization-Source: {source}",
+            csv_link=_csv_link(generated),
+            left_out=left_out,
+        )
+
+    def _listed(
+        self, request: HttpRequest, possible: list[Plan], blocked: list[Plan]
+    ) -> dict[str, object]:
         """Return the context of a confirmation for a list's action."""
-        blocked = [plan for plan in plans if plan.blocked_by]
         more = possible[LISTED_MAX:]
-        select_across = self.request.POST.get("select_across") == "1"
-        opts = self.model_admin.opts
+        # All that are blocked: each has its own reason.
+        plans = [*blocked, *possible]
+        select_across = request.POST.get("select_across") == "1"
         return {
-            # All that are blocked: each has its own reason.
-            "plans": [*blocked, *possible[:LISTED_MAX]],
+            "possible": possible,
+            "plans": plans[: len(plans) - len(more)],
             "more": len(more),
             "more_that_stay": sum(plan.key is not None for plan in more),
-            "several": model_ngettext(opts, len(possible)),
-            "more_of_them": model_ngettext(opts, len(more)),
+            "several": model_ngettext(self.opts, len(possible)),
+            "more_of_them": model_ngettext(self.opts, len(more)),
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
             "select_across": int(select_across),
             # One stands for all: Django accepts at most 1,000 fields in a form.
@@ -171,31 +217,19 @@ class KeyGenerator(ABC):
         }
 
 
-def page_context(
-    model_admin: ModelAdmin[Any], request: HttpRequest, title: str, back_url: str
-) -> dict[str, object]:
-    """Return what ``frappe_tokens/admin/page.html`` needs."""
-    request.current_app = model_admin.admin_site.name
-    return {
-        **model_admin.admin_site.each_context(request),
-        "title": title,
-        "opts": model_admin.opts,
-        "media": model_admin.media,
-        "back_url": back_url,
-    }
-
-
-def _version(plans: Iterable[Plan]) -> str:
-    return hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
-
-
-def _csv_link(rows: Sequence[tuple[dict[str, str], GeneratedKeys]]) -> Secret:
+@sensitive_variables()
+def _csv_link(generated: Iterable[tuple[object, GeneratedKeys]]) -> Secret:
     """Return a data URL of the CSV file: the server doesn't have to store it for the download."""
+    rows = []
+    for subject, keys in generated:
+        row = {"user": _harmless(keys.instance.user.get_username())}
+        if isinstance(subject, AbstractApiKey):
+            row = {str(subject._meta.model_name): _harmless(str(subject)), **row}
+        rows.append({**row, "api_key": keys.api_key, "api_secret": keys.api_secret})
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*rows[0][0], "api_key", "api_secret"])
-    for description, keys in rows:
-        writer.writerow([*map(_harmless, description.values()), keys.api_key, keys.api_secret])
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
     content = base64.b64encode(text.getvalue().encode()).decode()
     # A Secret, because error pages of templates print their context.
     return Secret(f"data:text/csv;charset=utf-8;base64,{content}")

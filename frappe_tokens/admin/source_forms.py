@@ -39,13 +39,15 @@ class SourceFormMixin(_Base):
         if not self.has_changed():
             return cleaned  # an untouched row of a list
         changed = {name for name in CREDENTIALS if name in self.changed_data}
-        user = cleaned.get("user")
+        user, owner = cleaned.get("user"), None
         # Until the form is saved, the old user and the new one together: see lock_users.
         lock_users([self.instance.user_id, getattr(user, "pk", None)], self.actor)
-        stored = self._stored()
+        if not self.instance._state.adding:
+            with locked_key(self.instance, self.actor) as stored:
+                owner = stored.user
         try:
-            if stored is not None and changed:
-                check_manager(stored.user, self.actor)
+            if changed and not self.instance._state.adding:
+                check_manager(owner, self.actor)
             if "user" in changed and user is not None:
                 check_target(user, self.actor)
         except (PermissionDenied, ValidationError) as error:
@@ -58,18 +60,6 @@ class SourceFormMixin(_Base):
                 self.add_error("expires_at", error)
         return cleaned
 
-    def _stored(self) -> AbstractApiKey | None:
-        """Return the row as it is now; None if it is being added.
-
-        Raises:
-            ValidationError: it was revoked or deleted in the meantime.
-        """
-        if self.instance._state.adding:
-            return None
-        with locked_key(self.instance, self.actor) as stored:
-            key: AbstractApiKey = stored
-            return key
-
 
 def guarded(form: type[KeyForm], request: HttpRequest) -> type[KeyForm]:
     """Add the checks of :class:`SourceFormMixin` for this request."""
@@ -78,12 +68,12 @@ def guarded(form: type[KeyForm], request: HttpRequest) -> type[KeyForm]:
 
 def posted_in_rows(posted: QueryDict, field: Field[Any, Any]) -> list[object]:
     """Return the valid values of ``field`` in all rows of a list that is being saved."""
-    name = re.compile(rf"form-[0-9]+-{re.escape(field.name)}")
     values = []
-    for text in (posted[posted_name] for posted_name in posted if name.fullmatch(posted_name)):
-        with suppress(ValidationError):
-            values.append(getattr(field, "target_field", field).to_python(text or None))
-    return [value for value in values if value is not None]
+    for name, text in posted.items():
+        if re.fullmatch(f"form-[0-9]+-{field.name}", name):
+            with suppress(ValidationError):
+                values.append(getattr(field, "target_field", field).to_python(text or None))
+    return values
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -93,14 +83,12 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
-        choices: list[tuple[str, str]] = KeyState.choices
-        return choices
+        return list(KeyState.choices)
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AbstractApiKey]
     ) -> QuerySet[AbstractApiKey]:
         state = self.value()
-        if state is None or state not in KeyState.values:
-            return queryset
-        keys: QuerySet[AbstractApiKey] = queryset.filter(KeyState(state).condition())
-        return keys
+        if state is not None and state in KeyState.values:
+            queryset = queryset.filter(KeyState(state).condition())
+        return queryset

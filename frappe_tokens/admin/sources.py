@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django import forms
@@ -12,7 +12,6 @@ from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db import router
 from django.db.models import Field
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -22,22 +21,25 @@ from .. import policy
 from ..base_models import POLICIES, AbstractApiKey, KeyState
 from ..form_fields import NetworksField, RevokeForm, ScopesField
 from ..keys import (
+    Actor,
+    GeneratedKeys,
+    Plan,
     change_key,
     change_user,
     check_reach,
     check_target,
     default_expiry,
+    generate_keys_for_source,
     lock_rows,
     lock_users,
     locked_key,
     revoke,
     transaction_for,
 )
-from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase
-from .generating import page_context
-from .log_entries import actor_of, log_on
+from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
+from .generating import plan_for_row
+from .log_entries import actor_of
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
-from .source_keys import KeysOfSource
 from .usage.summary import may_see_requests, usage_of_key
 
 if TYPE_CHECKING:
@@ -63,7 +65,8 @@ class ApiKeySourceMixin(ApiAccessBase):
     ``has_delete_permission``.
     """
 
-    key_generator = KeysOfSource
+    api_access_grace = part("grace", _("Old secret"))
+    api_access_revoke = part("revoke", _("Revocation"), "revoke")
 
     def get_urls(self) -> list[URLPattern]:
         return [self._path_of("revoke", self.revoke_view), *super().get_urls()]
@@ -100,35 +103,25 @@ class ApiKeySourceMixin(ApiAccessBase):
             return gettext("No secret yet")
         return str(key.state.label)
 
-    @admin.display(description=_("Old secret"))
-    def api_access_grace(self, key: AbstractApiKey) -> str:
-        return self._render_part("grace", key)
-
     @admin.display(description=_("Requests"))
     def api_access_requests(self, key: AbstractApiKey) -> str:
         return usage_of_key(key, self.admin_site)
-
-    @admin.display(description=_("Revocation"))
-    def api_access_revoke(self, key: AbstractApiKey) -> str:
-        return self._render_part("revoke", key, url=self._url_of("revoke", key))
 
     def api_access(self, obj: AbstractApiKey) -> Mapping[str, object]:
         return {"key": obj, "latest": obj}
 
     def get_list_display(self, request: HttpRequest) -> list[_DisplayT[Any]]:
-        columns = super().get_list_display(request)
         own = ("api_key", "key_state", "last_used_at")
-        return [*columns, *(name for name in own if name not in columns)]
+        return list(dict.fromkeys([*super().get_list_display(request), *own]))
 
     def get_list_filter(self, request: HttpRequest) -> list[_ListFilterT]:
         return [*super().get_list_filter(request), StateFilter]
 
     def get_fields(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldGroups:
         fields = super().get_fields(request, obj)
-        if self.fields:
-            return fields
-        # The others have sections of their own.
-        return [name for name in fields if name not in {*POLICIES, *SECTION}]
+        # Unless the project has chosen them, ours have sections of their own.
+        own = {*POLICIES, *SECTION} if not self.fields else ()
+        return [name for name in fields if name not in own]
 
     def get_fieldsets(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldsetSpec:
         fieldsets = [*super().get_fieldsets(request, obj)]
@@ -181,22 +174,17 @@ class ApiKeySourceMixin(ApiAccessBase):
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if "_save" not in request.POST:
             return super().changelist_view(request, *args, **kwargs)
-        with transaction_for(router.db_for_write(self.model)):
+        alias, actor = router.db_for_write(self.model), actor_of(request)
+        with transaction_for(alias):
             lock_users([])  # SQLite: before the first read
-            self._lock_posted(request)
+            # All users and rows of the list at once: each form would lock its own, in the order of
+            # the list (see lock_users).
+            pks = posted_in_rows(request.POST, self.model._meta.pk)
+            new = posted_in_rows(request.POST, self.model._meta.get_field("user"))
+            keys = self.model._base_manager.using(alias).filter(pk__in=pks)
+            lock_users([*new, *keys.values_list("user", flat=True)], actor)
+            lock_rows(self.model, keys, actor)
             return super().changelist_view(request, *args, **kwargs)
-
-    def _lock_posted(self, request: HttpRequest) -> None:
-        """Lock the rows of a list that is being saved, their users and the new ones, together.
-
-        Each form would lock its own, in the order of the list: see lock_users.
-        """
-        keys = self.model._base_manager.using(router.db_for_write(self.model)).filter(
-            pk__in=posted_in_rows(request.POST, self.model._meta.pk)
-        )
-        new = posted_in_rows(request.POST, self.model._meta.get_field("user"))
-        lock_users([*new, *keys.values_list("user", flat=True)], actor_of(request))
-        lock_rows(self.model, keys, actor_of(request))
 
     def save_model(
         self, request: HttpRequest, obj: AbstractApiKey, form: KeyForm, change: bool
@@ -232,9 +220,24 @@ class ApiKeySourceMixin(ApiAccessBase):
         if request.method == "POST" and form.is_valid():
             revoke(key, reason=form.cleaned_data["reason"], by=actor_of(request))
             text = gettext("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
-            log_on(self, request, text, *filter(None, (key, key.user)))
+            for changed in filter(None, (key, key.user)):
+                self.log_change(request, changed, text)
             self.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(back_url)
-        context = page_context(self, request, gettext("Revoke API key"), back_url)
-        context |= {"key": key, "form": form}
-        return TemplateResponse(request, "frappe_tokens/admin/revoke_key.html", context)
+        title = gettext("Revoke API key")
+        return self.render_page(request, "revoke_key", title, back_url, key=key, form=form)
+
+    def _plan(self, objects: Sequence[AbstractApiKey], actor: Actor, *, lock: bool) -> list[Plan]:
+        if lock:
+            rows = lock_rows(self.model, objects, actor)
+        else:
+            # From the database that keys are written to: a replica may not know yet that this very
+            # form was already sent.
+            stored = self.model._base_manager.using(router.db_for_write(self.model))
+            rows = stored.select_related("user").in_bulk([row.pk for row in objects])
+        actor.preload(row.user for row in rows.values())
+        return [plan_for_row(rows[row.pk], actor) for row in objects if row.pk in rows]
+
+    def _generate(self, plans: Sequence[Plan], actor: Actor) -> list[GeneratedKeys]:
+        keys = [plan.key for plan in plans if plan.key is not None]
+        return [generate_keys_for_source(key, by=actor) for key in keys]

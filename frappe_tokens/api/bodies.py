@@ -20,15 +20,9 @@ _ENCODINGS = frozenset({"ascii", "iso8859-1", "utf-8"})
 
 
 def check_body(request: HttpRequest, max_bytes: int | None = None) -> None:
-    """Refuse a body that is too large or can't be read as text, without reading it.
+    """Raise SuspiciousOperation for a body that is too large or not text, without reading it.
 
-    Args:
-        request: Django's request.
-        max_bytes: the largest body. None leaves it at ``DATA_UPLOAD_MAX_MEMORY_SIZE``, which
-            doesn't count uploaded files.
-
-    Raises:
-        SuspiciousOperation: with a message for the client.
+    Without ``max_bytes``, ``DATA_UPLOAD_MAX_MEMORY_SIZE`` is the limit, less uploaded files.
     """
     if request.encoding and codecs.lookup(request.encoding).name not in _ENCODINGS:
         raise SuspiciousOperation(_("The charset must be UTF-8, ISO-8859-1 or US-ASCII."))
@@ -50,13 +44,9 @@ def check_body(request: HttpRequest, max_bytes: int | None = None) -> None:
 
 
 class CheckedBodyMixin(APIView):
-    """Checks the body of a request first. Put it before DRF's class.
+    """Checks the body of a request first. Put it before DRF's class."""
 
-    Attributes:
-        max_body_bytes: see :func:`check_body`.
-    """
-
-    max_body_bytes: int | None = None
+    max_body_bytes: int | None = None  # see check_body()
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         check_body(request._request, self.max_body_bytes)

@@ -7,12 +7,11 @@ frappe-client read. The latter ignores the status and looks only for a non-empty
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -30,19 +29,6 @@ _EXC_TYPES = {
     429: "TooManyRequestsError",
     503: "SessionStopped",
 }
-
-
-class FirstRenderer(DefaultContentNegotiation):
-    """Renders in the view's one format, whatever ``Accept`` says, like Frappe."""
-
-    def select_renderer(
-        self,
-        request: Request,
-        renderers: Iterable[BaseRenderer],
-        format_suffix: str | None = None,
-    ) -> tuple[BaseRenderer, str | None]:
-        renderer = next(iter(renderers))
-        return renderer, renderer.media_type
 
 
 class _StrictParser(BaseParser):
@@ -66,15 +52,26 @@ class StrictMultiPartParser(_StrictParser, MultiPartParser):
     """Also refuses an unreadable part."""
 
 
-class FrappeEnvelopeMixin(CheckedBodyMixin):
-    """For DRF views with Frappe's clients: JSON in and out, errors in Frappe's envelope.
+class JSONMixin(CheckedBodyMixin):
+    """JSON in and out, whatever ``Accept`` says, like Frappe."""
+
+    parser_classes = [StrictJSONParser]
+    renderer_classes = [JSONRenderer]
+
+    def perform_content_negotiation(
+        self, request: Request, force: bool = False
+    ) -> tuple[BaseRenderer, str]:
+        renderer = self.get_renderers()[0]
+        return renderer, renderer.media_type
+
+
+class FrappeEnvelopeMixin(JSONMixin):
+    """For DRF views with Frappe's clients: JSON or a form in, errors in Frappe's envelope.
 
     A body that is too large (``max_body_bytes``, else ``DATA_UPLOAD_MAX_MEMORY_SIZE``) or not in
     UTF-8, ISO-8859-1 or US-ASCII is refused before it is read.
     """
 
-    content_negotiation_class = FirstRenderer
-    renderer_classes = [JSONRenderer]
     parser_classes = [StrictJSONParser, FormParser, StrictMultiPartParser]
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
@@ -82,42 +79,27 @@ class FrappeEnvelopeMixin(CheckedBodyMixin):
 
 
 def envelope_exception_handler(exc: Exception, context: dict[str, object]) -> Response | None:
-    """Put the response of DRF's exception handler into Frappe's envelope.
+    """Put the response of DRF's exception handler into Frappe's envelope, with our ``code``.
 
-    Returns:
-        A response with ``exc_type``, ``exception``, ``exc``, ``_server_messages`` and our ``code``,
-        with DRF's headers and status, except that 400 becomes Frappe's 417. None for an exception
-        that becomes a 500.
+    Headers and status stay DRF's, except that 400 becomes Frappe's 417.
     """
     response = exception_handler(as_api_exception(exc), context)
     if response is None:
         return None
     if response.status_code == 400:
         response.status_code = 417
-    message = _message(response.data)
-    response.data = error_envelope(response.status_code, message, _code(response.data))
-    return response
-
-
-def error_envelope(status_code: int, message: str, code: str) -> dict[str, str]:
-    """Return the body of an error.
-
-    Args:
-        status_code: the HTTP status of the response.
-        message: what went wrong, for people.
-        code: what went wrong, for programs.
-    """
     # It may repeat a lone surrogate from the request, which JSON allows and UTF-8 doesn't.
-    message = message.encode("utf-8", "backslashreplace").decode()
-    exc_type = _EXC_TYPES.get(status_code, "ValidationError")
+    message = _message(response.data).encode("utf-8", "backslashreplace").decode()
+    exc_type = _EXC_TYPES.get(response.status_code, "ValidationError")
     shown = {"message": message, "title": "Message", "indicator": "red", "raise_exception": 1}
-    return {
+    response.data = {
         "exc_type": exc_type,
         "exception": f"frappe.exceptions.{exc_type}: {message}",
         "exc": json.dumps([f"{exc_type}: {message}"]),
         "_server_messages": json.dumps([json.dumps(shown)]),
-        "code": code,
+        "code": _code(response.data),
     }
+    return response
 
 
 def _message(data: object) -> str:

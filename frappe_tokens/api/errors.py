@@ -33,16 +33,12 @@ class Conflict(APIException):
 
 
 class Unavailable(APIException):
-    """The database doesn't respond, or a lock is held for too long.
-
-    Attributes:
-        wait: seconds for ``Retry-After``.
-    """
+    """The database doesn't respond, or a lock is held for too long."""
 
     status_code = Reason.SERVICE_UNAVAILABLE.status
     default_code = Reason.SERVICE_UNAVAILABLE.code
     default_detail = gettext_lazy("The database doesn't respond. Try again shortly.")
-    wait = RETRY_AFTER_SECONDS
+    wait = RETRY_AFTER_SECONDS  # for Retry-After
 
 
 class NoSuchKey(NotFound):
@@ -53,11 +49,7 @@ class NoSuchKey(NotFound):
 
 
 def keys_exception_handler(exc: Exception, context: dict[str, object]) -> Response | None:
-    """Add a ``code`` to the response of DRF's exception handler, and handle the core's errors.
-
-    Returns:
-        A response. None for an exception that becomes a 500.
-    """
+    """Add a ``code`` to the response of DRF's exception handler, and handle the core's errors."""
     if isinstance(exc, DjangoValidationError):
         exc = _translated(exc)
     response = exception_handler(as_api_exception(exc), context)
@@ -88,5 +80,4 @@ def _translated(error: DjangoValidationError) -> APIException:
         return NoSuchKey()
     if error.code in {"key_revoked", "name_taken"}:
         return Conflict(error.messages[0], error.code)
-    code = error.code or "invalid"
-    return ValidationError({"detail": ErrorDetail(error.messages[0], code), "code": code})
+    return ValidationError({"detail": ErrorDetail(error.messages[0], error.code or "invalid")})

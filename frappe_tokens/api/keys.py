@@ -1,28 +1,27 @@
-"""API keys as a REST resource.
-
-:class:`frappe_tokens.keys.Actor` decides who may do what. Callers who may generate keys for others
-see all keys. All others see their own.
-"""
+"""API keys as a REST resource. Callers who may generate keys for others see all, others theirs."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, router
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ValidationError
+from rest_framework.filters import BaseFilterBackend
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
 
 from .. import credentials
+from ..base_models import KeyState
 from ..db import statement_timeout
 from ..exceptions import Refused
 from ..keys import (
@@ -31,6 +30,7 @@ from ..keys import (
     change_key,
     check_manager,
     create_key,
+    find_user,
     generate_keys_for_source,
     revoke,
     revoke_leaked,
@@ -41,9 +41,7 @@ from ..request_log import requests_of_key, usage_of
 from ..rest_exceptions import AuthenticationRefused
 from ..verification import RequestInfo, check_failures, count_failure
 from . import serializers
-from .envelope import StrictJSONParser
 from .errors import Conflict, NoSuchKey, Unavailable, keys_exception_handler
-from .filters import KeyFilter, find_visible_user
 from .rpc import AppView
 
 _log_error = RateLimitedLogger(logging.getLogger(__name__), "The request log can't be read.")
@@ -60,10 +58,29 @@ class KeyPagination(PageNumberPagination):
     max_page_size = 200
 
 
-class KeysView(AppView, GenericAPIView[ApiKey]):
-    """What these views share: JSON in and out, errors in DRF's form."""
+class KeyFilter(BaseFilterBackend):
+    """Filters by ``user``, ``name`` ("" for keys without one) and ``FilterSerializer``."""
 
-    parser_classes = [StrictJSONParser]
+    def filter_queryset(self, request: Request, queryset: Any, view: APIView) -> Any:
+        params = request.query_params.dict()
+        if "user" in params:
+            user = _find_visible_user(params["user"], Actor.of(request))
+            queryset = queryset.filter(user=user.pk) if user is not None else queryset.none()
+        if "name" in params:
+            name = params["name"]
+            # No key has such a name, and PostgreSQL raises its own error for a NUL.
+            queryset = queryset.filter(name=name) if name.isprintable() else queryset.none()
+        # Forms send their empty fields too.
+        given = {name: value for name, value in params.items() if value or name == "state"}
+        lookups = _validated(serializers.FilterSerializer(data=given))
+        if state := lookups.pop("state", None):
+            queryset = queryset.filter(KeyState(state).condition())
+        return queryset.filter(**lookups)
+
+
+class KeysView(AppView, GenericAPIView[ApiKey]):
+    """What these views share."""
+
     pagination_class = KeyPagination
     filter_backends = [KeyFilter]
 
@@ -74,32 +91,20 @@ class KeysView(AppView, GenericAPIView[ApiKey]):
     def actor(self) -> Actor:
         return Actor.of(self.request)
 
-    def get_queryset(self) -> QuerySet[ApiKey]:
+    def get_queryset(self) -> Any:
         """Return the keys that the caller may see."""
-        keys: QuerySet[ApiKey] = ApiKey._default_manager.select_related("user")
-        keys = keys.order_by("-created_at", "-pk")
+        keys: Any = ApiKey._default_manager.select_related("user").order_by("-created_at", "-pk")
         return keys if self.actor.may_generate else keys.filter(user=self.request.user.pk)
 
-    def get_object(self) -> ApiKey:
-        """Return the key that the URL names."""
+    def get_object(self) -> Any:
         keys = self.get_queryset()
         if self.request.method not in {"GET", "HEAD"}:
             keys = keys.using(router.db_for_write(ApiKey))  # a replica may lag behind
         api_key = self.kwargs["api_key"]
-        if not _PRINTABLE.fullmatch(api_key):
-            raise NoSuchKey
-        key: ApiKey | None = keys.filter(api_key=api_key).first()
+        key = keys.filter(api_key=api_key).first() if _PRINTABLE.fullmatch(api_key) else None
         if key is None:
             raise NoSuchKey
         return key
-
-    @sensitive_variables()
-    def validated(self, data: object, *, partial: bool = False) -> dict[str, Any]:
-        """Return ``data`` as the view's serializer cleans it."""
-        serializer = self.get_serializer(data=data, partial=partial)
-        serializer.is_valid(raise_exception=True)
-        cleaned: dict[str, Any] = serializer.validated_data
-        return cleaned
 
 
 class KeyList(KeysView):
@@ -115,16 +120,15 @@ class KeyList(KeysView):
     def post(self, request: Request) -> Response:
         # First, so that the errors in a body tell nothing to a caller who can't create any key.
         check_manager(request.user, self.actor)
-        options = self.validated(request.data)
+        options = _validated(self.get_serializer(data=request.data))
         username = options.pop("user", str(request.user.get_username()))
-        user = find_visible_user(username, self.actor)
+        user = _find_visible_user(username, self.actor)
         check_manager(user, self.actor)
         if user is None:
-            message = _("There is no user with this name.")
-            raise ValidationError({"user": [ErrorDetail(message, "no_user")]})
+            raise ValidationError({"user": [_("There is no user with this name.")]})
         generated = create_key(user, by=self.actor, **options)
         location = f"{request.path.rstrip('/')}/{generated.api_key}/"
-        return _response_with_secret(generated, 201, {"Location": location})
+        return Response(_with_secret(generated), 201, headers={"Location": location})
 
 
 class KeyDetail(KeysView):
@@ -138,7 +142,7 @@ class KeyDetail(KeysView):
     def patch(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
         check_manager(key.user, self.actor)
-        changes = self.validated(request.data, partial=True)
+        changes = _validated(self.get_serializer(data=request.data, partial=True))
         if key.is_revoked:
             raise Conflict(_("This API key is revoked, which is final."), "key_revoked")
         if changes:
@@ -148,9 +152,8 @@ class KeyDetail(KeysView):
     def delete(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
         query = {name: text for name, text in request.query_params.items() if name == "reason"}
-        serializer = serializers.RevocationSerializer(data=request.data or query)
-        serializer.is_valid(raise_exception=True)
-        revoke(key, reason=serializer.validated_data.get("reason", ""), by=self.actor)
+        options = _validated(serializers.RevocationSerializer(data=request.data or query))
+        revoke(key, by=self.actor, **options)
         return Response(status=204)
 
 
@@ -163,9 +166,9 @@ class RotateKey(KeysView):
     def post(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
         check_manager(key.user, self.actor)
-        grace = self.validated(request.data).get("grace")
+        options = _validated(self.get_serializer(data=request.data))
         # By the row and not by its name: if the key is revoked meanwhile, no new one is made.
-        return _response_with_secret(generate_keys_for_source(key, grace=grace, by=self.actor))
+        return Response(_with_secret(generate_keys_for_source(key, by=self.actor, **options)))
 
 
 class KeyUsage(KeysView):
@@ -175,33 +178,29 @@ class KeyUsage(KeysView):
 
     def get(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
-        params = self.validated(request.query_params.dict())
+        params = _validated(self.get_serializer(data=request.query_params.dict()))
         requests = requests_of_key(key)
         try:
             with statement_timeout(requests.db):
                 usage = usage_of(requests, params["days"], zone=params["time_zone"])
         except (DatabaseError, InterfaceError) as error:
             _log_error()
-            message = _("The request log can't be read at the moment. Try again shortly.")
-            raise Unavailable(message) from error
+            raise Unavailable(_("The request log can't be read. Try again shortly.")) from error
+        days = [
+            {"date": day.date, "total": day.total, "outcomes": dict(sorted(day.outcomes.items()))}
+            for day in usage.days
+        ]
         return Response(
             {
                 "api_key": key.api_key,
-                "days": len(usage.days),
-                "from": usage.days[0].date.isoformat(),
-                "to": usage.days[-1].date.isoformat(),
+                "days": len(days),
+                "from": days[0]["date"],
+                "to": days[-1]["date"],
                 "time_zone": str(params["time_zone"]),
                 "total": usage.total,
                 "refused": usage.refused,
                 "last_used_at": serializers.KeySerializer(key).data["last_used_at"],
-                "usage": [
-                    {
-                        "date": day.date.isoformat(),
-                        "total": day.total,
-                        "outcomes": dict(sorted(day.outcomes.items())),
-                    }
-                    for day in usage.days
-                ],
+                "usage": days,
             }
         )
 
@@ -215,7 +214,7 @@ class RevokeLeaked(KeysView):
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        token = self.validated(request.data)["token"]
+        token = _validated(self.get_serializer(data=request.data))["token"]
         credential = credentials.parse(f"token {token}", "token")
         if credential is not None and credential.well_formed:
             address = RequestInfo(request).address()
@@ -231,8 +230,20 @@ class RevokeLeaked(KeysView):
         return Response(status=204)
 
 
-def _response_with_secret(
-    generated: GeneratedKeys, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    shown = serializers.KeySerializer(generated.instance).data
-    return Response({**shown, "api_secret": generated.api_secret}, status, headers=headers)
+@sensitive_variables()
+def _validated(serializer: BaseSerializer[Any]) -> Any:
+    serializer.is_valid(raise_exception=True)
+    return serializer.validated_data
+
+
+@sensitive_variables()
+def _with_secret(generated: GeneratedKeys) -> dict[str, object]:
+    key = serializers.KeySerializer(generated.instance).data
+    return {**key, "api_secret": generated.api_secret}
+
+
+def _find_visible_user(username: str, actor: Actor) -> Any:
+    """Return the user of this name; None if ``actor`` may not know whether there is one."""
+    if username == str(actor.user.get_username()):
+        return actor.user
+    return find_user(username) if actor.may_generate else None

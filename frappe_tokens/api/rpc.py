@@ -11,7 +11,6 @@ from django.views.decorators.debug import sensitive_variables
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import MethodNotAllowed, NotFound, ValidationError
 from rest_framework.permissions import IsAuthenticated
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -22,8 +21,8 @@ from ..keys import UNKNOWN, Actor, find_user, generate_keys, outside_atomic_requ
 from ..permissions import CanGenerateKeys
 from ..types import User
 from ..verification import may_be_browser
-from .bodies import MAX_BYTES, CheckedBodyMixin
-from .envelope import FirstRenderer, FrappeEnvelopeMixin
+from .bodies import MAX_BYTES
+from .envelope import FrappeEnvelopeMixin, JSONMixin
 
 
 class IsKnown(IsAuthenticated):
@@ -38,7 +37,7 @@ class IsKnown(IsAuthenticated):
 
 
 @method_decorator([outside_atomic_requests, never_cache], name="dispatch")
-class AppView(CheckedBodyMixin):
+class AppView(JSONMixin):
     """What the app's own views share, whatever the project's settings of DRF."""
 
     authentication_classes = [
@@ -50,8 +49,6 @@ class AppView(CheckedBodyMixin):
     permission_classes = [IsKnown]
     throttle_classes = []
     versioning_class = None
-    content_negotiation_class = FirstRenderer
-    renderer_classes = [JSONRenderer]
     max_body_bytes = MAX_BYTES
 
 
@@ -80,14 +77,11 @@ class GenerateKeys(RpcView):
     def get(self, request: Request) -> Response:
         # Frappe's clients use GET. But another site could make a browser do so as well, which adds
         # a session's cookie or a Basic login by itself.
-        if not isinstance(request.auth, AbstractApiKey):
-            raise MethodNotAllowed(
-                "GET", _("With a session, generate keys by POST with its CSRF token.")
-            )
+        by_session = not isinstance(request.auth, AbstractApiKey)
         by_basic = isinstance(request.successful_authenticator, BasicAuthentication)
-        if by_basic and may_be_browser(request):
+        if by_session or (by_basic and may_be_browser(request)):
             raise MethodNotAllowed(
-                "GET", _("Browsers add a Basic login by themselves. Generate keys by POST.")
+                "GET", _("Browsers send a login by themselves. Generate keys by POST.")
             )
         return self.post(request)
 

@@ -14,10 +14,10 @@ from django.utils.timezone import get_default_timezone, is_naive, make_naive
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import ISO_8601, serializers
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
-from ..base_models import AbstractApiKey
+from ..base_models import AbstractApiKey, KeyState
 from ..crypto import Secret
 from ..keys import clean_changes, clean_grace
 from ..models import ApiKey
@@ -31,10 +31,15 @@ class StrictDateTimeField(serializers.DateTimeField):
     # Not the project's formats, so that clients of this app can rely on one.
     format = ISO_8601
     input_formats = [ISO_8601]
+    default_error_messages = {
+        "naive": gettext_lazy("The time needs a time zone, for example 2026-01-31T12:30:00Z."),
+    }
 
     def enforce_timezone(self, value: datetime) -> datetime:
         if is_naive(value):
-            return value  # refused where a zone is required
+            if settings.USE_TZ:
+                self.fail("naive")
+            return value
         try:
             moment = value.astimezone(timezone.utc)
             return moment if settings.USE_TZ else make_naive(moment, get_default_timezone())
@@ -42,45 +47,56 @@ class StrictDateTimeField(serializers.DateTimeField):
             self.fail("overflow")
 
 
-class TextField(serializers.CharField):
-    """A string. DRF's field also accepts numbers."""
+class OfType(serializers.Field[Any, Any, Any, Any]):
+    """Accepts one type of JSON. DRF's fields convert others, such as numbers and "false"."""
+
+    types: tuple[type, ...] = (str,)
 
     def run_validation(self, data: object = empty) -> object:
-        if data is not empty and data is not None and not isinstance(data, str):
-            self.fail("invalid")
+        if data is not empty and data is not None and type(data) not in self.types:
+            self.fail("invalid", input=data)
         return super().run_validation(data)
 
 
-class StrictBooleanField(serializers.BooleanField):
-    """True or false. DRF's field also accepts "false" and the like."""
+class TextField(OfType, serializers.CharField):
+    """A string."""
 
-    def to_internal_value(self, data: object) -> bool:
-        if not isinstance(data, bool):
-            self.fail("invalid", input=data)
-        return data
+
+class StrictBooleanField(OfType, serializers.BooleanField):
+    """True or false."""
+
+    types = (bool,)
+
+
+class FlagField(serializers.Field[bool, str, object, object]):
+    """``true`` or ``false`` in a query."""
+
+    default_error_messages = {"invalid": gettext_lazy("Enter true or false.")}
+
+    def to_internal_value(self, data: str) -> bool:
+        if data not in {"true", "false"}:
+            self.fail("invalid")
+        return data == "true"
 
 
 class StringListField(serializers.ListField):
     """A list of strings, without duplicates."""
 
-    def __init__(self) -> None:
-        child = TextField(max_length=ITEM_MAX_LENGTH)
-        super().__init__(child=child, max_length=LIST_MAX_LENGTH, required=False)
+    child = TextField(max_length=ITEM_MAX_LENGTH)
 
     def to_internal_value(self, data: list[object]) -> list[str]:
         return list(dict.fromkeys(super().to_internal_value(data)))
 
 
-class SecondsField(serializers.Field[timedelta, object, object, object]):
+class SecondsField(OfType):
     """A grace period in seconds."""
 
+    types = (int, float)
     default_error_messages = {
         "invalid": gettext_lazy("Enter the grace period in seconds, for example 3600."),
     }
 
-    def to_internal_value(self, data: object) -> timedelta:
-        if isinstance(data, bool) or not isinstance(data, int | float):
-            self.fail("invalid")
+    def to_internal_value(self, data: float) -> timedelta:
         try:
             grace = timedelta(seconds=data)
         except (OverflowError, ValueError):  # such as 1e999, which JSON readers take for infinity
@@ -88,16 +104,14 @@ class SecondsField(serializers.Field[timedelta, object, object, object]):
         return clean_grace(grace)
 
 
-class TokenField(serializers.Field[Secret, object, object, object]):
+class TokenField(OfType):
     """``<api_key>:<api_secret>``, well formed or not."""
 
     default_error_messages = {
         "invalid": gettext_lazy("Enter the token as a string: <api_key>:<api_secret>."),
     }
 
-    def to_internal_value(self, data: object) -> Secret:
-        if not isinstance(data, str):
-            self.fail("invalid")
+    def to_internal_value(self, data: str) -> Secret:
         return Secret(data)
 
 
@@ -147,41 +161,36 @@ class StrictSerializer(serializers.Serializer[ApiKey]):
     """Refuses unknown fields, because a client that sends one expects an effect."""
 
     def to_internal_value(self, data: object) -> dict[str, Any]:
-        names = data if isinstance(data, Mapping) else ()
-        errors: dict[str, Any] = {
+        columns = {name for field in ApiKey._meta.fields for name in (field.name, field.attname)}
+        read_only = _("This field is read-only. You can't choose it.")
+        unknown = _("There is no such field. The fields are: %s.") % ", ".join(self.fields)
+        extra = {
             # JSON allows lone surrogates, UTF-8 doesn't.
-            name.encode("utf-8", "backslashreplace").decode(): [self._why(name)]
-            for name in names
+            name.encode("utf-8", "backslashreplace").decode(): [
+                read_only if name in columns | {"api_secret"} else unknown
+            ]
+            for name in (data if isinstance(data, Mapping) else ())
             if name not in self.fields
         }
+        values: dict[str, Any] = {}
+        errors: Any = {}
         try:
-            values: dict[str, Any] = super().to_internal_value(data)
+            values = super().to_internal_value(data)
         except ValidationError as error:
-            if errors and isinstance(error.detail, dict):
-                raise ValidationError({**error.detail, **errors}) from error
-            raise
-        if errors:
-            raise ValidationError(errors)
+            errors = error.detail
+        if errors or extra:
+            raise ValidationError({**errors, **extra})
         return values
-
-    def _why(self, name: str) -> ErrorDetail:
-        columns = {name for field in ApiKey._meta.fields for name in (field.name, field.attname)}
-        message, code = _("This field is read-only. You can't choose it."), "read_only"
-        if name != "api_secret" and name not in columns:
-            known = ", ".join(self.fields)
-            message, code = _("There is no such field. The fields are: %s.") % known, "unknown"
-        detail: ErrorDetail = ErrorDetail(message, code)
-        return detail
 
 
 class PoliciesSerializer(StrictSerializer):
     """The name and the policies of a key."""
 
     name = TextField(required=False, allow_blank=True)
-    scopes = StringListField()
+    scopes = StringListField(required=False, max_length=LIST_MAX_LENGTH)
     # DRF's metaclass takes fields out of the class, so that this doesn't replace its read_only.
     read_only = StrictBooleanField(required=False)  # type: ignore[assignment]
-    allowed_ips = StringListField()
+    allowed_ips = StringListField(required=False, max_length=LIST_MAX_LENGTH)
     rate_limit = TextField(required=False, allow_blank=True, max_length=RATE_MAX_LENGTH)
     expires_at = StrictDateTimeField(required=False, allow_null=True)
 
@@ -203,6 +212,22 @@ class RotationSerializer(StrictSerializer):
 
 class RevocationSerializer(StrictSerializer):
     reason = TextField(required=False, allow_blank=True, max_length=REASON_MAX_LENGTH)
+
+
+class FilterSerializer(serializers.Serializer[ApiKey]):
+    """The filters of the list that take some values only. Sources are lookups."""
+
+    state = serializers.ChoiceField(
+        KeyState.choices,
+        required=False,
+        error_messages={
+            "invalid_choice": gettext_lazy("The state must be one of: active, expired, revoked.")
+        },
+    )
+    read_only = FlagField(required=False)  # type: ignore[assignment]
+    unused = FlagField(source="last_used_at__isnull", required=False)
+    last_used_before = StrictDateTimeField(source="last_used_at__lt", required=False)
+    expires_before = StrictDateTimeField(source="expires_at__lt", required=False)
 
 
 class UsageSerializer(serializers.Serializer[ApiKey]):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from django.core import checks
 from django.core.checks import Tags
 
-from . import authentication_classes, configuration, deployment, middleware_order, stored_secrets
+from . import authentication_classes, configuration, deployment
 
 TAG = "frappe_tokens"
 
@@ -21,9 +21,9 @@ def register() -> None:
     checks.register(configuration.check_settings, TAG)
     checks.register(configuration.check_sources, TAG)
     checks.register(configuration.check_sink, TAG)
-    checks.register(middleware_order.check_request_log, TAG)
-    checks.register(middleware_order.check_autocommit, TAG)
-    checks.register(middleware_order.check_authentication, TAG, Tags.security)
+    checks.register(configuration.check_request_log, TAG)
+    checks.register(configuration.check_autocommit, TAG)
+    checks.register(configuration.check_authentication, TAG, Tags.security)
     checks.register(authentication_classes.check_order, TAG, Tags.security)
     checks.register(authentication_classes.check_oauth2, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_cache, TAG, Tags.security, deploy=True)
@@ -31,4 +31,4 @@ def register() -> None:
     checks.register(deployment.check_failure_limit, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_proxies, TAG, Tags.security, deploy=True)
     # Without our tag, because naming that doesn't ask for queries.
-    checks.register(stored_secrets.check_secrets, Tags.database)
+    checks.register(deployment.check_secrets, Tags.database)

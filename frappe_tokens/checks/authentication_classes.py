@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.apps import apps
@@ -10,12 +11,17 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.http import HttpRequest
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLResolver, get_resolver
 
 from ..verification import are_known
 
 Classes = tuple[type[Any], ...]
 
+# The starts of names, to import nothing of DRF where it isn't used.
+_OURS = "frappe_tokens.authentication."
+_BEARER = "frappe_tokens.authentication.BearerAuthentication"
+_SESSION = "rest_framework.authentication.SessionAuthentication"
+_VIEWS = "rest_framework.views."
 # It answers only tokens that it knows, which may be ours to check, and passes over all others.
 _TOOLKIT = "oauth2_provider.contrib.rest_framework.authentication.OAuth2Authentication"
 
@@ -23,15 +29,21 @@ _TOOLKIT = "oauth2_provider.contrib.rest_framework.authentication.OAuth2Authenti
 def check_order(**kwargs: object) -> Iterator[CheckMessage]:
     """W001, W002: another class comes before ours and answers instead."""
     orders = _default_classes()
-    views: dict[Classes, list[str]] = {}
-    for view, classes in _views():
-        if view not in views.setdefault(classes, []):
-            views[classes].append(view)
-    for classes, names in views.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        orders.setdefault(classes, f"{names[0]}.authentication_classes{more}")
+    # Django's check of the URLconf reports a broken one.
+    with suppress(Exception):
+        for view, classes in _views(get_resolver()):
+            orders.setdefault(classes, f"{view}.authentication_classes")
     for classes, where in orders.items():
-        yield from _check_classes(classes, where)
+        for place, cls in enumerate(classes):
+            if _extends(cls, _OURS):
+                yield from _check_rivals(cls, classes[:place], where)
+            elif _extends(cls, _SESSION) and any(_extends(it, _OURS) for it in classes[place:]):
+                yield checks.Warning(
+                    f"In {where}, {_name(cls)} comes before the classes for API keys: a request "
+                    "with a key and an active session runs as the session's user.",
+                    hint=f"Put {_name(cls)} last, so that the header decides.",
+                    id="frappe_tokens.W002",
+                )
 
 
 def check_oauth2(**kwargs: object) -> Iterator[CheckMessage]:
@@ -39,10 +51,8 @@ def check_oauth2(**kwargs: object) -> Iterator[CheckMessage]:
     if apps.is_installed("oauth2_provider"):
         return
     for classes, where in _default_classes().items():
-        from ..authentication import BearerAuthentication
-
-        *_, last = [cls for cls in classes if _scheme(cls) == "bearer"] or [object]
-        if issubclass(last, BearerAuthentication):
+        bearers = [cls for cls in classes if _scheme(cls) == "bearer"]
+        if bearers and _extends(bearers[-1], _BEARER):
             yield checks.Info(
                 f"{where} has BearerAuthentication and no class that knows opaque tokens: a "
                 "request with an OAuth 2 access token gets 401. API keys work.",
@@ -53,103 +63,69 @@ def check_oauth2(**kwargs: object) -> Iterator[CheckMessage]:
             )
 
 
-def _check_classes(classes: Classes, where: str) -> Iterator[CheckMessage]:
-    from rest_framework.authentication import SessionAuthentication
-
-    ours = [place for place, cls in enumerate(classes) if _is_ours(cls)]
-    for place in ours:
-        own, scheme = _name(classes[place]), _scheme(classes[place])
-        for cls in classes[:place]:
-            if _is_ours(cls) or _scheme(cls) != scheme:
+def _check_rivals(ours: type[Any], earlier: Classes, where: str) -> Iterator[CheckMessage]:
+    """W001: classes that come before ours and read the same scheme."""
+    own, scheme = _name(ours), _scheme(ours)
+    for cls in earlier:
+        if _extends(cls, _OURS) or _scheme(cls) != scheme:
+            continue
+        why = f'both answer the scheme "{scheme}", and the first one refuses API keys.'
+        hint = f"Put {own} first. It leaves anything other than an API key to the next class."
+        if _extends(cls, _TOOLKIT):
+            if not are_known():
                 continue
-            why = f'both answer the scheme "{scheme}", and the first one refuses API keys.'
-            hint = f"Put {own} first. It leaves anything other than an API key to the next class."
-            if any(_name(base) == _TOOLKIT for base in cls.__mro__):
-                if not are_known():
-                    continue
-                why = (
-                    "both accept the same access tokens, and the first one checks neither whether "
-                    "their user is active nor whether they are read-only."
-                )
-                hint = f"Remove {_name(cls)}. {own} accepts its tokens."
-            yield checks.Warning(
-                f"In {where}, {_name(cls)} comes before {own}: {why}",
-                hint=hint,
-                id="frappe_tokens.W001",
+            why = (
+                "both accept the same access tokens, and the first one checks neither whether "
+                "their user is active nor whether they are read-only."
             )
-    for place, cls in enumerate(classes):
-        if issubclass(cls, SessionAuthentication) and any(place < later for later in ours):
-            yield checks.Warning(
-                f"In {where}, {_name(cls)} comes before the classes for API keys: a request with a "
-                "key and an active session runs as the session's user.",
-                hint=f"Put {_name(cls)} last, so that the header decides.",
-                id="frappe_tokens.W002",
-            )
-
-
-def _is_ours(cls: type[object]) -> bool:
-    from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
-
-    return issubclass(cls, TokenAuthentication | BasicAuthentication | BearerAuthentication)
-
-
-def _scheme(cls: type[Any]) -> str:
-    """Return the scheme of a class's challenge; "" if it reads no header."""
-    from rest_framework.request import Request
-
-    try:
-        challenge = cls().authenticate_header(Request(HttpRequest())) or ""
-        return str(challenge.partition(" ")[0].lower())
-    except Exception:
-        return ""
+            hint = f"Remove {_name(cls)}. {own} accepts its tokens."
+        yield checks.Warning(
+            f"In {where}, {_name(cls)} comes before {own}: {why}",
+            hint=hint,
+            id="frappe_tokens.W001",
+        )
 
 
 def _name(cls: type[object]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _extends(cls: type[object], start: str) -> bool:
+    """Whether the name of ``cls``, or of a class that it extends, starts like this."""
+    return any(_name(base).startswith(start) for base in getattr(cls, "__mro__", ()))
+
+
+def _scheme(cls: type[Any]) -> str:
+    """Return the scheme of a class's challenge; "" if it reads no header."""
+    try:
+        challenge = cls().authenticate_header(HttpRequest()) or ""
+        return str(challenge.partition(" ")[0].lower())
+    except Exception:
+        return ""
+
+
 def _default_classes() -> dict[Classes, str]:
     """Return those of the settings; none if DRF isn't used, or can't import them."""
-    if not hasattr(settings, "REST_FRAMEWORK"):
-        return {}
-    try:
-        from rest_framework.settings import api_settings
+    if hasattr(settings, "REST_FRAMEWORK"):
+        with suppress(Exception):
+            from rest_framework.settings import api_settings
 
-        classes = _only_classes(api_settings.DEFAULT_AUTHENTICATION_CLASSES)
-    except Exception:
-        return {}
-    return {classes: "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES']"}
+            classes: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
+            return {tuple(classes): "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES']"}
+    return {}
 
 
-def _only_classes(listed: Iterable[object]) -> Classes:
-    return tuple(cls for cls in listed if isinstance(cls, type))
-
-
-def _views() -> Iterator[tuple[str, Classes]]:
-    """Yield the name and the classes of each DRF view in the URLconf."""
-    if not getattr(settings, "ROOT_URLCONF", None):
-        return
-    try:
-        patterns = list(_patterns(get_resolver()))
-    except Exception:  # Django's check of the URLconf reports it
-        return
-    for pattern in patterns:
-        cls = getattr(pattern.callback, "cls", None)
-        # By its name, to import nothing of DRF where it isn't used.
-        if not isinstance(cls, type) or not any(
-            base.__module__ == "rest_framework.views" for base in cls.__mro__
-        ):
-            continue
-        # A router's extra action may have other classes than its viewset.
-        given = getattr(pattern.callback, "initkwargs", None) or {}
-        classes = given.get("authentication_classes", getattr(cls, "authentication_classes", None))
-        if isinstance(classes, list | tuple):  # and not a property
-            yield _name(cls), _only_classes(classes)
-
-
-def _patterns(resolver: URLResolver) -> Iterator[URLPattern]:
+def _views(resolver: URLResolver) -> Iterator[tuple[str, Classes]]:
+    """Yield the name and the classes of each DRF view."""
     for pattern in resolver.url_patterns:
         if isinstance(pattern, URLResolver):
-            yield from _patterns(pattern)
-        else:
-            yield pattern
+            yield from _views(pattern)
+            continue
+        cls = getattr(pattern.callback, "cls", None)
+        if isinstance(cls, type) and _extends(cls, _VIEWS):
+            # A router's extra action may have other classes than its viewset.
+            own = getattr(cls, "authentication_classes", None)
+            given = getattr(pattern.callback, "initkwargs", None) or {}
+            classes = given.get("authentication_classes", own)
+            if isinstance(classes, list | tuple):  # and not a property
+                yield _name(cls), tuple(classes)

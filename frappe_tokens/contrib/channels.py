@@ -40,9 +40,9 @@ class TokenAuthMiddleware:
     """Sets ``scope["user"]`` and ``scope["auth"]`` from the ``Authorization`` header.
 
     Put it inside ``AuthMiddlewareStack``, if you use that. If the header has none of our schemes,
-    the session's user stays, or the user is anonymous and ``auth`` None. Refused requests don't
-    reach the consumer: a WebSocket's handshake gets a response with the refusal's status, or is
-    closed with 4000 plus that status if the server can't send one.
+    the session's user stays, or the user is anonymous and ``auth`` None. A refused WebSocket's
+    handshake gets a response with the refusal's status, or is closed with 4000 plus that status if
+    the server can't send one.
 
     Args:
         inner: the application: a router, or what ``as_asgi()`` returns.
@@ -73,16 +73,15 @@ class TokenAuthMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> object:
         if scope["type"] not in ("http", "websocket"):
             return await self.inner(scope, receive, send)
-        # Reads headers and address as Django does. The query string, which may be any bytes, is
-        # not needed.
+        # Reads headers and address as Django does. The query string may be any bytes.
         request = ASGIRequest({"method": self.method, **scope, "query_string": b""}, BytesIO())
         credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
         if credential is None:
             return await self.inner({"user": AnonymousUser(), "auth": None, **scope}, receive, send)
         await _close_old_connections()
+        is_websocket = scope["type"] == "websocket"
+        info = verification.RequestInfo(request, self, is_websocket=is_websocket)
         try:
-            is_websocket = scope["type"] == "websocket"
-            info = verification.RequestInfo(request, self, is_websocket=is_websocket)
             key = await verification.averify(credential, info)
         except Refused as refused:
             response = verification.refusal_response(request, refused, credential.scheme)

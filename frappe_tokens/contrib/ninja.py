@@ -38,12 +38,7 @@ from ..middleware.admission import admit
 
 
 class AuthenticationRefused(HttpError):
-    """A refused request. Without :func:`register`, Ninja answers it with the right status only.
-
-    Attributes:
-        refused: why.
-        scheme: the scheme of its header.
-    """
+    """A refused request. Without :func:`register`, Ninja answers it with the right status only."""
 
     def __init__(self, refused: Refused, scheme: str) -> None:
         super().__init__(refused.reason.status, str(refused.sentence))
@@ -69,9 +64,6 @@ class TokenAuth(AuthBase):
 
     Attributes:
         schemes: the schemes that it accepts. A subclass may have fewer.
-
-    Raises:
-        TypeError, ValueError: a scope is invalid.
     """
 
     openapi_type = "http"
@@ -87,11 +79,7 @@ class TokenAuth(AuthBase):
         self.is_async = True
 
     def __call__(self, request: HttpRequest) -> object:
-        """Return the key (in a coroutine if an event loop runs), or None for other schemes.
-
-        Raises:
-            AuthenticationRefused: the key was refused.
-        """
+        """Return the key (in a coroutine if an event loop runs), or None for other schemes."""
         credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
         if credential is None:
             return None
@@ -100,16 +88,14 @@ class TokenAuth(AuthBase):
             asyncio.get_running_loop()
             return _aauthenticate(request, credential, info)
         with _refusals(credential):
-            key = verification.verify(credential, info)
-        return _admit(request, key)
+            return _admit(request, verification.verify(credential, info))
 
 
 async def _aauthenticate(
     request: HttpRequest, credential: Credential, info: verification.RequestInfo
 ) -> object:
     with _refusals(credential):
-        key = await verification.averify(credential, info)
-    return _admit(request, key)
+        return _admit(request, await verification.averify(credential, info))
 
 
 @contextmanager
@@ -120,11 +106,10 @@ def _refusals(credential: Credential) -> Iterator[None]:
         raise AuthenticationRefused(refused, credential.scheme) from refused
 
 
-def _admit(request: HttpRequest, key: Any) -> object:
-    admit(request, key.user, key)
+def _admit(request: HttpRequest, key: object) -> object:
+    admit(request, key)
     # The response can't be made to vary on the header here, so Django's cache for a whole site
-    # would serve one user's to the next. UpdateCacheMiddleware reads this attribute, which the
-    # stubs don't have because it's private.
+    # would serve one user's to the next. Its UpdateCacheMiddleware reads this attribute.
     request._cache_update_cache = False  # type: ignore[attr-defined]
     return key
 

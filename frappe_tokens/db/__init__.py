@@ -7,13 +7,12 @@ from .instances import (
     has_default_constructor,
     has_plain_columns,
     instance_factory,
-    mark_as_cached,
+    refresh_unchanged,
 )
-from .timeouts import LOCK_SECONDS, READ_SECONDS, bounded_insert, statement_timeout
+from .timeouts import LOCK_SECONDS, bounded_insert, statement_timeout
 
 __all__ = [
     "LOCK_SECONDS",
-    "READ_SECONDS",
     "WritesChangesOnly",
     "bounded_insert",
     "cached_instance_factory",
@@ -22,7 +21,7 @@ __all__ = [
     "in_batches",
     "insert_rows",
     "instance_factory",
-    "mark_as_cached",
+    "refresh_unchanged",
     "statement_timeout",
     "update_rows",
 ]

@@ -86,20 +86,17 @@ def _local_lock_timeout(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 @contextmanager
-def bounded_insert(connection: Any, *, is_rolled_back: bool = False) -> Iterator[str]:
+def bounded_insert(connection: Any) -> Iterator[str]:
     """Limit how long an INSERT waits for locks, if possible without another round trip.
 
-    Args:
-        connection: the database.
-        is_rolled_back: whether the transaction or savepoint around the INSERT is rolled back. If
-            not, the limit would also apply to the rest of a transaction, which thus gets none.
+    In a transaction there is no limit, because it would also apply to the rest of it.
 
     Yields:
         what to write in place of ``INSERT``.
     """
     insert = "INSERT"
     limit: AbstractContextManager[None] = nullcontext()
-    if connection.in_atomic_block and not is_rolled_back:
+    if connection.in_atomic_block:
         pass
     elif connection.vendor == "postgresql":
         if connection.settings_dict["OPTIONS"].get("server_side_binding"):

@@ -15,6 +15,7 @@ from .actors import (
     check_target,
     credential_of,
 )
+from .announcements import write_history
 from .changes import change_key, change_user
 from .cleaning import (
     GRACE_MAX,
@@ -31,7 +32,6 @@ from .generation import (
     generate_keys_for_source,
     generate_keys_for_users,
 )
-from .history import write_history
 from .import_checks import ImportedPair, Problem
 from .importing import Imported, import_keys
 from .locking import (

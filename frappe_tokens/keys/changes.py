@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 
 from ..base_models import AbstractApiKey
 from ..models import ApiKey
-from . import history
 from .actors import Actor, check_manager, check_reach, check_target, check_widening
+from .announcements import record_history
 from .cleaning import clean_changes
 from .locking import lock_users, locked_key, transaction_for
 
@@ -45,7 +45,7 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: objec
         names = ", ".join(labels[name] for name in changes)
         text = _("Changed %(fields)s of API key %(api_key)s.")
         text = text % {"fields": names, "api_key": key.api_key}
-        history.record(by, [(stored.user, text), (stored, text)])
+        record_history(by, [(stored.user, text), (stored, text)])
     key.refresh_from_db(using=stored._state.db)
 
 
@@ -86,5 +86,5 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
             stored.validate_constraints({"api_key"})
             stored.save(update_fields=["user"])
             text = _("Changed the user of API key %(api_key)s.") % {"api_key": key.api_key}
-            history.record(by, [(changed, text) for changed in (before, user, stored)])
+            record_history(by, [(changed, text) for changed in (before, user, stored)])
     key.refresh_from_db(using=stored._state.db)

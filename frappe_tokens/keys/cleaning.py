@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -12,10 +12,9 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from ..base_models import POLICIES
 from ..conf import LONGEST, conf
 from ..validators import NAME_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
-
-_Value = TypeVar("_Value")
 
 # Anyone who needs an old secret for longer needs two keys.
 GRACE_MAX = timedelta(days=3650)
@@ -52,33 +51,16 @@ def clean_grace(grace: timedelta) -> timedelta:
     return grace
 
 
-def clean_policies(
-    expires_at: datetime | None,
-    scopes: Iterable[str],
-    read_only: bool,
-    allowed_ips: Iterable[str],
-    rate_limit: str = "",
-) -> dict[str, object]:
-    """Return the policies that were given, cleaned, by the names of their fields.
-
-    Raises:
-        ValidationError: one of them is invalid.
-    """
+def clean_policies(options: Mapping[str, Any]) -> dict[str, object]:
+    """Return the policies among ``options`` that are not empty, cleaned."""
     policies: dict[str, object] = {}
-    # list() would split a string into letters. The validators explain what is wrong with it.
-    if scopes := scopes if isinstance(scopes, str) else list(scopes):
-        validate_scopes(scopes)
-        policies["scopes"] = scopes
-    if allowed_ips := allowed_ips if isinstance(allowed_ips, str) else list(allowed_ips):
-        validate_networks(allowed_ips)
-        policies["allowed_ips"] = allowed_ips
-    if read_only:
-        policies["read_only"] = True
-    if rate_limit:
-        validate_rate(rate_limit)
-        policies["rate_limit"] = rate_limit
-    if expires_at is not None:
-        policies["expires_at"] = clean_expiry(expires_at)
+    for name in POLICIES:
+        value = options.get(name)
+        if name in ("scopes", "allowed_ips") and not isinstance(value, str):
+            # list() would split a string into letters. The validators explain what is wrong.
+            value = list(value or ())
+        if value:
+            policies[name] = _CLEANERS[name](value)
     return policies
 
 
@@ -89,35 +71,17 @@ def clean_changes(changes: Mapping[str, object]) -> dict[str, object]:
         ValidationError: some of them are invalid, by the names of the fields.
         TypeError: one of them can't be changed.
     """
-    cleaners: dict[str, Callable[[Any], object]] = {
-        "name": clean_name,
-        "scopes": _checked_by(validate_scopes),
-        "allowed_ips": _checked_by(validate_networks),
-        "rate_limit": lambda rate: _checked_by(validate_rate)(rate) if rate else "",
-        "read_only": bool,
-        "expires_at": lambda moment: (
-            default_expiry(timezone.now()) if moment is None else clean_expiry(moment)
-        ),
-    }
-    if unknown := sorted(changes.keys() - cleaners.keys()):
+    if unknown := sorted(changes.keys() - _CLEANERS.keys()):
         raise TypeError(f"These attributes of a key can't be changed: {', '.join(unknown)}.")
     cleaned, errors = {}, {}
     for name, value in changes.items():
         try:
-            cleaned[name] = cleaners[name](value)
+            cleaned[name] = _CLEANERS[name](value)
         except ValidationError as error:
             errors[name] = error
     if errors:
         raise ValidationError(errors)
     return cleaned
-
-
-def _checked_by(validate: Callable[[_Value], object]) -> Callable[[_Value], _Value]:
-    def check(value: _Value) -> _Value:
-        validate(value)
-        return value
-
-    return check
 
 
 def clean_expiry(expires_at: datetime) -> datetime:
@@ -158,3 +122,25 @@ def default_expiry(now: datetime) -> datetime | None:
     """Return when a key made ``now`` expires by default; None for never."""
     lifetimes = [span for span in (conf.DEFAULT_LIFETIME, conf.MAX_LIFETIME) if span is not None]
     return now + min(lifetimes) if lifetimes else None
+
+
+def _checked_by(validate: Callable[[Any], object]) -> Callable[[Any], object]:
+    def check(value: Any) -> object:
+        validate(value)
+        return value
+
+    return check
+
+
+def _clean_new_expiry(expires_at: datetime | None) -> datetime | None:
+    return default_expiry(timezone.now()) if expires_at is None else clean_expiry(expires_at)
+
+
+_CLEANERS: dict[str, Callable[[Any], object]] = {
+    "name": clean_name,
+    "scopes": _checked_by(validate_scopes),
+    "allowed_ips": _checked_by(validate_networks),
+    "rate_limit": lambda rate: _checked_by(validate_rate)(rate) if rate else "",
+    "read_only": bool,
+    "expires_at": _clean_new_expiry,
+}

@@ -1,13 +1,13 @@
-"""Checks a list of keys from elsewhere before any of them is stored."""
+"""Checks keys from elsewhere before any of them is stored."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.db import router
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
@@ -19,11 +19,14 @@ from ..models import ApiKey
 from ..types import User
 from .actors import check_target
 from .cleaning import clean_name
-from .locking import lock_users
 from .users import find_user
 
 # Twelve hexadecimal digits are 48 bits. Shorter secrets can be guessed.
 SECRET_MIN_LENGTH = 12
+
+# Thirty-two hexadecimal digits are 128 bits. A shorter secret can be guessed from a stolen digest
+# without a pepper.
+SHORT_SECRET_LENGTH = 32
 
 _FRAPPE_HALF = re.compile(r"[0-9a-f]{15}")
 
@@ -38,6 +41,16 @@ class ImportedPair(NamedTuple):
     name: str = ""
 
 
+class CheckedPair(NamedTuple):
+    """A pair that can be stored."""
+
+    line: int
+    user_id: Any
+    name: str
+    api_key: str
+    secret_digest: str
+
+
 class Problem(NamedTuple):
     """What is wrong with a line, in a sentence without secrets."""
 
@@ -45,200 +58,134 @@ class Problem(NamedTuple):
     text: str
 
 
-Rows = list[ImportedPair | Problem]
-Pairs = list[tuple[ImportedPair, User]]
-Users = dict[str, User]
-
-
 class Checks:
-    """The checks, and what they remember about earlier lines, without secrets.
+    """The checks of a list.
 
     Attributes:
-        users: the primary keys of the users, by their names in the list.
-        line_of_key: the line of each API key.
-        line_of_name: the line of each user's key with a name.
+        problems: what is wrong with the lines so far.
+        short: the number of secrets that need a pepper.
     """
 
-    def __init__(self, alias: str) -> None:
-        self.alias = alias
-        self.users: dict[str, object] = {}
-        self.line_of_key: dict[str, int] = {}
-        self.line_of_name: dict[tuple[object, str], int] = {}
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.short = 0
+        # Of API keys, and of each user's names for keys.
+        self._lines: dict[object, int] = {}
 
     @sensitive_variables()
-    def check(
-        self, rows: Rows, find_users: Callable[[set[str]], Users]
-    ) -> tuple[Pairs, list[Problem]]:
-        """Check a batch of lines, with three queries. Lines can be checked again later.
-
-        Args:
-            rows: the lines.
-            find_users: ``users_by_name`` or ``locked_users``.
-
-        Returns:
-            The pairs that can be stored, with their users, and what is wrong with the others.
-        """
-        problems = [row for row in rows if isinstance(row, Problem)]
-        pairs: list[ImportedPair] = []
-        for row in rows:
-            if isinstance(row, ImportedPair):
-                try:
-                    _check_form(row)
-                    pairs.append(row._replace(name=clean_name(row.name)))
-                except ValidationError as error:
-                    problems.append(Problem(row.line, error.messages[0]))
-        users = find_users({pair.user for pair in pairs})
-        taken, named = self._stored(pairs, users)
-        usable: Pairs = []
+    def check(self, rows: list[ImportedPair | Problem]) -> list[CheckedPair]:
+        """Check a batch of lines, with three queries. Return the pairs that can be stored."""
+        self.problems += [row for row in rows if isinstance(row, Problem)]
+        pairs = [row for row in rows if isinstance(row, ImportedPair)]
+        # Drivers raise their own errors for other characters.
+        users = _find_users({pair.user for pair in pairs if "\0" not in pair.user})
+        api_keys = [pair.api_key for pair in pairs if pair.api_key.isascii()]
+        names = {name for pair in pairs if (name := pair.name.strip()).isprintable()}
+        stored = ApiKey.objects.stored().order_by()
+        same_key = stored.filter(api_key__in=[key for key in api_keys if key.isprintable()])
+        same_name = stored.filter(user__in=users.values(), name__in=names, live=True)
+        taken = {
+            *same_key.values_list("api_key", flat=True),
+            *same_name.values_list("user", "name"),
+        }
+        checked = []
         for pair in pairs:
             try:
-                user = _check_user(pair, users.get(pair.user))
-                self._check_key(pair, taken)
-                self._check_name(pair, user, named)
+                checked.append(self._check(pair, users.get(pair.user), taken))
             except ValidationError as error:
-                problems.append(Problem(pair.line, error.messages[0]))
-            else:
-                usable.append((pair, user))
-        return usable, problems
+                self.problems.append(Problem(pair.line, error.messages[0]))
+        return checked
 
-    def users_by_name(self, names: set[str]) -> Users:
-        """Return the users with these names, and remember their primary keys."""
-        model = get_user_model()
-        users = model._default_manager.using(self.alias)
-        try:
-            batch = list(users.filter(**{f"{model.USERNAME_FIELD}__in": names}))
-        except (TypeError, ValueError, ValidationError):
-            batch = []  # usernames are numbers, say, and one of these isn't
-        by_name: Users = {str(user.get_username()): user for user in batch}
-        # Some user models, and some databases, ignore case.
-        candidates = {name: by_name.get(name) or find_user(name) for name in names}
-        found = {name: user for name, user in candidates.items() if user is not None}
-        self.users |= {name: user.pk for name, user in found.items()}
-        return found
-
-    def locked_users(self, names: set[str]) -> Users:
-        """Lock the remembered users with these names, and return them as stored now."""
-        pks = {name: self.users[name] for name in names & self.users.keys()}
-        locked = lock_users(pks.values())
-        return {name: locked[pk] for name, pk in pks.items() if pk in locked}
-
-    def _stored(
-        self, pairs: list[ImportedPair], users: Users
-    ) -> tuple[set[str], set[tuple[object, str]]]:
-        """Return which of the API keys exist, and which names each user's live keys have."""
-        stored = ApiKey._base_manager.using(self.alias).order_by()
-        same = stored.filter(api_key__in=[pair.api_key for pair in pairs])
-        live = stored.filter(
-            user__in={user.pk for user in users.values()},
-            name__in={pair.name for pair in pairs},
-            live=True,
-        )
-        return set(same.values_list("api_key", flat=True)), set(live.values_list("user", "name"))
-
-    def _check_key(self, pair: ImportedPair, taken: set[str]) -> None:
-        key = {"api_key": pair.api_key}
-        if pair.api_key in taken:
-            raise ValidationError(_("API key %(api_key)s already exists."), params=key)
-        line = self.line_of_key.setdefault(pair.api_key, pair.line)
-        if line != pair.line:
-            raise ValidationError(
-                _("API key %(api_key)s is already on line %(line)d."),
-                params={**key, "line": line},
-            )
-
-    def _check_name(self, pair: ImportedPair, user: User, named: set[tuple[object, str]]) -> None:
-        whose = {"user": pair.user, "name": pair.name}
-        slot = (user.pk, pair.name)
-        if slot in named:
-            raise ValidationError(
-                _(
-                    "User %(user)r already has a live key with the name %(name)r. Revoke it first, "
-                    "or choose another name in the column 'name'."
-                ),
-                params=whose,
-            )
-        line = self.line_of_name.setdefault(slot, pair.line)
-        if line != pair.line:
-            raise ValidationError(
-                _(
-                    "User %(user)r has a key with the same name on line %(line)d. Add different "
-                    "names in the column 'name'."
-                ),
-                params={**whose, "line": line},
-            )
-
-
-def _check_user(pair: ImportedPair, user: User | None) -> User:
-    if user is None:
-        if _may_be_secret(pair.user):
-            raise ValidationError(_("The user is not a username. Are the columns mixed up?"))
-        raise ValidationError(_("There is no user %(user)r."), params={"user": pair.user})
-    try:
+    @sensitive_variables()
+    def _check(self, pair: ImportedPair, user: User | None, taken: set[object]) -> CheckedPair:
+        line, username, api_key, api_secret, _name = pair
+        check_pair(api_key, api_secret)
+        name = clean_name(pair.name)
+        if user is None:
+            text = username.rpartition(":")[2]
+            if looks_secret(text) or _FRAPPE_HALF.fullmatch(text):
+                raise ValidationError(_("The user is not a username. Are the columns mixed up?"))
+            raise ValidationError(_("There is no user %(user)r."), params={"user": username})
         check_target(user, None)
-    except ValidationError as error:
+        key_line = self._lines.setdefault(api_key, line)
+        name_line = self._lines.setdefault((user.pk, name), line)
+        if api_key in taken:
+            problem = _("API key %(api_key)s already exists.")
+        elif key_line != line:
+            problem = _("API key %(api_key)s is already on line %(key_line)d.")
+        elif (user.pk, name) in taken:
+            problem = _(
+                "User %(user)r already has a live key with the name %(name)r. Revoke it first, or "
+                "choose another name in the column 'name'."
+            )
+        elif name_line != line:
+            problem = _(
+                "User %(user)r has a key with the same name on line %(name_line)d. Add different "
+                "names in the column 'name'."
+            )
+        else:
+            self.short += len(api_secret) < SHORT_SECRET_LENGTH
+            return CheckedPair(line, user.pk, name, api_key, crypto.make_digest(api_secret))
+        params = {"user": username, "api_key": api_key, "name": name}
         raise ValidationError(
-            "%(user)r: %(problem)s", params={"user": pair.user, "problem": error.messages[0]}
-        ) from None
-    return user
+            problem, params={**params, "key_line": key_line, "name_line": name_line}
+        )
+
+
+def _find_users(names: set[str]) -> dict[str, User]:
+    model = get_user_model()
+    users = model._default_manager.using(router.db_for_write(ApiKey))
+    try:
+        batch = users.filter(**{f"{model.USERNAME_FIELD}__in": names})
+        found: dict[str, User] = {str(user.get_username()): user for user in batch}
+    except (TypeError, ValueError, ValidationError):
+        found = {}  # usernames are numbers, say, and one of these isn't
+    # Some user models, and some databases, ignore case.
+    for name in names - found.keys():
+        user = find_user(name)
+        if user is not None:
+            found[name] = user
+    return found
 
 
 @sensitive_variables()
-def _check_form(pair: ImportedPair) -> None:
-    """Check that the Authorization header would accept the pair."""
-    api_key, api_secret = pair.api_key, pair.api_secret
+def check_pair(api_key: str, api_secret: Secret) -> None:
+    """Check that a pair from elsewhere is safe, and accepted in the Authorization header.
+
+    Raises:
+        ValidationError: it isn't. The message contains no secret.
+    """
     # API keys are shown, so none may be a secret.
     if api_key and (api_key == api_secret or looks_secret(api_key)):
-        raise ValidationError(_("The API key is a secret. Are the columns mixed up?"))
-    well_formed = _is_well_formed(api_key, api_secret)
-    if not well_formed and not _is_well_formed(api_key, Secret("0")):
-        raise ValidationError(
-            _(
-                "The API key must have 1 to %(length)d printable ASCII characters, without spaces "
-                "or colons."
-            ),
-            params={"length": API_KEY_MAX_LENGTH},
+        raise ValidationError(_("The API key is a secret. Are the two mixed up?"))
+    if not _is_well_formed(api_key, Secret("0")):
+        problem = _(
+            "The API key must have 1 to %(key_max)d printable ASCII characters, without spaces or "
+            "colons."
         )
-    key = {"api_key": api_key}
-    if not api_secret:
-        raise ValidationError(_("The secret of API key %(api_key)s is missing."), params=key)
-    if len(api_secret) < SECRET_MIN_LENGTH:
-        raise ValidationError(
-            _(
-                "The secret of API key %(api_key)s can be guessed: it has fewer than %(length)d "
-                "characters. Generate a new one instead."
-            ),
-            params={**key, "length": SECRET_MIN_LENGTH},
+    elif len(api_secret) < SECRET_MIN_LENGTH:
+        problem = _(
+            "The secret of API key %(api_key)s can be guessed: it has fewer than %(secret_min)d "
+            "characters. Generate a new one instead."
         )
-    if well_formed:
+    elif _is_well_formed(api_key, api_secret):
         return
-    if api_secret.startswith(conf.SECRET_PREFIX) and not crypto.has_valid_checksum(api_secret):
-        raise ValidationError(
-            _(
-                "The secret of API key %(api_key)s starts with %(prefix)s like generated ones, but "
-                "its checksum is wrong. It was mistyped or cut off."
-            ),
-            params={**key, "prefix": conf.SECRET_PREFIX},
+    elif api_secret.startswith(conf.SECRET_PREFIX) and not crypto.has_valid_checksum(api_secret):
+        problem = _(
+            "The secret of API key %(api_key)s starts with %(prefix)s like generated ones, but its "
+            "checksum is wrong. It was mistyped or cut off."
         )
-    raise ValidationError(
-        _(
-            "The secret of API key %(api_key)s must have at most %(length)d printable ASCII "
+    else:
+        problem = _(
+            "The secret of API key %(api_key)s must have at most %(secret_max)d printable ASCII "
             "characters, without spaces."
-        ),
-        params={**key, "length": API_SECRET_MAX_LENGTH},
-    )
+        )
+    params = {"api_key": api_key, "prefix": conf.SECRET_PREFIX, "key_max": API_KEY_MAX_LENGTH}
+    limits = {"secret_min": SECRET_MIN_LENGTH, "secret_max": API_SECRET_MAX_LENGTH}
+    raise ValidationError(problem, params={**params, **limits})
 
 
 def _is_well_formed(api_key: str, api_secret: Secret) -> bool:
     """Whether the parser reads exactly this pair from a header."""
-    credential = parse(Secret(f"token {api_key}:{api_secret}"), "token")
-    return (
-        credential is not None
-        and credential.well_formed
-        and (credential.api_key, credential.api_secret) == (api_key, api_secret)
-    )
-
-
-def _may_be_secret(text: str) -> bool:
-    """Whether ``text`` has the form of a secret, which no message may show."""
-    words = (text, text.rpartition(":")[2])
-    return any(crypto.has_valid_checksum(word) or _FRAPPE_HALF.fullmatch(word) for word in words)
+    read = parse(Secret(f"token {api_key}:{api_secret}"), "token")
+    return read is not None and (read.api_key, read.api_secret) == (api_key, api_secret)

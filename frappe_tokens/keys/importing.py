@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,13 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import audit, crypto
+from .. import audit
 from ..db import in_batches, insert_rows
 from ..models import ApiKey
 from ..signals import keys_generated
 from .announcements import announce_generated
 from .cleaning import default_expiry
-from .import_checks import Checks, ImportedPair, Problem
+from .import_checks import CheckedPair, Checks, ImportedPair, Problem
 from .locking import LOCK_SIZE, lock_users
 
 # Lines per statement.
@@ -28,12 +26,6 @@ BATCH_SIZE = 250
 
 # The next attempt shows the rest.
 MOST_PROBLEMS = 20
-
-# Thirty-two hexadecimal digits are 128 bits. A shorter secret can be guessed from a stolen digest
-# without a pepper.
-SHORT_SECRET_LENGTH = 32
-
-Reader = Callable[[], Generator[ImportedPair | Problem, None, None]]
 
 
 class Imported(NamedTuple):
@@ -45,108 +37,95 @@ class Imported(NamedTuple):
 
 
 @sensitive_variables()
-def import_keys(read: Reader, *, dry_run: bool = False) -> Imported:
+def import_keys(
+    rows: Iterable[ImportedPair | Problem],
+    *,
+    dry_run: bool = False,
+    show_progress: Callable[[int], object] = lambda line: None,
+) -> Imported:
     """Store keys that were generated elsewhere, all of them or none.
 
     Only for trusted code, because it can set any secret for anyone, including superusers.
 
     Args:
-        read: a generator function for the lines of the list. It is called twice, to check and to
-            write, so that a long list isn't held in memory.
+        rows: the lines of the list. Of a long list, only digests of the secrets are held in memory.
         dry_run: only check.
+        show_progress: gets the last line of each batch that was checked, then of each that was
+            written.
 
     Raises:
         ValidationError: its ``messages`` say what is wrong with the first ``MOST_PROBLEMS`` lines.
             Nothing was imported.
     """
-    alias = router.db_for_write(ApiKey)
-    checks = Checks(alias)
-    problems: list[Problem] = []
-    short = 0
-    with closing(read()) as rows:
-        for batch in in_batches(rows, BATCH_SIZE):
-            pairs, wrong = checks.check(batch, checks.users_by_name)
-            short += sum(len(pair.api_secret) < SHORT_SECRET_LENGTH for pair, _user in pairs)
-            problems += wrong
-            if len(problems) >= MOST_PROBLEMS:
-                break
-    _refuse(problems)
-    if not checks.line_of_key:
+    checks = Checks()
+    pairs: list[CheckedPair] = []
+    for batch in in_batches(rows, BATCH_SIZE):
+        pairs += checks.check(batch)
+        show_progress(batch[-1].line)
+        if len(checks.problems) >= MOST_PROBLEMS:
+            break
+    if checks.problems:
+        line = _("line %(line)d: %(text)s")
+        problems = sorted(checks.problems)[:MOST_PROBLEMS]
+        raise ValidationError([line % problem._asdict() for problem in problems], code="import")
+    if not pairs:
         raise ValidationError(_("There are no keys to import."), code="no_keys")
+    users = {pair.user_id for pair in pairs}
     if not dry_run:
         try:
-            with transaction.atomic(using=alias):
-                _write(read, checks, alias)
+            with transaction.atomic(using=router.db_for_write(ApiKey)):
+                _lock(users)
+                _write(pairs, show_progress)
         except (IntegrityError, OperationalError) as error:
             # Someone else stored the same API key or name, or the database ended a deadlock.
             raise ValidationError(
-                _("Keys changed in the meantime, or the database failed. Import again."),
+                _("Keys or users changed in the meantime, or the database failed. Import again."),
                 code="changed",
             ) from error
-    return Imported(len(checks.line_of_key), len(set(checks.users.values())), short)
-
-
-@sensitive_variables()
-def _write(read: Reader, checks: Checks, alias: str) -> None:
-    _lock(set(checks.users.values()))
-    now = timezone.now()
-    expires_at = default_expiry(now)
-    written = 0
-    with closing(read()) as rows:
-        for batch in in_batches(rows, BATCH_SIZE):
-            # Again, now that the users are locked.
-            pairs, problems = checks.check(batch, checks.locked_users)
-            _refuse(problems)
-            # In one order, to avoid deadlocks with another import of the same keys.
-            pairs.sort(key=lambda checked: checked[0].api_key)
-            keys = [_key(pair, user, now, expires_at) for pair, user in pairs]
-            insert_rows(keys, "api_key", alias)
-            written += len(keys)
-            _announce_after_commit(keys, alias)
-    if written != len(checks.line_of_key):
-        raise ValidationError(
-            _("The list changed while it was read. Import again."), code="changed"
-        )
+    return Imported(len(pairs), len(users), checks.short)
 
 
 def _lock(pks: set[Any]) -> None:
-    """Lock all the users before the first key is written."""
+    """Lock all the users before the first key is written.
+
+    Raises:
+        IntegrityError: some were deleted or deactivated.
+    """
     # In batches, to hold fewer users in memory. Only the database knows the order of others than
     # numbers.
     ordered = all(isinstance(pk, int) for pk in pks)
     for batch in in_batches(sorted(pks), LOCK_SIZE) if ordered else [pks]:
-        lock_users(batch)
+        locked = lock_users(batch)
+        if not all(pk in locked and locked[pk].is_active for pk in batch):
+            raise IntegrityError("users were deleted or deactivated")
 
 
 @sensitive_variables()
-def _key(pair: ImportedPair, user: Any, now: datetime, expires_at: datetime | None) -> ApiKey:
-    return ApiKey(
-        user=user,
-        name=pair.name,
-        api_key=pair.api_key,
-        secret_digest=crypto.make_digest(pair.api_secret),
-        created_at=now,
-        rotated_at=now,
-        expires_at=expires_at,
-    )
+def _write(pairs: list[CheckedPair], show_progress: Callable[[int], object]) -> None:
+    alias = router.db_for_write(ApiKey)
+    now = timezone.now()
+    expires_at = default_expiry(now)
+    for batch in in_batches(pairs, BATCH_SIZE):
+        keys = [
+            ApiKey(
+                user_id=pair.user_id,
+                name=pair.name,
+                api_key=pair.api_key,
+                secret_digest=pair.secret_digest,
+                created_at=now,
+                rotated_at=now,
+                expires_at=expires_at,
+            )
+            for pair in batch
+        ]
+        insert_rows(keys, "api_key", alias)
+        show_progress(batch[-1].line)
+        if keys_generated.has_listeners(ApiKey) or audit.is_heard():
+            # The primary keys of a long list take less memory than the instances.
+            announce = partial(_announce, [key.pk for key in keys])
+            transaction.on_commit(announce, using=alias, robust=True)
 
 
-def _announce_after_commit(keys: list[ApiKey], alias: str) -> None:
-    if keys_generated.has_listeners(ApiKey) or audit.is_heard():
-        # The primary keys of a long list take less memory than the instances.
-        announce = partial(_announce, [key.pk for key in keys], alias)
-        transaction.on_commit(announce, using=alias, robust=True)
-
-
-def _announce(pks: list[object], alias: str) -> None:
-    keys = ApiKey._base_manager.using(alias).select_related("user").filter(pk__in=pks)
+def _announce(pks: list[object]) -> None:
+    keys = ApiKey.objects.stored().select_related("user").filter(pk__in=pks)
     announce_generated([(key, False) for key in keys.order_by("pk")], None)
-
-
-def _refuse(problems: Iterable[Problem]) -> None:
-    texts = [
-        _("line %(line)d: %(problem)s") % {"line": line, "problem": text}
-        for line, text in sorted(problems)[:MOST_PROBLEMS]
-    ]
-    if texts:
-        raise ValidationError(texts, code="import")

@@ -16,8 +16,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..models import ApiKey, OAuthApplicationUser
-from . import history
 from .actors import Actor, check_reach, check_target
+from .announcements import record_history
 
 
 def is_application_allowed(application: Any) -> bool:
@@ -52,7 +52,7 @@ def allow_application(application: Any, *, by: Actor | None = None) -> None:
             "allowed_at": timezone.now(),
         },
     )
-    history.record(by, [(application, f"Allowed to run as {user.get_username()}.")])
+    record_history(by, [(application, f"Allowed to run as {user.get_username()}.")])
 
 
 def withdraw_changed_application(instance: Any, **_: Any) -> None:

@@ -73,14 +73,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """Cleaned options of a generation, for one key or many.
-
-    Attributes:
-        name: which of a user's keys.
-        policies: the policies that were given, by the names of their fields.
-        grace: how long a replaced secret keeps working.
-        by: who does it. None is trusted code.
-    """
+    """Cleaned options of a generation, for one key or many. ``policies`` has only given ones."""
 
     name: str
     policies: dict[str, object]
@@ -89,23 +82,11 @@ class KeyOptions:
 
     @classmethod
     def clean(cls, by: Actor | None, options: Options) -> KeyOptions:
-        """Clean ``options``.
-
-        Raises:
-            TypeError: there is no such option.
-            ValidationError: an option is invalid.
-        """
         if unknown := sorted(options.keys() - Options.__annotations__.keys()):
             raise TypeError(f"These are not options of a key: {', '.join(unknown)}.")
         return cls(
             clean_name(options.get("name", "")),
-            clean_policies(
-                options.get("expires_at"),
-                options.get("scopes", ()),
-                options.get("read_only", False),
-                options.get("allowed_ips", ()),
-                options.get("rate_limit", ""),
-            ),
+            clean_policies(options),
             grace_or_default(options.get("grace")),
             by,
         )
@@ -123,12 +104,7 @@ class KeyOptions:
 
     @sensitive_variables()
     def apply(self, user: Any, key: ApiKey, now: datetime) -> GeneratedKeys:
-        """Set the options and a new secret on ``key``, without saving it.
-
-        Args:
-            user: whose key it is; locked.
-            key: the key of this name as stored now, or a new one.
-            now: the current time, the same for all keys of a call.
+        """Set the options and a new secret on the ``key`` of ``user``, without saving it.
 
         Raises:
             PermissionDenied: ``by`` may not widen the key, or used a narrower one.
@@ -154,11 +130,7 @@ class KeyOptions:
 
 
 def grace_or_default(grace: timedelta | None) -> timedelta:
-    """Return ``grace``, or ``ROTATION_GRACE`` if it's None.
-
-    Raises:
-        ValidationError: it is invalid.
-    """
+    """Return ``grace`` if it is valid, or ``ROTATION_GRACE`` if it's None."""
     return conf.ROTATION_GRACE if grace is None else clean_grace(grace)
 
 
@@ -166,13 +138,7 @@ def grace_or_default(grace: timedelta | None) -> timedelta:
 def set_secret(
     key: AbstractApiKey, grace: timedelta, now: datetime, by: Actor | None
 ) -> GeneratedKeys:
-    """Set a new secret on ``key``, of any source, without saving it.
-
-    Args:
-        key: the key as stored now.
-        grace: how long its current secret keeps working.
-        now: the current time.
-        by: who does it. None is trusted code.
+    """Set a new secret on ``key``, of any source and as stored now, without saving it.
 
     Raises:
         PermissionDenied: ``by`` used a narrower key.

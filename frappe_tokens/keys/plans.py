@@ -50,7 +50,7 @@ class Plan:
     def version(self) -> str:
         """Changes with every generation, to detect a form that is sent again."""
         key = (self.key.pk, self.key.rotated_at) if self.key else None
-        state = (self.user.pk, self.name, key, bool(self.blocked_by))
+        state = (getattr(self.user, "pk", None), self.name, key, bool(self.blocked_by))
         return hashlib.sha256(repr(state).encode()).hexdigest()
 
     @property

@@ -36,12 +36,9 @@ _PACKAGES = (
 
 
 class _Permissions(NamedTuple):
-    """The permissions of all installed models.
+    """The permissions of all installed models: those that lead to other users' rights, and others.
 
-    Attributes:
-        sensitive: permissions that lead to other users' rights.
-        apps: the labels of the apps of sensitive permissions.
-        ordinary: all others.
+    ``apps`` are the labels of the apps of sensitive permissions.
     """
 
     sensitive: frozenset[str]
@@ -74,7 +71,7 @@ def exceed(user: User | AnonymousUser, asker: User) -> bool:
     if permissions is None:
         return True
     staff = getattr(user, "is_staff", False)
-    if not staff and not any(map(_installed().leads_to_others, permissions)):
+    if not staff and not any(map(_permissions_for(get_user_model()).leads_to_others, permissions)):
         return False
     if staff and not getattr(asker, "is_staff", False):
         # Some views check nothing else.
@@ -142,7 +139,9 @@ def _permissions_of(user: User | AnonymousUser) -> set[str] | None:
         permissions |= user.get_all_permissions()
     if not _is_djangos_own():
         # Some backends can check permissions, but not list them.
-        permissions.update(filter(user.has_perm, _installed().sensitive - permissions))
+        permissions.update(
+            filter(user.has_perm, _permissions_for(get_user_model()).sensitive - permissions)
+        )
     return permissions
 
 
@@ -155,10 +154,6 @@ def _is_djangos_own() -> bool:
     return all(type(backend) is ModelBackend for backend in auth.get_backends()) and all(
         getattr(model, name, None) is getattr(PermissionsMixin, name) for name in methods
     )
-
-
-def _installed() -> _Permissions:
-    return _permissions_for(get_user_model())
 
 
 @cache

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.db.models.manager import BaseManager
 
 from ..base_models import AbstractApiKey, ApiKeyQuerySet
@@ -27,12 +27,8 @@ _DEFERRED = frozenset(
     }
 )
 
-
 # The values of a row, as Django's converters return them.
 Columns = list[Any]
-
-# The position of a column, the functions that convert its values, and the column.
-Converter = tuple[int, Sequence[Callable[..., object]], object]
 
 
 class CompiledLookup(NamedTuple):
@@ -54,7 +50,7 @@ class CompiledLookup(NamedTuple):
     user_model: type[User]
     set_user: Callable[[AbstractApiKey, User | None], None]
     set_key: Callable[[User, AbstractApiKey], None]
-    converters: list[Converter]
+    converters: list[tuple[int, Sequence[Callable[..., object]], object]]
 
 
 def compile_lookup(model: type[AbstractApiKey], connection: BaseDatabaseWrapper) -> CompiledLookup:
@@ -72,9 +68,9 @@ def compile_lookup(model: type[AbstractApiKey], connection: BaseDatabaseWrapper)
         raise ValueError("its manager overrides get_queryset()")
     if manager._queryset_class not in (QuerySet, ApiKeyQuerySet):
         raise ValueError("its manager has its own queryset class")
-    names = {field.name for field in model._meta.concrete_fields}
+    fields = model._meta.concrete_fields
     # A model with its own constructor or attributes may need all columns.
-    deferred = names & _DEFERRED if has_plain_columns(model) else set()
+    deferred = {f.name for f in fields} & _DEFERRED if has_plain_columns(model) else set()
     keys = manager.using(connection.alias).select_related("user").defer(*deferred).order_by()
     # The value only serves to recognize the parameter. It's never executed.
     compiler: Any = keys.filter(api_key=__name__).query.get_compiler(connection=connection)
@@ -85,38 +81,22 @@ def compile_lookup(model: type[AbstractApiKey], connection: BaseDatabaseWrapper)
         raise ValueError("the name of a column contains a percent sign")
     columns = [column for column, _, _ in compiler.select]
     key, (user,) = compiler.klass_info, compiler.klass_info["related_klass_infos"]
-    key_names = _names(model, columns, key["select_fields"], start=0, deferred=deferred)
+    key_names = [f.attname for f in fields if f.name not in deferred]
+    user_names = [f.attname for f in user["model"]._meta.concrete_fields]
+    positions = [*key["select_fields"], *user["select_fields"]]
+    if positions != list(range(len(columns))) or [*key_names, *user_names] != [
+        column.target.attname for column in columns
+    ]:
+        raise ValueError("its statement does not bring the columns of both models in order")
     return CompiledLookup(
         sql,
         key_names,
-        _names(user["model"], columns, user["select_fields"], start=len(key_names)),
+        user_names,
         user["model"],
         user["local_setter"],
         user["remote_setter"],
         [
-            (position, functions, column)
-            for position, (functions, column) in compiler.get_converters(columns).items()
+            (n, functions, column)
+            for n, (functions, column) in compiler.get_converters(columns).items()
         ],
     )
-
-
-def _names(
-    model: type[Model],
-    columns: Sequence[Any],
-    positions: Sequence[int],
-    *,
-    start: int,
-    deferred: Collection[str] = (),
-) -> list[str]:
-    """The attributes that ``from_db`` takes, in the order of the columns.
-
-    Raises:
-        ValueError: they are not the columns of the model, in its order, from ``start`` on.
-    """
-    names = [columns[position].target.attname for position in positions]
-    expected = [f.attname for f in model._meta.concrete_fields if f.name not in deferred]
-    if names != expected or list(positions) != list(range(start, start + len(names))):
-        raise ValueError(
-            f"its statement does not bring the columns of {model._meta.label} in order"
-        )
-    return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache as cached_forever
 from functools import partial
 from typing import NamedTuple
@@ -67,9 +67,7 @@ def source_model(source: str) -> type[AbstractApiKey] | None:
     return _model(label) if label is not None else None
 
 
-@cached_forever
-def _model(label: str) -> type[AbstractApiKey]:
-    return apps.get_model(label)
+_model: Callable[[str], type[AbstractApiKey]] = cached_forever(apps.get_model)
 
 
 def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
@@ -92,7 +90,7 @@ def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
     if cache_alias is None or not statement.is_cacheable:
         connection = connections[alias]
         row = statement.fetch(connection, api_key)
-        return Found(statement.instance(connection, row)) if row is not None else None
+        return Found(statement.instance(connection.alias, row)) if row is not None else None
     # The database is part of the name: two tenants' databases may hold the same key.
     entry, slot = cache.look(
         cache_alias,
@@ -111,7 +109,7 @@ def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
         return None
     if not _reads_latest_commit(connection):
         slot = None
-    key = statement.instance(connection, row)
+    key = statement.instance(connection.alias, row)
     return Found(key, None, slot, statement, statement.columns_to_cache(row))
 
 

@@ -12,6 +12,7 @@ from django.db.models.signals import ModelSignal, post_delete, post_save, pre_de
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
+from ..db import refresh_unchanged
 from ..signals import keys_updated
 from .cache import invalidate
 
@@ -25,13 +26,16 @@ def connect() -> None:
     user_model = get_user_model()
     for model in apps.get_models():
         if issubclass(model, AbstractApiKey):
-            for signal in (pre_save, post_save, pre_delete, post_delete):
-                signal.connect(_key_changed, sender=model)
+            receiver, signals = _key_changed, [pre_save, post_save, pre_delete, post_delete]
         # A user may be saved as an instance of a parent model or of a child model.
         elif issubclass(model, user_model) or issubclass(user_model, model):
             # Not after a deletion, when it's unknown whose the keys were.
-            for signal in (pre_save, post_save, pre_delete):
-                signal.connect(_user_changed, sender=model)
+            receiver, signals = _user_changed, [pre_save, post_save, pre_delete]
+        else:
+            continue
+        pre_save.connect(refresh_unchanged, sender=model)
+        for signal in signals:
+            signal.connect(receiver, sender=model)
 
 
 def _is_new(instance: Model, signal: ModelSignal, created: bool = False, **_: object) -> bool:

@@ -15,18 +15,17 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
 from django.core.signals import setting_changed
-from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..base_models import AbstractApiKey
-from ..db import cached_instance_factory, has_default_constructor, instance_factory, mark_as_cached
+from ..db import cached_instance_factory, has_default_constructor, instance_factory
 from ..types import User
-from .compiler import Columns, Converter, compile_lookup
+from .compiler import Columns, compile_lookup
 from .driver_prepared import driver_prepared
 
 logger = logging.getLogger("frappe_tokens.lookup")
@@ -51,26 +50,35 @@ class LookupStatement:
         Raises:
             ValueError: the model can't be served; the message says why.
         """
-        compiled = compile_lookup(model, connection)
-        self._key_names, self._user_names = compiled.key_names, compiled.user_names
+        self._compiled = compiled = compile_lookup(model, connection)
+        self._model = model
+        names = [*compiled.key_names, *compiled.user_names]
         self._split = len(compiled.key_names)
-        self._key_model, self._user_model = model, compiled.user_model
-        self._user_pk: str = compiled.user_model._meta.pk.attname
-        self._set_user, self._set_key = compiled.set_user, compiled.set_key
-        self._api_key = compiled.key_names.index("api_key")
-        self._converters = [c for c in compiled.converters if _is_djangos(c[1])]
-        # The converter of a project's own field may decrypt. Its result must not be cached.
-        self._late_converters = [c for c in compiled.converters if not _is_djangos(c[1])]
+        self._api_key = names.index("api_key")
+        self._user_pk = compiled.user_model._meta.pk.attname
+        # A cache must hold neither password hashes nor what a project's own field may have
+        # decrypted. They are loaded on first access, as the ORM does for deferred columns.
+        private = {
+            names[position]
+            for position, functions, _ in compiled.converters
+            if not all(map(_is_djangos, functions))
+        }
+        self._cached = [
+            position for position, name in enumerate(names) if name not in {"password", *private}
+        ]
+        cached_names = [names[position] for position in self._cached]
+        self._cached_split = sum(position < self._split for position in self._cached)
+        self._cached_key_names = cached_names[: self._cached_split]
+        self._cached_user_names = cached_names[self._cached_split :]
+        # Models with their own constructor may not expect deferred columns.
+        self.is_cacheable = has_default_constructor(compiled.user_model) and (
+            self._cached_split == self._split or has_default_constructor(model)
+        )
         # A named parameter: for "%s", Django's SQLite backend searches the text every time.
         self._sql = compiled.sql.replace("%s", "%(api_key)s")
         self.label = model.cache_label()
-        self.fingerprint = hashlib.sha256(compiled.sql.encode()).hexdigest()[:16]
+        self.fingerprint = hashlib.sha256(f"{compiled.sql}{cached_names}".encode()).hexdigest()[:16]
         self._by_driver = driver_prepared(self._sql, self.fingerprint, connection)
-        # A cache must not hold password hashes. A cached user's is loaded on first access, as the
-        # ORM does for deferred columns.
-        self._cached_user_names = [name for name in self._user_names if name != "password"]
-        # A user model with its own constructor may not expect deferred columns.
-        self.is_cacheable = has_default_constructor(compiled.user_model)
         self._make_key = instance_factory(model)
         self._make_user = instance_factory(compiled.user_model)
 
@@ -95,22 +103,29 @@ class LookupStatement:
         if not rows:
             return None
         (row,) = rows
-        _convert(row, self._converters, connection)
+        for position, functions, column in self._compiled.converters:
+            value = row[position]
+            for function in functions:
+                value = function(value, column, connection)
+            row[position] = value
         return row
 
-    def instance(self, connection: BaseDatabaseWrapper, row: Columns) -> AbstractApiKey:
+    def instance(self, alias: str, row: Columns) -> AbstractApiKey:
         """Return the key, with its user loaded, from the result of :meth:`fetch`."""
-        return self._build(connection, row, self._user_names)
+        compiled, split = self._compiled, self._split
+        user = None
+        if row[split + compiled.user_names.index(self._user_pk)] is not None:
+            user = self._make_user(alias, compiled.user_names, row[split:])
+        return self._linked(self._make_key(alias, compiled.key_names, row[:split]), user)
 
     def columns_to_cache(self, row: Columns) -> Columns:
-        """Return ``row`` without the hash of the user's password."""
-        user_columns = zip(self._user_names, row[self._split :], strict=True)
-        return row[: self._split] + [value for name, value in user_columns if name != "password"]
+        """Return those of ``row`` that a cache may hold."""
+        return [row[position] for position in self._cached]
 
     def changed(self, columns: Columns, changes: Mapping[str, object]) -> Columns:
         """Return a copy of cached ``columns`` with the key's attributes ``changes``."""
         columns = copy.deepcopy(columns)
-        for position, name in enumerate(self._key_names):
+        for position, name in enumerate(self._cached_key_names):
             columns[position] = changes.get(name, columns[position])
         return columns
 
@@ -121,60 +136,23 @@ class LookupStatement:
             alias: the database that they come from.
             columns: from :meth:`columns_to_cache`. Changes to the instances don't affect them.
         """
-        split, names = self._split, self._cached_user_names
-        if self._late_converters:
-            return lambda: self._build(
-                connections[alias], copy.deepcopy(columns), names, mark_as_cached
-            )
-        make_key = cached_instance_factory(self._key_model, alias, self._key_names, columns[:split])
-        if columns[split + names.index(self._user_pk)] is None:
-            make_user: Callable[[], User | None] = _no_user
-        else:
-            make_user = cached_instance_factory(self._user_model, alias, names, columns[split:])
-
+        keys, users = self._cached_key_names, self._cached_user_names
+        key_columns, user_columns = columns[: len(keys)], columns[len(keys) :]
+        make_key = cached_instance_factory(self._model, alias, keys, key_columns)
+        if user_columns[users.index(self._user_pk)] is None:
+            return lambda: self._linked(make_key(), None)
+        make_user = cached_instance_factory(self._compiled.user_model, alias, users, user_columns)
         return lambda: self._linked(make_key(), make_user())
-
-    def _build(
-        self,
-        connection: BaseDatabaseWrapper,
-        row: Columns,
-        user_names: list[str],
-        finish: Callable[[Any], Any] = lambda instance: instance,
-    ) -> AbstractApiKey:
-        if self._late_converters:
-            row = [*row]
-            _convert(row, self._late_converters, connection)
-        alias, split = connection.alias, self._split
-        key = finish(self._make_key(alias, self._key_names, row[:split]))
-        user = None
-        if row[split + user_names.index(self._user_pk)] is not None:
-            user = finish(self._make_user(alias, user_names, row[split:]))
-        return self._linked(key, user)
 
     def _linked(self, key: AbstractApiKey, user: User | None) -> AbstractApiKey:
         if user is not None:
-            self._set_key(user, key)
-        self._set_user(key, user)
+            self._compiled.set_key(user, key)
+        self._compiled.set_user(key, user)
         return key
 
 
-def _no_user() -> None:
-    """Make the user of a key without one."""
-
-
-def _is_djangos(functions: Sequence[Callable[..., object]]) -> bool:
-    modules = [getattr(function, "__module__", None) or "" for function in functions]
-    return all(module.startswith("django.") for module in modules)
-
-
-def _convert(
-    row: Columns, converters: Sequence[Converter], connection: BaseDatabaseWrapper
-) -> None:
-    for position, functions, column in converters:
-        value = row[position]
-        for function in functions:
-            value = function(value, column, connection)
-        row[position] = value
+def _is_djangos(converter: Callable[..., object]) -> bool:
+    return (getattr(converter, "__module__", None) or "").startswith("django.")
 
 
 # By model, database and class of connection; and, by model and database, the last one used.
@@ -217,7 +195,7 @@ def _compile(
         return None
 
 
-def _forget(*, setting: str, **_: object) -> None:
+def _forget(*, setting: str, **_: Any) -> None:
     """Compile again after a test has changed these settings."""
     if setting in {"DATABASES", "TIME_ZONE", "USE_TZ"}:
         _statements.clear()

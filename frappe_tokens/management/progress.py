@@ -13,28 +13,24 @@ from django.core.management.base import OutputWrapper
 def progress_bar(
     stream: OutputWrapper, total: int, verbosity: int
 ) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal, and nothing if the output goes elsewhere.
+    """Show a progress bar if ``stream`` is a terminal and ``verbosity`` is not 0.
 
-    ``with progress_bar(self.stderr, total, options["verbosity"]) as advance: advance(250)``
-
-    Args:
-        stream: the command's ``stderr``.
-        total: the number of steps.
-        verbosity: the command's verbosity; 0 shows nothing.
+    ``with progress_bar(self.stderr, total, options["verbosity"]) as show: show(250)``
     """
     if not (total and verbosity and stream.isatty()):
-        yield lambda count: None
+        yield lambda done: None
         return
-    done, drawn = 0, ""
+    drawn = ""
 
     def draw(text: str) -> None:
         # Without the colour of errors.
         stream.write(f"\r{text}", style_func=str, ending="")
         stream.flush()
 
-    def advance(count: int) -> None:
-        nonlocal done, drawn
-        done += count
+    def show(done: int) -> None:
+        nonlocal drawn
+        # Some rows are new since they were counted.
+        done = min(done, total)
         numbers = f" {done:,}/{total:,}"
         # Some terminals start a new line after the last column.
         width = max(shutil.get_terminal_size().columns - len(numbers) - 3, 1)
@@ -42,8 +38,8 @@ def progress_bar(
         # The window may have become narrower.
         draw(drawn.ljust(len(before)))
 
-    advance(0)
+    show(0)
     try:
-        yield advance
+        yield show
     finally:
         draw(" " * len(drawn) + "\r")

@@ -1,12 +1,14 @@
-"""Selects the keys for a command, and formats them."""
+"""What commands share: arguments, the selection of keys, and formats."""
 
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
@@ -14,43 +16,51 @@ from ..keys import find_user
 from ..lookup import source_model
 from ..types import User
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
+_CENTURY = 36_500 * 86_400  # later dates are out of range sooner or later
+
+
+def duration(text: str) -> timedelta:
+    """Return ``90d``, ``24h``, ``30m``, ``10s`` or ``2w`` as a timedelta: a type of arguments."""
+    match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    if match is None or int(match[1]) * _UNITS[match[2]] > _CENTURY:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a duration of less than a century. Enter a number and a unit, such "
+            "as 90d, 24h or 30m."
+        )
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def add_selection(parser: CommandParser) -> None:
+    """Add ``--user`` and ``--source``."""
+    parser.add_argument(
+        "--user", action="append", default=[], metavar="U", help="this user's keys; may be repeated"
+    )
+    parser.add_argument("--source", metavar="NAME", help="only this one of SOURCES")
+
 
 def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
-    """Return the models of ``SOURCES`` by name, without those that share another's table.
-
-    Args:
-        source: the name of the only one to return; None for all.
-
-    Raises:
-        CommandError: there is no source with this name.
-    """
-    models: dict[str, type[AbstractApiKey]] = {}
+    """Return the models of ``SOURCES``, or of ``source`` alone, by name and each table once."""
+    if source is not None and source not in conf.SOURCES:
+        raise CommandError(f"There is no source {source!r}. SOURCES has {', '.join(conf.SOURCES)}.")
+    names: dict[Any, str] = {}
     for name in conf.SOURCES if source is None else [source]:
         model: Any = source_model(name)
-        if model is None:
-            raise CommandError(
-                f"There is no source {name!r}. SOURCES has {', '.join(conf.SOURCES)}."
-            )
-        if model._meta.concrete_model not in models.values():
-            models[name] = model._meta.concrete_model
+        names.setdefault(model._meta.concrete_model, name)
     # Models that extend another source share its keys.
     return {
         name: model
-        for name, model in models.items()
-        if not set(model._meta.get_parent_list()) & set(models.values())
+        for model, name in names.items()
+        if not names.keys() & set(model._meta.get_parent_list())
     }
 
 
-def named_users(usernames: Iterable[str]) -> list[User]:
-    """Return the users with these names.
-
-    Raises:
-        CommandError: some are unknown.
-    """
+def named_users(usernames: Iterable[str], advice: str = "") -> list[User]:
+    """Return the users with these names, or fail with the unknown ones and ``advice``."""
     found = {username: find_user(username) for username in usernames}
     unknown = [f"There is no user {name!r}." for name, user in found.items() if user is None]
     if unknown:
-        raise CommandError("\n".join(unknown))
+        raise CommandError("\n".join([*unknown, advice]).strip())
     return [user for user in found.values() if user is not None]
 
 
@@ -59,11 +69,22 @@ def username_of(key: AbstractApiKey) -> str | None:
     return None if key.user is None else str(key.user.get_username())
 
 
+def owner_of(key: AbstractApiKey) -> str:
+    """Return ``ada (ci)``, the username and the name of the key if it has one, for a terminal."""
+    name = getattr(key, "name", "")
+    return printable(username_of(key) or "-") + (f" ({printable(name)})" if name else "")
+
+
 def printable(text: str) -> str:
     """Return ``text`` so that it prints on one line of a terminal."""
     return text if text.isprintable() else ascii(text)
 
 
-def moment(at: datetime) -> str:
-    """Format a date and time, with the time zone if there is one."""
-    return f"{at:%Y-%m-%d %H:%M %Z}".rstrip()
+def counted(count: int, noun: str) -> str:
+    """Return "1 key", "2 keys"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def moment(at: datetime | None) -> str:
+    """Format a date and time, with the time zone if there is one; "never" if it is None."""
+    return "never" if at is None else f"{at:%Y-%m-%d %H:%M %Z}".rstrip()

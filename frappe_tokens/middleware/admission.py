@@ -10,36 +10,32 @@ from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 
 
-def admit(request: HttpRequest, user: Any, credential: object) -> None:
-    """Let ``request`` run as ``user``.
+def admit(request: HttpRequest, credential: Any) -> None:
+    """Let ``request`` run as the user of ``credential``, which was accepted.
 
     It needs no CSRF token: a Basic login that another site made a browser send has been refused,
     and browsers send nothing else by themselves. It gets its own, empty session, because that of a
-    cookie belongs to another login and must be neither used nor modified. What a view stores there
-    ends with the request, unless the view starts a session by ``login()``.
+    cookie belongs to another login. What a view stores there ends with the request, unless the view
+    starts a session by ``login()``.
     """
 
     async def auser() -> Any:
-        return user
+        return credential.user
 
-    request.user = user
+    request.user = credential.user
     request.auser = auser
-    # The name that DRF uses. Django's requests, and so the stubs, have no such attribute.
-    request.auth = credential  # type: ignore[attr-defined]
+    request.auth = credential  # type: ignore[attr-defined]  # as in DRF
     # CsrfViewMiddleware reads it. It's private, so the stubs don't have it.
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
     if (session := getattr(request, "session", None)) is not None:
         request.session = _subclass(session.__class__)()
         # If it is sent, SessionMiddleware would have the client delete it.
-        request.COOKIES = {
-            name: value
-            for name, value in request.COOKIES.items()
-            if name != settings.SESSION_COOKIE_NAME
-        }
+        request.COOKIES = dict(request.COOKIES)
+        request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
 
 class _NotStarted:
-    """A session that is neither stored nor sent until someone logs in or creates it."""
+    """A session that is neither stored nor sent until a view logs a user in or creates it."""
 
     _session_key: str | None
 

@@ -36,13 +36,11 @@ class TokenAuthenticationMiddleware:
     """Sets ``request.user`` and ``request.auth`` by the ``Authorization`` header, for every view.
 
     Put it right after ``AuthenticationMiddleware``, whose user it replaces if there is a
-    credential. A request with an accepted credential needs no CSRF token: browsers only send Basic
-    by themselves, which is refused if another site made them send it. A refusal is answered here,
-    in JSON, or in HTML if the client accepts only that. A request without the header, or with
+    credential. A request with an accepted credential needs no CSRF token. A refusal is answered
+    here, in JSON, or in HTML if the client accepts only that. A request without the header, or with
     another scheme, is passed on unchanged. It works for sync and async.
 
-    Views of Django REST framework are left to their own authentication classes, like operations of
-    Django Ninja that have ``auth``, and views for which :meth:`leaves` returns True. Pages for
+    Views for which :meth:`leaves` returns True are left to their own authentication. Pages for
     which :meth:`is_for_people` returns True accept no credential, unless
     ``PAGES_ACCEPT_CREDENTIALS`` is set.
 
@@ -77,30 +75,26 @@ class TokenAuthenticationMiddleware:
         credential, info = self._read(request)
         if credential is not None and info is not None:
             try:
-                key = verification.verify(credential, info)
+                admit(request, verification.verify(credential, info))
             except Refused as refused:
                 return verification.refusal_response(request, refused, credential.scheme)
-            admit(request, key.user, key)
-        response = cast(HttpResponseBase, self.get_response(request))
-        return _vary(request, credential, response)
+        return _vary(request, credential, cast(HttpResponse, self.get_response(request)))
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         credential, info = self._read(request)
         if credential is not None and info is not None:
             try:
-                key = await verification.averify(credential, info)
+                admit(request, await verification.averify(credential, info))
             except Refused as refused:
                 return verification.refusal_response(request, refused, credential.scheme)
-            admit(request, key.user, key)
-        response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        response = await cast(Awaitable[HttpResponse], self.get_response(request))
         return _vary(request, credential, response)
 
     def leaves(self, request: HttpRequest, view: object) -> bool:
         """Return whether ``view`` handles the header itself. A subclass may name more views.
 
-        Args:
-            request: it has a credential with one of our schemes.
-            view: the view that the path resolves to; None if it resolves to nothing.
+        These are views of Django REST framework, operations of Django Ninja that have ``auth``, and
+        django-oauth-toolkit's for its clients. ``view`` is None if the path resolves to nothing.
         """
         if hasattr(getattr(view, "cls", None), "authentication_classes"):
             return True
@@ -108,29 +102,23 @@ class TokenAuthenticationMiddleware:
         if _is_from_toolkit(view_class):
             # There, clients of OAuth 2 authenticate by Basic or by a token for that purpose.
             return not issubclass(view_class, LoginRequiredMixin)
-        return any(
-            getattr(callback, "openapi_type", "") == "http"
-            for callback in _ninja_authentication(request, view)
-        )
+        return _has_ninja_authentication(request, view)
 
     def is_for_people(self, request: HttpRequest, match: ResolverMatch) -> bool:
         """Return whether a path is a page for people in browsers. A subclass may name more.
 
         These are the admin sites, the users' own page, and django-oauth-toolkit's pages that
         require a login: consent, devices, applications and their tokens.
-
-        Args:
-            request: it has a credential with one of our schemes, and :meth:`leaves` was False.
-            match: what the path resolves to.
         """
         view = match.func
-        if not _APPS_FOR_PEOPLE.isdisjoint(match.app_names):
-            return True
-        # AdminSite and ModelAdmin mark their views, wherever they are included.
-        if hasattr(view, "admin_site") or hasattr(view, "model_admin"):
-            return True
         view_class = getattr(view, "view_class", object)
-        return issubclass(view_class, LoginRequiredMixin) and _is_from_toolkit(view_class)
+        return (
+            not _APPS_FOR_PEOPLE.isdisjoint(match.app_names)
+            # AdminSite and ModelAdmin mark their views, wherever they are included.
+            or hasattr(view, "admin_site")
+            or hasattr(view, "model_admin")
+            or (issubclass(view_class, LoginRequiredMixin) and _is_from_toolkit(view_class))
+        )
 
     def _read(self, request: HttpRequest) -> tuple[Credential | None, RequestInfo | None]:
         """Return the credential, if any, and what to check it for, if this isn't left to a view."""
@@ -142,9 +130,8 @@ class TokenAuthenticationMiddleware:
         setattr(request, _CHECKED_FOR, (view, request.method))
         if self.leaves(request, view):
             return credential, None
-        scopes = verification.DeclaredScopes(view, request.method or "")
         for_people = match is not None and self.is_for_people(request, match)
-        return credential, RequestInfo(request, scopes, for_people=for_people)
+        return credential, RequestInfo(request, view, for_people=for_people)
 
 
 def _is_from_toolkit(view_class: type[object]) -> bool:
@@ -153,48 +140,41 @@ def _is_from_toolkit(view_class: type[object]) -> bool:
 
 
 def _resolve(request: HttpRequest) -> ResolverMatch | None:
-    paths = [request.path_info]
-    if settings.APPEND_SLASH and not request.path_info.endswith("/"):
+    path, urlconf = request.path_info, getattr(request, "urlconf", None)
+    with suppress(Http404):
+        return resolve(path, urlconf)
+    with suppress(Http404):
         # CommonMiddleware redirects there, and should do so for a scoped key as well.
-        paths.append(f"{request.path_info}/")
-    for path in paths:
-        with suppress(Http404):
-            return resolve(path, getattr(request, "urlconf", None))
+        if settings.APPEND_SLASH and not path.endswith("/"):
+            return resolve(f"{path}/", urlconf)
     return None
 
 
-def _ninja_authentication(request: HttpRequest, view: object) -> list[object]:
-    """Return the ``auth`` of the operation of Django Ninja that will answer, if it is one."""
+def _has_ninja_authentication(request: HttpRequest, view: object) -> bool:
+    """Return whether an operation of Django Ninja will answer that reads the header itself."""
     inner = inspect.unwrap(view) if callable(view) else None
-    if inner is None or getattr(inner, "__module__", "") != "ninja.operation":
-        return []
+    if getattr(inner, "__module__", "") != "ninja.operation":
+        return False
     # Nothing public leads from a view to its operations. It is a method of the PathView that has
     # them (Ninja 1.4), or a function that refers to it. If neither, the middleware decides.
+    path_view = getattr(inner, "__self__", None)
     if inspect.isfunction(inner):
         path_view = inspect.getclosurevars(inner).nonlocals.get("self")
-    else:
-        path_view = getattr(inner, "__self__", None)
-    return [
-        callback
+    return any(
+        request.method in operation.methods and getattr(callback, "openapi_type", "") == "http"
         for operation in getattr(path_view, "operations", ())
-        if request.method in operation.methods
         for callback in operation.auth_callbacks
-    ]
+    )
 
 
 def _check_view(request: HttpRequest, view: object, args: object, kwargs: object) -> None:
     """Raise an exception if the credential was checked for another view or method."""
     checked_view, checked_method = getattr(request, _CHECKED_FOR, (view, request.method))
-    if checked_view is not view:
+    if checked_view is not view or checked_method != request.method:
         raise ImproperlyConfigured(
-            "A middleware after TokenAuthenticationMiddleware changes the view of a path "
-            "(request.urlconf, or the language). Put it before, so that the scopes of the right "
-            "view are required."
-        )
-    if checked_method != request.method:
-        raise ImproperlyConfigured(
-            "A middleware after TokenAuthenticationMiddleware changes request.method. Put it "
-            "before, so that both the method that was sent and the new one are checked."
+            "A middleware after TokenAuthenticationMiddleware changes request.method, or the view "
+            "of a path (request.urlconf, or the language). Put it before: the credential must be "
+            "checked for the method and the view that answer."
         )
 
 
@@ -203,13 +183,11 @@ async def _acheck_view(request: HttpRequest, view: object, args: object, kwargs:
 
 
 def _vary(
-    request: HttpRequest, credential: Credential | None, response: HttpResponseBase
-) -> HttpResponseBase:
-    """Have caches, Django's own too, keep the responses for different keys apart.
-
-    Also without a credential, if the response depends on the user: if the session was read.
-    """
+    request: HttpRequest, credential: Credential | None, response: HttpResponse
+) -> HttpResponse:
+    """Have caches, Django's own too, keep the responses for different keys apart."""
     session = getattr(request, "session", None)
+    # Where the session was read, the response depends on the user.
     if credential is not None or getattr(session, "accessed", False):
-        patch_vary_headers(cast(HttpResponse, response), ["Authorization"])
+        patch_vary_headers(response, ["Authorization"])
     return response

@@ -13,19 +13,14 @@ from .request_log import RequestLogMiddleware
 
 # After ours, the first three would replace the header's user by the session's, or the proxy's. The
 # last one chooses the language of refusals, and the view that a path resolves to.
-_COME_BEFORE = (
-    SessionMiddleware,
-    AuthenticationMiddleware,
-    RemoteUserMiddleware,
-    LocaleMiddleware,
-)
+_BEFORE = (SessionMiddleware, AuthenticationMiddleware, RemoteUserMiddleware, LocaleMiddleware)
 
 
 def misplaced(paths: Iterable[str], ours: type[object]) -> list[str]:
     """Return those of ``paths``, as in ``MIDDLEWARE``, that come after ``ours`` but must not."""
     classes = [(path, _import_class(path)) for path in paths]
     place = next((n for n, (_, cls) in enumerate(classes) if issubclass(cls, ours)), len(classes))
-    return [path for path, cls in classes[place + 1 :] if issubclass(cls, _COME_BEFORE)]
+    return [path for path, cls in classes[place + 1 :] if issubclass(cls, _BEFORE)]
 
 
 def logs_requests(path: str) -> bool:

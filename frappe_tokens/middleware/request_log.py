@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Callable
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -22,8 +21,6 @@ logger = logging.getLogger(__name__)
 
 # nginx's code for a client that left before the response.
 CLIENT_CLOSED_REQUEST = 499
-
-Answer = HttpResponseBase | Awaitable[HttpResponseBase]
 
 
 class RequestLogMiddleware:
@@ -39,7 +36,7 @@ class RequestLogMiddleware:
     sync_capable = True
     async_capable = True
 
-    def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
@@ -47,32 +44,31 @@ class RequestLogMiddleware:
         self._log_error = RateLimitedLogger(logger, "A request can't be logged.")
         current_sink()
 
-    def __call__(self, request: HttpRequest) -> Answer:
+    def __call__(self, request: HttpRequest) -> Any:
         if not request.META.get("HTTP_AUTHORIZATION"):
             return self.get_response(request)
         if self._is_async:
             return self._acall(request)
-        log = self._watch(request)
+        log, status = self._watch(request), 500
         try:
-            response = cast(HttpResponseBase, self.get_response(request))
-        except Exception:
-            # With DEBUG_PROPAGATE_EXCEPTIONS only. Else Django has made a response of it.
-            log(500)
-            raise
-        log(response.status_code)
+            response = self.get_response(request)
+            status = response.status_code
+        finally:
+            # After an exception with DEBUG_PROPAGATE_EXCEPTIONS only. Else Django has made a
+            # response of it.
+            log(status)
         return response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        log = self._watch(request)
+        log, status = self._watch(request), 500
         try:
-            response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+            response: HttpResponseBase = await self.get_response(request)
+            status = response.status_code
         except asyncio.CancelledError:
-            await _alog(log, CLIENT_CLOSED_REQUEST)
+            status = CLIENT_CLOSED_REQUEST
             raise
-        except Exception:
-            await _alog(log, 500)
-            raise
-        await _alog(log, response.status_code)
+        finally:
+            await _alog(log, status)
         return response
 
     def _watch(self, request: HttpRequest) -> Callable[[int], None]:
@@ -91,7 +87,7 @@ class RequestLogMiddleware:
 async def _alog(log: Callable[[int], None], status: int) -> None:
     # If the client has left, the view may still run in the request's thread, or not even be
     # authenticated yet. The log waits for it there.
-    if status != CLIENT_CLOSED_REQUEST and not _blocks():
+    if status != CLIENT_CLOSED_REQUEST and not current_sink().blocks:
         log(status)
         return
     writing = asyncio.ensure_future(run_in_thread(log, status))
@@ -101,10 +97,3 @@ async def _alog(log: Callable[[int], None], status: int) -> None:
         # The client has left. What is still on its way to the thread would be lost.
         await writing
         raise
-
-
-def _blocks() -> bool:
-    try:
-        return current_sink().blocks
-    except ImproperlyConfigured:
-        return False  # ``log`` reports it

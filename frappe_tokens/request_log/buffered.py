@@ -6,10 +6,11 @@ import atexit
 import logging
 import os
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby, islice
 from operator import itemgetter
-from threading import Condition, Lock, Thread, current_thread
+from threading import Condition, Lock, Thread
 from weakref import WeakSet
 
 from django.db import close_old_connections, connections
@@ -21,15 +22,15 @@ from .sinks import Sink
 
 logger = logging.getLogger(__name__)
 
-# Numbers of rows: how many may wait, how many an INSERT takes, and how many are written at once.
+# Numbers of rows: how many may wait, and how many are written at once. SQLite accepts at least 999
+# parameters, and a row has eleven.
 CAPACITY = 10_000
-BATCH = 500
-ENOUGH = 200
+BATCH = 90
 
 # How long a row waits for others (s). A second is promised, and the INSERT takes time as well.
 PERIOD = 0.4
-# After so many of these without a row the thread ends. The next row starts another.
-QUIET_PERIODS = 8
+# After so long without a row (s) the thread and its connection end. The next row starts another.
+QUIET = 3.0
 # The longest pause after a failure (s).
 PAUSE_MAX = 5.0
 # How long the end of a process and flush() wait for the thread (s).
@@ -40,8 +41,7 @@ class BufferedSink(Sink):
     """Takes rows without waiting. A crash loses at most a second or 500 rows.
 
     While the table can't be written, rows wait and are tried again, and a crash loses them all. If
-    the buffer is full, new rows are dropped, counted and reported. The thread starts with the first
-    row, and ends after a while without rows.
+    the buffer is full, new rows are dropped, counted and reported. The first row starts the thread.
     """
 
     blocks = False
@@ -55,11 +55,12 @@ class BufferedSink(Sink):
         # Each with the name of its database, so that rows of a run of tests don't get into the
         # project's own: Django restores the name afterwards.
         self._waiting: deque[tuple[object, Entry]] = deque()
+        # How many are written next: fewer after a failure, and 0 if one failed alone.
+        self._size = BATCH
         self._lost = self._reported = 0
         self._changed = Condition(Lock())
         self._writing = Lock()
         self._thread: Thread | None = None
-        self._is_running = False
         self._is_closing = False
         self._log_error = RateLimitedLogger(
             logger,
@@ -67,19 +68,19 @@ class BufferedSink(Sink):
         )
 
     def write(self, entry: Entry) -> None:
-        database = insertion.database_name()
+        row = insertion.database_name(), entry
         with self._changed:
-            waiting = len(self._waiting)
-            if waiting < CAPACITY:
-                self._waiting.append((database, entry))
-                if waiting + 1 == ENOUGH:
-                    self._changed.notify()
-            else:
+            is_full = len(self._waiting) >= CAPACITY
+            if is_full:
                 self._lost += 1
-            has_thread = self._is_running or self._start()
-        if _is_exiting and not has_thread:
-            self._flush_at_exit()
-        if waiting >= CAPACITY:
+            else:
+                self._waiting.append(row)
+                if len(self._waiting) in (1, BATCH):
+                    self._changed.notify()
+            self._start()
+        if _is_exiting and self._thread is None:
+            self._flush_here()
+        if is_full:
             self._log_error(f"{CAPACITY} rows wait, and the buffer is full", self._lost)
 
     def flush(self) -> None:
@@ -105,31 +106,29 @@ class BufferedSink(Sink):
         later row starts another thread.
         """
         with self._changed:
-            self._is_closing, thread, is_running = True, self._thread, self._is_running
+            self._is_closing, thread = True, self._thread
             self._changed.notify()
         if thread is not None:
             thread.join(PATIENCE)
-        if not is_running:
-            self._flush_at_exit()
+        else:
+            self._flush_here()
         with self._changed:
             self._is_closing = False
-            lost, reported = self._lost + len(self._waiting), self._reported
+            lost = self._lost + len(self._waiting)
+        if lost > self._reported:
             self._reported = lost
-        if lost > reported:
             logger.error("%d requests are not in the request log.", lost)
 
-    def _start(self) -> bool:
-        thread = Thread(target=self._run, name="frappe_tokens request log", daemon=True)
-        # There may be too many threads, or (from Python 3.12 on) the process ends. The next row
-        # tries again, and _at_exit() writes.
-        with suppress(RuntimeError):
-            if not _is_exiting:
+    def _start(self) -> None:
+        if self._thread is None and not _is_exiting:
+            thread = Thread(target=self._run, name="frappe_tokens request log", daemon=True)
+            # There may be too many threads, or (from Python 3.12 on) the process ends. The next row
+            # tries again, and _at_exit() writes.
+            with suppress(RuntimeError):
                 thread.start()
-                self._thread, self._is_running = thread, True
-        return self._is_running
+                self._thread = thread
 
-    def _flush_at_exit(self) -> None:
-        """Flush in this thread, because no other will."""
+    def _flush_here(self) -> None:
         try:
             if self._waiting:
                 close_old_connections()
@@ -138,73 +137,73 @@ class BufferedSink(Sink):
             self._log_error("the table can't be written", self._lost)
 
     def _run(self) -> None:
-        pause, quiet = 0.0, 0
-        try:
-            while self._wait(pause, quiet):
+        pause = 0.0
+        while self._wait(pause):
+            try:
+                with self._writing:
+                    self._write_batch(commit=True)
                 if not self._waiting:
-                    quiet += 1
-                    continue
-                quiet = 0
-                if self._try():
-                    pause = 0.0
-                elif self._is_closing:
-                    break
-                else:
-                    pause = min(max(2 * pause, PERIOD), PAUSE_MAX)
-        finally:
-            connections.close_all()
-            with self._changed:
-                # Unless there is another thread by now.
-                self._is_running &= self._thread is not current_thread()
+                    # As at the end of a request. Under load, connecting would take too long.
+                    close_old_connections()
+                pause = 0.0
+            except Exception:
+                connections.close_all()
+                waiting = len(self._waiting)
+                self._log_error(f"the table can't be written, and {waiting} rows wait", self._lost)
+                pause = min(max(2 * pause, PERIOD), PAUSE_MAX)
+        connections.close_all()
 
-    def _wait(self, pause: float, quiet: int) -> bool:
-        """Wait until there may be something to do; return False if the thread must end."""
+    def _wait(self, pause: float) -> bool:
+        """Wait until there are rows to write, or ``pause``; return False if the thread must end."""
         with self._changed:
-            if not self._is_closing and (pause or len(self._waiting) < ENOUGH):
-                self._changed.wait(pause or PERIOD)
-            if not self._waiting and (self._is_closing or quiet >= QUIET_PERIODS):
+            gives_up = bool(pause) and self._is_closing
+            if not gives_up:
+                self._changed.wait_for(lambda: self._waiting or self._is_closing, QUIET)
+                self._changed.wait_for(
+                    lambda: self._is_closing or (not pause and len(self._waiting) >= self._size),
+                    pause or PERIOD,
+                )
+            if gives_up or not self._waiting:
                 # While locked, so that a row that comes now starts another thread.
-                self._is_running = False
-            return self._is_running
-
-    def _try(self) -> bool:
-        """Write a batch by the thread's own connection; return whether that succeeded."""
-        try:
-            with self._writing:
-                written = self._write_batch(commit=True)
-        except Exception:
-            connections.close_all()
-            with self._changed:
-                waiting, lost = len(self._waiting), self._lost
-            self._log_error(f"the table can't be written, and {waiting} rows wait", lost)
-            return False
-        if written < ENOUGH:
-            # As at the end of a request. Under load, connecting would cost more than the batch.
-            close_old_connections()
-        return True
+                self._thread = None
+            return self._thread is not None
 
     def _write_batch(self, commit: bool = False) -> int:
-        """Write the oldest rows, while holding ``_writing``; return how many were taken."""
+        """Write the oldest rows, while holding ``_writing``; return how many are done."""
         with self._changed:
-            oldest = list(islice(self._waiting, BATCH))
+            oldest = list(islice(self._waiting, max(self._size, 1)))
+        done = 0
         for database, rows in groupby(oldest, itemgetter(0)):
             entries = [entry for _, entry in rows]
-            if insertion.connects_to(database):
-                insertion.insert_batch(entries, self._take_off, commit=commit)
-            else:
-                self._take_off(len(entries))
+            if not insertion.connects_to(database):
                 logger.info("%d requests of another database are left out.", len(entries))
-        return len(oldest)
+            elif not self._insert(entries, commit):
+                break
+            with self._changed:
+                for _ in entries:
+                    self._waiting.popleft()
+            done += len(entries)
+        return done
 
-    def _take_off(self, number: int, are_refused: bool = False) -> None:
-        """Remove the oldest rows from the buffer."""
-        with self._changed:
-            for _ in range(number):
-                self._waiting.popleft()
-            self._lost += number if are_refused else 0
-            lost = self._lost
-        if are_refused:
-            self._log_error("the table doesn't accept a row", lost)
+    def _insert(self, entries: Sequence[Entry], commit: bool) -> bool:
+        """Write ``entries``; return False if fewer of them must be tried.
+
+        So rows that the table refuses are found by halving. A row is refused, and lost, if it fails
+        alone, and twice, while the table accepts another one.
+        """
+        try:
+            insertion.insert(entries, commit=commit)
+        except Exception:
+            if not insertion.can_insert(entries[0].at):
+                raise
+            if self._size:
+                self._size = min(self._size, len(entries)) // 2
+                return False
+            with self._changed:
+                self._lost += 1
+            self._log_error("the table doesn't accept a row", self._lost)
+        self._size = min(max(2 * self._size, 1), BATCH)
+        return True
 
 
 _sinks: WeakSet[BufferedSink] = WeakSet()

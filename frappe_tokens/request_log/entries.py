@@ -20,48 +20,25 @@ from ..models import (
 from ..redaction import redacted, redacted_path
 from ..verification import RequestInfo, get_outcome
 
-_DURATION_MAX = 2**31 - 1
-
 
 class Entry(NamedTuple):
-    """A row of :class:`~frappe_tokens.models.ApiRequestLog`, with its columns as attributes.
+    """A row of :class:`~frappe_tokens.models.ApiRequestLog`, with its columns as attributes."""
 
-    Attributes:
-        at: when the request arrived, aware (UTC).
-        user_id: the primary key of the user, or None.
-        api_key: as presented, "" unless well formed.
-        source: the name of the key's source, "" if the header was not for this app.
-        method: of the request.
-        path: without the query string.
-        status: of the response; 499 if the client left before it.
-        duration_ms: whole milliseconds until the start of the response.
-        ip: the client's address, or None.
-        user_agent: as sent, cut.
-        outcome: ``accepted``, the code of a refusal, or ``other``.
-    """
-
-    at: datetime
-    user_id: object
-    api_key: str
-    source: str
+    at: datetime  # when the request arrived, aware (UTC)
+    user_id: object  # the primary key, or None
+    api_key: str  # as presented, "" unless well formed
+    source: str  # the name of the key's source, "" if the header was not for this app
     method: str
-    path: str
-    status: int
-    duration_ms: int
+    path: str  # without the query string
+    status: int  # of the response; 499 if the client left before it
+    duration_ms: int  # whole milliseconds until the start of the response
     ip: str | None
-    user_agent: str
-    outcome: str
+    user_agent: str  # as sent, cut
+    outcome: str  # accepted, the code of a refusal, or other
 
 
 def entry_for(request: HttpRequest, at: datetime, seconds: float, status: int) -> Entry:
-    """Return the entry for a request with an ``Authorization`` header.
-
-    Args:
-        request: the request.
-        at: when it arrived.
-        seconds: how long it took.
-        status: the status of the response.
-    """
+    """Return the entry for ``request``, which arrived at ``at`` and took so many ``seconds``."""
     info = RequestInfo(request)
     outcome = get_outcome(request)
     if outcome is None:
@@ -83,7 +60,7 @@ def entry_for(request: HttpRequest, at: datetime, seconds: float, status: int) -
         redacted(info.methods[0], METHOD_MAX_LENGTH),
         redacted_path(request.path, PATH_MAX_LENGTH),
         status,
-        min(int(seconds * 1000), _DURATION_MAX),
+        min(int(seconds * 1000), 2**31 - 1),
         info.address() or None,
         redacted(request.META.get("HTTP_USER_AGENT", ""), USER_AGENT_MAX_LENGTH),
         code,

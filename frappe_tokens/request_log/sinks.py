@@ -100,15 +100,12 @@ def current_sink() -> Sink:
         return _sinks[name]
     try:
         sink = import_string(_PATHS.get(name, name))()
+        if not isinstance(sink, Sink):
+            raise TypeError("It does not extend frappe_tokens.request_log.Sink.")
     except Exception as error:
         raise ImproperlyConfigured(
             f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}, which can't be used: "
             f"{type(error).__name__}: {error}"
         ) from error
-    if not isinstance(sink, Sink):
-        raise ImproperlyConfigured(
-            f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}, which does not extend "
-            "frappe_tokens.request_log.Sink."
-        )
     # If two threads both create one, the first stays.
     return _sinks.setdefault(name, sink)

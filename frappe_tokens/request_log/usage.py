@@ -14,9 +14,9 @@ from datetime import timezone as datetime_timezone
 from typing import Any
 
 from django.conf import settings
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Count, Expression, F, IntegerField, Max, QuerySet
-from django.db.models.sql.compiler import SQLCompiler
+from django.db import connections
+from django.db.models import Count, IntegerField, Q, QuerySet
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from ..base_models import AbstractApiKey
@@ -65,19 +65,6 @@ class Usage:
         return self.total - self.outcomes[ACCEPTED] - self.outcomes[OTHER]
 
 
-@dataclass(frozen=True, slots=True)
-class Latest:
-    """The latest requests.
-
-    Attributes:
-        at: when the last one arrived; None if there are none.
-        paths: the most frequent paths among the latest ``SAMPLE``, with their counts.
-    """
-
-    at: datetime | None
-    paths: Sequence[tuple[str, int]]
-
-
 def sources_of(key: AbstractApiKey) -> list[str]:
     """Return the names in ``SOURCES`` under which ``key`` can be found."""
     models = {name: source_model(name) for name in conf.SOURCES}
@@ -87,11 +74,9 @@ def sources_of(key: AbstractApiKey) -> list[str]:
 
 def requests_of_key(key: AbstractApiKey) -> QuerySet[ApiRequestLog]:
     """Return the log of requests that presented ``key``, with any secret."""
-    requests: QuerySet[ApiRequestLog] = ApiRequestLog.objects.filter(
-        # Another source may have the same API key.
-        api_key=key.api_key,
-        source__in=sources_of(key),
-    )
+    # Another source may have the same API key.
+    of_key = Q(api_key=key.api_key, source__in=sources_of(key))
+    requests: QuerySet[ApiRequestLog] = ApiRequestLog.objects.filter(of_key)
     return requests
 
 
@@ -110,7 +95,6 @@ def usage_of(
     """Count ``requests`` by day and outcome, with one SELECT.
 
     Args:
-        requests: rows of the log.
         days: how many, 1 to ``DAYS_MAX``.
         until: the last day; None is today.
         zone: the time zone in which days start; None is the current one.
@@ -133,7 +117,7 @@ def usage_of(
     rows = (
         requests.filter(at__gte=starts[0], at__lt=starts[-1])
         .order_by()
-        .annotate(day=_DayNumber(starts[1:-1]))
+        .annotate(day=_day_number(starts[1:-1], requests.db))
         .values_list("day", "outcome")
         .annotate(number=Count("*"))
     )
@@ -142,19 +126,21 @@ def usage_of(
     return Usage([Day(day, outcomes) for day, outcomes in zip(dates, counted, strict=True)])
 
 
-def last_day_of(requests: QuerySet[ApiRequestLog]) -> date | None:
-    """Return the day of the latest of ``requests``; None if there are none."""
-    latest: datetime | None = requests.order_by().aggregate(latest=Max("at"))["latest"]
-    if latest is None:
-        return None
-    return (timezone.localtime(latest) if timezone.is_aware(latest) else latest).date()
+def local(at: datetime) -> datetime:
+    """Return ``at`` in the current time zone. With ``USE_TZ = False`` it already is."""
+    return timezone.localtime(at) if timezone.is_aware(at) else at
 
 
-def latest_of(requests: QuerySet[ApiRequestLog], number: int = 5) -> Latest:
-    """Return the latest of ``requests`` and the most frequent paths, with one SELECT."""
+def latest_of(
+    requests: QuerySet[ApiRequestLog], number: int = 5
+) -> tuple[datetime | None, list[tuple[str, int]]]:
+    """Return when the last of ``requests`` arrived, and the most frequent paths, with one SELECT.
+
+    The paths are those of the latest ``SAMPLE``, with their counts.
+    """
     rows = list(requests.order_by("-at").values_list("at", "path")[:SAMPLE])
     paths = Counter(path for _, path in rows).most_common(number)
-    return Latest(rows[0][0] if rows else None, paths)
+    return rows[0][0] if rows else None, paths
 
 
 def _start(day: date, zone: tzinfo) -> datetime:
@@ -167,39 +153,24 @@ def _start(day: date, zone: tzinfo) -> datetime:
     return start if settings.USE_TZ else timezone.make_naive(start, timezone.get_default_timezone())
 
 
-class _DayNumber(Expression):
-    """The number of the ``starts``, in order, that ``at`` has reached.
+def _day_number(starts: Sequence[datetime], alias: str) -> RawSQL:
+    """Return the number of the ``starts``, in order, that ``at`` has reached.
 
     A tree of comparisons, because databases don't always know the time zone (MySQL and MariaDB not
-    until they are given tables), take longer for each row, and use Python for it on SQLite.
+    until they are given tables), take longer for each row, and use Python for it on SQLite. Django
+    would take longer to compile a tree of Case than most databases to count.
     """
+    connection = connections[alias]
+    field: Any = ApiRequestLog._meta.get_field("at")
+    column = connection.ops.quote_name(field.column)
+    used: list[object] = []
 
-    def __init__(self, starts: Sequence[datetime]) -> None:
-        super().__init__(output_field=IntegerField())
-        self.at: Any = F("at")
-        self.starts = starts
+    def tree(low: int, high: int) -> str:
+        if low == high:
+            return str(low)
+        middle = (low + high) // 2
+        used.append(field.get_db_prep_value(starts[middle], connection))
+        earlier, later = tree(low, middle), tree(middle + 1, high)
+        return f"CASE WHEN {column} < %s THEN {earlier} ELSE {later} END"
 
-    def get_source_expressions(self) -> list[Any]:
-        return [self.at]
-
-    def set_source_expressions(self, exprs: Sequence[Any]) -> None:
-        (self.at,) = exprs
-
-    def as_sql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
-    ) -> tuple[str, tuple[Any, ...]]:
-        column, params = compiler.compile(self.at)
-        to_param = self.at.output_field.get_db_prep_value
-        starts = [to_param(start, connection) for start in self.starts]
-        used: list[object] = []
-
-        def tree(low: int, high: int) -> str:
-            """Choose between the days with these numbers."""
-            if low == high:
-                return str(low)
-            middle = (low + high) // 2
-            used.extend((*params, starts[middle]))
-            earlier, later = tree(low, middle), tree(middle + 1, high)
-            return f"CASE WHEN {column} < %s THEN {earlier} ELSE {later} END"
-
-        return tree(0, len(starts)), tuple(used)
+    return RawSQL(tree(0, len(starts)), used, output_field=IntegerField())  # noqa: S611

@@ -11,27 +11,17 @@ from .decision import averify, report_failure, unclaimed, verify
 from .limiter import check as check_failures
 from .limiter import count as count_failure
 from .limiter import increment
-from .presented import Auth, Verifiable
 from .request import DEFAULT_SOURCE, Outcome, RequestInfo, get_outcome, meta_of
-from .responses import (
-    RETRY_AFTER_SECONDS,
-    challenge,
-    refusal_content,
-    refusal_response,
-    retry_after,
-)
-from .scopes import DeclaredScopes, opens
+from .responses import RETRY_AFTER_SECONDS, challenge, refusal_response, retry_after
+from .scopes import opens
 from .threads import run_in_thread
 
 __all__ = [
     "DEFAULT_SOURCE",
     "RETRY_AFTER_SECONDS",
     "AccessToken",
-    "Auth",
-    "DeclaredScopes",
     "Outcome",
     "RequestInfo",
-    "Verifiable",
     "are_known",
     "averify",
     "challenge",
@@ -42,7 +32,6 @@ __all__ = [
     "may_be_browser",
     "meta_of",
     "opens",
-    "refusal_content",
     "refusal_response",
     "register_access_tokens",
     "report_failure",

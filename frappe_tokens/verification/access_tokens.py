@@ -22,13 +22,11 @@ from . import scopes
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """An issued access token, with what the decision reads of a key (:class:`Verifiable`).
+    """An issued access token, with what the decision reads of a key.
 
     Attributes:
         auth: the server's own object, which becomes ``request.auth``. Its ``user`` must be
-            ``user``, and :func:`frappe_tokens.verification.scopes.opens` must know its scopes.
-        user: the user that requests run as; None for nobody.
-        expires_at: when it ends; None for never.
+            ``user``, and :func:`frappe_tokens.verification.opens` must know its scopes.
         read_only: whether its scopes allow GET, HEAD and OPTIONS only.
         is_valid_here: False if it was issued for another service.
         is_revoked: whether it was revoked, or its application was.
@@ -50,7 +48,6 @@ class AccessToken:
         return policy.has_ended(self.expires_at, now)
 
     def opens(self, required: Collection[str]) -> bool:
-        """Whether the token holds the scopes ``required`` by a view, which must declare some."""
         return scopes.opens(self.auth, required)
 
 
@@ -62,34 +59,23 @@ _finder: Finder | None = None
 
 
 def register(finder: Finder | None) -> None:
-    """Look access tokens up with ``finder`` from now on; None for no server."""
+    """Look access tokens up with ``finder``; None for no server."""
     global _finder
     _finder = finder
 
 
 def are_known() -> bool:
-    """Whether a server is installed that may have issued one."""
+    """Whether a server is installed."""
     return _finder is not None
 
 
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
-    """Return the token that was sent; None if no installed server issued it.
-
-    Args:
-        token: as it was sent.
-        request: Django's request, or an object that resembles it.
-
-    Raises:
-        django.db.DatabaseError: the database doesn't answer.
-    """
+    """Return the token; None if no installed server issued it."""
     return _finder(token, request) if _finder is not None else None
 
 
 def label(token: Secret) -> str:
-    """Return what failures with ``token`` are counted by, which doesn't reveal the token.
-
-    It can't be mistaken for an API key, because they contain no colon.
-    """
-    return (
-        f"access-token:{salted_hmac('frappe_tokens', token, algorithm='sha256').hexdigest()[:16]}"
-    )
+    """Return what failures with ``token`` are counted by, which doesn't reveal the token."""
+    digest = salted_hmac("frappe_tokens", token, algorithm="sha256").hexdigest()
+    # Not to be mistaken for an API key: those contain no colon.
+    return f"access-token:{digest[:16]}"

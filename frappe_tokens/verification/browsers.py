@@ -15,18 +15,12 @@ from django.utils.http import is_same_domain
 
 from ..types import AnyRequest
 
-# A WebSocket's URL has its own scheme, unlike the origin of the page.
-_SCHEMES = {"ws": "http", "wss": "https"}
-
 
 def from_another_site(request: AnyRequest) -> bool:
     """Whether a page of another site made a browser send ``request``.
 
     Another site is any origin other than this one and ``CSRF_TRUSTED_ORIGINS``. A request with
     neither header doesn't come from a browser, unless it's a GET or HEAD over plain HTTP.
-
-    Args:
-        request: Django's request, or one that wraps it.
     """
     site, origin = request.META.get("HTTP_SEC_FETCH_SITE"), request.META.get("HTTP_ORIGIN")
     if site == "same-origin" or (origin is None and site in (None, "none")):
@@ -42,9 +36,6 @@ def may_be_browser(request: AnyRequest) -> bool:
 
     When following a link over plain HTTP, a browser sends only its ``User-Agent``, which starts
     with "Mozilla/" in all of them.
-
-    Args:
-        request: Django's request, or one that wraps it.
     """
     meta = request.META
     if "HTTP_SEC_FETCH_SITE" in meta:
@@ -54,8 +45,10 @@ def may_be_browser(request: AnyRequest) -> bool:
 
 def _own_origin(request: AnyRequest) -> str:
     """Return the origin of this site's pages as CsrfViewMiddleware does; "" if unknown."""
+    # A WebSocket has the scheme ws or wss, unlike the origin of its page.
+    scheme = str(request.scheme).replace("ws", "http")
     try:
-        return f"{_SCHEMES.get(request.scheme or '', request.scheme)}://{request.get_host()}"
+        return f"{scheme}://{request.get_host()}"
     except DisallowedHost:
         return ""
 
@@ -68,8 +61,8 @@ def _is_trusted(origin: str) -> bool:
         sent = urlsplit(origin)
     except ValueError:
         return False
-    wildcards = (urlsplit(trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS if "*" in trusted)
     return any(
         sent.scheme == trusted.scheme and is_same_domain(sent.netloc, trusted.netloc.lstrip("*"))
-        for trusted in wildcards
+        for trusted in map(urlsplit, settings.CSRF_TRUSTED_ORIGINS)
+        if trusted.netloc.startswith("*")
     )

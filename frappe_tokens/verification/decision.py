@@ -7,7 +7,7 @@ It deletes nothing and writes no response. Callers translate
 from __future__ import annotations
 
 from datetime import datetime
-from typing import overload
+from typing import Any
 
 from django.utils import timezone
 
@@ -17,31 +17,19 @@ from ..credentials import Credential
 from ..exceptions import Reason, Refused
 from ..signals import authentication_failed, authentication_succeeded
 from . import access_tokens, limiter, threads
-from .presented import Auth, PresentedKey, PresentedToken, Verifiable
-from .request import Outcome, RequestInfo
+from .presented import PresentedKey, PresentedToken, Verifiable
+from .request import Outcome, RequestInfo, set_outcome
 
 # What a misconfigured client repeats endlessly. A malformed credential costs nothing.
-_COUNTED = frozenset(
-    {
-        Reason.INVALID_CREDENTIALS,
-        Reason.KEY_REVOKED,
-        Reason.KEY_EXPIRED,
-        Reason.USER_INACTIVE,
-    }
-)
+_COUNTED = {
+    Reason.INVALID_CREDENTIALS,
+    Reason.KEY_REVOKED,
+    Reason.KEY_EXPIRED,
+    Reason.USER_INACTIVE,
+}
 
 
-@overload
-def verify(credential: Credential, info: RequestInfo) -> Auth: ...
-
-
-@overload
-def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool) -> Auth | None: ...
-
-
-def verify(
-    credential: Credential, info: RequestInfo, *, leave_unknown: bool = False
-) -> Auth | None:
+def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = False) -> Any:
     """Accept or refuse a request, in the order that the documentation of refusals gives.
 
     Args:
@@ -55,8 +43,7 @@ def verify(
         whom the request runs, is loaded. This takes one SELECT, or none if the key is cached.
 
     Raises:
-        Refused: with the reason. A correct secret is a condition for any reason but
-            ``invalid_credentials``.
+        Refused: the reason says no more than ``invalid_credentials`` unless the secret is correct.
     """
     presented: PresentedKey | PresentedToken
     # An unknown access token may belong to another server, which the failure limit doesn't concern.
@@ -80,32 +67,28 @@ def verify(
             presented.look_up(info)
         now = timezone.now()
         found = presented.matched(now)
-        _check_policies(found, info, now)
-        # Of our schemes, browsers send only Basic without being told to by a page's script.
-        if presented.from_browser and info.is_forgeable:
-            raise Refused(Reason.CROSS_SITE_REQUEST, api_key=found.api_key)
-        _check_view(found, info)
+        if reason := _reason_against(found, info, now, presented.from_browser):
+            required = info.required_scopes if reason is Reason.INSUFFICIENT_SCOPE else ()
+            raise Refused(reason, api_key=found.api_key, required_scopes=required)
     except Refused as refused:
         counted = _counted(refused, info, presented.label, presented.secret)
         raise report_failure(presented.refusal(counted), info, found) from refused.__cause__
-    auth = found.auth
-    info.set_outcome(Outcome(found))
+    set_outcome(info.request, Outcome(found))
     presented.record_use(info, now)
     if authentication_succeeded.receivers:
-        authentication_succeeded.send_robust(sender=type(auth), instance=auth, **info.described())
-    return auth
+        authentication_succeeded.send_robust(
+            sender=type(found.auth), instance=found.auth, **info.described()
+        )
+    return found.auth
 
 
-async def averify(credential: Credential, info: RequestInfo) -> Auth:
+async def averify(credential: Credential, info: RequestInfo) -> Any:
     """Do what :func:`verify` does, from async code: in a thread, of which there are few.
 
     Django's async ORM uses a thread for each query. This uses one for the queries, the cache and
     the counters together.
-
-    Args and raises: as for :func:`verify`.
     """
-    auth: Auth = await threads.run_in_thread(verify, credential, info)
-    return auth
+    return await threads.run_in_thread(verify, credential, info)
 
 
 def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
@@ -118,17 +101,11 @@ def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
 
 
 def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None = None) -> Refused:
-    """Report a refusal to the request log, the audit log and the signal's receivers.
+    """Report a refusal to the request log, the audit log and the signal's receivers. Return it.
 
-    Args:
-        refused: the reason.
-        info: the request.
-        found: the key whose secret was correct, or the access token, if any.
-
-    Returns:
-        ``refused``.
+    ``found`` is the key whose secret was correct, or the access token, if any.
     """
-    info.set_outcome(Outcome(found, refused))
+    set_outcome(info.request, Outcome(found, refused))
     if audit.is_heard():
         audit.refused(refused, found, info.source_name, info.described())
     if authentication_failed.receivers:
@@ -148,25 +125,26 @@ def _counted(refused: Refused, info: RequestInfo, label: str, api_secret: str = 
     return refused
 
 
-def _check_policies(found: Verifiable, info: RequestInfo, now: datetime) -> None:
-    if found.is_revoked:
-        raise Refused(Reason.KEY_REVOKED, api_key=found.api_key)
-    if found.is_expired(now):
-        raise Refused(Reason.KEY_EXPIRED, api_key=found.api_key)
+def _reason_against(
+    found: Verifiable, info: RequestInfo, now: datetime, from_browser: bool
+) -> Reason | None:
+    """Return why a request whose secret is correct is refused; None if it is accepted."""
     user = found.user
+    if found.is_revoked:
+        return Reason.KEY_REVOKED
+    if found.is_expired(now):
+        return Reason.KEY_EXPIRED
     if user is None or not user.is_active:
-        raise Refused(Reason.USER_INACTIVE, api_key=found.api_key)
+        return Reason.USER_INACTIVE
     if found.allowed_ips and not addresses.is_allowed(found.allowed_ips, info.address()):
-        raise Refused(Reason.IP_NOT_ALLOWED, api_key=found.api_key)
+        return Reason.IP_NOT_ALLOWED
     if found.read_only and not policy.method_allowed(found.read_only, info.methods):
-        raise Refused(Reason.KEY_READ_ONLY, api_key=found.api_key)
-
-
-def _check_view(found: Verifiable, info: RequestInfo) -> None:
+        return Reason.KEY_READ_ONLY
+    # Of our schemes, browsers send only Basic without being told to by a page's script.
+    if from_browser and info.is_forgeable:
+        return Reason.CROSS_SITE_REQUEST
     if info.for_people and not conf.PAGES_ACCEPT_CREDENTIALS:
-        raise Refused(Reason.SESSION_REQUIRED, api_key=found.api_key)
-    if not found.is_scoped:
-        return
-    required = info.required_scopes
-    if not found.opens(required):
-        raise Refused(Reason.INSUFFICIENT_SCOPE, api_key=found.api_key, required_scopes=required)
+        return Reason.SESSION_REQUIRED
+    if found.is_scoped and not found.opens(info.required_scopes):
+        return Reason.INSUFFICIENT_SCOPE
+    return None

@@ -1,15 +1,12 @@
 """Clients that fail again and again, and how long they have to wait.
 
-Failures are counted in Django's cache, for all processes together: per address and presented key,
-up to ``FAILURE_LIMIT``. Time is divided into windows as long as the rate's period, and a count ends
-with its window. Beyond the limit, a failure is answered with 429 instead of its own code.
+Failures are counted in Django's cache, per address and presented key, up to ``FAILURE_LIMIT``. Time
+is divided into windows as long as the rate's period, and a count ends with its window. Beyond the
+limit, a failure is answered with 429 instead of its own code. A success uses and resets nothing.
 
-A correct credential is never refused for failures of others. Clients share addresses (behind a
-proxy, or in an office) and API keys are not secret, so neither identifies the client that failed.
-Only the very token that failed, from the same address, is refused without a query once its count
-is full. Each process remembers the tokens that it met, by a keyed digest.
-
-Only failures use the cache: a success costs nothing, and resets nothing.
+A correct credential is never refused for failures of others: clients share addresses, and API keys
+are not secret. Only the very token that failed, from the same address, is refused without a query
+once its count is full. Each process remembers the tokens that it met, by a keyed digest.
 """
 
 from __future__ import annotations
@@ -29,6 +26,7 @@ from ..conf import conf
 from ..exceptions import Reason, Refused
 from ..logs import RateLimitedLogger
 from ..rates import Rate
+from .request import DEFAULT_SOURCE
 
 _log_cache_error = RateLimitedLogger(
     logging.getLogger("frappe_tokens.limiter"),
@@ -60,17 +58,14 @@ def reset() -> None:
     _refused.clear()
 
 
-def check(address: str, api_key: str, api_secret: str = "", source: str | None = None) -> None:
+def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
     """Refuse a token that failed too often from this address, with no query and no cache access.
 
     Args:
         address: the client's, "" if unknown.
         api_key: the presented key, or the label of an access token.
         api_secret: the presented secret; "" for an access token, whose label covers all of it.
-        source: the source in which the key was looked up.
-
-    Raises:
-        Refused: with the seconds to wait.
+        source: where the key was looked up.
     """
     limit = conf.FAILURE_LIMIT if _refused else None
     if limit is None:
@@ -85,14 +80,10 @@ def check(address: str, api_key: str, api_secret: str = "", source: str | None =
         raise _too_many(api_key, wait)
 
 
-def count(address: str, api_key: str, api_secret: str = "", source: str | None = None) -> None:
-    """Count a failure. Nothing is counted if the cache doesn't answer.
+def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
+    """Count a failure, and refuse one too many. Nothing is counted if the cache doesn't answer.
 
-    Args:
-        address, api_key, api_secret, source: as for :func:`check`.
-
-    Raises:
-        Refused: this was one too many.
+    Args: as for :func:`check`.
     """
     global _ends_at
     limit = conf.FAILURE_LIMIT
@@ -104,7 +95,11 @@ def count(address: str, api_key: str, api_secret: str = "", source: str | None =
     window = int(now // limit.seconds)
     # The rate is in the name, so that a new rate starts a new count.
     name = f"{PREFIX}{limit.number}/{limit.seconds}:{network}|{api_key}:{window}"
-    failed = _count_one(name, limit)
+    try:
+        failed = increment(caches[conf.CACHE or "default"], name, 1, limit.seconds + 1)
+    except Exception:
+        _log_cache_error()
+        return
     if failed < limit.number:
         return
     ends_at = (window + 1) * limit.seconds
@@ -120,19 +115,10 @@ def count(address: str, api_key: str, api_secret: str = "", source: str | None =
 
 
 def increment(cache: BaseCache, name: str, number: int, seconds: int) -> int:
-    """Add ``number`` to a count in ``cache``, atomically. A positive number starts a count.
-
-    Args:
-        cache: where the count is kept.
-        name: the count's key.
-        number: what to add; negative to subtract.
-        seconds: how long to keep the count, at least.
+    """Add ``number`` to a count in ``cache``, atomically, and keep it for ``seconds`` at least.
 
     Returns:
-        The new count; ``number`` if there is none, because it ended or was evicted.
-
-    Raises:
-        Exception: the cache's own, if it doesn't answer.
+        The new count; ``number`` if there was none. A positive number then starts one.
     """
     try:
         if number > 0 and cache.add(name, number, seconds):
@@ -150,8 +136,8 @@ def _too_many(api_key: str, seconds: float) -> Refused:
     return Refused(Reason.TOO_MANY_FAILURES, api_key=api_key, retry_after=math.ceil(seconds))
 
 
-def _digest(limit: Rate, network: str, api_key: str, api_secret: str, source: str | None) -> bytes:
-    # The source is included: a key that is unknown in one source may be correct in another.
+def _digest(limit: Rate, network: str, api_key: str, api_secret: str, source: str) -> bytes:
+    # With the source: a key that is unknown in one may be correct in another.
     identity = repr((limit, network, api_key, source)).encode()
     digest = hashlib.blake2b(identity, digest_size=16, key=_digest_key)
     digest.update(api_secret.encode())
@@ -163,12 +149,3 @@ def _network(address: str) -> str:
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False).network_address)
     return str(parsed) if parsed is not None else ""
-
-
-def _count_one(name: str, limit: Rate) -> int:
-    """Return how many failures ``name`` has now; 0 if the cache doesn't answer."""
-    try:
-        return increment(caches[conf.CACHE or "default"], name, 1, limit.seconds + 1)
-    except Exception:
-        _log_cache_error()
-        return 0

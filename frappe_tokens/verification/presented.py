@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol, cast
+from typing import TypeAlias, cast
 
 from django.db import DataError, InterfaceError, OperationalError
 
@@ -17,7 +16,6 @@ from ..crypto import Secret
 from ..exceptions import Reason, Refused
 from ..lookup import Found
 from ..redaction import redacted
-from ..types import User
 from . import access_tokens
 from .access_tokens import AccessToken
 from .request import DEFAULT_SOURCE, RequestInfo
@@ -27,44 +25,7 @@ logger = logging.getLogger("frappe_tokens.verification")
 # What the driver raises if the database is away, and for text that it can't encode.
 _DATABASE_ERRORS = (OperationalError, InterfaceError, DataError)
 
-
-class Auth(Protocol):
-    """What becomes ``request.auth``: the API key, or the OAuth 2 server's own access token."""
-
-    @property
-    def user(self) -> User: ...
-
-
-class Verifiable(Protocol):
-    """What the decision reads of an API key or an access token once its secret is correct."""
-
-    @property
-    def auth(self) -> Auth:
-        """What becomes ``request.auth``; its ``user`` is loaded."""
-
-    @property
-    def user(self) -> User | None: ...
-
-    @property
-    def api_key(self) -> str: ...
-
-    @property
-    def allowed_ips(self) -> Collection[str]: ...
-
-    @property
-    def read_only(self) -> bool: ...
-
-    @property
-    def is_revoked(self) -> bool: ...
-
-    def is_expired(self, now: datetime) -> bool: ...
-
-    @property
-    def is_scoped(self) -> bool:
-        """Whether it opens only some views."""
-
-    def opens(self, required: Collection[str]) -> bool:
-        """Whether it opens a view that declares the scopes ``required``."""
+Verifiable: TypeAlias = AbstractApiKey | AccessToken
 
 
 class PresentedKey:
@@ -78,14 +39,10 @@ class PresentedKey:
         self._slot = ""
 
     def look_up(self, info: RequestInfo) -> bool:
-        """Look the key up. Return whether there is such a key.
-
-        Raises:
-            Refused: there is no such source, or the database doesn't answer.
-        """
-        model = lookup.source_model(DEFAULT_SOURCE if info.source is None else info.source)
+        """Look the key up. Return whether there is such a key."""
+        model = lookup.source_model(info.source)
         if model is None:
-            raise self._invalid()
+            raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
         try:
             self._found = lookup.find(model, self.label)
         except _DATABASE_ERRORS as error:
@@ -93,11 +50,7 @@ class PresentedKey:
         return self._found is not None
 
     def matched(self, now: datetime) -> AbstractApiKey:
-        """Return the key if the secret is correct.
-
-        Raises:
-            Refused: there is no such key, or the secret is wrong. Both take the same work.
-        """
+        """Return the key, or refuse it. An unknown key takes the same work as a wrong secret."""
         key = self._found.key if self._found is not None else None
         in_grace = key is not None and not policy.has_ended(key.previous_expires_at, now)
         current, previous = crypto.matches_which(
@@ -106,7 +59,7 @@ class PresentedKey:
             key.previous_digest if key is not None and in_grace else "",
         )
         if key is None or not (current or previous):
-            raise self._invalid()
+            raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
         self._slot = "secret_digest" if current else "previous_digest"
         return key
 
@@ -124,31 +77,23 @@ class PresentedKey:
         if self._slot == "previous_digest":
             found.key.authenticated_by_old_secret = True
 
-    def _invalid(self) -> Refused:
-        return Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
-
 
 class PresentedToken:
     """What may be an access token of an installed OAuth 2 server."""
 
-    secret = Secret()
+    secret = Secret()  # the label stands for the whole token
     from_browser = False
 
     def __init__(self, token: Secret, *, may_be_foreign: bool = False) -> None:
-        # The label stands for the whole token.
         self.label = access_tokens.label(token)
         self._token = token
         self._may_be_foreign = may_be_foreign
         self._found: AccessToken | None = None
 
     def look_up(self, info: RequestInfo) -> bool:
-        """Look the token up. Return whether an installed server issued it.
-
-        Raises:
-            Refused: the database doesn't answer.
-        """
+        """Look the token up. Return whether an installed server issued it."""
         # A source has keys, and no access tokens.
-        names_source = info.source not in (None, DEFAULT_SOURCE)
+        names_source = info.source != DEFAULT_SOURCE
         if names_source and not self._may_be_foreign:
             return False
         try:
@@ -161,23 +106,16 @@ class PresentedToken:
         return self._found is not None
 
     def matched(self, now: datetime) -> AccessToken:
-        """Return the token if it is valid here.
-
-        Raises:
-            Refused: nobody issued it, or it is for another service.
-        """
+        """Return the token, or refuse one that no server issued or that is for another service."""
         if self._found is None or not self._found.is_valid_here:
             raise Refused(Reason.INVALID_CREDENTIALS)
         return self._found
 
     def refusal(self, refused: Refused) -> Refused:
         """Return ``refused`` in the words for access tokens, without what it was counted by."""
-        return Refused(
-            refused.reason,
-            required_scopes=refused.required_scopes,
-            retry_after=refused.retry_after,
-            access_token=True,
-        )
+        refused.api_key = ""
+        refused.access_token = True
+        return refused
 
     def record_use(self, info: RequestInfo, now: datetime) -> None:
         """The server keeps its own records."""

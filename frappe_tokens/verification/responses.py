@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import patch_vary_headers
@@ -18,60 +17,29 @@ RETRY_AFTER_SECONDS = 5
 _NAMES = {"basic": "Basic", "bearer": "Bearer"}
 
 
-class RefusalContent(NamedTuple):
-    """The parts of a response to a refusal.
-
-    Attributes:
-        status: the HTTP status.
-        body: ``detail``, a sentence in the active language, and ``code``.
-        headers: ``WWW-Authenticate`` and ``Retry-After``, where they apply.
-    """
-
-    status: int
-    body: dict[str, str]
-    headers: dict[str, str]
-
-
-def refusal_content(refused: Refused, scheme: str) -> RefusalContent:
-    """Return the parts of the response to a refusal.
-
-    Args:
-        refused: the reason.
-        scheme: the scheme of the request's header: ``token``, ``basic`` or ``bearer``.
-    """
-    reason = refused.reason
-    headers = {}
-    if challenged := challenge(scheme, refused):
-        headers["WWW-Authenticate"] = challenged
-    if (seconds := retry_after(refused)) is not None:
-        headers["Retry-After"] = str(seconds)
-    body = {"detail": str(refused.sentence), "code": reason.code}
-    return RefusalContent(reason.status, body, headers)
-
-
 def refusal_response(request: HttpRequest, refused: Refused, scheme: str) -> HttpResponse:
     """Return Django's response to a refusal: JSON, or HTML if the client accepts only that.
 
-    Args:
-        request: the refused request.
-        refused: the reason.
-        scheme: as for :func:`refusal_content`.
+    The ``scheme`` is that of the request's header: ``token``, ``basic`` or ``bearer``.
     """
-    content = refusal_content(refused, scheme)
+    code, status = refused.reason.code, refused.reason.status
     response: HttpResponse
     if not _wants_html(request):
-        response = JsonResponse(content.body, status=content.status)
+        body = {"detail": str(refused.sentence), "code": code}
+        response = JsonResponse(body, status=status)
     else:
         page = format_html(
             "<!DOCTYPE html><title>{0} {1}</title><h1>{0} {1}</h1><p>{2}</p><p>{3}</p>",
-            content.status,
-            HTTPStatus(content.status).phrase,
-            content.body["detail"],
-            content.body["code"],
+            status,
+            HTTPStatus(status).phrase,
+            refused.sentence,
+            code,
         )
-        response = HttpResponse(page, status=content.status)
-    for name, value in content.headers.items():
-        response[name] = value
+        response = HttpResponse(page, status=status)
+    if challenged := challenge(scheme, refused):
+        response["WWW-Authenticate"] = challenged
+    if (seconds := retry_after(refused)) is not None:
+        response["Retry-After"] = str(seconds)
     patch_vary_headers(response, ["Authorization", "Accept"])
     return response
 
@@ -84,13 +52,9 @@ def _wants_html(request: HttpRequest) -> bool:
 
 
 def challenge(scheme: str, refused: Refused | None = None) -> str:
-    """Return the value of ``WWW-Authenticate``, "" for none.
+    """Return the value of ``WWW-Authenticate``, "" for none (RFC 9110, 11.6.1; RFC 6750, 3).
 
-    Sources: RFC 9110, section 11.6.1, and RFC 6750, section 3.
-
-    Args:
-        scheme: in lower case.
-        refused: the reason; None if the request had no credentials.
+    ``refused`` is None for a request without credentials.
     """
     # Frappe writes "token" in lower case.
     realm = f'{_NAMES.get(scheme, scheme)} realm="{conf.REALM}"'

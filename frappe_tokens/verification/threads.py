@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 Result = TypeVar("Result")
 
@@ -22,9 +23,9 @@ _semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = W
 async def run_in_thread(work: Callable[..., Result], *args: Any) -> Result:
     """Call ``work(*args)`` in a thread, and return or raise what it does.
 
-    The thread is the request's own (asgiref's thread-sensitive one), where a middleware may have
-    prepared the connection, for a tenant for example. A connection that ``work`` opened is closed
-    afterwards unless it's persistent, so that a view that waits for long doesn't hold one.
+    The thread is the request's own, where a middleware may have prepared the connection, for a
+    tenant for example. A connection that ``work`` opened is closed afterwards unless it's
+    persistent, so that a view that waits for long doesn't hold one.
     """
     free = semaphore()
     await free.acquire()
@@ -40,30 +41,23 @@ async def run_in_thread(work: Callable[..., Result], *args: Any) -> Result:
 
 
 def semaphore() -> asyncio.Semaphore:
-    """Return the semaphore of the running event loop."""
-    loop = asyncio.get_running_loop()
-    try:
-        return _semaphores[loop]
-    except KeyError:
-        _semaphores[loop] = created = asyncio.Semaphore(CONCURRENT)
-        return created
+    """Return that of the running event loop."""
+    return _semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(CONCURRENT))
 
 
 def _work_and_close(work: Callable[..., Result], args: tuple[Any, ...]) -> Result:
-    opened_before = {alias for alias in connections if _is_open(alias)}
+    opened_before = set(_open_connections())
     # No other request can use the connections of a thread that ends with the request.
     is_own_thread = SyncToAsync.thread_sensitive_context.get(None) is not None
     try:
         return work(*args)
     finally:
-        for alias in connections:
-            if alias in opened_before or not _is_open(alias):
-                continue
+        for connection in set(_open_connections()) - opened_before:
             if is_own_thread:
-                connections[alias].close()
+                connection.close()
             else:
-                connections[alias].close_if_unusable_or_obsolete()
+                connection.close_if_unusable_or_obsolete()
 
 
-def _is_open(alias: str) -> bool:
-    return connections[alias].connection is not None
+def _open_connections() -> Iterator[BaseDatabaseWrapper]:
+    return (each for each in connections.all(initialized_only=True) if each.connection is not None)

@@ -10,7 +10,7 @@ from frappe_tokens.admin import ApiKeySourceMixin
 from .models import Event, EventConsumer
 
 
-# ModelAdmin takes a type argument for the type checker only, and not at run time.
+# At run time, ModelAdmin is not generic.
 @admin.register(EventConsumer)
 class EventConsumerAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg]
     fields = ["name", "user"]
@@ -22,7 +22,7 @@ class EventConsumerAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[t
 
 @admin.register(Event)
 class EventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Events are looked at. They are made by consumers, through the API."""
+    """Events can only be viewed. Consumers create them through the API."""
 
     list_display = ["kind", "consumer", "user", "created"]
     list_filter = ["kind", "consumer"]

@@ -5,10 +5,7 @@ from frappe_tokens.base_models import AbstractApiKey
 
 
 class EventConsumer(AbstractApiKey):
-    """Something that posts events as a user: a sensor, a till, another system.
-
-    The second source of keys of the example project.
-    """
+    """Something that posts events as a user, such as a sensor. The second source of keys."""
 
     name = models.CharField(max_length=100)
 
@@ -21,7 +18,7 @@ class EventConsumer(AbstractApiKey):
 
 
 class Event(models.Model):
-    """What a consumer has posted, and the user that it ran as then."""
+    """What a consumer posted, and the user that it ran as at that time."""
 
     consumer = models.ForeignKey(EventConsumer, on_delete=models.CASCADE, related_name="events")
     user = models.ForeignKey(

@@ -1,5 +1,3 @@
-"""Who may do what with the events."""
-
 from __future__ import annotations
 
 from typing import Any
@@ -11,10 +9,10 @@ from .models import EventConsumer
 
 
 class OnlyConsumersPost(BasePermission):
-    """Users look at their events; only an event consumer, by its own key, posts any."""
+    """Users can view their events. Only an event consumer can post some, with its own key."""
 
     message = (
-        "Only an event consumer may post events. Send its token, and with it the header "
+        "Only an event consumer may post events. Send its token and the header "
         "Frappe-Authorization-Source: EventConsumer."
     )
 

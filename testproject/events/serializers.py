@@ -6,16 +6,16 @@ from rest_framework import serializers
 
 from .models import Event
 
-# MariaDB takes no JSON that is nested more than 31 deep.
+# MariaDB refuses JSON with more than 31 levels.
 MAX_DEPTH = 20
 
 
 class PayloadField(serializers.JSONField):
-    """Any JSON that every database can keep."""
+    """Any JSON that every database can store."""
 
     default_error_messages = {
         "text": "Leave NUL characters and lone surrogates out of the payload.",
-        "depth": f"Nest the payload no deeper than {MAX_DEPTH} levels.",
+        "depth": f"The payload may have at most {MAX_DEPTH} levels.",
     }
 
     def to_internal_value(self, data: Any) -> Any:
@@ -35,7 +35,7 @@ class PayloadField(serializers.JSONField):
 
 
 class EventSerializer(serializers.ModelSerializer[Event]):
-    """An event on the wire. Who posted it is no client's to say."""
+    """An event on the wire. Clients can't choose who posted it."""
 
     consumer = serializers.CharField(source="consumer.name", read_only=True)
     user = serializers.CharField(source="user.get_username", read_only=True)

@@ -1,4 +1,4 @@
-"""Events at ``api/events/``: the user's, and those that a consumer posts as that user."""
+"""``api/events/``: a user's events, which consumers post."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Events(CheckedBodyMixin, ListCreateAPIView[Event]):
     permission_classes = [IsAuthenticated, OnlyConsumersPost]
     pagination_class = EventPages
     parser_classes = [StrictJSONParser, FormParser]
-    required_scopes = ["events"]  # keys with scopes get in if they hold this one
+    required_scopes = ["events"]  # scoped keys need this one
 
     def get_queryset(self) -> QuerySet[Event]:
         shown = Event.objects.select_related("consumer", "user")

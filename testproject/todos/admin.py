@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from .models import ToDo
 
 
-# ModelAdmin takes a type argument for the type checker only, and not at run time.
+# At run time, ModelAdmin is not generic.
 @admin.register(ToDo)
 class ToDoAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["description", "status", "priority", "date", "owner", "modified"]
@@ -19,6 +19,5 @@ class ToDoAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: ToDo, form: Any, change: bool) -> None:
         if not change:
-            # Anonymous users, whom the stubs think of, do not get as far as this.
             obj.owner = request.user  # type: ignore[assignment]
         super().save_model(request, obj, form, change)

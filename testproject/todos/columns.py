@@ -1,8 +1,7 @@
-"""The fields that a client may read, filter and sort by: these, and no way around them."""
+"""The only fields that a client may read, filter and sort by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -11,13 +10,12 @@ from rest_framework.exceptions import ValidationError
 
 from .serializers import ToDoSerializer
 
-# By the name on the wire, the path of the ORM. What is not in here never reaches the ORM, so
-# "owner__password" is just an unknown field.
+# Names on the wire, and the ORM's paths. Nothing else reaches the ORM, so that "owner__password"
+# is just an unknown field.
 PATHS = {
     **{name: name for name in ToDoSerializer.Meta.fields},
     "owner": f"owner__{get_user_model().USERNAME_FIELD}",
 }
-NULLABLE = {"date"}
 
 DEFAULT_LENGTH = 20
 MAX_LENGTH = 500
@@ -25,7 +23,7 @@ MAX_START = 1_000_000
 
 
 def column(value: Any) -> str:
-    """The field that ``value`` names, which may be written as `tabToDo`.`status` too."""
+    """Return the name of a field, which clients also write as `tabToDo`.`status`."""
     name = value.replace("`", "").removeprefix("tabToDo.") if isinstance(value, str) else ""
     if name not in PATHS:
         shown = ascii(value)[:80]
@@ -33,46 +31,42 @@ def column(value: Any) -> str:
     return name
 
 
-def columns(asked: Any) -> list[str]:
-    """The fields that ``asked`` names: a list of names, or "*" for all."""
-    if not asked:
-        return ["name"]
-    if isinstance(asked, str):
-        asked = [asked]
-    if not isinstance(asked, list):
+def columns(fields: Any) -> list[str]:
+    """Return the names of fields: those in a list, or all for "*"."""
+    names = [fields] if isinstance(fields, str) else fields or ["name"]
+    if not isinstance(names, list):
         raise ValidationError('Give fields as a list, such as ["name", "status"] or ["*"].')
-    names: Iterable[str] = PATHS if "*" in asked else map(column, asked)
-    return list(dict.fromkeys(names))
+    return list(PATHS) if "*" in names else list(dict.fromkeys(map(column, names)))
 
 
 def ordering(value: Any) -> list[Any]:
-    """What ``order_by`` asks for, such as "priority, creation desc". By default the latest first.
+    """Return the order for an ``order_by`` such as "priority, creation desc".
 
-    Ties are broken by name, so that no page repeats what another had. An empty date comes before
-    all others, as in MariaDB, on every database.
+    By default the latest come first. The name is the last criterion, so that pages don't overlap.
+    Rows without a date come before all others on every database, as in MariaDB.
     """
     if not isinstance(value, str):
-        raise ValidationError('Give order_by as a text, such as "creation desc".')
+        raise ValidationError('Give order_by as a string, such as "creation desc".')
     directions: dict[str, str] = {}
     for term in (value.strip() or "modified desc").split(","):
         name, _, direction = term.strip().partition(" ")
         direction = direction.strip().lower() or "asc"
         if direction not in {"asc", "desc"}:
-            raise ValidationError('order_by takes fields with "asc" or "desc" behind them.')
+            raise ValidationError('In order_by, follow a field by "asc" or "desc".')
         directions.setdefault(column(name), direction)
     directions.setdefault("name", "asc")
     return [
-        F(PATHS[name]).desc(**_nulls(name, "nulls_last"))
+        F(PATHS[name]).desc(nulls_last=True)
         if direction == "desc"
-        else F(PATHS[name]).asc(**_nulls(name, "nulls_first"))
+        else F(PATHS[name]).asc(nulls_first=True)
         for name, direction in directions.items()
     ]
 
 
 def page(values: dict[str, Any]) -> slice:
-    """The rows that ``limit_start`` and ``limit_page_length`` (or ``limit``) ask for.
+    """Return the slice for ``limit_start`` and ``limit_page_length`` (or ``limit``).
 
-    0 means all; more than MAX_LENGTH are never given at once.
+    A length of 0 means all, up to MAX_LENGTH.
     """
     start = _number("limit_start", values.get("limit_start"), default=0)
     if start > MAX_START:
@@ -85,12 +79,8 @@ def page(values: dict[str, Any]) -> slice:
 def _number(name: str, value: Any, default: int) -> int:
     if value is None or value == "":
         return default
-    digits = "" if isinstance(value, bool) else str(value)
-    # Nineteen digits and more do not fit into what databases count with.
+    digits = str(value)
+    # Databases can't count with nineteen digits and more.
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise ValidationError(f"{name} must be a whole number, 0 or more.")
     return int(digits)
-
-
-def _nulls(name: str, place: str) -> dict[str, bool]:
-    return {place: True} if name in NULLABLE else {}

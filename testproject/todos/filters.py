@@ -1,4 +1,4 @@
-"""From Frappe's filters to Django's.
+"""Translates Frappe's filters into Django's.
 
 https://docs.frappe.io/framework/user/en/api/rest#listing-documents
 """
@@ -20,7 +20,7 @@ from rest_framework.exceptions import ValidationError
 from .columns import PATHS, column
 from .parameters import parsed, text
 
-# Of all conditions together: older versions of SQLite take 999 values in a statement.
+# In all conditions together. Older versions of SQLite allow 999 values in a statement.
 MAX_VALUES = 400
 
 _LOOKUPS = {"=": "exact", ">": "gt", "<": "lt", ">=": "gte", "<=": "lte"}
@@ -28,7 +28,7 @@ _NEGATIONS = {"!=": "=", "<>": "=", "not like": "like", "not in": "in"}
 
 
 class Like(IContains):
-    """SQL's LIKE, ignoring case: % and _ are the client's own, a backslash is a backslash."""
+    """SQL's LIKE without case. % and _ are wildcards, a backslash is itself."""
 
     def process_rhs(self, compiler: Any, connection: Any) -> Any:
         placeholder, _ = super().process_rhs(compiler, connection)
@@ -36,12 +36,12 @@ class Like(IContains):
 
 
 def all_of(value: Any) -> Q:
-    """What ``filters`` says: every condition."""
+    """Return the condition for ``filters``, which must all be met."""
     return Q(*_conditions("filters", value))
 
 
 def any_of(value: Any) -> Q:
-    """What ``or_filters`` says: one of the conditions at least, where there are any."""
+    """Return the condition for ``or_filters``. If there are any, one must be met."""
     return reduce(or_, _conditions("or_filters", value), Q())
 
 
@@ -49,8 +49,8 @@ def _conditions(name: str, value: Any) -> list[Q]:
     filters = parsed(name, value) or []
     if isinstance(filters, dict):
         filters = [
-            [field, *sought] if isinstance(sought, list) else [field, "=", sought]
-            for field, sought in filters.items()
+            [field, *value] if isinstance(value, list) else [field, "=", value]
+            for field, value in filters.items()
         ]
     if not isinstance(filters, list) or not all(isinstance(item, list) for item in filters):
         raise ValidationError(
@@ -59,24 +59,23 @@ def _conditions(name: str, value: Any) -> list[Q]:
         )
     values = [item[-1] if item else None for item in filters]
     if sum(len(value) if isinstance(value, list) else 1 for value in values) > MAX_VALUES:
-        raise ValidationError(f"{name} may hold {MAX_VALUES} values at the most.")
+        raise ValidationError(f"{name} may contain at most {MAX_VALUES} values.")
     return [_condition(item) for item in filters]
 
 
 def _condition(item: list[Any]) -> Q:
     if len(item) == 4:
         if item[0] != "ToDo":
-            raise ValidationError("A list of ToDos can be filtered by fields of ToDo alone.")
+            raise ValidationError("ToDos can only be filtered by fields of ToDo.")
         item = item[1:]
     if len(item) != 3 or not isinstance(item[1], str):
         raise ValidationError(
             'A filter is [field, operator, value], such as ["status", "=", "Open"].'
         )
     name, operator, value = column(item[0]), " ".join(item[1].lower().split()), item[2]
-    if operator in _NEGATIONS:
-        # Negated as a whole, so that rows without a value are among those that differ.
-        return ~_positive(name, _NEGATIONS[operator], value)
-    return _positive(name, operator, value)
+    # Negated as a whole, so that rows without a value count as different.
+    condition = _positive(name, _NEGATIONS.get(operator, operator), value)
+    return ~condition if operator in _NEGATIONS else condition
 
 
 def _positive(name: str, operator: str, value: Any) -> Q:
@@ -88,7 +87,7 @@ def _positive(name: str, operator: str, value: Any) -> Q:
         return Q(**{f"{path}__{_LOOKUPS[operator]}": clean(name, value)})
     if operator == "like":
         if clean is not text:
-            raise ValidationError(f"{name} is no text. Compare it with =, <, > or between.")
+            raise ValidationError(f"{name} is not a string. Compare it with =, <, > or between.")
         return Q(Like(F(path), text(name, value)))
     if operator == "in":
         values = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
@@ -96,8 +95,10 @@ def _positive(name: str, operator: str, value: Any) -> Q:
     if operator == "between":
         ends = _list(name, value)
         if len(ends) != 2:
-            raise ValidationError(f"{name}: between takes two values, the first and the last.")
-        first, last = clean(name, ends[0]), _LAST_VALUES.get(name, clean)(name, ends[1])
+            raise ValidationError(f"{name}: between needs two values, the first and the last.")
+        # Up to a day means up to its end.
+        clean_last = partial(_datetime, at=time.max) if clean is _datetime else clean
+        first, last = clean(name, ends[0]), clean_last(name, ends[1])
         return Q(**{f"{path}__gte": first, f"{path}__lte": last})
     if operator == "is" and value in ("set", "not set"):
         unset = Q(**{f"{path}__isnull": True})
@@ -105,7 +106,7 @@ def _positive(name: str, operator: str, value: Any) -> Q:
             unset |= Q(**{path: ""})
         return unset if value == "not set" else ~unset
     known = ", ".join([*_LOOKUPS, *_NEGATIONS, "like", "in", "between", "is (set, not set)"])
-    raise ValidationError(f"{ascii(operator)[:80]} is no operator. There are {known}.")
+    raise ValidationError(f"{ascii(operator)[:80]} is not an operator. Use one of {known}.")
 
 
 def _list(name: str, value: Any) -> list[Any]:
@@ -125,28 +126,23 @@ def _date(name: str, value: Any) -> date:
 
 
 def _datetime(name: str, value: Any, at: time = time.min) -> datetime:
-    """The moment that ``value`` names; the time ``at`` of that day where it is just a day."""
-    written = text(name, value)
+    """Return ``value`` as a time; of a day without one, the time ``at``."""
+    string = text(name, value)
     try:
-        day = parse_date(written)
-        moment = datetime.combine(day, at) if day else parse_datetime(written)
+        day = parse_date(string)
+        moment = datetime.combine(day, at) if day else parse_datetime(string)
         if moment is not None:
-            # A time without a zone is in the server's, as those that a ToDo has on the wire are.
-            # What lies outside of the calendar in UTC, no database could compare with.
+            # A time without a zone is in the server's, like the times of a ToDo on the wire.
+            # Databases can't compare with times outside of the calendar in UTC.
             return (make_aware(moment) if is_naive(moment) else moment).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         pass
     raise ValidationError(f"{name} must be a time such as 2026-01-31 12:30:00.")
 
 
-# How the values of a field are read, where it is no text.
+# How to read values that are not strings.
 _VALUES: dict[str, Callable[[str, Any], Any]] = {
     "date": _date,
     "creation": _datetime,
     "modified": _datetime,
-}
-# Up to a day means up to its end.
-_LAST_VALUES: dict[str, Callable[[str, Any], Any]] = {
-    "creation": partial(_datetime, at=time.max),
-    "modified": partial(_datetime, at=time.max),
 }

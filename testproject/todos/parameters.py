@@ -1,4 +1,4 @@
-"""What a client sent, whichever way: in the query, as a form, as JSON, or as JSON in a form."""
+"""Reads parameters from the query, a form, JSON, or JSON in a form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-# Longer than any name or date, and than what anyone looks for.
 TEXT_MAX_LENGTH = 500
 
 
@@ -18,7 +17,7 @@ def from_query(request: Request) -> dict[str, Any]:
 
 
 def from_body(request: Request) -> dict[str, Any]:
-    """The values in the body. A value ``data``, where there is one, holds them all as JSON."""
+    """Return the values in the body, or those in its ``data`` as JSON."""
     sent = request.data
     values = dict(sent.items()) if isinstance(sent, QueryDict) else sent
     if isinstance(values, dict) and "data" in values:
@@ -29,11 +28,7 @@ def from_body(request: Request) -> dict[str, Any]:
 
 
 def parsed(name: str, value: Any) -> Any:
-    """``value``, read as JSON where it is text; None for the empty text of a form.
-
-    Args:
-        name: what it is called in the error.
-    """
+    """Read ``value`` as JSON if it is a string; an empty one, as in a form, is None."""
     if not isinstance(value, str):
         return value
     if not value:
@@ -45,29 +40,27 @@ def parsed(name: str, value: Any) -> Any:
 
 
 def parsed_or_word(name: str, value: Any) -> Any:
-    """The same, where a client may also send a word as it is, such as a field's name."""
+    """The same, but clients may also send a word as it is, such as a field's name."""
     is_word = isinstance(value, str) and value != "null" and not value.startswith(("[", "{", '"'))
     return value if is_word else parsed(name, value)
 
 
 def text(name: str, value: Any, max_length: int = TEXT_MAX_LENGTH) -> str:
-    """``value`` as text that every database takes.
+    """Return ``value`` as a string that every database accepts.
 
-    PostgreSQL has no NUL in its texts, and a lone surrogate, which JSON can hold, is no UTF-8.
+    PostgreSQL has no NUL in strings, and UTF-8 has no lone surrogates, which JSON allows.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValidationError(f"{name} must be a text or a number.")
-    written = str(value)
-    if len(written) > max_length:
-        raise ValidationError(f"{name} is too long: {max_length} characters are the most.")
-    if "\0" in written or any("\ud800" <= char <= "\udfff" for char in written):
-        raise ValidationError(f"{name} has a character that cannot be stored.")
-    return written
+        raise ValidationError(f"{name} must be a string or a number.")
+    string = str(value)
+    if len(string) > max_length:
+        raise ValidationError(f"{name} may have at most {max_length} characters.")
+    if "\0" in string or any("\ud800" <= char <= "\udfff" for char in string):
+        raise ValidationError(f"{name} contains a character that cannot be stored.")
+    return string
 
 
 def flag(name: str, value: Any) -> bool:
-    """``value`` as yes or no, in any of the ways that clients write it."""
-    try:
-        return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
-    except KeyError:
-        raise ValidationError(f"{name} must be true or false.") from None
+    if str(value).lower() not in {"true", "1", "false", "0"}:
+        raise ValidationError(f"{name} must be true or false.")
+    return str(value).lower() in {"true", "1"}

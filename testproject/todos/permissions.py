@@ -1,4 +1,4 @@
-"""Who may do what with the ToDos: the permissions of the user that the key belongs to."""
+"""ToDos are open to the permissions of the key's user."""
 
 from __future__ import annotations
 
@@ -8,38 +8,29 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
 
-_VIEW = ["%(app_label)s.view_%(model_name)s"]
-_ADD = ["%(app_label)s.add_%(model_name)s"]
-_CHANGE = ["%(app_label)s.change_%(model_name)s"]
-_DELETE = ["%(app_label)s.delete_%(model_name)s"]
-
 
 class RolePermissions(DjangoModelPermissions):
-    """Django's model permissions, those of the user's groups (their roles) included.
+    """Django's model permissions, including those of the user's groups (their roles).
 
-    By what a view does and not by its HTTP method, because Frappe's clients also read and delete
-    by POST. What is not listed here is closed to everyone.
+    They depend on the view's action and not on the HTTP method, because Frappe's clients also read
+    and delete by POST. Other actions are closed to everyone.
     """
 
     perms_map = {
-        "list": _VIEW,
-        "retrieve": _VIEW,
-        "create": _ADD,
-        "update": _CHANGE,
-        "destroy": _DELETE,
-        "get_list": _VIEW,
-        "get_count": _VIEW,
-        "get_value": _VIEW,
-        "get_doc": _VIEW,
-        "insert": _ADD,
-        "set_value": _CHANGE,
-        "delete_doc": _DELETE,
+        action: [f"%(app_label)s.{verb}_%(model_name)s"]
+        for verb, actions in {
+            "view": ("list", "retrieve", "get_list", "get_count", "get_value", "get_doc"),
+            "add": ("create", "insert"),
+            "change": ("update", "set_value"),
+            "delete": ("destroy", "delete_doc"),
+        }.items()
+        for action in actions
     }
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not request.user.is_authenticated:
             return False
-        if view.action not in self.perms_map:  # None, for a method that the view has not
+        if view.action not in self.perms_map:  # None for other HTTP methods
             raise MethodNotAllowed(str(request.method))
         needed = self.get_required_permissions(view.action, self._queryset(view).model)
         self.message = f"{request.user.get_username()} lacks the permission {', '.join(needed)}."

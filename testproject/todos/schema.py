@@ -1,4 +1,4 @@
-"""What the ToDos' addresses take and answer, for OpenAPI."""
+"""Describes the ToDos' URLs for OpenAPI."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ View = TypeVar("View", bound=type)
 
 
 class DocumentSerializer(ToDoSerializer):
-    """A whole ToDo, with what Frappe's clients take every document to have."""
+    """A whole ToDo, with what Frappe's clients expect of every document."""
 
     doctype = serializers.CharField(read_only=True)
     docstatus = serializers.IntegerField(read_only=True)
@@ -31,7 +31,7 @@ class DocumentSerializer(ToDoSerializer):
 
 
 def _in(name: str, key: str, value: Any) -> Any:
-    """An answer that has ``value`` under ``key``, as a component of this name."""
+    """A component with ``value`` under ``key``."""
     return inline_serializer(name, {key: value})
 
 
@@ -43,7 +43,7 @@ def _errors(*statuses: int) -> dict[int, OpenApiResponse]:
     sentences = {
         404: "There is no such ToDo or DocType.",
         415: "The body is neither JSON nor a form.",
-        417: "A value is missing or not usable.",
+        417: "A value is missing or invalid.",
     }
     envelope = {"$ref": "#/components/schemas/FrappeError"}
     return {status: OpenApiResponse(envelope, sentences[status]) for status in statuses}
@@ -53,19 +53,19 @@ ROWS = serializers.ListField(child=serializers.JSONField())
 DATA = _in("ToDoData", "data", DocumentSerializer())
 FILTERS = _query(
     ("filters", 'As JSON: `[["status", "=", "Open"]]` or `{"status": "Open"}`.'),
-    ("or_filters", "The same, of which one has to hold."),
+    ("or_filters", "The same, but only one must be met."),
 )
 LIST = _query(
-    ("fields", 'Names as JSON: `["name", "description"]`. Only `name` without it.'),
-    *((one.name, str(one.description)) for one in FILTERS),
-    ("order_by", "Such as `modified desc`."),
-    ("limit_start", "How many to leave out at the beginning."),
-    ("limit_page_length", "How many at the most: 20 without it."),
-    ("limit", "The same by another name."),
-    ("as_dict", "`false` for lists of values in place of objects."),
+    ("fields", 'Names as JSON: `["name", "description"]`. The default is `name`.'),
+    *((parameter.name, str(parameter.description)) for parameter in FILTERS),
+    ("order_by", "For example `modified desc`."),
+    ("limit_start", "How many to skip."),
+    ("limit_page_length", "How many at most. The default is 20."),
+    ("limit", "Another name for `limit_page_length`."),
+    ("as_dict", "`false` for lists of values instead of objects."),
 )
-DOCTYPE = _query(("doctype", "`ToDo`, and nothing else."))
-NAME = _query(("name", "Of the ToDo."))
+DOCTYPE = _query(("doctype", "`ToDo`."))
+NAME = _query(("name", "The name of the ToDo."))
 FIELDNAME = _query(("fieldname", "One name, or several as JSON."))
 
 describe_resource = extend_schema_view(
@@ -75,18 +75,9 @@ describe_resource = extend_schema_view(
         parameters=LIST,
         responses={200: _in("ToDoRows", "data", ROWS), **_errors(417)},
     ),
-    create=extend_schema(
-        summary="Make a ToDo",
-        responses={200: DATA, **_errors(415, 417)},
-    ),
-    retrieve=extend_schema(
-        summary="Get a ToDo",
-        responses={200: DATA, **_errors(404, 417)},
-    ),
-    update=extend_schema(
-        summary="Change a ToDo",
-        responses={200: DATA, **_errors(404, 415, 417)},
-    ),
+    create=extend_schema(summary="Create a ToDo", responses={200: DATA, **_errors(415, 417)}),
+    retrieve=extend_schema(summary="Get a ToDo", responses={200: DATA, **_errors(404, 417)}),
+    update=extend_schema(summary="Change a ToDo", responses={200: DATA, **_errors(404, 415, 417)}),
     destroy=extend_schema(
         summary="Delete a ToDo",
         responses={
@@ -100,14 +91,12 @@ describe_resource = extend_schema_view(
 
 
 def _call(method: str, answer: Any, *parameters: OpenApiParameter) -> Any:
-    """One of Frappe's calls, whose parameters may also come in a body."""
+    """Describe one of Frappe's calls, whose parameters may also be in a body."""
+    types = ("application/json", "application/x-www-form-urlencoded")
     return extend_schema(
         summary=f"frappe.client.{method}",
         parameters=[*DOCTYPE, *parameters],
-        request={
-            "application/json": OpenApiTypes.OBJECT,
-            "application/x-www-form-urlencoded": OpenApiTypes.OBJECT,
-        },
+        request=dict.fromkeys(types, OpenApiTypes.OBJECT),
         responses={200: answer, **_errors(404, 415, 417)},
     )
 
@@ -135,14 +124,14 @@ CALLS = {
 
 
 def describe_calls(view: View) -> View:
-    # extend_schema_view knows the actions of DRF's own viewsets, and these are others.
+    # extend_schema_view only knows the actions of DRF's own viewsets.
     for name, describe in CALLS.items():
         describe(getattr(view, name))
     return view
 
 
 describe_logout = extend_schema(
-    summary="What clients say at the end",
+    summary="Log out, which does nothing",
     request=None,
     responses=_in("LoggedOut", "message", serializers.DictField()),
 )

@@ -6,12 +6,12 @@ from rest_framework import serializers
 
 from .models import ToDo
 
-# The form in which Frappe writes times. Without a time zone: they are in the server's.
+# Frappe's format. Times are in the server's time zone.
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 
 
 class ToDoSerializer(serializers.ModelSerializer[ToDo]):
-    """A ToDo on the wire. What a client sends for the read-only fields is passed over."""
+    """A ToDo on the wire. Values for read-only fields are ignored."""
 
     owner = serializers.CharField(source="owner.get_username", read_only=True)
     creation = serializers.DateTimeField(format=TIME_FORMAT, read_only=True)
@@ -19,16 +19,8 @@ class ToDoSerializer(serializers.ModelSerializer[ToDo]):
 
     class Meta:
         model = ToDo
-        fields = [
-            "name",
-            "owner",
-            "creation",
-            "modified",
-            "description",
-            "status",
-            "priority",
-            "date",
-        ]
+        fields = ["name", "owner", "creation", "modified"]
+        fields += ["description", "status", "priority", "date"]
         read_only_fields = ["name"]
 
     def to_internal_value(self, data: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Frappe's addresses, each with or without a trailing slash."""
+"""Frappe's URLs, each with or without a trailing slash."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .views import Logout, ToDoCalls, ToDoResource, Unknown
 
 unknown = Unknown.as_view()
 
-# Those that only read answer GET. The others answer POST alone: another site can make a browser
-# GET any address, with the session's cookie but without its CSRF token.
+# Calls that change something need POST: another site can make a browser GET any URL, with the
+# session's cookie but without its CSRF token.
 CALLS: dict[str, Any] = {
     "frappe.client.get_list": ToDoCalls.as_view({"get": "get_list", "post": "get_list"}),
     "frappe.client.get_count": ToDoCalls.as_view({"get": "get_count", "post": "get_count"}),
@@ -34,17 +34,17 @@ CALLS: dict[str, Any] = {
     "logout": Logout.as_view(),
 }
 
-# The package has these under api/method/ already. They are here for ``cmd``.
+# The package serves these under api/method/. They are here for ``cmd``.
 PACKAGE_CALLS: dict[str, Any] = {
     "frappe.auth.get_logged_user": rpc.GetLoggedUser.as_view(),
     "frappe.core.doctype.user.user.generate_keys": rpc.GenerateKeys.as_view(),
 }
 
 
-# The view that the request is handed on to sees to CSRF, as all views of DRF do.
+# The view that gets the request checks CSRF, as all views of DRF do.
 @csrf_exempt
 def by_command(request: HttpRequest) -> HttpResponseBase:
-    """``cmd`` at ``/``: the same views as under ``api/method/``, by another address."""
+    """``cmd`` at ``/``: the same views as under ``api/method/``."""
     command = _command(request)
     if command is None and request.method == "GET":
         return redirect("admin:index")  # someone looking around with a browser
@@ -58,7 +58,7 @@ def _command(request: HttpRequest) -> Any:
         check_body(request)
         if "cmd" in request.GET:
             return request.GET["cmd"]
-        request.body  # noqa: B018  kept by Django once read, so that the view can read it again
+        request.body  # noqa: B018  Django keeps it, so that the view can read it again
         sent = Request(
             request, parsers=[parser() for parser in FrappeEnvelopeMixin.parser_classes]
         ).data
@@ -82,6 +82,6 @@ urlpatterns = [
         name="todo",
     ),
     *(re_path(rf"^api/method/{re.escape(name)}/?$", view) for name, view in CALLS.items()),
-    # Behind everything else under these two, also what other apps have there.
+    # Last, after what other apps have there.
     re_path("^api/(?:resource|method)/", unknown),
 ]

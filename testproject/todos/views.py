@@ -1,7 +1,6 @@
 """The ToDos at Frappe's addresses: ``api/resource/ToDo`` and ``api/method/frappe.client.*``.
 
-Both do their work through :class:`ToDos`, so that the permissions, the validation and the filters
-are the same whichever way a client comes.
+Both use :class:`ToDos`, so that permissions, validation and filters are the same.
 """
 
 from __future__ import annotations
@@ -31,26 +30,26 @@ NAME_LENGTH = 40  # as the model has it
 
 
 class ToDos(FrappeEnvelopeMixin, GenericViewSet[ToDo]):
-    """What can be done with ToDos. How users prove who they are is the project's setting."""
+    """What can be done with ToDos. Users authenticate as the project's settings say."""
 
     queryset = ToDo.objects.select_related("owner")
     serializer_class = ToDoSerializer
     permission_classes = [RolePermissions]
-    required_scopes = ["todos"]  # keys with scopes get in if they hold this one
+    required_scopes = ["todos"]  # scoped keys need this one
 
     def find(self, values: dict[str, Any]) -> list[Any]:
-        """The rows that ``fields``, ``filters``, ``order_by`` and the limits ask for."""
+        """Return the rows for ``fields``, ``filters``, ``order_by`` and the limits."""
         names = columns(parsed("fields", values.get("fields")))
-        rows = self.get_queryset().filter(self.sought(values))
+        rows = self.get_queryset().filter(self.condition(values))
         rows = rows.order_by(*ordering(values.get("order_by") or ""))[page(values)]
         found = self.get_serializer(rows, many=True).data
         if flag("as_dict", values.get("as_dict", True)):
             return [{name: row[name] for name in names} for row in found]
         return [[row[name] for name in names] for row in found]
 
-    def sought(self, values: dict[str, Any]) -> Q:
+    def condition(self, values: dict[str, Any]) -> Q:
         if values.get("group_by"):
-            raise ValidationError("ToDos cannot be grouped. Leave group_by out.")
+            raise ValidationError("ToDos cannot be grouped. Leave out group_by.")
         return all_of(values.get("filters")) & any_of(values.get("or_filters"))
 
     def fetch(self, name: Any, lock: bool = False) -> ToDo:
@@ -67,13 +66,13 @@ class ToDos(FrappeEnvelopeMixin, GenericViewSet[ToDo]):
 
     @transaction.atomic
     def change(self, name: Any, values: dict[str, Any]) -> dict[str, Any]:
-        # Locked, so that two changes at once do not undo each other, nor a deletion.
+        # Locked, so that simultaneous changes don't undo each other or a deletion.
         serializer = self.get_serializer(self.fetch(name, lock=True), data=values, partial=True)
         serializer.is_valid(raise_exception=True)
         return self.document(serializer.save())
 
     def document(self, todo: ToDo) -> dict[str, Any]:
-        """The whole ToDo, with what Frappe's clients take every document to have."""
+        """Return the whole ToDo, with what Frappe's clients expect of every document."""
         return {"doctype": "ToDo", **self.get_serializer(todo).data, "docstatus": 0, "idx": 0}
 
 
@@ -95,13 +94,13 @@ class ToDoResource(ToDos):
 
     def destroy(self, request: Request, name: str) -> Response:
         self.fetch(name).delete()
-        # Frappe 14 says it in "message", Frappe 15 in "data".
+        # Frappe 14 uses "message", Frappe 15 "data".
         return Response({"data": "ok", "message": "ok"}, status=202)
 
 
 @describe_calls
 class ToDoCalls(ToDos):
-    """``api/method/frappe.client.*``, whose parameters come in the query or in the body."""
+    """``api/method/frappe.client.*``, with parameters in the query or the body."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -119,7 +118,7 @@ class ToDoCalls(ToDos):
         return Response({"message": self.find(self.values)})
 
     def get_count(self, request: Request) -> Response:
-        rows = self.get_queryset().filter(self.sought(self.values))
+        rows = self.get_queryset().filter(self.condition(self.values))
         return Response({"message": rows.count()})
 
     def get_value(self, request: Request) -> Response:
@@ -152,7 +151,7 @@ class ToDoCalls(ToDos):
         for name in fieldname:
             if name not in writable:
                 raise ValidationError(
-                    f"{ascii(name)[:80]} cannot be set. You may set {', '.join(writable)}."
+                    f"{ascii(name)[:80]} cannot be set. You can set {', '.join(writable)}."
                 )
         return Response({"message": self.change(self.values.get("name"), fieldname)})
 
@@ -162,11 +161,11 @@ class ToDoCalls(ToDos):
 
 
 class Unknown(FrappeEnvelopeMixin, APIView):
-    """Every method and DocType that there is not."""
+    """All unknown methods and DocTypes."""
 
     permission_classes = [AllowAny]
     required_scopes = ToDos.required_scopes
-    schema = None  # what there is not is described nowhere
+    schema = None
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         raise NotFound("There is no such method or DocType.")
@@ -175,7 +174,7 @@ class Unknown(FrappeEnvelopeMixin, APIView):
 
 
 class Logout(FrappeEnvelopeMixin, APIView):
-    """What clients say at the end. A key has no session to end, and stays what it was."""
+    """Clients call it at the end. A key has no session, so that nothing happens."""
 
     authentication_classes = []
     permission_classes = [AllowAny]

@@ -1,7 +1,13 @@
+import base64
 import re
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
+from django.contrib.sessions.models import Session
 from django.urls import reverse
+
+from frappe_tokens.models import ApiKey
 
 LIST = "/account/api-keys/"
 NEW = f"{LIST}new/"
@@ -28,22 +34,40 @@ def text_of(response):
 
 
 def version_on(response):
-    """The hidden field that tells a form which was sent already."""
-    found = re.search(r'name="version" value="(\w+)"', text_of(response))
-    assert found is not None, text_of(response)
-    return found[1]
+    """The hidden field by which a form that is sent again is detected."""
+    (version,) = re.findall(r'name="version" value="(\w+)"', text_of(response))
+    return version
 
 
 def secrets_on(response):
     return set(re.findall(r"fts_[0-9A-Za-z]{49}", text_of(response)))
 
 
+def assert_secret_is_only_in(response, client):
+    """It must not be in a session, cookie or message, nor in the history."""
+    (secret,) = secrets_on(response)
+    key = ApiKey.objects.get()
+    texts = [
+        *(str(session.get_decoded()) for session in Session.objects.all()),
+        *(cookie.OutputString() for cookie in client.cookies.values()),
+        *(str(message) for message in get_messages(response.wsgi_request)),
+        *(f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all()),
+        # What a template prints when it fails, for example a project's own version of it.
+        repr(response.context),
+    ]
+    in_base64 = base64.b64encode(f"user,api_key,api_secret\r\nada,{key.api_key}".encode()).decode()
+    leaks = (secret, key.secret_digest, in_base64[:40])
+    assert not any(leak in text for text in texts for leak in leaks)
+    notes = [entry.get_change_message() for entry in LogEntry.objects.all()]
+    assert notes == [f"Generated a secret for API key {key.api_key}."] * 2
+
+
 def make_key(browser, **fields):
-    """The answer to a form for a new key that was opened just now."""
+    """The response to a new form for a key."""
     return browser.post(NEW, {"version": version_on(browser.get(NEW)), **fields})
 
 
 def rotate(browser, key, **fields):
-    """The answer to a form for another secret that was opened just now."""
+    """The response to a new form for another secret."""
     page = page_of(key, "rotate")
     return browser.post(page, {"version": version_on(browser.get(page)), "grace": "0", **fields})

@@ -1,4 +1,4 @@
-"""Who gets at the pages, and what becomes of those who may not."""
+"""Who may see the pages, and what the others get."""
 
 import pytest
 from django.test import Client
@@ -17,31 +17,34 @@ def all_pages(key):
     return [LIST, NEW, *(page_of(key, what) for what in ("rotate", "rename", "revoke"))]
 
 
-def rows():
-    return list(ApiKey.objects.order_by("pk").values())
+@pytest.fixture
+def _unchanged_keys(keys):
+    before = list(ApiKey.objects.values())
+    yield
+    assert list(ApiKey.objects.values()) == before
+
+
+unchanged_keys = pytest.mark.usefixtures("_unchanged_keys")
 
 
 def assert_all_refused(browser, keys, status, sentence):
-    before = rows()
     for page in all_pages(keys.instance):
         for answer in (browser.get(page), browser.post(page, FORM)):
             assert answer.status_code == status
             assert sentence in text_of(answer)
             assert not secrets_on(answer)
             assert keys.api_key not in text_of(answer)
-    assert rows() == before
 
 
+@unchanged_keys
 def test_anonymous_visitors_are_sent_to_the_login_page(client, keys):
-    before = rows()
     for page in all_pages(keys.instance):
         for answer in (client.get(page), client.post(page, FORM)):
             assert answer.status_code == 302
             assert answer["Location"] == f"{reverse('login')}?next={page}"
-    assert rows() == before
 
 
-def test_the_login_page_leads_back(client, user):
+def test_login_page_leads_back(client, user):
     page = client.get(reverse("login"), {"next": NEW})
     assert f'name="next" value="{NEW}"' in text_of(page)
 
@@ -49,14 +52,16 @@ def test_the_login_page_leads_back(client, user):
     assert "Please enter a correct username and password." in text_of(wrong)
 
 
+@unchanged_keys
 def test_is_closed_without_self_service_and_says_why(ada, keys, settings):
     settings.FRAPPE_TOKENS = {}
 
     assert_all_refused(ada, keys, 403, "t manage their own API keys")
 
 
+@unchanged_keys
 def test_is_closed_to_the_session_of_an_inactive_user(client, user, keys, settings):
-    """Django's stock backend ends such a session itself; another may keep it."""
+    """Django's stock backend ends this session. Another one may keep it."""
     client.force_login(user)
     type(user).objects.update(is_active=False)
     assert client.get(LIST).status_code == 302
@@ -66,87 +71,71 @@ def test_is_closed_to_the_session_of_an_inactive_user(client, user, keys, settin
     assert_all_refused(client, keys, 403, "Your account is inactive.")
 
 
-def test_is_open_without_self_service_to_those_who_may_generate(client, system_manager, settings):
-    settings.FRAPPE_TOKENS = {}
-    client.force_login(system_manager)
-
+def test_is_open_to_superusers_and_without_self_service_to_managers(
+    client, system_manager, make_user, settings
+):
+    client.force_login(make_user("toor", is_superuser=True))
     assert secrets_on(make_key(client))
 
-
-def test_a_superuser_has_keys_of_their_own(client, make_user, settings):
-    for self_service, username in ((False, "root"), (True, "toor")):
-        settings.FRAPPE_TOKENS = {"SELF_SERVICE": self_service}
-        client.force_login(make_user(username, is_superuser=True))
+    settings.FRAPPE_TOKENS = {}
+    for user in (system_manager, make_user("root", is_superuser=True)):
+        client.force_login(user)
         assert secrets_on(make_key(client))
 
 
+@unchanged_keys
 @pytest.mark.parametrize("is_superuser", [False, True])
 @pytest.mark.parametrize("what", ["rotate", "rename", "revoke"])
-def test_another_users_key_is_not_found(
-    client,
-    keys,
-    make_user,
-    what,
-    is_superuser,
-):
+def test_another_users_key_is_not_found(client, keys, make_user, what, is_superuser):
     client.force_login(make_user("grace", is_superuser=is_superuser))
-    before = rows()
     page = page_of(keys.instance, what)
 
     for answer in (client.get(page), client.post(page, FORM)):
         assert answer.status_code == 404
         assert keys.api_key not in text_of(answer)
-    assert rows() == before
 
 
 @pytest.mark.parametrize("pk", ["0", "987654", "9" * 40, "-1", "x"])
-def test_a_key_that_does_not_exist_is_not_found(ada, keys, pk):
+def test_unknown_key_is_not_found(ada, keys, pk):
     assert ada.get(f"{LIST}{pk}/rotate/").status_code == 404
     assert ada.post(f"{LIST}{pk}/revoke/").status_code == 404
 
 
-def test_another_site_can_do_nothing(user, keys, settings):
-    """Also where the project has left out Django's middleware against it."""
-    settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if "csrf" not in one]
+@unchanged_keys
+def test_forms_of_other_sites_are_refused(user, keys, settings):
+    """Also without Django's middleware against cross-site request forgery."""
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "csrf" not in name]
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(user)
-    before = rows()
 
     for page in all_pages(keys.instance)[1:]:
         assert browser.post(page, FORM).status_code == 403
-    assert rows() == before
 
 
+@unchanged_keys
 @pytest.mark.parametrize("method", ["put", "patch", "delete", "options"])
 def test_other_methods_are_refused(ada, keys, method):
-    before = rows()
     for page in all_pages(keys.instance):
         assert getattr(ada, method)(page).status_code == 405
-    assert rows() == before
-
-
-def test_the_list_takes_no_form(ada):
     assert ada.post(LIST).status_code == 405
 
 
+@unchanged_keys
 def test_looking_changes_nothing(ada, keys):
-    before = rows()
     for page in all_pages(keys.instance):
         for answer in (ada.get(page, FORM), ada.head(page, FORM)):
             assert answer.status_code == 200
             assert "no-store" in answer["Cache-Control"]
-    assert rows() == before
 
 
 @pytest.mark.parametrize("limits", [{"read_only": True}, {"scopes": ["todos"]}])
-def test_a_request_with_a_restricted_key_does_nothing(user, rf, limits):
-    """A project's middleware may let a token make a request of the user's."""
+def test_request_with_a_restricted_key_is_refused(user, rf, limits):
+    """A project's middleware may set the user of a request by its token."""
     credential = generate_keys(user, **limits).instance
-    before = rows()
     for request in (rf.get(LIST), rf.post(NEW, FORM)):
         request.user, request.auth = user, credential
         request._dont_enforce_csrf_checks = True
         answer = views.new_key(request).render()
         assert answer.status_code == 403
         assert "the current secret of another API key" in text_of(answer)
-    assert rows() == before
+    assert ApiKey.objects.get().secret_digest == credential.secret_digest

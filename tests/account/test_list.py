@@ -1,6 +1,6 @@
 """What users see of their own keys."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import time_machine
@@ -10,17 +10,18 @@ from frappe_tokens.account.views import REVOKED_SHOWN
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
-from .conftest import LIST, page_of, text_of
+from .conftest import LIST, NEW, page_of, text_of
 
-NOON = "2026-03-01T12:00:00+00:00"
+NOON = datetime.fromisoformat("2026-03-01T12:00:00+00:00")
+HOUR = timedelta(hours=1)
 
 
-def test_says_what_to_do_where_there_is_no_key(ada):
+def test_says_what_to_do_without_a_key(ada):
     page = text_of(ada.get(LIST))
 
     assert "No API key" in page
     assert "Choose “New key”" in page
-    assert f'href="{LIST}new/"' in page
+    assert f'href="{NEW}"' in page
 
 
 @time_machine.travel(NOON, tick=False)
@@ -32,9 +33,9 @@ def test_shows_a_key_with_its_limits_and_its_use(ada, user):
         read_only=True,
         allowed_ips=["192.0.2.0/24"],
         rate_limit="100/minute",
-        expires_at=timezone.now() + timedelta(days=30),
+        expires_at=NOON + timedelta(days=30),
     ).instance
-    ApiKey.objects.update(last_used_at=timezone.now(), last_used_ip="192.0.2.7")
+    ApiKey.objects.update(last_used_at=NOON, last_used_ip="192.0.2.7")
 
     page = text_of(ada.get(LIST))
 
@@ -50,94 +51,69 @@ def test_shows_a_key_with_its_limits_and_its_use(ada, user):
         "March 31, 2026, noon",
         "March 1, 2026, noon",
         "from 192.0.2.7",
-        page_of(key, "rotate"),
-        page_of(key, "rename"),
-        page_of(key, "revoke"),
+        *(page_of(key, what) for what in ("rotate", "rename", "revoke")),
     ):
         assert shown in page
 
 
-def test_says_that_a_key_was_never_used_and_has_no_limits(ada, user):
-    generate_keys(user)
-
+def test_shows_a_key_that_was_never_used_and_has_no_limits(ada, keys):
     page = text_of(ada.get(LIST))
 
     assert "Without a name" in page
     assert "None: it may do everything that you may do." in page
     assert page.count("Never") == 2
 
-
-def test_shows_no_digest(ada, user):
-    generate_keys(user)
-    key = generate_keys(user, grace=timedelta(hours=1)).instance
-
-    page = text_of(ada.get(LIST))
-
-    assert key.secret_digest not in page
-    assert key.previous_digest not in page
-    assert "sha256" not in page
+    ApiKey.objects.update(secret_digest="", rotated_at=None)
+    assert "None yet" in text_of(ada.get(LIST))
 
 
-def test_tells_whether_an_old_secret_is_still_in_use(ada, user):
-    with time_machine.travel(NOON, tick=False) as moment:
+def test_shows_whether_an_old_secret_is_still_in_use(ada, user):
+    with time_machine.travel(NOON, tick=False) as clock:
         ada.force_login(user)
         generate_keys(user)
-        generate_keys(user, grace=timedelta(hours=1))
+        key = generate_keys(user, grace=HOUR).instance
         page = text_of(ada.get(LIST))
-        assert "Old secret works until" in page
-        assert "March 1, 2026, 1 p.m." in page
-        assert "not used since the rotation" in page
+        for shown in ("Old secret works until", "March 1, 2026, 1 p.m.", "not used since"):
+            assert shown in page
+        for digest in (key.secret_digest, key.previous_digest, "sha256"):
+            assert digest not in page
 
-        ApiKey.objects.update(previous_used_at=timezone.now())
+        ApiKey.objects.update(previous_used_at=NOON)
         assert "still in use: last used on March 1, 2026, noon" in text_of(ada.get(LIST))
 
-        moment.shift(timedelta(hours=1))
+        clock.shift(HOUR)
         assert "Old secret" not in text_of(ada.get(LIST))
 
 
-def test_an_expired_key_is_not_offered_for_rotation(ada, user):
-    key = generate_keys(user).instance
+def test_expired_key_can_only_be_renamed_or_revoked(ada, keys):
     ApiKey.objects.update(expires_at=timezone.now())
 
     page = text_of(ada.get(LIST))
 
     assert "Expired" in page
-    assert page_of(key, "rotate") not in page
-    assert page_of(key, "revoke") in page
+    assert page_of(keys.instance, "rotate") not in page
+    assert page_of(keys.instance, "revoke") in page
 
 
-def test_revoked_keys_stay_listed_with_their_reason(ada, user):
-    key = generate_keys(user, name="old").instance
+def test_lists_the_latest_revoked_keys_and_counts_the_others(ada, user):
+    key = generate_keys(user, name="0").instance
     revoke(key, reason="the laptop was stolen")
-
     page = text_of(ada.get(LIST))
-
-    assert "Revoked keys" in page
-    assert key.api_key in page
-    assert "the laptop was stolen" in page
+    for shown in ("Revoked keys", key.api_key, "the laptop was stolen"):
+        assert shown in page
     assert page_of(key, "revoke") not in page
-    assert "older one" not in page
+    assert "older key" not in page
 
-
-def test_counts_the_revoked_keys_that_it_does_not_list(ada, user):
-    made = [generate_keys(user, name=str(n)).instance for n in range(REVOKED_SHOWN + 2)]
-    for key in made:
-        revoke(key)
-
+    for _ in range(REVOKED_SHOWN + 1):
+        latest = generate_keys(user, name="old").instance
+        revoke(latest)
     page = text_of(ada.get(LIST))
-
     assert "and 2 older keys" in page
-    assert made[-1].api_key in page
-    assert made[0].api_key not in page
+    assert latest.api_key in page
+    assert key.api_key not in page
 
 
-def test_shows_a_row_without_a_secret(ada, user):
-    ApiKey.objects.create(user=user)
-
-    assert "None yet" in text_of(ada.get(LIST))
-
-
-def test_shows_the_users_own_keys_alone(ada, keys, make_user):
+def test_shows_only_the_users_own_keys(ada, keys, make_user):
     other = generate_keys(make_user("grace"), name="grace's own").instance
     revoked = generate_keys(make_user("hedy"), name="hedy's old one").instance
     revoke(revoked)
@@ -151,16 +127,15 @@ def test_shows_the_users_own_keys_alone(ada, keys, make_user):
 
 def test_escapes_what_users_have_written(ada, user):
     key = generate_keys(user, name="<b>bold</b>").instance
-    assert "<b>bold" not in text_of(ada.get(LIST))
-    for what in ("rotate", "rename", "revoke"):
-        assert "<b>bold" not in text_of(ada.get(page_of(key, what)))
+    for page in (LIST, *(page_of(key, what) for what in ("rotate", "rename", "revoke"))):
+        assert "<b>bold" not in text_of(ada.get(page))
 
     revoke(key, reason="<i>why</i>")
 
     assert "<i>why" not in text_of(ada.get(LIST))
 
 
-def test_reads_from_where_keys_are_written(ada, user, settings):
+def test_reads_from_the_database_that_keys_are_written_to(ada, user, settings):
     settings.DATABASE_ROUTERS = ["tests.admin.test_user_page.LaggingReplica"]
     key = generate_keys(user).instance
 
@@ -168,48 +143,41 @@ def test_reads_from_where_keys_are_written(ada, user, settings):
     assert ada.get(page_of(key, "rotate")).status_code == 200
 
 
-def test_costs_as_many_queries_with_many_keys(ada, user, statements):
-    def ask():
-        with statements() as verbs:
-            ada.get(LIST)
-        return verbs
-
-    generate_keys(user)
-    few = ask()
+def test_many_keys_take_as_many_queries_as_one(ada, user, keys, statements):
+    with statements() as few:
+        ada.get(LIST)
     for name in ("a", "b", "c"):
         generate_keys(user, name=name)
+    with statements() as many:
+        ada.get(LIST)
 
-    assert ask() == few
+    assert many == few
     assert set(few) == {"SELECT"}
 
 
-@pytest.mark.parametrize("language", ["en", "ar"])
-def test_says_its_language_and_direction(ada, settings, language):
+@pytest.mark.parametrize(("language", "direction"), [("en", "ltr"), ("ar", "rtl")])
+def test_has_a_language_and_a_direction(ada, settings, language, direction):
     settings.LANGUAGE_CODE = language
-    direction = "rtl" if language == "ar" else "ltr"
 
     assert f'<html lang="{language}" dir="{direction}">' in text_of(ada.get(LIST))
 
 
-def test_a_project_may_lay_the_pages_into_its_own(ada, settings):
-    own = {
-        "frappe_tokens/account/base.html": (
-            "<title>{% block title %}{% endblock %} of ours</title>"
-            "{% block extrahead %}{% endblock %}<nav>Our site</nav>"
-            "{% block content %}{% endblock %}"
-        )
-    }
+def test_project_can_put_the_pages_into_its_own_layout(ada, settings):
+    layout = (
+        "<title>{% block title %}{% endblock %} of ours</title>"
+        "{% block extrahead %}{% endblock %}<nav>Our site</nav>"
+        "{% block content %}{% endblock %}"
+    )
     (engine,) = settings.TEMPLATES
     loaders = [
-        ("django.template.loaders.locmem.Loader", own),
+        ("django.template.loaders.locmem.Loader", {"frappe_tokens/account/base.html": layout}),
         "django.template.loaders.app_directories.Loader",
     ]
     options = {**engine["OPTIONS"], "loaders": loaders}
     settings.TEMPLATES = [{"BACKEND": engine["BACKEND"], "OPTIONS": options}]
 
-    page = text_of(ada.get(f"{LIST}new/"))
+    page = text_of(ada.get(NEW))
 
-    assert "<title>New API key of ours</title>" in page
-    assert "<nav>Our site</nav>" in page
-    assert "account.css" in page
+    for shown in ("<title>New API key of ours</title>", "<nav>Our site</nav>", "account.css"):
+        assert shown in page
     assert 'name="allowed_ips"' in page

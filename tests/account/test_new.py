@@ -1,24 +1,21 @@
-"""Users make keys for themselves."""
+"""Users generate keys for themselves."""
 
 from datetime import datetime, timedelta, timezone
 
 import pytest
 import time_machine
-from django.contrib.admin.models import LogEntry
-from django.contrib.messages import get_messages
-from django.contrib.sessions.models import Session
 
 from frappe_tokens import crypto
 from frappe_tokens.account import views
-from frappe_tokens.keys import generate_keys
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
-from .conftest import LIST, NEW, make_key, secrets_on, text_of, version_on
+from .conftest import LIST, NEW, assert_secret_is_only_in, make_key, secrets_on, text_of, version_on
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
-def test_makes_a_key_and_shows_its_secret_once(ada, user):
+def test_key_is_generated_and_its_secret_shown_once(ada, user):
     answer = make_key(ada)
 
     key = ApiKey.objects.get()
@@ -34,7 +31,7 @@ def test_makes_a_key_and_shows_its_secret_once(ada, user):
     assert not secrets_on(ada.get(LIST))
 
 
-def test_makes_a_key_within_the_limits_that_were_chosen(ada, user):
+def test_key_has_the_chosen_limits(ada, user):
     with time_machine.travel(NOON, tick=False):
         ada.force_login(user)
         answer = make_key(
@@ -56,21 +53,20 @@ def test_makes_a_key_within_the_limits_that_were_chosen(ada, user):
     assert "Replace the URL by one that the key's scopes open" in text_of(answer)
 
 
-def test_shows_a_command_for_this_very_site(ada):
+def test_shows_a_command_for_this_site(ada):
     form = {"version": version_on(ada.get(NEW))}
+
     answer = ada.post(NEW, form, headers={"host": "localhost:8123"})
 
-    key = ApiKey.objects.get()
     (secret,) = secrets_on(answer)
-    command = (
-        f"curl -H &#x27;Authorization: token {key.api_key}:{secret}&#x27; "
+    assert (
+        f"curl -H &#x27;Authorization: token {ApiKey.objects.get().api_key}:{secret}&#x27; "
         "http://localhost:8123/api/method/frappe.auth.get_logged_user"
-    )
-    assert command in text_of(answer)
+    ) in text_of(answer)
 
 
 @pytest.mark.urls("tests.account.without_api")
-def test_shows_a_command_where_the_remote_calls_are_not_served(ada):
+def test_shows_a_command_for_a_site_without_our_api(ada):
     answer = ada.post("/keys/new/", {"version": version_on(ada.get("/keys/new/"))})
 
     assert secrets_on(answer)
@@ -109,7 +105,7 @@ def test_takes_no_key_secret_or_user_from_the_form(ada, user, make_user):
         ({"name": "n" * 101}, "at most 100 characters"),
     ],
 )
-def test_refuses_what_is_not_usable(ada, fields, message):
+def test_invalid_values_are_refused(ada, fields, message):
     answer = make_key(ada, **fields)
 
     assert answer.status_code == 200
@@ -119,98 +115,79 @@ def test_refuses_what_is_not_usable(ada, fields, message):
     assert not ApiKey.objects.exists()
 
 
-def test_refuses_an_expiry_beyond_the_longest_lifetime(ada, user, settings):
-    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "MAX_LIFETIME": timedelta(days=90)}
-    with time_machine.travel(NOON, tick=False):
-        ada.force_login(user)
-        assert "at the latest: May 30, 2026, noon" in text_of(ada.get(NEW))
-
-        answer = make_key(ada, expires_at="2026-05-30T12:01")
-        assert "The key must expire by" in text_of(answer)
-        assert not ApiKey.objects.exists()
-
-        assert secrets_on(make_key(ada, expires_at="2026-05-30T12:00"))
-
-
-def test_says_when_a_key_expires_for_which_nobody_says_so(ada, user, settings):
+def test_help_says_how_long_a_key_lives(ada, user, settings):
     assert "Empty: never; time zone: UTC" in text_of(ada.get(NEW))
-    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": timedelta(days=30)}
+    lifetimes = {"DEFAULT_LIFETIME": timedelta(days=30), "MAX_LIFETIME": timedelta(days=90)}
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, **lifetimes}
     settings.TIME_ZONE = "Asia/Tokyo"
     with time_machine.travel(NOON, tick=False):
         ada.force_login(user)
         page = text_of(ada.get(NEW))
+        assert "Empty: March 31, 2026, 9 p.m.; at the latest: May 30, 2026, 9 p.m." in page
+        assert "time zone: Asia/Tokyo" in page
+
+        assert "The key must expire by" in text_of(make_key(ada, expires_at="2026-05-30T21:01"))
+        assert not ApiKey.objects.exists()
+        assert secrets_on(make_key(ada, expires_at="2026-05-30T21:00", name="latest"))
         make_key(ada)
-    assert "Empty: March 31, 2026, 9 p.m.; time zone: Asia/Tokyo" in page
-    assert ApiKey.objects.get().expires_at == NOON + timedelta(days=30)
+        assert ApiKey.objects.get(name="").expires_at == NOON + timedelta(days=30)
+
+        settings.USE_TZ = False
+        assert "Empty: March 31, 2026, " in text_of(ada.get(NEW))
 
 
-def test_works_without_time_zones(ada, user, settings):
-    settings.USE_TZ = False
-    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": timedelta(days=30)}
-    with time_machine.travel(NOON, tick=False):
-        ada.force_login(user)
-        assert "Empty: March 31, 2026, noon" in text_of(ada.get(NEW))
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("", "There is already an API key without a name."),
-        ("ci", "There is already an API key with this name."),
-    ],
-)
-def test_a_name_that_is_taken_is_refused_and_its_key_not_rotated(ada, user, name, message):
+@pytest.mark.parametrize(("name", "described"), [("", "without a"), ("ci", "with this")])
+def test_name_of_another_key_is_refused(ada, user, name, described):
     before = generate_keys(user, name=name).instance
 
     answer = make_key(ada, name=name)
 
-    assert message in text_of(answer)
+    assert f"There is already an API key {described} name." in text_of(answer)
     assert not secrets_on(answer)
     assert ApiKey.objects.get().secret_digest == before.secret_digest
 
 
-def test_keeps_the_secret_out_of_session_cookies_messages_and_history(ada):
-    answer = make_key(ada, name="ci")
-
-    (secret,) = secrets_on(answer)
-    key = ApiKey.objects.get()
-    kept = [
-        *(str(session.get_decoded()) for session in Session.objects.all()),
-        *(cookie.OutputString() for cookie in ada.cookies.values()),
-        *(str(message) for message in get_messages(answer.wsgi_request)),
-        *(f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all()),
-        # What a template prints when it fails, for example in a project's own version of it.
-        repr(answer.context),
-    ]
-    assert not any(leak in text for text in kept for leak in (secret, key.secret_digest))
-    notes = [entry.get_change_message() for entry in LogEntry.objects.all()]
-    assert notes == [f"Generated a secret for API key {key.api_key}."] * 2
+def test_secret_stays_out_of_session_cookies_messages_and_history(ada):
+    assert_secret_is_only_in(make_key(ada, name="ci"), ada)
 
 
-@pytest.mark.parametrize("change", [{"is_active": False}, None])
-def test_makes_nothing_for_a_user_who_was_ended_meanwhile(user, rf, change):
-    """The request came in before, so it runs as a user who was active then."""
-    page = views.new_key(_request(rf.get(NEW), user)).render()
-    stored = type(user).objects.filter(pk=user.pk)
-    if change:
-        stored.update(**change)
+@pytest.mark.parametrize("end", ["deactivate", "delete"])
+def test_inactive_or_deleted_user_gets_no_key(user, rf, end):
+    """The request's user was read before."""
+
+    def respond(request):
+        request.user = user
+        request._dont_enforce_csrf_checks = True
+        return views.new_key(request).render()
+
+    version, users = version_on(respond(rf.get(NEW))), type(user).objects.all()
+    if end == "delete":
+        users.delete()
     else:
-        stored.delete()
+        users.update(is_active=False)
 
-    answer = views.new_key(_request(rf.post(NEW, {"version": version_on(page)}), user)).render()
+    answer = respond(rf.post(NEW, {"version": version}))
 
     assert not secrets_on(answer)
     assert 'role="alert"' in text_of(answer)
     assert not ApiKey.objects.exists()
 
 
-def _request(request, user):
-    request.user = user
-    request._dont_enforce_csrf_checks = True
-    return request
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_form_that_is_sent_again_generates_nothing(ada, is_revoked):
+    assert ada.post(NEW, {"name": "ci"}).status_code == 409
+    assert not ApiKey.objects.exists()
+    form = {"version": version_on(ada.get(NEW)), "name": "ci"}
+    ada.post(NEW, form)
+    key = ApiKey.objects.get()
+    if is_revoked:
+        revoke(key)
 
+    again = ada.post(NEW, form)
 
-def test_adds_nothing_to_what_others_hold(ada, keys):
-    make_key(ada, name="ci")
-
-    assert ApiKey.objects.get(name="").secret_digest == keys.instance.secret_digest
+    assert again.status_code == 409
+    assert "Nothing was generated." in text_of(again)
+    assert not secrets_on(again)
+    assert ApiKey.objects.get().secret_digest == key.secret_digest
+    # And the page offers the next step.
+    assert secrets_on(ada.post(NEW, {"name": "cd", "version": version_on(again)}))

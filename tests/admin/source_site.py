@@ -1,4 +1,4 @@
-"""An admin site with other sources than the example's, each in another way of its project's own."""
+"""An admin site with more sources than the example project, each customized in another way."""
 
 from django import forms
 from django.contrib import admin
@@ -14,7 +14,7 @@ site = AdminSite(name="sources")
 
 
 class SensorForm(forms.ModelForm):
-    """A project's own, which makes the user optional as the column is."""
+    """A project's form in which the user is optional, like the column."""
 
     user = forms.ModelChoiceField(User.objects.all(), required=False)
 
@@ -31,7 +31,7 @@ class RobotAdmin(ApiKeySourceMixin, admin.ModelAdmin):
 
 @admin.register(Drone, site=site)
 class DroneAdmin(ApiKeySourceMixin, admin.ModelAdmin):
-    """Its fields in an order of its own, all of the policies among them; and no actions."""
+    """The project orders all fields, the policies too, and wants no actions."""
 
     actions = None
     list_display = ["range", "api_key", "user"]

@@ -1,9 +1,18 @@
+import pytest
 from django.apps import apps
 from django.contrib.admin import AdminSite, ModelAdmin, site
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 
 from frappe_tokens.admin import ApiAccessMixin, add_api_access
+
+
+class MixedUserAdmin(ApiAccessMixin, UserAdmin):
+    """A project's own, with the mixin."""
+
+
+class PlainUserAdmin(ModelAdmin):
+    """A project's own, without it."""
 
 
 def test_stock_user_admin_has_api_access():
@@ -13,38 +22,25 @@ def test_stock_user_admin_has_api_access():
     assert isinstance(user_admin, UserAdmin)
 
 
-def test_adds_api_access_to_a_projects_own_model_admin():
-    class PlainUserAdmin(ModelAdmin):
-        pass
+@pytest.mark.parametrize("own_admin", [PlainUserAdmin, MixedUserAdmin])
+def test_adds_api_access_to_a_projects_own_model_admin(own_admin):
+    own_site = AdminSite(name="own")
+    own_site.register(User, own_admin)
 
-    own = AdminSite(name="own")
-    own.register(User, PlainUserAdmin)
+    add_api_access(own_site)
 
-    add_api_access(own)
-
-    user_admin = own.get_model_admin(User)
+    user_admin = own_site.get_model_admin(User)
     assert isinstance(user_admin, ApiAccessMixin)
-    assert isinstance(user_admin, PlainUserAdmin)
+    assert isinstance(user_admin, own_admin)
+    assert (type(user_admin) is own_admin) == (own_admin is MixedUserAdmin)
 
 
-def test_leaves_a_model_admin_that_uses_the_mixin_alone():
-    class MixedUserAdmin(ApiAccessMixin, UserAdmin):
-        pass
+def test_adds_nothing_to_a_site_without_users():
+    own_site = AdminSite(name="own")
 
-    own = AdminSite(name="own")
-    own.register(User, MixedUserAdmin)
+    add_api_access(own_site)
 
-    add_api_access(own)
-
-    assert type(own.get_model_admin(User)) is MixedUserAdmin
-
-
-def test_registers_no_users_where_there_are_none():
-    own = AdminSite(name="own")
-
-    add_api_access(own)
-
-    assert not own.is_registered(User)
+    assert not own_site.is_registered(User)
 
 
 def test_needs_no_admin(settings):
@@ -56,16 +52,15 @@ def test_needs_no_admin(settings):
     assert not apps.is_installed("django.contrib.admin")
 
 
-def test_offers_the_action_beside_those_of_the_project():
-    class OwnActions(ApiAccessMixin, UserAdmin):
-        actions = ["greet"]
+@pytest.mark.parametrize(
+    ("actions", "expected"),
+    [
+        (["greet"], ["greet", "generate_keys"]),
+        (["generate_keys"], ["generate_keys"]),
+        (None, None),
+    ],
+)
+def test_action_is_added_to_those_of_the_project(actions, expected):
+    own_admin = type("OwnAdmin", (MixedUserAdmin,), {"actions": actions})
 
-    class NoActions(ApiAccessMixin, UserAdmin):
-        actions = None
-
-    class Listed(ApiAccessMixin, UserAdmin):
-        actions = ["generate_keys"]
-
-    assert OwnActions(User, site).actions == ["greet", "generate_keys"]
-    assert NoActions(User, site).actions is None
-    assert Listed(User, site).actions == ["generate_keys"]
+    assert own_admin(User, site).actions == expected

@@ -1,9 +1,10 @@
-"""The request log in the admin: who reads it, that nobody changes it, and what is found in it."""
+"""The request log in the admin: read-only, for those who may see it, and searched exactly."""
 
 import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from django.contrib.admin.templatetags.admin_list import date_hierarchy
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -12,6 +13,7 @@ from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiRequestLog
 from tests.log_rows import logged
 from tests.log_tables import ELSEWHERE, log_elsewhere
+from tests.request_log.population import utc
 
 LOG = "/admin/frappe_tokens/apirequestlog/"
 MARKUP = '<b onclick="x">"&\''
@@ -22,11 +24,21 @@ def key(user):
     return generate_keys(user).instance
 
 
+@pytest.fixture
+def get(manager_client):
+    """The HTML of a page, by default of the list."""
+
+    def get(path=LOG, **query):
+        response = manager_client.get(path, query)
+        assert response.status_code == 200
+        return response.content.decode()
+
+    return get
+
+
 def listed(client, **query):
-    """The rows on the page for ``query``."""
-    response = client.get(LOG, query)
-    assert response.status_code == 200, response
-    return [*response.context["cl"].result_list]
+    """The paths of the requests on the page for ``query``."""
+    return [row.path for row in client.get(LOG, query).context["cl"].result_list]
 
 
 def page_of(row, what="change"):
@@ -34,85 +46,76 @@ def page_of(row, what="change"):
 
 
 @pytest.mark.parametrize(
-    ("fields", "status"),
+    ("permissions", "status"),
     [
-        ({"is_superuser": True}, 200),
-        ({"permissions": ("frappe_tokens.generate_keys",)}, 200),
-        ({"permissions": ("frappe_tokens.view_apirequestlog",)}, 200),
-        ({"permissions": ("frappe_tokens.view_apikey", "auth.view_user")}, 403),
+        (["frappe_tokens.generate_keys"], 200),
+        (["frappe_tokens.view_apirequestlog"], 200),
+        (["frappe_tokens.view_apikey", "auth.view_user"], 403),
     ],
-    ids=["superuser", "manager", "viewer", "clerk"],
+    ids=["manager", "viewer", "clerk"],
 )
-def test_is_for_those_who_may_generate_keys_or_view_it(client, make_user, fields, status):
-    row = logged()
-    client.force_login(make_user("staff", is_staff=True, **fields))
+def test_log_is_for_those_who_may_generate_keys_or_view_it(client, make_user, permissions, status):
+    client.force_login(make_user("staff", is_staff=True, permissions=permissions))
 
     assert client.get(LOG).status_code == status
-    assert client.get(page_of(row)).status_code == status
+    assert client.get(page_of(logged())).status_code == status
     assert (LOG in client.get("/admin/").content.decode()) == (status == 200)
 
 
-def test_is_read_only_in_every_way(client, make_user):
+def test_superuser_cannot_add_change_or_delete_requests(client, make_user):
     row = logged()
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
     action = {"action": "delete_selected", "_selected_action": row.pk, "post": "yes", "index": 0}
 
-    assert client.get(f"{LOG}add/").status_code == 403
-    assert client.post(f"{LOG}add/", {"path": "/made/up/"}).status_code == 403
-    assert client.post(page_of(row), {"path": "/made/up/"}).status_code == 403
-    assert client.get(page_of(row, "delete")).status_code == 403
-    assert client.post(page_of(row, "delete"), {"post": "yes"}).status_code == 403
+    for path in (f"{LOG}add/", page_of(row), page_of(row, "delete")):
+        assert client.post(path, {"path": "/made/up/", "post": "yes"}).status_code == 403
     client.post(LOG, action)
     page = client.get(LOG).content.decode()
 
     assert [found.path for found in ApiRequestLog.objects.all()] == [row.path]
     assert "delete_selected" not in page
     assert f"{LOG}add/" not in page
-    form = page[page.index('<form id="changelist-form"') :]
-    assert form.count("<input") == form.count("csrfmiddlewaretoken") == 1
 
 
-def test_lists_what_was_asked_and_what_came_of_it(manager_client, key):
-    at = datetime(2026, 3, 4, 5, 6, 7, tzinfo=timezone.utc)
-    row = logged(key, "key_read_only", method="PUT", path="/api/x", duration_ms=345, at=at)
+def test_shows_all_columns_of_a_request(get, key):
+    row = logged(
+        key,
+        "key_read_only",
+        method="PUT",
+        path="/api/x",
+        duration_ms=345,
+        at=utc(2026, 3, 4, 5, 6, 7),
+    )
 
-    page = manager_client.get(LOG).content.decode()
-    for text in ("2026-03-04 05:06:07", "ada", key.api_key, "PUT", "/api/x", "403", "345 ms"):
-        assert text in page
-    assert "192.0.2.7" in page
-    assert "key_read_only" in page
+    both = ["ada", key.api_key, "PUT", "/api/x", "403", "345 ms", "192.0.2.7", "key_read_only"]
+    for text in ["2026-03-04 05:06:07", *both]:
+        assert text in get()
+    details = get(page_of(row))
+    for text in [
+        "2026-03-04 05:06:07.000000 UTC",
+        "curl/8.5.0",
+        "This API key is read-only",
+        *both,
+    ]:
+        assert text in details
 
-    page = manager_client.get(page_of(row)).content.decode()
-    assert "2026-03-04 05:06:07.000000 UTC" in page
-    assert "curl/8.5.0" in page
-    assert "This API key is read-only" in page
 
-
-def test_leaves_blank_what_is_not_known(manager_client):
+def test_unknown_values_are_blank(get):
     row = logged(None, "malformed_credentials", ip=None)
 
-    for address in (LOG, page_of(row)):
-        assert "None" not in manager_client.get(address).content.decode()
+    assert "None" not in get()
+    assert "None" not in get(page_of(row))
 
 
-def test_names_a_user_who_was_deleted_by_the_primary_key(manager_client, key, user):
+def test_deleted_user_is_named_by_the_primary_key(get, client, key, user, make_user):
     row, pk = logged(key), user.pk
-    user.delete()
-
-    assert f">{pk} (deleted)<" in manager_client.get(LOG).content.decode()
-    assert f">{pk} (deleted)<" in manager_client.get(page_of(row)).content.decode()
-    response = manager_client.get(LOG, {"user__id__exact": pk})
-    assert [found.pk for found in response.context["cl"].result_list] == [row.pk]
-
-
-def test_a_user_with_requests_can_be_deleted_in_the_admin(client, make_user, key, user):
-    row = logged(key)
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
-
-    client.post(f"/admin/auth/user/{user.pk}/delete/", {"post": "yes"})
+    client.post(f"/admin/auth/user/{pk}/delete/", {"post": "yes"})
 
     assert not type(user).objects.filter(username="ada").exists()
-    assert ApiRequestLog.objects.get() == row
+    assert f">{pk} (deleted)<" in get(page_of(row))
+    assert f">{pk} (deleted)<" in get(user__id__exact=pk)
+    assert listed(client, user__id__exact=pk) == [row.path]
 
 
 @pytest.mark.parametrize(
@@ -125,10 +128,10 @@ def test_a_user_with_requests_can_be_deleted_in_the_admin(client, make_user, key
         ({"outcome": "key_read_only"}, {"read-only"}),
         ({"status_class": "4xx"}, {"invalid", "read-only"}),
         ({"status_class": "5xx"}, {"other"}),
-        ({"status_class": "3xx", "outcome": "accepted"}, set()),
         ({"method": "POST"}, {"read-only"}),
         ({"source": "Robot"}, {"invalid"}),
         ({"source": "User", "outcome": "refused"}, {"read-only"}),
+        ({"user__id__exact": "9" * 23}, set()),
     ],
 )
 def test_filters(manager_client, key, query, found):
@@ -137,29 +140,25 @@ def test_filters(manager_client, key, query, found):
     logged(key, "key_read_only", path="read-only", method="POST")
     logged(None, "other", path="other", status=500)
 
-    assert {row.path for row in listed(manager_client, **query)} == found
+    assert set(listed(manager_client, **query)) == found
 
 
-def test_filters_by_user_and_key_which_the_rows_link_to(manager_client, key, make_user):
-    mine = logged(key)
+def test_rows_link_to_the_requests_of_their_user_and_key(manager_client, get, key, make_user):
+    logged(key, path="/mine")
     logged(generate_keys(make_user("grace")).instance)
     logged()
 
-    page = manager_client.get(LOG).content.decode()
+    page = get()
+
     for parameter, value in [("user__id__exact", key.user_id), ("api_key", key.api_key)]:
         assert f'href="{LOG}?{parameter}={value}"' in page
-        assert listed(manager_client, **{parameter: value}) == [mine]
-        chosen = manager_client.get(LOG, {parameter: value}).content.decode()
-        assert "Clear all filters" in chosen
-
-
-def test_says_which_user_and_source_are_chosen(manager_client, key):
-    page = manager_client.get(LOG, {"user__id__exact": key.user_id, "source": "Old"})
-
-    filters = {spec.title: spec.lookup_choices for spec in page.context["cl"].filter_specs}
+        assert listed(manager_client, **{parameter: value}) == ["/mine"]
+        assert "Clear all filters" in get(**{parameter: value})
+    chosen = {"user__id__exact": key.user_id, "source": "Removed"}
+    specs = manager_client.get(LOG, chosen).context["cl"].filter_specs
+    filters = {spec.title: spec.lookup_choices for spec in specs}
     assert filters["user"] == [(str(key.user_id), "ada")]
-    assert filters["source"][-1] == ("Old", "Old")
-    assert len(filters["source"]) > 1
+    assert filters["source"][-2:] == [("EventConsumer", "EventConsumer"), ("Removed", "Removed")]
 
 
 @pytest.mark.parametrize(
@@ -169,76 +168,49 @@ def test_says_which_user_and_source_are_chosen(manager_client, key):
         {"status_class": "x"},
         {"at__year": "x"},
         {"at__year": "1"},
-        {"at__year": "9999"},
         {"at__year": "9999", "at__month": "12"},
         {"at__year": "9" * 30},
         {"at__year": "9" * 5000},
-        {"at__year": "2026", "at__month": "13"},
         {"at__year": "2026", "at__month": "2", "at__day": "31"},
         {"at__year": "2026", "at__day": "31"},
-        {"at__month": "2", "at__day": "31"},
         {"at__month": "2"},
         {"api_key": "\0"},
-        {"method": "\0"},
-        {"outcome": "\0"},
         {"outcome": "\N{GRINNING FACE}"},
-        {"source": "\0"},
-        {"status_class": "\0"},
         {"user__id__exact": "\0"},
-        {"user__id__exact": "9" * 23},
     ],
 )
-def test_takes_back_a_filter_that_means_nothing(manager_client, query):
+def test_invalid_filter_is_removed(manager_client, query):
     assert manager_client.get(LOG, query).headers["Location"].endswith("?e=1")
     assert manager_client.get(LOG, {**query, "e": 1}).status_code == 200
 
 
-def test_cannot_be_used_to_guess_at_users(manager_client, key):
-    logged(key)
-
-    for lookup in ("user__password__startswith", "user__email__contains"):
-        assert manager_client.get(LOG, {lookup: "a"}).status_code == 400
-
-
 @pytest.mark.parametrize(
-    "query",
-    [
-        {"ip": "abc"},
-        {"ip__gt": "abc"},
-        {"ip__in": "1,2"},
-        {"path": "\0"},
-        {"path__regex": "("},
-        {"user": "9" * 23},
-        {"at__gte": "0001-01-01T00:00+05:30"},
-        {"at__week_day": "1"},
-        {"nonsense": "1"},
-    ],
+    "lookup", ["user__password__startswith", "ip__in", "path__regex", "user", "at__gte", "unknown"]
 )
-def test_is_narrowed_by_its_own_filters_and_dates_alone(manager_client, query):
-    logged()
-
-    assert manager_client.get(LOG, query).status_code == 400
+def test_other_lookups_are_refused(manager_client, lookup):
+    """They could be slow, invalid for a database, or reveal something about users."""
+    assert manager_client.get(LOG, {lookup: "1"}).status_code == 400
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", ELSEWHERE])
-def test_can_be_in_a_database_of_its_own(manager_client, key, make_user, settings, tmp_path):
+def test_log_can_have_a_database_of_its_own(get, client, key, make_user, settings, tmp_path):
     gone = make_user("gone")
+    pk = gone.pk
     with log_elsewhere(settings, tmp_path):
         row, orphan = logged(key), logged(generate_keys(gone).instance)
-        pk = gone.pk
         gone.delete()
 
         with CaptureQueriesContext(connection) as queries:
-            page = manager_client.get(LOG).content.decode()
+            page = get()
+
         assert ">ada<" in page
         assert f">{pk} (deleted)<" in page
         asked = [query["sql"].translate({ord('"'): "", ord("`"): ""}) for query in queries]
-        # For whoever is signed in, and for all whom the rows name.
+        # For the signed-in user, and for all users of the rows.
         assert len([sql for sql in asked if "FROM auth_user WHERE" in sql]) == 2
-        assert ">ada<" in manager_client.get(page_of(row)).content.decode()
-        assert f">{pk} (deleted)<" in manager_client.get(page_of(orphan)).content.decode()
-        assert len(listed(manager_client, user__id__exact=pk)) == 1
-        assert ApiRequestLog.objects.using(ELSEWHERE).count() == 2
+        assert ">ada<" in get(page_of(row))
+        assert f">{pk} (deleted)<" in get(page_of(orphan))
+        assert len(listed(client, user__id__exact=pk)) == 1
     assert not ApiRequestLog.objects.exists()
 
 
@@ -263,156 +235,113 @@ def test_can_be_in_a_database_of_its_own(manager_client, key, make_user, setting
         ("\0", {"/api/a", "/api/b", "/api/c d"}),
     ],
 )
-def test_searches_exactly(manager_client, key, text, found):
+def test_search_is_exact(manager_client, key, text, found):
     logged(key, path="/api/a")
     logged(key, path="/api/b", ip="198.51.100.7")
     logged(None, "other", path="/api/c d", ip="2001:db8::1")
     text = text.format(key=key.api_key, lower=key.api_key.lower())
 
-    assert {row.path for row in listed(manager_client, q=text)} == found
+    assert set(listed(manager_client, q=text)) == found
 
 
-def test_a_username_does_not_hide_the_key_of_its_name(manager_client, key, make_user):
-    logged(key, path="/with/the/key/")
-    logged(generate_keys(make_user(key.api_key)).instance, path="/of/the/user/")
+def test_search_finds_both_a_key_and_a_user_of_the_same_name(manager_client, key, make_user):
+    logged(key, path="/key/")
+    logged(generate_keys(make_user(key.api_key)).instance, path="/user/")
 
-    found = {row.path for row in listed(manager_client, q=key.api_key)}
-
-    assert found == {"/with/the/key/", "/of/the/user/"}
+    assert set(listed(manager_client, q=key.api_key)) == {"/key/", "/user/"}
 
 
 @pytest.mark.parametrize("query", [{}, {"q": "ada"}, {"q": "/api/"}, {"outcome": "refused"}])
-def test_asks_the_same_few_questions_however_many_rows_there_are(manager_client, key, query):
+def test_queries_are_few_and_bounded_however_many_rows_there_are(get, key, query):
     asked = []
     for number in (1, 150):
         for _ in range(number):
             logged(key, "ip_not_allowed", path="/api/x")
         with CaptureQueriesContext(connection) as queries:
-            manager_client.get(LOG, query)
+            get(**query)
         asked.append([query["sql"] for query in queries if "apirequestlog" in query["sql"]])
 
     few, many = asked
     assert len(few) == len(many) <= 9
     for sql in many:
-        assert "DISTINCT" not in sql
-        assert "UPPER" not in sql
-        assert "LIKE '%" not in sql
+        assert not re.search("DISTINCT|UPPER|LIKE '%", sql)
         # By one column of the index; a second one would make some databases sort all rows.
         assert not re.search(r"ORDER BY \S+ (ASC|DESC),", sql)
         if "COUNT(" in sql and "GROUP BY" not in sql:
             assert "LIMIT" in sql
 
 
-def test_sorts_by_time_alone(manager_client):
-    now = datetime.now(timezone.utc)
-    later, earlier = logged(status=200), logged(status=500, at=now - timedelta(hours=1))
+def test_only_time_can_be_sorted_by(manager_client):
+    logged(path="/later", status=200)
+    logged(path="/earlier", status=500, at=datetime.now(timezone.utc) - timedelta(hours=1))
 
-    assert listed(manager_client) == [later, earlier]
-    assert listed(manager_client, o="0") == [earlier, later]
-    assert listed(manager_client, o="-0") == [later, earlier]
-    assert listed(manager_client, o="-5") == [later, earlier]
+    assert listed(manager_client) == ["/later", "/earlier"]
+    assert listed(manager_client, o="0") == ["/earlier", "/later"]
+    assert listed(manager_client, o="-5") == ["/later", "/earlier"]
 
 
-def test_counts_to_a_bound_and_says_so(manager_client, monkeypatch):
-    monkeypatch.setattr(request_log_list, "COUNT_MAX", 2)
+def test_counts_to_a_limit_and_says_so(get, monkeypatch):
+    monkeypatch.setattr(request_log_list, "COUNT_MAX", 3)
+    for number in ("1 API request\n", "2 API requests\n", "3 API requests; more are not listed"):
+        logged()
+        assert number in get()
     logged()
-    assert "1 API request\n" in manager_client.get(LOG).content.decode()
-    logged()
-    page = manager_client.get(LOG).content.decode()
-    assert "2 API requests\n" in page
-    logged()
-
-    page = manager_client.get(LOG).content.decode()
-
-    assert "2 API requests and more, which are not listed" in page
+    assert "3 API requests; more are not listed" in get()
 
 
-def test_searches_the_latest_of_many_for_what_no_index_finds(manager_client, key, monkeypatch):
+def test_conditions_without_an_index_are_checked_on_the_latest_rows(
+    manager_client, get, key, monkeypatch
+):
     monkeypatch.setattr(request_log_list, "WINDOW", 2)
     now = datetime.now(timezone.utc)
     for hours, path in enumerate(("/0", "/1", "/2", "/3")):
         logged(key if hours % 2 else None, path=path, status=500, at=now - timedelta(hours=hours))
 
     def found(**query):
-        return [row.path for row in listed(manager_client, **query)]
+        return listed(manager_client, **query)
 
-    assert found(status_class="5xx") == ["/0", "/1"]
-    assert found(q="/") == ["/0", "/1"]
-    # Of what the indexes find, as many.
+    assert found(status_class="5xx") == found(q="/") == ["/0", "/1"]
+    # As many of those that the indexes find.
     assert found(status_class="5xx", user__id__exact=key.user_id) == ["/1", "/3"]
     assert found(status_class="5xx", q="ada") == ["/1", "/3"]
     assert found(status_class="5xx", api_key=key.api_key) == ["/1", "/3"]
     assert found(status_class="5xx", at__year=now.year + 1) == []
     assert found(outcome="accepted") == ["/0", "/1", "/2", "/3"]
-    page = manager_client.get(LOG, {"status_class": "5xx"}).content.decode()
-    assert "Only the latest 2 requests were searched." in page
-    page = manager_client.get(LOG, {"status_class": "5xx", "q": "ada"}).content.decode()
-    assert "were searched for this" not in page
+    assert "Only the latest 2 requests were searched." in get(status_class="5xx")
+    assert "requests were searched." not in get(status_class="5xx", q="ada")
 
 
 def dates_on(client, **query):
-    """What there is to choose, and what leads back."""
-    dates = client.get(LOG, query).context["cl"].dates
-    choices = dates.get("choices", [])
-    return [choice["title"] for choice in choices], dates.get("back", {}).get("title")
+    """The dates to choose from."""
+    dates = date_hierarchy(client.get(LOG, query).context["cl"].dated)
+    return [choice["title"] for choice in dates["choices"]]
 
 
-def test_leads_to_years_months_and_days(manager_client):
-    assert dates_on(manager_client) == ([], None)
+def test_dates_are_those_between_the_first_and_the_last_request(manager_client, get):
+    assert dates_on(manager_client) == []
 
-    rows = {
-        day: logged(path=str(day), at=datetime(*day, 12, tzinfo=timezone.utc))
-        for day in [(2025, 11, 28), (2025, 11, 30), (2025, 12, 2), (2026, 2, 3)]
-    }
+    for day in [(2025, 11, 28), (2025, 11, 30), (2025, 12, 2), (2026, 2, 3)]:
+        logged(path=str(day), at=utc(*day, 12))
 
-    assert dates_on(manager_client) == (["2025", "2026"], None)
+    assert dates_on(manager_client) == ["2025", "2026"]
     year = {"at__year": "2025"}
-    assert dates_on(manager_client, **year) == (["November 2025", "December 2025"], "All dates")
+    assert dates_on(manager_client, **year) == ["November 2025", "December 2025"]
     month = {**year, "at__month": "11"}
-    assert dates_on(manager_client, **month) == (
-        ["November 28", "November 29", "November 30"],
-        "2025",
-    )
+    days = ["November 28", "November 29", "November 30"]
+    assert dates_on(manager_client, **month) == days
     day = {**month, "at__day": "30"}
-    assert dates_on(manager_client, **day) == (["November 30"], "November 2025")
-    assert {row.path for row in listed(manager_client, **month)} == {
-        "(2025, 11, 28)",
-        "(2025, 11, 30)",
-    }
-    assert listed(manager_client, **day) == [rows[2025, 11, 30]]
-    page = manager_client.get(LOG, {**month, "outcome": "accepted"}).content.decode()
-    assert "?at__day=30&amp;at__month=11&amp;at__year=2025&amp;outcome=accepted" in page
+    assert dates_on(manager_client, **day) == ["November 30"]
+    assert listed(manager_client, **month) == ["(2025, 11, 30)", "(2025, 11, 28)"]
+    assert listed(manager_client, **day) == ["(2025, 11, 30)"]
+    link = "?at__day=30&amp;at__month=11&amp;at__year=2025&amp;outcome=accepted"
+    assert link in get(**month, outcome="accepted")
 
 
-@pytest.mark.parametrize(
-    ("first", "choices"),
-    [
-        ((2026, 2, 1), ["February 1", "February 2", "February 3"]),
-        ((2026, 1, 1), ["January 2026", "February 2026"]),
-        ((2026, 2, 3), ["February 3"]),
-    ],
-)
-def test_begins_with_the_dates_that_differ(manager_client, first, choices):
-    logged(at=datetime(*first, tzinfo=timezone.utc))
-    logged(at=datetime(2026, 2, 3, tzinfo=timezone.utc))
-
-    assert dates_on(manager_client) == (choices, None)
-
-
-def test_shows_markup_as_text(manager_client, key):
+def test_markup_is_text_and_content_security_policy_forbids_nothing(get, key):
     row = logged(key, path=f"/{MARKUP}", user_agent=MARKUP, source=MARKUP, method=MARKUP[:10])
     logged(api_key=MARKUP)
 
-    for address in (LOG, page_of(row), f"{LOG}?q=/{MARKUP}&source={MARKUP}&api_key={MARKUP}"):
-        page = manager_client.get(address).content.decode()
+    for page in (get(), get(page_of(row)), get(q=f"/{MARKUP}", source=MARKUP, api_key=MARKUP)):
         assert MARKUP not in page
         assert "<b " not in page
-
-
-@pytest.mark.parametrize("what", ["list", "detail"])
-def test_has_nothing_that_a_content_security_policy_forbids(manager_client, key, what):
-    row = logged(key)
-
-    page = manager_client.get(LOG if what == "list" else page_of(row)).content.decode()
-
-    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]* src=)[^>]*>\s*\S", page)
+        assert not re.search(r"<style|\sstyle=|\son\w+=[^&]|<script(?![^>]* src=)[^>]*>\s*\S", page)

@@ -1,10 +1,12 @@
-"""The pictures of thirty days: on whose pages, for whom, and that they show what is on record."""
+"""The charts of thirty days: who sees them on which pages, and that they show what is logged."""
 
 import html
+import math
+import operator
 import re
 from collections import Counter
 from datetime import date, datetime, timedelta
-from datetime import timezone as datetime_timezone
+from itertools import combinations
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,15 +23,16 @@ from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import generate_keys, generate_keys_for_source
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log.usage import Day, Usage
+from frappe_tokens.request_log import Day, Usage
 from testproject.events.models import EventConsumer
 from tests.log_rows import logged, logged_days
 from tests.log_tables import log_gone
+from tests.request_log.population import utc
 
 from .conftest import user_page
 
 LOG = "/admin/frappe_tokens/apirequestlog/"
-PICTURE = "frappe-tokens-usage-chart"
+CHART = "frappe-tokens-usage-chart"
 UNREADABLE = "The request log can't be read at the moment."
 NONE_YET = "No requests logged yet."
 MARKUP = '<b onclick="x">"&'
@@ -46,8 +49,8 @@ def key(user):
 
 @pytest.fixture
 def consumer(user):
-    made = EventConsumer.objects.create(user=user, name="gate")
-    return generate_keys_for_source(made).instance
+    consumer = EventConsumer.objects.create(user=user, name="gate")
+    return generate_keys_for_source(consumer).instance
 
 
 def key_page(key):
@@ -58,175 +61,163 @@ def consumer_page(consumer):
     return f"/admin/events/eventconsumer/{consumer.pk}/change/"
 
 
-def text_of(response):
-    assert response.status_code == 200
-    return response.content.decode()
+@pytest.fixture
+def get(manager_client):
+    """The HTML of a page."""
+
+    def get(path, **query):
+        response = manager_client.get(path, query)
+        assert response.status_code == 200
+        return response.content.decode()
+
+    return get
 
 
 def titles_on(page):
-    """What the picture says of each day, the first one first."""
-    return [html.unescape(title) for title in re.findall(r"<g><title>(.*?)</title>", page, re.S)]
+    """What the chart says of each day, the first one first."""
+    return [
+        html.unescape(title) for title in re.findall(r"<g .*?><title>(.*?)</title>", page, re.S)
+    ]
 
 
 def numbers_on(page):
-    """By day and outcome, as the picture says."""
+    """The numbers in the chart by day and outcome."""
     numbers = Counter()
     for title in titles_on(page):
         first, *lines = title.split("\n")
         for line in lines:
             outcome, number = line.split(": ")
-            numbers[first.split(":")[0], outcome] = int(number.replace(",", ""))
+            numbers[first.split(":")[0], outcome] = int(number)
     return numbers
 
 
 def table_on(page):
-    """By day and outcome, as the table says; the outcome "Total" too."""
-    table = page[page.index('<caption id="frappe-tokens-usage-caption">') :].partition("</table>")[
-        0
-    ]
+    """The numbers in the table by day and outcome, which may be "Total"."""
+    table = page.split('<caption id="frappe-tokens-usage-caption">')[1].split("</table>")[0]
     heads = re.findall(r'<th scope="col">(.*?)</th>', table)[1:]
     numbers = Counter()
     for day, cells in re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table):
         for outcome, number in zip(heads, re.findall(r"<td>(.*?)</td>", cells), strict=True):
-            numbers[day, outcome] = int(number.replace(",", ""))
+            numbers[day, outcome] = int(number)
     return +numbers
 
 
 def figures_on(page):
-    """The total, the share of refusals and how many they are."""
-    numbers = re.findall(r"<dd>(.*?)</dd>", page)
-    return [re.sub(r"<.*?>", "", number) for number in numbers]
+    """The total, and the share and the number of refusals."""
+    return [re.sub(r"<.*?>", "", number) for number in re.findall(r"<dd>(.*?)</dd>", page)]
 
 
-PERMISSIONS = {
-    "manager": ("frappe_tokens.generate_keys", "auth.view_user", "events.view_eventconsumer"),
-    "viewer": (
-        "frappe_tokens.view_apirequestlog",
-        "frappe_tokens.view_apikey",
-        "auth.view_user",
-        "events.view_eventconsumer",
-    ),
-    "clerk": ("frappe_tokens.view_apikey", "auth.view_user", "events.view_eventconsumer"),
-}
+VIEWS = ["auth.view_user", "events.view_eventconsumer"]
 
 
-@pytest.mark.parametrize(("who", "sees"), [("manager", True), ("viewer", True), ("clerk", False)])
-def test_shows_the_picture_to_those_who_may_see_the_log(
-    client, make_user, key, consumer, who, sees
+@pytest.mark.parametrize(
+    ("permissions", "sees"),
+    [
+        (["frappe_tokens.generate_keys"], True),
+        (["frappe_tokens.view_apikey", "frappe_tokens.view_apirequestlog"], True),
+        (["frappe_tokens.view_apikey"], False),
+    ],
+    ids=["manager", "viewer", "clerk"],
+)
+def test_chart_is_for_those_who_may_see_the_log(
+    client, make_user, key, consumer, permissions, sees
 ):
     logged(key)
     logged(consumer, source="EventConsumer")
-    client.force_login(make_user(who, is_staff=True, permissions=PERMISSIONS[who]))
+    client.force_login(make_user("staff", is_staff=True, permissions=[*VIEWS, *permissions]))
 
     for address in (user_page(key.user), key_page(key), consumer_page(consumer)):
-        page = text_of(client.get(address))
-        assert (PICTURE in page) == sees
+        page = client.get(address).content.decode()
+        assert (CHART in page) == sees
         assert ("Show these requests" in page) == sees
-        # And whatever else is in the section stays for those who may generate.
-        assert ("/generate-keys/" in page) == (who == "manager")
+        # The rest of the section depends on other permissions.
+        assert ("/generate-keys/" in page) == ("frappe_tokens.generate_keys" in permissions)
 
 
-def test_no_picture_where_there_is_nobody_yet(manager_client):
-    assert "frappe-tokens-usage" not in text_of(
-        manager_client.get("/admin/frappe_tokens/apikey/add/")
-    )
+def test_page_for_a_new_key_has_no_chart(get):
+    assert "frappe-tokens-usage" not in get("/admin/frappe_tokens/apikey/add/")
 
 
-def test_the_numbers_are_those_of_the_rows(manager_client, key):
+def test_numbers_are_those_of_the_rows(get, key):
     outcomes = {"accepted": 9, "key_revoked": 2, "ip_not_allowed": 3, "other": 1}
     logged_days(key, outcomes, 30, until=timezone.now().replace(hour=12))
-    logged(key, at=timezone.now() - timedelta(days=31))
-    first = timezone.now().date() - timedelta(days=29)
     rows = Counter(
-        (f"{row.at:%B} {row.at.day}", row.outcome)
-        for row in ApiRequestLog.objects.filter(at__date__gte=first)
+        (f"{row.at:%B} {row.at.day}", row.outcome) for row in ApiRequestLog.objects.all()
     )
+    logged(key, at=timezone.now() - timedelta(days=31))
+    total = rows.total()
+    refused = sum(rows[name] for name in rows if name[1] in {"key_revoked", "ip_not_allowed"})
 
     for address in (user_page(key.user), key_page(key), LOG):
-        page = text_of(manager_client.get(address))
+        page = get(address)
         assert numbers_on(page) == rows
         table = table_on(page)
-        totals = Counter({key: table.pop(key) for key in [*table] if key[1] == "Total"})
+        assert sum(table.pop(name) for name in [*table] if name[1] == "Total") == total
         assert table == rows
-        assert totals.total() == rows.total()
         assert len(titles_on(page)) == 30
-        refused = sum(
-            n for (_, outcome), n in rows.items() if outcome in {"key_revoked", "ip_not_allowed"}
-        )
-        share = f"{100 * refused / rows.total():.1f} %"
-        assert figures_on(page) == [str(rows.total()), f"{share} {refused}"]
-        assert f"{rows.total()} requests from " in page
+        assert figures_on(page) == [str(total), f"{100 * refused / total:.1f} % {refused}"]
+        assert f"{total} requests from " in page
 
 
-def test_shows_a_key_its_own_requests_alone(manager_client, key, consumer, make_user):
+def test_chart_links_to_the_requests_that_it_counts(client, make_user, key, consumer):
+    client.force_login(make_user("root", is_staff=True, is_superuser=True))
     logged(key)
     # With another secret, so that no user is named.
     logged(key, "invalid_credentials", user_id=None)
-    # Of another source, under the same API key.
+    # Of another source, with the same API key.
     logged(consumer, source="EventConsumer", api_key=key.api_key)
     logged(consumer, source="EventConsumer")
     logged(generate_keys(make_user("grace")).instance)
 
-    assert figures_on(text_of(manager_client.get(user_page(key.user))))[0] == "3"
-    assert figures_on(text_of(manager_client.get(key_page(key)))) == ["2", "50.0 % 1"]
-
-
-def test_leads_to_the_rows_that_it_counts(manager_client, make_user, key, consumer, client):
-    client.force_login(make_user("root", is_staff=True, is_superuser=True))
-    logged(key)
-    logged(key, "key_expired")
-    logged(consumer, source="EventConsumer", api_key=key.api_key)
-    logged(consumer, source="EventConsumer")
-
     for address, number in [
-        (user_page(key.user), 4),
+        (user_page(key.user), 3),
         (key_page(key), 2),
         (consumer_page(consumer), 1),
     ]:
-        page = text_of(client.get(address))
+        page = client.get(address).content.decode()
         assert figures_on(page)[0] == str(number)
         (link,) = re.findall(r'<a href="(\S+)">Show these requests', page)
         assert len(client.get(html.unescape(link)).context["cl"].result_list) == number
 
 
-def test_has_no_link_on_a_site_without_the_log(key):
+def test_chart_has_no_link_on_a_site_without_the_log(key):
     logged(key)
 
-    picture = usage_of_key(key, AdminSite())
+    chart = usage_of_key(key, AdminSite())
 
-    assert PICTURE in picture
-    assert "Show these requests" not in picture
+    assert CHART in chart
+    assert "Show these requests" not in chart
 
 
-def test_leads_to_the_key_in_all_sources_that_name_its_model(key, settings, manager_client):
+def test_chart_of_a_model_with_two_sources_counts_and_links_to_both(key, settings, get):
     model = "frappe_tokens.ApiKey"
     settings.FRAPPE_TOKENS = {"SOURCES": {"User": model, "Customer": model}}
     logged(key)
     logged(key, source="Customer")
 
-    page = text_of(manager_client.get(key_page(key)))
+    page = get(key_page(key))
 
     assert figures_on(page)[0] == "2"
     assert f'href="{LOG}?api_key={key.api_key}"' in page
 
 
-def test_asks_the_log_twice_for_a_picture(manager_client, key, consumer):
+def test_chart_takes_two_queries_of_the_log(get, key):
     logged_days(key, {"accepted": 5, "other": 2}, 30)
 
     for address in (user_page(key.user), key_page(key)):
         with CaptureQueriesContext(connection) as queries:
-            manager_client.get(address)
+            get(address)
         asked = [query["sql"] for query in queries if '"at"' in query["sql"].replace("`", '"')]
         assert len(asked) == 2
 
 
-def test_says_what_to_do_where_nothing_is_on_record(manager_client, key, settings):
+def test_page_says_what_to_do_if_nothing_is_logged(get, key, settings):
     def page():
-        text = text_of(manager_client.get(key_page(key)))
-        assert PICTURE not in text
+        text = html.unescape(get(key_page(key)))
+        assert CHART not in text
         assert "Show these requests" not in text
         assert NONE_YET in text
-        return html.unescape(text)
+        return text
 
     assert "The first request with an API key will be shown here." in page()
 
@@ -242,30 +233,30 @@ def test_says_what_to_do_where_nothing_is_on_record(manager_client, key, setting
     assert f"put {MIDDLEWARE} first in MIDDLEWARE" in page()
 
     settings.MIDDLEWARE = [f"{__name__}.OwnLogMiddleware", *others]
-    assert "Requests aren&#x27;t logged" not in page()
+    assert "Requests aren't logged" not in page()
 
 
-def test_says_that_nothing_is_added_to_what_is_there(manager_client, key, settings):
+def test_chart_says_if_requests_are_no_longer_logged(get, key, settings):
     logged(key)
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
 
-    page = text_of(manager_client.get(key_page(key)))
+    page = get(key_page(key))
 
-    assert PICTURE in page
+    assert CHART in page
     assert "Requests aren&#x27;t logged." in page
 
 
-def test_says_when_the_last_one_was_where_it_was_long_ago(manager_client, key):
-    logged(key, at=datetime(2024, 2, 3, 4, 5, tzinfo=datetime_timezone.utc))
+def test_page_names_the_last_request_if_it_was_long_ago(get, key):
+    logged(key, at=utc(2024, 2, 3, 4, 5))
 
-    page = text_of(manager_client.get(key_page(key)))
+    page = get(key_page(key))
 
-    assert PICTURE not in page
+    assert CHART not in page
     assert "No requests in these 30 days. The last one was on Feb. 3, 2024, 4:05 a.m." in page
     assert "Show these requests" in page
 
 
-def test_above_the_log_it_shows_what_is_listed(manager_client, key):
+def test_chart_above_the_log_is_of_the_listed_requests(get, key):
     logged(key, path="/api/a")
     logged(key, "key_expired", path="/api/b", method="POST")
     logged(None, "other", path="/c")
@@ -274,104 +265,84 @@ def test_above_the_log_it_shows_what_is_listed(manager_client, key):
         ({}, 3),
         ({"outcome": "refused"}, 1),
         ({"method": "GET"}, 2),
-        ({"q": "/api/"}, 2),
         ({"q": "ada", "outcome": "accepted"}, 1),
         ({"api_key": key.api_key}, 2),
     ]:
-        page = text_of(manager_client.get(LOG, query))
+        page = get(LOG, **query)
         assert figures_on(page)[0] == str(number)
         assert "Show these requests" not in page
 
-    page = text_of(manager_client.get(LOG, {"q": "/nowhere"}))
+    page = get(LOG, q="/nowhere")
     assert "No request matches this choice." in page
     assert NONE_YET not in page
 
 
-def test_above_the_log_a_chosen_time_ends_the_days(manager_client, key):
-    utc = datetime_timezone.utc
-    logged(key, at=datetime(2025, 3, 9, 12, tzinfo=utc))
-    logged(key, at=datetime(2025, 3, 20, 12, tzinfo=utc))
+def test_chart_above_the_log_ends_with_the_latest_request_of_a_chosen_date(get, key):
+    logged(key, at=utc(2025, 3, 9, 12))
+    logged(key, at=utc(2025, 3, 20, 12))
     logged(key)
 
-    page = text_of(manager_client.get(LOG, {"at__year": 2025, "at__month": 3}))
+    page = get(LOG, at__year=2025, at__month=3)
+
     assert figures_on(page)[0] == "2"
     assert titles_on(page)[-1].startswith("March 20: 1 request\n")
-    assert figures_on(text_of(manager_client.get(LOG)))[0] == "1"
-    page = text_of(manager_client.get(LOG, {"at__year": 2020}))
-    assert "No request matches this choice." in page
+    assert figures_on(get(LOG))[0] == "1"
+    assert "No request matches this choice." in get(LOG, at__year=2020)
 
 
-@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
-def test_a_day_is_one_of_the_present_time_zone(manager_client, key, settings, zone):
-    settings.TIME_ZONE = zone
-    midnight = datetime.combine(timezone.localdate(), datetime.min.time(), ZoneInfo(zone))
+def test_days_are_those_of_the_current_time_zone(get, key, settings):
+    settings.TIME_ZONE = "Asia/Kolkata"
+    midnight = datetime.combine(timezone.localdate(), datetime.min.time(), ZoneInfo("Asia/Kolkata"))
     logged(key, at=midnight - timedelta(microseconds=1))
     logged(key, "other", at=midnight)
-    logged(key, "other", at=midnight - timedelta(days=29))
-    logged(key, at=midnight - timedelta(days=29, microseconds=1))
 
-    titles = titles_on(text_of(manager_client.get(key_page(key))))
+    titles = titles_on(get(key_page(key)))
 
-    assert [title.split(": ", 1)[1] for title in titles if "0 requests" not in title] == [
-        "1 request\nother: 1",
+    assert [title.split(": ", 1)[1] for title in titles[-2:]] == [
         "1 request\naccepted: 1",
         "1 request\nother: 1",
     ]
-    assert titles[-1].startswith(f"{midnight:%B} {midnight.day}: 1 request\nother")
+    assert titles[-1].startswith(f"{midnight:%B} {midnight.day}: ")
 
 
-def test_without_time_zones(manager_client, key, settings):
+def test_works_without_use_tz(get, key, settings):
     settings.USE_TZ = False
     logged(key, at=datetime.now())
 
-    assert figures_on(text_of(manager_client.get(key_page(key))))[0] == "1"
-    page = manager_client.get(LOG, {"at__year": date.today().year})
-    assert figures_on(text_of(page))[0] == "1"
+    assert figures_on(get(key_page(key)))[0] == "1"
+    assert figures_on(get(LOG, at__year=date.today().year))[0] == "1"
     row = ApiRequestLog.objects.get()
-    assert f"{row.at:%H:%M:%S.%f}<" in text_of(manager_client.get(f"{LOG}{row.pk}/change/"))
+    assert f"{row.at:%H:%M:%S.%f}<" in get(f"{LOG}{row.pk}/change/")
 
 
-def test_shows_markup_as_text_and_no_query(manager_client, key):
+def test_markup_is_text_and_content_security_policy_forbids_nothing(get, key):
     logged(key, MARKUP, path=f"/{MARKUP}")
 
     for address in (user_page(key.user), key_page(key), LOG):
-        page = text_of(manager_client.get(address))
+        page = get(address)
+        assert CHART in page
         assert "<b onclick" not in page
         assert html.escape(f"/{MARKUP}") in page
-
-
-def test_has_nothing_that_a_content_security_policy_forbids(manager_client, key):
-    logged(key)
-    logged(key, "key_expired")
-
-    for address in (user_page(key.user), key_page(key), LOG):
-        page = text_of(manager_client.get(address))
-        assert PICTURE in page
-        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]* src=)[^>]*>\s*\S", page)
+        assert not re.search(r"<style|\sstyle=|\son\w+=[^&]|<script(?![^>]* src=)[^>]*>\s*\S", page)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_pages_open_without_the_log(manager_client, key, caplog):
+def test_pages_work_without_the_log(manager_client, get, key, user, caplog):
     with log_gone():
         pages = [
-            manager_client.get(user_page(key.user)),
-            manager_client.get(key_page(key)),
+            get(user_page(key.user)),
             # In a transaction, which a failed statement would end on PostgreSQL.
-            manager_client.post(key_page(key), {"rate_limit": "fast"}),
+            manager_client.post(key_page(key), {"rate_limit": "fast"}).content.decode(),
         ]
+        with transaction.atomic():
+            pages.append(usage_of_user(user, AdminSite()))
+            user.refresh_from_db()
 
-    for response in pages:
-        assert UNREADABLE in text_of(response)
-        assert PICTURE not in text_of(response)
+    for page in pages:
+        assert UNREADABLE in page
+        assert CHART not in page
     assert "The request log can't be read." in caplog.text
-    assert UNREADABLE not in text_of(manager_client.get(key_page(key)))
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_transaction_goes_on_without_the_log(user, key):
-    with log_gone(), transaction.atomic():
-        assert UNREADABLE in usage_of_user(user, AdminSite())
-        user.refresh_from_db()
+    assert UNREADABLE not in get(key_page(key))
 
 
 @pytest.mark.parametrize(
@@ -384,7 +355,7 @@ def test_a_transaction_goes_on_without_the_log(user, key):
         (1, 3000, "99.9 %"),
     ],
 )
-def test_the_share_of_refusals_is_never_rounded_to_none_or_all(key, user, accepted, refused, shown):
+def test_share_of_refusals_is_not_rounded_to_none_or_all(key, user, accepted, refused, shown):
     outcomes = {"accepted": accepted, "key_expired": refused}
     logged_days(key, {name: number for name, number in outcomes.items() if number}, 1)
 
@@ -393,7 +364,7 @@ def test_the_share_of_refusals_is_never_rounded_to_none_or_all(key, user, accept
     assert figures_on(page)[1] == f"{shown} {refused:,}"
 
 
-def test_names_the_paths_that_are_asked_for_most(key, user):
+def test_most_frequent_paths_are_named(key, user):
     for number in range(7):
         for _ in range(number):
             logged(key, path=f"/api/{number}/")
@@ -411,46 +382,39 @@ def chart_of(*days):
 
 
 @pytest.mark.parametrize(
-    ("most", "ticks"),
+    ("most", "labels"),
     [
         (1, ["1", "0"]),
         (4, ["4", "3", "2", "1", "0"]),
         (5, ["6", "4", "2", "0"]),
-        (9, ["10", "5", "0"]),
-        (75, ["80", "60", "40", "20", "0"]),
         (81, ["100", "50", "0"]),
         (12_345, ["15,000", "10,000", "5,000", "0"]),
     ],
 )
-def test_the_scale_is_of_round_numbers(most, ticks):
-    chart = chart_of({"accepted": most}, {})
+def test_scale_has_round_numbers(most, labels):
+    ticks = chart_of({"accepted": most}, {}).ticks
 
-    assert chart.ticks == ticks
-    assert len(chart.lines) == len(ticks) - 1
-    assert chart.lines[0] == 0
-
-
-def test_a_bar_is_as_high_as_its_number():
-    low, high, none = chart_of({"accepted": 20}, {"accepted": 60, "other": 20}, {}).bars
-
-    (only,) = low.segments
-    assert (only.y, only.height) == (75, 25)
-    below, above = high.segments
-    assert (below.slug, below.y, below.height) == ("accepted", 25, 75)
-    assert (above.slug, above.y, above.height) == ("other", 0, 25)
-    assert below.x == above.x > only.x
-    assert none.segments == []
+    assert [label for label, _ in ticks] == labels
+    assert (ticks[0][1], ticks[-1][1]) == (0, HEIGHT)
 
 
-def test_a_single_refusal_among_many_requests_is_seen():
+def test_bars_are_as_high_as_their_numbers():
+    low, high, empty = chart_of({"accepted": 20}, {"accepted": 60, "other": 20}, {}).bars
+
+    assert low.segments == [("accepted", 75, 25)]
+    assert high.segments == [("accepted", 25, 75), ("other", 0, 25)]
+    assert empty.segments == []
+
+
+def test_single_refusal_among_many_requests_is_visible():
     outcomes = {"accepted": 99_997, "key_expired": 1, "ip_not_allowed": 1, "other": 1}
     (bar,) = chart_of(outcomes).bars
 
     assert len(bar.segments) == 4
-    for segment in bar.segments:
-        assert segment.height > 0.9 * LEAST
-        assert segment.y >= 0
-    assert sum(segment.height for segment in bar.segments) == pytest.approx(HEIGHT, abs=0.1)
+    for _, y, height in bar.segments:
+        assert height > 0.9 * LEAST
+        assert y >= 0
+    assert sum(height for _, _, height in bar.segments) == pytest.approx(HEIGHT, abs=0.1)
 
 
 def test_every_outcome_has_a_colour():
@@ -459,12 +423,12 @@ def test_every_outcome_has_a_colour():
 
     numbers = {series.slug: int(number) for series, number in chart.legend}
 
-    assert numbers["accepted"] == 2
-    assert numbers["other"] == 7
-    for series in SERIES:
+    assert numbers.pop("accepted") == 2
+    assert numbers.pop("other") == 7
+    for series in SERIES[2:]:
         refusals = [reason for reason in Reason if reason.status in series.statuses]
-        assert not refusals or numbers[series.slug] == len(refusals)
-    assert sum(numbers.values()) == 9 + len(codes)
+        assert numbers.pop(series.slug) == len(refusals)
+    assert not numbers
 
 
 def linear(colour):
@@ -492,29 +456,16 @@ def lightness_and_colour(light):
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
-# Machado, Oliveira and Fernandes (2009), severity 1.
+# Machado, Oliveira and Fernandes (2009), severity 1, row by row.
 SIGHTS = {
-    "all": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-    "protan": [
-        [0.152286, 1.052583, -0.204868],
-        [0.114503, 0.786281, 0.099216],
-        [-0.003882, -0.048116, 1.051998],
-    ],
-    "deutan": [
-        [0.367322, 0.860646, -0.227968],
-        [0.280085, 0.672501, 0.047413],
-        [-0.011820, 0.042940, 0.968881],
-    ],
-    "tritan": [
-        [1.255528, -0.076749, -0.178779],
-        [-0.078411, 0.930809, 0.147602],
-        [0.004733, 0.691367, 0.303900],
-    ],
+    "protan": "0.1523 1.0526 -0.2049 0.1145 0.7863 0.0992 -0.0039 -0.0481 1.0520",
+    "deutan": "0.3673 0.8607 -0.2280 0.2803 0.6725 0.0474 -0.0118 0.0429 0.9689",
+    "tritan": "1.2555 -0.0767 -0.1788 -0.0784 0.9308 0.1476 0.0047 0.6914 0.3039",
 }
 
 
 def colours_of(theme):
-    """The colours in the style sheet; the dark ones stand there twice."""
+    """The colours in the style sheet, which has the dark ones twice."""
     path = Path(frappe_tokens.__file__).parent / "static" / "frappe_tokens" / "admin.css"
     style = path.read_text()
     sets = [re.findall(rf"--frappe-tokens-{series.slug}: (#\w{{6}});", style) for series in SERIES]
@@ -524,7 +475,7 @@ def colours_of(theme):
 
 
 @pytest.mark.parametrize(("theme", "page"), [("light", "#ffffff"), ("dark", "#121212")])
-def test_the_colours_stand_out_from_the_page(theme, page):
+def test_colours_stand_out_from_the_page(theme, page):
     for colour in colours_of(theme):
         darker, lighter = sorted([luminance(linear(colour)), luminance(linear(page))])
         # WCAG 2.2, 1.4.11
@@ -533,18 +484,11 @@ def test_the_colours_stand_out_from_the_page(theme, page):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("sight", SIGHTS)
-def test_the_colours_differ_to_every_sight(theme, sight):
+def test_colours_differ_for_colour_blind_people(theme, sight):
+    matrix = [float(number) for number in SIGHTS[sight].split()]
     seen = []
     for colour in colours_of(theme):
-        light = linear(colour)
-        seen.append(
-            lightness_and_colour(
-                [
-                    min(1, max(0, sum(a * b for a, b in zip(row, light, strict=True))))
-                    for row in SIGHTS[sight]
-                ]
-            )
-        )
-    for number, one in enumerate(seen):
-        for other in seen[:number]:
-            assert sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5 > 15
+        light = [sum(map(operator.mul, matrix[row:], linear(colour))) for row in (0, 3, 6)]
+        seen.append(lightness_and_colour([min(1, max(0, value)) for value in light]))
+    for one, other in combinations(seen, 2):
+        assert math.dist(one, other) > 15

@@ -1,20 +1,17 @@
-from __future__ import annotations
-
 import os
 import shutil
-from dataclasses import dataclass, field
-from pathlib import Path
+import urllib.error
+import urllib.request
 
 import pytest
-from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page, sync_playwright
+from django.test import Client
+from playwright.sync_api import sync_playwright
 
-from tests.conftest import PASSWORD
 from tests.groups import leave_out
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-# Nothing is to be fetched from elsewhere, and root may not use the sandbox.
+# Nothing is fetched from elsewhere, and root may not use the sandbox.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,14 +20,30 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Chromium sends these hosts no Sec-Fetch-Site over plain HTTP.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 ]
+
+# All other tests run in a desktop's window, with JavaScript.
+WINDOWS = {
+    "phone": {"viewport": {"width": 360, "height": 760}, "has_touch": True},
+    "no-javascript": {"java_script_enabled": False},
+}
+each_window = pytest.mark.parametrize("options", WINDOWS.values(), ids=WINDOWS)
+
+GENERATE = "[data-frappe-tokens-dialog]"
+SUBMIT = "#frappe-tokens-content [type=submit]"
+KEY = "#frappe-tokens-value-key"
+SECRET = "#frappe-tokens-value-secret"
+HEADER = "#frappe-tokens-value-header"
+CLOSE = ".frappe-tokens-close"
 
 
 @pytest.fixture(scope="session")
 def chromium():
     if CHROMIUM is None:
         leave_out("browser", "Chromium is not installed (Debian: apt-get install chromium)")
-    # Playwright's own loop runs in the thread of the tests, which use the database as usual.
+    # Playwright's loop runs in the thread of the tests, which use the database as usual.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -39,68 +52,72 @@ def chromium():
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
-@dataclass
-class Visitor:
-    """A signed-in user at the admin in one browser window."""
+@pytest.fixture
+def open_page(chromium, live_server):
+    """Opens a page in a new window: ``open_page("/admin/", user, has_touch=True)``.
 
-    page: Page
-    site: str
-    complaints: list[str] = field(default_factory=list)
-    folder: Path | None = None
+    It runs under the strict Content-Security-Policy of the test settings. A violation or an error
+    in a script fails the test.
+    """
+    contexts, problems = [], []
 
-    def open(self, path):
-        self.page.goto(self.site + path)
+    def note(message):
+        if "Content Security Policy" in message.text:
+            problems.append(message.text)
 
-    def shoot(self, name):
-        """Keep a picture, where there is a folder for it (``SCREENSHOT_DIR``)."""
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        picture = self.folder / f"{name}.png"
-        try:
-            self.page.screenshot(path=picture)
-        except PlaywrightError:
-            # On a busy machine headless Chromium sometimes has no frame to show yet.
-            self.page.screenshot(path=picture)
+    def open_window(path, user=None, **options):
+        context = chromium.new_context(base_url=live_server.url, **options)
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        if user is not None:
+            client = Client()
+            client.force_login(user)
+            session = client.cookies["sessionid"].value
+            context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", note)
+        page.goto(path)
+        return page
+
+    yield open_window
+    for context in contexts:
+        context.close()
+    assert problems == []
 
 
 @pytest.fixture
-def visit(chromium, live_server):
-    """Opens windows: ``visit(user, color_scheme="dark")``.
+def whoami(live_server):
+    """Sends a header, as a page shows it: ``whoami(header) == (200, '{"message":"ada"}')``."""
 
-    Every window runs under the strict Content-Security-Policy of the test settings; a violation
-    or an error in a script fails the test.
-    """
-    folder = os.environ.get("SCREENSHOT_DIR")
-    contexts = []
-    visitors = []
-
-    def open_window(user, **options):
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        context.set_default_timeout(10_000)
-        visitor = Visitor(
-            context.new_page(), live_server.url, folder=Path(folder) if folder else None
+    def send(header):
+        name, _, value = header.partition(": ")
+        request = urllib.request.Request(  # noqa: S310 - the live server on loopback
+            f"{live_server.url}/api/method/frappe.auth.get_logged_user", headers={name: value}
         )
-        visitors.append(visitor)
-        visitor.page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
-        visitor.page.on(
-            "console",
-            lambda message: (
-                visitor.complaints.append(message.text)
-                if "Content Security Policy" in message.text
-                else None
-            ),
-        )
-        visitor.open("/admin/login/?next=/admin/")
-        visitor.page.fill("#id_username", user.get_username())
-        visitor.page.fill("#id_password", PASSWORD)
-        visitor.page.click("[type=submit]")
-        visitor.page.wait_for_url("**/admin/")
-        return visitor
+        try:
+            with urllib.request.urlopen(request) as response:  # noqa: S310 - as above
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
 
-    yield open_window
-    complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    return send
+
+
+def user_path(user):
+    return f"/admin/auth/user/{user.pk}/change/"
+
+
+def fits(page):
+    return page.evaluate(
+        "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    )
+
+
+def tab_to(page, selector, at_most=80, key="Tab"):
+    for _ in range(at_most):
+        page.keyboard.press(key)
+        if page.locator(selector).evaluate("e => e === document.activeElement"):
+            return
+    pytest.fail(f"{selector} is not reached by {key}")

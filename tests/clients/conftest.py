@@ -13,7 +13,7 @@ ALL_PERMISSIONS = ("todos.view_todo", "todos.add_todo", "todos.change_todo", "to
 
 
 def install_package(group, source, directory):
-    """Install what ``source`` pins into ``directory``, where there is Node.js to run it."""
+    """Install the packages that ``source`` pins into ``directory``, if there is Node.js."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         leave_out(group, "Node.js and npm are needed to run it")

@@ -1,4 +1,4 @@
-"""``manage.py demo``, and what it prints."""
+"""``manage.py demo``, and the commands that it prints."""
 
 import io
 import json
@@ -14,8 +14,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from frappe_tokens.keys import generate_keys
-from frappe_tokens.keys.actors import Actor
+from frappe_tokens.keys import Actor, generate_keys
 from frappe_tokens.models import ApiKey
 from testproject.todos.management.commands import demo
 from testproject.todos.models import ToDo
@@ -24,7 +23,7 @@ PROJECT = Path(__file__).parent.parent.parent
 
 
 def run_demo(*arguments):
-    """What the demo prints."""
+    """Return what the demo prints."""
     printed = io.StringIO()
     call_command("demo", *arguments, stdout=printed)
     return printed.getvalue()
@@ -35,11 +34,14 @@ def commands(printed):
 
 
 def paste(line):
-    """What a shell answers to ``line``, which must be JSON."""
-    done = subprocess.run(
-        ["sh", "-c", line], capture_output=True, text=True, check=True, timeout=60
-    )
+    """Return what a shell prints for ``line``, which must be JSON."""
+    command = ["sh", "-c", line]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return json.loads(done.stdout)
+
+
+def named_user(username):
+    return get_user_model().objects.get(username=username)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +52,7 @@ def _debug(settings, monkeypatch):
 
 @pytest.fixture
 def served(monkeypatch):
-    """The server is not started; here is what it would have been started with."""
+    """Collect the arguments of runserver instead of starting it."""
     calls = []
 
     def call(name, *arguments, **options):
@@ -63,75 +65,6 @@ def served(monkeypatch):
     return calls
 
 
-def test_each_command_can_be_pasted(live_server):
-    printed = run_demo("--no-serve")
-    lines = [line.replace("http://127.0.0.1:8000", live_server.url) for line in commands(printed)]
-    assert [paste(line) for line in lines[:3]] == [{"message": "api-user"}] * 3
-    for scheme, line in zip(("token", "Basic", "Bearer"), lines[:3], strict=True):
-        assert f"Authorization: {scheme} " in line
-    listed = paste(lines[3])["data"]
-    assert {row["description"] for row in listed} == {
-        sample["description"] for sample in demo.SAMPLES
-    }
-    posted = paste(lines[4])
-    assert (posted["consumer"], posted["user"]) == ("Door sensor", "api-user")
-    assert set(paste(lines[5])) == {"access_token", "expires_in", "token_type", "scope"}
-    assert len(paste(lines[6])["data"]) == len(listed)
-    # The one that a code has to be put into first.
-    assert paste(lines[7])["error"] == "invalid_grant"
-    assert len(lines) == 8
-
-
-def test_the_manager_can_do_in_the_admin_what_it_says(db, client):
-    printed = run_demo("--no-serve")
-    login = next(line for line in printed.splitlines() if "Login" in line)
-    username, _, password = login.split()[1:]
-    assert client.login(username=username, password=password)
-    manager = get_user_model().objects.get(username="manager")
-    assert manager.is_staff
-    assert not manager.is_superuser
-    api_user = get_user_model().objects.get(username="api-user")
-    assert Actor(manager).may_generate_for(api_user)
-    assert Actor(manager).may_generate_for(manager)
-    for page in ("", "auth/user/", f"auth/user/{api_user.pk}/change/", "todos/todo/"):
-        assert client.get(f"/admin/{page}").status_code == 200
-    own = next(line for line in printed.splitlines() if "Keys " in line).split()[1]
-    assert client.get(urlsplit(own).path).status_code == 200
-
-
-def test_the_api_user_has_the_api_alone(db):
-    run_demo("--no-serve")
-    api_user = get_user_model().objects.get(username="api-user")
-    assert not api_user.has_usable_password()
-    assert not api_user.is_staff
-    assert api_user.get_all_permissions() == {
-        f"todos.{verb}_todo" for verb in ("view", "add", "change", "delete")
-    }
-
-
-def test_runs_again_with_new_secrets(db):
-    first = run_demo("--no-serve")
-    before = list(ApiKey.objects.order_by("pk").values_list("api_key", "secret_digest"))
-    ToDo.objects.first().delete()
-    second = run_demo("--no-serve")
-    after = list(ApiKey.objects.order_by("pk").values_list("api_key", "secret_digest"))
-    assert [key for key, _ in before] == [key for key, _ in after]
-    assert not {digest for _, digest in before} & {digest for _, digest in after}
-    assert not set(commands(first)) & set(commands(second))
-    assert ToDo.objects.count() == len(demo.SAMPLES) - 1
-
-
-def test_serves_on_the_port(
-    db,
-    served,
-    monkeypatch,
-    free_port,
-):
-    monkeypatch.setenv("PORT", str(free_port))
-    assert f"http://127.0.0.1:{free_port}/admin/" in run_demo()
-    assert served == [(f"127.0.0.1:{free_port}", {"use_reloader": False})]
-
-
 @pytest.fixture
 def free_port():
     with socket.socket() as probe:
@@ -139,36 +72,107 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_says_which_port_to_take_instead(db, served, monkeypatch):
+def test_commands_can_be_pasted(live_server):
+    printed = run_demo("--no-serve").replace("http://127.0.0.1:8000", live_server.url)
+
+    lines = commands(printed)
+    answers = [paste(line) for line in lines]
+
+    for scheme, line in zip(("token", "Basic", "Bearer"), lines[:3], strict=True):
+        assert f"Authorization: {scheme} " in line
+    assert answers[:3] == [{"message": "api-user"}] * 3
+    todos, event, token, same_todos, code = answers[3:]
+    descriptions = {row["description"] for row in todos["data"]}
+    assert descriptions == {sample["description"] for sample in demo.SAMPLES}
+    assert (event["consumer"], event["user"]) == ("Door sensor", "api-user")
+    assert set(token) == {"access_token", "expires_in", "token_type", "scope"}
+    assert len(same_todos["data"]) == len(demo.SAMPLES)
+    # The code has to be put in first.
+    assert code["error"] == "invalid_grant"
+
+
+def test_manager_can_use_the_admin(db, client):
+    lines = run_demo("--no-serve").splitlines()
+
+    login = next(line for line in lines if "Login" in line)
+    username, _, password = login.split()[1:]
+    assert client.login(username=username, password=password)
+    manager, api_user = named_user("manager"), named_user("api-user")
+    assert (manager.is_staff, manager.is_superuser) == (True, False)
+    assert Actor(manager).may_generate_for(api_user)
+    assert Actor(manager).may_generate_for(manager)
+    for page in ("", "auth/user/", f"auth/user/{api_user.pk}/change/", "todos/todo/"):
+        assert client.get(f"/admin/{page}").status_code == 200
+    own = next(line for line in lines if "Keys " in line).split()[1]
+    assert client.get(urlsplit(own).path).status_code == 200
+
+
+def test_api_user_can_only_use_the_api(db):
+    run_demo("--no-serve")
+
+    user = named_user("api-user")
+    assert not user.has_usable_password()
+    assert not user.is_staff
+    permissions = {f"todos.{verb}_todo" for verb in ("view", "add", "change", "delete")}
+    assert user.get_all_permissions() == permissions
+
+
+def test_second_run_generates_new_secrets(db):
+    first = run_demo("--no-serve")
+    before = dict(ApiKey.objects.values_list("api_key", "secret_digest"))
+    ToDo.objects.first().delete()
+
+    second = run_demo("--no-serve")
+
+    after = dict(ApiKey.objects.values_list("api_key", "secret_digest"))
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values())
+    assert not set(commands(first)) & set(commands(second))
+    assert ToDo.objects.count() == len(demo.SAMPLES) - 1
+
+
+def test_port_is_chosen_by_the_environment(db, served, monkeypatch, free_port):
+    monkeypatch.setenv("PORT", str(free_port))
+
+    assert f"http://127.0.0.1:{free_port}/admin/" in run_demo()
+
+    assert served == [(f"127.0.0.1:{free_port}", {"use_reloader": False})]
+
+
+def test_port_in_use_is_refused(db, served, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as other:
         monkeypatch.setenv("PORT", str(other.getsockname()[1]))
         with pytest.raises(CommandError, match="PORT=8001 make demo"):
             run_demo()
+
     assert not served
     assert not ApiKey.objects.exists()
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "\u0661"])
-def test_refuses_what_is_no_port(monkeypatch, port):
+def test_impossible_port_is_refused(monkeypatch, port):
     monkeypatch.setenv("PORT", port)
-    with pytest.raises(CommandError, match="is no port"):
+
+    with pytest.raises(CommandError, match="is not a port"):
         run_demo("--no-serve")
 
 
-def test_refuses_without_debug(settings):
+def test_demo_needs_debug(settings):
     settings.DEBUG = False
+
     with pytest.raises(CommandError, match="DEBUG only"):
         run_demo("--no-serve")
 
 
-def test_says_so_where_a_user_cannot_have_keys(make_user):
+def test_user_who_cannot_have_keys_is_named(make_user):
     generate_keys(make_user("api-user"))
     get_user_model().objects.update(is_active=False)
+
     with pytest.raises(CommandError, match="api-user: The user is inactive"):
         run_demo("--no-serve")
 
 
-def test_in_a_fresh_place_it_prepares_and_serves(tmp_path, free_port):
+def test_demo_prepares_and_serves_an_empty_database(tmp_path, free_port):
     environment = {
         **os.environ,
         "DATABASE_URL": f"sqlite:///{tmp_path / 'demo.sqlite3'}",
@@ -186,12 +190,11 @@ def test_in_a_fresh_place_it_prepares_and_serves(tmp_path, free_port):
         text=True,
     )
     try:
-        assert process.stdout is not None
         printed = list(takewhile(lambda line: "/admin/" not in line, process.stdout))
-        # The server comes up a moment later; curl asks again until it does.
+        # The server comes up a moment later.
         retry = "curl -s --retry 60 --retry-delay 1 --retry-connrefused"
-        lines = [line.replace("curl -s", retry) for line in commands("".join(printed))]
-        assert [paste(line) for line in lines[:3]] == [{"message": "api-user"}] * 3
+        line = commands("".join(printed))[0].replace("curl -s", retry)
+        assert paste(line) == {"message": "api-user"}
     finally:
         process.terminate()
         process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""Every example of docs/clients.md, run as it stands there."""
+"""Runs every example of docs/clients.md."""
 
 import json
 import os
@@ -40,10 +40,7 @@ def run(command, live_server, keys, **options):
 
 
 def node():
-    program = shutil.which("node")
-    if program is None:
-        leave_out("JavaScript", "Node.js is needed to run the examples")
-    return program
+    return shutil.which("node") or leave_out("JavaScript", "Node.js is needed to run the examples")
 
 
 def test_page_has_every_client():
@@ -57,6 +54,7 @@ def test_page_has_every_client():
 def test_shell(live_server, keys, code):
     done = run(["sh", "-e", "-c", code], live_server, keys)
     answers = done.stdout.replace("}{", "}\n{").splitlines()
+
     assert [json.loads(answer) for answer in answers] == [{"message": "ada"}] * code.count("curl ")
     assert done.stderr == ""
 
@@ -67,9 +65,11 @@ def test_python(live_server, keys, name, code):
     assert done.stdout == "ada\n", done.stderr
 
 
-def test_python_says_why_it_is_refused(live_server, keys):
+def test_python_prints_why_it_is_refused(live_server, keys):
     revoke(keys.instance)
+
     done = run([sys.executable, "-c", dict(PYTHON)["requests"]], live_server, keys)
+
     assert (done.returncode, done.stderr) == (1, "key_revoked\n")
 
 
@@ -91,7 +91,7 @@ def test_frappe_js_sdk(sdk, live_server, keys):
 @pytest.mark.node
 def test_postman(newman, live_server, keys, tmp_path):
     def collection(api_secret):
-        """newman's exit code, and the status by the name of the request."""
+        """Return newman's exit code, and the names of the requests with their statuses."""
         exported = tmp_path / "run.json"
         command = [
             *(str(newman), "run", str(DOCS / "postman.json"), "--reporters", "json"),
@@ -100,15 +100,15 @@ def test_postman(newman, live_server, keys, tmp_path):
             *("--env-var", f"api_key={keys.api_key}", "--env-var", f"api_secret={api_secret}"),
         ]
         done = run(command, live_server, keys)
-        met = json.loads(exported.read_text())["run"]["executions"]
-        return done.returncode, [(one["item"]["name"], one["response"]["code"]) for one in met]
+        runs = json.loads(exported.read_text())["run"]["executions"]
+        return done.returncode, [(run["item"]["name"], run["response"]["code"]) for run in runs]
 
     names = ["token", "Basic", "Bearer"]
     assert collection(str(keys.api_secret)) == (0, [(name, 200) for name in names])
     assert collection("wrong") == (1, [(name, 401) for name in names])
 
 
-def test_javascript_is_left_out_without_node(monkeypatch):
+def test_javascript_is_skipped_without_node(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr("tests.groups.LEFT_OUT", {})

@@ -1,4 +1,4 @@
-"""Channels, the real package: what the table of all ways in does not show."""
+"""Channels, the real package, besides what ``test_ways_in`` proves."""
 
 import asyncio
 import json
@@ -85,38 +85,33 @@ def connect(header=None, where="/prices/", app=None, **more):
     return async_to_sync(first_words)(app or application, where, headers_of(header, **more))
 
 
-def test_a_socket_is_open_to_the_keys_user(keys):
-    assert connect(token_header(keys)) == ["ada", keys.api_key, 1]
+def test_socket_runs_as_the_keys_user(keys):
     assert connect(token_header(keys), "/prices/?caf%C3%A9=%ff") == ["ada", keys.api_key, 1]
 
 
-def test_without_the_header_it_is_the_sessions_user(keys, make_user):
+def test_without_the_header_it_runs_as_the_sessions_user(keys, make_user):
     client = Client()
     client.force_login(make_user("eve"))
+
     assert connect(client=client) == ["eve", None, 1]
     assert connect("Digest abc", client=client) == ["eve", None, 1]
     assert connect(token_header(keys), client=client) == ["ada", keys.api_key, 1]
     assert connect("token a:b", client=client) == 4401
 
 
-def test_or_nobody(keys):
+def test_without_header_and_session_the_user_is_anonymous(keys):
     assert connect() == ["", None, 1]
     assert connect(app=TokenAuthMiddleware(Prices.as_asgi())) == ["", None, 1]
 
 
-@pytest.mark.parametrize("header", ["token a:b", "Bearer", "Basic !"])
-def test_a_refused_handshake_is_closed_with_its_status(db, header):
-    assert connect(header) == 4401
-
-
-def test_a_read_only_key_may_use_what_only_tells(user):
+def test_read_only_key_opens_a_socket_that_changes_nothing(user):
     header = token_header(generate_keys(user, read_only=True))
     assert connect(header) == 4403
-    telling = TokenAuthMiddleware(Prices.as_asgi(), read_only=True)
-    assert connect(header, app=telling)[0] == "ada"
+    app = TokenAuthMiddleware(Prices.as_asgi(), read_only=True)
+    assert connect(header, app=app)[0] == "ada"
 
 
-def test_scopes_are_the_consumers_or_those_of_the_argument(user):
+def test_scopes_are_those_of_the_consumer_or_of_the_argument(user):
     header = token_header(generate_keys(user, scopes=["prices:read"]))
     assert connect(header) == 4403
     # The outer one knows nothing of the routes.
@@ -134,7 +129,7 @@ async def ask(method, header):
     return await asked.get_response()
 
 
-def test_http_is_answered_as_everywhere(keys, user):
+def test_http_is_answered_as_by_the_other_ways(keys, user):
     answer = async_to_sync(ask)("GET", token_header(keys))
     assert (answer["status"], answer["body"]) == (200, b"ada")
     assert async_to_sync(ask)("GET", None)["body"] == b""
@@ -148,8 +143,7 @@ def test_http_is_answered_as_everywhere(keys, user):
     assert async_to_sync(ask)("POST", reader)["status"] == 403
 
 
-def test_other_protocols_pass():
-    """Such as the start and end of the server."""
+def test_lifespan_messages_are_passed_on():
     passed = []
 
     async def inner(scope, receive, send):
@@ -159,8 +153,8 @@ def test_other_protocols_pass():
     assert passed == [{"type": "lifespan"}]
 
 
-def test_a_connection_that_has_outlived_its_age_is_not_used_again(keys, monkeypatch):
-    """No request ends in Channels' thread, so that nobody else would let go of it."""
+def test_connection_older_than_conn_max_age_is_not_reused(keys, monkeypatch):
+    """No request ends in Channels' thread, so that nothing else would close it."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 600)
     scope = {"type": "websocket", "path": "/", "headers": headers_of(token_header(keys))}
     used = []

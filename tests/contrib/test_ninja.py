@@ -1,4 +1,4 @@
-"""Django Ninja, the real package: what the table of all ways in does not show."""
+"""Django Ninja, the real package, besides what ``test_ways_in`` proves."""
 
 import pytest
 from django.core.cache import cache
@@ -115,23 +115,11 @@ urlpatterns = [
 ]
 
 
-@pytest.fixture
-def behind_the_middleware(settings):
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE,
-        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
-    ]
-
-
 @pytest.fixture(params=[False, True], ids=["alone", "behind the middleware"])
-def behind(request, settings):
-    """Whether the middleware for plain views is there as well."""
+def behind(request):
+    """With and without the middleware for plain views."""
     if request.param:
-        settings.MIDDLEWARE = [
-            *settings.MIDDLEWARE,
-            "frappe_tokens.middleware.TokenAuthenticationMiddleware",
-        ]
-    return bool(request.param)
+        request.getfixturevalue("with_middleware")
 
 
 def send(keys, path, method="GET", client=None):
@@ -152,14 +140,14 @@ def test_each_operation_has_its_scopes(user, behind):
         assert send(made, "who/").status_code == (403 if scopes else 200)
 
 
-def test_costs_one_select_behind_the_middleware_too(keys, behind, statements):
+def test_request_takes_one_select_with_the_middleware_too(keys, behind, statements):
     for method in ("GET", "POST"):
         with statements() as verbs:
             assert send(keys, "mixed/", method).json() == {"user": "ada", "auth": "ApiKey"}
         assert verbs.count("SELECT") == 1
 
 
-def test_a_session_is_asked_where_there_is_no_header(user, keys, make_user, behind):
+def test_session_counts_without_a_header(user, keys, make_user, behind):
     client = Client(enforce_csrf_checks=True)
     client.force_login(make_user("eve"))
     assert send(keys, "session-too/", "POST", client).json()["user"] == "ada"
@@ -170,20 +158,20 @@ def test_a_session_is_asked_where_there_is_no_header(user, keys, make_user, behi
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
 
 
-def test_other_bearer_tokens_are_known_by_who_stands_before(keys, behind):
+def test_earlier_class_may_accept_other_bearer_tokens(keys, behind):
     assert send("Bearer theirs", "others-first/").json() == {"auth": "other"}
     assert send(keys, "others-first/").json() == {"auth": str(keys.instance)}
-    assert send("Bearer nobodys", "others-first/").json()["code"] == "invalid_credentials"
+    assert send("Bearer unknown", "others-first/").json()["code"] == "invalid_credentials"
 
 
-def test_or_to_whom_a_subclass_leaves_them(keys, behind):
+def test_subclass_may_leave_bearer_tokens_to_a_later_class(keys, behind):
     assert send("Bearer theirs", "some-schemes/").json() == {"auth": "other"}
     assert send(keys, "some-schemes/").json() == {"auth": str(keys.instance)}
-    assert send("Bearer nobodys", "some-schemes/").json() == {"detail": "Unauthorized"}
+    assert send("Bearer unknown", "some-schemes/").json() == {"detail": "Unauthorized"}
 
 
-@pytest.mark.usefixtures("behind_the_middleware")
-def test_operations_without_our_class_are_plain_views_to_the_middleware(user, keys):
+@pytest.mark.usefixtures("with_middleware")
+def test_middleware_decides_for_operations_without_our_class(user, keys):
     assert send(keys, "by-session/").json()["user"] == "ada"
     assert send(keys, "open/", "POST").json() == {"user": "ada", "auth": "ApiKey"}
     assert send("token a:b", "open/").status_code == 401
@@ -192,8 +180,8 @@ def test_operations_without_our_class_are_plain_views_to_the_middleware(user, ke
     assert send(made, "open/").status_code == 403
 
 
-@pytest.mark.usefixtures("behind_the_middleware")
-def test_views_that_are_methods_decide_in_the_same_way(user, keys):
+@pytest.mark.usefixtures("with_middleware")
+def test_views_of_ninja_1_4_are_recognized(user, keys):
     scoped = generate_keys(user, name="scoped", scopes=["todos:read"])
 
     assert send(scoped, "bound/read/").json() == {"user": "ada", "auth": "ApiKey"}
@@ -204,8 +192,8 @@ def test_views_that_are_methods_decide_in_the_same_way(user, keys):
         assert send("token a:b", f"bound/{address}/").status_code == 401
 
 
-@pytest.mark.usefixtures("behind_the_middleware")
-def test_view_that_refers_to_no_operations_is_a_plain_view(user, keys):
+@pytest.mark.usefixtures("with_middleware")
+def test_middleware_decides_for_a_view_without_operations(user, keys):
     scoped = generate_keys(user, name="scoped", scopes=["todos:read"])
 
     assert send(keys, "unknown/").content == b"ada"
@@ -213,13 +201,13 @@ def test_view_that_refers_to_no_operations_is_a_plain_view(user, keys):
     assert send("token a:b", "unknown/").status_code == 401
 
 
-def test_an_unregistered_api_refuses_with_the_right_status():
+def test_unregistered_api_refuses_with_the_right_status():
     response = Client().get("/unregistered/who/", headers={"authorization": "token a:b"})
     assert response.status_code == 401
     assert response.json() == {"detail": "Invalid API key or API secret."}
 
 
-def test_sites_cache_keeps_no_answer(keys, make_user, behind, settings):
+def test_cache_of_the_site_stores_no_response(keys, make_user, behind, settings):
     other = generate_keys(make_user("eve"))
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     settings.MIDDLEWARE = [
@@ -234,7 +222,7 @@ def test_sites_cache_keeps_no_answer(keys, make_user, behind, settings):
         assert send(None, "who/").status_code == 401
 
 
-def test_the_schema_describes_it():
+def test_schema_describes_the_authentication():
     schema = api.get_openapi_schema()
     assert schema["components"]["securitySchemes"]["TokenAuth"] == {
         "type": "http",
@@ -245,6 +233,6 @@ def test_the_schema_describes_it():
 
 
 @pytest.mark.parametrize("scope", ["", "a b", 'a"'])
-def test_refuses_what_is_no_scope(scope):
+def test_invalid_scope_is_refused(scope):
     with pytest.raises(ValueError, match="is not a valid scope"):
         TokenAuth(scope)

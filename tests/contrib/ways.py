@@ -1,4 +1,4 @@
-"""Every way in, asked alike: a view of each kind that says whom the request runs as."""
+"""Every way in: a view of each kind that says whom the request runs as."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from channels.testing import WebsocketCommunicator
 from django.http import JsonResponse
 from django.test import AsyncClient, Client
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
 from django.views.decorators.csrf import csrf_protect
 from ninja import NinjaAPI
 from rest_framework.response import Response
@@ -29,8 +31,6 @@ SCOPE = "todos:read"
 
 
 class Answer(NamedTuple):
-    """What came back: for a request that was let in, whom it ran as and by which kind of key."""
-
     status: int
     body: dict[str, str]
     headers: dict[str, str]
@@ -61,19 +61,20 @@ def undeclared(request):
     return JsonResponse(described(request))
 
 
-@csrf_protect
-def plain(request):
-    return JsonResponse(described(request))
-
-
-# Only the middleware enforces an attribute, which is what these tests are about.
-plain.required_scopes = [SCOPE]
-
-
 async def aundeclared(request):
-    user = await request.auser()
-    assert user == request.user
+    assert await request.auser() == request.user
     return JsonResponse(described(request))
+
+
+class Plain(View):
+    # Only the middleware enforces an attribute, which is what these tests are about.
+    required_scopes = [SCOPE]
+
+    @method_decorator(csrf_protect)
+    def get(self, request):
+        return JsonResponse(described(request))
+
+    post = get
 
 
 async def aplain(request):
@@ -125,7 +126,7 @@ class UndeclaredConsumer(Consumer):
 urlpatterns = [
     path("rest/", Rest.as_view()),
     path("rest-undeclared/", UndeclaredRest.as_view()),
-    path("plain/", plain),
+    path("plain/", Plain.as_view()),
     path("plain-undeclared/", undeclared),
     path("async/", aplain),
     path("async-undeclared/", aundeclared),
@@ -134,7 +135,7 @@ urlpatterns = [
 
 
 class Way(NamedTuple):
-    """How a request is sent. ``undeclared`` is asked where no scope is declared."""
+    """How a request is sent, and to what: a view with a scope, and one without."""
 
     name: str
     ask: Callable[..., Answer]
@@ -142,21 +143,18 @@ class Way(NamedTuple):
     undeclared: Any
 
 
-def _headers(header, source, more):
-    sent = {"Authorization": header, "Frappe-Authorization-Source": source, **more}
-    return {name: value for name, value in sent.items() if value is not None}
+def _named(header, headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return named if header is None else {"authorization": header, **named}
 
 
 def _answer(response):
     return Answer(response.status_code, json.loads(response.content), dict(response.items()))
 
 
-def by_http(path, header, *, method, source, address, **more):
-    return _answer(
-        Client(enforce_csrf_checks=True).generic(
-            method, path, headers=_headers(header, source, more), REMOTE_ADDR=address
-        )
-    )
+def by_http(path, header, method, address, headers):
+    client = Client(enforce_csrf_checks=True, REMOTE_ADDR=address)
+    return _answer(client.generic(method, path, headers=_named(header, headers)))
 
 
 class _AsyncClientAt(AsyncClient):
@@ -164,25 +162,26 @@ class _AsyncClientAt(AsyncClient):
         return {**super()._base_scope(**request), "client": [self.address, 50_000]}
 
 
-def by_asgi(path, header, *, method, source, address, **more):
+def by_asgi(path, header, method, address, headers):
+    client = _AsyncClientAt(enforce_csrf_checks=True)
+    client.address = address
+
     async def send():
-        client = _AsyncClientAt(enforce_csrf_checks=True)
-        client.address = address
-        return await client.generic(method, path, headers=_headers(header, source, more))
+        return await client.generic(method, path, headers=_named(header, headers))
 
     return _answer(async_to_sync(send)())
 
 
-def by_websocket(consumer, header, *, method, source, address, **more):
-    # What is no GET may change something, as may a WebSocket that nobody said otherwise of.
+def by_websocket(consumer, header, method, address, headers):
+    # By default, what is sent over a WebSocket may change something.
     application = TokenAuthMiddleware(consumer.as_asgi(), read_only=method == "GET")
-    headers = [
-        (name.lower().encode(), value.encode("latin-1"))
-        for name, value in _headers(header, source, {"Host": "testserver", **more}).items()
+    encoded = [
+        (name.encode(), value.encode("latin-1"))
+        for name, value in _named(header, {"host": "testserver", **headers}).items()
     ]
 
     async def connect():
-        socket = WebsocketCommunicator(application, "/", headers)
+        socket = WebsocketCommunicator(application, "/", encoded)
         socket.scope["client"] = (address, 50_000)
         socket.scope["extensions"] = {"websocket.http.response": {}}
         await socket.send_input({"type": "websocket.connect"})
@@ -193,10 +192,8 @@ def by_websocket(consumer, header, *, method, source, address, **more):
             return Answer(200, body, {})
         last = await socket.receive_output()
         await socket.wait()
-        assert [first["type"], last["type"]] == [
-            "websocket.http.response.start",
-            "websocket.http.response.body",
-        ]
+        assert first["type"] == "websocket.http.response.start"
+        assert last["type"] == "websocket.http.response.body"
         got = {name.decode(): value.decode() for name, value in first["headers"]}
         return Answer(first["status"], json.loads(last["body"]), got)
 

@@ -34,7 +34,7 @@ def transaction_of(client):
 def find(client, api_key, model=ApiKey):
     statement = LookupStatement(model, client.copy())
     row = statement.fetch(client, api_key)
-    return row and statement.instance(client, row)
+    return row and statement.instance(client.alias, row)
 
 
 def execute(client, sql):

@@ -18,7 +18,7 @@ from rest_framework.permissions import AllowAny
 
 from frappe_tokens import authentication as ours
 from frappe_tokens.api.envelope import FrappeEnvelopeMixin
-from frappe_tokens.api.filters import FilterSerializer
+from frappe_tokens.api.serializers import FilterSerializer
 from frappe_tokens.contrib import spectacular
 from frappe_tokens.exceptions import Reason
 

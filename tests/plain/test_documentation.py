@@ -1,4 +1,4 @@
-"""The examples of the page about plain Django, as they stand there."""
+"""The examples of the documentation of plain Django."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def example(containing):
-    """The names of the one example that has these words."""
+    """The names that the only example with these words defines."""
     (source,) = [source for source in EXAMPLES if containing in source]
     names = {"__name__": "example"}
     exec(compile(source, "plain-django.md", "exec"), names)  # noqa: S102 - our own documentation
@@ -43,21 +43,16 @@ def send(keys, where, method="GET"):
     return client.generic(method, where, headers={"authorization": token_header(keys)})
 
 
-def test_the_middleware(settings, keys):
+def test_middleware(settings, keys):
     serve(settings, path("whoami/", example("def whoami(request):\n    return Json")["whoami"]))
     assert send(keys, "/whoami/").json() == {"user": "ada"}
 
 
-class ReportsByToken:
-    """The example's, where MIDDLEWARE can name it."""
-
-    sync_capable = async_capable = True
-
-    def __new__(cls, get_response):
-        return example("class ReportsByToken")["ReportsByToken"](get_response)
+def ReportsByToken(get_response):  # noqa: N802 - the example's class, where MIDDLEWARE finds it
+    return example("class ReportsByToken")["ReportsByToken"](get_response)
 
 
-def test_a_subclass(settings, keys):
+def test_subclass(settings, keys):
     view = example("def whoami(request):\n    return Json")["whoami"]
     serve(
         settings,
@@ -70,13 +65,8 @@ def test_a_subclass(settings, keys):
     assert send(keys, "/whoami/").status_code == 302
 
 
-class ReportsAreForPeople:
-    """The example's, where MIDDLEWARE can name it."""
-
-    sync_capable = async_capable = True
-
-    def __new__(cls, get_response):
-        return example("class ReportsAreForPeople")["ReportsAreForPeople"](get_response)
+def ReportsAreForPeople(get_response):  # noqa: N802
+    return example("class ReportsAreForPeople")["ReportsAreForPeople"](get_response)
 
 
 def test_more_pages_for_people(settings, keys):
@@ -128,8 +118,8 @@ def test_channels(user):
         headers = [(b"authorization", token_header(made).encode())]
         socket = WebsocketCommunicator(application, "/prices/", headers)
         assert await socket.connect() == (True, None)
-        said = await socket.receive_from()
+        received = await socket.receive_from()
         await socket.disconnect()
-        return said
+        return received
 
     assert async_to_sync(connect)() == "ada"

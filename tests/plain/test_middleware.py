@@ -1,11 +1,10 @@
-"""What a plain view gets of a request with a token, and what stands in its way."""
+"""What a plain view gets of a request with a token, and which requests it doesn't get."""
 
 import json
 
 import pytest
 
-from frappe_tokens import crypto
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.middleware import TokenAuthenticationMiddleware
 
 from ..conftest import basic_header, token_header
@@ -15,53 +14,43 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(params=[False, True], ids=["alone", "beside a session"])
 def beside(request, visitor, make_user):
-    """Whether the visitor is logged in as somebody else as well."""
+    """Whether the visitor is logged in as another user."""
     if request.param:
         visitor.client.force_login(make_user("eve", is_superuser=True, is_staff=True))
     return bool(request.param)
 
 
-# Whom the request runs as
+# Accepted
 
 
-def test_a_view_sees_the_keys_user_and_the_key(visitor, keys, beside, header_of):
-    for path in ("/sync/who/", "/async/who/"):
-        response = visitor.get(path, header_of(keys))
-        assert response.json() == {"user": "ada", "auth": "ApiKey"}
+def test_views_of_every_kind_run_as_the_keys_user(visitor, keys, beside):
+    for path in ("/sync/who/", "/async/who/", "class/", "members/", "/members-class/"):
+        for method in ("GET", "POST"):
+            response = visitor.send(method, path, keys)
+            assert response.json() == {"user": "ada", "auth": "ApiKey"}
+        assert visitor.send("HEAD", path, keys).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["who/", "class/", "members/", "/members-class/"])
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
-def test_views_of_every_kind_are_open(visitor, keys, beside, path, method):
-    response = visitor.send(method, path, keys)
-    assert response.status_code == 200
-    if method != "HEAD":
-        assert response.json()["user"] == "ada"
-
-
-def test_costs_one_select(visitor, keys, beside, statements):
-    visitor.get("who/", keys)
-    with statements() as verbs:
-        assert visitor.get("who/", keys).status_code == 200
-    # Less the one by which the request is logged.
-    assert [verb for verb in verbs if verb != "INSERT"] == ["SELECT"]
+def test_without_a_key_the_user_is_the_sessions(visitor, user):
+    for header in (None, "Digest abc", ""):
+        assert visitor.get("who/", header).json()["user"] == ""
+        assert (
+            visitor.get("/members-class/", header).headers["Location"].startswith("/login/?next=")
+        )
+    visitor.client.force_login(user)
+    for header in (None, "Digest abc", ""):
+        assert visitor.get("who/", header).json()["user"] == "ada"
+        assert visitor.get("/members-class/", header).json()["user"] == "ada"
 
 
 @pytest.mark.parametrize("path", ["permitted/", "/permitted-class/"])
-def test_permissions_are_the_keys_users(visitor, keys, make_user, beside, path):
+def test_permissions_are_those_of_the_keys_user(visitor, keys, make_user, path):
     assert visitor.get(path, keys).status_code == 403
     may = generate_keys(make_user("mary", permissions=("auth.view_group",)))
     assert visitor.get(path, may).json()["user"] == "mary"
 
 
-@pytest.mark.parametrize("path", ["members/", "/members-class/"])
-def test_without_the_header_it_is_as_before(visitor, keys, path):
-    assert visitor.get(path).headers["Location"].startswith("/login/?next=")
-    visitor.client.force_login(keys.instance.user)
-    assert visitor.get(path).json()["user"] == "ada"
-
-
-def test_login_required_middleware_lets_it_in(visitor, keys, settings):
+def test_login_required_middleware_accepts_it(visitor, keys, settings):
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -71,18 +60,11 @@ def test_login_required_middleware_lets_it_in(visitor, keys, settings):
     assert visitor.get("for-all/").json()["user"] == ""
 
 
-@pytest.mark.parametrize("header", ["Digest abc", "Negotiate abc", "tokens a:b", "", " "])
-def test_other_schemes_pass_untouched(visitor, user, header):
-    assert visitor.get("who/", header).json()["user"] == ""
-    visitor.client.force_login(user)
-    assert visitor.get("who/", header).json()["user"] == "ada"
-
-
 class TokensOnly(TokenAuthenticationMiddleware):
     schemes = ("token",)
 
 
-def test_a_subclass_answers_fewer_schemes(visitor, keys, settings):
+def test_subclass_may_answer_fewer_schemes(visitor, keys, settings):
     ours = "frappe_tokens.middleware.TokenAuthenticationMiddleware"
     settings.MIDDLEWARE = [
         f"{__name__}.TokensOnly" if name == ours else name for name in settings.MIDDLEWARE
@@ -97,7 +79,7 @@ def test_works_without_sessions(visitor, keys, settings):
     assert visitor.get("same/").status_code == 200
 
 
-# Who is refused
+# Refused
 
 REFUSED = [
     ("Token", "malformed_credentials"),
@@ -109,25 +91,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("header", "code"), REFUSED)
-@pytest.mark.parametrize("path", ["who/", "for-all/", "/nowhere/", "exempt/", "/login/"])
-def test_a_wrong_credential_never_passes_as_anybody_else(visitor, user, beside, header, code, path):
-    for method in ("GET", "POST"):
-        response = visitor.send(method, path, header)
-        assert (response.status_code, response.json()["code"]) == (401, code)
-
-
-def test_why_a_right_secret_was_refused_is_told(visitor, keys):
-    revoke(keys.instance)
-    response = visitor.get("who/", keys)
-    assert response.status_code == 401
-    assert response.json() == {
-        "detail": "This API key has been revoked. Ask for a new one.",
-        "code": "key_revoked",
-    }
-    assert response.headers["WWW-Authenticate"] == 'token realm="api"'
-    assert response.headers["Vary"] == "Authorization, Accept"
-    wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
-    assert visitor.get("who/", wrong).json()["code"] == "invalid_credentials"
+def test_wrong_credential_never_passes_as_another_user(visitor, beside, header, code):
+    for path in ("who/", "for-all/", "/nowhere/", "exempt/", "/login/"):
+        for method in ("GET", "POST"):
+            response = visitor.send(method, path, header)
+            assert (response.status_code, response.json()["code"]) == (401, code)
+            assert response.headers["Vary"] == "Authorization, Accept"
 
 
 JSON, HTML = "application/json", "text/html; charset=utf-8"
@@ -138,19 +107,15 @@ JSON, HTML = "application/json", "text/html; charset=utf-8"
     [
         (None, JSON),
         ("*/*", JSON),
-        ("application/json", JSON),
         ("text/html,application/xhtml+xml,*/*;q=0.8", JSON),
-        ("text/html,application/json;q=0.5", JSON),
         ("text/plain", JSON),
-        ("", JSON),
         (";;,=/q", JSON),
         ("text/html; x*=foo'en'%41", JSON),
         ("text/html", HTML),
-        ("text/html;q=0.1, image/png", HTML),
         ("text/*", HTML),
     ],
 )
-def test_refusals_are_html_where_only_that_is_accepted(visitor, accept, expected):
+def test_refusal_is_html_if_only_that_is_accepted(visitor, accept, expected):
     headers = {} if accept is None else {"accept": accept}
     response = visitor.get("who/", "token a:b", **headers)
     assert response.status_code == 401
@@ -165,7 +130,7 @@ def test_refusals_are_html_where_only_that_is_accepted(visitor, accept, expected
         assert json.loads(response.content)["code"] == "invalid_credentials"
 
 
-def test_refusals_are_in_the_clients_language(visitor, settings):
+def test_refusal_is_in_the_clients_language(visitor, settings):
     place = settings.MIDDLEWARE.index("django.middleware.common.CommonMiddleware")
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE[:place],
@@ -177,10 +142,10 @@ def test_refusals_are_in_the_clients_language(visitor, settings):
     assert response.headers["Content-Language"] == "de"
 
 
-# What may follow
+# The view
 
 
-def test_the_admin_opens_to_staff_where_the_project_says_so(visitor, keys, make_user, settings):
+def test_admin_opens_to_keys_of_staff_by_a_setting(visitor, keys, make_user, settings):
     settings.FRAPPE_TOKENS = {"PAGES_ACCEPT_CREDENTIALS": True}
     response = visitor.get("/admin/", keys)
     assert response.status_code == 302
@@ -192,7 +157,7 @@ def test_the_admin_opens_to_staff_where_the_project_says_so(visitor, keys, make_
     assert visitor.get("/admin/", "token a:b").status_code == 401
 
 
-def test_an_exception_in_a_view_tells_no_secret(visitor, keys, settings):
+def test_debug_page_of_a_view_shows_no_secret(visitor, keys, settings):
     settings.DEBUG = True
     visitor.client.raise_request_exception = False
     response = visitor.get("/sync/remember/", keys)

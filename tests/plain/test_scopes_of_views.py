@@ -1,4 +1,4 @@
-"""The scopes of plain views, however they are declared."""
+"""The scopes of plain views, by every kind of declaration."""
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -54,38 +54,34 @@ CLOSED = [
 
 
 @pytest.mark.parametrize(("method", "path"), OPEN)
-def test_opens_to_a_key_that_holds_them(visitor, user, method, path):
-    response = visitor.send(method, path, with_scopes(user, READ, "more"))
-    assert response.status_code == 200
-    if method != "HEAD":
-        assert response.json()["user"] == "ada"
+def test_view_opens_to_a_key_that_holds_its_scopes(visitor, user, method, path):
+    assert visitor.send(method, path, with_scopes(user, READ, "more")).status_code == 200
+    assert visitor.send(method, path, with_scopes(user, WRITE)).status_code == 403
 
 
 @pytest.mark.parametrize(("method", "path"), CLOSED)
-def test_closed_to_one_that_does_not_and_where_none_is_declared(visitor, user, method, path):
+def test_view_with_other_or_no_scopes_is_closed(visitor, user, method, path):
     response = visitor.send(method, path, with_scopes(user, READ))
+
     assert response.status_code == 403
     assert response.json()["code"] == "insufficient_scope"
 
 
-@pytest.mark.parametrize(("method", "path"), OPEN)
-def test_closed_to_another_scope(visitor, user, method, path):
-    assert visitor.send(method, path, with_scopes(user, WRITE)).status_code == 403
-
-
-@pytest.mark.parametrize(("method", "path"), [*OPEN, *CLOSED])
-def test_opens_to_a_key_without_scopes(visitor, keys, method, path):
-    if path != "/nowhere/":
+def test_key_without_scopes_opens_every_view_as_a_session_does(visitor, keys, user):
+    for method, path in [*OPEN, *CLOSED[:-1]]:
         expected = 405 if method in {"PROPFIND", "DISPATCH"} else 200
         assert visitor.send(method, path, keys).status_code == expected
+    visitor.client.force_login(user)
+    for path in [*OF_BOTH_KINDS, "calls-another/"]:
+        assert visitor.get(path).json()["user"] == "ada"
 
 
 @pytest.mark.parametrize("path", ["handlers/", "/by-method/"])
-def test_a_method_may_need_more(visitor, user, path):
+def test_method_may_require_more(visitor, user, path):
     assert visitor.post(path, with_scopes(user, READ, WRITE)).status_code == 200
 
 
-def test_what_the_class_and_the_handler_need_adds_up(visitor, user):
+def test_scopes_of_class_and_handler_add_up(visitor, user):
     for scopes, status in (
         ((READ,), 403),
         (("reports:export",), 403),
@@ -95,28 +91,14 @@ def test_what_the_class_and_the_handler_need_adds_up(visitor, user):
         assert visitor.get("/declared-and-decorated/", made).status_code == status
 
 
-@pytest.mark.parametrize("path", [*OF_BOTH_KINDS, "calls-another/"])
-def test_a_session_is_not_narrowed(visitor, user, path):
-    visitor.client.force_login(user)
-    assert visitor.get(path).json()["user"] == "ada"
+# Enforced when another view calls the view
 
 
-def test_a_scoped_key_is_sent_to_the_slash(visitor, user, settings):
-    made = with_scopes(user, READ)
-    response = visitor.get("/sync/declared", made)
-    assert (response.status_code, response.headers["Location"]) == (301, "/sync/declared/")
-    settings.APPEND_SLASH = False
-    assert visitor.get("/sync/declared", made).status_code == 403
-
-
-# Asked again where the view is called
-
-
-def test_a_view_that_another_calls_answers_as_the_middleware_does(visitor, user, settings):
-    told = []
+def test_view_that_another_calls_responds_as_the_middleware_does(visitor, user, settings):
+    reported = []
 
     def listen(**kwargs):
-        told.append((kwargs["code"], kwargs["api_key"]))
+        reported.append((kwargs["code"], kwargs["api_key"]))
 
     made = with_scopes(user, READ)
     authentication_failed.connect(listen)
@@ -131,15 +113,15 @@ def test_a_view_that_another_calls_answers_as_the_middleware_does(visitor, user,
     assert response.headers["WWW-Authenticate"] == (
         'Bearer realm="api", error="insufficient_scope", scope="reports:write"'
     )
-    assert told == [("insufficient_scope", made.api_key)]
+    assert reported == [("insufficient_scope", made.api_key)]
     html = visitor.get("calls-another/", made, accept="text/html")
     assert html.headers["Content-Type"].startswith("text/html")
 
 
-def test_so_it_does_to_the_credential_of_another_package():
+def test_decorator_refuses_a_credential_of_another_package():
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
-    request.auth = "nobody knows its scopes"
+    request.auth = "of another package"
     response = writes(request)
     assert response.status_code == 403
     assert b"This access token doesn't have the scopes that this view requires." in response.content
@@ -147,7 +129,7 @@ def test_so_it_does_to_the_credential_of_another_package():
     assert writes(request).status_code == 200
 
 
-def test_a_subclass_may_require_scopes_of_its_own_besides(user):
+def test_subclass_may_require_more_scopes(user):
     @method_decorator(require_scopes(READ), name="dispatch")
     class Report(View):
         def get(self, request):

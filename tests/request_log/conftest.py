@@ -1,31 +1,21 @@
-"""Entries, and what a database can do to the log's table."""
+"""Entries, and what may happen to the table of the log."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import suppress
+from functools import partial
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import Entry
+from frappe_tokens.request_log import Entry, sinks
 from frappe_tokens.request_log.buffered import BufferedSink
 
-TABLE = ApiRequestLog._meta.db_table
-
-# Not to be had by anyone else: a migration, a copy for a backup.
-LOCKS = {
-    "postgresql": ("BEGIN", f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE", "ROLLBACK"),
-    "mysql": ("SELECT 1", f"LOCK TABLES {TABLE} WRITE", "UNLOCK TABLES"),
-    "sqlite": ("SELECT 1", "BEGIN IMMEDIATE", "ROLLBACK"),
-}
-
-Within = Callable[[], AbstractContextManager[None]]
+from ..log_tables import locked_log, log_gone
 
 
 def an_entry(path="/api/", **columns):
-    """An accepted request of nobody's."""
+    """An accepted request without a user."""
     usual = {
         "at": timezone.now(),
         "user_id": None,
@@ -42,57 +32,46 @@ def an_entry(path="/api/", **columns):
     return Entry(**{**usual, **columns})
 
 
+# The table has a constraint or a type against it, on every database.
+IMPOSSIBLE = an_entry("/impossible", status=-1)
+
+
 def logged_paths():
-    """The paths on record, in the order of their rows."""
+    """The paths in the log, in the order of their rows."""
     return list(ApiRequestLog.objects.order_by("pk").values_list("path", flat=True))
 
 
-def wait_until(holds, seconds=20):
-    """Poll; fail where it does not hold in time."""
+def wait_until(holds, seconds=60):
+    """Poll; fail if it doesn't hold in time."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            pytest.fail("It did not come to that in time.")
+            pytest.fail("It took too long.")
         time.sleep(0.005)
 
 
-@contextmanager
-def table_locked():
-    """Another connection holds the log's table; on SQLite, the database against writing."""
-    begin, lock, end = LOCKS[connection.vendor]
-    with closing(connection.copy()) as other, other.cursor() as cursor:
-        cursor.execute(begin)
-        cursor.execute(lock)
-        try:
-            yield
-        finally:
-            cursor.execute(end)
+locked = partial(locked_log, sqlite="IMMEDIATE")
 
 
-@contextmanager
-def table_gone():
-    """The log's table has another name."""
-    _rename(TABLE, f"{TABLE}_gone")
-    try:
-        yield
-    finally:
-        _rename(f"{TABLE}_gone", TABLE)
-
-
-def _rename(present, future):
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {present} RENAME TO {future}")
-
-
-@pytest.fixture(params=[table_locked, table_gone], ids=["locked", "gone"])
+@pytest.fixture(params=[locked, log_gone], ids=["locked", "gone"])
 def trouble(request, transactional_db):
-    """What keeps everybody from writing the log, in turn."""
+    """A context in which nobody can write the log."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def new_sinks(monkeypatch):
+    """Each test has its own sinks, which have reported nothing yet."""
+    monkeypatch.setattr(sinks, "_sinks", {})
+    yield
+    for sink in sinks._sinks.values():
+        with suppress(OSError):
+            sink.close()
 
 
 @pytest.fixture
 def sink(transactional_db):
-    """A buffered one, ended afterwards."""
-    made = BufferedSink()
-    yield made
-    made.close()
+    """A buffered one, closed afterwards."""
+    sink = BufferedSink()
+    yield sink
+    sink.close()

@@ -1,24 +1,15 @@
-"""Requests on record, for whatever reads them."""
+"""Requests in the log, for tests that read it."""
 
 from datetime import datetime, timezone
 
 from frappe_tokens.models import ApiRequestLog
 
+from .conftest import an_entry
+
 
 def entry(at, **columns):
-    """An accepted request of nobody's."""
-    usual = {
-        "api_key": "ftk_key",
-        "source": "User",
-        "method": "GET",
-        "path": "/api/",
-        "status": 200,
-        "duration_ms": 5,
-        "ip": "192.0.2.7",
-        "user_agent": "curl/8",
-        "outcome": "accepted",
-    }
-    return ApiRequestLog(at=at, **{**usual, **columns})
+    """An accepted request without a user, not saved."""
+    return ApiRequestLog(**an_entry(at=at, **columns)._asdict())
 
 
 def log(*entries):
@@ -26,7 +17,7 @@ def log(*entries):
 
 
 def logged():
-    """When the requests on record came, in order."""
+    """The times of the requests in the log, in order."""
     return list(ApiRequestLog.objects.order_by("at", "pk").values_list("at", flat=True))
 
 

@@ -1,4 +1,4 @@
-"""Processes of their own: real servers under real load, and programs."""
+"""Servers under load, and programs, in processes of their own."""
 
 import http.client
 import os
@@ -26,7 +26,7 @@ GUNICORN = ("-m", "gunicorn", "--bind", "fd://{fd}", "--no-control-socket")
 
 
 def environment(log):
-    """Of a process that writes its requests to ``log``, in the tests' database."""
+    """The environment of a process that writes its requests to ``log``, in the tests' database."""
     name = str(connection.settings_dict["NAME"])
     if connection.vendor == "sqlite":
         url = f"sqlite:///{name}"
@@ -41,12 +41,12 @@ def environment(log):
     }
 
 
-# What the browser's tests set, which opens to async code what is closed to it.
+# The browser's tests set it.
 _OF_TESTS = {"DJANGO_ALLOW_ASYNC_UNSAFE"}
 
 
 def run(*command, log="buffered", seconds=60):
-    """What ``python command`` prints, errors as well; it has to end well, and in time."""
+    """What ``python command`` prints, errors as well. It must succeed, and end in time."""
     finished = subprocess.run(
         [sys.executable, *command],
         cwd=PROJECT,
@@ -62,10 +62,11 @@ def run(*command, log="buffered", seconds=60):
 
 
 class Server:
-    """A server that listens already, and what it says."""
+    """A server that already listens, and what it prints."""
 
-    def __init__(self, process, port):
+    def __init__(self, process, port, number):
         self.process = process
+        self.number = number
         self.address = f"127.0.0.1:{port}"
         self.said = []
         assert process.stdout is not None
@@ -77,9 +78,8 @@ class Server:
         self.said += self._stdout
 
     def stop(self):
-        """Gracefully: what it has begun, it ends."""
+        """Stop it gracefully: it completes what it has begun."""
         self.process.send_signal(signal.SIGTERM)
-        self.end()
 
     def end(self):
         try:
@@ -91,8 +91,11 @@ class Server:
 
 
 @contextmanager
-def serving(log, *arguments):
-    """A server that ``arguments`` of Python's start; ``{fd}`` there is the socket's number."""
+def serving(log, number, *arguments):
+    """Start a server by ``python arguments``; ``{fd}`` there is the socket's number.
+
+    ``number`` is in the paths of all requests to it.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         fd = listening.fileno()
         process = subprocess.Popen(
@@ -104,7 +107,7 @@ def serving(log, *arguments):
             text=True,
             pass_fds=[fd],
         )
-        server = Server(process, listening.getsockname()[1])
+        server = Server(process, listening.getsockname()[1], number)
     try:
         yield server
     finally:
@@ -114,8 +117,8 @@ def serving(log, *arguments):
 
 @contextmanager
 def load_on(server, keys, clients=4):
-    """Clients that ask ``server`` without a pause."""
-    load = Load(server.address, token_header(keys))
+    """Send requests to ``server`` without a pause."""
+    load = Load(server, token_header(keys))
     threads = [threading.Thread(target=load.ask) for _ in range(clients)]
     for thread in threads:
         thread.start()
@@ -128,29 +131,30 @@ def load_on(server, keys, clients=4):
 
 
 class Load:
-    """Asks for one number after the other, and notes which were answered, and when."""
+    """Requests of one path after the other, with the time of each answer."""
 
-    def __init__(self, address, header):
+    def __init__(self, server, header):
         self.answered = {}
         self.ends = False
-        self._address, self._header = address, header
+        self._server, self._header = server, header
         self._numbers = count()
 
     def wait_for(self, number):
-        """Until so many are answered."""
+        """Wait until so many more are answered."""
         wanted = len(self.answered) + number
         wait_until(lambda: len(self.answered) >= wanted, seconds=120)
 
     def ask(self):
         while not self.ends:
-            # A worker that is killed ends its connections. Others go on.
+            # A killed worker's connections end.
             with suppress(OSError, http.client.HTTPException):
                 self._ask_on_one_connection()
+            time.sleep(0.05)
 
     def _ask_on_one_connection(self):
-        with closing(http.client.HTTPConnection(self._address, timeout=60)) as server:
+        with closing(http.client.HTTPConnection(self._server.address, timeout=60)) as server:
             while not self.ends:
-                path = f"/api/resource/ToDo/{next(self._numbers)}"
+                path = f"/api/resource/ToDo/{self._server.number}.{next(self._numbers)}"
                 server.request("GET", path, headers={"Authorization": self._header})
                 answer = server.getresponse()
                 answer.read()

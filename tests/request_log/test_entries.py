@@ -1,7 +1,6 @@
-"""From a request and its answer to a row."""
+"""What the row of a request contains."""
 
 import asyncio
-from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +12,6 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import connections
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
-from rest_framework.authentication import TokenAuthentication
-from rest_framework.authtoken.models import Token
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTStatelessUserAuthentication
@@ -25,40 +22,49 @@ from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiKey, ApiRequestLog
 from frappe_tokens.request_log import Entry, entry_for
+from frappe_tokens.request_log.usage import requests_of_key, requests_of_user, usage_of
 from frappe_tokens.verification import Outcome
 from frappe_tokens.verification.request import set_outcome
 
-from ..conftest import PASSWORD
+from ..conftest import PASSWORD, token_header
 from ..sources.models import Sensor
+from .population import utc
 
-AT = datetime(2026, 2, 28, 12, tzinfo=timezone.utc)
+AT = utc(2026, 2, 28, 12)
 AGENT = "curl/8.5.0"
+URL = "/api/method/frappe.auth.get_logged_user"
 
 
-def requested(method="GET", path="/todos/", **meta):
-    return RequestFactory(REMOTE_ADDR="192.0.2.7", HTTP_USER_AGENT=AGENT).generic(
+def make_request(method="GET", path="/todos/", outcome=None, **meta):
+    request = RequestFactory(REMOTE_ADDR="192.0.2.7", HTTP_USER_AGENT=AGENT).generic(
         method, path, **meta
     )
+    if outcome is not None:
+        set_outcome(request, outcome)
+    return request
 
 
-def logged(request, seconds=0.0129, status=200):
-    return entry_for(request, AT, seconds, status)
+def entry_of(request, seconds=0.0129):
+    return entry_for(request, AT, seconds, 200)
 
 
-def test_columns_are_those_of_the_model():
-    columns = {
-        getattr(field, "attname", field.name)
-        for field in ApiRequestLog._meta.get_fields()
-        if field.name != "id"
-    }
-    assert set(Entry._fields) == columns
+def key_of(model=ApiKey, **fields):
+    return model(api_key="ftk_1", **fields)
 
 
-def test_accepted_request():
-    key = ApiKey(api_key="ftk_1", user=get_user_model()(pk=7))
-    request = requested(path="/todos/?token=x")
-    set_outcome(request, Outcome(key))
-    assert logged(request) == Entry(
+def refused(reason):
+    return Refused(reason, api_key="ftk_1")
+
+
+def test_entry_has_the_columns_of_the_model():
+    columns = {field.attname for field in ApiRequestLog._meta.concrete_fields}
+    assert {*Entry._fields, "id"} == columns
+
+
+def test_entry_of_an_accepted_request():
+    outcome = Outcome(key_of(user=get_user_model()(pk=7)))
+
+    assert entry_of(make_request(path="/todos/?token=x", outcome=outcome)) == Entry(
         at=AT,
         user_id=7,
         api_key="ftk_1",
@@ -73,111 +79,99 @@ def test_accepted_request():
     )
 
 
-def test_refusal_of_a_right_secret_names_the_user():
-    key = ApiKey(api_key="ftk_1", user=get_user_model()(pk=7))
-    request = requested()
-    set_outcome(request, Outcome(key, Refused(Reason.KEY_EXPIRED, api_key="ftk_1")))
-    entry = logged(request, status=401)
-    assert (entry.user_id, entry.api_key, entry.outcome) == (7, "ftk_1", "key_expired")
-
-
-def test_refusal_of_a_wrong_secret_names_the_key_alone():
-    request = requested()
+@pytest.mark.parametrize(
+    ("outcome", "user_id"),
+    [
+        (Outcome(key_of(user=get_user_model()(pk=7)), refused(Reason.KEY_EXPIRED)), 7),
+        # Anyone can present a key. The secret was wrong.
+        (Outcome(None, refused(Reason.INVALID_CREDENTIALS)), None),
+        (Outcome(key_of(Sensor), refused(Reason.USER_INACTIVE)), None),
+    ],
+    ids=["correct secret", "wrong secret", "no user"],
+)
+def test_entry_of_a_refused_request(outcome, user_id):
+    request = make_request(outcome=outcome)
     request.user = get_user_model()(pk=3)
-    set_outcome(request, Outcome(None, Refused(Reason.INVALID_CREDENTIALS, api_key="ftk_1")))
-    entry = logged(request, status=401)
-    assert (entry.user_id, entry.api_key, entry.outcome) == (None, "ftk_1", "invalid_credentials")
 
+    entry = entry_of(request)
 
-def test_key_without_a_user_names_none():
-    request = requested()
-    refused = Refused(Reason.USER_INACTIVE, api_key="ftk_1")
-    set_outcome(request, Outcome(Sensor(api_key="ftk_1"), refused))
-    assert logged(request).user_id is None
+    assert (entry.user_id, entry.api_key) == (user_id, "ftk_1")
+    assert entry.outcome == outcome.refused.reason.code
 
 
 @pytest.mark.parametrize(
     ("header", "source"),
     [
-        ({}, "User"),
-        ({"HTTP_FRAPPE_AUTHORIZATION_SOURCE": "EventConsumer"}, "EventConsumer"),
-        ({"HTTP_FRAPPE_AUTHORIZATION_SOURCE": "hunter2"}, ""),
-        ({"HTTP_FRAPPE_AUTHORIZATION_SOURCE": ""}, ""),
+        ("EventConsumer", "EventConsumer"),
+        ("x" * 200, "x" * 140),
+        ("hunter2", ""),
+        ("", ""),
     ],
 )
-def test_source_is_one_that_there_is(header, source):
-    request = requested(**header)
-    set_outcome(request, Outcome(None, Refused(Reason.INVALID_CREDENTIALS)))
-    assert logged(request).source == source
+def test_source_is_a_known_one_and_fits_its_column(settings, header, source):
+    settings.FRAPPE_TOKENS = {
+        "SOURCES": dict.fromkeys(("EventConsumer", "x" * 200), "events.EventConsumer")
+    }
+    outcome = Outcome(None, Refused(Reason.INVALID_CREDENTIALS))
+    request = make_request(outcome=outcome, HTTP_FRAPPE_AUTHORIZATION_SOURCE=header)
+
+    assert entry_of(request).source == source
 
 
-def test_source_fits_its_column(settings):
-    name = "x" * 200
-    settings.FRAPPE_TOKENS = {"SOURCES": {name: "events.EventConsumer"}}
-    request = requested(HTTP_FRAPPE_AUTHORIZATION_SOURCE=name)
-    set_outcome(request, Outcome(None, Refused(Reason.INVALID_CREDENTIALS)))
-    assert logged(request).source == "x" * 140
-
-
-def test_what_the_client_chose_is_fit_for_a_row():
+def test_text_of_the_client_is_redacted_and_cut():
     secret = str(crypto.generate_api_secret())
-    request = requested(
+    request = make_request(
         "M" * 20, f"/a%0Ab/{secret}%3Ftoken=hunter2", HTTP_USER_AGENT=f"x/{secret}\0" + "-" * 300
     )
-    entry = logged(request)
+
+    entry = entry_of(request)
+
     assert entry.method == "M" * 16
     assert entry.path == "/a\ufffdb/fts_********"
     assert entry.user_agent == "x/fts_********\ufffd" + "-" * 185
-
-
-def test_long_path_is_cut():
-    assert logged(requested(path="/" + "a-" * 400)).path == ("/" + "a-" * 400)[:500]
+    assert entry_of(make_request(path="/" + "a-" * 400)).path == ("/" + "a-" * 400)[:500]
 
 
 def test_duration_fits_its_column():
-    assert logged(requested(), seconds=1e9).duration_ms == 2**31 - 1
+    assert entry_of(make_request(), seconds=1e9).duration_ms == 2**31 - 1
 
 
-def test_address_that_is_none_is_left_out():
-    entry = logged(requested(REMOTE_ADDR=""))
-    assert (entry.ip, entry.outcome) == (None, "other")
-
-
-def test_missing_user_agent_is_empty():
-    request = requested()
+def test_missing_address_and_user_agent_are_empty():
+    request = make_request(REMOTE_ADDR="")
     del request.META["HTTP_USER_AGENT"]
-    assert logged(request).user_agent == ""
+
+    entry = entry_of(request)
+
+    assert (entry.ip, entry.user_agent, entry.outcome) == (None, "", "other")
 
 
-# Whom another authentication found
+# Users of other authentications
 
 
 @pytest.mark.parametrize(
-    "user",
+    ("user", "user_id"),
     [
-        None,
-        AnonymousUser(),
-        SimpleNamespace(pk="not a number", is_authenticated=True),
-        get_user_model()(),
+        (None, None),
+        (AnonymousUser(), None),
+        (SimpleNamespace(pk="not a number", is_authenticated=True), None),
+        (get_user_model()(), None),
+        (get_user_model()(pk=7), 7),
     ],
 )
-def test_what_is_no_row_of_the_user_model_is_not_named(user):
-    request = requested()
-    assert logged(request).user_id is None
+def test_only_rows_of_the_user_model_are_users(user, user_id):
+    request = make_request()
+    assert entry_of(request).user_id is None
+
     request.user = user
-    assert logged(request).user_id is None
+
+    entry = entry_of(request)
+    assert (entry.user_id, entry.api_key, entry.source) == (user_id, "", "")
+    assert entry.outcome == "other"
 
 
-def test_user_of_another_authentication_is_named():
-    request = requested()
-    request.user = get_user_model()(pk=7)
-    entry = logged(request)
-    assert (entry.user_id, entry.api_key, entry.source, entry.outcome) == (7, "", "", "other")
-
-
-def in_session(user, view):
-    """The request as the session's middleware make it, after ``view`` has had it."""
-    request = requested()
+def in_session(user, view=lambda request: None):
+    """A request with a session, after ``view`` has had it."""
+    request = make_request()
     client = Client()
     client.force_login(user)
     request.COOKIES.update({name: morsel.value for name, morsel in client.cookies.items()})
@@ -191,34 +185,28 @@ def in_session(user, view):
 
 
 @pytest.mark.django_db
-def test_user_of_the_session_is_named_where_the_view_asked(user, django_assert_num_queries):
-    request = in_session(user, lambda request: request.user.is_active)
-    with django_assert_num_queries(0):
-        assert logged(request).user_id == user.pk
+def test_user_of_the_session_costs_no_query(user, django_assert_num_queries):
+    loaded, not_loaded = in_session(user, lambda request: request.user.is_active), in_session(user)
 
-
-@pytest.mark.django_db
-def test_user_of_the_session_costs_no_query_where_nobody_asked(user, django_assert_num_queries):
-    request = in_session(user, lambda request: None)
     with django_assert_num_queries(0):
-        assert logged(request).user_id is None
+        assert entry_of(loaded).user_id == user.pk
+        assert entry_of(not_loaded).user_id is None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_user_of_the_session_is_named_where_an_async_view_asked(user):
-    request = in_session(user, lambda request: None)
+def test_user_that_an_async_view_loaded_is_logged(user):
+    request = in_session(user)
 
     async def view():
         assert await request.auser() == user
-        # The connection of the thread that asked: nobody else can close it.
-        await sync_to_async(connections.close_all)()
+        await sync_to_async(connections.close_all)()  # of the thread that loaded it
 
     asyncio.run(view())
-    assert logged(request).user_id == user.pk
+    assert entry_of(request).user_id == user.pk
 
 
 class Stateless(APIView):
-    """Its user is made from what the token says."""
+    """The user is an object made from the token."""
 
     authentication_classes = [JWTStatelessUserAuthentication]
 
@@ -226,45 +214,58 @@ class Stateless(APIView):
         return Response({"pk": request.user.pk})
 
 
-class Stored(Stateless):
-    authentication_classes = [TokenAuthentication]
+def logged_after(view, header):
+    RequestLogMiddleware(view)(make_request(HTTP_AUTHORIZATION=header))
+    return ApiRequestLog.objects.get()
 
 
 @pytest.mark.django_db
-def test_user_that_is_made_from_a_token_does_not_lose_the_row():
+def test_user_made_from_a_token_does_not_lose_the_row():
     token = AccessToken()
     token["user_id"] = "6f1c no number"
-    request = RequestFactory().get("/", headers={"authorization": f"Bearer {token}"})
-    response = RequestLogMiddleware(Stateless.as_view())(request)
-    assert response.data == {"pk": "6f1c no number"}
-    row = ApiRequestLog.objects.get()
+
+    row = logged_after(Stateless.as_view(), f"Bearer {token}")
+
     assert (row.user_id, row.outcome, row.status) == (None, "other", 200)
     assert str(token) not in repr(vars(row))
 
 
 @pytest.mark.django_db
-def test_users_of_other_packages_are_named(user):
-    token = Token.objects.create(user=user)
-    request = RequestFactory().get("/", headers={"authorization": f"Token {token.key}"})
-    RequestLogMiddleware(Stored.as_view())(request)
-    row = ApiRequestLog.objects.get()
-    assert (row.user, row.outcome) == (user, "other")
-
-
-@pytest.mark.django_db
-def test_user_deleted_by_the_view_is_not_named_and_does_not_lose_the_row(keys, user):
+def test_user_deleted_by_the_view_does_not_lose_the_row(keys, user):
     def view(request):
         request.user = user
         user.delete()
         return HttpResponse()
 
-    RequestLogMiddleware(view)(requested(HTTP_AUTHORIZATION="Digest x"))
-    assert ApiRequestLog.objects.get().user_id is None
+    assert logged_after(view, "Digest x").user_id is None
 
 
-@pytest.mark.django_db
-def test_header_for_nobody_is_logged_as_other(user, client):
+# Through the whole project
+
+
+def test_accepted_request_is_logged(client, user, keys):
+    headers = {"Authorization": token_header(keys), "User-Agent": "curl/8"}
+
+    client.get(f"{URL}?page=2", headers=headers, REMOTE_ADDR="192.0.2.7")
+
+    row = ApiRequestLog.objects.get()
+    assert (row.user, row.api_key, row.source) == (user, keys.api_key, "User")
+    assert (row.method, row.path, row.status, row.outcome) == ("GET", URL, 200, "accepted")
+    assert (row.ip, row.user_agent) == ("192.0.2.7", "curl/8")
+    assert usage_of(requests_of_key(keys.instance)).total == 1
+    assert usage_of(requests_of_user(user)).total == 1
+
+
+def test_header_for_another_app_is_logged_with_the_user_of_the_session(user, client):
     assert client.login(username="ada", password=PASSWORD)
+
     client.get("/account/api-keys/", headers={"authorization": "Digest x"})
+
     row = ApiRequestLog.objects.get()
     assert (row.user, row.outcome) == (user, "other")
+
+
+def test_request_without_the_header_is_not_logged(client, db):
+    client.get(URL)
+
+    assert not ApiRequestLog.objects.exists()

@@ -1,4 +1,4 @@
-"""The documented way to partition the request log by month, exactly as it is documented."""
+"""The partitions by month, exactly as documented."""
 
 import re
 from datetime import datetime, timedelta, timezone
@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import Entry
 from frappe_tokens.request_log.insertion import insert
-from frappe_tokens.request_log.usage import latest_of, usage_of
+from frappe_tokens.request_log.usage import usage_of
 
 from ..groups import leave_out
 from .population import entry, log, logged
@@ -40,7 +40,7 @@ def blocks(language):
 
 
 def statements():
-    """Those of the page one by one, as psql sends them."""
+    """The statements of the page one by one, as psql sends them."""
     statement = ""
     for line in "".join(blocks("sql")).splitlines(keepends=True):
         statement += line
@@ -77,7 +77,7 @@ def files(table):
 
 @pytest.fixture
 def table():
-    """The table as the migrations make it, in a schema of its own, with some rows."""
+    """The table of the migrations, in a schema of its own, with some rows."""
     if connection.vendor != "postgresql":
         leave_out("PostgreSQL", "partitions are its own", in_ci_too=True)
     execute("CREATE SCHEMA partitioned")
@@ -104,16 +104,14 @@ def write(at, **columns):
     insert([Entry(**{name: getattr(row, name) for name in Entry._fields})])
 
 
-def test_neither_rows_nor_indexes_are_written_anew(table):
+def test_partitioning_rewrites_neither_rows_nor_indexes(table):
     before, stored = logged(), files(TABLE)
+
     for statement in statements():
         execute(statement)
+
     assert logged() == before
     assert files(name_of(1))[:-1] == stored[:-1]
-
-
-def test_there_are_partitions_for_three_months(partitioned):
-    assert partitions() == {name_of(1), name_of(2), name_of(3)}
 
 
 def test_columns_and_indexes_are_those_of_the_model(partitioned):
@@ -123,82 +121,73 @@ def test_columns_and_indexes_are_those_of_the_model(partitioned):
             for column in connection.introspection.get_table_description(cursor, TABLE)
         }
         constraints = connection.introspection.get_constraints(cursor, TABLE)
+
     assert columns == {field.column: field.null for field in ApiRequestLog._meta.concrete_fields}
     for index in ApiRequestLog._meta.indexes:
         fields = [ApiRequestLog._meta.get_field(name) for name in index.fields]
         assert constraints[index.name]["columns"] == [field.column for field in fields]
     assert "frappe_tokens_log_until" not in constraints
-    checks = [name for name, constraint in constraints.items() if constraint["check"]]
-    assert len(checks) == 2
+    assert len([name for name in constraints if constraints[name]["check"]]) == 2
 
 
 def test_app_writes_into_the_month_of_the_request(partitioned):
-    months = [NOW, first_of_month(2) - timedelta(microseconds=1), first_of_month(2)]
-    months.append(first_of_month(4) - timedelta(microseconds=1))
+    tick = timedelta(microseconds=1)
+    months = [NOW, first_of_month(2) - tick, first_of_month(2), first_of_month(4) - tick]
     for at in months:
         write(at, path="/new/")
+
     placed = execute(
         "SELECT at, tableoid::regclass::text FROM frappe_tokens_apirequestlog "
         "WHERE path = '/new/' ORDER BY at"
     )
     names = [name_of(1), name_of(1), name_of(2), name_of(3)]
     assert placed == list(zip(months, names, strict=True))
-    pks = list(ApiRequestLog.objects.values_list("pk", flat=True))
-    assert len(pks) == len(set(pks)) == 404
+    assert len(set(ApiRequestLog.objects.values_list("pk", flat=True))) == 404
     with pytest.raises(DatabaseError, match="no partition"):
         write(first_of_month(4))
 
 
-def test_app_counts(partitioned):
+def test_app_counts_and_prunes(partitioned):
     write(NOW, outcome="key_expired")
     execute(f"VACUUM ANALYZE {TABLE}")
     everything = ApiRequestLog.objects.all()
-    counted = usage_of(everything, until=NOW.date())
-    assert counted.outcomes == {"accepted": 30, "key_expired": 1}
-    assert latest_of(everything).at == NOW
+
+    assert usage_of(everything, until=NOW.date()).outcomes == {"accepted": 30, "key_expired": 1}
     recent = everything.filter(at__gte=first_of_month(2)).order_by().values("outcome")
-    # Only the months that are asked for are looked at.
+    # Only the months in question are read.
     assert name_of(2) in recent.explain()
     assert name_of(1) not in recent.explain()
 
-
-def test_app_prunes(partitioned):
     out = StringIO()
     call_command("prune_request_log", "--older-than", "90d", "--batch-size", "50", stdout=out)
     assert out.getvalue().startswith("Deleted 310 ")
-    assert len(logged()) == 90
+    assert len(logged()) == 91
 
 
-def test_months_are_dropped_at_once(partitioned):
+def test_old_months_are_dropped(partitioned):
     write(first_of_month(2))
     execute("SELECT frappe_tokens_log_drop_months(-1)")
     assert len(partitions()) == 3
+
     # As if two months had passed, and none was kept.
     execute("SELECT frappe_tokens_log_drop_months(-2)")
     assert partitions() == {name_of(2), name_of(3)}
     assert logged() == [first_of_month(2)]
 
 
-def test_months_follow_each_other_without_a_gap(partitioned):
-    execute("SELECT frappe_tokens_log_make_months(14)")
-    assert partitions() == {name_of(ahead) for ahead in range(1, 15)}
-    for ahead in range(15):
-        write(first_of_month(ahead))
-    assert len(logged()) == 415
-
-
-def test_months_begin_in_utc_whatever_the_time_zone_of_the_session(table):
+def test_months_start_in_utc_without_gaps_whatever_the_sessions_time_zone(table):
     execute("SET timezone = 'Europe/Berlin'")
     try:
         for statement in statements():
             execute(statement)
         execute("SELECT frappe_tokens_log_make_months(14)")
-        bounds = execute(
-            "SELECT pg_get_expr(relpartbound, oid) FROM pg_class "
-            "WHERE relispartition AND relkind = 'r'"
-        )
     finally:
         execute("SET timezone = 'UTC'")
+
+    assert partitions() == {name_of(ahead) for ahead in range(1, 15)}
+    bounds = execute(
+        "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relispartition AND relkind = 'r'"
+    )
     starts = {
         datetime.fromisoformat(f"{moment}:00").astimezone(timezone.utc)
         for (text,) in bounds
@@ -209,8 +198,10 @@ def test_months_begin_in_utc_whatever_the_time_zone_of_the_session(table):
 
 def test_command_makes_and_drops_months(partitioned):
     (source,) = blocks("python")
-    made = {}
-    exec(compile(source, PAGE.name, "exec"), made)  # noqa: S102 - our own documentation
-    call_command(made["Command"]())
+    module = {}
+    exec(compile(source, PAGE.name, "exec"), module)  # noqa: S102 - our own documentation
+
+    call_command(module["Command"]())
+
     assert partitions() == {name_of(1), name_of(2), name_of(3)}
     assert len(logged()) == 400

@@ -1,4 +1,6 @@
 import json
+from contextlib import contextmanager
+from datetime import datetime, timezone
 
 import pytest
 from django.test import Client
@@ -11,24 +13,15 @@ from ..conftest import token_header
 KEYS = "/api/keys/"
 WHO = "/api/method/frappe.auth.get_logged_user"
 
+NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 FIELDS = {
-    "api_key",
-    "name",
-    "user",
-    "scopes",
-    "read_only",
-    "allowed_ips",
-    "rate_limit",
-    "expires_at",
-    "revoked_at",
-    "last_used_at",
-    "last_used_ip",
-    "created_at",
+    *("api_key", "name", "user", "scopes", "read_only", "allowed_ips", "rate_limit"),
+    *("expires_at", "revoked_at", "last_used_at", "last_used_ip", "created_at"),
 }
 
 
 def send(by, method, path="", body=None, **options):
-    """The answer to a request under ``keys/``: ``body`` is sent as JSON, or as it is if bytes."""
+    """Send a request under ``keys/``; bytes as they are, any other ``body`` as JSON."""
     headers = {} if by is None else {"authorization": token_header(by)}
     content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body)
     return Client().generic(
@@ -45,8 +38,16 @@ def works(api_key, api_secret):
 
 
 def rows():
-    """All that is stored of all keys."""
+    """Everything that is stored about all keys."""
     return list(ApiKey.objects.order_by("pk").values())
+
+
+@contextmanager
+def assert_unchanged():
+    """Assert that the block changes no key."""
+    before = rows()
+    yield
+    assert rows() == before
 
 
 def assert_refused(response, status, code, sentence=""):
@@ -55,18 +56,18 @@ def assert_refused(response, status, code, sentence=""):
     assert set(body) == {"detail", "code"}
     assert body["code"] == code
     assert sentence in body["detail"]
-    assert_tells_no_secret(response)
+    assert_no_secret(response)
 
 
 def assert_wrong(response, *fields, sentence=""):
-    """A 400 about exactly these fields, in DRF's form."""
+    """Assert that it is a 400 about exactly these fields, in DRF's form."""
     assert response.status_code == 400, response.content
     assert set(response.json()) == set(fields)
     assert sentence in str(response.json())
-    assert_tells_no_secret(response)
+    assert_no_secret(response)
 
 
-def assert_tells_no_secret(response):
+def assert_no_secret(response):
     assert response["Content-Type"] == "application/json"
     assert "no-store" in response["Cache-Control"]
     text = response.content.decode()

@@ -1,6 +1,6 @@
 """``PATCH keys/{api_key}/``."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 import time_machine
@@ -9,12 +9,19 @@ from django.contrib.admin.models import LogEntry
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
-from .conftest import FIELDS, assert_refused, assert_tells_no_secret, assert_wrong, rows, send
-from .test_making import UNUSABLE
+from .conftest import (
+    FIELDS,
+    NOW,
+    assert_no_secret,
+    assert_refused,
+    assert_unchanged,
+    assert_wrong,
+    rows,
+    send,
+)
+from .test_making import READ_ONLY
 
 pytestmark = pytest.mark.django_db
-
-NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize(
@@ -34,129 +41,109 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
     ],
     ids=str,
 )
-def test_changes_what_a_key_may_do(manager, keys, changes):
+def test_policies_and_name_can_be_changed(manager, keys, changes):
     before = send(manager, "GET", keys.api_key).json()
     (stored,) = ApiKey.objects.filter(pk=keys.instance.pk).values()
+
     response = send(manager, "PATCH", f"{keys.api_key}/", changes)
+
     assert response.status_code == 200, response.content
-    assert_tells_no_secret(response)
+    assert_no_secret(response)
     assert response.json() == {**before, **changes}
     assert set(response.json()) == FIELDS
-    assert send(manager, "GET", keys.api_key).json() == response.json()
-    (now,) = ApiKey.objects.filter(pk=keys.instance.pk).values()
-    assert {name for name in stored if now[name] != stored[name]} <= set(changes)
-    again = send(manager, "PATCH", keys.api_key, changes)
-    assert (again.status_code, again.content) == (200, response.content)
+    (changed,) = ApiKey.objects.filter(pk=keys.instance.pk).values()
+    assert {name for name in stored if changed[name] != stored[name]} <= set(changes)
+    with assert_unchanged():
+        assert send(manager, "PATCH", keys.api_key, changes).content == response.content
 
 
 def test_change_is_in_the_history(manager, keys):
     send(manager, "PATCH", keys.api_key, {"read_only": True})
-    noted = LogEntry.objects.get(content_type__model="apikey")
-    assert (noted.user, noted.object_id) == (manager.instance.user, str(keys.instance.pk))
-    assert "read-only" in noted.change_message
+
+    entry = LogEntry.objects.get(content_type__model="apikey")
+    assert (entry.user, entry.object_id) == (manager.instance.user, str(keys.instance.pk))
+    assert "read-only" in entry.change_message
 
 
 @pytest.mark.parametrize("body", [None, {}])
-def test_no_change_changes_nothing(manager, keys, body):
-    before = rows()
-    response = send(manager, "PATCH", keys.api_key, body)
+def test_empty_body_changes_nothing(manager, keys, body):
+    with assert_unchanged():
+        response = send(manager, "PATCH", keys.api_key, body)
+
     assert response.status_code == 200
     assert response.json() == send(manager, "GET", keys.api_key).json()
-    assert rows() == before
     assert not LogEntry.objects.exists()
 
 
-def test_no_expiry_is_the_default_one(manager, user, settings):
+def test_null_is_the_default_expiry(manager, user, settings):
     settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": timedelta(days=30)}
+
     with time_machine.travel(NOW, tick=False):
         keys = generate_keys(user, expires_at=NOW + timedelta(days=1))
         response = send(manager, "PATCH", keys.api_key, {"expires_at": None})
-        assert response.json()["expires_at"] == "2026-03-02T12:00:00Z"
+
+    assert response.json()["expires_at"] == "2026-03-02T12:00:00Z"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "user",
-        "api_key",
-        "api_secret",
-        "secret_digest",
-        "created_at",
-        "created_by",
-        "revoked_at",
-        "revoked_reason",
-        "last_used_at",
-        "last_used_ip",
-        "rotated_at",
-        "live",
-        "id",
-    ],
-)
+@pytest.mark.parametrize("name", ["user", "revoked_reason", *READ_ONLY])
 def test_read_only_fields_are_refused(manager, keys, name):
-    before = rows()
-    for value in ("manager", None, True):
-        body = {"read_only": True, name: value}
-        assert_wrong(send(manager, "PATCH", keys.api_key, body), name, sentence="read-only")
-    assert rows() == before
+    with assert_unchanged():
+        for value in ("manager", None, True):
+            body = {"read_only": True, name: value}
+            assert_wrong(send(manager, "PATCH", keys.api_key, body), name, sentence="read-only")
 
 
+# The fields are those of a new key.
 @pytest.mark.parametrize(
     ("name", "value"),
-    [(name, value) for name, value in UNUSABLE if name != "user"],
-    ids=lambda value: ascii(value)[:30],
+    [
+        ("name", "a\nb"),
+        ("scopes", ['"']),
+        ("read_only", "true"),
+        ("allowed_ips", ["300.0.0.1"]),
+        ("rate_limit", "5"),
+        ("expires_at", "2000-01-01T00:00:00Z"),
+        ("expires_at", "9999-12-31T23:59:59Z"),
+        ("readonly", True),
+    ],
 )
-def test_unusable_values_are_wrong(manager, keys, name, value):
-    before = rows()
-    assert_wrong(send(manager, "PATCH", keys.api_key, {name: value}), name)
-    assert rows() == before
-
-
-def test_unknown_field_is_refused(manager, keys):
-    response = send(manager, "PATCH", keys.api_key, {"readonly": True})
-    assert_wrong(response, "readonly", sentence="There is no such field.")
-
-
-def test_expiry_beyond_the_longest_lifetime_is_wrong(manager, keys, settings):
+def test_unusable_values_are_refused(manager, keys, settings, name, value):
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
-    before = rows()
-    body = {"expires_at": "9999-12-31T23:59:59Z"}
-    assert_wrong(send(manager, "PATCH", keys.api_key, body), "expires_at")
-    assert rows() == before
+
+    with assert_unchanged():
+        assert_wrong(send(manager, "PATCH", keys.api_key, {name: value}), name)
 
 
-def test_name_that_is_taken_is_a_conflict(manager, keys, user):
+def test_taken_name_is_a_conflict(manager, keys, user):
     generate_keys(user, name="deploy")
-    before = rows()
-    response = send(manager, "PATCH", keys.api_key, {"name": "deploy", "read_only": True})
+
+    with assert_unchanged():
+        response = send(manager, "PATCH", keys.api_key, {"name": "deploy", "read_only": True})
+
     assert_refused(response, 409, "name_taken", "already")
-    assert rows() == before
 
 
-@pytest.mark.parametrize("body", [{}, {"read_only": True}, {"name": "x"}])
+@pytest.mark.parametrize("body", [{}, {"read_only": True}])
 def test_revoked_key_is_a_conflict(manager, keys, body):
     revoke(keys.instance)
-    before = rows()
-    response = send(manager, "PATCH", keys.api_key, body)
+
+    with assert_unchanged():
+        response = send(manager, "PATCH", keys.api_key, body)
+
     assert_refused(response, 409, "key_revoked", "which is final")
-    assert rows() == before
 
 
 def test_key_of_an_inactive_user_may_be_narrowed(manager, keys, user):
     user.is_active = False
     user.save()
+
     response = send(manager, "PATCH", keys.api_key, {"read_only": True})
+
     assert (response.status_code, response.json()["read_only"]) == (200, True)
 
 
-def test_user_who_serves_themselves_may_narrow_their_key(keys, self_service):
+def test_self_service_user_may_narrow_their_key(keys, self_service):
     response = send(keys, "PATCH", keys.api_key, {"allowed_ips": ["127.0.0.0/8"], "name": "cli"})
+
     assert response.status_code == 200
-    key = ApiKey.objects.get()
-    assert (key.allowed_ips, key.name) == (["127.0.0.0/8"], "cli")
-
-
-def test_put_is_no_way_to_change_a_key(manager, keys):
-    before = rows()
-    response = send(manager, "PUT", keys.api_key, {"name": "x"})
-    assert_refused(response, 405, "method_not_allowed")
-    assert rows() == before
+    assert [(row["allowed_ips"], row["name"]) for row in rows()] == [(["127.0.0.0/8"], "cli")]

@@ -6,11 +6,12 @@ from rest_framework.test import APIClient
 from frappe_tokens.keys import generate_keys
 from testproject.todos.models import ToDo
 
+LIST = "/api/resource/ToDo"
 ALL_PERMISSIONS = ("todos.view_todo", "todos.add_todo", "todos.change_todo", "todos.delete_todo")
 
 
 def client_of(user, **policies):
-    """A client that sends a fresh key of ``user``."""
+    """Return a client that sends a new key of ``user``."""
     client = APIClient()
     generated = generate_keys(user, name="tests", **policies)
     client.credentials(HTTP_AUTHORIZATION=f"token {generated.token}")
@@ -18,11 +19,26 @@ def client_of(user, **policies):
 
 
 def assert_error(response, status, exc_type, sentence=""):
-    """``response`` is an error in Frappe's envelope that says ``sentence``."""
+    """Assert that ``response`` is an error in Frappe's envelope with this ``sentence``."""
     body = response.json()
     assert (response.status_code, body["exc_type"]) == (status, exc_type), body
     assert sentence in body["exception"]
     assert body["exc"]
+
+
+def permission_needed(**allowed):
+    """Run a test with each permission and the names of the calls that it allows."""
+    return pytest.mark.parametrize(
+        ("permission", "allowed"),
+        [(f"todos.{verb}_todo", calls) for verb, calls in allowed.items()],
+    )
+
+
+def assert_only_allowed(responses, allowed):
+    assert {name for name, response in responses.items() if response.status_code < 300} == allowed
+    for name in responses.keys() - allowed:
+        sentence = "clerk lacks the permission todos."
+        assert_error(responses[name], 403, "PermissionError", sentence)
 
 
 @pytest.fixture
@@ -51,7 +67,7 @@ def todo(make_todo):
 
 @pytest.fixture
 def todos(make_todo, make_user):
-    """Three that differ in everything."""
+    """Three ToDos that differ in everything."""
     boss = make_user("boss")
     return [
         make_todo("Alpha 100%", name="a", priority="High", date=date(2026, 1, 1)),

@@ -1,8 +1,6 @@
-"""``frappe.client.*`` under ``api/method/``, and the same by ``cmd`` at ``/``."""
+"""``frappe.client.*`` under ``api/method/``, and by ``cmd`` at ``/``."""
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from rest_framework.test import APIClient
@@ -13,65 +11,60 @@ from testproject.todos.permissions import RolePermissions
 from testproject.todos.urls import CALLS
 from testproject.todos.views import ToDoCalls, ToDoResource
 
-from .conftest import assert_error, client_of
-
-Call = Callable[..., Any]
+from .conftest import assert_error, assert_only_allowed, client_of, permission_needed
 
 
 def by_path(api, http_method, method, **values):
     return getattr(api, http_method)(f"/api/method/{method}", values)
 
 
-def by_path_with_slash(api, http_method, method, **values):
-    return getattr(api, http_method)(f"/api/method/{method}/", values)
-
-
 def by_json(api, http_method, method, **values):
-    if http_method == "get":
-        return api.get(f"/api/method/{method}", values)
-    return api.post(f"/api/method/{method}", values, format="json")
-
-
-def by_cmd_in_query(api, http_method, method, **values):
-    if http_method == "get":
-        return api.get("/", {"cmd": method, **values})
-    return api.post("/?cmd=" + method, values, format="json")
+    options = {"format": "json"} if http_method == "post" else {}
+    return getattr(api, http_method)(f"/api/method/{method}/", values, **options)
 
 
 def by_cmd(api, http_method, method, **values):
     return getattr(api, http_method)("/", {"cmd": method, **values})
 
 
-def by_cmd_in_json(api, http_method, method, **values):
+def by_cmd_in_query(api, http_method, method, **values):
     if http_method == "get":
-        return api.get("/", {"cmd": method, **values})
-    return api.post("/", {"cmd": method, **values}, format="json")
+        return by_cmd(api, http_method, method, **values)
+    return api.post("/?cmd=" + method, values, format="json")
 
 
-@pytest.fixture(
-    params=[by_path, by_path_with_slash, by_json, by_cmd_in_query, by_cmd, by_cmd_in_json]
-)
-def call(request, api):
-    """Calls a method by each of the ways in, with the key of a user who has every permission."""
+def by_cmd_in_json(api, http_method, method, **values):
+    options = {"format": "json"} if http_method == "post" else {}
+    return getattr(api, http_method)("/", {"cmd": method, **values}, **options)
 
-    def made(http_method, method, **values):
-        return request.param(api, http_method, method, **{"doctype": "ToDo", **values})
 
-    return made
+WAYS = [by_path, by_json, by_cmd, by_cmd_in_query, by_cmd_in_json]
+
+
+@pytest.fixture
+def call(api):
+    """Call a method with the key of a user who has every permission."""
+
+    def make_call(http_method, method, way=by_path, **values):
+        return way(api, http_method, method, **{"doctype": "ToDo", **values})
+
+    return make_call
 
 
 @pytest.mark.parametrize("http_method", ["get", "post"])
-def test_lists_and_counts(call, todos, http_method):
-    asked = {"filters": '{"owner": "worker"}', "fields": '["name"]', "order_by": "name"}
-    assert call(http_method, "frappe.client.get_list", **asked).json() == {
-        "message": [{"name": "a"}, {"name": "c"}]
-    }
-    assert call(http_method, "frappe.client.get_count", **asked).json() == {"message": 2}
-    assert call(http_method, "frappe.client.get_count").json() == {"message": 3}
+@pytest.mark.parametrize("way", WAYS)
+def test_list_and_count(call, todos, way, http_method):
+    params = {"filters": '{"owner": "worker"}', "fields": '["name"]', "order_by": "name"}
+
+    rows = call(http_method, "frappe.client.get_list", way, **params)
+    count = call(http_method, "frappe.client.get_count", way, **params)
+
+    assert rows.json() == {"message": [{"name": "a"}, {"name": "c"}]}
+    assert count.json() == {"message": 2}
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("params", "expected"),
     [
         ({"fieldname": "status", "filters": '{"name": "b"}'}, {"status": "Closed"}),
         ({"fieldname": '"status"', "filters": '[["name", "=", "b"]]'}, {"status": "Closed"}),
@@ -83,198 +76,197 @@ def test_lists_and_counts(call, todos, http_method):
         ({"fieldname": "status", "filters": "null"}, {"status": "Cancelled"}),
         ({"fieldname": "status", "filters": ""}, {"status": "Cancelled"}),
         ({"fieldname": "[]"}, {"name": "c"}),
-        ({"fieldname": "status", "filters": "nobody"}, {}),
+        ({"fieldname": "status", "filters": "unknown"}, {}),
         ({"fieldname": "status", "filters": "b", "as_dict": "false"}, "Closed"),
         ({"fieldname": '["status", "name"]', "filters": "b", "as_dict": "0"}, ["Closed", "b"]),
-        ({"fieldname": "status", "filters": "nobody", "as_dict": "false"}, None),
+        ({"fieldname": "status", "filters": "unknown", "as_dict": "false"}, None),
     ],
 )
-def test_gives_a_value(call, todos, asked, expected):
-    todos[2].save()  # now the latest, whatever the clock's resolution
-    assert call("get", "frappe.client.get_value", **asked).json() == {"message": expected}
+def test_value(call, todos, params, expected):
+    todos[2].save()  # the latest, whatever the clock's resolution
+
+    response = call("get", "frappe.client.get_value", **params)
+
+    assert response.json() == {"message": expected}
 
 
-def test_gives_a_document(call, todo):
+def test_get_set_insert_and_delete(call, todo, worker):
     document = call("get", "frappe.client.get", name=todo.name).json()["message"]
     assert (document["doctype"], document["name"]) == ("ToDo", todo.name)
 
-
-def test_sets_a_value(call, todo):
-    asked = {"name": todo.name, "fieldname": "status", "value": "Closed"}
-    answer = call("post", "frappe.client.set_value", **asked)
+    params = {"name": todo.name, "fieldname": "status", "value": "Closed"}
+    assert call("post", "frappe.client.set_value", **params).json()["message"]["status"] == "Closed"
+    fieldname = json.dumps({"date": "2026-01-31", "priority": "Low"})
+    call("post", "frappe.client.set_value", name=todo.name, fieldname=fieldname)
     todo.refresh_from_db()
-    assert answer.json()["message"]["status"] == todo.status == "Closed"
+    assert (todo.status, str(todo.date), todo.priority) == ("Closed", "2026-01-31", "Low")
 
+    response = call("post", "frappe.client.delete", name=todo.name)
+    assert (response.status_code, response.json()) == (200, {"message": "ok"})
+    assert not ToDo.objects.exists()
 
-def test_sets_several_values(call, todo):
-    fieldname = json.dumps({"status": "Closed", "priority": "Low"})
-    assert call("post", "frappe.client.set_value", name=todo.name, fieldname=fieldname).status_code
-    todo.refresh_from_db()
-    assert (todo.status, todo.priority) == ("Closed", "Low")
-
-
-def test_inserts(call, worker):
     doc = json.dumps({"doctype": "ToDo", "description": "Call"})
     document = call("post", "frappe.client.insert", doc=doc).json()["message"]
     assert ToDo.objects.get(name=document["name"], owner=worker).description == "Call"
 
 
-def test_deletes(call, todo):
-    answer = call("post", "frappe.client.delete", name=todo.name)
-    assert (answer.status_code, answer.json()) == (200, {"message": "ok"})
-    assert not ToDo.objects.exists()
-
-
-def test_refuses_the_same_as_the_resource(call, todo):
-    for method, values, sentence in [
+@pytest.mark.parametrize(
+    ("method", "params", "sentence"),
+    [
         ("get_list", {"fields": '["owner__password"]'}, "A ToDo has no field"),
         ("get_list", {"order_by": "owner__password"}, "A ToDo has no field"),
         ("get_count", {"filters": '{"owner__password": "x"}'}, "A ToDo has no field"),
         ("get_count", {"filters": "{"}, "filters is not valid JSON."),
+        ("get_count", {"doctype": ""}, "Name the DocType"),
         ("get_value", {"fieldname": "owner__password"}, "A ToDo has no field"),
         ("get_value", {"fieldname": '{"a": 1}'}, "Give fields as a list"),
         ("get_value", {"fieldname": "name", "filters": "{"}, "filters is not valid JSON."),
         ("get_value", {"fieldname": "name", "filters": "\0"}, "cannot be stored"),
-        ("set_value", {"name": todo.name, "fieldname": "owner"}, "'owner' cannot be set"),
-        ("set_value", {"name": todo.name, "fieldname": "password"}, "cannot be set"),
-        ("set_value", {"name": todo.name, "fieldname": '{"pk": 1}'}, "cannot be set"),
-        ("set_value", {"name": todo.name, "fieldname": '["status"]'}, "must be a text"),
-        ("set_value", {"name": todo.name}, "fieldname must be a text"),
-        ("set_value", {"name": todo.name, "fieldname": "status", "value": "?"}, "valid choice"),
-        ("set_value", {"fieldname": "status", "value": "Closed"}, "name must be a text"),
+        ("set_value", {"fieldname": "owner"}, "'owner' cannot be set"),
+        ("set_value", {"fieldname": "password"}, "cannot be set"),
+        ("set_value", {"fieldname": '{"pk": 1}'}, "cannot be set"),
+        ("set_value", {"fieldname": '["status"]'}, "must be a string"),
+        ("set_value", {}, "fieldname must be a string"),
+        ("set_value", {"fieldname": "status", "value": "?"}, "valid choice"),
+        ("set_value", {"name": "[]", "fieldname": "status"}, "not found"),
         ("insert", {"doc": "{"}, "doc is not valid JSON."),
         ("insert", {}, "Give doc as an object."),
         ("insert", {"doc": '{"doctype": "ToDo"}'}, "This field is required."),
         ("insert", {"doc": '{"description": "a"}'}, "Name the DocType"),
-        ("delete", {}, "name must be a text"),
-    ]:
-        answer = call("post", f"frappe.client.{method}", **values)
-        assert_error(answer, 417, "ValidationError", sentence)
+    ],
+)
+def test_unusable_values_are_refused(call, todo, method, params, sentence):
+    params = {"name": todo.name, **params}
+
+    response = call("post", f"frappe.client.{method}", **params)
+
+    status, exc_type = (
+        (404, "DoesNotExistError") if sentence == "not found" else (417, "ValidationError")
+    )
+    assert_error(response, status, exc_type, sentence)
     todo.refresh_from_db()
     assert todo.status == "Open"
 
 
-def test_takes_only_texts_for_the_order(api, todo):
-    answer = by_json(api, "post", "frappe.client.get_list", doctype="ToDo", order_by=["name"])
-    assert_error(answer, 417, "ValidationError", "Give order_by as a text")
+@pytest.mark.parametrize(
+    ("method", "params", "sentence"),
+    [
+        ("get_list", {"order_by": ["name"]}, "Give order_by as a string"),
+        ("delete", {}, "name must be a string"),
+    ],
+)
+def test_unusable_json_is_refused(api, todo, method, params, sentence):
+    response = by_json(api, "post", f"frappe.client.{method}", doctype="ToDo", **params)
+
+    assert_error(response, 417, "ValidationError", sentence)
 
 
-def test_tells_of_what_there_is_not(call, todo):
-    for method, values in [
-        ("frappe.client.delete", {"name": "nobody"}),
-        ("frappe.client.delete", {"name": todo.name, "doctype": "User"}),
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("frappe.client.delete", {"name": "unknown"}),
+        ("frappe.client.delete", {"doctype": "User"}),
         ("frappe.client.get_list", {"doctype": "User"}),
         ("frappe.client.insert", {"doc": '{"doctype": "User"}'}),
         ("frappe.client.rename_doc", {}),
         ("login", {}),
         ("", {}),
-    ]:
-        assert_error(call("post", method, **values), 404, "DoesNotExistError")
+    ],
+)
+def test_unknown_objects_and_methods_are_404(call, todo, method, params):
+    response = call("post", method, **{"name": todo.name, **params})
+
+    assert_error(response, 404, "DoesNotExistError")
     assert ToDo.objects.exists()
-
-
-def test_needs_a_doctype(call, todo):
-    answer = call("post", "frappe.client.get_count", doctype="")
-    assert_error(answer, 417, "ValidationError", "Name the DocType")
 
 
 @pytest.mark.parametrize("method", ["insert", "set_value", "delete"])
-def test_changes_nothing_by_get(call, todo, method):
-    answer = call("get", f"frappe.client.{method}", name=todo.name, doc="{}")
-    assert_error(answer, 405, "PermissionError")
+def test_get_changes_nothing(call, todo, method):
+    response = call("get", f"frappe.client.{method}", name=todo.name, doc="{}")
+
+    assert_error(response, 405, "PermissionError")
     assert ToDo.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("permission", "allowed"),
-    [
-        ("view_todo", {"get_list", "get_count", "get_value", "get"}),
-        ("add_todo", {"insert"}),
-        ("change_todo", {"set_value"}),
-        ("delete_todo", {"delete"}),
-    ],
+@permission_needed(
+    view={"get_list", "get_count", "get_value", "get"},
+    add={"insert"},
+    change={"set_value"},
+    delete={"delete"},
 )
 @pytest.mark.parametrize("way", [by_path, by_cmd])
-def test_each_permission_of_the_user_opens_its_own_calls(make_user, todo, way, permission, allowed):
-    client = client_of(make_user("clerk", permissions=(f"todos.{permission}",)))
-    asked = {
-        "doctype": "ToDo",
-        "name": todo.name,
-        "fieldname": "status",
-        "value": "Closed",
-        "doc": '{"doctype": "ToDo", "description": "a"}',
-    }
-    answers = {
-        name: way(client, "post", f"frappe.client.{name}", **asked)
+def test_each_call_needs_its_permission(make_user, todo, way, permission, allowed):
+    client = client_of(make_user("clerk", permissions=(permission,)))
+    params = {"name": todo.name, "fieldname": "status", "value": "Closed"}
+    doc = '{"doctype": "ToDo", "description": "a"}'
+
+    responses = {
+        name: way(client, "post", f"frappe.client.{name}", doctype="ToDo", doc=doc, **params)
         for name in ("get_list", "get_count", "get_value", "get", "insert", "set_value", "delete")
     }
-    assert {name for name, answer in answers.items() if answer.status_code < 300} == allowed
-    for name in answers.keys() - allowed:
-        assert_error(answers[name], 403, "PermissionError", "clerk lacks the permission todos.")
+
+    assert_only_allowed(responses, allowed)
 
 
-def test_every_action_has_its_permission():
-    routed = {
-        action
-        for view in [*CALLS.values(), ToDoResource.as_view({"get": "list"})]
-        for action in getattr(view, "actions", {}).values()
-    }
+def test_every_action_has_a_permission():
+    views = [*CALLS.values(), ToDoResource.as_view({"get": "list"})]
+    routed = {action for view in views for action in getattr(view, "actions", {}).values()}
+
     assert routed <= RolePermissions.perms_map.keys()
-    # A method of a view set by one of these names would answer that HTTP method unasked.
+    # A method of one of these names would also answer that HTTP method.
     assert not any(hasattr(ToDoCalls, verb) for verb in ("get", "post", "put", "patch", "delete"))
 
 
-def test_a_session_needs_its_csrf_token_by_every_way(worker, todo):
-    browser = APIClient(enforce_csrf_checks=True)
-    browser.force_login(worker)
-    for way in (by_path, by_cmd, by_cmd_in_query):
-        answer = way(browser, "post", "frappe.client.delete", doctype="ToDo", name=todo.name)
-        assert_error(answer, 403, "PermissionError", "CSRF")
-        assert way(browser, "get", "frappe.auth.get_logged_user").json() == {"message": "worker"}
-    assert ToDo.objects.exists()
-
-
-@pytest.mark.parametrize("way", [by_path, by_cmd, by_cmd_in_query, by_cmd_in_json])
-def test_the_packages_own_calls_can_be_made_by_cmd(system_manager, user, way):
+@pytest.mark.parametrize("way", WAYS)
+def test_calls_of_the_package(system_manager, user, way):
     manager = client_of(system_manager)
-    made = way(manager, "post", "frappe.core.doctype.user.user.generate_keys", user="ada")
-    assert made.json()["message"]["api_key"] == ApiKey.objects.get(user=user).api_key
-    assert "no-store" in made["Cache-Control"]
-    answer = way(manager, "get", "frappe.auth.get_logged_user")
-    assert answer.json() == {"message": "manager"}
+
+    method = "frappe.core.doctype.user.user.generate_keys"
+    response = way(manager, "post", method, user="ada")
+
+    assert response.json()["message"]["api_key"] == ApiKey.objects.get(user=user).api_key
+    assert "no-store" in response["Cache-Control"]
+    response = way(manager, "get", "frappe.auth.get_logged_user")
+    assert response.json() == {"message": "manager"}
 
 
-def test_a_wrong_secret_is_refused_by_every_way(db):
-    stranger = APIClient(HTTP_AUTHORIZATION="token a:b")
-    for way in (by_path, by_cmd):
-        for method in ("frappe.client.get_count", "frappe.auth.get_logged_user", "nothing"):
-            assert_error(way(stranger, "get", method), 401, "AuthenticationError")
+@pytest.mark.parametrize("way", [by_path, by_cmd])
+@pytest.mark.parametrize(
+    "method", ["frappe.client.get_count", "frappe.auth.get_logged_user", "nothing"]
+)
+def test_wrong_secret_is_refused(db, way, method):
+    client = APIClient(HTTP_AUTHORIZATION="token a:b")
 
-
-def test_login_is_unknown_to_anonymous_clients_too(db):
-    answer = by_cmd(APIClient(), "post", "login", usr="ada", pwd="x")
-    assert_error(answer, 404, "DoesNotExistError")
+    assert_error(way(client, "get", method), 401, "AuthenticationError")
 
 
 @pytest.mark.parametrize("http_method", ["get", "post"])
 @pytest.mark.parametrize("way", [by_path, by_cmd, by_json])
-def test_logout_ends_nothing(worker, way, http_method):
+def test_logout_does_nothing(worker, way, http_method):
     for client in (APIClient(), client_of(worker)):
-        answer = way(client, http_method, "logout")
-        assert (answer.status_code, answer.json()) == (200, {"message": {}})
+        response = way(client, http_method, "logout")
+        assert (response.status_code, response.json()) == (200, {"message": {}})
+
     assert by_path(client, "get", "frappe.auth.get_logged_user").status_code == 200
 
 
-def test_a_visitor_with_a_browser_finds_the_admin(client):
+def test_browsers_are_redirected_to_the_admin(client):
     assert client.get("/")["Location"] == "/admin/"
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", "[" * 100_000, '{"cmd": ["a"]}', '{"cmd": null}'])
-def test_tells_a_post_without_a_command_that_there_is_no_such_method(db, body):
-    answer = APIClient().post("/", body, content_type="application/json")
-    assert_error(answer, 404, "DoesNotExistError")
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        *[
+            (body, "application/json")
+            for body in ("", "{", "[]", "[" * 100_000, '{"cmd": ["a"]}', '{"cmd": null}')
+        ],
+        (b"--x", "multipart/form-data; boundary=x"),
+        ("cmd=login&usr=ada&pwd=x", "application/x-www-form-urlencoded"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_missing_and_unknown_commands_are_404(db, body, content_type):
+    response = APIClient().post("/", body, content_type=content_type)
 
-
-def test_tells_a_form_without_a_command_that_there_is_no_such_method(db):
-    answer = APIClient().post("/", b"--x", content_type="multipart/form-data; boundary=x")
-    assert_error(answer, 404, "DoesNotExistError")
+    assert_error(response, 404, "DoesNotExistError")

@@ -1,4 +1,4 @@
-"""The example project's settings, as the environment chooses them."""
+"""The example project's settings."""
 
 import runpy
 from importlib import import_module
@@ -11,7 +11,7 @@ from testproject import settings
 
 @pytest.fixture
 def with_environment(monkeypatch):
-    """The settings under an environment: ``with_environment(DJANGO_DEBUG="0")``."""
+    """Load the settings in an environment: ``with_environment(DJANGO_DEBUG="0")``."""
 
     def run(**environment):
         for name in ("DJANGO_DEBUG", "DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS", "REDIS_URL"):
@@ -23,28 +23,28 @@ def with_environment(monkeypatch):
     return run
 
 
-def test_is_a_demo_unless_told_otherwise(with_environment):
-    chosen = with_environment()
-    assert chosen["DEBUG"]
-    assert chosen["ALLOWED_HOSTS"] == ["localhost", "127.0.0.1", "[::1]"]
-    assert "CACHES" not in chosen
-    assert chosen["SECRET_KEY"] != with_environment()["SECRET_KEY"]
+def test_default_settings(with_environment):
+    loaded = with_environment()
+    assert loaded["DEBUG"]
+    assert loaded["ALLOWED_HOSTS"] == ["localhost", "127.0.0.1", "[::1]"]
+    assert "CACHES" not in loaded
+    assert loaded["SECRET_KEY"] != with_environment()["SECRET_KEY"]
 
 
-def test_takes_its_services_from_the_environment(with_environment):
-    chosen = with_environment(REDIS_URL="redis://127.0.0.1:6379/5", DATABASE_URL="sqlite:///a")
-    assert chosen["CACHES"]["default"]["LOCATION"] == "redis://127.0.0.1:6379/5"
-    assert chosen["DATABASES"]["default"]["NAME"] == "a"
+def test_services_are_in_the_environment(with_environment):
+    loaded = with_environment(REDIS_URL="redis://127.0.0.1:6379/5", DATABASE_URL="sqlite:///a")
+    assert loaded["CACHES"]["default"]["LOCATION"] == "redis://127.0.0.1:6379/5"
+    assert loaded["DATABASES"]["default"]["NAME"] == "a"
 
 
-def test_without_debug_it_wants_https(with_environment):
-    chosen = with_environment(
+def test_https_without_debug(with_environment):
+    loaded = with_environment(
         DJANGO_DEBUG="0", DJANGO_SECRET_KEY="made up", DJANGO_ALLOWED_HOSTS="a.test,b.test"
     )
-    assert not chosen["DEBUG"]
-    assert chosen["SECURE_SSL_REDIRECT"]
-    assert (chosen["SECRET_KEY"], chosen["ALLOWED_HOSTS"]) == ("made up", ["a.test", "b.test"])
+    assert not loaded["DEBUG"]
+    assert loaded["SECURE_SSL_REDIRECT"]
+    assert (loaded["SECRET_KEY"], loaded["ALLOWED_HOSTS"]) == ("made up", ["a.test", "b.test"])
 
 
-def test_can_be_served_by_wsgi():
+def test_wsgi():
     assert isinstance(import_module("testproject.wsgi").application, WSGIHandler)

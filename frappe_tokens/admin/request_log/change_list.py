@@ -8,12 +8,15 @@
 from __future__ import annotations
 
 import copy
-import ipaddress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
+from typing import Any
 
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import build_q_object_from_lookup_parameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -21,38 +24,25 @@ from django.utils.functional import cached_property
 from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext as _
 
+from ...addresses import parse_address
 from ...models import ApiRequestLog
+from ...request_log import local
 from ..usage.chart import grouped
-from .dates import DATE_PARTS, choices_within, chosen_date, common_parts, local, title_of
-from .log_filters import RequestFilter
-
-# Paginator takes a type argument for the type checker only.
-if TYPE_CHECKING:
-    _Paginator = Paginator[ApiRequestLog]
-else:
-    _Paginator = Paginator
+from ..usage.summary import render_usage
 
 COUNT_MAX = 10_000
 WINDOW = 100_000
 
+DATE_PARTS = ["at__year", "at__month", "at__day"]
 
-class BoundedPaginator(_Paginator):
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts up to ``COUNT_MAX`` rows. No page shows what is beyond."""
-
-    object_list: QuerySet[ApiRequestLog]
 
     @cached_property
     def count(self) -> int:
-        return min(self._counted, COUNT_MAX)
-
-    @property
-    def has_more(self) -> bool:
-        return self._counted > COUNT_MAX
-
-    @cached_property
-    def _counted(self) -> int:
-        number: int = self.object_list.order_by().values("pk")[: COUNT_MAX + 1].count()
-        return number
+        rows: Any = self.object_list
+        return int(rows.order_by().values("pk")[:COUNT_MAX].count())
 
 
 class RequestLogChangeList(ChangeList):
@@ -62,7 +52,12 @@ class RequestLogChangeList(ChangeList):
     window = ""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        self._date = chosen_date(self.params)
+        self.date = [int(self.params[part]) for part in DATE_PARTS if part in self.params]
+        # Without its year, a date has no index. The first and the last year have no beginning and
+        # end in every time zone.
+        has_gap = any(part not in self.params for part in DATE_PARTS[: len(self.date)])
+        if has_gap or self.date[:1] in ([MINYEAR], [MAXYEAR]):
+            raise ValueError(self.date)
         found = super().get_filters(request)
         self._lookups: Any = found[2]
         return found
@@ -70,14 +65,16 @@ class RequestLogChangeList(ChangeList):
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
     ) -> QuerySet[ApiRequestLog]:
-        found: QuerySet[ApiRequestLog] = super().get_queryset(request, exclude_parameters)
-        indexed, others = search_for(self.query) if self.query else (Q(), Q())
-        filters = [spec for spec in self.filter_specs if isinstance(spec, RequestFilter)]
+        try:
+            found: QuerySet[ApiRequestLog] = super().get_queryset(request, exclude_parameters)
+        except (ValueError, OverflowError, ValidationError) as error:
+            raise IncorrectLookupParameters(error) from error
+        indexed, others = search_for(self.query)
+        filters: list[Any] = self.filter_specs
         if not others and all(spec.is_indexed or not spec.value() for spec in filters):
             return found
-        rows = self.root_queryset.filter(
-            indexed, build_q_object_from_lookup_parameters(self._lookups)
-        )
+        dates = build_q_object_from_lookup_parameters(self._lookups)
+        rows = self.root_queryset.filter(indexed, dates)
         for spec in filters:
             if spec.is_indexed:
                 rows = spec.queryset(request, rows)
@@ -87,65 +84,56 @@ class RequestLogChangeList(ChangeList):
         return found
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[ApiRequestLog]) -> list[Any]:
-        # By time only. With the primary key as well, which is in no index, MariaDB would sort all
-        # rows.
-        ordering = super().get_ordering(request, queryset)
-        return ["at"] if ordering[0] == "at" else ["-at"]
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        # The number of results is shown below the list.
-        self.full_result_count = self.result_count
+        # By time only: with the primary key, which is in no index, MariaDB would sort all rows.
+        return list(super().get_ordering(request, queryset)[:1])
 
     @property
     def counted(self) -> ChangeList:
         """The list for the line below it, which counts requests rather than "request logs"."""
         twin = copy.copy(self)
-        more = _("API requests and more, which are not listed")
         twin.opts = copy.copy(self.opts)
-        twin.opts.verbose_name = _("API request")
-        twin.opts.verbose_name_plural = more if self.paginator.has_more else _("API requests")
+        twin.opts.verbose_name, plural = _("API request"), _("API requests")
+        more = _("API requests; more are not listed")
+        twin.opts.verbose_name_plural = more if self.result_count == COUNT_MAX else plural
         return twin
 
     @property
-    def is_narrowed(self) -> bool:
-        """Whether the list is filtered or searched."""
-        return bool(self.query or self.get_filters_params())
+    def usage(self) -> str:
+        """The chart of the requests; with a date, of the thirty days up to the newest."""
+        is_narrowed = self.query or self.get_filters_params()
+        nothing = _("No request matches this choice.") if is_narrowed else ""
+        return render_usage(self.queryset, nothing=nothing, until_latest=bool(self.date))
 
     @property
-    def is_dated(self) -> bool:
-        """Whether a date was chosen."""
-        return bool(self._date)
-
-    @cached_property
-    def dates(self) -> dict[str, object]:
-        """The context of Django's template of the date hierarchy, without a query for all dates."""
-        span = [
-            local(at).date()
+    def dated(self) -> Any:
+        """The list for Django's date hierarchy, without its query of all rows for their dates."""
+        twin: Any = copy.copy(self)
+        first, last = (
+            self.root_queryset.order_by(order).values_list("at", flat=True).first()
             for order in ("at", "-at")
-            for at in self.root_queryset.order_by(order).values_list("at", flat=True)[:1]
-        ]
-        if not span:
-            return {"show": False}
-        first, last = span
-        parts = self._date or common_parts(first, last)
-        choices = [
-            {"title": title_of(choice), "link": self._date_link(choice)}
-            for choice in choices_within(parts, first, last)
-        ]
-        dates: dict[str, object] = {
-            "show": True,
-            "field_name": _("date"),
-            "choices": choices or [{"title": title_of(parts)}],
-        }
-        if self._date:
-            wider = self._date[:-1]
-            title = title_of(wider) if wider else _("All dates")
-            dates["back"] = {"link": self._date_link(wider), "title": title}
-        return dates
+        )
+        twin.queryset = _Dates(first, last, self.date)
+        return twin
 
-    def _date_link(self, parts: list[int]) -> str:
-        return self.get_query_string(dict(zip(DATE_PARTS, parts, strict=False)), ["at__"])
+
+class _Dates:
+    """Stands for the rows in Django's date hierarchy: all dates from the first to the last."""
+
+    def __init__(self, first: datetime | None, last: datetime | None, chosen: list[int]) -> None:
+        self._span = {"first": first, "last": last}
+        self._days = []
+        if first is not None and last is not None:
+            start, end = local(first).date(), local(last).date()
+            days = (start + timedelta(number) for number in range((end - start).days + 1))
+            self._days = [day for day in days if [*day.timetuple()[: len(chosen)]] == chosen]
+
+    def aggregate(self, **_span: object) -> dict[str, datetime | None]:
+        return self._span
+
+    def datetimes(self, _field: str, kind: str) -> Collection[date]:
+        """Return a day of each year or month, or all days, among those with the chosen date."""
+        length = ["year", "month", "day"].index(kind) + 1
+        return {day.timetuple()[:length]: day for day in self._days}.values()
 
 
 def search_for(text: str) -> tuple[Q, Q]:
@@ -159,19 +147,11 @@ def search_for(text: str) -> tuple[Q, Q]:
             word = unescape_string_literal(word)
         if word.startswith("/"):
             others &= Q(path__startswith=word)
-        elif _is_address(word):
-            others &= Q(ip=word)
+        elif address := parse_address(word):
+            others &= Q(ip=str(address))
         else:
             indexed &= _named(word)
     return indexed, others
-
-
-def _is_address(word: str) -> bool:
-    try:
-        ipaddress.ip_address(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _named(word: str) -> Q:

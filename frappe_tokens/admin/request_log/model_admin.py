@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
@@ -10,36 +10,22 @@ from django.db import router
 from django.db.models import Prefetch, QuerySet
 from django.forms import Media
 from django.http import HttpRequest, HttpResponse
-from django.utils import formats
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ...exceptions import Reason
 from ...models import ApiRequestLog
-from ...request_log import last_day_of
+from ...request_log import local
 from ..api_access import MEDIA
-from ..usage.summary import (
-    KEY_PARAMETER,
-    USER_PARAMETER,
-    link_to_log,
-    may_see_requests,
-    render_usage,
-)
-from .change_list import BoundedPaginator, RequestLogChangeList, search_for
-from .dates import DATE_PARTS, local
+from ..usage.summary import KEY_PARAMETER, USER_PARAMETER, link_to_log, may_see_requests
+from .change_list import DATE_PARTS, BoundedPaginator, RequestLogChangeList, search_for
 from .log_filters import FILTERS, deleted_user
-
-# ModelAdmin takes a type argument for the type checker only.
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[ApiRequestLog]
-else:
-    _ModelAdmin = admin.ModelAdmin
 
 _SENTENCES = {reason.code: reason.sentence for reason in Reason}
 
 
-class ApiRequestLogAdmin(_ModelAdmin):
+class ApiRequestLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Requests can't be added, changed or deleted here; see ``prune_request_log``."""
 
     change_list_template = "frappe_tokens/admin/request_log.html"
@@ -86,7 +72,7 @@ class ApiRequestLogAdmin(_ModelAdmin):
 
     @admin.display(description=gettext_lazy("time"), ordering="at")
     def when(self, row: ApiRequestLog) -> str:
-        return formats.date_format(local(row.at), "Y-m-d H:i:s", use_l10n=False)
+        return f"{local(row.at):%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=gettext_lazy("time"))
     def exact_time(self, row: ApiRequestLog) -> str:
@@ -113,11 +99,9 @@ class ApiRequestLogAdmin(_ModelAdmin):
 
     @admin.display(description=gettext_lazy("outcome"))
     def explained_outcome(self, row: ApiRequestLog) -> str:
-        return format_html(
-            '{}<p class="frappe-tokens-help">{}</p>',
-            self.outcome_label(row),
-            _SENTENCES.get(row.outcome, ""),
-        )
+        sentence = _SENTENCES.get(row.outcome, "")
+        help_text = format_html('<p class="frappe-tokens-help">{}</p>', sentence)
+        return self.outcome_label(row) + help_text
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiRequestLog]:
         # A join would leave out the rows of deleted users, if filtered by user. By default, Django
@@ -130,7 +114,7 @@ class ApiRequestLogAdmin(_ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         # Any other could be slow, be invalid for a database, or reveal something about users.
-        return lookup in DATE_PARTS or lookup in {chosen.parameter_name for chosen in FILTERS}
+        return lookup in [*DATE_PARTS, *(chosen.parameter_name for chosen in FILTERS)]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RequestLogChangeList]:
         return RequestLogChangeList
@@ -144,18 +128,12 @@ class ApiRequestLogAdmin(_ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         context = {"title": _("Request log"), **(extra_context or {})}
-        response = super().changelist_view(request, context)
-        # There is no list if the URL's parameters were invalid.
-        rendered: dict[str, Any] = getattr(response, "context_data", None) or {}
-        if "cl" in rendered:
-            rendered["usage"] = _usage_above(rendered["cl"])
-        return response
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return may_see_requests(request)
+        return super().changelist_view(request, context)
 
     def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return may_see_requests(request)
+
+    has_module_permission = has_view_permission
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
@@ -166,10 +144,3 @@ class ApiRequestLogAdmin(_ModelAdmin):
         """Return a link to the rows that have this value too."""
         url = link_to_log(self.admin_site, {parameter: value})
         return format_html('<a href="{}">{}</a>', url, text)
-
-
-def _usage_above(changelist: RequestLogChangeList) -> str:
-    """Return the chart of the listed requests; with a date, of the thirty days up to the newest."""
-    nothing = _("No request matches this choice.") if changelist.is_narrowed else ""
-    until = last_day_of(changelist.queryset) if changelist.is_dated else None
-    return render_usage(changelist.queryset, until=until, nothing=nothing)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
+from itertools import count
 from typing import NamedTuple
 
 from django.utils import formats
@@ -24,7 +24,6 @@ from ...request_log import Day, Usage
 # In units of the drawing.
 HEIGHT = 100
 DAY_WIDTH = 10
-BAR_WIDTH = 7
 # The height of the smallest segment: it must be visible.
 LEAST = 2
 
@@ -32,17 +31,11 @@ TICKS_MAX = 4
 
 
 class Series(NamedTuple):
-    """Outcomes that are drawn in one colour.
+    """Outcomes that are drawn in one colour."""
 
-    Attributes:
-        slug: of the class in admin.css that has the colour.
-        label: for the legend.
-        statuses: of the refusals that belong to it.
-    """
-
-    slug: str
-    label: str | Promise
-    statuses: tuple[int, ...] = ()
+    slug: str  # of the class in admin.css that has the colour
+    label: str | Promise  # for the legend
+    statuses: tuple[int, ...] = ()  # of the refusals that belong to it
 
 
 _ACCEPTED = Series("accepted", gettext_lazy("Accepted"))
@@ -62,68 +55,49 @@ _BY_OUTCOME = {
 }
 
 
-class Segment(NamedTuple):
-    """A rectangle: the requests of a day that belong to one series."""
-
-    slug: str
-    x: float
-    y: float
-    width: float
-    height: float
-
-
 class Bar(NamedTuple):
-    """A day, with its numbers in words and its segments from the bottom up."""
+    """A day."""
 
     x: int
-    title: str
-    segments: list[Segment]
+    title: str  # its numbers in words
+    segments: list[tuple[str, float, float]]  # from the bottom up: the series' slug, y and height
 
 
-@dataclass(frozen=True)
 class Chart:
     """A usage, ready to be drawn."""
 
-    usage: Usage
     height = HEIGHT
     day_width = DAY_WIDTH
+    bar_width = 7
+    margin = 1.5
+
+    def __init__(self, usage: Usage) -> None:
+        self.usage = usage
+        self.width = DAY_WIDTH * len(usage.days)
+        self.first_day, self.last_day = (_formatted(usage.days[place].date) for place in (0, -1))
+        # The columns of the table.
+        self.outcomes = [outcome for outcome, _number in _sorted(usage.outcomes)]
+        self._most = max(usage.days, key=lambda day: day.total)
+        self._step, self._steps = _scale(self._most.total)
 
     @property
-    def width(self) -> int:
-        return DAY_WIDTH * len(self.usage.days)
-
-    @property
-    def ticks(self) -> list[str]:
-        """The labels of the lines behind the bars, from the top down."""
-        step, count = _scale(self._most.total)
-        return [grouped(step * number) for number in range(count, -1, -1)]
-
-    @property
-    def lines(self) -> list[float]:
-        """Where the lines behind the bars are."""
-        _step, count = _scale(self._most.total)
-        return [round(HEIGHT * number / count, 2) for number in range(count)]
+    def ticks(self) -> list[tuple[str, float]]:
+        """The labels of the lines behind the bars and where they are, from the top down."""
+        return [
+            (grouped(self._step * (self._steps - number)), round(HEIGHT * number / self._steps, 2))
+            for number in range(self._steps + 1)
+        ]
 
     @property
     def bars(self) -> Iterator[Bar]:
-        step, count = _scale(self._most.total)
         for number, day in enumerate(self.usage.days):
-            x = number * DAY_WIDTH
-            yield Bar(x, _title(day), _stack(x, day, step * count))
+            yield Bar(number * DAY_WIDTH, _title(day), _stack(day, self._step * self._steps))
 
     @property
     def legend(self) -> list[tuple[Series, str]]:
         """The series that occur, with their numbers, in the order of the bars."""
         numbers = _by_series(self.usage.outcomes)
-        return [(series, grouped(numbers[series])) for series in SERIES if numbers[series]]
-
-    @property
-    def first_day(self) -> str:
-        return _formatted(self.usage.days[0].date)
-
-    @property
-    def last_day(self) -> str:
-        return _formatted(self.usage.days[-1].date)
+        return [(series, grouped(number)) for series, number in numbers.items()]
 
     @property
     def description(self) -> str:
@@ -141,20 +115,11 @@ class Chart:
         }
 
     @property
-    def outcomes(self) -> list[str]:
-        """The columns of the table."""
-        return [outcome for outcome, _number in _sorted(self.usage.outcomes)]
-
-    @property
     def rows(self) -> Iterator[tuple[str, str, list[str]]]:
         """The table, latest day first: day, total and the number of each outcome."""
         for day in reversed(self.usage.days):
             numbers = [grouped(day.outcomes.get(outcome, 0)) for outcome in self.outcomes]
             yield _formatted(day.date), grouped(day.total), numbers
-
-    @property
-    def _most(self) -> Day:
-        return max(self.usage.days, key=lambda day: day.total)
 
 
 def grouped(number: int) -> str:
@@ -164,35 +129,31 @@ def grouped(number: int) -> str:
 
 def _scale(most: int) -> tuple[int, int]:
     """Return a round step between lines, and how many steps reach ``most``."""
-    step = power = 1
-    while True:
-        for step in (power, 2 * power, 5 * power):
-            if step * TICKS_MAX >= most:
-                return step, max(1, -(-most // step))
-        power *= 10
+    steps = (digit * 10**power for power in count() for digit in (1, 2, 5))
+    step = next(step for step in steps if step * TICKS_MAX >= most)
+    return step, -(-most // step)
 
 
-def _stack(x: int, day: Day, top: int) -> list[Segment]:
-    numbers = _by_series(day.outcomes)
+def _stack(day: Day, top: int) -> list[tuple[str, float, float]]:
     heights = {
-        series: max(LEAST, HEIGHT * numbers[series] / top) for series in SERIES if numbers[series]
+        series: max(LEAST, HEIGHT * number / top)
+        for series, number in _by_series(day.outcomes).items()
     }
     # The others give what the smallest ones got too much.
     scale = min(1.0, HEIGHT / sum(heights.values())) if heights else 1.0
     segments, y = [], float(HEIGHT)
-    left = x + (DAY_WIDTH - BAR_WIDTH) / 2
-    for series, full_height in heights.items():
-        height = full_height * scale
-        y -= height
-        segments.append(Segment(series.slug, left, round(y, 2), BAR_WIDTH, round(height, 2)))
+    for series, height in heights.items():
+        y -= height * scale
+        segments.append((series.slug, round(y, 2), round(height * scale, 2)))
     return segments
 
 
-def _by_series(outcomes: Mapping[str, int]) -> Counter[Series]:
-    numbers: Counter[Series] = Counter()
+def _by_series(outcomes: Mapping[str, int]) -> dict[Series, int]:
+    """Count the series that occur, in their order."""
+    numbers = Counter[Series]()
     for outcome, number in outcomes.items():
         numbers[_BY_OUTCOME.get(outcome, _OTHER)] += number
-    return numbers
+    return {series: numbers[series] for series in SERIES if series in numbers}
 
 
 def _title(day: Day) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import date
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -26,6 +25,7 @@ from ...request_log import (
     SAMPLE,
     Usage,
     latest_of,
+    local,
     requests_of_key,
     requests_of_user,
     sources_of,
@@ -37,7 +37,6 @@ from .chart import Chart, grouped
 
 logger = logging.getLogger(__name__)
 
-VIEW_PERMISSION = "frappe_tokens.view_apirequestlog"
 MIDDLEWARE = "frappe_tokens.middleware.RequestLogMiddleware"
 
 USER_PARAMETER = "user__id__exact"
@@ -46,10 +45,10 @@ SOURCE_PARAMETER = "source"
 
 
 def may_see_requests(request: HttpRequest) -> bool:
-    """Return whether the user of ``request`` may see the request log and its charts."""
+    """Whether the user of ``request`` may see the request log and its charts."""
     actor, user = actor_of(request), request.user
     return actor.may_generate or (
-        actor.is_known and user.is_active and user.has_perm(VIEW_PERMISSION)
+        actor.is_known and user.is_active and user.has_perm("frappe_tokens.view_apirequestlog")
     )
 
 
@@ -77,20 +76,18 @@ def link_to_log(site: AdminSite, parameters: Mapping[str, object]) -> str:
 
 
 def render_usage(
-    requests: QuerySet[ApiRequestLog], url: str = "", until: date | None = None, nothing: str = ""
+    requests: QuerySet[ApiRequestLog], url: str = "", nothing: str = "", until_latest: bool = False
 ) -> str:
-    """Return the chart of ``requests`` as HTML.
+    """Return the chart of ``requests`` until today, or until the day of the latest one, as HTML.
 
-    Args:
-        requests: rows of the log.
-        url: where they are listed.
-        until: the last day; None is today.
-        nothing: what to say if there are none.
+    ``url`` is where they are listed, and ``nothing`` what to say if there are none.
     """
     context: dict[str, object] = {"url": url, "off": why_off()}
     try:
         with statement_timeout(requests.db):
-            usage, latest = usage_of(requests, until=until), latest_of(requests)
+            latest_at, paths = latest_of(requests)
+            until = local(latest_at).date() if until_latest and latest_at else None
+            usage = usage_of(requests, until=until)
     except DatabaseError:
         logger.exception("The request log can't be read. The page is shown without its chart.")
         context["failed"] = True
@@ -101,8 +98,8 @@ def render_usage(
             "total": grouped(usage.total),
             "refused": grouped(usage.refused),
             "share": _share_refused(usage),
-            "latest_at": latest.at,
-            "paths": [(path, grouped(number)) for path, number in latest.paths],
+            "latest_at": latest_at,
+            "paths": [(path, grouped(number)) for path, number in paths],
             "sample": grouped(SAMPLE),
             "nothing": nothing,
         }
@@ -117,15 +114,15 @@ def why_off() -> str:
             "settings of this project."
         ) % {"middleware": MIDDLEWARE}
     log = conf.REQUEST_LOG
-    if log == "null":
-        return _(
-            'Requests aren\'t logged. To log them, set REQUEST_LOG to "durable" or "buffered" in '
-            "FRAPPE_TOKENS, in the settings of this project."
-        )
-    if log not in ("durable", "buffered"):
+    if log in ("durable", "buffered"):
+        return ""
+    if log != "null":
         text = _("%(log)s logs the requests. Only what it writes to this table is shown.")
         return text % {"log": log}
-    return ""
+    return _(
+        'Requests aren\'t logged. To log them, set REQUEST_LOG to "durable" or "buffered" in '
+        "FRAPPE_TOKENS, in the settings of this project."
+    )
 
 
 def _share_refused(usage: Usage) -> str:

@@ -26,7 +26,7 @@ from django.utils.translation import gettext_lazy as _
 from oauth2_provider import models
 from oauth2_provider.models import AbstractApplication as Application
 
-from frappe_tokens.admin.log_entries import actor_of, log_on
+from frappe_tokens.admin.log_entries import actor_of
 from frappe_tokens.keys import Actor, allow_application, is_application_allowed
 
 from . import application_changes as changes
@@ -121,7 +121,7 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
             ticked = request.POST.get(ALLOW) == str(obj.user_id)
             if ticked or changes.has_other_user(stored, obj.user):
                 allow_application(obj, by=actor)
-                log_on(self, request, f"Allowed to run as {obj.user.get_username()}.", obj)
+                self.log_change(request, obj, f"Allowed to run as {obj.user.get_username()}.")
 
     @admin.display(description=_("Runs as its user"))
     def run_state(self, application: Application) -> str:

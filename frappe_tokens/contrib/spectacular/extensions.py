@@ -156,7 +156,7 @@ class TokenExtension(OpenApiSerializerFieldExtension):
 
 
 class KeyFilterExtension(OpenApiFilterExtension):
-    target_class = "frappe_tokens.api.filters.KeyFilter"
+    target_class = "frappe_tokens.api.keys.KeyFilter"
 
     def get_schema_operation_parameters(
         self, auto_schema: AutoSchema, *args: object, **kwargs: object

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -24,10 +24,8 @@ from ...keys import (
     lock_users,
 )
 from ...models import ApiKey
-from ...types import User
-from ..arguments import duration
 from ..progress import progress_bar
-from ..selection import printable
+from ..selection import duration, moment, named_users, owner_of, username_of
 
 DEFAULT_URL = "http://localhost:8000"
 
@@ -79,114 +77,97 @@ class Command(BaseCommand):
             "read_only": options["read_only"],
             "allowed_ips": options["allow_ip"],
         }
-        as_lines = _FORMATS[options["format"]]
-        # Lines take less memory than instances.
-        texts = []
+        formatted = _FORMATS[options["format"]]
+        # Text takes less memory than instances.
+        texts: list[str] = []
         try:
             # All or nothing. Secrets are printed after all of them are stored.
             with transaction.atomic(using=router.db_for_write(ApiKey)):
                 users = lock_active_users() if options["all_active"] else _users(options)
-                with progress_bar(self.stderr, len(users), options["verbosity"]) as advance:
+                with progress_bar(self.stderr, len(users), options["verbosity"]) as show:
                     for batch in in_batches(users, BATCH_SIZE):
                         generated = generate_keys_for_users(batch, **policies)
-                        lines = (
-                            line for keys in generated for line in as_lines(keys, options["url"])
-                        )
-                        texts.append("".join(f"{line}\n" for line in lines))
-                        advance(len(batch))
+                        texts += [formatted(keys, options["url"]) for keys in generated]
+                        show(len(texts))
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
         for text in texts:
-            self.stdout.write(text, ending="")
+            self.stdout.write(text)
         if options["format"] == "text":
             self.stderr.write("Store the secrets now. They aren't shown again.")
 
 
 def _users(options: Mapping[str, Any]) -> list[object]:
-    """Lock the named users, and return their primary keys.
-
-    Raises:
-        CommandError: some are unknown or inactive.
-    """
+    """Lock the named users, and return their primary keys."""
     lock_users([])  # SQLite: before the first read
-    found, wrong = [], []
-    for username in dict.fromkeys(options["users"]):
-        user = find_user(username)
-        if user is None and not options["create_user"]:
-            wrong.append(f"There is no user {username!r}. Use --create-user to create them.")
-            continue
-        if user is None:
-            user = _create_user(username)
-        if not user.is_active:
-            wrong.append(f"User {username!r} is inactive. Activate the user first.")
-        found.append(user.pk)
-    if wrong:
-        raise CommandError("\n".join([*wrong, "Nothing was generated."]))
-    # All of them before the first batch, because batches are in the order of the arguments.
-    lock_users(found)
+    if options["create_user"]:
+        for username in options["users"]:
+            if find_user(username) is None:
+                _create_user(username)
+    users = named_users(options["users"], "Use --create-user to create them.")
     # Two names can belong to the same user if the database ignores case.
-    return list(dict.fromkeys(found))
+    pks = list(dict.fromkeys(user.pk for user in users))
+    # All of them before the first batch, because batches are in the order of the arguments.
+    lock_users(pks)
+    return pks
 
 
-def _create_user(username: str) -> User:
+def _create_user(username: str) -> None:
     model = get_user_model()
     try:
         field: Any = model._meta.get_field(model.USERNAME_FIELD)
         field.clean(username, None)
         with transaction.atomic():
-            user: User = model._default_manager.create_user(**{model.USERNAME_FIELD: username})
-            return user
-    except ValidationError as error:
+            model._default_manager.create_user(**{model.USERNAME_FIELD: username})
+    except (TypeError, FieldError, ValueError, ValidationError, IntegrityError) as error:
+        why = " ".join(getattr(error, "messages", [str(error)]))
         raise CommandError(
-            f"{username!r} cannot be a username: {' '.join(error.messages)}"
-        ) from None
-    except (TypeError, FieldError, ValueError, IntegrityError) as error:
-        raise CommandError(
-            f"User {username!r} can't be created from a username alone ({error}). "
+            f"User {username!r} can't be created from this username alone: {why} "
             "Create the user in another way, then generate keys without --create-user."
         ) from None
 
 
-def _as_text(generated: GeneratedKeys, url: str) -> Iterator[str]:
+def _as_text(generated: GeneratedKeys, url: str) -> str:
     key = generated.instance
-    name = getattr(key, "name", "")
-    yield f"{printable(str(key.user.get_username()))}{f' ({name})' if name else ''}"
-    yield f"  API key     {generated.api_key}"
-    yield f"  API secret  {generated.api_secret}"
-    if key.expires_at is not None:
-        yield f"  Expires     {key.expires_at:%Y-%m-%d %H:%M %Z}"
-    yield ""
+    expires = "" if key.expires_at is None else f"  Expires     {moment(key.expires_at)}\n"
+    return (
+        f"{owner_of(key)}\n"
+        f"  API key     {generated.api_key}\n"
+        f"  API secret  {generated.api_secret}\n"
+        f"{expires}\n"
+    )
 
 
-def _as_json(generated: GeneratedKeys, url: str) -> Iterator[str]:
-    key = generated.instance
-    yield json.dumps(
+def _as_json(generated: GeneratedKeys, url: str) -> str:
+    return json.dumps(
         {
-            "user": str(key.user.get_username()),
-            "name": getattr(key, "name", ""),
+            "user": username_of(generated.instance),
+            "name": getattr(generated.instance, "name", ""),
             "api_key": generated.api_key,
             "api_secret": generated.api_secret,
         }
     )
 
 
-def _as_env(generated: GeneratedKeys, url: str) -> Iterator[str]:
+def _as_env(generated: GeneratedKeys, url: str) -> str:
     # A shell reads this file, and a username can't be trusted.
-    yield "# " + json.dumps(str(generated.instance.user.get_username()))
-    yield f"API_KEY={shlex.quote(generated.api_key)}"
-    yield f"API_SECRET={shlex.quote(generated.api_secret)}"
+    return (
+        f"# {json.dumps(username_of(generated.instance))}\n"
+        f"API_KEY={shlex.quote(generated.api_key)}\n"
+        f"API_SECRET={shlex.quote(generated.api_secret)}"
+    )
 
 
-def _as_curl(generated: GeneratedKeys, url: str) -> Iterator[str]:
+def _as_curl(generated: GeneratedKeys, url: str) -> str:
     try:
         path = reverse("frappe_tokens:get_logged_user")
     except NoReverseMatch:
         path = "/api/method/frappe.auth.get_logged_user"
     header = shlex.quote(f"Authorization: token {generated.token}")
-    yield f"curl -H {header} {shlex.quote(url.rstrip('/') + path)}"
+    return f"curl -H {header} {shlex.quote(url.rstrip('/') + path)}"
 
 
-_FORMATS: dict[str, Callable[[GeneratedKeys, str], Iterator[str]]] = {
+_FORMATS: dict[str, Callable[[GeneratedKeys, str], str]] = {
     "text": _as_text,
     "json": _as_json,
     "env": _as_env,

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, connections, router, transaction
+from django.db import OperationalError, router, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from ...db import in_batches
 from ...models import ApiRequestLog
-from ..arguments import duration
 from ..progress import progress_bar
-from ..selection import moment
+from ..selection import counted, duration, moment
 
 # Locks take some tens of milliseconds, on rows that nobody else writes.
 BATCH_SIZE = 2000
+
+# Rows per statement: older SQLite allows 999 parameters.
+STATEMENT_SIZE = 500
 
 INTERRUPTED = 130  # the exit status of shells after Ctrl-C
 
@@ -33,52 +33,49 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--older-than", type=duration, metavar="90d", help="minimum age; required"
+            "--older-than",
+            type=duration,
+            default=timedelta(0),
+            metavar="90d",
+            help="minimum age; required",
         )
         parser.add_argument(
             "--batch-size",
-            type=_count,
+            type=int,
             default=BATCH_SIZE,
             metavar="N",
             help=f"rows per transaction; default: {BATCH_SIZE}",
         )
 
     def handle(self, *args: object, **options: Any) -> None:
-        age: timedelta | None = options["older_than"]
-        if age is None:
+        if options["older_than"] <= timedelta(0):
+            # Zero would delete the whole log.
             raise CommandError("Enter a minimum age, for example --older-than 90d.")
-        if age <= timedelta(0):
-            raise CommandError("That would delete the whole log. Use 1s to do that.")
-        before = timezone.now() - age
+        if options["batch_size"] < 1:
+            raise CommandError("The --batch-size must be at least 1.")
+        before = timezone.now() - options["older_than"]
         alias = router.db_for_write(ApiRequestLog)
         old = ApiRequestLog._base_manager.using(alias).filter(at__lt=before)
         # Counting takes a while too.
         total = old.count() if options["verbosity"] and self.stderr.isatty() else 0
         deleted = 0
         try:
-            with progress_bar(self.stderr, total, options["verbosity"]) as advance:
+            with progress_bar(self.stderr, total, options["verbosity"]) as show:
                 for count in _delete(old, alias, options["batch_size"]):
-                    # There may be more rows than were counted.
-                    advance(min(count, max(total - deleted, 0)))
                     deleted += count
-        except KeyboardInterrupt:
-            self.stderr.write(
-                f"Interrupted. Deleted {_requests(deleted)}; run it again to continue."
-            )
-            sys.exit(INTERRUPTED)
-        except OperationalError as error:
+                    show(deleted)
+        except (KeyboardInterrupt, OperationalError) as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            why = "Interrupted." if interrupted else f"The database failed: {str(error).strip()}"
             raise CommandError(
-                f"The database failed to delete rows: {str(error).strip()}\n"
-                f"Deleted {_requests(deleted)}; run it again to continue."
+                f"{why}\nDeleted {counted(deleted, 'request')}; run it again to continue.",
+                returncode=INTERRUPTED if interrupted else 1,
             ) from error
-        self.stdout.write(f"Deleted {_requests(deleted)} from before {moment(before)}.")
+        self.stdout.write(f"Deleted {counted(deleted, 'request')} from before {moment(before)}.")
 
 
 def _delete(old: QuerySet[ApiRequestLog], alias: str, size: int) -> Iterator[int]:
     """Delete ``old`` in batches, oldest first, and yield the size of each after its commit."""
-    limit = connections[alias].features.max_query_params
-    # One for the primary key of each row, and three for times.
-    limited = size if limit is None else min(size, limit - 3)
     since: datetime | None = None
     seen: list[tuple[object, datetime]] = []
     while True:
@@ -92,7 +89,7 @@ def _delete(old: QuerySet[ApiRequestLog], alias: str, size: int) -> Iterator[int
             return
         deleted = 0
         with transaction.atomic(using=alias):
-            for batch in in_batches(rows, limited):
+            for batch in in_batches(rows, STATEMENT_SIZE):
                 # The time selects a partition. Another process may have deleted rows.
                 stored = old.filter(pk__in=[pk for pk, _ in batch])
                 stored = stored.filter(at__gte=batch[0][1], at__lte=batch[-1][1])
@@ -100,13 +97,3 @@ def _delete(old: QuerySet[ApiRequestLog], alias: str, size: int) -> Iterator[int
                 deleted += stored._raw_delete(alias)
         since, seen = rows[-1][1], rows
         yield deleted
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError("Enter a number from 1 to 1000000.")
-    return int(text)
-
-
-def _requests(count: int) -> str:
-    return f"{count} request{'' if count == 1 else 's'}"

@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
-from frappe_tokens.keys import generate_keys, generate_keys_for_users, revoke
+from frappe_tokens.keys import generate_keys, generate_keys_for_users
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.lookup import find
 from frappe_tokens.lookup.statement import statement_for
@@ -44,12 +44,6 @@ def test_user_model_is_the_projects_own():
     assert str(Person(email="x@example.com")) == "x@example.com"
 
 
-def test_migrate_makes_table_and_group():
-    assert ApiKey._meta.db_table in connection.introspection.table_names()
-    group = Group.objects.get(name="System Manager")
-    assert group.permissions.get().codename == "generate_keys"
-
-
 @pytest.mark.django_db(transaction=True)
 def test_authenticates_by_each_scheme(person, header_of, statements):
     headers = {"authorization": header_of(generate_keys(person))}
@@ -75,16 +69,6 @@ def test_generates_by_email(manager, person):
     assert answer.json() == {"message": "ada@example.com"}
     response = Client().post(GENERATE, {"user": "nobody@example.com"}, headers=headers)
     assert response.status_code == 404
-
-
-def test_rotates_and_revokes(manager, person):
-    first = generate_keys(person, by=Actor(manager))
-    second = generate_keys(person, by=Actor(manager))
-    assert second.api_key == first.api_key
-    assert revoke(second.instance, by=Actor(manager))
-    assert ApiKey.objects.get().revoked_by == manager
-    headers = {"authorization": token_header(second)}
-    assert Client().get(WHO, headers=headers).status_code == 401
 
 
 def test_generates_for_many(manager, make_user):
@@ -114,7 +98,7 @@ def test_lookup_brings_what_a_queryset_brings(remembered):
     plain = ApiKey.objects.select_related("user").get()
     row = statement.fetch(connection, remembered.api_key)
     assert row is not None
-    fetched = statement.instance(connection, row)
+    fetched = statement.instance(connection.alias, row)
     restored = statement.factory(connection.alias, statement.columns_to_cache(row))()
     assert deferred(fetched) == (unread(ApiKey), set())
     assert deferred(restored) == (unread(ApiKey), {"password"})
@@ -123,7 +107,7 @@ def test_lookup_brings_what_a_queryset_brings(remembered):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("model", [Account, Person, Employee])
-def test_person_who_is_saved_as_another_model_is_cached_no_longer(remembered, settings, model):
+def test_saving_a_related_model_ends_the_cached_key(remembered, settings, model):
     settings.FRAPPE_TOKENS = {"CACHE": "default"}
     employee = Employee(person_ptr=remembered.instance.user, number="E-7")
     employee.save_base(raw=True)  # less the tables that it extends
@@ -139,9 +123,3 @@ def test_person_who_is_saved_as_another_model_is_cached_no_longer(remembered, se
     saved.save()
     assert Client().get(WHO, headers=headers).json()["code"] == "user_inactive"
     cache.clear()
-
-
-def test_inactive_person_is_refused(person):
-    headers = {"authorization": token_header(generate_keys(person))}
-    Account.objects.update(is_active=False)
-    assert Client().get(WHO, headers=headers).json()["code"] == "user_inactive"

@@ -48,17 +48,3 @@ def test_permission_that_no_model_declares_protects_in_the_app_of_the_user_model
         )
     )
     assert not manager.may_manage(person)
-
-
-def test_permissions_of_many_users_are_read_at_once(manager, make_user, django_assert_num_queries):
-    readers = Group.objects.create(name="Readers")
-    readers.permissions.add(Permission.objects.get(codename="view_note"))
-    make_user("reader@example.com").groups.add(readers)
-    make_user("mighty@example.com", permissions=("custom_user.view_person",))
-    people = list(Person.objects.exclude(pk=manager.user.pk).order_by("email"))
-
-    manager.preload(people)
-
-    with django_assert_num_queries(0):
-        may = {person.email: manager.may_manage(person) for person in people}
-    assert may == {"mighty@example.com": False, "reader@example.com": True}

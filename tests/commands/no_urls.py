@@ -1,3 +1,0 @@
-"""A project that serves none of the calls."""
-
-urlpatterns = []
