@@ -329,6 +329,16 @@ def test_session_may_not_generate_keys_by_get(browser, user, url):
     assert not ApiKey.objects.filter(user=user).exists()
 
 
+def test_header_decides_beside_a_session(browser, keys):
+    headers = {"x-csrftoken": browser.cookies["csrftoken"].value}
+
+    for authorization in (token_header(keys), "token a:b", "token", "Basic !"):
+        headers["authorization"] = authorization
+        response = browser.post(GENERATE, {"user": "ada"}, headers=headers)
+        assert response.status_code == (403 if authorization == token_header(keys) else 401)
+    assert works(keys.api_key, keys.api_secret)
+
+
 MOZILLA = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 
 

@@ -146,6 +146,15 @@ def test_self_service_user_may_not_widen_their_key(keys, self_service, changes):
     assert_refused(response, 403, "permission_denied")
 
 
+def test_self_service_user_may_not_set_a_rate_limit(keys, self_service):
+    with assert_unchanged():
+        changed = send(keys, "PATCH", keys.api_key, {"rate_limit": "1000/minute"})
+        made = send(keys, "POST", body={"name": "fast", "rate_limit": "1000/minute"})
+
+    assert_refused(changed, 403, "permission_denied")
+    assert_refused(made, 403, "permission_denied")
+
+
 @every_call
 def test_removed_permission_has_an_effect_at_once(manager, keys, call):
     manager.instance.user.groups.clear()

@@ -158,5 +158,16 @@ def test_expired_key_is_refused(manager, keys):
     assert_refused(response, 400, "key_expired", "Change its expiry or revoke it")
 
 
+def test_key_of_an_inactive_user_is_refused(manager, keys):
+    user = keys.instance.user
+    user.is_active = False
+    user.save()
+
+    with assert_unchanged():
+        response = rotate(manager, keys)
+
+    assert_refused(response, 400, "user_inactive")
+
+
 def test_self_service_user_may_rotate_their_key(keys, self_service):
     assert_rotated(rotate(keys, keys), keys)
