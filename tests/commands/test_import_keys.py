@@ -509,3 +509,23 @@ def test_parallel_imports_in_opposite_order_wait_for_each_other(write, monkeypat
 
     assert errors == []
     assert ApiKey.objects.count() == 6 * 20
+
+
+def test_key_deleted_before_the_commit_is_not_announced(
+    user, django_capture_on_commit_callbacks, caplog
+):
+    received = []
+
+    def receive(instance, **kwargs):
+        received.append(instance)
+
+    keys_generated.connect(receive)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            import_keys([ImportedPair(2, "ada", API_KEY, Secret(API_SECRET))])
+            ApiKey.objects.all().delete()
+    finally:
+        keys_generated.disconnect(receive)
+
+    assert received == []
+    assert not [record for record in caplog.records if record.exc_info]

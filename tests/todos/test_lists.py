@@ -166,6 +166,7 @@ def test_or_filters(api, todos):
             (f'[["status", "{operator}", {value}]]', "status must be a string or a number")
             for operator, value in (("=", '["a"]'), ("=", "true"), (">", "null"))
         ],
+        ('[["date", ">", "2026-02-31"]]', "date must be a date such as 2026-01-31"),
         ('[["status", "in", 7]]', "status: give the values as a list"),
         ('[["status", "between", ["a"]]]', "between needs two values"),
         *[
