@@ -136,6 +136,7 @@ def test_other_view(live_server, keys, monkeypatch):
         (f"ftk_0123456789abcdef:{generate_api_secret()[:-1]}", "mistyped or cut off"),
         (f"{generate_api_secret()}:ftk_0123456789abcdef", "the key first"),
     ],
+    ids=["empty", "key", "opaque", "quoted", "scheme", "cut off", "swapped"],
 )
 def test_what_could_be_valid_nowhere_is_not_sent(monkeypatch, token, advice):
     assert advice in check("http://127.0.0.1:9/", token, monkeypatch)
