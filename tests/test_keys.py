@@ -97,6 +97,14 @@ def test_secret_and_api_key_cannot_be_chosen(user):
     assert not ApiKey.objects.exists()
 
 
+@pytest.mark.parametrize("option", ["scopes", "allowed_ips"])
+def test_none_does_not_mean_unrestricted(user, option):
+    with pytest.raises(TypeError):
+        generate_keys(user, **{option: None})
+
+    assert not ApiKey.objects.exists()
+
+
 def test_user_may_have_several_keys_with_different_names(user):
     unnamed, backup = generate_keys(user), generate_keys(user, name="backup")
     assert unnamed.api_key != backup.api_key

@@ -56,9 +56,11 @@ def clean_policies(options: Mapping[str, Any]) -> dict[str, object]:
     policies: dict[str, object] = {}
     for name in POLICIES:
         value = options.get(name)
-        if name in ("scopes", "allowed_ips") and not isinstance(value, str):
-            # list() would split a string into letters. The validators explain what is wrong.
-            value = list(value or ())
+        if name in ("scopes", "allowed_ips"):
+            # Without a list, a key would be unrestricted: None is an error. list() would split a
+            # string into letters. The validators explain what is wrong with it.
+            value = options.get(name, ())
+            value = value if isinstance(value, str) else list(value)
         if value:
             policies[name] = _CLEANERS[name](value)
     return policies
