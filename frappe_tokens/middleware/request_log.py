@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -87,7 +88,7 @@ class RequestLogMiddleware:
 async def _alog(log: Callable[[int], None], status: int) -> None:
     # If the client has left, the view may still run in the request's thread, or not even be
     # authenticated yet. The log waits for it there.
-    if status != CLIENT_CLOSED_REQUEST and not current_sink().blocks:
+    if status != CLIENT_CLOSED_REQUEST and not _blocks():
         log(status)
         return
     writing = asyncio.ensure_future(run_in_thread(log, status))
@@ -97,3 +98,10 @@ async def _alog(log: Callable[[int], None], status: int) -> None:
         # The client has left. What is still on its way to the thread would be lost.
         await writing
         raise
+
+
+def _blocks() -> bool:
+    try:
+        return current_sink().blocks
+    except ImproperlyConfigured:
+        return False  # the setting has changed; ``log`` reports it

@@ -5,11 +5,13 @@ import threading
 from contextlib import suppress
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings as django_settings
 from django.db import connections
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, AsyncRequestFactory, Client
 from django.urls import path
+from django.utils.decorators import sync_and_async_middleware
 
 from frappe_tokens.asgi import close_at_shutdown
 from frappe_tokens.exceptions import Reason, Refused
@@ -75,6 +77,21 @@ async def streaming(request):
     return StreamingHttpResponse(parts())
 
 
+@sync_and_async_middleware
+def names_no_log(get_response):
+    """Have ``REQUEST_LOG`` name no log from the first request on."""
+
+    def sync_names_no_log(request):
+        django_settings.FRAPPE_TOKENS = {"REQUEST_LOG": "no.such.Sink"}
+        return get_response(request)
+
+    async def async_names_no_log(request):
+        django_settings.FRAPPE_TOKENS = {"REQUEST_LOG": "no.such.Sink"}
+        return await get_response(request)
+
+    return async_names_no_log if iscoroutinefunction(get_response) else sync_names_no_log
+
+
 urlpatterns = [
     path(f"{view.__name__}/", view) for view in (plain, aplain, failing, afailing, streaming)
 ]
@@ -114,6 +131,14 @@ def test_exception_that_reaches_the_server_is_logged(get, sink, settings, url):
 
     (entry,) = sink.entries
     assert (entry.path, entry.status) == (url, 500)
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("url", ["/plain/", "/aplain/"])
+def test_setting_that_becomes_wrong_fails_no_request(get, sink, settings, url):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.names_no_log"]
+
+    assert get(url).status_code == 201
 
 
 @pytest.mark.urls(__name__)
