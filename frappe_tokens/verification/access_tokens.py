@@ -22,11 +22,13 @@ from . import scopes
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """An issued access token, with what the decision reads of a key.
+    """An issued access token, with what the decision reads of a key (:class:`Verifiable`).
 
     Attributes:
         auth: the server's own object, which becomes ``request.auth``. Its ``user`` must be
             ``user``, and :func:`frappe_tokens.verification.opens` must know its scopes.
+        user: the user that requests run as; None if it has none.
+        expires_at: when it ends; None for never.
         read_only: whether its scopes allow GET, HEAD and OPTIONS only.
         is_valid_here: False if it was issued for another service.
         is_revoked: whether it was revoked, or its application was.
@@ -70,7 +72,15 @@ def are_known() -> bool:
 
 
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
-    """Return the token; None if no installed server issued it."""
+    """Return the token that was sent; None if no installed server issued it.
+
+    Args:
+        token: as it was sent.
+        request: Django's request, or an object that resembles it.
+
+    Raises:
+        django.db.DatabaseError: the database doesn't answer.
+    """
     return _finder(token, request) if _finder is not None else None
 
 

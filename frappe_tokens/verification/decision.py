@@ -7,7 +7,7 @@ It deletes nothing and writes no response. Callers translate
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import overload
 
 from django.utils import timezone
 
@@ -17,7 +17,7 @@ from ..credentials import Credential
 from ..exceptions import Reason, Refused
 from ..signals import authentication_failed, authentication_succeeded
 from . import access_tokens, limiter, threads
-from .presented import PresentedKey, PresentedToken, Verifiable
+from .presented import Auth, PresentedKey, PresentedToken, Verifiable
 from .request import Outcome, RequestInfo, set_outcome
 
 # What a misconfigured client repeats endlessly. A malformed credential costs nothing.
@@ -29,7 +29,17 @@ _COUNTED = {
 }
 
 
-def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = False) -> Any:
+@overload
+def verify(credential: Credential, info: RequestInfo) -> Auth: ...
+
+
+@overload
+def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool) -> Auth | None: ...
+
+
+def verify(
+    credential: Credential, info: RequestInfo, *, leave_unknown: bool = False
+) -> Auth | None:
     """Accept or refuse a request, in the order that the documentation of refusals gives.
 
     Args:
@@ -82,11 +92,13 @@ def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = F
     return found.auth
 
 
-async def averify(credential: Credential, info: RequestInfo) -> Any:
+async def averify(credential: Credential, info: RequestInfo) -> Auth:
     """Do what :func:`verify` does, from async code: in a thread, of which there are few.
 
     Django's async ORM uses a thread for each query. This uses one for the queries, the cache and
     the counters together.
+
+    Args and raises: as for :func:`verify`.
     """
     return await threads.run_in_thread(verify, credential, info)
 
@@ -101,9 +113,15 @@ def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
 
 
 def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None = None) -> Refused:
-    """Report a refusal to the request log, the audit log and the signal's receivers. Return it.
+    """Report a refusal to the request log, the audit log and the signal's receivers.
 
-    ``found`` is the key whose secret was correct, or the access token, if any.
+    Args:
+        refused: the reason.
+        info: the request.
+        found: the key whose secret was correct, or the access token, if any.
+
+    Returns:
+        ``refused``.
     """
     set_outcome(info.request, Outcome(found, refused))
     if audit.is_heard():

@@ -66,6 +66,9 @@ def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
         api_key: the presented key, or the label of an access token.
         api_secret: the presented secret; "" for an access token, whose label covers all of it.
         source: where the key was looked up.
+
+    Raises:
+        Refused: with the seconds to wait.
     """
     limit = conf.FAILURE_LIMIT if _refused else None
     if limit is None:
@@ -83,7 +86,7 @@ def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
 def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
     """Count a failure, and refuse one too many. Nothing is counted if the cache doesn't answer.
 
-    Args: as for :func:`check`.
+    Args and raises: as for :func:`check`.
     """
     global _ends_at
     limit = conf.FAILURE_LIMIT
@@ -116,6 +119,12 @@ def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
 
 def increment(cache: BaseCache, name: str, number: int, seconds: int) -> int:
     """Add ``number`` to a count in ``cache``, atomically, and keep it for ``seconds`` at least.
+
+    Args:
+        cache: where the count is kept.
+        name: the count's key.
+        number: what to add; negative to subtract.
+        seconds: how long to keep the count, at least.
 
     Returns:
         The new count; ``number`` if there was none. A positive number then starts one.

@@ -20,7 +20,10 @@ _NAMES = {"basic": "Basic", "bearer": "Bearer"}
 def refusal_response(request: HttpRequest, refused: Refused, scheme: str) -> HttpResponse:
     """Return Django's response to a refusal: JSON, or HTML if the client accepts only that.
 
-    The ``scheme`` is that of the request's header: ``token``, ``basic`` or ``bearer``.
+    Args:
+        request: the refused request.
+        refused: the reason.
+        scheme: the scheme of the request's header: ``token``, ``basic`` or ``bearer``.
     """
     code, status = refused.reason.code, refused.reason.status
     response: HttpResponse
@@ -54,7 +57,9 @@ def _wants_html(request: HttpRequest) -> bool:
 def challenge(scheme: str, refused: Refused | None = None) -> str:
     """Return the value of ``WWW-Authenticate``, "" for none (RFC 9110, 11.6.1; RFC 6750, 3).
 
-    ``refused`` is None for a request without credentials.
+    Args:
+        scheme: in lower case.
+        refused: the reason; None if the request had no credentials.
     """
     # Frappe writes "token" in lower case.
     realm = f'{_NAMES.get(scheme, scheme)} realm="{conf.REALM}"'

@@ -31,9 +31,11 @@ def declared_scopes(view: Any, method: str) -> tuple[str, ...]:
 def opens(credential: Any, required: Collection[str]) -> bool:
     """Whether ``credential`` opens a view that requires all of the scopes ``required``.
 
-    The credential is ``request.auth``: an API key, or an OAuth 2 access token, which has
-    ``allow_scopes(scopes)`` or a string of words in ``scope``. Anything else opens nothing, because
-    it's unknown how to read its scopes. Only a key without scopes opens a view that declares none.
+    Args:
+        credential: ``request.auth``, not None. An API key; or an OAuth 2 access token, which has
+            ``allow_scopes(scopes)`` or a string of words in ``scope``. Anything else opens
+            nothing, because it's unknown how to read its scopes.
+        required: the view's scopes. If it declares none, only a key without scopes opens it.
     """
     if isinstance(credential, AbstractApiKey):
         return credential.opens(required)
