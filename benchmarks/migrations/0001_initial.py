@@ -6,7 +6,6 @@ from django.conf import settings
 from django.db import migrations, models
 
 import frappe_tokens.crypto
-import frappe_tokens.db
 import frappe_tokens.fields
 import frappe_tokens.validators
 
@@ -195,7 +194,6 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-            bases=(frappe_tokens.db.WritesChangesOnly, models.Model),
         ),
         migrations.CreateModel(
             name="ManyKeys",
@@ -373,6 +371,5 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-            bases=(frappe_tokens.db.WritesChangesOnly, models.Model),
         ),
     ]

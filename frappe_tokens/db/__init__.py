@@ -2,7 +2,6 @@
 
 from .bulk import in_batches, insert_rows, update_rows
 from .instances import (
-    WritesChangesOnly,
     cached_instance_factory,
     has_default_constructor,
     has_plain_columns,
@@ -13,7 +12,6 @@ from .timeouts import LOCK_SECONDS, bounded_insert, statement_timeout
 
 __all__ = [
     "LOCK_SECONDS",
-    "WritesChangesOnly",
     "bounded_insert",
     "cached_instance_factory",
     "has_default_constructor",

@@ -38,12 +38,6 @@ _IMMUTABLE = frozenset(
 )
 
 
-class WritesChangesOnly:
-    """A base of keys that migrations name. It does nothing."""
-
-    __module__ = "frappe_tokens.db"
-
-
 def refresh_unchanged(
     instance: Any, *, using: str, update_fields: Collection[str] | None, raw: bool, **_: object
 ) -> None:

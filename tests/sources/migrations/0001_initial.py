@@ -6,7 +6,6 @@ from django.conf import settings
 from django.db import migrations, models
 
 import frappe_tokens.crypto
-import frappe_tokens.db
 import frappe_tokens.fields
 import frappe_tokens.validators
 
@@ -177,7 +176,6 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
             },
-            bases=(frappe_tokens.db.WritesChangesOnly, models.Model),
         ),
         migrations.CreateModel(
             name="Drone",
@@ -375,7 +373,6 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
             },
-            bases=(frappe_tokens.db.WritesChangesOnly, models.Model),
         ),
         migrations.AddConstraint(
             model_name="robot",
