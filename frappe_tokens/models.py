@@ -25,6 +25,22 @@ OUTCOME_MAX_LENGTH = 40
 # The longest text primary key on every database.
 APPLICATION_PK_MAX_LENGTH = 255
 
+# What the REST API and the commands show of a key. Never a digest.
+SHOWN_FIELDS = [
+    "api_key",
+    "name",
+    "user",
+    "scopes",
+    "read_only",
+    "allowed_ips",
+    "rate_limit",
+    "expires_at",
+    "revoked_at",
+    "last_used_at",
+    "last_used_ip",
+    "created_at",
+]
+
 
 class ApiKey(AbstractApiKey):
     """A user's API key. A user may have several, with different names.

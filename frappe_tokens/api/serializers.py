@@ -20,7 +20,7 @@ from rest_framework.fields import empty
 from ..base_models import AbstractApiKey, KeyState
 from ..crypto import Secret
 from ..keys import clean_changes, clean_grace
-from ..models import ApiKey
+from ..models import SHOWN_FIELDS, ApiKey
 from ..request_log import DAYS, DAYS_MAX
 from ..validators import ITEM_MAX_LENGTH, LIST_MAX_LENGTH, RATE_MAX_LENGTH, REASON_MAX_LENGTH
 
@@ -140,20 +140,7 @@ class KeySerializer(serializers.ModelSerializer[AbstractApiKey]):
 
     class Meta:
         model = ApiKey
-        fields = [
-            "api_key",
-            "name",
-            "user",
-            "scopes",
-            "read_only",
-            "allowed_ips",
-            "rate_limit",
-            "expires_at",
-            "revoked_at",
-            "last_used_at",
-            "last_used_ip",
-            "created_at",
-        ]
+        fields = SHOWN_FIELDS
         read_only_fields = fields
 
 
@@ -224,6 +211,7 @@ class FilterSerializer(serializers.Serializer[ApiKey]):
             "invalid_choice": gettext_lazy("The state must be one of: active, expired, revoked.")
         },
     )
+    # As above, this doesn't replace the serializer's own read_only.
     read_only = FlagField(required=False)  # type: ignore[assignment]
     unused = FlagField(source="last_used_at__isnull", required=False)
     last_used_before = StrictDateTimeField(source="last_used_at__lt", required=False)

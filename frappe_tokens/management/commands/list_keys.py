@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ...base_models import AbstractApiKey
+from ...models import SHOWN_FIELDS
 from ..selection import (
     add_selection,
     duration,
@@ -23,21 +24,6 @@ from ..selection import (
     username_of,
 )
 
-# Those of the REST API.
-FIELDS = [
-    "api_key",
-    "name",
-    "user",
-    "scopes",
-    "read_only",
-    "allowed_ips",
-    "rate_limit",
-    "expires_at",
-    "revoked_at",
-    "last_used_at",
-    "last_used_ip",
-    "created_at",
-]
 COLUMNS = ["API key", "user", "name", "state", "last used", "expires", "limits", "source"]
 
 # Rows that determine the width of the table's columns.
@@ -77,7 +63,7 @@ class Command(BaseCommand):
         )
         if options["format"] == "json":
             for _source, key in found:
-                fields = {name: getattr(key, name, "") for name in FIELDS}
+                fields = {name: getattr(key, name, "") for name in SHOWN_FIELDS}
                 fields["user"] = username_of(key)
                 self.stdout.write(json.dumps(fields, default=_iso))
             return
