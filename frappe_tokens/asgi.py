@@ -23,6 +23,9 @@ def close_at_shutdown(application: Application) -> Application:
     Django ignores these messages (https://asgi.readthedocs.io/en/latest/specs/lifespan.html).
     uvicorn ends by the signal that stops it, so that Python's exit handlers don't run, but
     announces that after the last response.
+
+    Args:
+        application: the result of ``get_asgi_application()``.
     """
 
     async def with_lifespan(scope: Message, receive: Receive, send: Send) -> None:

@@ -23,6 +23,9 @@ class _SchemeAuthentication(BaseAuthentication):
         """Return the user and the API key or access token; None if the header isn't for this class.
 
         A credential that isn't ours is passed to the later classes of the view.
+
+        Raises:
+            AuthenticationRefused: the request is refused; with 401 a ``RefusedCredentials``.
         """
         credential = credentials.parse(_header(request), self.scheme)
         result = None if credential is None else self._verify(request, credential)

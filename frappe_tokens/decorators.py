@@ -50,6 +50,9 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
     class, so does each call, for views that other views call or that another package
     authenticates. A session isn't restricted by scopes.
 
+    Args:
+        scopes: printable ASCII characters without spaces, commas, quotes and backslashes.
+
     Raises:
         TypeError: there are no scopes, or the view is a method or declares its scopes already.
         ValueError: one of them is not a valid scope.

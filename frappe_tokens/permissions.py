@@ -59,7 +59,9 @@ class HasScope(BasePermission):
     def holds(self, credential: object, required: Collection[str]) -> bool:
         """Return whether ``credential`` opens a view with the scopes ``required``, if any.
 
-        ``credential`` is never None: it's another object for an ``Authorization`` header of unknown
-        origin.
+        Args:
+            credential: ``request.auth``; another object, but never None, if that is None and the
+                request has an ``Authorization`` header.
+            required: the view's scopes; empty if it declares none.
         """
         return opens(credential, required)

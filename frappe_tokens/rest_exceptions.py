@@ -15,7 +15,12 @@ class AuthenticationRefused(APIException):
     """The response to a refused request: ``{"detail": ..., "code": ...}`` with its headers.
 
     With the status 401 it is a :class:`RefusedCredentials`, which is DRF's AuthenticationFailed.
-    ``reason`` is the :class:`~frappe_tokens.exceptions.Reason`.
+
+    Attributes:
+        status_code: 401, 403, 429 or 503.
+        reason: the :class:`~frappe_tokens.exceptions.Reason`.
+        auth_header: the value of ``WWW-Authenticate``, "" for none.
+        wait: the seconds for ``Retry-After``, or None.
     """
 
     def __init__(self, refused: Refused, auth_header: str) -> None:

@@ -21,7 +21,7 @@ from .sources import ApiKeySourceMixin, MaybeKey
 GENERATED = "_frappe_tokens_generated"
 
 
-# ModelForm and ModelAdmin take a type argument for the type checker only.
+# At run time, ModelForm and ModelAdmin (below) take no type argument.
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """What administrators may choose. The API key and the secret aren't part of it."""
 
@@ -38,7 +38,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("name", error.messages)
 
 
-class ApiKeyAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiKeyAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # see above
     """Those who may generate keys may see, add, change, rotate and revoke them here."""
 
     form = ApiKeyForm

@@ -38,7 +38,12 @@ from ..middleware.admission import admit
 
 
 class AuthenticationRefused(HttpError):
-    """A refused request. Without :func:`register`, Ninja answers it with the right status only."""
+    """A refused request. Without :func:`register`, Ninja answers it with the right status only.
+
+    Attributes:
+        refused: why.
+        scheme: the scheme of its header.
+    """
 
     def __init__(self, refused: Refused, scheme: str) -> None:
         super().__init__(refused.reason.status, str(refused.sentence))
@@ -64,6 +69,9 @@ class TokenAuth(AuthBase):
 
     Attributes:
         schemes: the schemes that it accepts. A subclass may have fewer.
+
+    Raises:
+        TypeError, ValueError: a scope is invalid.
     """
 
     openapi_type = "http"
@@ -79,7 +87,11 @@ class TokenAuth(AuthBase):
         self.is_async = True
 
     def __call__(self, request: HttpRequest) -> object:
-        """Return the key (in a coroutine if an event loop runs), or None for other schemes."""
+        """Return the key (in a coroutine if an event loop runs), or None for other schemes.
+
+        Raises:
+            AuthenticationRefused: the key was refused.
+        """
         credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
         if credential is None:
             return None
@@ -109,7 +121,8 @@ def _refusals(credential: Credential) -> Iterator[None]:
 def _admit(request: HttpRequest, key: object) -> object:
     admit(request, key)
     # The response can't be made to vary on the header here, so Django's cache for a whole site
-    # would serve one user's to the next. Its UpdateCacheMiddleware reads this attribute.
+    # would serve one user's to the next. Its UpdateCacheMiddleware reads this attribute, which
+    # the stubs don't have because it's private.
     request._cache_update_cache = False  # type: ignore[attr-defined]
     return key
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 
@@ -24,7 +25,8 @@ def admit(request: HttpRequest, credential: Any) -> None:
 
     request.user = credential.user
     request.auser = auser
-    request.auth = credential  # type: ignore[attr-defined]  # as in DRF
+    # The name that DRF uses. Django's requests, and so the stubs, have no such attribute.
+    request.auth = credential  # type: ignore[attr-defined]
     # CsrfViewMiddleware reads it. It's private, so the stubs don't have it.
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
     if (session := getattr(request, "session", None)) is not None:
@@ -34,7 +36,14 @@ def admit(request: HttpRequest, credential: Any) -> None:
         request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
 
-class _NotStarted:
+# For the type checker a session; at run time any class that comes before one.
+if TYPE_CHECKING:
+    _Base = SessionBase
+else:
+    _Base = object
+
+
+class _NotStarted(_Base):
     """A session that is neither stored nor sent until a view logs a user in or creates it."""
 
     _session_key: str | None
@@ -47,11 +56,11 @@ class _NotStarted:
 
     def cycle_key(self) -> None:
         if not self.is_empty():
-            super().cycle_key()  # type: ignore[misc]
+            super().cycle_key()
 
     async def acycle_key(self) -> None:
         if not self.is_empty():
-            await super().acycle_key()  # type: ignore[misc]
+            await super().acycle_key()
 
 
 @lru_cache(maxsize=8)

@@ -94,7 +94,11 @@ class TokenAuthenticationMiddleware:
         """Return whether ``view`` handles the header itself. A subclass may name more views.
 
         These are views of Django REST framework, operations of Django Ninja that have ``auth``, and
-        django-oauth-toolkit's for its clients. ``view`` is None if the path resolves to nothing.
+        django-oauth-toolkit's for its clients.
+
+        Args:
+            request: it has a credential with one of our schemes.
+            view: the view that the path resolves to; None if it resolves to nothing.
         """
         if hasattr(getattr(view, "cls", None), "authentication_classes"):
             return True
@@ -109,6 +113,10 @@ class TokenAuthenticationMiddleware:
 
         These are the admin sites, the users' own page, and django-oauth-toolkit's pages that
         require a login: consent, devices, applications and their tokens.
+
+        Args:
+            request: it has a credential with one of our schemes, and :meth:`leaves` was False.
+            match: what the path resolves to.
         """
         view = match.func
         view_class = getattr(view, "view_class", object)

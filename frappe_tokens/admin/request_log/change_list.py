@@ -36,6 +36,7 @@ WINDOW = 100_000
 DATE_PARTS = ["at__year", "at__month", "at__day"]
 
 
+# At run time, Paginator takes no type argument.
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts up to ``COUNT_MAX`` rows. No page shows what is beyond."""
 

@@ -25,6 +25,7 @@ from .log_filters import FILTERS, deleted_user
 _SENTENCES = {reason.code: reason.sentence for reason in Reason}
 
 
+# At run time, ModelAdmin takes no type argument.
 class ApiRequestLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Requests can't be added, changed or deleted here; see ``prune_request_log``."""
 
