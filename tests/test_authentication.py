@@ -25,11 +25,12 @@ from frappe_tokens.authentication import (
     BearerAuthentication,
     TokenAuthentication,
 )
+from frappe_tokens.crypto import Secret
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from frappe_tokens.rest_exceptions import RefusedCredentials
 
-from .conftest import PASSWORD, bearer_header, token_header
+from .conftest import PASSWORD, basic_header, bearer_header, token_header
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -309,6 +310,27 @@ def test_read_only_key_needs_a_safe_method_before_and_after_an_override(
     assert ask(override, token_header(limited), sent).status_code == status
 
 
+class Overriding(WhoAmI):
+    """Takes the method of a header, on DRF's request."""
+
+    authentication_classes = OURS
+    required_scopes = {"get": ["todos:read"], "delete": ["todos:write"]}
+
+    def initialize_request(self, request, *args, **kwargs):
+        request = super().initialize_request(request, *args, **kwargs)
+        request.method = request.headers["X-HTTP-Method-Override"]
+        return request
+
+
+@pytest.mark.parametrize("policies", [{"read_only": True}, {"scopes": ["todos:read"]}])
+def test_method_that_is_set_on_the_request_of_drf_opens_no_more(user, policies):
+    header = token_header(generate_keys(user, **policies))
+
+    for method, status in (("GET", 200), ("DELETE", 403)):
+        response = ask(Overriding.as_view(), header, HTTP_X_HTTP_METHOD_OVERRIDE=method)
+        assert response.status_code == status
+
+
 @pytest.mark.parametrize(
     ("num_proxies", "remote_addr", "forwarded_for", "status"),
     [
@@ -480,6 +502,33 @@ def test_credential_that_several_later_classes_pass_over_is_refused():
     for scheme in ("token x", "Basic x", "Bearer x"):
         classes = [*OURS, One, drf.SessionAuthentication, Silent, drf.SessionAuthentication]
         assert_refused(ask(view(*classes), scheme), scheme, OPAQUE[scheme_of(scheme)])
+
+
+def test_pair_is_left_to_classes_of_the_same_scheme_only(user):
+    class OfBearer(Silent):
+        def authenticate_header(self, request):
+            return "Bearer"
+
+    pair = GeneratedKeys("legacy", Secret("a-long-legacy-secret"), None)
+    ApiKey.objects.create(
+        user=user, api_key=pair.api_key, secret_digest=crypto.make_digest(pair.api_secret)
+    )
+
+    assert ask(view(BasicAuthentication, OfBearer), basic_header(pair)).status_code == 200
+
+
+def test_error_page_of_a_later_class_shows_no_header(settings):
+    class Failing(Silent):
+        def authenticate(self, request):
+            raise KeyError("x")
+
+    with pytest.raises(KeyError) as raised:
+        ask(view(*OURS, Failing), "token opaque-and-secret")
+
+    ours = [frame for frame in raised.traceback if "frappe_tokens/" in str(frame.path)]
+    assert ours
+    for entry in ours:
+        assert "opaque-and-secret" not in repr(dict(entry.frame.f_locals))
 
 
 def test_class_that_names_another_of_its_schemes_is_called_too(user, monkeypatch):

@@ -276,3 +276,16 @@ DECLARED = [
 @pytest.mark.parametrize(("view", "method", "scopes"), DECLARED)
 def test_scopes_of_view_class_and_handler_add_up(view, method, scopes):
     assert declared_scopes(view, method) == scopes
+
+
+def test_arguments_of_as_view_name_no_other_entry_than_the_method():
+    class Plain(View):
+        action = None
+        required_scopes = {}
+
+        def post(self, request): ...
+
+    scopes = {"get": ["read"], "post": ["write"], "export": ["read"]}
+    view = Plain.as_view(required_scopes=scopes, action="export")
+
+    assert declared_scopes(view, "POST") == ("write",)

@@ -20,10 +20,13 @@ def admit(request: HttpRequest, credential: Any) -> None:
     starts a session by ``login()``.
     """
 
-    async def auser() -> Any:
-        return credential.user
+    # Not read again in an event loop: a view may have refreshed the credential.
+    user = credential.user
 
-    request.user = credential.user
+    async def auser() -> Any:
+        return user
+
+    request.user = user
     request.auser = auser
     # The name that DRF uses. Django's requests, and so the stubs, have no such attribute.
     request.auth = credential  # type: ignore[attr-defined]

@@ -50,7 +50,7 @@ class RequestInfo:
         is_websocket: whether the request starts a WebSocket.
     """
 
-    __slots__ = ("_is_websocket", "_meta", "_view", "for_people", "request")
+    __slots__ = ("_given", "_is_websocket", "_meta", "_view", "for_people", "request")
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class RequestInfo:
     ) -> None:
         # An attribute of DRF's wrapper takes as long as parsing a whole header.
         self.request: Any = getattr(request, "_request", request)
+        self._given = request
         self._meta: Mapping[str, Any] = self.request.META
         self._view = view
         self.for_people = for_people
@@ -70,8 +71,8 @@ class RequestInfo:
     @property
     def methods(self) -> tuple[str, str]:
         """The method that was sent, and the current one."""
-        # Both, so that no middleware that overrides the method opens more than was sent.
-        return self._meta.get("REQUEST_METHOD", "").upper(), self.request.method or ""
+        # Both, so that no override opens more than was sent, in a middleware or on DRF's request.
+        return self._meta.get("REQUEST_METHOD", "").upper(), self._given.method or ""
 
     @property
     def is_forgeable(self) -> bool:
@@ -94,7 +95,7 @@ class RequestInfo:
     @property
     def required_scopes(self) -> tuple[str, ...]:
         """What the view declares."""
-        return scopes.declared_scopes(self._view, self.request.method or "")
+        return scopes.declared_scopes(self._view, self._given.method or "")
 
     def described(self) -> dict[str, str]:
         """Return what receivers of signals may know: no header, query string or body."""

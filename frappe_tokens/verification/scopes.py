@@ -22,7 +22,9 @@ def declared_scopes(view: Any, method: str) -> tuple[str, ...]:
         name = "get"  # as Django does
     # An argument of as_view() replaces the class's attribute.
     given = getattr(view, "view_initkwargs", {})
-    of_class = SimpleNamespace(**given) if "required_scopes" in given else cls
+    of_class = cls
+    if "required_scopes" in given:
+        of_class = SimpleNamespace(required_scopes=given["required_scopes"])
     sources = (view, of_class, getattr(cls, name, None))
     declared = (scope for each in sources for scope in policy.required_scopes(each, method))
     return tuple(dict.fromkeys(declared))

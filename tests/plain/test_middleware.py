@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.middleware import TokenAuthenticationMiddleware
+from frappe_tokens.middleware.admission import admit
 
 from ..conftest import basic_header, token_header
 
@@ -58,6 +60,15 @@ def test_login_required_middleware_accepts_it(visitor, keys, settings):
     assert visitor.get("who/", keys).json()["user"] == "ada"
     assert visitor.get("who/").status_code == 302
     assert visitor.get("for-all/").json()["user"] == ""
+
+
+def test_user_is_not_read_again_in_an_event_loop(keys, rf):
+    request = rf.get("/")
+    admit(request, keys.instance)
+
+    keys.instance._state.fields_cache.clear()  # as refresh_from_db() does
+
+    assert async_to_sync(request.auser)() is request.user
 
 
 class TokensOnly(TokenAuthenticationMiddleware):
