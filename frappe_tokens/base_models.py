@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from . import crypto, policy
 from .credentials import API_KEY_MAX_LENGTH
+from .db import WritesChangesOnly
 from .fields import ExactCharField
 from .signals import keys_updated
 from .validators import (
@@ -97,7 +98,7 @@ def _actor(verbose_name: Any) -> Any:
     )
 
 
-class AbstractApiKey(models.Model):
+class AbstractApiKey(WritesChangesOnly, models.Model):
     """An API key with its secret's digest and its policies.
 
     A concrete subclass is a source of keys. Its requests run as ``user``, which a subclass may

@@ -5,8 +5,9 @@ import pickle
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_delete
 
 from frappe_tokens.credentials import parse
 from frappe_tokens.lookup import cache as key_cache
@@ -30,22 +31,25 @@ def keys_are_cached(settings):
 
 
 def authenticate(keys):
-    """Return what becomes ``request.auth``."""
-    return verify(parse(token_header(keys), "token"), info_of())
+    """What becomes ``request.auth``."""
+    credential = parse(token_header(keys), "token")
+    assert credential is not None
+    return verify(credential, info_of())
 
 
 @pytest.fixture
 def cached(keys):
-    """The key from the cache. Meanwhile, its user was deactivated without a signal."""
+    """The key from the cache, its user deactivated meanwhile in a way that sends no signal."""
     authenticate(keys)
-    get_user_model().objects.update(is_active=False, email="new@example.com")
+    users = get_user_model()._default_manager
+    users.update(is_active=False, email="new@example.com")
     key = authenticate(keys)
     assert key.user.is_active
     return key
 
 
 def stored_user():
-    return get_user_model().objects.using("default").get()
+    return get_user_model()._default_manager.get()
 
 
 def change_name(user):
@@ -55,11 +59,14 @@ def change_name(user):
 
 def load_password(user):
     assert user.check_password(PASSWORD)
-    change_name(user)
+    user.first_name = "Ada"
+    user.save()
 
 
 def save_copy(user):
-    change_name(copy.copy(user))
+    twin = copy.copy(user)
+    twin.first_name = "Ada"
+    twin.save()
 
 
 def save_pickled(user):
@@ -92,36 +99,105 @@ def test_deactivated_account_stays_deactivated(cached, save):
     assert stored.check_password(PASSWORD)
 
 
+def test_password_that_was_changed_meanwhile_stays(cached):
+    assert cached.user.check_password(PASSWORD)
+    other = stored_user()
+    other.set_password("another made-up password")
+    other.save()
+
+    change_name(cached.user)
+
+    assert stored_user().check_password("another made-up password")
+
+
 def test_new_password_is_saved(cached):
     cached.user.set_password("another made-up password")
     cached.user.save()
-
     assert stored_user().check_password("another made-up password")
+
+
+def test_save_without_changes_writes_nothing(cached, statements):
+    with statements() as verbs:
+        cached.user.save()
+    assert "UPDATE" not in verbs
     assert not stored_user().is_active
 
 
-def test_field_that_is_named_is_written(cached):
-    cached.user.save(update_fields=["is_active"])
+def test_value_that_is_set_again_is_written(cached):
+    cached.user.is_active = True
+    cached.user.save()
+    stored = stored_user()
+    assert (stored.is_active, stored.email) == (True, "new@example.com")
 
-    assert (stored_user().is_active, stored_user().email) == (True, "new@example.com")
+
+@pytest.mark.parametrize("names", [None, ["last_name"]])
+def test_value_that_is_set_back_after_a_save_is_written(cached, names):
+    cached.user.last_name = "busy"
+    cached.user.save(update_fields=names)
+
+    cached.user.last_name = ""
+    cached.user.save()
+
+    assert (cached.user.last_name, stored_user().last_name) == ("", "")
+    assert not stored_user().is_active
 
 
-def test_refreshed_value_is_written(cached):
+@pytest.mark.parametrize("names", [None, ["read_only"]])
+def test_policy_that_is_set_back_after_a_save_is_written(cached, names):
+    cached.read_only = True
+    cached.save(update_fields=names)
+
+    cached.read_only = False
+    cached.save()
+
+    assert not ApiKey.objects.get().read_only
+
+
+def test_value_that_is_set_back_after_a_refresh_is_written(cached):
+    get_user_model().objects.update(is_staff=True)
+    cached.user.refresh_from_db(fields=["is_staff"])
+
+    cached.user.is_staff = False
+    cached.user.save()
+
+    assert not stored_user().is_staff
+    assert not stored_user().is_active
+
+
+def test_list_that_is_changed_in_place_is_written_each_time(cached):
+    for scope in ("todos", "events"):
+        cached.scopes.append(scope)
+        cached.save()
+
+    assert ApiKey.objects.get().scopes == ["todos", "events"]
+
+
+def test_two_requests_change_different_fields(keys, cached):
+    user, same_user = cached.user, authenticate(keys).user
+    user.first_name, same_user.last_name = "Ada", "Lovelace"
+
+    user.save()
+    same_user.save()
+
+    assert stored_user().get_full_name() == "Ada Lovelace"
+
+
+def test_save_to_another_database_writes_everything(cached):
+    cached.user.first_name = "Ada"
+    cached.user.save(using="replica")
+
+    assert (stored_user().first_name, stored_user().email) == ("Ada", cached.user.email)
+    assert cached.user.email != "new@example.com"
+
+
+def test_user_that_was_refreshed_is_saved_whole(cached, statements):
     cached.user.refresh_from_db()
-    get_user_model().objects.update(is_active=True)
-
-    cached.user.save()
-
+    assert not cached.user.is_active
+    get_user_model()._default_manager.update(is_active=True)
+    with statements() as verbs:
+        cached.user.save()
+    assert "UPDATE" in verbs
     assert not stored_user().is_active
-
-
-def test_copy_with_a_new_primary_key_has_the_cached_values(cached):
-    cached.user.pk, cached.user.username = None, "twin"
-    cached.user._state.adding = True
-    cached.user.password = ""
-    cached.user.save()
-
-    assert get_user_model().objects.get(username="twin").is_active
 
 
 def test_key_that_was_revoked_meanwhile_stays_revoked(keys):
@@ -139,6 +215,35 @@ def test_key_that_was_revoked_meanwhile_stays_revoked(keys):
     assert (now.read_only, now.rate_limit, now.scopes) == (True, "1/minute", ["todos"])
 
 
+def test_cached_user_is_a_user_to_everybody(cached):
+    model = get_user_model()
+    user = cached.user
+    assert isinstance(user, model)
+    assert user.__class__ is model
+    assert user == stored_user()
+    assert ContentType.objects.get_for_model(user).model_class() is model
+    assert repr(user) == repr(stored_user())
+
+
+def test_receivers_hear_of_the_model_itself(cached):
+    heard = []
+
+    def hear(sender, **_):
+        heard.append(sender)
+
+    model = get_user_model()
+    post_save.connect(hear, sender=model)
+    pre_delete.connect(hear, sender=model)
+    try:
+        change_name(cached.user)
+        cached.user.delete()
+    finally:
+        post_save.disconnect(hear, sender=model)
+        pre_delete.disconnect(hear, sender=model)
+    assert heard == [model, model]
+    assert not model._default_manager.exists()
+
+
 def test_user_that_was_read_from_a_replica_writes_changes_only(keys, settings):
     settings.DATABASE_ROUTERS = [Replicas()]
     authenticate(keys)
@@ -148,4 +253,5 @@ def test_user_that_was_read_from_a_replica_writes_changes_only(keys, settings):
 
     change_name(user)
 
-    assert (stored_user().is_active, stored_user().first_name) == (False, "Ada")
+    stored = get_user_model()._base_manager.using("default").get()
+    assert (stored.is_active, stored.first_name) == (False, "Ada")

@@ -2,16 +2,17 @@
 
 from .bulk import in_batches, insert_rows, update_rows
 from .instances import (
+    WritesChangesOnly,
     cached_instance_factory,
     has_default_constructor,
     has_plain_columns,
     instance_factory,
-    refresh_unchanged,
 )
 from .timeouts import LOCK_SECONDS, bounded_insert, statement_timeout
 
 __all__ = [
     "LOCK_SECONDS",
+    "WritesChangesOnly",
     "bounded_insert",
     "cached_instance_factory",
     "has_default_constructor",
@@ -19,7 +20,6 @@ __all__ = [
     "in_batches",
     "insert_rows",
     "instance_factory",
-    "refresh_unchanged",
     "statement_timeout",
     "update_rows",
 ]

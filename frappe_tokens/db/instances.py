@@ -1,4 +1,4 @@
-"""Creates model instances fast, and has those from a cache overwrite nothing newer."""
+"""Creates model instances fast, and has those from a cache save only what was changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import decimal
 import inspect
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import router
 from django.db.models import Model
 from django.db.models.base import ModelState
@@ -19,7 +21,6 @@ from django.db.models.signals import post_init, pre_init
 
 Values = Sequence[Any]
 
-_NOTHING = object()
 _IMMUTABLE = frozenset(
     {
         bool,
@@ -38,31 +39,126 @@ _IMMUTABLE = frozenset(
 )
 
 
-def refresh_unchanged(
-    instance: Any, *, using: str, update_fields: Collection[str] | None, raw: bool, **_: object
-) -> None:
-    """Before an instance from a cache is saved, read again what was not changed on it.
+# For the type checker a model; at run time any class that comes before one.
+if TYPE_CHECKING:
+    _Base = Model
+else:
+    _Base = object
 
-    A receiver of ``pre_save``. The cache may be older than the database. A view that saves
-    ``request.user`` would otherwise write the cached values of all columns, and so reactivate an
-    account that was deactivated in the meantime. ``_state.cached`` holds the values that came from
-    the cache, by their attname.
+
+class WritesChangesOnly(_Base):
+    """A mixin for models: an instance from a cache saves only what was changed on it.
+
+    The cache may be older than the database. A view that saves ``request.user`` would otherwise
+    write the cached values of all columns, and so reactivate an account that was deactivated in the
+    meantime. ``_state.cached`` holds the values that came from the cache, by their attname.
     """
-    cached, own = getattr(instance._state, "cached", None), instance.__dict__
-    pk: str = instance._meta.pk.attname
-    home = instance._state.db, router.db_for_write(instance.__class__, instance=instance)
-    if cached is None or raw or using not in home or cached[pk] != own[pk]:
-        return
-    unchanged = [name for name, value in cached.items() if own.get(name, _NOTHING) == value]
-    if update_fields is None:
-        unchanged += instance.get_deferred_fields()
-    # Django itself names all loaded fields if some are deferred.
-    elif not update_fields >= {f.attname for f in instance._meta.concrete_fields} & own.keys() - {
-        pk
-    }:
-        return
-    instance.refresh_from_db(using, unchanged)
-    instance._state.cached = {**cached, **{name: copy.deepcopy(own[name]) for name in unchanged}}
+
+    def save_base(
+        self: Any,
+        raw: bool = False,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Any = None,
+    ) -> None:
+        """Write what differs from the cached values, unless the caller names the fields."""
+        cached, own = getattr(self._state, "cached", None), self.__dict__
+        home = (None, self._state.db, router.db_for_write(self.__class__, instance=self))
+        if cached is not None and not (raw or force_insert) and using in home:
+            loaded = [
+                f for f in self._meta.concrete_fields if f.attname in own and not f.primary_key
+            ]
+            # Django itself names all loaded fields if some are deferred.
+            if update_fields is None or all(f.attname in update_fields for f in loaded):
+                update_fields = [
+                    f.attname
+                    for f in loaded
+                    if getattr(f, "auto_now", False)
+                    or own[f.attname] != cached.get(f.attname, _NOTHING)
+                ]
+                if not update_fields:
+                    return
+        super().save_base(
+            raw=raw,
+            force_insert=force_insert,
+            force_update=force_update,
+            using=using,
+            update_fields=frozenset(update_fields) if update_fields else None,
+        )
+        if cached is not None and update_fields:
+            self._remember(update_fields)
+
+    def _remember(self: Any, names: Collection[str]) -> None:
+        """Treat the values of these fields as unchanged from now on."""
+        stored = {
+            f.attname: copy.deepcopy(self.__dict__[f.attname])
+            for f in self._meta.concrete_fields
+            if not {f.name, f.attname}.isdisjoint(names)
+        }
+        self._state.cached = {**(self._state.cached or {}), **stored}
+
+    def refresh_from_db(
+        self: Any, using: Any = None, fields: Any = None, from_queryset: Any = None
+    ) -> None:
+        """Treat what was read from the database again as unchanged."""
+        super().refresh_from_db(using, fields, from_queryset)
+        if getattr(self._state, "cached", None) is None:
+            return
+        if fields is None:
+            self._state.cached = None
+        else:
+            self._remember(fields)
+
+
+_NOTHING = object()
+
+
+class _FromCache(WritesChangesOnly):
+    """The mixin for models that don't extend it themselves: the project's users."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Setting an attribute counts as a change, even to the cached value.
+        state: Any = self.__dict__.get("_state")
+        if name in (getattr(state, "cached", None) or ()):
+            state.cached = {other: kept for other, kept in state.cached.items() if other != name}
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> Any:
+        reduced: Any = super().__reduce__()
+        return _unpickled, *reduced[1:]
+
+
+def _unpickled(model: tuple[str, str]) -> Any:
+    found: Any = apps.get_model(*model)
+    cls = _class_from_cache(found)
+    return cls.__new__(cls)
+
+
+@cache
+def _class_from_cache(model: Any) -> Any:
+    """Return ``model``, or a subclass of it that isn't registered with Django."""
+    if issubclass(model, WritesChangesOnly):
+        return model
+    names = {
+        "__module__": model.__module__,
+        "__qualname__": model.__qualname__,
+        # For the senders of signals, among others, the class is the model.
+        "__class__": property(lambda _self: model),
+    }
+    # The metaclass would register a model.
+    return type.__new__(type(model), model.__name__, (_FromCache, model), names)
+
+
+def mark_as_cached(instance: Any) -> Any:
+    """Have ``instance``, whose values came from a cache, save only what is changed on it."""
+    names = {field.attname for field in instance._meta.concrete_fields} & instance.__dict__.keys()
+    instance._state.cached = {name: copy.deepcopy(instance.__dict__[name]) for name in names}
+    model: Any = type(instance)
+    cls = _class_from_cache(model)
+    if cls is not model:
+        instance.__class__ = cls
+    return instance
 
 
 def has_default_constructor(model: type[Model]) -> bool:
@@ -82,8 +178,11 @@ def has_default_constructor(model: type[Model]) -> bool:
 def has_plain_columns(model: type[Model]) -> bool:
     """Whether, in addition, all columns of ``model`` are attributes that just hold a value."""
     columns = [inspect.getattr_static(model, f.attname) for f in model._meta.concrete_fields]
-    plain = {DeferredAttribute, ForeignKeyDeferredAttribute}
-    return has_default_constructor(model) and {type(column) for column in columns} <= plain
+    kinds = {type(column) for column in columns}
+    return has_default_constructor(model) and kinds <= {
+        DeferredAttribute,
+        ForeignKeyDeferredAttribute,
+    }
 
 
 def instance_factory(model: Any) -> Callable[[str, Sequence[str], Values], Any]:
@@ -95,7 +194,11 @@ def instance_factory(model: Any) -> Callable[[str, Sequence[str], Values], Any]:
     if not has_plain_columns(model):
         from_db: Callable[[str, Sequence[str], Values], Any] = model.from_db
         return from_db
-    return lambda alias, names, values: _filled(model, alias, zip(names, values, strict=True))
+
+    def make(alias: str, names: Sequence[str], values: Values) -> Any:
+        return _filled(model, alias, zip(names, values, strict=True))
+
+    return make
 
 
 def cached_instance_factory(
@@ -109,16 +212,14 @@ def cached_instance_factory(
         names: the names of the attributes.
         values: the values of the attributes. Changes to the instances don't affect them.
     """
+    if not has_plain_columns(model):
+        return lambda: mark_as_cached(model.from_db(alias, names, copy.deepcopy(values)))
+    cls = _class_from_cache(model)
     attributes = dict(zip(names, values, strict=True))
     mutable = [name for name, value in attributes.items() if type(value) not in _IMMUTABLE]
-    is_plain = has_plain_columns(model)
 
     def make() -> Any:
-        if not is_plain:
-            instance = model.from_db(alias, names, copy.deepcopy(values))
-            instance._state.cached = attributes
-            return instance
-        instance = _filled(model, alias, attributes)
+        instance = _filled(cls, alias, attributes)
         instance._state.cached = attributes
         own = instance.__dict__
         for name in mutable:

@@ -12,7 +12,6 @@ from django.db.models.signals import ModelSignal, post_delete, post_save, pre_de
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
-from ..db import refresh_unchanged
 from ..signals import keys_updated
 from .cache import invalidate
 
@@ -33,7 +32,6 @@ def connect() -> None:
             receiver, signals = _user_changed, [pre_save, post_save, pre_delete]
         else:
             continue
-        pre_save.connect(refresh_unchanged, sender=model)
         for signal in signals:
             signal.connect(receiver, sender=model)
 
