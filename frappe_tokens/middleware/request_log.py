@@ -50,26 +50,27 @@ class RequestLogMiddleware:
             return self.get_response(request)
         if self._is_async:
             return self._acall(request)
-        log, status = self._watch(request), 500
+        log = self._watch(request)
         try:
             response = self.get_response(request)
-            status = response.status_code
-        finally:
-            # After an exception with DEBUG_PROPAGATE_EXCEPTIONS only. Else Django has made a
-            # response of it.
-            log(status)
+        except Exception:
+            # With DEBUG_PROPAGATE_EXCEPTIONS only. Else Django has made a response of it.
+            log(500)
+            raise
+        log(response.status_code)
         return response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        log, status = self._watch(request), 500
+        log = self._watch(request)
         try:
             response: HttpResponseBase = await self.get_response(request)
-            status = response.status_code
         except asyncio.CancelledError:
-            status = CLIENT_CLOSED_REQUEST
+            await _alog(log, CLIENT_CLOSED_REQUEST)
             raise
-        finally:
-            await _alog(log, status)
+        except Exception:
+            await _alog(log, 500)
+            raise
+        await _alog(log, response.status_code)
         return response
 
     def _watch(self, request: HttpRequest) -> Callable[[int], None]:

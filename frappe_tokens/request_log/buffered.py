@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby, islice
 from operator import itemgetter
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock, Thread, current_thread
 from weakref import WeakSet
 
 from django.db import close_old_connections, connections
+from django.utils import timezone
 
 from ..logs import RateLimitedLogger
 from . import insertion
@@ -22,10 +23,11 @@ from .sinks import Sink
 
 logger = logging.getLogger(__name__)
 
-# Numbers of rows: how many may wait, and how many are written at once. SQLite accepts at least 999
-# parameters, and a row has eleven.
+# Numbers of rows: how many may wait, how many are written at once, at most, and how many don't wait
+# for others.
 CAPACITY = 10_000
-BATCH = 90
+BATCH = 500
+ENOUGH = 200
 
 # How long a row waits for others (s). A second is promised, and the INSERT takes time as well.
 PERIOD = 0.4
@@ -75,7 +77,7 @@ class BufferedSink(Sink):
                 self._lost += 1
             else:
                 self._waiting.append(row)
-                if len(self._waiting) in (1, BATCH):
+                if len(self._waiting) in (1, ENOUGH):
                     self._changed.notify()
             self._start()
         if _is_exiting and self._thread is None:
@@ -93,9 +95,7 @@ class BufferedSink(Sink):
         if not self._writing.acquire(timeout=PATIENCE):
             raise TimeoutError("Writing the request log takes too long.")
         try:
-            left = len(self._waiting)
-            while left > 0:
-                left -= self._write_batch()
+            self._write_waiting()
         finally:
             self._writing.release()
 
@@ -137,11 +137,21 @@ class BufferedSink(Sink):
             self._log_error("the table can't be written", self._lost)
 
     def _run(self) -> None:
+        try:
+            self._write_rows()
+        finally:
+            connections.close_all()
+            with self._changed:
+                # Unless there is another thread by now.
+                if self._thread is current_thread():
+                    self._thread = None
+
+    def _write_rows(self) -> None:
         pause = 0.0
         while self._wait(pause):
             try:
                 with self._writing:
-                    self._write_batch(commit=True)
+                    self._write_waiting(commit=True)
                 if not self._waiting:
                     # As at the end of a request. Under load, connecting would take too long.
                     close_old_connections()
@@ -151,7 +161,6 @@ class BufferedSink(Sink):
                 waiting = len(self._waiting)
                 self._log_error(f"the table can't be written, and {waiting} rows wait", self._lost)
                 pause = min(max(2 * pause, PERIOD), PAUSE_MAX)
-        connections.close_all()
 
     def _wait(self, pause: float) -> bool:
         """Wait until there are rows to write, or ``pause``; return False if the thread must end."""
@@ -160,7 +169,10 @@ class BufferedSink(Sink):
             if not gives_up:
                 self._changed.wait_for(lambda: self._waiting or self._is_closing, QUIET)
                 self._changed.wait_for(
-                    lambda: self._is_closing or (not pause and len(self._waiting) >= self._size),
+                    lambda: (
+                        self._is_closing
+                        or (not pause and len(self._waiting) >= min(self._size, ENOUGH))
+                    ),
                     pause or PERIOD,
                 )
             if gives_up or not self._waiting:
@@ -168,10 +180,16 @@ class BufferedSink(Sink):
                 self._thread = None
             return self._thread is not None
 
-    def _write_batch(self, commit: bool = False) -> int:
+    def _write_waiting(self, commit: bool = False) -> None:
+        """Write all rows that wait now, while holding ``_writing``."""
+        left = len(self._waiting)
+        while left > 0:
+            left -= self._write_batch(commit)
+
+    def _write_batch(self, commit: bool) -> int:
         """Write the oldest rows, while holding ``_writing``; return how many are done."""
         with self._changed:
-            oldest = list(islice(self._waiting, max(self._size, 1)))
+            oldest = list(islice(self._waiting, max(min(self._size, insertion.rows_max()), 1)))
         done = 0
         for database, rows in groupby(oldest, itemgetter(0)):
             entries = [entry for _, entry in rows]
@@ -194,7 +212,8 @@ class BufferedSink(Sink):
         try:
             insertion.insert(entries, commit=commit)
         except Exception:
-            if not insertion.can_insert(entries[0].at):
+            # Of that time: the table may be partitioned. Of now: the row may fit no partition.
+            if not any(map(insertion.can_insert, (entries[0].at, timezone.now()))):
                 raise
             if self._size:
                 self._size = min(self._size, len(entries)) // 2

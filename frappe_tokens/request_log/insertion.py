@@ -42,6 +42,12 @@ def insert(entries: Sequence[Entry], *, commit: bool = False) -> None:
         cursor.execute(sql.replace("INSERT", insert_, 1), params)
 
 
+def rows_max() -> int:
+    """Return how many rows one INSERT can write."""
+    limit = connections[router.db_for_write(ApiRequestLog)].features.max_query_params
+    return limit // len(_FIELDS) if limit else 1_000
+
+
 def can_insert(at: datetime) -> bool:
     """Whether the table accepts a row of that time that contains nothing a client sent.
 

@@ -9,7 +9,7 @@ from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings as django_settings
 from django.db import connections
 from django.http import HttpResponse, StreamingHttpResponse
-from django.test import AsyncClient, AsyncRequestFactory, Client
+from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 from django.urls import path
 from django.utils.decorators import sync_and_async_middleware
 
@@ -131,6 +131,20 @@ def test_exception_that_reaches_the_server_is_logged(get, sink, settings, url):
 
     (entry,) = sink.entries
     assert (entry.path, entry.status) == (url, 500)
+
+
+@pytest.mark.parametrize("sink", [BlockingSink], indirect=True)
+def test_request_that_is_dropped_unfinished_is_closed(sink):
+    async def view(request):
+        await asyncio.sleep(60)
+
+    async def drop():
+        request = RequestFactory().get("/", headers=HEADERS)
+        running = RequestLogMiddleware(view)(request).__await__()
+        next(running)
+        running.close()
+
+    asyncio.run(drop())
 
 
 @pytest.mark.urls(__name__)

@@ -1,6 +1,7 @@
 """The buffered log: rows are written soon, in batches, and never delay a request."""
 
 import logging
+import math
 import threading
 import time
 
@@ -11,7 +12,7 @@ from django.db.backends.signals import connection_created
 from frappe_tokens.db import LOCK_SECONDS
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import buffered, insertion
-from frappe_tokens.request_log.buffered import BATCH
+from frappe_tokens.request_log.buffered import BATCH, ENOUGH
 
 from ..log_tables import TABLE, log_gone
 from .conftest import IMPOSSIBLE, an_entry, locked, logged_paths, wait_until
@@ -94,11 +95,36 @@ def test_row_is_written_within_the_promised_time(sink):
 
 
 def test_many_rows_are_written_at_once_and_in_order(sink, slow):
-    paths = [f"/{number}" for number in range(BATCH)]
+    paths = [f"/{number}" for number in range(ENOUGH)]
 
     write(sink, *paths)
 
     wait_until(lambda: logged_paths() == paths)
+
+
+def test_insert_takes_as_many_rows_as_the_database_allows(sink, slow, django_assert_num_queries):
+    write(sink, *["/api/"] * (ENOUGH - 1))
+    rows = insertion.rows_max()
+
+    with django_assert_num_queries(math.ceil((ENOUGH - 1) / min(rows, BATCH))):
+        sink.flush()
+
+    assert len(logged_paths()) == ENOUGH - 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_thread_that_ends_by_an_exception_is_replaced(sink, quick, monkeypatch):
+    def end(*args, **options):
+        monkeypatch.undo()
+        raise SystemExit
+
+    monkeypatch.setattr(insertion, "insert", end)
+
+    write(sink, "/first")
+    wait_until(lambda: sink._thread is None)
+    write(sink, "/second")
+
+    wait_until(lambda: logged_paths() == ["/first", "/second"])
 
 
 def test_writing_does_not_wait_for_the_table(sink, slow):
@@ -145,13 +171,14 @@ def test_pauses_after_a_failure_however_many_rows_come(sink, slow, monkeypatch):
     monkeypatch.setattr(insertion, "can_insert", tries.append)
 
     with log_gone():
-        write(sink, *["/1"] * BATCH)
+        write(sink, *["/1"] * ENOUGH)
         wait_until(lambda: tries)
-        write(sink, *["/2"] * BATCH)
+        write(sink, *["/2"] * ENOUGH)
         with pytest.raises(DatabaseError):
             sink.flush()  # after the thread, if that were trying
 
-    assert len(tries) == 2
+    # Each failure was tried with a row of that time and with one of now.
+    assert len(tries) == 4
 
 
 def test_only_refused_rows_are_lost(sink, slow, refusing, caplog):

@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection
 
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import Entry
+from frappe_tokens.request_log.buffered import BufferedSink
 from frappe_tokens.request_log.insertion import insert
 from frappe_tokens.request_log.usage import usage_of
 
@@ -145,6 +146,17 @@ def test_app_writes_into_the_month_of_the_request(partitioned):
     assert len(set(ApiRequestLog.objects.values_list("pk", flat=True))) == 404
     with pytest.raises(DatabaseError, match="no partition"):
         write(first_of_month(4))
+
+
+def test_row_without_a_partition_holds_up_no_others(partitioned):
+    before = len(logged())
+    sink = BufferedSink()
+    for ahead in (9, 0, 0):
+        sink.write(entry(first_of_month(ahead)))
+
+    sink.close()
+
+    assert len(logged()) == before + 2
 
 
 def test_app_counts_and_prunes(partitioned):
