@@ -101,6 +101,8 @@ def test_secret_and_api_key_cannot_be_chosen(user):
 def test_none_does_not_mean_unrestricted(user, option):
     with pytest.raises(TypeError):
         generate_keys(user, **{option: None})
+    with pytest.raises((TypeError, AttributeError)):
+        generate_keys(user, expires_at="")
 
     assert not ApiKey.objects.exists()
 

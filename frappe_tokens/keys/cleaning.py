@@ -61,7 +61,7 @@ def clean_policies(options: Mapping[str, Any]) -> dict[str, object]:
             # string into letters. The validators explain what is wrong with it.
             value = options.get(name, ())
             value = value if isinstance(value, str) else list(value)
-        if value:
+        if value is not None if name == "expires_at" else value:
             policies[name] = _CLEANERS[name](value)
     return policies
 

@@ -75,14 +75,22 @@ class Checks:
     @sensitive_variables()
     def check(self, rows: list[ImportedPair | Problem]) -> list[CheckedPair]:
         """Check a batch of lines, with three queries. Return the pairs that can be stored."""
-        self.problems += [row for row in rows if isinstance(row, Problem)]
-        pairs = [row for row in rows if isinstance(row, ImportedPair)]
-        # Drivers raise their own errors for other characters.
-        users = _find_users({pair.user for pair in pairs if "\0" not in pair.user})
-        api_keys = [pair.api_key for pair in pairs if pair.api_key.isascii()]
-        names = {name for pair in pairs if (name := pair.name.strip()).isprintable()}
+        pairs: list[ImportedPair] = []
+        for row in rows:
+            if isinstance(row, Problem):
+                self.problems.append(row)
+                continue
+            # Before any query: databases log statements, and a secret may be in the wrong column.
+            try:
+                check_pair(row.api_key, row.api_secret)
+                _check_username(row.user)
+                pairs.append(row._replace(name=clean_name(row.name)))
+            except ValidationError as error:
+                self.problems.append(Problem(row.line, error.messages[0]))
+        users = _find_users({pair.user for pair in pairs})
         stored = ApiKey.objects.stored().order_by()
-        same_key = stored.filter(api_key__in=[key for key in api_keys if key.isprintable()])
+        same_key = stored.filter(api_key__in=[pair.api_key for pair in pairs])
+        names = {pair.name for pair in pairs}
         same_name = stored.filter(user__in=users.values(), name__in=names, live=True)
         taken = {
             *same_key.values_list("api_key", flat=True),
@@ -98,15 +106,16 @@ class Checks:
 
     @sensitive_variables()
     def _check(self, pair: ImportedPair, user: User | None, taken: set[object]) -> CheckedPair:
-        line, username, api_key, api_secret, _name = pair
-        check_pair(api_key, api_secret)
-        name = clean_name(pair.name)
+        line, username, api_key, api_secret, name = pair
         if user is None:
-            text = username.rpartition(":")[2]
-            if looks_secret(text) or _FRAPPE_HALF.fullmatch(text):
+            if _FRAPPE_HALF.fullmatch(username.rpartition(":")[2]):
                 raise ValidationError(_("The user is not a username. Are the columns mixed up?"))
             raise ValidationError(_("There is no user %(user)r."), params={"user": username})
-        check_target(user, None)
+        try:
+            check_target(user, None)
+        except ValidationError as error:
+            params = {"user": username, "problem": error.messages[0]}
+            raise ValidationError("%(user)r: %(problem)s", params=params) from None
         key_line = self._lines.setdefault(api_key, line)
         name_line = self._lines.setdefault((user.pk, name), line)
         if api_key in taken:
@@ -130,6 +139,14 @@ class Checks:
         raise ValidationError(
             problem, params={**params, "key_line": key_line, "name_line": name_line}
         )
+
+
+def _check_username(username: str) -> None:
+    """Refuse what can't be a username, before it gets into a query."""
+    if looks_secret(username.rpartition(":")[2]):
+        raise ValidationError(_("The user is not a username. Are the columns mixed up?"))
+    if "\0" in username:  # for which drivers raise errors of their own
+        raise ValidationError(_("There is no user %(user)r."), params={"user": username})
 
 
 def _find_users(names: set[str]) -> dict[str, User]:
@@ -163,6 +180,8 @@ def check_pair(api_key: str, api_secret: Secret) -> None:
             "The API key must have 1 to %(key_max)d printable ASCII characters, without spaces or "
             "colons."
         )
+    elif not api_secret:
+        problem = _("The secret of API key %(api_key)s is missing.")
     elif len(api_secret) < SECRET_MIN_LENGTH:
         problem = _(
             "The secret of API key %(api_key)s can be guessed: it has fewer than %(secret_min)d "

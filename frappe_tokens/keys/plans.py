@@ -49,7 +49,7 @@ class Plan:
     @property
     def version(self) -> str:
         """Changes with every generation, to detect a form that is sent again."""
-        key = (self.key.pk, self.key.rotated_at) if self.key else None
+        key = None if self.key is None else (self.key.pk, self.key.rotated_at)
         state = (getattr(self.user, "pk", None), self.name, key, bool(self.blocked_by))
         return hashlib.sha256(repr(state).encode()).hexdigest()
 

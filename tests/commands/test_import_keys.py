@@ -11,7 +11,7 @@ import time_machine
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
@@ -226,6 +226,32 @@ def test_warns_about_short_secrets_without_a_pepper(user, write, settings, lengt
     assert err == (expected if warns else "")
 
 
+def test_secret_in_a_wrong_column_gets_into_no_statement(user, write):
+    secret = crypto.generate_api_secret()
+
+    for line in (f"ada,{secret},ftk_0123456789abcdef", f"{secret},ada,ftk_0123456789abcdef"):
+        with CaptureQueriesContext(connection) as captured:
+            assert "Are the " in error_of(write(line))
+        assert secret not in repr(captured.captured_queries)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OperationalError("deadlock"), CommandError), (BrokenPipeError(), BrokenPipeError)],
+)
+def test_failure_to_write_is_not_blamed_on_the_file(user, write, monkeypatch, error, raised):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(importing, "insert_rows", fail)
+
+    with pytest.raises(raised) as caught:
+        run(write(ADA))
+
+    assert raised is not CommandError or "Import again." in str(caught.value)
+    assert not ApiKey.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_announces_every_key_after_the_commit(write, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 2)
@@ -267,7 +293,7 @@ NOT_TEXT = "The line is not valid CSV: it is not text in UTF-8."
     [
         (f"nobody,KEY,{CANARY}", "There is no user 'nobody'."),
         (f"no\x1bbody,KEY,{CANARY}", r"There is no user 'no\x1bbody'."),
-        (f"gone,KEY,{CANARY}", "The user is inactive. Activate the user first."),
+        (f"gone,KEY,{CANARY}", "'gone': The user is inactive. Activate the user first."),
         (f"{COMPLETE},KEY,{CANARY}", IS_NO_USER),
         (f"{API_KEY}:{API_SECRET},KEY,{CANARY}", IS_NO_USER),
         (f"ada,,{CANARY}", KEY_FORM),
@@ -276,7 +302,7 @@ NOT_TEXT = "The line is not valid CSV: it is not text in UTF-8."
         (f"ada,{'k' * 65},{CANARY}", KEY_FORM),
         (f"ada,{CANARY},{CANARY}", IS_SECRET),
         (f"ada,{COMPLETE},{CANARY}", IS_SECRET),
-        ("ada,KEY,", GUESSED),
+        ("ada,KEY,", "The secret of API key KEY is missing."),
         ("ada,KEY,elevenchars", GUESSED),
         (f"ada,KEY,{CANARY * 17}", SECRET_FORM),
         (f"ada,KEY,{CANARY}é", SECRET_FORM),

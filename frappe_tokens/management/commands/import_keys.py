@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -40,18 +40,20 @@ class Command(BaseCommand):
     @sensitive_variables()
     def handle(self, *args: object, **options: Any) -> None:
         path, dry_run = options["file"], options["dry_run"]
-        try:
-            with nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as opened:
+        with ExitStack() as stack:
+            try:
+                opened = sys.stdin.buffer if path == "-" else stack.enter_context(open(path, "rb"))
                 # A pipe can be read only once, and its content must not be written to the disk.
                 file = opened if opened.seekable() else io.BytesIO(opened.read())
                 total = sum(1 for _ in iter(partial(file.readline, LINE_MAX_LENGTH), b""))
                 file.seek(0)
-                with progress_bar(self.stderr, total, options["verbosity"]) as show:
-                    imported = import_keys(_rows(file), dry_run=dry_run, show_progress=show)
-        except OSError as error:
-            raise CommandError(f"{path!r} can't be read: {error.strerror}.") from None
-        except ValidationError as error:
-            raise CommandError("\n".join([*error.messages, "Nothing was imported."])) from None
+            except OSError as error:
+                raise CommandError(f"{path!r} can't be read: {error.strerror}.") from None
+            show = stack.enter_context(progress_bar(self.stderr, total, options["verbosity"]))
+            try:
+                imported = import_keys(_rows(file), dry_run=dry_run, show_progress=show)
+            except ValidationError as error:
+                raise CommandError("\n".join([*error.messages, "Nothing was imported."])) from None
         keys = f"{counted(imported.keys, 'key')} for {counted(imported.users, 'user')}."
         self.stdout.write(
             f"Checked {keys} Nothing was imported." if dry_run else f"Imported {keys}"
