@@ -162,6 +162,28 @@ def test_header_that_does_not_arrive(server, monkeypatch, answer, headers, advic
     assert "arrives" not in output
 
 
+@pytest.mark.parametrize(
+    "content", [b'{"code": []}', b'{"code": {}}', b"[" * 100_000, b"\xff", b"7"], ids=range(5)
+)
+def test_odd_answer(server, monkeypatch, content):
+    output = check(server(401, content), "0123456789abcde:0123456789abcde", monkeypatch)
+
+    assert "doesn't depend on the Authorization header" in output
+
+
+def test_answer_that_breaks_off(server, monkeypatch):
+    url = server(401, b"zz\r\nabc", Transfer_Encoding="chunked")
+
+    assert "doesn't answer: " in check(url, "0123456789abcde:0123456789abcde", monkeypatch)
+
+
+def test_token_that_is_not_text(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), "utf-8"))
+
+    with pytest.raises(CommandError, match="isn't text"):
+        call_command("check_token", "http://127.0.0.1:9/")
+
+
 def test_server_that_does_not_answer(monkeypatch):
     output = check("http://127.0.0.1:9/", "0123456789abcde:0123456789abcde", monkeypatch)
 

@@ -168,9 +168,13 @@ def test_two_names_of_one_user_get_one_secret(user, monkeypatch):
     ("arguments", "problem"),
     [
         (["ada", "nobody"], "There is no user 'nobody'.\nUse --create-user to create them."),
-        (["ada", "gone"], "gone: The user is inactive."),
-        (["new", "nobody\x00", "--create-user"], "can't be created"),
-        (["new", "nobody\udcff", "--create-user"], "can't be created"),
+        (
+            ["ada", "gone"],
+            "User 'gone' is inactive. Activate the user first.\nNothing was gen",
+        ),
+        (["new", "nobody\x00", "--create-user"], "can't be a username"),
+        (["new", "nobody\udcff", "--create-user"], "can't be a username"),
+        (["no body", "--create-user"], "'no body' can't be a username: Enter a valid username."),
         (["ada", "nobody\udcff"], "There is no user"),
         (["ada", "--scope", 'a"b'], "is not a valid scope"),
         (["ada", "--allow-ip", "elsewhere"], "is not a valid address or network"),

@@ -88,7 +88,8 @@ def test_can_be_called_from_python(at_noon, settings, use_tz):
         ([], "Enter a minimum age, for example --older-than 90d."),
         (["--older-than", "0d"], "Enter a minimum age, for example --older-than 90d."),
         (["--older-than", "long"], "'long' is not a duration"),
-        (["--older-than", "1d", "--batch-size", "0"], "--batch-size must be at least 1"),
+        (["--older-than", "1d", "--batch-size", "0"], "--batch-size must be 1 to 1000000"),
+        (["--older-than", "1d", "--batch-size", "9" * 20], "--batch-size must be 1 to 1000000"),
     ],
 )
 def test_refuses_wrong_arguments(arguments, problem):

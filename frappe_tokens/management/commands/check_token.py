@@ -61,7 +61,7 @@ class Answer(NamedTuple):
     def code(self) -> str:
         """Our code of a refusal; "" if the answer isn't one of our refusals."""
         code = self.body.get("code") if isinstance(self.body, dict) else ""
-        return code if code in _ADVICE else ""
+        return code if isinstance(code, str) and code in _ADVICE else ""
 
 
 class Command(BaseCommand):
@@ -124,11 +124,12 @@ class Command(BaseCommand):
         if source is not None:
             request.add_unredirected_header("Frappe-Authorization-Source", source)
         try:
-            with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
-                return _read(response.status, response)
-        except urllib.error.HTTPError as error:
-            with error:
-                return _read(error.code, error)
+            try:
+                response = _OPENER.open(request, timeout=TIMEOUT_SECONDS)
+            except urllib.error.HTTPError as error:
+                response = error
+            with response:
+                return _read(response)
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise CommandError(f"{printable(url)} doesn't answer: {reason}") from None
@@ -144,7 +145,10 @@ _OPENER = urllib.request.build_opener(_NoRedirects)
 
 def _read_token() -> Secret:
     terminal = sys.stdin.isatty()
-    return Secret((getpass.getpass("Token: ") if terminal else sys.stdin.readline()).strip())
+    try:
+        return Secret((getpass.getpass("Token: ") if terminal else sys.stdin.readline()).strip())
+    except UnicodeDecodeError:
+        raise CommandError("The token isn't text.") from None
 
 
 @sensitive_variables()
@@ -175,13 +179,13 @@ def _check_form(token: Secret, scheme: str) -> None:
     )
 
 
-def _read(status: int, response: Any) -> Answer:
+def _read(response: Any) -> Answer:
     content = response.read(_MOST_BYTES)
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
-    return Answer(status, response.headers, body)
+    return Answer(response.status, response.headers, body)
 
 
 def _why_not_arrived(probe: Answer) -> str:

@@ -105,6 +105,10 @@ def _users(options: Mapping[str, Any]) -> list[object]:
             if find_user(username) is None:
                 _create_user(username)
     users = named_users(options["users"], "Use --create-user to create them.")
+    inactive = [user.get_username() for user in users if not user.is_active]
+    if inactive:
+        lines = [f"User {name!r} is inactive. Activate the user first." for name in inactive]
+        raise CommandError("\n".join([*lines, "Nothing was generated."]))
     # Two names can belong to the same user if the database ignores case.
     pks = list(dict.fromkeys(user.pk for user in users))
     # All of them before the first batch, because batches are in the order of the arguments.
@@ -119,10 +123,13 @@ def _create_user(username: str) -> None:
         field.clean(username, None)
         with transaction.atomic():
             model._default_manager.create_user(**{model.USERNAME_FIELD: username})
-    except (TypeError, FieldError, ValueError, ValidationError, IntegrityError) as error:
-        why = " ".join(getattr(error, "messages", [str(error)]))
+    except ValidationError as error:
         raise CommandError(
-            f"User {username!r} can't be created from this username alone: {why} "
+            f"{username!r} can't be a username: {' '.join(error.messages)}"
+        ) from None
+    except (TypeError, FieldError, ValueError, IntegrityError) as error:
+        raise CommandError(
+            f"User {username!r} can't be created from a username alone ({error}). "
             "Create the user in another way, then generate keys without --create-user."
         ) from None
 

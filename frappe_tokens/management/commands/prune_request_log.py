@@ -18,6 +18,7 @@ from ..selection import counted, duration, moment
 
 # Locks take some tens of milliseconds, on rows that nobody else writes.
 BATCH_SIZE = 2000
+BATCH_MAX = 1_000_000
 
 # Rows per statement: older SQLite allows 999 parameters.
 STATEMENT_SIZE = 500
@@ -51,8 +52,8 @@ class Command(BaseCommand):
         if options["older_than"] <= timedelta(0):
             # Zero would delete the whole log.
             raise CommandError("Enter a minimum age, for example --older-than 90d.")
-        if options["batch_size"] < 1:
-            raise CommandError("The --batch-size must be at least 1.")
+        if not 1 <= options["batch_size"] <= BATCH_MAX:
+            raise CommandError(f"The --batch-size must be 1 to {BATCH_MAX}.")
         before = timezone.now() - options["older_than"]
         alias = router.db_for_write(ApiRequestLog)
         old = ApiRequestLog._base_manager.using(alias).filter(at__lt=before)
