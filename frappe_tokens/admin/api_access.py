@@ -33,8 +33,8 @@ from ..keys import (
 )
 from ..models import ApiKey
 from ..types import User
+from .actor import actor_of
 from .generating import KeyGenerator
-from .log_entries import actor_of
 from .usage.summary import may_see_requests, usage_of_user
 
 if TYPE_CHECKING:

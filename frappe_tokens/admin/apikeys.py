@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from ..base_models import POLICIES, AbstractApiKey
 from ..keys import GeneratedKeys, clean_name, create_key
 from ..models import ApiKey
-from .log_entries import actor_of
+from .actor import actor_of
 from .source_forms import KeyForm
 from .sources import ApiKeySourceMixin, MaybeKey
 

@@ -40,7 +40,7 @@ from ..keys import (
 )
 from ..models import ApiKey
 from ..verification import DEFAULT_SOURCE
-from .log_entries import actor_of
+from .actor import actor_of
 
 # For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..base_models import POLICIES, AbstractApiKey, KeyState
 from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users, locked_key
-from .log_entries import actor_of
+from .actor import actor_of
 
 KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
 

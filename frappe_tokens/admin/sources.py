@@ -36,9 +36,9 @@ from ..keys import (
     revoke,
     transaction_for,
 )
+from .actor import actor_of
 from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
 from .generating import plan_for_row
-from .log_entries import actor_of
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 

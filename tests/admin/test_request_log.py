@@ -277,12 +277,14 @@ def test_only_time_can_be_sorted_by(manager_client):
 
     assert listed(manager_client) == ["/later", "/earlier"]
     assert listed(manager_client, o="0") == ["/earlier", "/later"]
-    assert listed(manager_client, o="-5") == ["/later", "/earlier"]
+    for column in range(-8, 9):
+        if column:
+            assert listed(manager_client, o=str(column)) == ["/later", "/earlier"]
 
 
 def test_counts_to_a_limit_and_says_so(get, monkeypatch):
     monkeypatch.setattr(request_log_list, "COUNT_MAX", 3)
-    for number in ("1 API request\n", "2 API requests\n", "3 API requests; more are not listed"):
+    for number in ("1 API request\n", "2 API requests\n", "3 API requests\n"):
         logged()
         assert number in get()
     logged()

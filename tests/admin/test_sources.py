@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 
 import pytest
 import time_machine
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -409,6 +411,29 @@ def test_row_runs_as_a_superuser_only_by_a_superuser(keeper_client, consumer, va
     keeper_client.force_login(vault.user)
     assert keeper_client.post(page_of(consumer), form).status_code == 302
     assert EventConsumer.objects.get(pk=consumer.pk).user == vault.user
+
+
+class RootsRobots(ApiKeySourceMixin, admin.ModelAdmin):
+    """A project's admin that chooses the user itself."""
+
+    def save_model(self, request, obj, form, change):
+        obj.user = get_user_model().objects.get(username="chosen")
+        super().save_model(request, obj, form, change)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [({"is_superuser": True}, PermissionDenied), ({"is_active": False}, ValidationError)],
+)
+def test_user_that_the_projects_code_chooses_is_checked_too(keeper, make_user, rf, fields, error):
+    make_user("chosen", **fields)
+    request = rf.post("/")
+    request.user = keeper
+
+    with pytest.raises(error):
+        RootsRobots(Robot, source_site.site).save_model(request, Robot(), None, change=False)
+
+    assert not Robot.objects.exists()
 
 
 def test_rows_of_users_with_more_rights_are_out_of_reach(keeper_client, consumer, make_user):

@@ -42,8 +42,13 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def count(self) -> int:
+        return min(self.counted, COUNT_MAX)
+
+    @cached_property
+    def counted(self) -> int:
+        """The number of rows, or ``COUNT_MAX`` + 1 if there are more."""
         rows: Any = self.object_list
-        return int(rows.order_by().values("pk")[:COUNT_MAX].count())
+        return int(rows.order_by().values("pk")[: COUNT_MAX + 1].count())
 
 
 class RequestLogChangeList(ChangeList):
@@ -85,8 +90,9 @@ class RequestLogChangeList(ChangeList):
         return found
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[ApiRequestLog]) -> list[Any]:
-        # By time only: with the primary key, which is in no index, MariaDB would sort all rows.
-        return list(super().get_ordering(request, queryset)[:1])
+        # By time only, because only that has an index: with the primary key as well, MariaDB would
+        # sort all rows.
+        return ["at"] if super().get_ordering(request, queryset)[0] == "at" else ["-at"]
 
     @property
     def counted(self) -> ChangeList:
@@ -95,7 +101,7 @@ class RequestLogChangeList(ChangeList):
         twin.opts = copy.copy(self.opts)
         twin.opts.verbose_name, plural = _("API request"), _("API requests")
         more = _("API requests; more are not listed")
-        twin.opts.verbose_name_plural = more if self.result_count == COUNT_MAX else plural
+        twin.opts.verbose_name_plural = more if self.paginator.counted > COUNT_MAX else plural
         return twin
 
     @property

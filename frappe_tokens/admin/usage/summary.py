@@ -32,7 +32,7 @@ from ...request_log import (
     usage_of,
 )
 from ...types import User
-from ..log_entries import actor_of
+from ..actor import actor_of
 from .chart import Chart, grouped
 
 logger = logging.getLogger(__name__)

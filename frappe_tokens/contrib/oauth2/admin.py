@@ -26,7 +26,7 @@ from django.utils.translation import gettext_lazy as _
 from oauth2_provider import models
 from oauth2_provider.models import AbstractApplication as Application
 
-from frappe_tokens.admin.log_entries import actor_of
+from frappe_tokens.admin.actor import actor_of
 from frappe_tokens.keys import Actor, allow_application, is_application_allowed
 
 from . import application_changes as changes
