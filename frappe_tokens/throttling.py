@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from django.core.cache import BaseCache, caches
@@ -32,6 +31,11 @@ _log_cache_error = RateLimitedLogger(logger, "The cache doesn't answer. No rates
 _CLOCK_DIFFERENCE = 1
 
 
+# DRF reads both when its module is imported. A subclass or a project that sets others means those.
+_IMPORTED_RATES = SimpleRateThrottle.THROTTLE_RATES
+_IMPORTED_CACHE = SimpleRateThrottle.cache
+
+
 class ApiKeyRateThrottle(SimpleRateThrottle):
     """Limits the rate of each API key, over all views that have this throttle.
 
@@ -51,18 +55,14 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
 
     scope = "api_key"
 
-    # DRF reads both from the settings when its module is imported. Here, None is for those of now.
-    THROTTLE_RATES: Mapping[str, str | None] | None = None  # type: ignore[assignment]
-    cache: BaseCache | None = None  # type: ignore[assignment]
-
     # Of the default rate. DRF sets them.
     num_requests: int
     duration: int
 
     def get_rate(self) -> str | None:
         """Return the rate of keys without their own; None for no limit."""
-        own = self.THROTTLE_RATES
-        rates = api_settings.DEFAULT_THROTTLE_RATES if own is None else own
+        imported = self.THROTTLE_RATES is _IMPORTED_RATES
+        rates = api_settings.DEFAULT_THROTTLE_RATES if imported else self.THROTTLE_RATES
         rate = (rates or {}).get(self.scope)
         return str(rate) if rate is not None else None
 
@@ -118,7 +118,8 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
             return Rate(0, 1)
 
     def _count(self, name: str, rate: Rate) -> bool:
-        cache = self.cache or caches[conf.CACHE or "default"]
+        own: BaseCache = self.cache
+        cache = caches[conf.CACHE or "default"] if own is _IMPORTED_CACHE else own
         now = time.time()
         started_at = cache.get_or_set(name, now, rate.seconds) or now
         if started_at > now + _CLOCK_DIFFERENCE:

@@ -301,6 +301,18 @@ def test_w001_follows_the_prefix_of_knox(settings, monkeypatch):
     assert ids() == ["W001"]
 
 
+class ByQuery(drf.BaseAuthentication):
+    def authenticate(self, request): ...
+
+    def authenticate_header(self, request):
+        return f'Token realm="{request.query_params.get("realm", "api")}"'
+
+
+def test_w001_for_a_challenge_that_depends_on_the_request(settings):
+    change(settings, default(ByQuery, TokenAuthentication))
+    assert ids() == ["W001"]
+
+
 def test_no_w001_for_the_toolkits_class_without_the_toolkit(settings, monkeypatch):
     change(settings, default(OAuth2Authentication, *OURS))
     # Its tokens aren't ours, and it passes over our keys.
@@ -367,7 +379,7 @@ class Odd(APIView):
 def of_another_framework(request): ...
 
 
-of_another_framework.cls = type("View", (), {"authentication_classes": [Session, *OURS]})
+of_another_framework.cls = type("View", (), {"authentication_classes": [Session, *OURS[::-1]]})
 
 router = SimpleRouter()
 router.register("actions", Actions, basename="actions")

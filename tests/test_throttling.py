@@ -17,6 +17,7 @@ from django.urls import path
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
+from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 from frappe_tokens import throttling
@@ -274,6 +275,12 @@ def test_cache_that_does_not_answer_limits_nothing_and_is_reported_once(limited,
 
 
 # Subclasses
+
+
+def test_rates_that_a_project_sets_on_the_class_of_drf_count(monkeypatch):
+    monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", {"api_key": "1/minute"})
+
+    assert ApiKeyRateThrottle().get_rate() == "1/minute"
 
 
 def test_subclass_may_set_its_rates_and_its_cache(user, settings):

@@ -77,11 +77,14 @@ class GenerateKeys(RpcView):
     def get(self, request: Request) -> Response:
         # Frappe's clients use GET. But another site could make a browser do so as well, which adds
         # a session's cookie or a Basic login by itself.
-        by_session = not isinstance(request.auth, AbstractApiKey)
-        by_basic = isinstance(request.successful_authenticator, BasicAuthentication)
-        if by_session or (by_basic and may_be_browser(request)):
+        if not isinstance(request.auth, AbstractApiKey):
             raise MethodNotAllowed(
-                "GET", _("Browsers send a login by themselves. Generate keys by POST.")
+                "GET", _("With a session, generate keys by POST with its CSRF token.")
+            )
+        by_basic = isinstance(request.successful_authenticator, BasicAuthentication)
+        if by_basic and may_be_browser(request):
+            raise MethodNotAllowed(
+                "GET", _("Browsers add a Basic login by themselves. Generate keys by POST.")
             )
         return self.post(request)
 

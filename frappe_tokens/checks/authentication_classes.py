@@ -97,8 +97,10 @@ def _extends(cls: type[object], start: str) -> bool:
 
 def _scheme(cls: type[Any]) -> str:
     """Return the scheme of a class's challenge; "" if it reads no header."""
+    from rest_framework.request import Request
+
     try:
-        challenge = cls().authenticate_header(HttpRequest()) or ""
+        challenge = cls().authenticate_header(Request(HttpRequest())) or ""
         return str(challenge.partition(" ")[0].lower())
     except Exception:
         return ""

@@ -33,7 +33,9 @@ def column(value: Any) -> str:
 
 def columns(fields: Any) -> list[str]:
     """Return the names of fields: those in a list, or all for "*"."""
-    names = [fields] if isinstance(fields, str) else fields or ["name"]
+    names: Any = fields or ["name"]
+    if isinstance(names, str):
+        names = [names]
     if not isinstance(names, list):
         raise ValidationError('Give fields as a list, such as ["name", "status"] or ["*"].')
     return list(PATHS) if "*" in names else list(dict.fromkeys(map(column, names)))

@@ -549,7 +549,8 @@ def test_scope_and_method_are_not_counted_as_failures(issue, user, settings):
         assert drf(token.header, method=method).status_code == 403
 
 
-def test_success_is_told_with_the_token_and_failure_without(ask, issue, user):
+def test_success_is_told_with_the_token_and_failure_without(ask, issue, user, settings):
+    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "FAILURE_LIMIT": "1/day"}
     heard = []
 
     def hear(signal, **told):
@@ -560,15 +561,18 @@ def test_success_is_told_with_the_token_and_failure_without(ask, issue, user):
     try:
         token = issue(user)
         ask(token.header)
-        ask("Bearer nobody-issued-this")
+        for _ in range(3):
+            ask("Bearer nobody-issued-this")
     finally:
         authentication_succeeded.disconnect(hear)
         authentication_failed.disconnect(hear)
-    succeeded, failed = heard
+    succeeded, failed, *too_many = heard
     assert (succeeded["sender"], succeeded["instance"]) == (AccessToken, token.instance)
     assert succeeded["address"] == "127.0.0.1"
     assert (failed["sender"], failed["code"]) == (None, "invalid_credentials")
-    assert failed["api_key"] == ""
+    assert {told["code"] for told in too_many} == {"too_many_failures"}
+    # Not even the label that failures are counted by.
+    assert {told["api_key"] for told in (failed, *too_many)} == {""}
 
 
 def test_decision_names_the_user_and_no_key(ask, issue, user):
