@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 # Bulk generation makes keys for every active user, so it runs before there are a million.
 GROUPS = (
+    "readme",
     "in-process",
     "stages",
     "request-log",
+    "flood",
     "end-to-end",
     "async",
     "user-keys",
@@ -49,6 +51,7 @@ class Sizes:
     seconds: int = 3
     e2e_rounds: int = 7
     log_rows: int | None = None
+    flood: int = 100_000
 
 
 QUICK = Sizes(
@@ -61,6 +64,7 @@ QUICK = Sizes(
     seconds=1,
     e2e_rounds=1,
     log_rows=5000,
+    flood=1000,
 )
 NUMBERS = {
     "rounds": "how many times each request is timed",
@@ -70,6 +74,7 @@ NUMBERS = {
     "seconds": "of load on each URL in each round",
     "e2e-rounds": "of load",
     "log-rows": "rows of the request log in which usage is counted",
+    "flood": "requests without a key",
 }
 
 
@@ -144,9 +149,11 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
         return usage.measure(sizes.log_rows or rows, sizes.rounds)
 
     measures: list[Callable[[], Any]] = [
+        lambda: request_log.readme(database, sizes.rounds),
         lambda: in_process.measure(database, sizes.rounds),
         lambda: stages.measure(sizes.rounds),
         lambda: request_log.measure(sizes.rounds),
+        lambda: request_log.flood(sizes.flood),
         lambda: end_to_end.measure(database, sizes.seconds, sizes.e2e_rounds),
         lambda: asynchronous.measure(sizes.seconds, sizes.e2e_rounds),
         lambda: scale.keys_of_a_user(sizes.user_keys, sizes.rounds),

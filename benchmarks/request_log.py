@@ -1,4 +1,4 @@
-"""Measures what the request log adds to an authenticated request."""
+"""Measures what the request log adds to a request."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import cache
 from django.core.handlers.base import BaseHandler
+from django.db.models import Sum
 from django.http import HttpRequest
 from django.test import override_settings
 
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import current_sink
+from frappe_tokens.request_log import current_sink, unproven
 
 from . import contenders, goals
 from .contenders import Contender
@@ -32,13 +34,103 @@ PATH = "/frappe_tokens/"
 FILL, STREAM = 250, 500
 STREAMS = 25  # of each kind, in turn
 
+_STREAM_NOTE = (
+    "Stream: {} requests in succession, while the buffer's thread writes as many, so with its "
+    "share. The goal is for the worse of the two."
+)
+
 _GOALS: dict[str, Goal | None] = {BUFFERED: goals.BUFFERED_LOG}
+
+
+def readme(database: str, rounds: int) -> list[Table]:
+    """The table of what the README sets up, against DRF's own tokens."""
+    user = contenders.make_user("ada")
+    ours, theirs = contenders.frappe_tokens(user), contenders.drf_token(user)
+    # What startproject sets, which is the example project's less our own.
+    usual = [name for name in settings.MIDDLEWARE if not name.startswith("frappe_tokens.")]
+    with_log, without = _handler([settings.LOG_MIDDLEWARE, *usual]), _handler(usual)
+    yardstick = Probe(theirs.title, partial(_trial, theirs, without, "/drf_token/"))
+    probes = [
+        Probe("the README's set-up", partial(_trial, ours, with_log), log=BUFFERED),
+        yardstick,
+    ]
+    timings = interleave(probes, rounds)
+    _flush()
+    streams = _streams(probes, min(rounds, STREAM))
+    _flush()
+    ApiRequestLog.objects.all().delete()
+    table = Table(
+        "The README's set-up, with its request log: a whole request against DRF's tokens",
+        ("", "us", "quartiles", "ratio", "quartiles", "stream", "quartiles", *goals.COLUMNS),
+    )
+    for probe in probes:
+        whole, ratio = timings.total(probe.name), timings.ratio(probe.name, yardstick.name)
+        in_stream = _ratio(streams[probe.name], streams[yardstick.name])
+        goal = goals.README.get(database) if probe is not yardstick else None
+        table.rows.append(
+            (
+                probe.name,
+                f"{whole.middle:.0f}",
+                quartiles(whole),
+                f"{ratio.middle:.3f}",
+                quartiles(ratio, 2),
+                f"{in_stream.middle:.3f}",
+                quartiles(in_stream, 2),
+                *goals.cells(goal, _worse(ratio, in_stream)),
+            )
+        )
+    table.notes.append(_STREAM_NOTE.format(min(rounds, STREAM)))
+    return [table]
+
+
+def flood(requests: int) -> list[Table]:
+    """The table of requests that prove nothing, as many for each kind of log."""
+    handler = _handler([settings.LOG_MIDDLEWARE, *settings.MIDDLEWARE])
+    table = Table(
+        f"{requests:,} requests of clients without a key, one after the other",
+        ("", "addresses", "us a request", "rows", "requests in them"),
+    )
+    for log in LOGS:
+        for addresses in (1, requests // 10):
+            use(log=log)
+            unproven.limit.reset()
+            cache.clear()
+            begin = time.perf_counter()
+            for number in range(requests):
+                host = number % addresses
+                request = make_request({"HTTP_AUTHORIZATION": "token nonsense", "PATH_INFO": PATH})
+                request.META["REMOTE_ADDR"] = f"10.0.{host // 256}.{host % 256}"
+                handler(request)
+            taken = time.perf_counter() - begin
+            unproven.limit.write_counts()
+            current_sink().flush()
+            rows = ApiRequestLog.objects.all()
+            logged = rows.aggregate(Sum("number"))["number__sum"] or 0
+            if log != NULL and logged != requests:
+                raise WrongAnswer(f"Of {requests} requests, {logged} are in the log {log!r}.")
+            table.rows.append(
+                (
+                    log,
+                    f"{addresses:,}",
+                    f"{taken / requests * 1e6:.0f}",
+                    f"{len(rows):,}",
+                    f"{logged:,}",
+                )
+            )
+            rows.delete()
+    use()
+    table.notes.append(
+        "Within one or two minutes. Null: the same requests with nothing stored. Each address may "
+        "have 60 rows a minute, and all together 6,000; the others are counted."
+    )
+    return [table]
 
 
 def measure(rounds: int) -> list[Table]:
     """The table of the logs, each timed ``rounds`` times and then in blocks of requests."""
     ours = contenders.frappe_tokens(contenders.make_user("ada"))
-    without, behind = _handler([]), _handler([settings.LOG_MIDDLEWARE])
+    without = _handler(settings.MIDDLEWARE)
+    behind = _handler([settings.LOG_MIDDLEWARE, *settings.MIDDLEWARE])
     probes = [
         Probe(NO_LOG, partial(_trial, ours, without)),
         *(Probe(name, partial(_trial, ours, behind), log=name) for name in LOGS),
@@ -72,22 +164,21 @@ def measure(rounds: int) -> list[Table]:
     table.notes += [
         "Through the example project's middleware. No log: without RequestLogMiddleware. Null: "
         "with it, but nothing is stored.",
-        f"Stream: {min(rounds, STREAM)} requests in succession, while the buffer's thread "
-        "writes as many, so with its share. The goal is for the worse of the two.",
+        _STREAM_NOTE.format(min(rounds, STREAM)),
     ]
     return [table]
 
 
-def _handler(first: list[str]) -> Any:
-    """Return Django's handler, with these before the example project's middleware."""
+def _handler(middleware: list[str]) -> Any:
+    """Return Django's handler behind ``middleware``."""
     handler = BaseHandler()
-    with override_settings(MIDDLEWARE=[*first, *settings.MIDDLEWARE]):
+    with override_settings(MIDDLEWARE=middleware):
         handler.load_middleware()
     return handler.get_response
 
 
-def _trial(contender: Contender, handler: Callable[[HttpRequest], Any]) -> Trial:
-    request = make_request({**contender.headers, "PATH_INFO": PATH})
+def _trial(contender: Contender, handler: Callable[[HttpRequest], Any], path: str = PATH) -> Trial:
+    request = make_request({**contender.headers, "PATH_INFO": path})
     return Trial(partial(handler, request), partial(check_answer, 200, contender.username))
 
 

@@ -30,7 +30,7 @@ _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
 _MINUTE = timedelta(minutes=1)
 _DEFAULT_REALM = "api"
 _DEFAULT_FAILURE_LIMIT = "100/minute"
-_DEFAULT_REQUEST_LOG = "durable"
+_DEFAULT_REQUEST_LOG = "buffered"
 _DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
 
 T = TypeVar("T")
@@ -162,7 +162,7 @@ class Settings:
 
     @property
     def REQUEST_LOG(self) -> str:
-        """``"durable"``, ``"buffered"``, ``"null"`` or the path of a sink: ``"durable"``."""
+        """``"durable"``, ``"buffered"``, ``"null"`` or the path of a sink: ``"buffered"``."""
         name = self._get("REQUEST_LOG", (str,), _DEFAULT_REQUEST_LOG)
         if name not in REQUEST_LOGS and "." not in name:
             raise ImproperlyConfigured(
@@ -170,6 +170,22 @@ class Settings:
                 f"{', '.join(map(repr, REQUEST_LOGS))}, or the dotted path of your own sink."
             )
         return name
+
+    @property
+    def REQUEST_LOG_LIMIT(self) -> int | None:
+        """How many requests per minute that prove nothing an address has in the log: 60.
+
+        More are only counted. None: all are logged.
+        """
+        limit: int | None = self._get("REQUEST_LOG_LIMIT", (int, NoneType), 60)
+        if limit is not None and limit < 0:
+            raise ImproperlyConfigured("FRAPPE_TOKENS['REQUEST_LOG_LIMIT'] must not be negative.")
+        return limit
+
+    @property
+    def REQUEST_LOG_RETENTION(self) -> timedelta | None:
+        """After how long rows of the request log are deleted in the background: never."""
+        return self._optional_timedelta("REQUEST_LOG_RETENTION")
 
     @property
     def REALM(self) -> str:

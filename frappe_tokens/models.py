@@ -87,7 +87,9 @@ class ApiKey(AbstractApiKey):
 
 
 class ApiRequestLog(models.Model):
-    """A request with an ``Authorization`` header. Only the request log writes these.
+    """A request with an ``Authorization`` header, or the number of those that were only counted.
+
+    Only the request log writes these.
 
     They contain no headers, query strings, bodies or secrets. They outlive users and keys and refer
     to them without a constraint, so that deleting a user doesn't touch the log and a batch of rows
@@ -124,6 +126,14 @@ class ApiRequestLog(models.Model):
         max_length=OUTCOME_MAX_LENGTH,
         help_text=_("accepted, the code of a refusal, or other if the header is not for this app."),
     )
+    number = models.PositiveIntegerField(
+        _("number"),
+        default=1,
+        help_text=_(
+            "How many requests of a minute this row counts. The counted requests of an address "
+            "are those beyond REQUEST_LOG_LIMIT."
+        ),
+    )
 
     class Meta:
         verbose_name = _("API request")
@@ -132,16 +142,17 @@ class ApiRequestLog(models.Model):
         default_permissions = ("view",)
         # Each covers counting by day and outcome, which then doesn't read the table.
         indexes = [
-            models.Index(fields=["user", "at", "outcome"], name="frappe_tokens_log_user"),
+            models.Index(fields=["user", "at", "outcome", "number"], name="frappe_tokens_log_user"),
             models.Index(
-                fields=["api_key", "at", "outcome", "source"], name="frappe_tokens_log_key"
+                fields=["api_key", "at", "outcome", "source", "number"],
+                name="frappe_tokens_log_key",
             ),
-            models.Index(fields=["outcome", "at"], name="frappe_tokens_log_outcome"),
-            models.Index(fields=["at", "outcome"], name="frappe_tokens_log_at"),
+            models.Index(fields=["outcome", "at", "number"], name="frappe_tokens_log_outcome"),
+            models.Index(fields=["at", "outcome", "number"], name="frappe_tokens_log_at"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path} {self.status}"
+        return f"{self.method} {self.path} {self.status}" if self.method else f"{self.number} more"
 
 
 class OAuthApplicationUser(models.Model):

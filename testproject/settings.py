@@ -5,6 +5,7 @@ Environment variables: ``DATABASE_URL``, ``REDIS_URL``, and for more than a demo
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import dj_database_url
@@ -147,4 +148,5 @@ FRAPPE_TOKENS = {
     "SOURCES": {"EventConsumer": "events.EventConsumer"},
     # There is no proxy.
     "NUM_PROXIES": 0,
+    "REQUEST_LOG_RETENTION": timedelta(days=90),
 }

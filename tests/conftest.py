@@ -13,6 +13,7 @@ from django.utils import translation
 
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiRequestLog
+from frappe_tokens.request_log import insertion, unproven
 from frappe_tokens.verification import limiter
 from frappe_tokens.verification.decision import RequestInfo
 
@@ -25,7 +26,15 @@ PASSWORD = "a long made-up password"
 def no_failures_counted_so_far(monkeypatch):
     """Hundreds of tests fail on purpose from one address, in less than a minute."""
     limiter.reset()
+    unproven.limit.reset()
     monkeypatch.setattr(limiter, "PREFIX", f"failures-{secrets.token_hex(4)}:")
+    monkeypatch.setattr(unproven, "PREFIX", f"logged-{secrets.token_hex(4)}:")
+
+
+@pytest.fixture
+def as_in_production(monkeypatch):
+    """The request log doesn't know that its database is a test's."""
+    monkeypatch.setattr(insertion, "is_test_run", lambda: False)
 
 
 @pytest.fixture(autouse=True)

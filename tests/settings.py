@@ -46,4 +46,7 @@ INSTALLED_APPS = [
 # As it is where nobody says otherwise; tests of self-service switch it on.
 FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None}
 
+# Rows are in the table as soon as a test looks, even if it commits.
+FRAPPE_TOKENS["REQUEST_LOG"] = "durable"
+
 MIDDLEWARE = ["tests.csp.content_security_policy", *MIDDLEWARE]

@@ -148,7 +148,7 @@ def canaries():
 
 
 @pytest.fixture(params=["durable", "buffered"])
-def log(request, settings):
+def log(request, settings, as_in_production):
     """The kind of the request log."""
     settings.ROOT_URLCONF = __name__
     settings.ALLOWED_HOSTS = ["*"]
@@ -157,6 +157,7 @@ def log(request, settings):
         "SOURCES": {"EventConsumer": "events.EventConsumer"},
         "SELF_SERVICE": True,
         "REQUEST_LOG": name,
+        "REQUEST_LOG_LIMIT": None,
     }
     yield name
     getattr(current_sink(), "close", current_sink().flush)()

@@ -51,6 +51,7 @@ SET_UP_WELL = {
     "PEPPERS": [PEPPER],
     "CACHE": "default",
     "NUM_PROXIES": 1,
+    "REQUEST_LOG_RETENTION": timedelta(days=90),
 }
 
 
@@ -215,6 +216,7 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("W009", {"MIDDLEWARE": [SECURITY], **well(REQUEST_LOG="durable")}, [LOG]),
         ("W010", {"MIDDLEWARE": [*BEHIND, LOG]}, [f"{SECURITY}, {COMMON} before {LOG}"]),
         ("W010", {"MIDDLEWARE": [*BEHIND, OWN_LOG, COMMON]}, [f"{COMMON} before {OWN_LOG}"]),
+        ("W013", well(REQUEST_LOG_RETENTION=None), ["kept forever", "prune_request_log"]),
     ],
 )
 def test_finds_what_is_wrong(settings, name, changes, texts):
@@ -229,7 +231,7 @@ def test_finds_what_is_wrong(settings, name, changes, texts):
     for expected in texts:
         assert expected in text
     assert "canary" not in text
-    only_deployed = {"W003", "W005", "W006", "W007", "W008"}
+    only_deployed = {"W003", "W005", "W006", "W007", "W008", "W013"}
     assert any(str(it.id).endswith(name) for it in found(deploy=False)) == (
         name not in only_deployed
     )
@@ -265,8 +267,8 @@ def test_finds_what_is_wrong(settings, name, changes, texts):
 )
 def test_finds_nothing_if_nothing_is_wrong(settings, changes):
     change(settings, changes)
-    # W006 is about what some of these turn off.
-    assert set(ids()) <= {"W006"}
+    # These are about what some of these turn off, or leave out.
+    assert set(ids()) <= {"W006", "W013"}
 
 
 def test_settings_may_be_missing(settings):
@@ -473,7 +475,7 @@ def test_ids_are_unique_and_documented():
     sources = "".join(file.read_text() for file in (ROOT / "frappe_tokens/checks").glob("*.py"))
     names = re.findall(r'id="(frappe_tokens\.[A-Z]\d{3})"', sources)
     table = (ROOT / "docs/deployment.md").read_text()
-    assert len(names) == len(set(names)) == 18
+    assert len(names) == len(set(names)) == 19
     assert [name for name in names if f"| `{name}` |" not in table] == []
 
 

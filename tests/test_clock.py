@@ -49,7 +49,7 @@ def test_complaint_is_still_made_once_a_minute(clock, step, caplog):
 
 @pytest.mark.django_db(transaction=True)
 @BOTH_WAYS
-def test_buffered_log_is_still_written_within_a_second(clock, step):
+def test_buffered_log_is_still_written_within_a_second(as_in_production, clock, step):
     sink = BufferedSink()
     try:
         sink.write(an_entry("/before/"))

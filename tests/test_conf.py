@@ -22,7 +22,9 @@ DEFAULTS = {
     "SELF_SERVICE": False,
     "FAILURE_LIMIT": (100, 60),
     "NUM_PROXIES": None,
-    "REQUEST_LOG": "durable",
+    "REQUEST_LOG": "buffered",
+    "REQUEST_LOG_LIMIT": 60,
+    "REQUEST_LOG_RETENTION": None,
     "REALM": "api",
 }
 OTHERS = {
@@ -41,6 +43,8 @@ OTHERS = {
     "FAILURE_LIMIT": None,
     "NUM_PROXIES": 2,
     "REQUEST_LOG": "shop.logs.Shipper",
+    "REQUEST_LOG_LIMIT": 5,
+    "REQUEST_LOG_RETENTION": timedelta(days=90),
     "REALM": "Example Ltd. (api)",
 }
 
@@ -137,6 +141,9 @@ def test_settings_must_be_a_dictionary(settings):
         ("REQUEST_LOG", None),
         ("REQUEST_LOG", "bufferd"),
         ("REQUEST_LOG", ""),
+        ("REQUEST_LOG_LIMIT", -1),
+        ("REQUEST_LOG_LIMIT", "60/minute"),
+        ("REQUEST_LOG_RETENTION", timedelta(0)),
         ("REALM", None),
         ("REALM", 'with "quotes"'),
         ("REALM", "with \\"),

@@ -30,5 +30,6 @@ def register() -> None:
     checks.register(deployment.check_https, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_failure_limit, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_proxies, TAG, Tags.security, deploy=True)
+    checks.register(deployment.check_retention, TAG, deploy=True)
     # Without our tag, because naming that doesn't ask for queries.
     checks.register(deployment.check_secrets, Tags.database)

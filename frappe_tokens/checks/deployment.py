@@ -18,6 +18,7 @@ from django.db import router, transaction
 from django.db.models import F, Q
 
 from ..base_models import AbstractApiKey
+from ..middleware.installed import logs_requests
 from .configuration import source_models, value_of
 
 _UNPEPPERED = "sha256$"
@@ -94,6 +95,22 @@ def check_proxies(**kwargs: object) -> Iterator[CheckMessage]:
             "X-Forwarded-For. Set it to 0 if there are none, or if they pass the client's address "
             "as REMOTE_ADDR.",
             id="frappe_tokens.W007",
+        )
+
+
+def check_retention(**kwargs: object) -> Iterator[CheckMessage]:
+    """W013: the request log grows without end."""
+    if (
+        value_of("REQUEST_LOG_RETENTION", default="invalid") is None
+        and value_of("REQUEST_LOG") in ("buffered", "durable")
+        and any(logs_requests(path) for path in settings.MIDDLEWARE)
+    ):
+        yield checks.Warning(
+            "FRAPPE_TOKENS['REQUEST_LOG_RETENTION'] is not set: rows of the request log are kept "
+            "forever.",
+            hint="Set it to how long you need them, for example timedelta(days=90). If something "
+            "else deletes them, such as prune_request_log, silence this check.",
+            id="frappe_tokens.W013",
         )
 
 

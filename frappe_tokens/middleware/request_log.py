@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from ..logs import RateLimitedLogger
-from ..request_log import current_sink, entry_for
+from ..request_log import current_sink, record
 from ..verification import run_in_thread
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class RequestLogMiddleware:
 
         def log(status: int) -> None:
             try:
-                current_sink().write(entry_for(request, at, time.perf_counter() - started, status))
+                record(request, at, time.perf_counter() - started, status)
             except Exception:
                 self._log_error()
 

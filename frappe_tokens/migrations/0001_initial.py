@@ -326,6 +326,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "number",
+                    models.PositiveIntegerField(
+                        default=1,
+                        help_text="How many requests of a minute this row counts. The counted requests of an address are those beyond REQUEST_LOG_LIMIT.",
+                        verbose_name="number",
+                    ),
+                ),
+                (
                     "user",
                     models.ForeignKey(
                         db_constraint=False,
@@ -345,12 +353,17 @@ class Migration(migrations.Migration):
                 "ordering": ["-at", "-pk"],
                 "default_permissions": ("view",),
                 "indexes": [
-                    models.Index(fields=["user", "at", "outcome"], name="frappe_tokens_log_user"),
                     models.Index(
-                        fields=["api_key", "at", "outcome", "source"], name="frappe_tokens_log_key"
+                        fields=["user", "at", "outcome", "number"], name="frappe_tokens_log_user"
                     ),
-                    models.Index(fields=["outcome", "at"], name="frappe_tokens_log_outcome"),
-                    models.Index(fields=["at", "outcome"], name="frappe_tokens_log_at"),
+                    models.Index(
+                        fields=["api_key", "at", "outcome", "source", "number"],
+                        name="frappe_tokens_log_key",
+                    ),
+                    models.Index(
+                        fields=["outcome", "at", "number"], name="frappe_tokens_log_outcome"
+                    ),
+                    models.Index(fields=["at", "outcome", "number"], name="frappe_tokens_log_at"),
                 ],
             },
         ),

@@ -4,7 +4,9 @@
 :class:`Sink` that ``FRAPPE_TOKENS["REQUEST_LOG"]`` names.
 """
 
-from .entries import Entry, entry_for
+from .entries import Entry
+from .pruning import delete_in_batches, old_rows
+from .recording import record
 from .sinks import NullSink, Sink, current_sink
 from .usage import (
     DAYS,
@@ -30,9 +32,11 @@ __all__ = [
     "Sink",
     "Usage",
     "current_sink",
-    "entry_for",
+    "delete_in_batches",
     "latest_of",
     "local",
+    "old_rows",
+    "record",
     "requests_of_key",
     "requests_of_user",
     "sources_of",

@@ -35,6 +35,7 @@ class Entry(NamedTuple):
     ip: str | None
     user_agent: str  # as sent, cut
     outcome: str  # accepted, the code of a refusal, or other
+    number: int = 1  # of requests; if method is "", they were only counted
 
 
 def entry_for(request: HttpRequest, at: datetime, seconds: float, status: int) -> Entry:

@@ -16,6 +16,9 @@ from .entries import Entry
 
 _FIELDS = [field for field in ApiRequestLog._meta.concrete_fields if not field.primary_key]
 
+# Of the databases, when the app is loaded.
+NAMES = {alias: database["NAME"] for alias, database in connections.settings.items()}
+
 
 def insert(entries: Sequence[Entry], *, commit: bool = False) -> None:
     """Write all of ``entries``, at least one, or none.
@@ -67,6 +70,11 @@ def can_insert(at: datetime) -> bool:
 def database_name() -> object:
     """Return the name of the log's database now. A run of tests changes it."""
     return connections.settings[router.db_for_write(ApiRequestLog)]["NAME"]
+
+
+def is_test_run() -> bool:
+    """Whether the log's database is not the one that the process started with, but a test's."""
+    return database_name() != NAMES.get(router.db_for_write(ApiRequestLog))
 
 
 def connects_to(name: object) -> bool:

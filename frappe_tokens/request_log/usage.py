@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from django.db.models import Count, IntegerField, Q, QuerySet
+from django.db.models import IntegerField, Q, QuerySet, Sum
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
@@ -119,7 +119,7 @@ def usage_of(
         .order_by()
         .annotate(day=_day_number(starts[1:-1], requests.db))
         .values_list("day", "outcome")
-        .annotate(number=Count("*"))
+        .annotate(requests=Sum("number"))
     )
     for day, outcome, number in rows:
         counted[day][outcome] = number
@@ -139,7 +139,8 @@ def latest_of(
     The paths are those of the latest ``SAMPLE``, with their counts.
     """
     rows = list(requests.order_by("-at").values_list("at", "path")[:SAMPLE])
-    paths = Counter(path for _, path in rows).most_common(number)
+    # Requests that were only counted have none.
+    paths = Counter(path for _, path in rows if path).most_common(number)
     return rows[0][0] if rows else None, paths
 
 

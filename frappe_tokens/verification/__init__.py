@@ -10,7 +10,7 @@ from .browsers import may_be_browser
 from .decision import averify, report_failure, unclaimed, verify
 from .limiter import check as check_failures
 from .limiter import count as count_failure
-from .limiter import increment
+from .limiter import increment, network_of
 from .presented import Auth, Verifiable
 from .request import DEFAULT_SOURCE, Outcome, RequestInfo, get_outcome, meta_of
 from .responses import RETRY_AFTER_SECONDS, challenge, refusal_response, retry_after
@@ -34,6 +34,7 @@ __all__ = [
     "increment",
     "may_be_browser",
     "meta_of",
+    "network_of",
     "opens",
     "refusal_response",
     "register_access_tokens",

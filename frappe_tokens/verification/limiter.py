@@ -79,7 +79,7 @@ def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
         # longer than one period.
         with _lock:
             _refused.clear()
-    elif _digest(limit, _network(address), api_key, api_secret, source) in _refused:
+    elif _digest(limit, network_of(address), api_key, api_secret, source) in _refused:
         raise _too_many(api_key, wait)
 
 
@@ -90,7 +90,7 @@ def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
     """
     global _ends_at
     limit = conf.FAILURE_LIMIT
-    network = _network(address)
+    network = network_of(address)
     if limit is None or not network:
         # Without an address, all clients would be counted together.
         return
@@ -153,7 +153,8 @@ def _digest(limit: Rate, network: str, api_key: str, api_secret: str, source: st
     return digest.digest()
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """Return whom ``address`` is counted for: itself, its IPv6 network, or "" if it is invalid."""
     parsed = parse_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False).network_address)

@@ -284,11 +284,11 @@ def test_only_time_can_be_sorted_by(manager_client):
 
 def test_counts_to_a_limit_and_says_so(get, monkeypatch):
     monkeypatch.setattr(request_log_list, "COUNT_MAX", 3)
-    for number in ("1 API request\n", "2 API requests\n", "3 API requests\n"):
+    for number in ("1 row\n", "2 rows\n", "3 rows\n"):
         logged()
         assert number in get()
     logged()
-    assert "3 API requests; more are not listed" in get()
+    assert "3 rows; more are not listed" in get()
 
 
 def test_conditions_without_an_index_are_checked_on_the_latest_rows(

@@ -60,6 +60,11 @@ def trouble(request, transactional_db):
 
 
 @pytest.fixture(autouse=True)
+def in_production(as_in_production):
+    """All tests here are about what the log does in production."""
+
+
+@pytest.fixture(autouse=True)
 def new_sinks(monkeypatch):
     """Each test has its own sinks, which have reported nothing yet."""
     monkeypatch.setattr(sinks, "_sinks", {})

@@ -7,4 +7,8 @@ from testproject.settings import FRAPPE_TOKENS
 
 DEBUG = False
 SECURE_SSL_REDIRECT = False
-FRAPPE_TOKENS = {**FRAPPE_TOKENS, "REQUEST_LOG": os.environ.get("REQUEST_LOG", "durable")}
+FRAPPE_TOKENS = {
+    **FRAPPE_TOKENS,
+    "REQUEST_LOG": os.environ.get("REQUEST_LOG", "durable"),
+    "REQUEST_LOG_LIMIT": None,
+}

@@ -114,8 +114,10 @@ def test_insert_takes_as_many_rows_as_the_database_allows(sink, slow, django_ass
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_thread_that_ends_by_an_exception_is_replaced(sink, quick, monkeypatch):
+    insert = insertion.insert
+
     def end(*args, **options):
-        monkeypatch.undo()
+        monkeypatch.setattr(insertion, "insert", insert)
         raise SystemExit
 
     monkeypatch.setattr(insertion, "insert", end)

@@ -21,7 +21,8 @@ from frappe_tokens import crypto
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiKey, ApiRequestLog
-from frappe_tokens.request_log import Entry, entry_for
+from frappe_tokens.request_log import Entry
+from frappe_tokens.request_log.entries import entry_for
 from frappe_tokens.request_log.usage import requests_of_key, requests_of_user, usage_of
 from frappe_tokens.verification import Outcome
 from frappe_tokens.verification.request import set_outcome

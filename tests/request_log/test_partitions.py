@@ -127,7 +127,7 @@ def test_columns_and_indexes_are_those_of_the_model(partitioned):
         fields = [ApiRequestLog._meta.get_field(name) for name in index.fields]
         assert constraints[index.name]["columns"] == [field.column for field in fields]
     assert "frappe_tokens_log_until" not in constraints
-    assert len([name for name in constraints if constraints[name]["check"]]) == 2
+    assert len([name for name in constraints if constraints[name]["check"]]) == 3
 
 
 def test_app_writes_into_the_month_of_the_request(partitioned):

@@ -96,11 +96,11 @@ class RequestLogChangeList(ChangeList):
 
     @property
     def counted(self) -> ChangeList:
-        """The list for the line below it, which counts requests rather than "request logs"."""
+        """The list for the line below it, which counts rows rather than "request logs"."""
         twin = copy.copy(self)
         twin.opts = copy.copy(self.opts)
-        twin.opts.verbose_name, plural = _("API request"), _("API requests")
-        more = _("API requests; more are not listed")
+        twin.opts.verbose_name, plural = _("row"), _("rows")
+        more = _("rows; more are not listed")
         twin.opts.verbose_name_plural = more if self.paginator.counted > COUNT_MAX else plural
         return twin
 

@@ -12,12 +12,13 @@ from django.forms import Media
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from ...exceptions import Reason
 from ...models import ApiRequestLog
 from ...request_log import local
 from ..api_access import MEDIA
+from ..usage.chart import grouped
 from ..usage.summary import KEY_PARAMETER, USER_PARAMETER, link_to_log, may_see_requests
 from .change_list import DATE_PARTS, BoundedPaginator, RequestLogChangeList, search_for
 from .log_filters import FILTERS, deleted_user
@@ -33,9 +34,9 @@ class ApiRequestLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = [
         "when",
         "user_link",
-        "method",
-        "path",
-        "status",
+        "method_name",
+        "path_or_number",
+        "status_code",
         "outcome_label",
         "key_link",
         "ip",
@@ -58,9 +59,9 @@ class ApiRequestLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "user_link",
         "key_link",
         "source",
-        "method",
-        "path",
-        "status",
+        "method_name",
+        "path_or_number",
+        "status_code",
         "duration",
         "ip",
         "user_agent",
@@ -89,8 +90,29 @@ class ApiRequestLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def key_link(self, row: ApiRequestLog) -> str:
         return self._link(KEY_PARAMETER, row.api_key, row.api_key) if row.api_key else "-"
 
+    @admin.display(description=gettext_lazy("method"))
+    def method_name(self, row: ApiRequestLog) -> str:
+        return row.method or "-"
+
+    @admin.display(description=gettext_lazy("path"))
+    def path_or_number(self, row: ApiRequestLog) -> str:
+        if row.method:
+            return str(row.path)
+        text: str = ngettext(
+            "%(number)s more request in this minute",
+            "%(number)s more requests in this minute",
+            row.number,
+        )
+        return text % {"number": grouped(row.number)}
+
+    @admin.display(description=gettext_lazy("status"))
+    def status_code(self, row: ApiRequestLog) -> str:
+        return str(row.status or "-")
+
     @admin.display(description=gettext_lazy("duration"))
     def duration(self, row: ApiRequestLog) -> str:
+        if not row.method:
+            return "-"
         return _("%(number)s ms") % {"number": row.duration_ms}
 
     @admin.display(description=gettext_lazy("outcome"))

@@ -1,0 +1,30 @@
+"""The way of a request into the log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.http import HttpRequest
+
+from . import pruning
+from .entries import entry_for
+from .sinks import current_sink
+from .unproven import limit
+
+
+def record(request: HttpRequest, at: datetime, seconds: float, status: int) -> None:
+    """Log ``request``, or only count it.
+
+    Args:
+        request: Django's.
+        at: when it arrived.
+        seconds: how long it took until the start of the response.
+        status: the response's.
+
+    Raises:
+        Exception: the sink's, or that of a wrong setting.
+    """
+    entry = entry_for(request, at, seconds, status)
+    if limit.admits(request, entry):
+        current_sink().write(entry)
+    pruning.start_if_due()

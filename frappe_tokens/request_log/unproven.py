@@ -1,0 +1,166 @@
+"""Bounds what clients without a correct secret can write into the request log.
+
+Each address gets rows for ``REQUEST_LOG_LIMIT`` of these requests per minute, and all addresses
+together for a hundred times as many. Further requests are only counted: at the end of the minute,
+each process writes a row for each address and outcome with their number.
+
+The limit is counted in Django's cache for all processes, and in each process, whose own count holds
+if the cache is away.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import time
+from collections import Counter
+from contextlib import suppress
+from datetime import datetime
+from threading import Lock, Timer
+
+from django.core.cache import caches
+from django.db import connections
+from django.http import HttpRequest
+
+from ..conf import conf
+from ..logs import RateLimitedLogger
+from ..verification import get_outcome, increment, network_of
+from . import (
+    buffered,  # noqa: F401 - its exit handler must come first, in order to run last
+    insertion,
+)
+from .entries import Entry
+from .sinks import current_sink
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "frappe_tokens:logged:"
+SECONDS = 60
+
+# How many times the limit of one address holds for all of them.
+ADDRESSES = 100
+# How many rows of counts a process writes for a minute. Further addresses are counted together.
+COUNTS_MAX = 500
+
+_ALL = "all"
+
+
+class Limit:
+    """What this process knows of the current minute."""
+
+    def __init__(self) -> None:
+        self._log_cache_error = RateLimitedLogger(
+            logger,
+            "The cache doesn't answer. Each process limits by itself what requests without a "
+            "correct secret write into the request log.",
+        )
+        self._log_error = RateLimitedLogger(logger, "Counted requests can't be logged.")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: for tests, and in a forked process, whose counts are its parent's."""
+        self._lock = Lock()
+        self._minute = 0
+        # Which addresses are beyond the limit, and what this process has logged for each.
+        self._full: set[str] = set()
+        self._logged = Counter[str]()
+        # When the first of the counted requests came, and how many did.
+        self._counted: dict[tuple[object, str, str], tuple[datetime, int]] = {}
+        self._timer: Timer | None = None
+
+    def admits(self, request: HttpRequest, entry: Entry) -> bool:
+        """Whether ``entry`` may be written. If not, it is counted.
+
+        Args:
+            request: Django's request, which says whether a secret was correct.
+            entry: its entry.
+        """
+        outcome = get_outcome(request)
+        if outcome is not None and outcome.key is not None:
+            return True
+        limit = conf.REQUEST_LOG_LIMIT
+        if limit is None or insertion.is_test_run():
+            return True
+        network = network_of(entry.ip or "")
+        if self._has_room(network, limit):
+            return True
+        self._count(network, entry)
+        return False
+
+    def write_counts(self) -> None:
+        """Pass the counts so far to the request log."""
+        with self._lock:
+            counted, self._counted, self._timer = self._counted, {}, None
+        for (database, network, outcome), (at, number) in counted.items():
+            if insertion.database_name() != database:
+                continue  # it was a test's
+            try:
+                current_sink().write(
+                    Entry(at, None, "", "", "", "", 0, 0, network or None, "", outcome, number)
+                )
+            except Exception:
+                self._log_error()
+
+    def _has_room(self, network: str, limit: int) -> bool:
+        minute = int(time.time() // SECONDS)
+        with self._lock:
+            # A thread may be late by a minute. If it is more, the clock was set back.
+            if not self._minute - 1 <= minute <= self._minute:
+                self._minute = minute
+                self._full.clear()
+                self._logged.clear()
+            if _ALL in self._full or network in self._full:
+                return False
+        return all(
+            self._add(minute, name) <= most or self._fill(name)
+            for name, most in ((network, limit), (_ALL, limit * ADDRESSES))
+        )
+
+    def _add(self, minute: int, name: str) -> int:
+        """Count a row, and return how many there are for ``name`` in this minute."""
+        with self._lock:
+            self._logged[name] += 1
+            own = self._logged[name]
+        try:
+            cache = caches[conf.CACHE or "default"]
+            shared = increment(cache, f"{PREFIX}{minute}:{name}", 1, SECONDS + 1)
+        except Exception:
+            self._log_cache_error()
+            return own
+        # A cache that forgets must not lift the limit.
+        return max(own, shared)
+
+    def _fill(self, name: str) -> bool:
+        with self._lock:
+            self._full.add(name)
+        return False
+
+    def _count(self, network: str, entry: Entry) -> None:
+        database = insertion.database_name()
+        with self._lock:
+            place = database, network, entry.outcome
+            if place not in self._counted and len(self._counted) >= COUNTS_MAX:
+                place = database, "", entry.outcome
+            since, number = self._counted.get(place, (entry.at, 0))
+            self._counted[place] = since, number + 1
+            if self._timer is None:
+                timer = Timer(SECONDS - time.time() % SECONDS, self._write_in_thread)
+                timer.name, timer.daemon = "frappe_tokens request counts", True
+                # There may be too many threads: the next request tries again.
+                with suppress(RuntimeError):
+                    timer.start()
+                    self._timer = timer
+
+    def _write_in_thread(self) -> None:
+        try:
+            self.write_counts()
+        finally:
+            connections.close_all()
+
+
+limit = Limit()
+
+atexit.register(limit.write_counts)
+with suppress(AttributeError):  # on Windows, which doesn't fork
+    os.register_at_fork(after_in_child=limit.reset)

@@ -1,0 +1,275 @@
+"""What clients without a correct secret can write into the log."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.db import connection
+from django.db.models import Sum
+from django.test import Client, RequestFactory
+from django.utils import timezone
+
+from frappe_tokens.keys import revoke
+from frappe_tokens.models import ApiRequestLog
+from frappe_tokens.request_log import Sink, current_sink, record, unproven, usage_of
+from frappe_tokens.request_log.unproven import ADDRESSES, COUNTS_MAX
+from frappe_tokens.request_log.unproven import limit as process
+
+from ..conftest import token_header
+from .conftest import wait_until
+
+URL = "/api/method/frappe.auth.get_logged_user"
+START = threading.Timer.start
+MADE_UP = f"token ftk_{'a' * 16}:wrong"
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Shipper(Sink):
+    """A project's own."""
+
+    def __init__(self):
+        self.entries = []
+
+    def write(self, entry):
+        self.entries.append(entry)
+
+
+class Away:
+    """A cache that doesn't answer."""
+
+    def __getattr__(self, name):
+        raise ConnectionError
+
+
+@pytest.fixture(autouse=True)
+def three_rows(settings, monkeypatch):
+    """Three rows for each address. The minute, in which all happens, ends by hand."""
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable", "REQUEST_LOG_LIMIT": 3}
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: None)
+    with time_machine.travel(timezone.now().replace(second=20), tick=False):
+        yield
+
+
+def ask(times=1, credential="Other x", ip="192.0.2.1"):
+    client = Client(headers={"Authorization": credential}, REMOTE_ADDR=ip)
+    return [client.get(URL).status_code for _ in range(times)]
+
+
+def log_one(ip, path="/"):
+    """Log a request that no view has answered."""
+    record(RequestFactory().get(path, REMOTE_ADDR=ip), timezone.now(), 0.1, 404)
+
+
+def rows(**conditions):
+    return ApiRequestLog.objects.filter(**conditions)
+
+
+@pytest.mark.parametrize(
+    ("credential", "outcome", "status"),
+    [
+        ("Digest x", "other", 401),
+        ("token nonsense", "malformed_credentials", 401),
+        (MADE_UP, "invalid_credentials", 401),
+    ],
+    ids=["other", "malformed", "made-up"],
+)
+def test_requests_beyond_the_limit_are_counted_in_one_row(credential, outcome, status):
+    began = timezone.now()
+
+    assert ask(10, credential) == [status] * 10
+
+    assert rows().count() == 3
+    process.write_counts()
+    counted = rows().get(method="")
+    assert counted.outcome == outcome
+    assert counted.number == 7
+    assert counted.ip == "192.0.2.1"
+    assert counted.at == began
+    assert (counted.path, counted.api_key, counted.user_agent, counted.user) == ("", "", "", None)
+
+
+def test_requests_after_too_many_failures_are_counted_too(settings):
+    settings.FRAPPE_TOKENS |= {"FAILURE_LIMIT": "5/hour"}
+
+    ask(10, MADE_UP)
+    process.write_counts()
+
+    outcomes = rows(method="").values_list("outcome", "number")
+    assert dict(outcomes) == {"invalid_credentials": 2, "too_many_failures": 5}
+
+
+def test_requests_with_a_correct_secret_are_always_written(keys):
+    ask(5)
+
+    assert ask(5, token_header(keys)) == [200] * 5
+    revoke(keys.instance)
+    assert ask(5, token_header(keys)) == [401] * 5
+
+    process.write_counts()
+    assert rows(outcome="accepted").count() == 5
+    assert rows(outcome="key_revoked").count() == 5
+    assert rows(outcome="other").aggregate(Sum("number")) == {"number__sum": 5}
+
+
+def test_pictures_add_up_what_was_counted():
+    ask(10)
+    process.write_counts()
+
+    assert usage_of(rows(), days=1).outcomes == {"other": 10}
+
+
+def test_each_minute_has_its_own_limit():
+    start = timezone.now()
+    ask(5)
+
+    with time_machine.travel(start + timedelta(minutes=1), tick=False):
+        ask(5)
+        process.write_counts()
+
+    assert rows(number=1, method="GET").count() == 6
+    assert rows().aggregate(Sum("number")) == {"number__sum": 10}
+
+
+def test_clock_that_is_set_back_starts_again():
+    start = timezone.now()
+    ask(5)
+
+    with time_machine.travel(start - timedelta(hours=1), tick=False):
+        ask(1)
+
+    assert rows(method="GET").count() == 4
+
+
+def test_addresses_are_counted_by_themselves_and_ipv6_by_network():
+    ask(5, ip="192.0.2.1")
+    ask(5, ip="192.0.2.2")
+    for host in range(5):
+        ask(1, ip=f"2001:db8:1:2::{host}")
+    ask(5, ip="unix")
+    process.write_counts()
+
+    assert rows(method="GET").count() == 12
+    counted = dict(rows(method="").values_list("ip", "number"))
+    assert counted == {"192.0.2.1": 2, "192.0.2.2": 2, "2001:db8:1:2::": 2, None: 2}
+
+
+def test_all_addresses_together_have_a_limit():
+    for number in range(400):
+        log_one(f"192.0.2.{number % 250}", f"/{number}")
+
+    assert rows().count() == 3 * ADDRESSES
+    process.write_counts()
+    assert rows().aggregate(Sum("number")) == {"number__sum": 400}
+
+
+def test_counts_of_many_addresses_have_a_limit(settings, monkeypatch):
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG": f"{__name__}.Shipper", "REQUEST_LOG_LIMIT": 0}
+    others = 70
+
+    for number in range(COUNTS_MAX + others):
+        log_one(f"198.51.{number // 250}.{number % 250}")
+    process.write_counts()
+
+    entries = current_sink().entries
+    assert len(entries) == COUNTS_MAX + 1
+    by_address = {entry.ip: entry.number for entry in entries}
+    assert by_address.pop(None) == others
+    assert set(by_address.values()) == {1}
+
+
+def test_processes_share_the_limit():
+    ask(2)
+    process.reset()  # as in another process
+    ask(3)
+
+    assert rows(method="GET").count() == 3
+
+
+@pytest.mark.parametrize("cache", ["away", "forgetful"])
+def test_each_process_has_the_limit_without_the_cache(settings, monkeypatch, caplog, cache):
+    if cache == "away":
+        monkeypatch.setattr(unproven, "caches", {"default": Away()})
+    else:
+        settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+
+    ask(5)
+
+    assert rows().count() == 3
+    reported = [message for message in caplog.messages if "request log" in message]
+    assert len(reported) == (cache == "away")
+
+
+def test_none_is_no_limit(settings):
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG_LIMIT": None}
+
+    ask(10)
+
+    assert rows(method="GET").count() == 10
+
+
+def test_counts_are_written_when_the_minute_ends(settings, monkeypatch):
+    monkeypatch.setattr(threading.Timer, "start", START)
+    monkeypatch.setattr(unproven, "SECONDS", 0.2)
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable", "REQUEST_LOG_LIMIT": 0}
+
+    with time_machine.travel(timezone.now(), tick=True):
+        ask(3)
+        wait_until(lambda: rows(method="").exists())
+
+    assert rows().aggregate(Sum("number")) == {"number__sum": 3}
+    wait_until(
+        lambda: "frappe_tokens request counts" not in [t.name for t in threading.enumerate()]
+    )
+
+
+def test_thread_that_can_not_start_is_tried_again(monkeypatch):
+    def refuse(timer):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", refuse)
+    ask(4)
+    assert process._timer is None
+
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: None)
+    ask(1)
+    assert process._timer is not None
+
+
+def test_counts_of_a_run_of_tests_do_not_get_into_the_projects_database(monkeypatch):
+    ask(5)
+
+    monkeypatch.setitem(connection.settings_dict, "NAME", "the project's")
+    process.write_counts()
+    monkeypatch.undo()
+
+    assert not rows(method="").exists()
+
+
+def test_sink_that_fails_is_reported_once(settings, monkeypatch, caplog):
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG": f"{__name__}.Shipper"}
+    ask(5)
+    ask(5, "token nonsense")
+    monkeypatch.setattr(Shipper, "write", Sink.write)
+
+    process.write_counts()
+
+    assert caplog.messages.count("Counted requests can't be logged.") == 1
+
+
+def test_threads_count_every_request():
+    def many():
+        for _ in range(50):
+            log_one("192.0.2.1")
+        connection.close()
+
+    threads = [threading.Thread(target=many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    process.write_counts()
+
+    assert rows().aggregate(Sum("number")) == {"number__sum": 200}
+    assert rows(method="GET").count() == 3

@@ -1,0 +1,56 @@
+"""The request log in the tests of a project, which has not set it up for them."""
+
+import asyncio
+import threading
+from datetime import timedelta
+
+import pytest
+from django.test import AsyncClient, Client
+from django.utils import timezone
+
+from frappe_tokens.models import ApiRequestLog
+
+from .conftest import token_header
+from .request_log.population import entry, log
+
+URL = "/api/method/frappe.auth.get_logged_user"
+
+
+@pytest.fixture(autouse=True)
+def default_log(settings):
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG_LIMIT": 3, "REQUEST_LOG_RETENTION": timedelta(days=1)}
+
+
+def threads():
+    return {it.name for it in threading.enumerate() if it.name.startswith("frappe_tokens")}
+
+
+@pytest.mark.django_db
+def test_every_request_is_in_the_log_at_once(keys):
+    client = Client(headers={"Authorization": token_header(keys)})
+
+    for _ in range(5):
+        client.get(URL)
+        Client(headers={"Authorization": "Other x"}).get(URL)
+
+    assert ApiRequestLog.objects.filter(outcome="accepted").count() == 5
+    assert ApiRequestLog.objects.filter(outcome="other").count() == 5
+    assert threads() == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_async_requests_are_too():
+    asyncio.run(AsyncClient().get(URL, headers={"Authorization": "Other x"}))
+
+    assert ApiRequestLog.objects.count() == 1
+    assert threads() == set()
+
+
+@pytest.mark.django_db
+def test_no_thread_deletes_old_rows(keys):
+    log(entry(timezone.now() - timedelta(days=2)))
+
+    Client(headers={"Authorization": token_header(keys)}).get(URL)
+
+    assert ApiRequestLog.objects.count() == 2
+    assert threads() == set()
