@@ -6,7 +6,6 @@ decides who may do what to whose keys, and they all ask it.
 
 from .actors import (
     BEYOND_RIGHTS,
-    PERMISSION,
     RESTRICTED,
     UNKNOWN,
     Actor,
@@ -17,16 +16,9 @@ from .actors import (
 )
 from .announcements import write_history
 from .changes import change_key, change_user
-from .cleaning import (
-    GRACE_MAX,
-    clean_changes,
-    clean_expiry,
-    clean_grace,
-    clean_name,
-    default_expiry,
-)
 from .generation import (
     BATCH_SIZE,
+    GeneratedKeys,
     create_key,
     generate_keys,
     generate_keys_for_source,
@@ -35,7 +27,6 @@ from .generation import (
 from .import_checks import ImportedPair, Problem
 from .importing import Imported, import_keys
 from .locking import (
-    LOCK_SIZE,
     lock_active_users,
     lock_rows,
     lock_users,
@@ -49,7 +40,14 @@ from .oauth_applications import (
     withdraw_application,
     withdraw_changed_application,
 )
-from .options import GeneratedKeys
+from .options import (
+    GRACE_MAX,
+    clean_changes,
+    clean_expiry,
+    clean_grace,
+    clean_name,
+    default_expiry,
+)
 from .plans import Plan, plan_for, version_for_new_key
 from .revocation import revoke, revoke_leaked
 from .users import find_user
@@ -58,8 +56,6 @@ __all__ = [
     "BATCH_SIZE",
     "BEYOND_RIGHTS",
     "GRACE_MAX",
-    "LOCK_SIZE",
-    "PERMISSION",
     "RESTRICTED",
     "UNKNOWN",
     "Actor",

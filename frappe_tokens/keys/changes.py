@@ -12,8 +12,8 @@ from ..base_models import AbstractApiKey
 from ..models import ApiKey
 from .actors import Actor, check_manager, check_reach, check_target, check_widening
 from .announcements import record_history
-from .cleaning import clean_changes
 from .locking import lock_users, locked_key, transaction_for
+from .options import clean_changes
 
 
 def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: object) -> None:

@@ -18,7 +18,7 @@ from ..crypto import Secret
 from ..models import ApiKey
 from ..types import User
 from .actors import check_target
-from .cleaning import clean_name
+from .options import clean_name
 from .users import find_user
 
 # Twelve hexadecimal digits are 48 bits. Shorter secrets can be guessed.

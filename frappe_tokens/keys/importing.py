@@ -17,9 +17,9 @@ from ..db import in_batches, insert_rows
 from ..models import ApiKey
 from ..signals import keys_generated
 from .announcements import announce_generated
-from .cleaning import default_expiry
 from .import_checks import CheckedPair, Checks, ImportedPair, Problem
 from .locking import LOCK_SIZE, lock_users
+from .options import default_expiry
 
 # Lines per statement.
 BATCH_SIZE = 250
