@@ -316,7 +316,7 @@ def test_names_cannot_forge_lines(lines):
     user = SimpleNamespace(get_username=lambda: "ada\n2026 Revoked\x1b[2J" + "x" * 300)
     key = ApiKey(api_key="ftk_1", name="na\nme")
     key._state.fields_cache["user"] = user
-    audit.generated(key, user, rotated=False)
+    audit.key_event("keys_generated", key, user, False)
     said = lines.one()
     assert said["key_name"] == "na\ufffdme"
     assert said["user"] == said["by"] == ("ada\ufffd2026 Revoked\ufffd[2J" + "x" * 300)[:200]
@@ -326,7 +326,7 @@ def test_names_cannot_forge_lines(lines):
 def test_names_that_are_no_text_are_said_as_text(lines):
     key = ApiKey(api_key="ftk_1")
     key._state.fields_cache["user"] = SimpleNamespace(get_username=lambda: 7)
-    audit.revoked(key, None, "")
+    audit.key_event("key_revoked", key, None, "")
     assert lines.one()["user"] == "7"
 
 

@@ -48,7 +48,7 @@ from .options import (
     clean_name,
     default_expiry,
 )
-from .plans import Plan, plan_for, version_for_new_key
+from .plans import Plan, plan_for, plan_for_row, version_for_new_key
 from .revocation import revoke, revoke_leaked
 from .users import find_user
 
@@ -89,6 +89,7 @@ __all__ = [
     "locked_key",
     "outside_atomic_requests",
     "plan_for",
+    "plan_for_row",
     "revoke",
     "revoke_leaked",
     "transaction_for",

@@ -12,11 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import audit
 from ..db import in_batches, insert_rows
 from ..models import ApiKey
 from ..signals import keys_generated
-from .announcements import announce_generated
+from .announcements import after_commit, announce_generated
 from .import_checks import CheckedPair, Checks, ImportedPair, Problem
 from .locking import LOCK_SIZE, lock_users
 from .options import default_expiry
@@ -120,12 +119,11 @@ def _write(pairs: list[CheckedPair], show_progress: Callable[[int], object]) -> 
         ]
         insert_rows(keys, "api_key", alias)
         show_progress(batch[-1].line)
-        if keys_generated.has_listeners(ApiKey) or audit.is_heard():
-            # The primary keys of a long list take less memory than the instances.
-            announce = partial(_announce, [key.pk for key in keys])
-            transaction.on_commit(announce, using=alias, robust=True)
+        # The primary keys of a long list take less memory than the instances.
+        after_commit(keys_generated, ApiKey, partial(_announce, [key.pk for key in keys]))
 
 
 def _announce(pks: list[object]) -> None:
     keys = ApiKey.objects.stored().select_related("user").filter(pk__in=pks)
-    announce_generated([(key, False) for key in keys.order_by("pk")], None)
+    if generated := [(key, False) for key in keys.order_by("pk")]:
+        announce_generated(generated, None)
