@@ -15,7 +15,7 @@ from .actors import (
     credential_of,
 )
 from .announcements import write_history
-from .changes import change_key, change_user
+from .changes import change_key, change_user, revoke, revoke_leaked
 from .generation import (
     BATCH_SIZE,
     GeneratedKeys,
@@ -49,7 +49,6 @@ from .options import (
     default_expiry,
 )
 from .plans import Plan, plan_for, plan_for_row, version_for_new_key
-from .revocation import revoke, revoke_leaked
 from .users import find_user
 
 __all__ = [
