@@ -25,8 +25,9 @@ from .generation import (
     generate_keys_for_users,
 )
 from .import_checks import ImportedPair, Problem
-from .importing import Imported, import_keys
+from .importing import import_keys
 from .locking import (
+    find_user,
     lock_active_users,
     lock_rows,
     lock_users,
@@ -49,7 +50,6 @@ from .options import (
     default_expiry,
 )
 from .plans import Plan, plan_for, plan_for_row, version_for_new_key
-from .users import find_user
 
 __all__ = [
     "BATCH_SIZE",
@@ -59,7 +59,6 @@ __all__ = [
     "UNKNOWN",
     "Actor",
     "GeneratedKeys",
-    "Imported",
     "ImportedPair",
     "Plan",
     "Problem",

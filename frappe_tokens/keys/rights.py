@@ -38,12 +38,8 @@ _PACKAGES = (
 def exceed(user: User | AnonymousUser, asker: User) -> bool:
     """Whether managing the keys of ``user`` would give ``asker`` rights that they don't have.
 
-    Only users who are staff, or could change what others may do, are compared with the asker: a key
-    of anyone else opens an API, but no way to more rights.
-
-    Args:
-        user: the owner of the keys.
-        asker: someone who may generate keys, but not a superuser.
+    Only users who are staff, or could change what others may do, are compared with the asker, who
+    isn't a superuser: a key of anyone else opens an API, but no way to more rights.
     """
     if user == asker:
         return False

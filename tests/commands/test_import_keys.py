@@ -543,7 +543,7 @@ def test_parallel_imports_of_one_file_import_it_once(write):
 @pytest.mark.django_db(transaction=True)
 def test_parallel_imports_in_opposite_order_wait_for_each_other(write, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 3)
-    monkeypatch.setattr(importing, "LOCK_SIZE", 4)
+    monkeypatch.setattr("frappe_tokens.keys.locking.LOCK_SIZE", 4)
     make_users(20)
 
     def listing(source, numbers):
