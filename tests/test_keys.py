@@ -155,13 +155,10 @@ def test_policies_are_stored(user):
     "policies",
     [
         {"scopes": ["with space"]},
-        {"scopes": [""]},
-        {"scopes": [1]},
         {"scopes": "todo"},  # which would be four scopes of one letter
-        {"allowed_ips": ["192.0.2.7/24"]},
         {"allowed_ips": ["nonsense"]},
         {"allowed_ips": "::"},
-        {"allowed_ips": [1]},
+        {"rate_limit": "often"},
         {"expires_at": datetime(2100, 1, 1)},
         {"expires_at": datetime(2020, 1, 1, tzinfo=timezone.utc)},
         {"grace": -DAY},

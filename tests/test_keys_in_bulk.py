@@ -14,15 +14,13 @@ from frappe_tokens.keys import generate_keys, generate_keys_for_users, generatio
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 
+from .test_keys import model_values
+
 pytestmark = pytest.mark.django_db
 
 NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-
-
-def values(key):
-    return {field.attname: getattr(key, field.attname) for field in key._meta.concrete_fields}
 
 
 def stored(user):
@@ -38,56 +36,29 @@ def stored(user):
     ]
 
 
-# How a user's keys may stand before.
+def generate_narrow(user):
+    limits = {"scopes": ["todo"], "read_only": True, "allowed_ips": ["192.0.2.0/24"]}
+    generate_keys(user, expires_at=NOON + 30 * DAY, **limits)
 
 
-def none(user):
-    pass
-
-
-def plain(user):
-    generate_keys(user)
-
-
-def narrow(user):
-    generate_keys(
-        user,
-        expires_at=NOON + 30 * DAY,
-        scopes=["todo"],
-        read_only=True,
-        allowed_ips=["192.0.2.0/24"],
-    )
-
-
-def used(user):
+def generate_and_use(user):
     generate_keys(user)
     generate_keys(user, grace=HOUR)
-    ApiKey.objects.filter(user=user).update(
-        rate_limit="5/minute",
-        last_used_at=NOON,
-        last_used_ip="192.0.2.7",
-        previous_used_at=NOON,
-        created_by=user,
-    )
+    used = {"last_used_at": NOON, "last_used_ip": "192.0.2.7", "previous_used_at": NOON}
+    ApiKey.objects.filter(user=user).update(rate_limit="5/minute", created_by=user, **used)
 
 
-def short_lived(user):
-    generate_keys(user, expires_at=NOON + DAY)
-
-
-def never_generated(user):
-    ApiKey.objects.create(user=user)
-
-
-def revoked(user):
-    revoke(generate_keys(user).instance)
-
-
-def named_only(user):
-    generate_keys(user, name="ci")
-
-
-SITUATIONS = [none, plain, narrow, used, short_lived, never_generated, revoked, named_only]
+# How a user's keys may stand before.
+SITUATIONS = [
+    lambda user: None,
+    generate_keys,
+    generate_narrow,
+    generate_and_use,
+    lambda user: generate_keys(user, expires_at=NOON + DAY),
+    lambda user: ApiKey.objects.create(user=user),
+    lambda user: revoke(generate_keys(user).instance),
+    lambda user: generate_keys(user, name="ci"),
+]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +95,7 @@ def test_result_equals_generating_one_by_one(make_user, settings, settings_now, 
     for expected, generated in zip(one_by_one, made, strict=True):
         key = generated.instance
         assert stored(key.user) == stored(expected.instance.user)
-        assert values(key) == values(ApiKey.objects.get(pk=key.pk))
+        assert model_values(key) == model_values(ApiKey.objects.get(pk=key.pk))
         assert generated.api_key == key.api_key
         assert crypto.matches(generated.api_secret, key.secret_digest)
         assert not key._state.adding

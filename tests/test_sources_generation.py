@@ -20,7 +20,6 @@ from frappe_tokens.keys import (
     revoke,
 )
 from frappe_tokens.keys.actors import Actor
-from frappe_tokens.lookup import cache as key_cache
 
 from .sources.models import Drone, Gauge, Meter, Robot, Sensor
 from .test_keys import code_of
@@ -301,20 +300,11 @@ def test_users_who_serve_themselves_give_no_row_away(robot, user, make_user, set
 # The cache
 
 
-@pytest.fixture
-def _cached(settings):
-    settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "CACHE": "default"}
-    cache.clear()
-    key_cache.reset()
-    yield
-    cache.clear()
-    key_cache.reset()
-
-
-@pytest.mark.usefixtures("_cached")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("row", [Robot, Drone, Sensor], indirect=True)
-def test_what_is_cached_of_a_row_ends_with_every_change(row, make_user, statements):
+def test_what_is_cached_of_a_row_ends_with_every_change(row, make_user, settings, statements):
+    settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "CACHE": "default"}
+
     def keep(keys):
         cache.clear()  # the mark of the change before, in place of waiting for its end
         ask(keys)
@@ -332,6 +322,7 @@ def test_what_is_cached_of_a_row_ends_with_every_change(row, make_user, statemen
     keep(second)
     revoke(row)
     assert runs_as(second) == "key_revoked"
+    cache.clear()
 
 
 # At once
