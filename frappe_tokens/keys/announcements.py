@@ -21,9 +21,6 @@ from ..db import in_batches
 from ..signals import key_revoked, keys_generated
 from .actors import Actor
 
-# Entries per statement. Django uses fewer if the database limits the number of parameters.
-BATCH_SIZE = 500
-
 
 def announce_generated(generated: list[tuple[AbstractApiKey, bool]], by: Actor | None) -> None:
     """Report new secrets of keys of one model, each with whether it existed before."""
@@ -76,7 +73,7 @@ def write_history(author: Any, notes: Iterable[tuple[Model | None, str]]) -> Non
     from django.contrib.admin.models import CHANGE, LogEntry
     from django.contrib.admin.options import get_content_type_for_model
 
-    for batch in in_batches(notes, BATCH_SIZE):
+    for batch in in_batches(notes):
         LogEntry.objects.bulk_create(
             LogEntry(
                 user_id=author.pk,

@@ -21,9 +21,6 @@ from .actors import Actor, check_reach, check_target
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-# Users per statement.
-BATCH_SIZE = 500
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -60,7 +57,7 @@ def plan_for(users: Iterable[Any], actor: Actor, name: str = "") -> list[Plan]:
     # A replica may not know yet that this form was sent before.
     keys_now = ApiKey.objects.stored().filter(name=name, live=True)
     plans = []
-    for batch in in_batches(users, BATCH_SIZE):
+    for batch in in_batches(users):
         actor.preload(batch)
         live = keys_now.filter(user__in=[user.pk for user in batch]).order_by()
         keys = {key.user_id: key for key in live}

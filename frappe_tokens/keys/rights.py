@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import Model, QuerySet
 
-# Users per statement.
-BATCH_SIZE = 500
-
 # Models defined here, or extending one of these, hold users, their rights or their credentials.
 # That includes a project's own users, sources and OAuth applications.
 _PACKAGES = (
@@ -63,7 +60,7 @@ def load_permissions(users: Iterable[User | None]) -> None:
     """
     if _is_djangos_own():
         ordinary = (user for user in users if not (user is None or user.is_superuser))
-        for batch in in_batches(ordinary, BATCH_SIZE):
+        for batch in in_batches(ordinary):
             if len(batch) > 1:
                 _load(batch)
 
