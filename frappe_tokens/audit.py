@@ -28,6 +28,12 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "key_revoked": ("api_key", "key_model", "key_name", "user", "by", "reason"),
 }
 
+_TEXTS = {
+    "request_refused": "Refused %(method)s %(path)s from %(ip)s: %(code)s, API key %(api_key)r.",
+    "keys_generated": "Generated a secret for API key %(api_key)s of %(user)s.",
+    "key_revoked": "Revoked API key %(api_key)s of %(user)s. Reason: %(reason)s",
+}
+
 _METHOD_LENGTH = 16
 _PATH_LENGTH = 500
 _TEXT_LENGTH = 200
@@ -49,7 +55,6 @@ def refused(refused: Refused, key: object, source: str, request: Mapping[str, st
     """
     _log(
         "request_refused",
-        "Refused %(method)s %(path)s from %(ip)s: %(code)s, API key %(api_key)r.",
         refused.reason.code,
         refused.reason.status,
         refused.api_key,
@@ -61,39 +66,23 @@ def refused(refused: Refused, key: object, source: str, request: Mapping[str, st
     )
 
 
-def generated(key: AbstractApiKey, by: User | None, rotated: bool) -> None:
-    """Log ``keys_generated``.
+def key_event(event: str, key: AbstractApiKey, by: User | None, detail: object) -> None:
+    """Log ``keys_generated`` or ``key_revoked``.
 
     Args:
-        key: the key that has a new secret.
-        by: the user who generated it; None for trusted code.
-        rotated: whether the key existed before.
+        event: which of the two.
+        key: the key.
+        by: the user who did it; None for trusted code.
+        detail: ``rotated`` or ``reason``, as in the signal of this name.
     """
-    text = "Generated a secret for API key %(api_key)s of %(user)s."
-    _log("keys_generated", text, *_about(key, by), rotated)
-
-
-def revoked(key: AbstractApiKey, by: User | None, reason: str) -> None:
-    """Log ``key_revoked``.
-
-    Args:
-        key: the revoked key.
-        by: the user who revoked it; None for trusted code.
-        reason: why, without secrets.
-    """
-    text = "Revoked API key %(api_key)s of %(user)s. Reason: %(reason)s"
-    _log("key_revoked", text, *_about(key, by), reason)
-
-
-def _about(key: AbstractApiKey, by: User | None) -> tuple[object, ...]:
     name = redacted(str(getattr(key, "name", "")), _TEXT_LENGTH)
-    return key.api_key, key._meta.label, name, _name(key.user), _name(by)
+    _log(event, key.api_key, key._meta.label, name, _name(key.user), _name(by), detail)
 
 
 def _name(user: User | None) -> str | None:
     return None if user is None else printable(str(user.get_username()), _TEXT_LENGTH)
 
 
-def _log(event: str, text: str, *values: object) -> None:
+def _log(event: str, *values: object) -> None:
     fields = dict(zip(FIELDS[event], values, strict=True))
-    logger.info(text, fields, extra={"event": event, **fields})
+    logger.info(_TEXTS[event], fields, extra={"event": event, **fields})

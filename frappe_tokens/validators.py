@@ -24,52 +24,44 @@ def validate_scopes(scopes: Any) -> None:
 
     Commas are not allowed, because forms separate scopes by them.
     """
-    if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
-        raise ValidationError(_("Enter the scopes as a list of strings."))
-    _check_size(scopes)
+    _check_list(scopes, _("Enter the scopes as a list of strings."))
     for scope in scopes:
         if not scope or not all(" " < char <= "~" and char not in '",\\' for char in scope):
-            raise ValidationError(
-                _(
-                    "%(scope)r is not a valid scope. Use printable ASCII characters without "
-                    "spaces, commas, quotes and backslashes."
-                ),
-                params={"scope": scope},
+            problem = _(
+                "%(scope)r is not a valid scope. Use printable ASCII characters without spaces, "
+                "commas, quotes and backslashes."
             )
+            raise ValidationError(problem, params={"scope": scope})
 
 
 def validate_networks(networks: Any) -> None:
     """Raise ValidationError unless ``networks`` is a list of addresses and CIDR networks."""
-    if not isinstance(networks, list) or not all(isinstance(item, str) for item in networks):
-        raise ValidationError(_("Enter the allowed addresses as a list of strings."))
-    _check_size(networks)
+    _check_list(networks, _("Enter the allowed addresses as a list of strings."))
     for network in networks:
         try:
             parse_network(network)
         except ValueError as error:
-            raise ValidationError(
-                _(
-                    "%(network)s is not a valid address or network. Enter one such as 192.0.2.7 "
-                    "or 2001:db8::/32."
-                ),
-                params={"network": network},
-            ) from error
+            problem = _(
+                "%(network)s is not a valid address or network. Enter one such as 192.0.2.7 or "
+                "2001:db8::/32."
+            )
+            raise ValidationError(problem, params={"network": network}) from error
 
 
 def validate_rate(rate: str) -> None:
     """Raise ValidationError unless ``rate`` is one that DRF understands, such as 100/minute."""
-    problem = ValidationError(
-        _("Enter a rate as <number>/<period>, for example 100/minute."), code="rate_limit"
-    )
     try:
         parse_rate(rate)
+        if len(rate) > RATE_MAX_LENGTH:
+            raise ValueError("The rate is too long.")
     except ValueError as error:
-        raise problem from error
-    if len(rate) > RATE_MAX_LENGTH:
-        raise problem
+        problem = _("Enter a rate as <number>/<period>, for example 100/minute.")
+        raise ValidationError(problem, code="rate_limit") from error
 
 
-def _check_size(items: list[str]) -> None:
+def _check_list(items: Any, problem: str) -> None:
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValidationError(problem)
     if len(items) > LIST_MAX_LENGTH or any(len(item) > ITEM_MAX_LENGTH for item in items):
         raise ValidationError(
             _("Enter at most %(items)d items of at most %(length)d characters each."),

@@ -75,16 +75,13 @@ def test_concurrent_changes_are_kept(keys):
         ("name", "x" * 101),
         ("name", "with\nbreak"),
         ("scopes", "todos"),
-        ("scopes", ["with space"]),
         ("allowed_ips", ["everywhere"]),
-        ("allowed_ips", "192.0.2.1"),
         ("rate_limit", "often"),
         ("rate_limit", "5/m" + "x" * 28),
         ("scopes", ["scope"] * 101),
         ("scopes", ["x" * 201]),
         ("allowed_ips", ["192.0.2.1"] * 101),
         ("expires_at", NOON),
-        ("expires_at", NOON - DAY),
         ("expires_at", (NOON + DAY).replace(tzinfo=None)),
         ("expires_at", NOON + 31 * DAY),
     ],
@@ -98,9 +95,10 @@ def test_invalid_value_is_refused_by_field(keys, settings, field, value):
     assert rows() == before
 
 
-def test_without_an_expiry_it_gets_the_default_one(user, settings):
-    key = generate_keys(user, expires_at=NOON + DAY).instance
-    settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": 90 * DAY}
+def test_default_lifetime_fills_the_expiry_and_does_not_bound_it(user, settings):
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": 90 * DAY}
+    key = generate_keys(user, expires_at=NOON + 91 * DAY, by=Actor(user)).instance
+    assert key.expires_at == NOON + 91 * DAY
     change_key(key, expires_at=None)
     assert key.expires_at == NOON + 90 * DAY
 
@@ -111,8 +109,9 @@ def test_refuses_a_name_that_another_live_key_has(user):
     with pytest.raises(ValidationError, match="has an API key with this name"):
         change_key(key, name=" deploy ")
     revoke(taken)
-    change_key(key, name=" deploy ")
-    assert key.name == "deploy"
+    for _ in range(2):
+        change_key(key, name=" deploy ")
+        assert key.name == "deploy"
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC"])
@@ -146,12 +145,6 @@ def test_users_cannot_set_the_rate_of_their_own_key(user, settings):
     assert [one.rate_limit for one in ApiKey.objects.all()] == [""]
 
 
-def test_own_new_key_may_outlive_the_default(user, settings):
-    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "DEFAULT_LIFETIME": DAY}
-    made = generate_keys(user, expires_at=NOON + 2 * DAY, read_only=True, by=Actor(user))
-    assert made.instance.expires_at == NOON + 2 * DAY
-
-
 def test_no_change_writes_nothing(keys, system_manager):
     before = rows()
     change_key(keys.instance, by=Actor(system_manager))
@@ -159,24 +152,16 @@ def test_no_change_writes_nothing(keys, system_manager):
     assert not LogEntry.objects.exists()
 
 
-def test_a_key_may_keep_its_name(keys):
-    change_key(keys.instance, name="", read_only=True)
-    assert keys.instance.read_only
-
-
-def test_revoked_key_cannot_be_changed(keys):
+def test_revoked_or_deleted_key_cannot_be_changed(keys):
     stale = ApiKey.objects.get()
     revoke(keys.instance)
     before = rows()
     with pytest.raises(ValidationError, match="was revoked, which is final"):
         change_key(stale, read_only=True)
     assert rows() == before
-
-
-def test_deleted_key_cannot_be_changed(keys):
     ApiKey.objects.all().delete()
     with pytest.raises(ValidationError, match="no longer exists"):
-        change_key(keys.instance, read_only=True)
+        change_key(stale, read_only=True)
 
 
 @pytest.mark.parametrize("name", ["api_key", "secret_digest", "user", "revoked_at", "live"])
@@ -189,17 +174,6 @@ def test_manager_may_widen(keys, system_manager):
     change_key(keys.instance, read_only=True, by=Actor(system_manager))
     change_key(keys.instance, read_only=False, by=Actor(system_manager))
     assert not keys.instance.read_only
-
-
-@pytest.mark.parametrize("restriction", [{"read_only": True}, {"scopes": ["keys"]}])
-def test_refuses_a_restricted_request(keys, system_manager, restriction):
-    credential = generate_keys(system_manager, **restriction).instance
-    before = rows()
-    with pytest.raises(PermissionDenied):
-        change_key(keys.instance, scopes=["x"], by=Actor(system_manager, credential))
-    with pytest.raises(PermissionDenied):
-        change_key(credential, scopes=[], by=Actor(system_manager, credential))
-    assert rows() == before
 
 
 WIDER = [

@@ -40,13 +40,6 @@ def at_noon():
         yield
 
 
-class Way(NamedTuple):
-    """A way in: how a key of ``target`` is asked for, and the status of the refusal."""
-
-    ask: Callable[[Client, GeneratedKeys], Any]
-    status: int
-
-
 def version_on(client, page, **data):
     """The state that a form is made for, where the page has one."""
     answer = client.post(page, data) if data else client.get(page)
@@ -99,6 +92,35 @@ KEY_PAGE = by_page(KEYS + "{key}/generate-keys/")
 ROTATION_PAGE = by_page(ACCOUNT + "{key}/rotate/")
 
 
+class Way(NamedTuple):
+    """A way in: how a key of ``target`` is asked for, and the statuses of refusals."""
+
+    ask: Callable[[Client, GeneratedKeys], Any]
+    more_rights: int | None
+    inactive: int | None
+    no_permission: int | None
+
+
+WAYS = [
+    Way(USER_PAGE, 403, 409, 403),  # 409 is the page, which says why
+    # Asks again, and names the user among those who are left out; or the list without the action.
+    Way(by_list, 409, 409, 200),
+    Way(by_key_form, 200, 200, 403),  # the form, with its error
+    Way(by_change_form, 403, None, 403),
+    Way(KEY_PAGE, 403, 409, 403),
+    Way(ROTATION_PAGE, 404, None, 403),  # has one's own keys alone
+    Way(by_rpc, 403, 417, 403),
+    Way(by_rest, None, 400, None),
+    Way(by_rest_rotation, None, 400, None),
+]
+
+
+def ways_to(refusal):
+    """A table of the ways in that refuse so: how to ask, and the status."""
+    rows = [(way.ask, getattr(way, refusal)) for way in WAYS if getattr(way, refusal)]
+    return pytest.mark.parametrize(("ask", "status"), rows)
+
+
 def attempt(ask, client, target):
     """What is answered; nothing may be written, and no secret told."""
     before = list(ApiKey.objects.order_by("pk").values())
@@ -124,18 +146,7 @@ def manager(client, system_manager):
     ],
     ids=["superuser", "staff who may change users", "user who may change groups"],
 )
-@pytest.mark.parametrize(
-    ("ask", "status"),
-    [
-        Way(USER_PAGE, 403),
-        Way(by_list, 409),  # asks again, and names the user among those who are left out
-        Way(by_key_form, 200),  # the form, with its error
-        Way(by_change_form, 403),
-        Way(KEY_PAGE, 403),
-        Way(ROTATION_PAGE, 404),  # has one's own keys alone
-        Way(by_rpc, 403),
-    ],
-)
+@ways_to("more_rights")
 def test_key_of_a_user_with_more_rights(manager, make_user, rights, ask, status):
     target = generate_keys(make_user("mighty", **rights), read_only=True)
     answer = attempt(ask, manager, target)
@@ -156,36 +167,14 @@ def test_key_of_a_user_with_ordinary_permissions(manager, make_user):
     assert by_change_form(manager, target).status_code == 302
 
 
-@pytest.mark.parametrize(
-    ("ask", "status"),
-    [
-        Way(USER_PAGE, 409),  # the page, which says why
-        Way(by_list, 409),
-        Way(by_key_form, 200),
-        Way(KEY_PAGE, 409),
-        Way(by_rpc, 417),
-        Way(by_rest, 400),
-        Way(by_rest_rotation, 400),
-    ],
-)
+@ways_to("inactive")
 def test_inactive_users_key(manager, keys, ask, status):
     keys.instance.user.is_active = False
     keys.instance.user.save()
     assert attempt(ask, manager, keys).status_code == status
 
 
-@pytest.mark.parametrize(
-    ("ask", "status"),
-    [
-        Way(USER_PAGE, 403),
-        Way(by_list, 200),  # the list, to which the action is not there
-        Way(by_key_form, 403),
-        Way(by_change_form, 403),
-        Way(KEY_PAGE, 403),
-        Way(ROTATION_PAGE, 403),
-        Way(by_rpc, 403),
-    ],
-)
+@ways_to("no_permission")
 @pytest.mark.parametrize("self_service", [False, True])
 def test_others_key_by_someone_without_the_permission(
     client, make_user, keys, settings, self_service, ask, status

@@ -1,7 +1,6 @@
 """Generating, rotating and revoking keys, and who may."""
 
 import copy
-import logging
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -9,6 +8,7 @@ import time_machine
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.urls import path
@@ -25,7 +25,14 @@ from frappe_tokens.authentication import (
 )
 from frappe_tokens.credentials import parse
 from frappe_tokens.exceptions import Reason, Refused
-from frappe_tokens.keys import clean_name, create_key, generate_keys, revoke
+from frappe_tokens.keys import (
+    change_key,
+    clean_name,
+    create_key,
+    generate_keys,
+    generate_keys_for_users,
+    revoke,
+)
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 from frappe_tokens.verification.decision import verify
@@ -107,21 +114,12 @@ def test_none_does_not_mean_unrestricted(user, option):
     assert not ApiKey.objects.exists()
 
 
-def test_user_may_have_several_keys_with_different_names(user):
-    unnamed, backup = generate_keys(user), generate_keys(user, name="backup")
-    assert unnamed.api_key != backup.api_key
-    assert works(unnamed)
-    assert works(backup)
-    generate_keys(user, name="backup")
-    assert works(unnamed)
-    assert not works(backup)
-
-
-def test_names_are_stripped(user):
-    first = generate_keys(user, name=" backup\t")
+def test_names_tell_the_keys_of_a_user_apart(user):
+    unnamed, first = generate_keys(user), generate_keys(user, name=" backup\t")
+    second, other = generate_keys(user, name="backup"), generate_keys(user, name="Backup")
     assert first.instance.name == "backup"
-    assert generate_keys(user, name="backup").api_key == first.api_key
-    assert generate_keys(user, name="Backup").api_key != first.api_key
+    assert second.instance == first.instance
+    assert [works(keys) for keys in (unnamed, first, second, other)] == [True, False, True, True]
 
 
 @pytest.mark.parametrize("name", ["n" * 101, "a\x00b", "a\nb", "a\u200bb", "\ud800"])
@@ -157,13 +155,10 @@ def test_policies_are_stored(user):
     "policies",
     [
         {"scopes": ["with space"]},
-        {"scopes": [""]},
-        {"scopes": [1]},
         {"scopes": "todo"},  # which would be four scopes of one letter
-        {"allowed_ips": ["192.0.2.7/24"]},
         {"allowed_ips": ["nonsense"]},
         {"allowed_ips": "::"},
-        {"allowed_ips": [1]},
+        {"rate_limit": "often"},
         {"expires_at": datetime(2100, 1, 1)},
         {"expires_at": datetime(2020, 1, 1, tzinfo=timezone.utc)},
         {"grace": -DAY},
@@ -183,56 +178,46 @@ def model_values(key):
     return {field.attname: getattr(key, field.attname) for field in key._meta.concrete_fields}
 
 
-def test_inactive_user_gets_no_key(user):
-    user.is_active = False
-    user.save()
-    assert code_of(lambda: generate_keys(user)) == "user_inactive"
-    assert not ApiKey.objects.exists()
-
-
 def test_user_deactivated_meanwhile_gets_no_key(user):
     get_user_model()._default_manager.filter(pk=user.pk).update(is_active=False)
     assert user.is_active
     assert code_of(lambda: generate_keys(user)) == "user_inactive"
+    assert not ApiKey.objects.exists()
 
 
-def test_user_deleted_meanwhile_gets_no_key(user):
-    get_user_model()._default_manager.filter(pk=user.pk).delete()
-    assert code_of(lambda: generate_keys(user)) == "no_user"
-
-
-@pytest.mark.parametrize("nobody", [AnonymousUser(), get_user_model()()])
-def test_unsaved_or_anonymous_user_gets_no_key(db, nobody):
-    assert code_of(lambda: generate_keys(nobody)) == "no_user"
+def test_user_who_is_not_stored_gets_no_key(user, make_user):
+    deleted = make_user("gone")
+    get_user_model()._default_manager.filter(pk=deleted.pk).delete()
+    for nobody in (AnonymousUser(), get_user_model()(), deleted):
+        assert code_of(lambda nobody=nobody: generate_keys(nobody)) == "no_user"
+        users = [user, nobody]
+        assert code_of(lambda users=users: generate_keys_for_users(users)) == "no_user"
+    assert not ApiKey.objects.exists()
 
 
 # Rotating
 
 
-def test_rotation_keeps_the_api_key_and_replaces_the_secret(keys):
-    new = generate_keys(keys.instance.user)
-    assert new.api_key == keys.api_key
-    assert new.instance.pk == keys.instance.pk
-    assert new.api_secret != keys.api_secret
-    assert works(new)
-    assert why_not(keys) is Reason.INVALID_CREDENTIALS
-    assert ApiKey.objects.count() == 1
-
-
-def test_rotation_keeps_policies_and_history(user):
-    generate_keys(
+def test_rotation_replaces_nothing_but_the_secret(user):
+    old = generate_keys(
         user,
         expires_at=datetime.now(timezone.utc) + DAY,
         scopes=["todo"],
-        read_only=True,
-        allowed_ips=["192.0.2.0/24"],
     )
-    ApiKey.objects.update(rate_limit="5/minute", last_used_at=NOON, created_by=user)
+    ApiKey.objects.update(
+        read_only=True,
+        allowed_ips=["127.0.0.0/8"],
+        rate_limit="5/minute",
+        last_used_at=NOON,
+        created_by=user,
+    )
     before = ApiKey.objects.values().get()
-    generate_keys(user)
+    new = generate_keys(user)
     after = ApiKey.objects.values().get()
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"secret_digest", "rotated_at"}
+    assert (new.api_key, new.instance) == (old.api_key, old.instance)
+    assert why_not(old) is Reason.INVALID_CREDENTIALS
 
 
 def test_rotation_applies_given_policies(keys):
@@ -259,20 +244,11 @@ def test_default_grace_is_rotation_grace(user, settings):
     assert (key.previous_digest, key.previous_expires_at) == ("", None)
 
 
-def test_only_the_last_secret_has_a_grace(user):
-    hour = timedelta(hours=1)
-    first, second, third = (generate_keys(user, grace=hour) for _ in range(3))
-    assert not works(first)
-    assert works(second)
-    assert works(third)
-
-
-def test_rotation_without_grace_ends_the_grace_of_the_one_before(user):
-    first, second = generate_keys(user), generate_keys(user, grace=timedelta(hours=1))
-    third = generate_keys(user)
-    assert not works(first)
-    assert not works(second)
-    assert works(third)
+@pytest.mark.parametrize("grace", [timedelta(hours=1), timedelta(0)])
+def test_only_the_last_secret_has_a_grace(user, grace):
+    first, second = (generate_keys(user, grace=timedelta(hours=1)) for _ in range(2))
+    third = generate_keys(user, grace=grace)
+    assert [works(keys) for keys in (first, second, third)] == [False, bool(grace), True]
 
 
 def test_rotation_clears_the_last_use_of_the_old_secret(user):
@@ -332,6 +308,14 @@ def test_max_lifetime_bounds_the_expiry(user, settings):
         keys = generate_keys(user, expires_at=NOON + DAY)
         assert keys.instance.expires_at == NOON + DAY
         assert code_of(lambda: generate_keys(user, expires_at=late)) == "expiry"
+
+
+@pytest.mark.parametrize("days", [None, 1, 60])
+def test_rotation_brings_a_key_within_max_lifetime(user, settings, days):
+    with time_machine.travel(NOON, tick=False):
+        generate_keys(user, expires_at=days and NOON + days * DAY)
+        settings.FRAPPE_TOKENS = {"MAX_LIFETIME": 30 * DAY}
+        assert generate_keys(user).instance.expires_at == NOON + min(days or 30, 30) * DAY
 
 
 # Revoking
@@ -397,22 +381,13 @@ def test_new_key_records_its_creator(user, system_manager):
     assert generate_keys(user, name="shell").instance.created_by is None
 
 
-def test_group_system_manager_may_generate(system_manager, user):
+def test_group_permission_and_superusers_may_generate(system_manager, make_user, user):
     assert Group.objects.filter(name="System Manager", user=system_manager).exists()
-    actor = Actor(system_manager)
-    assert actor.may_generate
-    assert works(generate_keys(user, by=actor))
-
-
-def test_permission_alone_is_enough(make_user, user):
     permitted = make_user("grace", permissions=("frappe_tokens.generate_keys",))
-    assert works(generate_keys(user, by=Actor(permitted)))
-
-
-def test_superuser_may_generate_for_everyone(make_user, user):
     superuser = make_user("root", is_superuser=True)
-    for target in (user, superuser):
-        assert works(generate_keys(target, by=Actor(superuser)))
+    for by in (system_manager, permitted, superuser):
+        assert works(generate_keys(user, by=Actor(by)))
+    assert works(generate_keys(superuser, by=Actor(superuser)))
 
 
 def denied(user, actor):
@@ -428,30 +403,18 @@ def denied(user, actor):
 
 def test_user_without_the_permission_may_not(user, make_user):
     staff = make_user("staff", is_staff=True, permissions=("frappe_tokens.change_apikey",))
-    for nobody in (staff, user, AnonymousUser()):
+    inactive = make_user("gone", is_active=False, is_superuser=True)
+    for nobody in (staff, user, AnonymousUser(), inactive, None):
         assert denied(user, Actor(nobody))
         with pytest.raises(PermissionDenied):
             revoke(generate_keys(user).instance, by=Actor(nobody))
     assert works(generate_keys(user))
 
 
-def test_inactive_actor_may_not(user, system_manager):
-    system_manager.is_active = False
-    assert denied(user, Actor(system_manager))
-
-
-def test_only_a_superuser_may_generate_for_a_superuser(make_user, system_manager):
-    superuser = make_user("root", is_superuser=True)
-    actor = Actor(system_manager)
-    assert actor.may_generate
-    assert not actor.may_generate_for(superuser)
-    assert denied(superuser, actor)
-
-
-def test_user_made_superuser_meanwhile_is_protected(make_user, system_manager):
-    target = make_user("rising")
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_only_a_superuser_may_generate_for_a_superuser(make_user, system_manager, meanwhile):
+    target = make_user("root", is_superuser=not meanwhile)
     get_user_model()._default_manager.filter(pk=target.pk).update(is_superuser=True)
-    assert not target.is_superuser
     assert denied(target, Actor(system_manager))
 
 
@@ -466,13 +429,10 @@ def test_request_with_a_limited_key_may_not(make_user, system_manager, user, pol
     assert denied(user, actor)
     with pytest.raises(PermissionDenied):
         revoke(generate_keys(user).instance, by=actor)
-    with pytest.raises(PermissionDenied):  # nor widen itself
+    with pytest.raises(PermissionDenied):  # nor rotate and widen itself
         generate_keys(system_manager, name="limited", by=actor)
-
-
-def test_request_with_an_unlimited_key_may(system_manager, user):
-    key = generate_keys(system_manager).instance
-    assert works(generate_keys(user, by=Actor(system_manager, key)))
+    with pytest.raises(PermissionDenied):
+        change_key(limited, scopes=[], read_only=False, by=actor)
 
 
 @pytest.mark.parametrize("credential", ["a token", object(), {"scope": "all"}, 0, ""])
@@ -520,17 +480,6 @@ def test_repr_of_what_is_returned_hides_the_secret(user, canary):
     assert keys.api_key in repr(keys)
 
 
-def test_no_log_line_carries_the_secret(user, canary, caplog):
-    caplog.set_level(logging.DEBUG)
-    keys = generate_keys(user)
-    generate_keys(user, grace=DAY)
-    assert works(keys)
-    revoke(keys.instance)
-    assert not works(keys)
-    logging.getLogger(__name__).info("%s %r %s", keys, keys, {"secret": keys.api_secret})
-    assert CANARY not in caplog.text
-
-
 def technical_page(call, error):
     with pytest.raises(error) as raised:
         call()
@@ -539,52 +488,49 @@ def technical_page(call, error):
 
 
 @pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("many", [True, False])
 def test_error_page_about_a_failing_generation_hides_the_secret(
-    user, canary, settings, monkeypatch, debug
+    user, canary, settings, debug, exists, many
 ):
-    def save(self, **options):
-        raise RuntimeError("the disk is full")
+    def full(execute, sql, params, *more):
+        # SQLite locks by an UPDATE of the name.
+        if sql.startswith(("INSERT", "UPDATE")) and "secret_digest" in sql:
+            raise RuntimeError("the disk is full")
+        return execute(sql, params, *more)
 
     settings.DEBUG = debug
-    monkeypatch.setattr(ApiKey, "save", save)
-    page = technical_page(lambda: generate_keys(user), RuntimeError)
+    if exists:
+        generate_keys(user)
+    with connection.execute_wrapper(full):
+        page = technical_page(
+            lambda: generate_keys_for_users([user]) if many else generate_keys(user), RuntimeError
+        )
     assert "generate_keys" in page
     assert "the disk is full" in page
     assert CANARY not in page
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_error_page_about_a_wrong_setting_hides_the_presented_secret(
-    user, canary, settings, header_of, debug
-):
-    header = header_of(generate_keys(user))
-    settings.DEBUG = debug
-    settings.FRAPPE_TOKENS = {"NUM_PROXIES": -1, "PEPPERS": ["short"]}
-    client = Client(raise_request_exception=False)
-    response = client.get("/broken/", headers={"authorization": header})
-    assert response.status_code == 500
-    page = response.content.decode()
-    assert ("ImproperlyConfigured" in page) is debug
-    assert CANARY not in page
-    assert header.split()[1] not in page
-
-
-@pytest.mark.parametrize("fails", ["view", "lookup"])
+@pytest.mark.parametrize("fails", ["view", "lookup", "setting"])
 def test_error_page_of_a_failure_hides_the_presented_secret(
-    user, canary, settings, header_of, monkeypatch, fails
+    user, canary, settings, header_of, monkeypatch, fails, debug
 ):
     def broken(*args, **options):
         raise RuntimeError("something else is broken")
 
     header = header_of(generate_keys(user))
-    settings.DEBUG = True
+    settings.DEBUG = debug
+    if fails == "setting":
+        settings.FRAPPE_TOKENS = {"NUM_PROXIES": -1, "PEPPERS": ["short"]}
     if fails == "lookup":
         monkeypatch.setattr("frappe_tokens.lookup.record_use", broken)
     client = Client(raise_request_exception=False)
     response = client.get("/broken/", headers={"authorization": header})
     assert response.status_code == 500
     page = response.content.decode()
-    assert "something else is broken" in page
+    error = "ImproperlyConfigured" if fails == "setting" else "something else is broken"
+    assert (error in page) is debug
     assert CANARY not in page
     assert header.split()[1] not in page
 
@@ -603,23 +549,6 @@ def test_no_exception_carries_the_secret(user, canary):
     assert CANARY not in page
 
 
-def test_rotation_brings_an_endless_key_within_max_lifetime(user, settings):
-    generate_keys(user)
-    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
-
-    expires_at = generate_keys(user).instance.expires_at
-
-    assert timedelta(days=29) < expires_at - django_timezone.now() <= timedelta(days=30)
-
-
-def test_rotation_never_makes_a_life_longer(user, settings):
-    soon = django_timezone.now() + timedelta(days=1)
-    generate_keys(user, expires_at=soon)
-    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
-
-    assert generate_keys(user).instance.expires_at == soon
-
-
 def test_expiry_is_naive_where_time_zones_are_off(user, settings):
     aware = django_timezone.now() + timedelta(days=1)
     settings.USE_TZ = False
@@ -635,7 +564,3 @@ def test_actor_may_be_read_from_a_replica(user, make_user):
     manager._state.db = "replica"
 
     assert generate_keys(user, by=Actor(manager)).instance.created_by_id == manager.pk
-
-
-def test_actor_without_a_user_may_not_generate():
-    assert not Actor(None).may_generate

@@ -8,17 +8,17 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 
-from frappe_tokens.admin.generating import plan_for_row
 from frappe_tokens.keys import (
     change_key,
     change_user,
     generate_keys,
     generate_keys_for_source,
     generate_keys_for_users,
+    plan_for,
+    plan_for_row,
     revoke,
 )
 from frappe_tokens.keys.actors import Actor
-from frappe_tokens.keys.plans import plan_for
 from frappe_tokens.models import ApiKey
 from testproject.events.models import EventConsumer
 

@@ -5,10 +5,7 @@ from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied
 
-from frappe_tokens.keys import (
-    change_key,
-    generate_keys,
-)
+from frappe_tokens.keys import change_key, generate_keys
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 

@@ -12,13 +12,12 @@ import hashlib
 import io
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import model_ngettext
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -33,8 +32,6 @@ from ..keys import (
     Actor,
     GeneratedKeys,
     Plan,
-    check_reach,
-    check_target,
     transaction_for,
     write_history,
 )
@@ -50,39 +47,6 @@ else:
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
-
-
-@dataclass(frozen=True, slots=True)
-class RowPlan(Plan):
-    """What generating for one row of a source would do. ``key`` is the row."""
-
-    key: AbstractApiKey
-
-    @property
-    def subject(self) -> object:
-        return self.key
-
-
-def plan_for_row(row: AbstractApiKey, actor: Actor) -> RowPlan:
-    """Return what generating for ``row`` would do."""
-    return RowPlan(row.user, "", row, _blocked_by(row, actor))
-
-
-def _blocked_by(row: AbstractApiKey, actor: Actor) -> str:
-    if row.is_revoked:
-        return _("This API key was revoked, which is final. Generate a new key.")
-    if row.user is None:
-        return _("Choose the user that the key runs as first.")
-    try:
-        check_target(row.user, actor)
-        check_reach(row, actor)
-    except PermissionDenied as error:
-        return str(error)
-    except ValidationError as error:
-        return " ".join(error.messages)
-    if row.is_expired():
-        return _("The API key has expired. Change its expiry on its page, or revoke it.")
-    return ""
 
 
 class KeyGenerator(ModelAdminMixin):

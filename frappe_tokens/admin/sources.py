@@ -33,12 +33,12 @@ from ..keys import (
     lock_rows,
     lock_users,
     locked_key,
+    plan_for_row,
     revoke,
     transaction_for,
 )
 from .actor import actor_of
 from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
-from .generating import plan_for_row
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 

@@ -13,8 +13,11 @@ T = TypeVar("T")
 _Row = TypeVar("_Row", bound=Model)
 
 
-def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield ``items`` in lists of ``size``. The last one may be shorter."""
+def in_batches(items: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """Yield ``items`` in lists of ``size``. The last one may be shorter.
+
+    By default, they fit into one statement everywhere: older SQLite allows 999 parameters.
+    """
     batch: list[T] = []
     for item in items:
         batch.append(item)

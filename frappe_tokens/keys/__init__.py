@@ -6,7 +6,6 @@ decides who may do what to whose keys, and they all ask it.
 
 from .actors import (
     BEYOND_RIGHTS,
-    PERMISSION,
     RESTRICTED,
     UNKNOWN,
     Actor,
@@ -16,26 +15,19 @@ from .actors import (
     credential_of,
 )
 from .announcements import write_history
-from .changes import change_key, change_user
-from .cleaning import (
-    GRACE_MAX,
-    clean_changes,
-    clean_expiry,
-    clean_grace,
-    clean_name,
-    default_expiry,
-)
+from .changes import change_key, change_user, revoke, revoke_leaked
 from .generation import (
     BATCH_SIZE,
+    GeneratedKeys,
     create_key,
     generate_keys,
     generate_keys_for_source,
     generate_keys_for_users,
 )
 from .import_checks import ImportedPair, Problem
-from .importing import Imported, import_keys
+from .importing import import_keys
 from .locking import (
-    LOCK_SIZE,
+    find_user,
     lock_active_users,
     lock_rows,
     lock_users,
@@ -49,22 +41,24 @@ from .oauth_applications import (
     withdraw_application,
     withdraw_changed_application,
 )
-from .options import GeneratedKeys
-from .plans import Plan, plan_for, version_for_new_key
-from .revocation import revoke, revoke_leaked
-from .users import find_user
+from .options import (
+    GRACE_MAX,
+    clean_changes,
+    clean_expiry,
+    clean_grace,
+    clean_name,
+    default_expiry,
+)
+from .plans import Plan, plan_for, plan_for_row, version_for_new_key
 
 __all__ = [
     "BATCH_SIZE",
     "BEYOND_RIGHTS",
     "GRACE_MAX",
-    "LOCK_SIZE",
-    "PERMISSION",
     "RESTRICTED",
     "UNKNOWN",
     "Actor",
     "GeneratedKeys",
-    "Imported",
     "ImportedPair",
     "Plan",
     "Problem",
@@ -93,6 +87,7 @@ __all__ = [
     "locked_key",
     "outside_atomic_requests",
     "plan_for",
+    "plan_for_row",
     "revoke",
     "revoke_leaked",
     "transaction_for",

@@ -97,11 +97,7 @@ class Actor:
 
     @property
     def may_generate(self) -> bool:
-        """Whether this user may generate, change and revoke keys in this request.
-
-        The user needs the permission ``frappe_tokens.generate_keys``, and the request a session
-        or a key that is not restricted.
-        """
+        """Whether this user has the permission to generate keys, and the request may use it."""
         user = self.user
         return bool(
             user
@@ -116,8 +112,8 @@ class Actor:
     def may_serve_self(self) -> bool:
         """Whether this user may do so with their own keys, by ``SELF_SERVICE``."""
         user = self.user
-        usable = bool(user and user.is_authenticated and user.is_active)
-        return usable and not self.is_restricted and conf.SELF_SERVICE
+        signed_in = bool(user and user.is_authenticated and user.is_active)
+        return signed_in and not self.is_restricted and conf.SELF_SERVICE
 
     def may_manage(self, user: User | AnonymousUser | None) -> bool:
         """Whether this user may manage the keys of ``user``, or unowned ones, by permission.
@@ -146,7 +142,7 @@ class Actor:
         """Return the policies by which ``key`` allows more than the credential of the request."""
         if self.credential is None:
             return set()
-        held: dict[str, object] = self.credential.policies
+        held = self.credential.policies
         wider = policy.widened(held, key.policies)
         # Without its own rate, a credential has the site's, which is unknown here.
         return wider if held["rate_limit"] else wider - {"rate_limit"}
@@ -166,19 +162,26 @@ def _began_with_access_token(request: HttpRequest) -> bool:
     session = getattr(request, "session", None)
     path = session.get(BACKEND_SESSION_KEY, "") if session is not None else ""
     # Django ignores sessions by other backends too.
-    return path in settings.AUTHENTICATION_BACKENDS and any(
-        f"{base.__module__}.{base.__qualname__}" == _OAUTH2_BACKEND
-        for base in type(load_backend(path)).__mro__
-    )
+    bases = type(load_backend(path)).__mro__ if path in settings.AUTHENTICATION_BACKENDS else ()
+    return any(f"{base.__module__}.{base.__qualname__}" == _OAUTH2_BACKEND for base in bases)
+
+
+def check_manager(user: User | AnonymousUser | None, by: Actor | None) -> None:
+    """Raise PermissionDenied unless ``by`` may manage the keys of ``user``.
+
+    Here and below, ``by`` is None for trusted code, which may do everything.
+    """
+    if by is None or by.may_generate_for(user):
+        return
+    if by.is_restricted:
+        raise PermissionDenied(str(RESTRICTED))
+    if by.may_generate:
+        raise PermissionDenied(str(BEYOND_RIGHTS))
+    raise PermissionDenied(_("You don't have permission to generate API keys."))
 
 
 def check_target(user: User, by: Actor | None) -> None:
-    """Check that ``by`` (None: trusted code) may generate a key for ``user`` now.
-
-    Raises:
-        PermissionDenied: they may not.
-        ValidationError: nobody may, because the user is inactive.
-    """
+    """Check that ``by`` may manage the keys of ``user``, and that the user is active."""
     check_manager(user, by)
     if not user.is_active:
         raise ValidationError(
@@ -186,29 +189,10 @@ def check_target(user: User, by: Actor | None) -> None:
         )
 
 
-def check_manager(user: User | AnonymousUser | None, by: Actor | None) -> None:
-    """Check that ``by`` (None: trusted code) may manage the keys of ``user``.
-
-    Raises:
-        PermissionDenied: they may not.
-    """
-    if by is None or by.may_generate_for(user):
-        return
-    if by.is_restricted:
-        raise PermissionDenied(str(RESTRICTED))
-    raise PermissionDenied(
-        str(BEYOND_RIGHTS)
-        if by.may_generate
-        else _("You don't have permission to generate API keys.")
-    )
-
-
 def check_widening(before: dict[str, object], key: AbstractApiKey, by: Actor | None) -> None:
-    """Check that ``by`` may widen the policies of ``key``, which were ``before``.
+    """Raise PermissionDenied if ``by`` may not widen the policies ``before`` to those of ``key``.
 
-    Raises:
-        PermissionDenied: users may not widen their own keys without the permission, and no key may
-            allow more than the credential of the request.
+    Users may not widen their own keys without the permission.
     """
     widened = policy.widened(before, key.policies)
     if not widened or by is None:
@@ -224,25 +208,20 @@ def check_widening(before: dict[str, object], key: AbstractApiKey, by: Actor | N
 
 
 def check_reach(key: AbstractApiKey, by: Actor | None, names: Collection[str] = POLICIES) -> None:
-    """Check that ``key`` allows no more than the credential of the request of ``by``.
+    """Raise PermissionDenied if ``key`` allows more than the credential of the request of ``by``.
 
     Call it before ``key`` gets a secret, which the response would contain, or another user.
 
     Args:
         key: the key with its new policies.
-        by: who manages it. None is trusted code.
+        by: who manages it.
         names: the policies to compare.
-
-    Raises:
-        PermissionDenied: it allows more.
     """
     wider = by.exceeded_by(key).intersection(names) if by is not None else set()
     if wider:
-        fields = [field for field in key._meta.fields if field.name in wider]
-        raise PermissionDenied(
-            _(
-                "An API key can't manage a key that allows more than itself. "
-                "Restrict that one first (%(policies)s), or sign in instead."
-            )
-            % {"policies": ", ".join(str(field.verbose_name) for field in fields)}
+        labels = [str(field.verbose_name) for field in key._meta.fields if field.name in wider]
+        text = _(
+            "An API key can't manage a key that allows more than itself. "
+            "Restrict that one first (%(policies)s), or sign in instead."
         )
+        raise PermissionDenied(text % {"policies": ", ".join(labels)})

@@ -21,15 +21,9 @@ from ..db import in_batches
 from ..signals import key_revoked, keys_generated
 from .actors import Actor
 
-# Entries per statement. Django uses fewer if the database limits the number of parameters.
-BATCH_SIZE = 500
 
-
-def announce_generated(generated: Iterable[tuple[AbstractApiKey, bool]], by: Actor | None) -> None:
-    """Report new secrets of keys, each with whether it existed before."""
-    generated = list(generated)
-    if not generated:
-        return
+def announce_generated(generated: list[tuple[AbstractApiKey, bool]], by: Actor | None) -> None:
+    """Report new secrets of keys of one model, each with whether it existed before."""
     text = _("Generated a secret for API key %(api_key)s.")
     notes = ((key, text % {"api_key": key.api_key}) for key, _rotated in generated)
     record_history(by, ((changed, note) for key, note in notes for changed in (key.user, key)))
@@ -38,10 +32,10 @@ def announce_generated(generated: Iterable[tuple[AbstractApiKey, bool]], by: Act
 
     def report() -> None:
         for key, rotated in generated:
-            audit.generated(key, user, rotated)
+            audit.key_event("keys_generated", key, user, rotated)
             keys_generated.send_robust(sender=model, instance=key, by=user, rotated=rotated)
 
-    _after_commit(keys_generated, model, report)
+    after_commit(keys_generated, model, report)
 
 
 def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None:
@@ -51,13 +45,14 @@ def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None
     user = by.user if by is not None else None
 
     def report() -> None:
-        audit.revoked(key, user, reason)
+        audit.key_event("key_revoked", key, user, reason)
         key_revoked.send_robust(sender=type(key), instance=key, by=user, reason=reason)
 
-    _after_commit(key_revoked, type(key), report)
+    after_commit(key_revoked, type(key), report)
 
 
-def _after_commit(signal: Signal, model: type[Model], report: Callable[[], None]) -> None:
+def after_commit(signal: Signal, model: type[Model], report: Callable[[], None]) -> None:
+    """Call ``report`` after the commit, if anyone receives the signal or listens to the log."""
     if signal.has_listeners(model) or audit.is_heard():
         transaction.on_commit(report, using=router.db_for_write(model), robust=True)
 
@@ -78,7 +73,7 @@ def write_history(author: Any, notes: Iterable[tuple[Model | None, str]]) -> Non
     from django.contrib.admin.models import CHANGE, LogEntry
     from django.contrib.admin.options import get_content_type_for_model
 
-    for batch in in_batches(notes, BATCH_SIZE):
+    for batch in in_batches(notes):
         LogEntry.objects.bulk_create(
             LogEntry(
                 user_id=author.pk,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
@@ -13,14 +13,17 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
+from .. import crypto
 from ..base_models import AbstractApiKey
+from ..conf import conf
+from ..crypto import Secret
 from ..db import in_batches, insert_rows, update_rows
 from ..models import ApiKey
 from ..types import User
-from .actors import Actor, check_target
+from .actors import Actor, check_reach, check_target
 from .announcements import announce_generated
 from .locking import lock_users, locked_key
-from .options import SECRET_FIELDS, GeneratedKeys, KeyOptions, Options, grace_or_default, set_secret
+from .options import KeyOptions, Options, clean_grace
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -28,6 +31,34 @@ if TYPE_CHECKING:
 
 # Users per statement. Larger batches are not faster.
 BATCH_SIZE = 250
+
+_SECRET_FIELDS = (
+    "expires_at",
+    "secret_digest",
+    "previous_digest",
+    "previous_expires_at",
+    "previous_used_at",
+    "rotated_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedKeys:
+    """A generated key. ``api_secret`` exists nowhere else, and ``repr()`` hides it."""
+
+    api_key: str
+    api_secret: Secret = field(repr=False)
+    instance: AbstractApiKey
+
+    @property
+    def token(self) -> Secret:
+        """``<api_key>:<api_secret>``, as in the Authorization header."""
+        return Secret(f"{self.api_key}:{self.api_secret}")
+
+    @property
+    def header(self) -> Secret:
+        """The header of a request, ready to copy."""
+        return Secret(f"Authorization: token {self.token}")
 
 
 @sensitive_variables()
@@ -79,8 +110,8 @@ def _generate(
                 code="name_taken",
             )
         now = timezone.now()
-        key = existing or ApiKey(**options.initial_values(now))
-        generated = options.apply(target, key, now)
+        key = options.apply(target, existing, now)
+        generated = _set_secret(key, options.grace, now, options.by)
         key.save(using=alias)
         announce_generated([(key, existing is not None)], options.by)
     return generated
@@ -96,14 +127,10 @@ def generate_keys_for_users(
 
     Args:
         users: the users, or their primary keys. Duplicates are ignored.
-        by, options: as for :func:`generate_keys`.
+        by, options: as for :func:`generate_keys`, which also says what is raised.
 
     Returns:
         The keys, in the order of ``users``.
-
-    Raises:
-        PermissionDenied: ``by`` may not do this for one of them.
-        ValidationError: one of them is inactive, a key has expired, or an option is invalid.
     """
     cleaned = KeyOptions.clean(by, options)
     alias = router.db_for_write(ApiKey)
@@ -114,22 +141,21 @@ def generate_keys_for_users(
         if by is not None:
             by.preload(targets)
         for target in targets:
-            _check_one_of_many(target, by)
+            try:
+                check_target(target, by)
+            except ValidationError as error:
+                params = {"user": target.get_username(), "problem": error.messages[0]}
+                raise ValidationError("%(user)s: %(problem)s", error.code, params) from error
         now = timezone.now()
-        initial = cleaned.initial_values(now)
         for batch in in_batches(targets, BATCH_SIZE):
             existing = _unrevoked_keys(batch, cleaned.name)
-            generated = [
-                cleaned.apply(target, existing.get(target.pk) or ApiKey(**initial), now)
-                for target in batch
-            ]
-            rows = [keys.instance for keys in generated]
+            rows = [cleaned.apply(target, existing.get(target.pk), now) for target in batch]
+            results += [_set_secret(key, cleaned.grace, now, by) for key in rows]
             if new := [key for key in rows if key._state.adding]:
                 insert_rows(new, "api_key", alias)
             if changed := [key for key in rows if key.user_id in existing]:
-                update_rows(changed, cleaned.updated_fields, alias)
+                update_rows(changed, sorted({*_SECRET_FIELDS, *cleaned.policies}), alias)
             announce_generated([(key, key.user_id in existing) for key in rows], by)
-            results += generated
     return results
 
 
@@ -149,14 +175,14 @@ def generate_keys_for_source(
         ValidationError: the row has no user or an inactive one, is revoked, expired or deleted, or
             ``grace`` is invalid.
     """
-    grace = grace_or_default(grace)
+    grace = clean_grace(grace)
     with locked_key(key, by) as stored:
         if stored.user is None:
             raise ValidationError(_("Choose the user that the key runs as first."), code="no_user")
         check_target(stored.user, by)
         rotated = bool(stored.secret_digest)
-        generated = set_secret(stored, grace, timezone.now(), by)
-        stored.save(update_fields=["expires_at", *SECRET_FIELDS])
+        generated = _set_secret(stored, grace, timezone.now(), by)
+        stored.save(update_fields=_SECRET_FIELDS)
         announce_generated([(generated.instance, rotated)], by)
     key.refresh_from_db(using=stored._state.db)
     return replace(generated, instance=key)
@@ -172,15 +198,34 @@ def _lock(pks: Iterable[object], by: Actor | None) -> list[User]:
         raise ValidationError(_("This user no longer exists."), code="no_user") from None
 
 
-def _check_one_of_many(user: User, by: Actor | None) -> None:
-    try:
-        check_target(user, by)
-    except ValidationError as error:
+@sensitive_variables()
+def _set_secret(
+    key: AbstractApiKey, grace: timedelta, now: datetime, by: Actor | None
+) -> GeneratedKeys:
+    """Set a new secret on ``key``, of any source and as stored now, without saving it.
+
+    Raises:
+        PermissionDenied: ``by`` used a narrower key.
+        ValidationError: the key has expired.
+    """
+    if conf.MAX_LIFETIME is not None:
+        latest = now + conf.MAX_LIFETIME
+        key.expires_at = min(key.expires_at or latest, latest)
+    if key.is_expired(now):
         raise ValidationError(
-            "%(user)s: %(problem)s",
-            code=error.code,
-            params={"user": user.get_username(), "problem": error.messages[0]},
-        ) from error
+            _("API key %(api_key)s has expired. Change its expiry or revoke it, then try again."),
+            code="key_expired",
+            params={"api_key": key.api_key},
+        )
+    check_reach(key, by)
+    keep = bool(key.secret_digest and grace)
+    key.previous_digest = key.secret_digest if keep else ""
+    key.previous_expires_at = now + grace if keep else None
+    key.previous_used_at = None
+    secret = crypto.generate_api_secret()
+    key.secret_digest = crypto.make_digest(secret)
+    key.rotated_at = now
+    return GeneratedKeys(key.api_key, secret, key)
 
 
 def _unrevoked_keys(users: Iterable[User], name: str) -> dict[object, ApiKey]:

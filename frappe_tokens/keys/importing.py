@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, OperationalError, router, transaction
@@ -12,14 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import audit
 from ..db import in_batches, insert_rows
 from ..models import ApiKey
 from ..signals import keys_generated
-from .announcements import announce_generated
-from .cleaning import default_expiry
+from .announcements import after_commit, announce_generated
 from .import_checks import CheckedPair, Checks, ImportedPair, Problem
-from .locking import LOCK_SIZE, lock_users
+from .locking import locked_users
+from .options import default_expiry
 
 # Lines per statement.
 BATCH_SIZE = 250
@@ -74,7 +73,9 @@ def import_keys(
     if not dry_run:
         try:
             with transaction.atomic(using=router.db_for_write(ApiKey)):
-                _lock(users)
+                # All of them before the first key is written.
+                if sum(1 for user in locked_users(users) if user.is_active) < len(users):
+                    raise IntegrityError("users were deleted or deactivated")
                 _write(pairs, show_progress)
         except (IntegrityError, OperationalError) as error:
             # Someone else stored the same API key or name, or the database ended a deadlock.
@@ -83,21 +84,6 @@ def import_keys(
                 code="changed",
             ) from error
     return Imported(len(pairs), len(users), checks.short)
-
-
-def _lock(pks: set[Any]) -> None:
-    """Lock all the users before the first key is written.
-
-    Raises:
-        IntegrityError: some were deleted or deactivated.
-    """
-    # In batches, to hold fewer users in memory. Only the database knows the order of others than
-    # numbers.
-    ordered = all(isinstance(pk, int) for pk in pks)
-    for batch in in_batches(sorted(pks), LOCK_SIZE) if ordered else [pks]:
-        locked = lock_users(batch)
-        if not all(pk in locked and locked[pk].is_active for pk in batch):
-            raise IntegrityError("users were deleted or deactivated")
 
 
 @sensitive_variables()
@@ -120,12 +106,11 @@ def _write(pairs: list[CheckedPair], show_progress: Callable[[int], object]) -> 
         ]
         insert_rows(keys, "api_key", alias)
         show_progress(batch[-1].line)
-        if keys_generated.has_listeners(ApiKey) or audit.is_heard():
-            # The primary keys of a long list take less memory than the instances.
-            announce = partial(_announce, [key.pk for key in keys])
-            transaction.on_commit(announce, using=alias, robust=True)
+        # The primary keys of a long list take less memory than the instances.
+        after_commit(keys_generated, ApiKey, partial(_announce, [key.pk for key in keys]))
 
 
 def _announce(pks: list[object]) -> None:
     keys = ApiKey.objects.stored().select_related("user").filter(pk__in=pks)
-    announce_generated([(key, False) for key in keys.order_by("pk")], None)
+    if generated := [(key, False) for key in keys.order_by("pk")]:
+        announce_generated(generated, None)

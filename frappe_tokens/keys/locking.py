@@ -1,4 +1,4 @@
-"""Locks users and keys, so that parallel calls for the same users wait for each other."""
+"""Finds users, and locks them and their keys, so that parallel calls wait for each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import connections, router, transaction
-from django.db.models import QuerySet
+from django.db.models import Manager, QuerySet
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
@@ -36,7 +36,29 @@ def outside_atomic_requests(view: _View) -> _View:
     return view
 
 
+def find_user(username: str) -> User | None:
+    """Return the user of this name; None if there is none, whatever the text contains."""
+    users = get_user_model()
+    try:
+        # Drivers raise their own errors for these: PostgreSQL for NULs, all for lone surrogates.
+        username.encode()
+        if "\0" in username:
+            return None
+        user: User = users._default_manager.get_by_natural_key(username)
+        return user
+    except (users.DoesNotExist, users.MultipleObjectsReturned):
+        return None
+    except (TypeError, ValueError, ValidationError):
+        # The names are numbers or UUIDs, and this isn't one.
+        return None
+
+
 def lock_users(pks: Iterable[object], by: Actor | None = None) -> dict[object, User]:
+    """Lock users as :func:`locked_users` does, and return them by primary key."""
+    return {user.pk: user for user in locked_users(pks, by)}
+
+
+def locked_users(pks: Iterable[object], by: Actor | None = None) -> Iterator[User]:
     """Lock users whose keys are about to be written, until the end of the transaction.
 
     Call it first in a transaction. Users are always locked before keys, and in the order of their
@@ -46,22 +68,19 @@ def lock_users(pks: Iterable[object], by: Actor | None = None) -> dict[object, U
         pks: the primary keys of the users.
         by: who does it.
 
-    Returns:
-        The users that exist, as stored now, by primary key.
+    Yields:
+        The users that exist, as stored now, in order. They are locked as they are read.
     """
     alias = router.db_for_write(ApiKey)
     features = connections[alias].features
-    wanted = set(pks) - {None}
-    if not features.has_select_for_update:
-        _lock_database(alias)
-    elif by is not None and not features.has_select_for_no_key_update:
+    wanted = set(pks)
+    is_mysql = features.has_select_for_update and not features.has_select_for_no_key_update
+    if is_mysql and by is not None:
         # On MySQL and MariaDB, writing a row that refers to a user waits for that user's lock.
-        wanted |= {getattr(by.user, "pk", None)} - {None}  # an anonymous one is refused later
-    locked: dict[object, User] = {}
-    for batch in _in_order(wanted, features.has_select_for_update):
-        users = get_user_model()._base_manager.using(alias).filter(pk__in=batch).order_by("pk")
-        locked |= {user.pk: user for user in _for_update(users, alias)}
-    return locked
+        wanted.add(getattr(by.user, "pk", None))  # an anonymous one is refused later
+    users = _lockable(get_user_model()._base_manager, alias)
+    for batch in _in_order(wanted - {None}, features.has_select_for_update):
+        yield from users.filter(pk__in=batch)
 
 
 def lock_active_users() -> list[Any]:
@@ -70,29 +89,25 @@ def lock_active_users() -> list[Any]:
     Returns:
         Their primary keys, in order.
     """
-    alias = router.db_for_write(ApiKey)
-    if not connections[alias].features.has_select_for_update:
-        _lock_database(alias)
-    users = get_user_model()._default_manager.using(alias).order_by("pk")
+    users = _lockable(get_user_model()._default_manager, router.db_for_write(ApiKey))
     # A user model may have the attribute without the column.
     if any(field.name == "is_active" for field in users.model._meta.fields):
         users = users.filter(is_active=True)
-    return list(_for_update(users, alias).values_list("pk", flat=True))
+    return list(users.values_list("pk", flat=True))
 
 
-def _lock_database(alias: str) -> None:
-    # SQLite locks the database at the first write, which fails if the transaction has read before
-    # and another one has written since.
-    ApiKey._base_manager.using(alias).filter(pk=0).update(name="")
-
-
-def _for_update(users: QuerySet[Any], alias: str) -> QuerySet[Any]:
+def _lockable(users: Manager[Any], alias: str) -> QuerySet[Any]:
+    """Return the users in order, such that reading them locks them. SQLite is locked at once."""
     features = connections[alias].features
-    if not features.has_select_for_update:
-        return users
-    # Not the primary key: inserting a row that refers to the user must not wait.
-    locking: QuerySet[Any] = users.select_for_update(no_key=features.has_select_for_no_key_update)
-    return locking
+    ordered: QuerySet[Any] = users.using(alias).order_by("pk")
+    if features.has_select_for_update:
+        # Not the primary key: inserting a row that refers to the user must not wait.
+        ordered = ordered.select_for_update(no_key=features.has_select_for_no_key_update)
+    else:
+        # SQLite locks the database at the first write, which fails if the transaction has read
+        # before and another one has written since.
+        ApiKey._base_manager.using(alias).filter(pk=0).update(name="")
+    return ordered
 
 
 def _in_order(pks: Collection[Any], rows_are_locked: bool) -> Iterator[list[Any]]:

@@ -1,51 +1,27 @@
-"""The options of a generation, and how they change a key."""
+"""The options of a generation, the changes of a key, and how both are cleaned."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.views.decorators.debug import sensitive_variables
 
-from .. import crypto
-from ..base_models import AbstractApiKey
-from ..conf import conf
-from ..crypto import Secret
+from ..base_models import POLICIES
+from ..conf import LONGEST, conf
 from ..models import ApiKey
-from .actors import Actor, check_reach, check_widening
-from .cleaning import bounded_expiry, clean_grace, clean_name, clean_policies, default_expiry
+from ..validators import NAME_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
+from .actors import Actor, check_widening
 
-SECRET_FIELDS = (
-    "secret_digest",
-    "previous_digest",
-    "previous_expires_at",
-    "previous_used_at",
-    "rotated_at",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratedKeys:
-    """A generated key. ``api_secret`` exists nowhere else, and ``repr()`` hides it."""
-
-    api_key: str
-    api_secret: Secret = field(repr=False)
-    instance: AbstractApiKey
-
-    @property
-    def token(self) -> Secret:
-        """``<api_key>:<api_secret>``, as in the Authorization header."""
-        return Secret(f"{self.api_key}:{self.api_secret}")
-
-    @property
-    def header(self) -> Secret:
-        """The header of a request, ready to copy."""
-        return Secret(f"Authorization: token {self.token}")
+# Anyone who needs an old secret for longer needs two keys.
+GRACE_MAX = timedelta(days=3650)
 
 
 class Options(TypedDict, total=False):
@@ -84,79 +60,129 @@ class KeyOptions:
     def clean(cls, by: Actor | None, options: Options) -> KeyOptions:
         if unknown := sorted(options.keys() - Options.__annotations__.keys()):
             raise TypeError(f"These are not options of a key: {', '.join(unknown)}.")
-        return cls(
-            clean_name(options.get("name", "")),
-            clean_policies(options),
-            grace_or_default(options.get("grace")),
-            by,
-        )
+        name = clean_name(options.get("name", ""))
+        return cls(name, _clean_policies(options), clean_grace(options.get("grace")), by)
 
-    def initial_values(self, now: datetime) -> dict[str, object]:
-        """Return the attributes of a key that is created ``now``."""
-        by = self.by.user if self.by is not None else None
-        return {
-            "name": self.name,
-            "created_at": now,
-            # An anonymous user has none, and is refused when the target is checked.
-            "created_by_id": getattr(by, "pk", None),
-            "expires_at": default_expiry(now),
-        }
-
-    @sensitive_variables()
-    def apply(self, user: Any, key: ApiKey, now: datetime) -> GeneratedKeys:
-        """Set the options and a new secret on the ``key`` of ``user``, without saving it.
+    def apply(self, user: Any, existing: ApiKey | None, now: datetime) -> ApiKey:
+        """Return the key of ``user``, a new one unless it exists, with the options and not saved.
 
         Raises:
-            PermissionDenied: ``by`` may not widen the key, or used a narrower one.
-            ValidationError: the key has expired.
+            PermissionDenied: ``by`` may not widen the key.
         """
-        if key._state.adding and self.by is not None:
+        key = existing or ApiKey(name=self.name, created_at=now, expires_at=default_expiry(now))
+        if existing is None and self.by is not None:
+            key.created_by_id = self.by.user.pk
             self.by.narrow(key, self.policies)
         before = key.policies
         key.user = user
-        for field_name, value in self.policies.items():
+        for name, value in self.policies.items():
             # A copy for each key, so that changing one key's list doesn't change another's.
-            setattr(key, field_name, copy.copy(value))
-        if key._state.adding:
+            setattr(key, name, copy.copy(value))
+        if existing is None:
             # A first expiry widens nothing. MAX_LIFETIME limits it.
             before["expires_at"] = key.expires_at
         check_widening(before, key, self.by)
-        return set_secret(key, self.grace, now, self.by)
-
-    @property
-    def updated_fields(self) -> tuple[str, ...]:
-        """The fields of an existing key that :meth:`apply` changes."""
-        return (*sorted({"expires_at", *self.policies}), *SECRET_FIELDS)
+        return key
 
 
-def grace_or_default(grace: timedelta | None) -> timedelta:
-    """Return ``grace`` if it is valid, or ``ROTATION_GRACE`` if it's None."""
-    return conf.ROTATION_GRACE if grace is None else clean_grace(grace)
+def clean_name(name: str) -> str:
+    """Return ``name`` without surrounding spaces, or raise ValidationError."""
+    name = name.strip()
+    if len(name) > NAME_MAX_LENGTH or not name.isprintable():
+        problem = _("Enter a name of at most %(length)s printable characters.")
+        raise ValidationError(problem, code="name", params={"length": NAME_MAX_LENGTH})
+    return name
 
 
-@sensitive_variables()
-def set_secret(
-    key: AbstractApiKey, grace: timedelta, now: datetime, by: Actor | None
-) -> GeneratedKeys:
-    """Set a new secret on ``key``, of any source and as stored now, without saving it.
+def clean_grace(grace: timedelta | None) -> timedelta:
+    """Return ``grace``, or ``ROTATION_GRACE`` for None, or raise ValidationError."""
+    if grace is None:
+        return conf.ROTATION_GRACE
+    if not timedelta(0) <= grace <= GRACE_MAX:
+        problem = _("The grace period must be between 0 and %(days)s days.")
+        raise ValidationError(problem, code="grace", params={"days": GRACE_MAX.days})
+    return grace
+
+
+def clean_expiry(expires_at: datetime) -> datetime:
+    """Return ``expires_at``, or raise ValidationError if a key may not expire then.
+
+    It must be in the future and within ``MAX_LIFETIME``, and aware if ``USE_TZ`` is set.
+    """
+    now = timezone.now()
+    latest = now + (conf.MAX_LIFETIME or LONGEST)
+    if timezone.is_naive(expires_at) == settings.USE_TZ:
+        problem = (
+            _("The expiry needs a time zone.")
+            if settings.USE_TZ
+            else _("The expiry must not have a time zone, because USE_TZ is False.")
+        )
+    elif expires_at <= now:
+        problem = _("The expiry must be in the future.")
+    elif expires_at > latest:
+        problem = _("The key must expire by %(latest)s.")
+    else:
+        return expires_at
+    params = {"latest": date_format(latest, "DATETIME_FORMAT")}
+    raise ValidationError(problem, code="expiry", params=params)
+
+
+def default_expiry(now: datetime) -> datetime | None:
+    """Return when a key made ``now`` expires by default; None for never."""
+    lifetimes = [span for span in (conf.DEFAULT_LIFETIME, conf.MAX_LIFETIME) if span is not None]
+    return now + min(lifetimes) if lifetimes else None
+
+
+def clean_changes(changes: Mapping[str, object]) -> dict[str, object]:
+    """Clean new values of a key's policies and name.
 
     Raises:
-        PermissionDenied: ``by`` used a narrower key.
-        ValidationError: the key has expired.
+        ValidationError: some of them are invalid, by the names of the fields.
+        TypeError: one of them can't be changed.
     """
-    key.expires_at = bounded_expiry(key.expires_at, now)
-    if key.is_expired(now):
-        raise ValidationError(
-            _("API key %(api_key)s has expired. Change its expiry or revoke it, then try again."),
-            code="key_expired",
-            params={"api_key": key.api_key},
-        )
-    check_reach(key, by)
-    keep = bool(key.secret_digest and grace)
-    key.previous_digest = key.secret_digest if keep else ""
-    key.previous_expires_at = now + grace if keep else None
-    key.previous_used_at = None
-    secret = crypto.generate_api_secret()
-    key.secret_digest = crypto.make_digest(secret)
-    key.rotated_at = now
-    return GeneratedKeys(key.api_key, secret, key)
+    if unknown := sorted(changes.keys() - {"name", *POLICIES}):
+        raise TypeError(f"These attributes of a key can't be changed: {', '.join(unknown)}.")
+    cleaned, errors = {}, {}
+    for name, value in changes.items():
+        try:
+            cleaned[name] = _clean(name, value)
+        except ValidationError as error:
+            errors[name] = error
+    if errors:
+        raise ValidationError(errors)
+    return cleaned
+
+
+def _clean_policies(options: Mapping[str, Any]) -> dict[str, object]:
+    """Return the policies among ``options`` that are not empty, cleaned."""
+    policies: dict[str, object] = {}
+    for name in [name for name in POLICIES if name in options]:
+        value = options[name]
+        if name in ("scopes", "allowed_ips") and not isinstance(value, str):
+            # Without a list, a key would be unrestricted: None is an error. list() would split a
+            # string into letters. The validators explain what is wrong with it.
+            value = list(value)
+        if value or (name == "expires_at" and value is not None):
+            policies[name] = _clean(name, value)
+    return policies
+
+
+def _clean(name: str, value: Any) -> object:
+    """Return the value of a policy, or of the name, cleaned."""
+    if name == "name":
+        return clean_name(value)
+    if name == "expires_at":
+        return default_expiry(timezone.now()) if value is None else clean_expiry(value)
+    if name == "read_only":
+        return bool(value)
+    if name == "rate_limit" and not value:
+        return ""
+    _VALIDATORS[name](value)
+    return value
+
+
+_VALIDATORS: dict[str, Callable[[Any], object]] = {
+    "scopes": validate_scopes,
+    "allowed_ips": validate_networks,
+    "rate_limit": validate_rate,
+}

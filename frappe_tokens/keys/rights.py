@@ -6,7 +6,7 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.contrib import auth
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import Model, QuerySet
 
-# Users per statement.
-BATCH_SIZE = 500
-
 # Models defined here, or extending one of these, hold users, their rights or their credentials.
 # That includes a project's own users, sources and OAuth applications.
 _PACKAGES = (
@@ -35,33 +32,11 @@ _PACKAGES = (
 )
 
 
-class _Permissions(NamedTuple):
-    """The permissions of all installed models: those that lead to other users' rights, and others.
-
-    ``apps`` are the labels of the apps of sensitive permissions.
-    """
-
-    sensitive: frozenset[str]
-    apps: frozenset[str]
-    ordinary: frozenset[str]
-
-    def leads_to_others(self, permission: str) -> bool:
-        """Whether ``permission`` is sensitive, or may be: no model declares it."""
-        app_label = permission.partition(".")[0]
-        return permission in self.sensitive or (
-            app_label in self.apps and permission not in self.ordinary
-        )
-
-
 def exceed(user: User | AnonymousUser, asker: User) -> bool:
     """Whether managing the keys of ``user`` would give ``asker`` rights that they don't have.
 
-    Only users who are staff, or could change what others may do, are compared with the asker: a key
-    of anyone else opens an API, but no way to more rights.
-
-    Args:
-        user: the owner of the keys.
-        asker: someone who may generate keys, but not a superuser.
+    Only users who are staff, or could change what others may do, are compared with the asker, who
+    isn't a superuser: a key of anyone else opens an API, but no way to more rights.
     """
     if user == asker:
         return False
@@ -70,12 +45,11 @@ def exceed(user: User | AnonymousUser, asker: User) -> bool:
     permissions = _permissions_of(user)
     if permissions is None:
         return True
-    staff = getattr(user, "is_staff", False)
-    if not staff and not any(map(_permissions_for(get_user_model()).leads_to_others, permissions)):
+    is_staff = getattr(user, "is_staff", False)
+    if is_staff and not getattr(asker, "is_staff", False):
+        return True  # some views check nothing else
+    if not is_staff and not any(map(_leads_to_others, permissions)):
         return False
-    if staff and not getattr(asker, "is_staff", False):
-        # Some views check nothing else.
-        return True
     return not all(map(asker.has_perm, permissions))
 
 
@@ -86,7 +60,7 @@ def load_permissions(users: Iterable[User | None]) -> None:
     """
     if _is_djangos_own():
         ordinary = (user for user in users if not (user is None or user.is_superuser))
-        for batch in in_batches(ordinary, BATCH_SIZE):
+        for batch in in_batches(ordinary):
             if len(batch) > 1:
                 _load(batch)
 
@@ -95,17 +69,16 @@ def _load(users: list[User]) -> None:
     alias = users[0]._state.db
     stored = get_user_model()._base_manager.using(alias).filter(pk__in={user.pk for user in users})
     groups_of: defaultdict[object, set[object]] = defaultdict(set)
-    members = stored.order_by().filter(groups__isnull=False)
-    for pk, group in members.values_list("pk", "groups"):
+    for pk, group in stored.order_by().filter(groups__isnull=False).values_list("pk", "groups"):
         groups_of[pk].add(group)
     group_model: Any = stored.model._meta.get_field("groups").related_model
     groups = group_model._base_manager.using(alias).filter(pk__in=set().union(*groups_of.values()))
     of_groups = _permissions_in(groups, "permissions")
     of_users = _permissions_in(stored, "user_permissions")
     for user in users:
+        group_permissions = (of_groups[group] for group in groups_of[user.pk])
         # The caches of ModelBackend.
         vars(user)["_user_perm_cache"] = of_users[user.pk]
-        group_permissions = (of_groups[group] for group in groups_of[user.pk])
         vars(user)["_group_perm_cache"] = set[str]().union(*group_permissions)
 
 
@@ -139,9 +112,7 @@ def _permissions_of(user: User | AnonymousUser) -> set[str] | None:
         permissions |= user.get_all_permissions()
     if not _is_djangos_own():
         # Some backends can check permissions, but not list them.
-        permissions.update(
-            filter(user.has_perm, _permissions_for(get_user_model()).sensitive - permissions)
-        )
+        permissions.update(filter(user.has_perm, _sensitive_permissions() - permissions))
     return permissions
 
 
@@ -156,19 +127,33 @@ def _is_djangos_own() -> bool:
     )
 
 
+def _leads_to_others(permission: str) -> bool:
+    """Whether ``permission`` is sensitive, or may be: no model declares it."""
+    app_label = permission.partition(".")[0]
+    return app_label in _sensitive_apps() and permission not in _ordinary_permissions()
+
+
 @cache
-def _permissions_for(user_model: type[Model]) -> _Permissions:
-    sensitive: set[str] = set()
-    ordinary: set[str] = set()
-    for model in apps.get_models():
-        declared = sensitive if _leads_to_others(model, user_model) else ordinary
-        declared.update(_declared(model))
-    labels = {permission.partition(".")[0] for permission in sensitive}
-    return _Permissions(frozenset(sensitive), frozenset(labels), frozenset(ordinary - sensitive))
+def _sensitive_permissions() -> frozenset[str]:
+    return frozenset(
+        name for model in apps.get_models() if _is_sensitive(model) for name in _declared(model)
+    )
 
 
-def _leads_to_others(model: type[Model], user_model: type[Model]) -> bool:
+@cache
+def _sensitive_apps() -> frozenset[str]:
+    return frozenset(name.partition(".")[0] for name in _sensitive_permissions())
+
+
+@cache
+def _ordinary_permissions() -> frozenset[str]:
+    declared = (name for model in apps.get_models() for name in _declared(model))
+    return frozenset(declared) - _sensitive_permissions()
+
+
+def _is_sensitive(model: type[Model]) -> bool:
     """Whether ``model`` holds users, their rights or their credentials."""
+    user_model = get_user_model()
     fields = (*model._meta.fields, *model._meta.many_to_many)
     return (
         issubclass(model, user_model)

@@ -6,7 +6,7 @@ from frappe_tokens import crypto
 from frappe_tokens.keys import GeneratedKeys
 from frappe_tokens.models import ApiKey
 
-from .models import Robot, Sensor
+from .models import Robot
 
 pytestmark = pytest.mark.django_db
 
@@ -61,16 +61,6 @@ def test_row_without_a_secret_is_refused(make_user):
     guess = GeneratedKeys(row.api_key, crypto.generate_api_secret(), row)
 
     assert ask(guess, frappe_authorization_source="Robot").status_code == 401
-
-
-def test_a_row_without_a_user_is_refused(settings):
-    settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "sources.Sensor"}}
-    secret = crypto.generate_api_secret()
-    row = Sensor.objects.create(secret_digest=crypto.make_digest(secret))
-
-    response = ask(GeneratedKeys(row.api_key, secret, row), frappe_authorization_source="Sensor")
-    assert response.status_code == 401
-    assert response.json()["code"] == "user_inactive"
 
 
 def test_inherits_the_constraints_under_names_of_its_own(robot):

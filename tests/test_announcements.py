@@ -1,0 +1,322 @@
+"""Receivers of the signals, the log and the admin's history learn what was done to keys."""
+
+import logging
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import PermissionDenied
+from django.core.management import call_command
+from django.db import transaction
+from django.test import Client, modify_settings
+
+from frappe_tokens import signals
+from frappe_tokens.keys import (
+    change_key,
+    generate_keys,
+    generate_keys_for_source,
+    generate_keys_for_users,
+    revoke,
+    revoke_leaked,
+)
+from frappe_tokens.keys.actors import Actor
+from frappe_tokens.models import ApiKey
+from frappe_tokens.signals import key_revoked, keys_generated
+
+from .account.conftest import make_key
+from .conftest import PASSWORD, token_header
+from .sources.models import Robot, Sensor
+from .test_audit import lines, logged, only_line
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WHO = "/api/method/frappe.auth.get_logged_user"
+GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
+
+
+@pytest.fixture
+def log(caplog):
+    """Somebody listens to the log."""
+    caplog.set_level(logging.INFO, logger="frappe_tokens")
+    return caplog
+
+
+@pytest.fixture
+def received():
+    """What receivers of the signals about keys are told."""
+    calls = []
+
+    def receive(**arguments):
+        calls.append(arguments)
+
+    for signal in (keys_generated, key_revoked):
+        signal.connect(receive)
+    yield calls
+    for signal in (keys_generated, key_revoked):
+        signal.disconnect(receive)
+
+
+def history():
+    entries = LogEntry.objects.select_related("user", "content_type").order_by("pk")
+    return [
+        (entry.user.get_username(), entry.content_type.model, entry.object_id, entry.change_message)
+        for entry in entries
+    ]
+
+
+def of_user_and_key(key, text):
+    """The entries on both by the manager."""
+    return [
+        ("manager", "user", str(key.user.pk), text),
+        ("manager", key._meta.model_name, str(key.pk), text),
+    ]
+
+
+# Generating and revoking
+
+
+def test_new_secrets_are_announced_after_the_commit(user, system_manager, log, received):
+    with transaction.atomic():
+        first = generate_keys(user, name="deploy", by=Actor(system_manager))
+        assert (received, logged(log)) == ([], [])
+    second = generate_keys(user, name="deploy")
+
+    call = {"signal": keys_generated, "sender": ApiKey, "instance": first.instance}
+    assert received == [
+        {**call, "by": system_manager, "rotated": False},
+        {**call, "by": None, "rotated": True},
+    ]
+    line = {
+        "api_key": first.api_key,
+        "key_model": "frappe_tokens.ApiKey",
+        "key_name": "deploy",
+        "user": "ada",
+    }
+    assert logged(log) == [
+        ("keys_generated", {**line, "by": "manager", "rotated": False}),
+        ("keys_generated", {**line, "by": None, "rotated": True}),
+    ]
+    assert log.messages == [f"Generated a secret for API key {first.api_key} of ada."] * 2
+    text = f"Generated a secret for API key {first.api_key}."
+    assert history() == of_user_and_key(first.instance, text)
+    for secret in (first.api_secret, second.api_secret):
+        assert secret not in repr(received) + repr(lines(log)) + repr(history())
+
+
+def test_revocation_is_announced_once(keys, system_manager, log, received):
+    key, by = keys.instance, Actor(system_manager)
+
+    revoke(key, reason="lost", by=by)
+    revoke(key, reason="again", by=by)
+
+    assert received == [
+        {
+            "signal": key_revoked,
+            "sender": ApiKey,
+            "instance": key,
+            "by": system_manager,
+            "reason": "lost",
+        }
+    ]
+    assert logged(log) == [
+        (
+            "key_revoked",
+            {
+                "api_key": keys.api_key,
+                "key_model": "frappe_tokens.ApiKey",
+                "key_name": "",
+                "user": "ada",
+                "by": "manager",
+                "reason": "lost",
+            },
+        )
+    ]
+    assert log.messages == [f"Revoked API key {keys.api_key} of ada. Reason: lost"]
+    assert history() == of_user_and_key(key, f"Revoked API key {keys.api_key}.")
+
+
+def test_secret_in_the_reason_is_hidden(keys, log, received):
+    revoke(keys.instance, reason=f"{keys.token} was in a\nchat")
+
+    (call,) = received
+    reason = f"{keys.api_key}:fts_******** was in a\ufffdchat"
+    assert reason == only_line(log)["reason"] == call["reason"]
+
+
+def test_report_of_a_leaked_token_is_announced(keys, log):
+    assert revoke_leaked(keys.api_key, keys.api_secret)
+
+    line = only_line(log)
+    assert (line["api_key"], line["by"]) == (keys.api_key, None)
+    assert line["reason"] == "Reported as leaked."
+
+
+def test_what_is_rolled_back_is_not_announced(keys, system_manager, log, received):
+    by = Actor(system_manager)
+
+    with transaction.atomic():
+        generate_keys(keys.instance.user, by=by)
+        revoke(keys.instance, by=by)
+        transaction.set_rollback(True)
+
+    assert (received, logged(log), history()) == ([], [], [])
+
+
+def test_each_of_many_keys_is_announced_without_more_queries(
+    make_user, system_manager, log, received, django_assert_num_queries
+):
+    users = [make_user(f"user{number}") for number in range(300)]
+    generate_keys(users[7])
+    received.clear()
+    log.clear()
+
+    with transaction.atomic():
+        made = generate_keys_for_users(users, by=Actor(system_manager))
+        callbacks = transaction.get_connection().run_on_commit
+        transaction.get_connection().run_on_commit = []
+        with django_assert_num_queries(0):
+            for _savepoints, report, _robust in callbacks:
+                report()
+
+    rotated = [number == 7 for number in range(300)]
+    assert [call["instance"] for call in received] == [keys.instance for keys in made]
+    assert [call["rotated"] for call in received] == rotated
+    assert [line["api_key"] for _event, line in logged(log)] == [keys.api_key for keys in made]
+    assert [line["rotated"] for _event, line in logged(log)] == rotated
+    assert len(history()) == 600
+
+
+def test_nothing_waits_for_the_commit_unless_somebody_listens(user):
+    with transaction.atomic():
+        revoke(generate_keys(user).instance)
+        assert not transaction.get_connection().run_on_commit
+
+
+def test_rows_of_other_sources_are_announced(user, system_manager, log, received):
+    robot, sensor = Robot.objects.create(user=user), Sensor.objects.create()
+    by = Actor(system_manager)
+
+    for _ in range(2):
+        generate_keys_for_source(robot, by=by)
+    revoke(sensor, by=by)
+
+    told = [(call["sender"], call.get("rotated")) for call in received]
+    assert told == [(Robot, False), (Robot, True), (Sensor, None)]
+    assert [(line["key_model"], line["key_name"], line["user"]) for _, line in logged(log)] == [
+        ("sources.Robot", "", "ada"),
+        ("sources.Robot", "", "ada"),
+        ("sources.Sensor", "", None),
+    ]
+    generated = of_user_and_key(robot, f"Generated a secret for API key {robot.api_key}.")
+    revoked = ("manager", "sensor", str(sensor.pk), f"Revoked API key {sensor.api_key}.")
+    assert history() == [*generated, *generated, revoked]
+
+
+def test_errors_of_receivers_change_nothing(keys, caplog):
+    def fail(**_):
+        raise RuntimeError("a receiver's own")
+
+    def status():
+        return Client().get(WHO, headers={"authorization": token_header(rotated)}).status_code
+
+    sent = [
+        keys_generated,
+        key_revoked,
+        signals.authentication_succeeded,
+        signals.authentication_failed,
+    ]
+    for signal in sent:
+        signal.connect(fail)
+    try:
+        rotated = generate_keys(keys.instance.user)
+        assert status() == 200
+        assert revoke(rotated.instance)
+        assert status() == 401
+    finally:
+        for signal in sent:
+            signal.disconnect(fail)
+
+    assert caplog.text.count("a receiver's own") >= len(sent)
+    assert rotated.api_secret not in caplog.text
+
+
+# The admin's history
+
+
+def test_changes_are_in_the_history(keys, system_manager):
+    change_key(keys.instance, scopes=["todos"], read_only=True, by=Actor(system_manager))
+
+    text = f"Changed scopes, read-only of API key {keys.api_key}."
+    assert history() == of_user_and_key(keys.instance, text)
+
+
+def test_history_has_neither_trusted_code_nor_refusals(keys):
+    change_key(keys.instance, read_only=True)
+    with pytest.raises(PermissionDenied):
+        generate_keys(keys.instance.user, by=Actor(keys.instance.user))
+    revoke(keys.instance)
+
+    assert history() == []
+
+
+def test_project_without_the_admin_has_no_history(user, system_manager):
+    with modify_settings(INSTALLED_APPS={"remove": ["django.contrib.admin"]}):
+        revoke(generate_keys(user, by=Actor(system_manager)).instance, by=Actor(system_manager))
+
+    assert history() == []
+
+
+# Every way in
+
+
+def test_calls_of_frappe_and_rest_are_announced(user, system_manager, log):
+    header = {"authorization": token_header(generate_keys(system_manager))}
+    log.clear()
+    client = Client()
+
+    assert client.post(GENERATE, {"user": "ada"}, headers=header).status_code == 200
+    body = {"user": "ada", "name": "x"}
+    made = client.post("/api/keys/", body, "application/json", headers=header).json()
+    client.post(f"/api/keys/{made['api_key']}/rotate/", {}, "application/json", headers=header)
+    client.delete(f"/api/keys/{made['api_key']}/", headers=header)
+
+    assert [(event, line["key_name"], line["by"]) for event, line in logged(log)] == [
+        ("keys_generated", "", "manager"),
+        ("keys_generated", "x", "manager"),
+        ("keys_generated", "x", "manager"),
+        ("key_revoked", "x", "manager"),
+    ]
+    assert [line.get("rotated") for _event, line in logged(log)] == [False, False, True, None]
+    assert len(history()) == 8
+
+
+def test_self_service_and_the_admin_are_announced(make_user, settings, log):
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    root = make_user("root", is_staff=True, is_superuser=True)
+    client = Client()
+    assert client.login(username="root", password=PASSWORD)
+
+    make_key(client, name="mine")
+    client.post("/admin/frappe_tokens/apikey/add/", {"user": root.pk, "name": "theirs"})
+
+    by_name = [(line["key_name"], line["by"]) for _event, line in logged(log)]
+    assert by_name == [("mine", "root"), ("theirs", "root")]
+
+
+def test_commands_are_announced(user, log, tmp_path, capsys):
+    listed = tmp_path / "keys.csv"
+    listed.write_text("user,api_key,api_secret\nada,0a1b2c3d4e5f607,fedcba987654321\n")
+
+    call_command("generate_keys", "ada")
+    key = ApiKey.objects.get()
+    call_command("revoke_keys", key.api_key)
+    call_command("import_keys", str(listed))
+
+    assert [(event, line["api_key"], line["by"]) for event, line in logged(log)] == [
+        ("keys_generated", key.api_key, None),
+        ("key_revoked", key.api_key, None),
+        ("keys_generated", "0a1b2c3d4e5f607", None),
+    ]
+    printed = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if "fts_" in line]
+    assert printed
+    for secret in [*printed, "fedcba987654321"]:
+        assert secret not in repr(lines(log))
