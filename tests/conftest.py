@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import os
 import secrets
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from frappe_tokens.request_log import insertion, unproven
 from frappe_tokens.verification import limiter
 from frappe_tokens.verification.decision import RequestInfo
 
+from . import replicas
 from .groups import LEFT_OUT
 
 PASSWORD = "a long made-up password"
@@ -55,6 +57,20 @@ def the_language_of_the_settings():
     """What a request activates stays active in its thread, which here is the next test's."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_read_too_early():
+    """With ``REPLICA``: what the app has written, it reads from where it was written."""
+    if not os.environ.get("REPLICA"):
+        yield
+        return
+    replicas.reset()
+    with connection.execute_wrapper(replicas.watch):
+        yield
+    found = list(dict.fromkeys(replicas.too_early))
+    replicas.reset()
+    assert found == []
 
 
 @pytest.fixture

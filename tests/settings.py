@@ -50,3 +50,6 @@ FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None}
 FRAPPE_TOKENS["REQUEST_LOG"] = "durable"
 
 MIDDLEWARE = ["tests.csp.content_security_policy", *MIDDLEWARE]
+
+if os.environ.get("REPLICA"):
+    DATABASE_ROUTERS = ["tests.replicas.LateReplica"]

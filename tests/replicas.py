@@ -1,0 +1,56 @@
+"""Finds reads that would be too early on a replica, which sees a little later what was written.
+
+With ``REPLICA=yes``, this router is in the settings of all tests. It sends everything to the
+default database, but fails a test if the app lets a replica answer what it has just written, in the
+same call or request.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from django.db import DEFAULT_DB_ALIAS
+
+APP = str(Path(__file__).resolve().parent.parent / "frappe_tokens")
+LIBRARIES = ("site-packages", "/lib/python3")
+WRITTEN = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM)\s+[\"`]?(\w+)", re.IGNORECASE)
+
+# The outermost frames of the app in which it wrote, with the tables.
+_written = []
+too_early = []
+
+
+def reset():
+    _written.clear()
+    too_early.clear()
+
+
+def watch(execute, sql, params, many, context):
+    result = execute(sql, params, many, context)
+    if (written := WRITTEN.search(sql)) and (frames := _frames_of_the_app()):
+        _written.append((frames[-1], written[1]))
+    return result
+
+
+class LateReplica:
+    def db_for_read(self, model, **hints):
+        frames = _frames_of_the_app()
+        table = model._meta.db_table
+        if frames and any(frame is frames[-1] and name == table for frame, name in _written):
+            code, line = frames[0].f_code, frames[0].f_lineno
+            too_early.append(f"{code.co_filename}:{line} reads {model.__name__}")
+        return DEFAULT_DB_ALIAS
+
+
+def _frames_of_the_app():
+    """Return its frames, the innermost first; none if others, except libraries, call from there."""
+    frames = []
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(APP):
+            frames.append(frame)
+        elif not frames and not any(part in name for part in LIBRARIES):
+            return []
+        frame = frame.f_back
+    return frames
