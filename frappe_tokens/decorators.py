@@ -154,5 +154,7 @@ def _refuse(request: Any, scopes: tuple[str, ...]) -> HttpResponse:
         access_token=key is None,
     )
     verification.report_failure(refused, verification.RequestInfo(request), key)
-    sent = credentials.parse_any(verification.meta_of(request).get("HTTP_AUTHORIZATION"))
+    sent = credentials.parse(
+        verification.meta_of(request).get("HTTP_AUTHORIZATION"), *credentials.SCHEMES
+    )
     return verification.refusal_response(request, refused, sent.scheme if sent else "token")

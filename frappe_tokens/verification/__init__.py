@@ -11,7 +11,6 @@ from .decision import averify, report_failure, unclaimed, verify
 from .limiter import check as check_failures
 from .limiter import count as count_failure
 from .limiter import increment
-from .presented import Auth, Verifiable
 from .request import DEFAULT_SOURCE, Outcome, RequestInfo, get_outcome, meta_of
 from .responses import RETRY_AFTER_SECONDS, challenge, refusal_response, retry_after
 from .scopes import opens
@@ -21,10 +20,8 @@ __all__ = [
     "DEFAULT_SOURCE",
     "RETRY_AFTER_SECONDS",
     "AccessToken",
-    "Auth",
     "Outcome",
     "RequestInfo",
-    "Verifiable",
     "are_known",
     "averify",
     "challenge",

@@ -6,9 +6,11 @@ It deletes nothing and writes no response. Callers translate
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
-from typing import overload
+from typing import Any
 
+from django.db import DataError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from .. import addresses, audit, policy
@@ -17,8 +19,13 @@ from ..credentials import Credential
 from ..exceptions import Reason, Refused
 from ..signals import authentication_failed, authentication_succeeded
 from . import access_tokens, limiter, threads
-from .presented import Auth, PresentedKey, PresentedToken, Verifiable
+from .presented import PresentedKey, PresentedToken, Verifiable
 from .request import Outcome, RequestInfo, set_outcome
+
+logger = logging.getLogger("frappe_tokens.verification")
+
+# What the driver raises if the database is away, and for text that it can't encode.
+_DATABASE_ERRORS = (OperationalError, InterfaceError, DataError)
 
 # What a misconfigured client repeats endlessly. A malformed credential costs nothing.
 _COUNTED = {
@@ -29,17 +36,7 @@ _COUNTED = {
 }
 
 
-@overload
-def verify(credential: Credential, info: RequestInfo) -> Auth: ...
-
-
-@overload
-def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool) -> Auth | None: ...
-
-
-def verify(
-    credential: Credential, info: RequestInfo, *, leave_unknown: bool = False
-) -> Auth | None:
+def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = False) -> Any:
     """Accept or refuse a request, in the order that the documentation of refusals gives.
 
     Args:
@@ -69,12 +66,12 @@ def verify(
         presented = PresentedKey(credential)
     found: Verifiable | None = None
     try:
-        if may_be_foreign and not presented.look_up(info):
+        if may_be_foreign and not _look_up(presented, info):
             return None
         if limiter.is_active():
             limiter.check(info.address(), presented.label, presented.secret, info.source)
         if not may_be_foreign:
-            presented.look_up(info)
+            _look_up(presented, info)
         now = timezone.now()
         found = presented.matched(now)
         if reason := _reason_against(found, info, now, presented.from_browser):
@@ -92,7 +89,7 @@ def verify(
     return found.auth
 
 
-async def averify(credential: Credential, info: RequestInfo) -> Auth:
+async def averify(credential: Credential, info: RequestInfo) -> Any:
     """Do what :func:`verify` does, from async code: in a thread, of which there are few.
 
     Django's async ORM uses a thread for each query. This uses one for the queries, the cache and
@@ -131,6 +128,14 @@ def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None
             sender=None, code=refused.reason.code, api_key=refused.api_key, **info.described()
         )
     return refused
+
+
+def _look_up(presented: PresentedKey | PresentedToken, info: RequestInfo) -> bool:
+    try:
+        return presented.look_up(info)
+    except _DATABASE_ERRORS as error:
+        logger.exception("Credentials can't be checked: the database doesn't answer.")
+        raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=presented.label) from error
 
 
 def _counted(refused: Refused, info: RequestInfo, label: str, api_secret: str = "") -> Refused:
