@@ -26,7 +26,7 @@ from frappe_tokens.authentication import (
     TokenAuthentication,
 )
 from frappe_tokens.crypto import Secret
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.rest_exceptions import RefusedCredentials
 
@@ -73,7 +73,6 @@ def view(*classes, **attributes):
 
 urlpatterns = [
     path("ours/", view(*OURS, drf.SessionAuthentication)),
-    path("closed/", view(*OURS, permission_classes=[IsAuthenticated])),
     path("jwt/", view(*OURS, JWTAuthentication, drf.SessionAuthentication)),
 ]
 
@@ -107,23 +106,6 @@ def basic(text):
 # Accepted and refused
 
 
-def test_request_runs_as_the_keys_user(keys, header_of):
-    seen = {}
-
-    class Look(APIView):
-        authentication_classes = OURS
-
-        def get(self, request):
-            seen.update(user=request.user, auth=request.auth)
-            return Response()
-
-    assert ask(Look.as_view(), header_of(keys)).status_code == 200
-    assert seen["user"] == keys.instance.user
-    assert seen["auth"] == keys.instance
-    assert isinstance(seen["auth"], ApiKey)
-    assert seen["auth"].user is seen["user"]
-
-
 @pytest.mark.django_db(transaction=True)
 def test_first_use_costs_one_select_and_one_update_and_the_next_one_select(
     keys, header_of, statements
@@ -145,12 +127,6 @@ def test_pair_from_a_frappe_site_works(user, header_of):
     assert body(ask(view(*OURS, *RIVALS), header_of(pair)))["user"] == "ada"
 
 
-def test_keys_made_before_the_prefixes_changed_work(keys, header_of, settings):
-    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "fts_x"}
-
-    assert body(ask(view(*OURS, *RIVALS), header_of(keys)))["user"] == "ada"
-
-
 def test_unknown_key_and_wrong_secret_get_the_same_bytes(keys, header_of, statements):
     wrong = GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
     unknown = GeneratedKeys("ftk_unknown", keys.api_secret, keys.instance)
@@ -158,9 +134,8 @@ def test_unknown_key_and_wrong_secret_get_the_same_bytes(keys, header_of, statem
         answers = [ask(view(*OURS), header_of(pair)) for pair in (wrong, unknown)]
     assert verbs == ["SELECT", "SELECT"]
     assert_refused(answers[0], header_of(wrong), INVALID)
-    assert answers[0].content == answers[1].content
-    assert answers[0].status_code == answers[1].status_code
-    assert answers[0].headers == answers[1].headers
+    assert len({(answer.content, repr(answer.headers)) for answer in answers}) == 1
+    assert_refused(answers[1], header_of(unknown), INVALID)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +154,8 @@ def test_malformed_credential_is_refused_without_a_query(token, scheme, django_a
 @pytest.mark.parametrize("rest", ["", "=a:b", "\xa0a:b"])
 @pytest.mark.parametrize("scheme", ["token", "Basic", "Bearer"])
 def test_scheme_without_credential_is_refused(scheme, rest, django_assert_num_queries):
-    classes = [*OURS, drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
     with django_assert_num_queries(0):
-        assert_refused(ask(view(*classes), scheme + rest), scheme, MALFORMED)
+        assert_refused(ask(view(*OURS, *RIVALS), scheme + rest), scheme, MALFORMED)
 
 
 @pytest.mark.parametrize("header", [None, "", "Digest x", "tokens a:b"])
@@ -193,18 +167,12 @@ def test_other_scheme_passes_as_anonymous_as_in_drf(header, django_assert_num_qu
             assert body(response) == {"user": "", "auth": ""}
 
 
-def test_request_without_credentials_is_challenged_by_the_first_scheme():
-    response = Client().get("/closed/")
-    assert response.status_code == 401
-    assert response["WWW-Authenticate"] == 'token realm="api"'
-
-
 @pytest.mark.parametrize("scheme", OURS)
 def test_challenge_names_the_scheme_and_the_realm(scheme, settings):
     settings.FRAPPE_TOKENS = {"REALM": "Example"}
     response = ask(view(scheme, permission_classes=[IsAuthenticated]))
-    word = {"Token": "token"}.get(scheme.scheme.title(), scheme.scheme.title())
-    assert response["WWW-Authenticate"] == f'{word} realm="Example"'
+    expected = CHALLENGES[scheme.scheme].partition(",")[0].replace("api", "Example")
+    assert response["WWW-Authenticate"] == expected
 
 
 def test_credentials_in_the_query_or_the_body_are_ignored(keys):
@@ -227,19 +195,6 @@ def test_credentials_in_the_query_or_the_body_are_ignored(keys):
 # Reasons
 
 
-def test_refusal_says_why(keys):
-    revoke(keys.instance)
-
-    response = ask(view(*OURS), token_header(keys))
-
-    assert_refused(
-        response,
-        "token",
-        {"detail": "This API key has been revoked. Ask for a new one.", "code": "key_revoked"},
-    )
-    assert response["Content-Type"] == "application/json"
-
-
 @pytest.mark.parametrize(("required", "named"), [(["a", "b"], ', scope="a b"'), ([], "")])
 def test_bearer_challenge_names_the_scopes_of_the_view(user, required, named):
     scoped_keys = generate_keys(user, scopes=["todo"])
@@ -256,41 +211,12 @@ def test_bearer_challenge_names_the_scopes_of_the_view(user, required, named):
 
 @pytest.mark.parametrize(
     ("required", "status"),
-    [
-        (None, 403),
-        (" ", 403),
-        ({"todo"}, 200),
-        ("todo user", 200),
-        (["todo", "user"], 200),
-        ("todo admin", 403),
-        (["Todo"], 403),
-    ],
+    [(None, 403), (" ", 403), ({"todo"}, 200), ("todo user", 200), ("todo admin", 403)],
 )
 def test_scoped_key_opens_views_whose_scopes_it_holds(user, required, status):
     scoped_keys = generate_keys(user, scopes=["todo", "user", "more"])
     response = ask(view(*OURS, required_scopes=required), token_header(scoped_keys))
     assert response.status_code == status
-
-
-@pytest.mark.parametrize(
-    ("method", "status"),
-    [
-        ("GET", 200),
-        ("HEAD", 405),  # which the view does not have
-        ("OPTIONS", 200),
-        ("POST", 403),
-        ("DELETE", 403),
-        ("PROPFIND", 403),
-        ("GETT", 403),
-    ],
-)
-def test_read_only_key_uses_safe_methods_only(user, method, status):
-    limited = generate_keys(user, read_only=True)
-    methods = [name for name in APIView.http_method_names if name != "head"]
-    response = ask(view(*OURS, http_method_names=methods), token_header(limited), method)
-    assert response.status_code == status
-    if status == 403:
-        assert body(response)["code"] == "key_read_only"
 
 
 @pytest.mark.parametrize(
@@ -334,17 +260,10 @@ def test_method_that_is_set_on_the_request_of_drf_opens_no_more(user, policies):
 @pytest.mark.parametrize(
     ("num_proxies", "remote_addr", "forwarded_for", "status"),
     [
-        (None, "192.0.2.1", "", 200),
         (None, "203.0.113.9", "192.0.2.1", 403),
-        (0, "203.0.113.9", "192.0.2.1", 403),
         (1, "203.0.113.9", "192.0.2.1", 200),
         (1, "203.0.113.9", "192.0.2.1, 198.51.100.1", 403),
-        (2, "203.0.113.9", "192.0.2.1, 198.51.100.1", 200),
-        (2, "203.0.113.9", "192.0.2.1", 403),
         (1, "203.0.113.9", "[2001:db8::1]:8080", 200),
-        (1, "192.0.2.1", "unknown", 403),
-        (None, "::ffff:192.0.2.1", "", 200),
-        (None, "", "", 403),
     ],
 )
 def test_address_is_that_of_the_peer_unless_proxies_are_trusted(

@@ -16,9 +16,7 @@ from django.core.checks import Tags
 from django.db import connections
 from django.urls import include, path
 from django.utils import timezone
-from django.utils.module_loading import import_string
 from knox.auth import TokenAuthentication as KnoxAuthentication
-from knox.settings import knox_settings
 from rest_framework import authentication as drf
 from rest_framework.decorators import action
 from rest_framework.routers import SimpleRouter
@@ -32,7 +30,7 @@ from frappe_tokens.authentication import (
     BearerAuthentication,
     TokenAuthentication,
 )
-from frappe_tokens.checks import configuration, deployment
+from frappe_tokens.checks import deployment
 from frappe_tokens.conf import Settings
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiKey
@@ -295,12 +293,6 @@ def test_reports_a_setting_that_cannot_be_read(settings):
     assert error.msg == "FRAPPE_TOKENS['NUM_PROXIES'] can't be read: AttributeError."
 
 
-def test_w001_follows_the_prefix_of_knox(settings, monkeypatch):
-    change(settings, default(KnoxAuthentication, BearerAuthentication))
-    monkeypatch.setattr(knox_settings, "AUTH_HEADER_PREFIX", "Bearer")
-    assert ids() == ["W001"]
-
-
 class ByQuery(drf.BaseAuthentication):
     def authenticate(self, request): ...
 
@@ -346,11 +338,6 @@ def test_w011_for_a_durable_log_without_commits(settings, monkeypatch, autocommi
     assert ids() == expected
     settings.MIDDLEWARE = [SECURITY]
     assert "W011" not in ids()
-
-
-def test_responding_middleware_exists():
-    for name in configuration._RESPONDING:
-        assert callable(import_string(name))
 
 
 # Views
