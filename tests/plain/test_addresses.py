@@ -13,20 +13,11 @@ from django.utils.decorators import sync_and_async_middleware
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.middleware import TokenAuthenticationMiddleware
 
-from .conftest import AUTHENTICATION, MIDDLEWARE, Visitor
+from .conftest import AUTHENTICATION, LOCALE, MIDDLEWARE, SESSION, Visitor, put
 
 pytestmark = pytest.mark.django_db
 
-SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
-LOCALE = "django.middleware.locale.LocaleMiddleware"
 REMOTE_USER = "django.contrib.auth.middleware.RemoteUserMiddleware"
-
-
-def put(settings, name, *, before="", behind=""):
-    """Put ``name`` into MIDDLEWARE, whether it is there already or not."""
-    others = [other for other in settings.MIDDLEWARE if other != name]
-    place = others.index(before) if before else others.index(behind) + 1
-    settings.MIDDLEWARE = [*others[:place], name, *others[place:]]
 
 
 # Unknown paths, slashes
@@ -159,9 +150,7 @@ class OnlyReports(TokenAuthenticationMiddleware):
 
 
 def test_subclass_may_leave_more_views(keys, site, settings):
-    settings.MIDDLEWARE = [
-        f"{__name__}.OnlyReports" if name == MIDDLEWARE else name for name in settings.MIDDLEWARE
-    ]
+    settings.MIDDLEWARE[settings.MIDDLEWARE.index(MIDDLEWARE)] = f"{__name__}.OnlyReports"
     visitor = Visitor("sync")
     assert visitor.get("/sync/who/", keys).json()["user"] == "ada"
     assert visitor.get("/async/who/", keys).json()["user"] == ""

@@ -191,9 +191,7 @@ class OpenAdmin(TokenAuthenticationMiddleware):
 
 
 def test_subclass_decides_otherwise(root, site, settings):
-    settings.MIDDLEWARE = [
-        f"{__name__}.OpenAdmin" if name == MIDDLEWARE else name for name in settings.MIDDLEWARE
-    ]
+    settings.MIDDLEWARE[settings.MIDDLEWARE.index(MIDDLEWARE)] = f"{__name__}.OpenAdmin"
     visitor, generated = Visitor("sync"), generate_keys(root)
 
     assert visitor.get("/admin/", generated).status_code == 200
