@@ -157,6 +157,7 @@ def source(name, label):
 
 SHARED = cache("redis.RedisCache")
 LOCAL = cache("locmem.LocMemCache")
+OTHER_CACHE = {"CACHES": {"default": SHARED, "k": LOCAL}}
 IN_DATABASE = {"CACHES": {"default": cache("db.DatabaseCache")}}
 COUNTS_NOTHING = {"FAILURE_LIMIT": None, "NUM_PROXIES": 1}
 WRONG_ORDER = [
@@ -169,15 +170,12 @@ BEHIND = [OTHER, SECURITY, COMMON]
 @pytest.mark.parametrize(
     ("name", "changes", "texts"),
     [
-        ("E001", {"FRAPPE_TOKENS": 7}, ["is of type int"]),
         ("E001", {"FRAPPE_TOKENS": [("REALM", "api")]}, ["is of type list"]),
         ("E002", well(PEPPER=["canary"]), ["'PEPPER'", "Did you mean 'PEPPERS'?"]),
         ("E002", well(WHATEVER=1), ["'WHATEVER'", "The settings are: CACHE, "]),
         ("E003", well(REQUEST_LOG="durabel"), ["REQUEST_LOG"]),
-        ("E003", well(SOURCES=7), ["SOURCES"]),
         ("E004", source("Robot", "sources.Nobody"), ["'Robot'", "'sources.Nobody'"]),
         ("E004", source("Robot", "frappe_tokens.AbstractApiKey"), ["concrete"]),
-        ("E004", source("Robot", "tests.sources.models.Robot"), []),
         ("E004", source("Robot", Robot), []),
         ("E004", source("User", "auth.User"), ["'User'", "AbstractApiKey"]),
         ("E004", source(7, "sources.Robot"), ["[7]", "by a string"]),
@@ -185,26 +183,24 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("E005", well(REQUEST_LOG=f"{__name__}.NeedsArgument"), ["TypeError"]),
         ("E005", well(REQUEST_LOG="builtins.dict"), ["does not extend", "Sink"]),
         ("E006", {"MIDDLEWARE": [LOG, *WRONG_ORDER]}, [f"{WRONG_ORDER[1]} comes after"]),
-        ("W001", default(drf.TokenAuthentication, TokenAuthentication), ['"token"', "Put "]),
-        ("W001", default(drf.TokenAuthentication, OurToken), ['"token"', f"{__name__}.OurToken"]),
+        (
+            "W001",
+            default(drf.TokenAuthentication, OurToken),
+            ['"token"', f"Put {__name__}.OurToken"],
+        ),
         ("W001", default(TheirBasic, BasicAuthentication), ['"basic"', "TheirBasic comes before"]),
         ("W001", default(JWTAuthentication, BearerAuthentication), ['"bearer"']),
         ("W001", default(KnoxAuthentication, TokenAuthentication), ['"token"']),
         (
             "W001",
-            default(OAuth2Authentication, *OURS),
-            ["whether their user is active", "Remove oauth2_prov"],
+            default(OAuth2Child, *OURS),
+            ["user is active", f"Remove {__name__}.OAuth2Child."],
         ),
-        ("W001", default(OAuth2Child, *OURS), [f"Remove {__name__}.OAuth2Child."]),
         ("W002", default(drf.SessionAuthentication, *OURS), ["DEFAULT_AUTH", "Session", "last"]),
         ("W002", default(OURS[0], Session, OURS[1]), [f"{__name__}.Session comes before"]),
         ("W003", {"CACHES": {"default": LOCAL}}, ["'default'", "If one process revokes a key"]),
         ("W003", {"CACHES": {"default": cache("dummy.DummyCache")}}, ["Redis"]),
-        (
-            "W003",
-            {"CACHES": {"default": SHARED, "k": LOCAL}, **well(CACHE="k", FAILURE_LIMIT=None)},
-            ["'k'"],
-        ),
+        ("W003", {**OTHER_CACHE, **well(CACHE="k", FAILURE_LIMIT=None)}, ["'k'"]),
         ("W005", {"SECURE_SSL_REDIRECT": False}, ["SECURE_PROXY_SSL_HEADER", '_tokens.W005"']),
         ("W005", {"MIDDLEWARE": [LOG]}, ["SecurityMiddleware"]),
         ("W006", well(FAILURE_LIMIT=None), ["100/minute"]),
@@ -218,19 +214,16 @@ BEHIND = [OTHER, SECURITY, COMMON]
 def test_finds_what_is_wrong(settings, name, changes, texts):
     change(settings, changes)
 
-    messages = [message for message in found() if str(message.id).endswith(name)]
+    (message,) = [message for message in found() if str(message.id).endswith(name)]
 
-    (message,) = messages
     levels = {"E": checks.ERROR, "W": checks.WARNING}
     assert message.level == levels[name[0]]
     text = f"{message.msg}\n{message.hint}"
     for expected in texts:
         assert expected in text
     assert "canary" not in text
-    only_deployed = {"W003", "W005", "W006", "W007", "W008"}
-    assert any(str(it.id).endswith(name) for it in found(deploy=False)) == (
-        name not in only_deployed
-    )
+    reported = any(str(it.id).endswith(name) for it in found(deploy=False))
+    assert reported == (name not in {"W003", "W005", "W006", "W007", "W008"})
 
 
 @pytest.mark.parametrize(
@@ -242,11 +235,9 @@ def test_finds_what_is_wrong(settings, name, changes, texts):
         *(well(REQUEST_LOG=sink) for sink in ("buffered", "null", f"{__name__}.Shipper")),
         {"FRAPPE_TOKENS": {"CACHE": "default"}, "REST_FRAMEWORK": {"NUM_PROXIES": 2}},
         # Other orders of authentication classes
-        default(TokenAuthentication, drf.TokenAuthentication),
         default(drf.TokenAuthentication, BasicAuthentication),
         default(KnoxAuthentication, BearerAuthentication),
         default(Hidden, *OURS),
-        default(drf.RemoteUserAuthentication, *OURS, Session),
         default(Session, drf.BasicAuthentication),
         default(*OURS, OAuth2Child),
         # Other caches
