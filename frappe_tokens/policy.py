@@ -50,11 +50,7 @@ def scopes_open(held: Collection[str], required: Collection[str]) -> bool:
 
 
 def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Return the names of the policies that allow more in ``after`` than in ``before``.
-
-    Args:
-        before, after: ``scopes``, ``read_only``, ``allowed_ips``, ``rate_limit``, ``expires_at``.
-    """
+    """Return the names of the policies (``POLICIES``) that allow more in ``after``."""
     is_wider: dict[str, Callable[[Any, Any], bool]] = {
         "scopes": lambda old, new: bool(old) and not (new and set(new) <= set(old)),
         "read_only": lambda old, new: old and not new,

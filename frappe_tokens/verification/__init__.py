@@ -11,7 +11,7 @@ from .decision import averify, report_failure, unclaimed, verify
 from .limiter import check as check_failures
 from .limiter import count as count_failure
 from .limiter import increment
-from .request import DEFAULT_SOURCE, Outcome, RequestInfo, get_outcome, meta_of
+from .request import DEFAULT_SOURCE, Outcome, RequestInfo, get_outcome, parse_header
 from .responses import RETRY_AFTER_SECONDS, challenge, refusal_response, retry_after
 from .scopes import opens
 from .threads import run_in_thread
@@ -30,8 +30,8 @@ __all__ = [
     "get_outcome",
     "increment",
     "may_be_browser",
-    "meta_of",
     "opens",
+    "parse_header",
     "refusal_response",
     "register_access_tokens",
     "report_failure",

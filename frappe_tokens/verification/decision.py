@@ -110,15 +110,9 @@ def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
 
 
 def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None = None) -> Refused:
-    """Report a refusal to the request log, the audit log and the signal's receivers.
+    """Report a refusal to the request log, the audit log and the signal's receivers. Return it.
 
-    Args:
-        refused: the reason.
-        info: the request.
-        found: the key whose secret was correct, or the access token, if any.
-
-    Returns:
-        ``refused``.
+    ``found`` is the key whose secret was correct, or the access token, if any.
     """
     set_outcome(info.request, Outcome(found, refused))
     if audit.is_heard():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .. import addresses, policy
+from .. import addresses, credentials, policy
 from ..conf import conf
+from ..credentials import Credential
 from ..exceptions import Refused
 from ..types import AnyRequest
 from . import browsers, scopes
@@ -114,7 +115,9 @@ class RequestInfo:
         )
 
 
-def meta_of(request: AnyRequest) -> Mapping[str, Any]:
-    """Return the ``META`` of Django's request, or of the one that DRF wraps around it."""
-    meta: Mapping[str, Any] = getattr(request, "_request", request).META
-    return meta
+def parse_header(request: AnyRequest, schemes: Iterable[str]) -> Credential | None:
+    """Return the credential in the ``Authorization`` header for one of ``schemes``, if any."""
+    # Neither the header nor META is in a variable here, as debug pages show those.
+    return credentials.parse(
+        getattr(request, "_request", request).META.get("HTTP_AUTHORIZATION"), *schemes
+    )
