@@ -1,9 +1,6 @@
 """System checks: each has a hint, and finds what it should and nothing else."""
 
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -472,55 +469,3 @@ def test_checks_never_raise(settings, name, value):
     setattr(settings, name, value)
     assert isinstance(found(databases=["default"]), list)
     assert list(deployment.check_secrets(databases=["nowhere"])) == []
-
-
-# From a shell
-
-
-def ids_from_shell(*arguments, **environment):
-    # The last one remains from tests with a browser.
-    without = {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "DJANGO_ALLOW_ASYNC_UNSAFE"}
-    inherited = {name: value for name, value in os.environ.items() if name not in without}
-    finished = subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**inherited, **environment},
-        timeout=120,
-    )
-    assert finished.returncode == 0, finished.stderr
-    output = finished.stdout + finished.stderr
-    assert "Traceback" not in output
-    return set(re.findall(r"\(([a-z_]+\.[A-Z]\d{3})\)", output))
-
-
-def test_example_project_needs_only_a_shared_cache_for_deployment():
-    key = "as long as Django wants it, and with enough different characters 0123456789"
-    command = ("manage.py", "check", "--deploy", "--fail-level", "ERROR")
-    names = ids_from_shell(*command, DJANGO_DEBUG="0", DJANGO_SECRET_KEY=key)
-    # I001 depends on what else is installed.
-    assert names - {"frappe_tokens.I001"} == {"frappe_tokens.W003"}
-
-
-MINIMAL = """
-import sys
-sys.modules["rest_framework"] = None
-import django
-from django.conf import settings
-settings.configure(
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "frappe_tokens"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-)
-django.setup()
-from django.core.management import call_command
-call_command("check", databases=["default"], fail_level="DEBUG")
-call_command("check", deploy=True, tags=["frappe_tokens"], fail_level="ERROR")
-assert sys.modules["rest_framework"] is None
-"""
-
-
-def test_runs_on_minimal_settings_without_rest_framework_and_tables():
-    names = {f"frappe_tokens.{name}" for name in ("W003", "W005", "W007")}
-    assert ids_from_shell("-c", MINIMAL) == names

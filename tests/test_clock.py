@@ -3,7 +3,6 @@
 The limit of failures and the rates of keys have tests of their own.
 """
 
-import logging
 import time
 from datetime import datetime, timedelta
 
@@ -11,7 +10,6 @@ import pytest
 import time_machine
 from django.test import Client
 
-from frappe_tokens.logs import RateLimitedLogger
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log.buffered import BufferedSink
 
@@ -33,17 +31,6 @@ def clock():
 
 def status(keys):
     return Client().get(WHO, headers={"authorization": token_header(keys)}).status_code
-
-
-@BOTH_WAYS
-def test_complaint_is_still_made_once_a_minute(clock, step, caplog):
-    complain = RateLimitedLogger(logging.getLogger("tests.clock"), "It is broken.")
-
-    complain()
-    clock.shift(step)
-    complain()
-
-    assert len(caplog.records) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,11 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth import alogin, alogout, aupdate_session_auth_hash, login, logout
 from django.contrib.auth import update_session_auth_hash as update_hash
-from django.contrib.auth.decorators import (
-    login_not_required,
-    login_required,
-    permission_required,
-)
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpResponse, JsonResponse
@@ -36,16 +32,6 @@ async def awho(request):
     user = await request.auser()
     auth = getattr(request, "auth", None)
     return JsonResponse({"user": user.get_username(), "auth": type(auth).__name__})
-
-
-@login_not_required
-def for_all(request):
-    return described(request)
-
-
-@login_not_required
-async def afor_all(request):
-    return await awho(request)
 
 
 def nobody_in_particular(request):
@@ -198,16 +184,10 @@ def rest_by_session(request):
 both = [
     ("who/", who, awho),
     ("members/", login_required(who), login_required(awho)),
-    (
-        "permitted/",
-        permission_required("auth.view_group", raise_exception=True)(who),
-        permission_required("auth.view_group", raise_exception=True)(awho),
-    ),
     ("class/", Who.as_view(), AsyncWho.as_view()),
     ("protected/", csrf_protect(who), csrf_protect(awho)),
     ("exempt/", csrf_exempt(who), csrf_exempt(awho)),
     ("same/", nobody_in_particular, nobody_in_particular),
-    ("for-all/", for_all, afor_all),
     ("declared/", declared, require_scopes("reports:read")(AsyncWho.as_view())),
     ("decorated/", Decorated.as_view(), AsyncDecorated.as_view()),
     ("handlers/", Handlers.as_view(), AsyncHandlers.as_view()),
