@@ -17,9 +17,9 @@ def has_ended(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and now >= moment
 
 
-def method_allowed(read_only: bool, methods: Iterable[str]) -> bool:
-    """Whether a key may use all of ``methods``."""
-    return not read_only or all(method in SAFE_METHODS for method in methods)
+def are_safe(methods: Iterable[str]) -> bool:
+    """Whether a read-only key may use all of ``methods``."""
+    return SAFE_METHODS.issuperset(methods)
 
 
 def required_scopes(view: object, method: str) -> tuple[str, ...]:

@@ -105,9 +105,8 @@ def test_refuses_what_is_no_network(text):
     ],
 )
 def test_methods_of_a_read_only_key(methods, allowed):
-    assert policy.method_allowed(True, methods.split()) is allowed
-    assert policy.method_allowed(False, methods.split())
-    assert not policy.method_allowed(True, [""])
+    assert policy.are_safe(methods.split()) is allowed
+    assert not policy.are_safe([""])
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ class RequestInfo:
     def is_forgeable(self) -> bool:
         """Whether another site may have made a browser send it, to that site's benefit."""
         # Of a safe method it has none, because it can't read the response. A WebSocket can do more.
-        is_safe = not self._is_websocket and policy.method_allowed(True, self.methods)
+        is_safe = not self._is_websocket and policy.are_safe(self.methods)
         return not is_safe and browsers.from_another_site(self.request)
 
     @property
