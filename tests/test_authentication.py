@@ -210,16 +210,6 @@ def test_bearer_challenge_names_the_scopes_of_the_view(user, required, named):
 
 
 @pytest.mark.parametrize(
-    ("required", "status"),
-    [(None, 403), (" ", 403), ({"todo"}, 200), ("todo user", 200), ("todo admin", 403)],
-)
-def test_scoped_key_opens_views_whose_scopes_it_holds(user, required, status):
-    scoped_keys = generate_keys(user, scopes=["todo", "user", "more"])
-    response = ask(view(*OURS, required_scopes=required), token_header(scoped_keys))
-    assert response.status_code == status
-
-
-@pytest.mark.parametrize(
     ("sent", "becomes", "status"),
     [("POST", "GET", 403), ("GET", "POST", 403), ("GET", "HEAD", 200), ("GET", "get", 403)],
 )

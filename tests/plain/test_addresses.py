@@ -10,9 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.decorators import sync_and_async_middleware
 
 from frappe_tokens.keys import generate_keys
-from frappe_tokens.middleware import TokenAuthenticationMiddleware
 
-from .conftest import AUTHENTICATION, LOCALE, MIDDLEWARE, SESSION, Visitor, put
+from .conftest import AUTHENTICATION, LOCALE, MIDDLEWARE, SESSION, put
 
 pytestmark = pytest.mark.django_db
 
@@ -137,19 +136,6 @@ def test_rest_views_are_left_to_their_classes(visitor, keys, statements, sent):
     else:
         assert response.status_code == 401
     assert "Authorization" in response.headers["Vary"]
-
-
-class OnlyReports(TokenAuthenticationMiddleware):
-    def leaves(self, request, view):
-        return not request.path.startswith("/sync/") or super().leaves(request, view)
-
-
-def test_subclass_may_leave_more_views(keys, site, settings):
-    settings.MIDDLEWARE[settings.MIDDLEWARE.index(MIDDLEWARE)] = f"{__name__}.OnlyReports"
-    visitor = Visitor("sync")
-    assert visitor.get("/sync/who/", keys).json()["user"] == "ada"
-    assert visitor.get("/async/who/", keys).json()["user"] == ""
-    assert visitor.get("/sync/rest/", keys).json()["user"] == "ada"
 
 
 # Caches
