@@ -109,6 +109,13 @@ class Hidden(drf.BaseAuthentication):
         raise NotImplementedError
 
 
+class ByQuery(drf.BaseAuthentication):
+    """Its challenge depends on the request."""
+
+    def authenticate_header(self, request):
+        return f'Token realm="{request.query_params.get("realm", "api")}"'
+
+
 class Session(drf.SessionAuthentication):
     pass
 
@@ -183,6 +190,7 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("W001", default(drf.TokenAuthentication, OurToken), [f"Put {__name__}.OurToken"]),
         ("W001", default(TheirBasic, BasicAuthentication), ['"basic"', "TheirBasic comes before"]),
         ("W001", default(JWTAuthentication, BearerAuthentication), ['"bearer"']),
+        ("W001", default(ByQuery, TokenAuthentication), ['"token"']),
         ("W001", default(KnoxAuthentication, TokenAuthentication), ['"token"']),
         ("W001", default(OAuth2Child, *OURS), ["is active", f"Remove {__name__}.OAuth2Child."]),
         ("W002", default(drf.SessionAuthentication, *OURS), ["DEFAULT_AUTH", "Session", "last"]),
@@ -271,18 +279,6 @@ def test_reports_a_setting_that_cannot_be_read(settings):
     settings.REST_FRAMEWORK = "canary"
     (error,) = found(deploy=False)
     assert error.msg == "FRAPPE_TOKENS['NUM_PROXIES'] can't be read: AttributeError."
-
-
-class ByQuery(drf.BaseAuthentication):
-    def authenticate(self, request): ...
-
-    def authenticate_header(self, request):
-        return f'Token realm="{request.query_params.get("realm", "api")}"'
-
-
-def test_w001_for_a_challenge_that_depends_on_the_request(settings):
-    change(settings, default(ByQuery, TokenAuthentication))
-    assert ids() == ["W001"]
 
 
 def test_no_w001_for_the_toolkits_class_without_the_toolkit(settings, monkeypatch):

@@ -7,11 +7,14 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.cache import cache
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import path
 from django.utils.decorators import sync_and_async_middleware
 
+from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys
 
 from .conftest import AUTHENTICATION, LOCALE, MIDDLEWARE, SESSION, put
+from .site import described
 
 pytestmark = pytest.mark.django_db
 
@@ -39,6 +42,16 @@ def test_slash_is_appended(visitor, keys, settings):
 # Middleware that changes the view or the method
 
 
+@require_scopes("other")
+def other(request):
+    return described(request)
+
+
+# Of another site, where the same addresses lead to another view.
+KINDS, NAMES = ("sync", "async"), ("declared", "only-here")
+urlpatterns = [path(f"{kind}/{name}/", other) for kind in KINDS for name in NAMES]
+
+
 @sync_and_async_middleware
 def change_request(get_response):
     """Does what a middleware for several hosts, or for forms, does."""
@@ -52,7 +65,7 @@ def change_request(get_response):
 
 
 CHANGE = f"{__name__}.change_request"
-OTHER_SITE = {"x-urlconf": "tests.plain.other_site"}
+OTHER_SITE = {"x-urlconf": __name__}
 OVERRIDE = {"x-http-method-override": "DELETE"}
 
 

@@ -16,7 +16,7 @@ from ..oauth.conftest import public as public
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("pages")]
 
-ADMIN_PAGES = [
+PAGES = [
     "/admin/",
     "/admin",
     "/admin/auth/user/",
@@ -28,8 +28,6 @@ ADMIN_PAGES = [
     "/office/desk/auth/group/",
     "/groups/add/",
     "/bare/password_change/",
-]
-OTHER_PAGES = [
     "/account/api-keys/",
     "/account/api-keys/new/",
     f"{METHODS}authorize?client_id=x",
@@ -40,7 +38,6 @@ OTHER_PAGES = [
     "/o/device/",
     "/o/device-confirm/x/ABCD",
 ]
-PAGES = [*ADMIN_PAGES, *OTHER_PAGES]
 
 
 @pytest.fixture
