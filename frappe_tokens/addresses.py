@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Collection
 from functools import lru_cache
+from typing import Any
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -86,11 +87,9 @@ def is_wider(before: Collection[str], after: Collection[str]) -> bool:
     return not new or not all(any(_is_within(one, other) for other in old) for one in new)
 
 
-def _is_within(network: Network, other: Network) -> bool:
+def _is_within(network: Any, other: Any) -> bool:
     # The two families share no address.
-    if isinstance(network, ipaddress.IPv4Network):
-        return isinstance(other, ipaddress.IPv4Network) and network.subnet_of(other)
-    return isinstance(other, ipaddress.IPv6Network) and network.subnet_of(other)
+    return network.version == other.version and bool(network.subnet_of(other))
 
 
 def _contains(network: str, address: Address) -> bool:

@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from . import credentials, verification
+from . import verification
 from .credentials import Credential
 from .exceptions import Refused
 from .rest_exceptions import refusal
@@ -27,7 +27,7 @@ class _SchemeAuthentication(BaseAuthentication):
         Raises:
             AuthenticationRefused: the request is refused; with 401 a ``RefusedCredentials``.
         """
-        credential = credentials.parse(_header(request), self.scheme)
+        credential = verification.parse_header(request, [self.scheme])
         result = None if credential is None else self._verify(request, credential)
         _vary_on_header(request)
         return result
@@ -107,9 +107,3 @@ def _vary_on_header(request: Request) -> None:
 def _view(request: Request) -> Any:
     """Return the view; None for a request that no DRF view has prepared."""
     return (getattr(request, "parser_context", None) or {}).get("view")
-
-
-def _header(request: Request) -> str | None:
-    # In a frame of its own: a debug page shows the variables of those that are still open.
-    header: str | None = verification.meta_of(request).get("HTTP_AUTHORIZATION")
-    return header

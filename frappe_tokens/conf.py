@@ -127,12 +127,12 @@ class Settings:
     @property
     def SELF_SERVICE(self) -> bool:
         """Whether users may generate, rotate and revoke their own keys: False."""
-        return self._flag("SELF_SERVICE")
+        return self._get("SELF_SERVICE", (bool,), False)
 
     @property
     def PAGES_ACCEPT_CREDENTIALS(self) -> bool:
         """Whether API keys open pages for people, such as the admin: False."""
-        return self._flag("PAGES_ACCEPT_CREDENTIALS")
+        return self._get("PAGES_ACCEPT_CREDENTIALS", (bool,), False)
 
     @property
     def FAILURE_LIMIT(self) -> Rate | None:
@@ -197,13 +197,6 @@ class Settings:
             )
         return realm
 
-    def _flag(self, name: str) -> bool:
-        # _get() rejects a bool.
-        own = self._mapping().get(name, False)
-        if not isinstance(own, bool):
-            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type bool.")
-        return own
-
     def _prefix(self, name: str, default: str) -> str:
         prefix = self._get(name, (str,), default)
         if prefix is not default and not _PREFIX.fullmatch(prefix):
@@ -236,8 +229,8 @@ class Settings:
         if name not in own:
             return default
         value: T = own[name]
-        # A bool is an int in Python, and a mistake here.
-        if not isinstance(value, types) or isinstance(value, bool):
+        # A bool is an int in Python, and a mistake for one here.
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             names = " or ".join("None" if t is NoneType else t.__name__ for t in types)
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type {names}.")
         return value

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import crypto
@@ -62,12 +61,12 @@ class Credential(NamedTuple):
     access_token: Secret = Secret()
 
 
-def parse(header: str | None, scheme: str) -> Credential | None:
-    """Return the credential in ``header`` for ``scheme``. Never raises.
+def parse(header: str | None, *schemes: str) -> Credential | None:
+    """Return the credential in ``header`` for one of ``schemes``. Never raises.
 
     Args:
         header: the value of ``Authorization`` as WSGI and ASGI provide it (Latin-1), or None.
-        scheme: ``token``, ``basic`` or ``bearer``.
+        schemes: of ``token``, ``basic`` and ``bearer``.
 
     Returns:
         None if there is no such header or it names another scheme.
@@ -78,7 +77,7 @@ def parse(header: str | None, scheme: str) -> Credential | None:
         return None
     header = Secret(header)
     named = _SCHEME.match(header)
-    if named is None or named[1].lower() != scheme:
+    if named is None or (scheme := named[1].lower()) not in schemes:
         return None
     value = Secret(header[named.end() :].strip(" \t"))
     if not named[2] or not value:
@@ -86,15 +85,6 @@ def parse(header: str | None, scheme: str) -> Credential | None:
         # either, and let it pass as anonymous.
         return Credential(scheme, ours=True)
     return _parse_token(scheme, _decode_base64(value) if scheme == "basic" else value)
-
-
-def parse_any(header: str | None, schemes: Iterable[str] = SCHEMES) -> Credential | None:
-    """Return the credential in ``header`` for one of ``schemes``, like :func:`parse`."""
-    for scheme in schemes if header else ():
-        credential = parse(header, scheme)
-        if credential is not None:
-            return credential
-    return None
 
 
 def looks_secret(text: str) -> bool:

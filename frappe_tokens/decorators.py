@@ -154,5 +154,5 @@ def _refuse(request: Any, scopes: tuple[str, ...]) -> HttpResponse:
         access_token=key is None,
     )
     verification.report_failure(refused, verification.RequestInfo(request), key)
-    sent = credentials.parse_any(verification.meta_of(request).get("HTTP_AUTHORIZATION"))
+    sent = verification.parse_header(request, credentials.SCHEMES)
     return verification.refusal_response(request, refused, sent.scheme if sent else "token")

@@ -17,9 +17,9 @@ def has_ended(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and now >= moment
 
 
-def method_allowed(read_only: bool, methods: Iterable[str]) -> bool:
-    """Whether a key may use all of ``methods``."""
-    return not read_only or all(method in SAFE_METHODS for method in methods)
+def are_safe(methods: Iterable[str]) -> bool:
+    """Whether a read-only key may use all of ``methods``."""
+    return SAFE_METHODS.issuperset(methods)
 
 
 def required_scopes(view: object, method: str) -> tuple[str, ...]:
@@ -50,11 +50,7 @@ def scopes_open(held: Collection[str], required: Collection[str]) -> bool:
 
 
 def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Return the names of the policies that allow more in ``after`` than in ``before``.
-
-    Args:
-        before, after: ``scopes``, ``read_only``, ``allowed_ips``, ``rate_limit``, ``expires_at``.
-    """
+    """Return the names of the policies (``POLICIES``) that allow more in ``after``."""
     is_wider: dict[str, Callable[[Any, Any], bool]] = {
         "scopes": lambda old, new: bool(old) and not (new and set(new) <= set(old)),
         "read_only": lambda old, new: old and not new,

@@ -34,11 +34,8 @@ def redacted(text: str, length: int) -> str:
     """Return ``text`` without secrets, and without characters that affect a log or a terminal.
 
     It hides words of ``WORD_LENGTH`` or more letters and digits, anything that starts with
-    ``SECRET_PREFIX`` and is longer than an API key, and pairs of a Frappe site.
-
-    Args:
-        text: a path, a user agent, a method, a reason.
-        length: the maximum number of characters to return.
+    ``SECRET_PREFIX`` and is longer than an API key, and pairs of a Frappe site. At most ``length``
+    characters are returned.
     """
     if len(text) > _PIECE_LENGTH:
         text = _WORD.sub(lambda word: HIDDEN if _DIGIT.search(word[0]) else word[0], text)
@@ -52,12 +49,7 @@ def redacted(text: str, length: int) -> str:
 
 
 def redacted_path(path: str, length: int) -> str:
-    """Redact a path, and cut off anything from an encoded ``?`` (``%3F`` or ``%253F``) on.
-
-    Args:
-        path: decoded once, like ``request.path``.
-        length: the maximum number of characters to return.
-    """
+    """Redact ``request.path``, and cut off anything from an encoded ``?`` (``%253F``) on."""
     if "?" in path or "%" in path:
         path = _QUERY.sub("", path)
     return redacted(path, length)

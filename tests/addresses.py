@@ -20,33 +20,26 @@ class Address(NamedTuple):
     path: str
     view: Any
 
-    @property
-    def methods(self):
-        """Those that the view answers, without the ones that read nothing and change nothing."""
-        names = self.view.view_class.http_method_names
-        return [
-            name.upper()
-            for name in names
-            if name not in {"head", "options", "trace"} and hasattr(self.view.view_class, name)
-        ]
-
     def __str__(self):
         return self.path
 
 
-def addresses():
-    """Each once: some have a second pattern, for what Frappe called them in older versions."""
+def calls():
+    """Each method of each address, as parameters of a test, but for those that read nothing.
+
+    Each once: some have a second pattern, for what Frappe called them in older versions.
+    """
     views = {
         f"/api/{_example(regex)}": view
         for module in MODULES
         for regex, view in _patterns(module.urlpatterns)
     }
-    return [Address(path, view) for path, view in views.items()]
-
-
-def calls():
-    """Each address with each of its methods, as parameters of a test."""
-    return [(method, address) for address in addresses() for method in address.methods]
+    return [
+        (method.upper(), Address(path, view))
+        for path, view in views.items()
+        for method in view.view_class.http_method_names
+        if method not in {"head", "options", "trace"} and hasattr(view.view_class, method)
+    ]
 
 
 def _patterns(patterns):

@@ -6,7 +6,7 @@ import json
 import pytest
 from django.test import Client, RequestFactory
 from django.urls import path
-from knox.auth import TokenAuthentication as KnoxAuthentication
+from knox.auth import TokenAuthentication as Knox
 from knox.models import AuthToken
 from rest_framework import authentication as drf
 from rest_framework.authtoken.models import Token
@@ -26,7 +26,7 @@ from frappe_tokens.authentication import (
     TokenAuthentication,
 )
 from frappe_tokens.crypto import Secret
-from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
+from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.rest_exceptions import RefusedCredentials
 
@@ -73,7 +73,6 @@ def view(*classes, **attributes):
 
 urlpatterns = [
     path("ours/", view(*OURS, drf.SessionAuthentication)),
-    path("closed/", view(*OURS, permission_classes=[IsAuthenticated])),
     path("jwt/", view(*OURS, JWTAuthentication, drf.SessionAuthentication)),
 ]
 
@@ -104,24 +103,13 @@ def basic(text):
     return "Basic " + base64.b64encode(text.encode("latin-1")).decode()
 
 
+def store(pair, user):
+    """Store a pair that was brought over from elsewhere."""
+    digest = crypto.make_digest(pair.api_secret)
+    ApiKey.objects.create(user=user, api_key=pair.api_key, secret_digest=digest)
+
+
 # Accepted and refused
-
-
-def test_request_runs_as_the_keys_user(keys, header_of):
-    seen = {}
-
-    class Look(APIView):
-        authentication_classes = OURS
-
-        def get(self, request):
-            seen.update(user=request.user, auth=request.auth)
-            return Response()
-
-    assert ask(Look.as_view(), header_of(keys)).status_code == 200
-    assert seen["user"] == keys.instance.user
-    assert seen["auth"] == keys.instance
-    assert isinstance(seen["auth"], ApiKey)
-    assert seen["auth"].user is seen["user"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -137,18 +125,10 @@ def test_first_use_costs_one_select_and_one_update_and_the_next_one_select(
 
 
 def test_pair_from_a_frappe_site_works(user, header_of):
-    pair = GeneratedKeys("0a1b2c3d4e5f607", crypto.Secret("fedcba987654321"), ApiKey(user=user))
-    ApiKey.objects.create(
-        user=user, api_key=pair.api_key, secret_digest=crypto.make_digest(pair.api_secret)
-    )
+    pair = GeneratedKeys("0a1b2c3d4e5f607", Secret("fedcba987654321"), None)
+    store(pair, user)
 
     assert body(ask(view(*OURS, *RIVALS), header_of(pair)))["user"] == "ada"
-
-
-def test_keys_made_before_the_prefixes_changed_work(keys, header_of, settings):
-    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "fts_x"}
-
-    assert body(ask(view(*OURS, *RIVALS), header_of(keys)))["user"] == "ada"
 
 
 def test_unknown_key_and_wrong_secret_get_the_same_bytes(keys, header_of, statements):
@@ -158,9 +138,8 @@ def test_unknown_key_and_wrong_secret_get_the_same_bytes(keys, header_of, statem
         answers = [ask(view(*OURS), header_of(pair)) for pair in (wrong, unknown)]
     assert verbs == ["SELECT", "SELECT"]
     assert_refused(answers[0], header_of(wrong), INVALID)
-    assert answers[0].content == answers[1].content
-    assert answers[0].status_code == answers[1].status_code
-    assert answers[0].headers == answers[1].headers
+    assert len({(answer.content, repr(answer.headers)) for answer in answers}) == 1
+    assert_refused(answers[1], header_of(unknown), INVALID)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +158,8 @@ def test_malformed_credential_is_refused_without_a_query(token, scheme, django_a
 @pytest.mark.parametrize("rest", ["", "=a:b", "\xa0a:b"])
 @pytest.mark.parametrize("scheme", ["token", "Basic", "Bearer"])
 def test_scheme_without_credential_is_refused(scheme, rest, django_assert_num_queries):
-    classes = [*OURS, drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
     with django_assert_num_queries(0):
-        assert_refused(ask(view(*classes), scheme + rest), scheme, MALFORMED)
+        assert_refused(ask(view(*OURS, *RIVALS), scheme + rest), scheme, MALFORMED)
 
 
 @pytest.mark.parametrize("header", [None, "", "Digest x", "tokens a:b"])
@@ -193,18 +171,12 @@ def test_other_scheme_passes_as_anonymous_as_in_drf(header, django_assert_num_qu
             assert body(response) == {"user": "", "auth": ""}
 
 
-def test_request_without_credentials_is_challenged_by_the_first_scheme():
-    response = Client().get("/closed/")
-    assert response.status_code == 401
-    assert response["WWW-Authenticate"] == 'token realm="api"'
-
-
 @pytest.mark.parametrize("scheme", OURS)
 def test_challenge_names_the_scheme_and_the_realm(scheme, settings):
     settings.FRAPPE_TOKENS = {"REALM": "Example"}
     response = ask(view(scheme, permission_classes=[IsAuthenticated]))
-    word = {"Token": "token"}.get(scheme.scheme.title(), scheme.scheme.title())
-    assert response["WWW-Authenticate"] == f'{word} realm="Example"'
+    expected = CHALLENGES[scheme.scheme].partition(",")[0].replace("api", "Example")
+    assert response["WWW-Authenticate"] == expected
 
 
 def test_credentials_in_the_query_or_the_body_are_ignored(keys):
@@ -216,28 +188,11 @@ def test_credentials_in_the_query_or_the_body_are_ignored(keys):
         "access_token": str(keys.token),
         "Authorization": token_header(keys),
     }
-    for response in (
-        client.get("/ours/", fields),
-        client.post("/ours/", fields),
-        client.post("/ours/", fields, content_type="application/json"),
-    ):
+    for response in (client.get("/ours/", fields), client.post("/ours/", fields)):
         assert response.json() == {"user": "", "auth": ""}
 
 
 # Reasons
-
-
-def test_refusal_says_why(keys):
-    revoke(keys.instance)
-
-    response = ask(view(*OURS), token_header(keys))
-
-    assert_refused(
-        response,
-        "token",
-        {"detail": "This API key has been revoked. Ask for a new one.", "code": "key_revoked"},
-    )
-    assert response["Content-Type"] == "application/json"
 
 
 @pytest.mark.parametrize(("required", "named"), [(["a", "b"], ', scope="a b"'), ([], "")])
@@ -252,45 +207,6 @@ def test_bearer_challenge_names_the_scopes_of_the_view(user, required, named):
     }
     challenge = f'Bearer realm="api", error="insufficient_scope"{named}'
     assert response["WWW-Authenticate"] == challenge
-
-
-@pytest.mark.parametrize(
-    ("required", "status"),
-    [
-        (None, 403),
-        (" ", 403),
-        ({"todo"}, 200),
-        ("todo user", 200),
-        (["todo", "user"], 200),
-        ("todo admin", 403),
-        (["Todo"], 403),
-    ],
-)
-def test_scoped_key_opens_views_whose_scopes_it_holds(user, required, status):
-    scoped_keys = generate_keys(user, scopes=["todo", "user", "more"])
-    response = ask(view(*OURS, required_scopes=required), token_header(scoped_keys))
-    assert response.status_code == status
-
-
-@pytest.mark.parametrize(
-    ("method", "status"),
-    [
-        ("GET", 200),
-        ("HEAD", 405),  # which the view does not have
-        ("OPTIONS", 200),
-        ("POST", 403),
-        ("DELETE", 403),
-        ("PROPFIND", 403),
-        ("GETT", 403),
-    ],
-)
-def test_read_only_key_uses_safe_methods_only(user, method, status):
-    limited = generate_keys(user, read_only=True)
-    methods = [name for name in APIView.http_method_names if name != "head"]
-    response = ask(view(*OURS, http_method_names=methods), token_header(limited), method)
-    assert response.status_code == status
-    if status == 403:
-        assert body(response)["code"] == "key_read_only"
 
 
 @pytest.mark.parametrize(
@@ -334,17 +250,10 @@ def test_method_that_is_set_on_the_request_of_drf_opens_no_more(user, policies):
 @pytest.mark.parametrize(
     ("num_proxies", "remote_addr", "forwarded_for", "status"),
     [
-        (None, "192.0.2.1", "", 200),
         (None, "203.0.113.9", "192.0.2.1", 403),
-        (0, "203.0.113.9", "192.0.2.1", 403),
         (1, "203.0.113.9", "192.0.2.1", 200),
         (1, "203.0.113.9", "192.0.2.1, 198.51.100.1", 403),
-        (2, "203.0.113.9", "192.0.2.1, 198.51.100.1", 200),
-        (2, "203.0.113.9", "192.0.2.1", 403),
         (1, "203.0.113.9", "[2001:db8::1]:8080", 200),
-        (1, "192.0.2.1", "unknown", 403),
-        (None, "::ffff:192.0.2.1", "", 200),
-        (None, "", "", 403),
     ],
 )
 def test_address_is_that_of_the_peer_unless_proxies_are_trusted(
@@ -352,15 +261,9 @@ def test_address_is_that_of_the_peer_unless_proxies_are_trusted(
 ):
     settings.FRAPPE_TOKENS = {"NUM_PROXIES": num_proxies}
     bound = generate_keys(user, allowed_ips=["192.0.2.0/24", "2001:db8::/32"])
-    response = ask(
-        view(*OURS),
-        token_header(bound),
-        REMOTE_ADDR=remote_addr,
-        HTTP_X_FORWARDED_FOR=forwarded_for,
-    )
-    assert response.status_code == status
-    if status == 403:
-        assert body(response)["code"] == "ip_not_allowed"
+    sent = {"REMOTE_ADDR": remote_addr, "HTTP_X_FORWARDED_FOR": forwarded_for}
+
+    assert ask(view(*OURS), token_header(bound), **sent).status_code == status
 
 
 # A session cookie beside the header
@@ -435,11 +338,7 @@ class Jwt(JWTAuthentication):
 
 LEFT_TO_OTHERS = [
     ([*OURS, *RIVALS], lambda user: f"Token {Token.objects.create(user=user)}", "Token a"),
-    (
-        [*OURS, KnoxAuthentication],
-        lambda user: f"Token {AuthToken.objects.create(user)[1]}",
-        "Token a",
-    ),
+    ([*OURS, Knox], lambda user: f"Token {AuthToken.objects.create(user)[1]}", "Token a"),
     ([*OURS, *RIVALS], lambda user: basic(f"{user}:{PASSWORD}"), basic("ada:wrong")),
     ([*OURS, Jwt], lambda user: f"Bearer {Long.for_user(user)}", "Bearer eyJh.eyJz.c2ln"),
 ]
@@ -465,14 +364,14 @@ def test_jwt_that_simplejwt_passes_over_is_refused_and_not_anonymous(user, logge
     # Its scheme is case-sensitive.
     header = f"bearer {Long.for_user(user)}"
     assert body(ask(view(Jwt), header)) == {"user": "", "auth": ""}
-    assert_refused(ask(view(*OURS, Jwt), header), header, UNKNOWN_ACCESS_TOKEN)
-    assert_refused(
-        ask(view(*OURS, Jwt, drf.SessionAuthentication), header), header, UNKNOWN_ACCESS_TOKEN
-    )
-    response = logged_in.get("/jwt/", headers={"authorization": header})
-    assert_refused(response, header, UNKNOWN_ACCESS_TOKEN)
-    # An earlier class isn't called again.
-    assert_refused(ask(view(Jwt, *OURS), header), header, UNKNOWN_ACCESS_TOKEN)
+
+    for response in (
+        ask(view(*OURS, Jwt), header),
+        logged_in.get("/jwt/", headers={"authorization": header}),
+        # An earlier class isn't called again.
+        ask(view(Jwt, *OURS), header),
+    ):
+        assert_refused(response, header, UNKNOWN_ACCESS_TOKEN)
 
 
 def test_class_that_wraps_ours_lets_no_credential_pass_as_anonymous():
@@ -480,9 +379,9 @@ def test_class_that_wraps_ours_lets_no_credential_pass_as_anonymous():
         def authenticate(self, request):
             return BearerAuthentication().authenticate(request)
 
-    header = "bearer opaque"
-    assert_refused(ask(view(Wrapped), header), header, UNKNOWN_ACCESS_TOKEN)
-    assert_refused(ask(view(JWTAuthentication, Wrapped), header), header, UNKNOWN_ACCESS_TOKEN)
+    for classes in ([Wrapped], [JWTAuthentication, Wrapped]):
+        response = ask(view(*classes), "bearer opaque")
+        assert_refused(response, "bearer", UNKNOWN_ACCESS_TOKEN)
 
 
 class Silent(drf.BaseAuthentication):
@@ -496,12 +395,10 @@ class Silent(drf.BaseAuthentication):
 
 
 def test_credential_that_several_later_classes_pass_over_is_refused():
-    class One(Silent):
-        pass
+    whoami = view(*OURS, Silent, drf.SessionAuthentication, Silent)
 
-    for scheme in ("token x", "Basic x", "Bearer x"):
-        classes = [*OURS, One, drf.SessionAuthentication, Silent, drf.SessionAuthentication]
-        assert_refused(ask(view(*classes), scheme), scheme, OPAQUE[scheme_of(scheme)])
+    for header in ("token x", "Basic x", "Bearer x"):
+        assert_refused(ask(whoami, header), header, OPAQUE[scheme_of(header)])
 
 
 def test_pair_is_left_to_classes_of_the_same_scheme_only(user):
@@ -510,9 +407,7 @@ def test_pair_is_left_to_classes_of_the_same_scheme_only(user):
             return "Bearer"
 
     pair = GeneratedKeys("legacy", Secret("a-long-legacy-secret"), None)
-    ApiKey.objects.create(
-        user=user, api_key=pair.api_key, secret_digest=crypto.make_digest(pair.api_secret)
-    )
+    store(pair, user)
 
     assert ask(view(BasicAuthentication, OfBearer), basic_header(pair)).status_code == 200
 
@@ -537,19 +432,11 @@ def test_class_that_names_another_of_its_schemes_is_called_too(user, monkeypatch
     monkeypatch.setattr(f"{module}.AUTH_HEADER_TYPES", ("JWT", "Bearer"))
     monkeypatch.setattr(f"{module}.AUTH_HEADER_TYPE_BYTES", {b"JWT", b"Bearer"})
 
-    class Who(APIView):
-        authentication_classes = [BearerAuthentication, JWTAuthentication]
+    whoami, token = view(BearerAuthentication, Jwt), Long.for_user(user)
 
-        def get(self, request):
-            return Response(str(request.user))
-
-    def ask(authorization):
-        request = RequestFactory().get("/", headers={"authorization": authorization})
-        return Who.as_view()(request)
-
-    token = AccessToken.for_user(user)
-    assert ask(f"Bearer {token}").data == ask(f"JWT {token}").data == user.get_username()
-    assert ask(f"bearer {token}").status_code == 401
+    for scheme in ("Bearer", "JWT"):
+        assert body(ask(whoami, f"{scheme} {token}"))["user"] == "ada"
+    assert ask(whoami, f"bearer {token}").status_code == 401
 
 
 def test_authenticates_a_plain_request_of_django(keys):
@@ -563,14 +450,14 @@ def test_authenticates_a_plain_request_of_django(keys):
 @pytest.mark.parametrize("authorization", ["token 0123456789abcdef", "token", "Token a b"])
 @pytest.mark.parametrize("behind", [JWTAuthentication, drf.TokenAuthentication])
 def test_session_between_ours_and_a_later_class_is_not_asked_first(user, authorization, behind):
-    class Who(APIView):
-        authentication_classes = [TokenAuthentication, drf.SessionAuthentication, behind]
-        # No method: an accepted request gets 405.
+    whoami = view(TokenAuthentication, drf.SessionAuthentication, behind)
 
-    request = RequestFactory().get("/", headers={"authorization": authorization})
-    request.user = user  # signed in
+    def signed_in(request):
+        request.user = user
+        return whoami(request)
 
-    assert Who.as_view()(request).status_code == 401
+    assert body(ask(signed_in))["user"] == "ada"
+    assert ask(signed_in, authorization).status_code == 401
 
 
 def test_async_class_that_passes_a_credential_over_does_not_claim_it():

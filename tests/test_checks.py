@@ -1,9 +1,6 @@
 """System checks: each has a hint, and finds what it should and nothing else."""
 
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -16,9 +13,7 @@ from django.core.checks import Tags
 from django.db import connections
 from django.urls import include, path
 from django.utils import timezone
-from django.utils.module_loading import import_string
 from knox.auth import TokenAuthentication as KnoxAuthentication
-from knox.settings import knox_settings
 from rest_framework import authentication as drf
 from rest_framework.decorators import action
 from rest_framework.routers import SimpleRouter
@@ -32,7 +27,7 @@ from frappe_tokens.authentication import (
     BearerAuthentication,
     TokenAuthentication,
 )
-from frappe_tokens.checks import configuration, deployment
+from frappe_tokens.checks import deployment
 from frappe_tokens.conf import Settings
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiKey
@@ -115,6 +110,13 @@ class Hidden(drf.BaseAuthentication):
         raise NotImplementedError
 
 
+class ByQuery(drf.BaseAuthentication):
+    """Its challenge depends on the request."""
+
+    def authenticate_header(self, request):
+        return f'Token realm="{request.query_params.get("realm", "api")}"'
+
+
 class Session(drf.SessionAuthentication):
     pass
 
@@ -160,6 +162,7 @@ def source(name, label):
 
 SHARED = cache("redis.RedisCache")
 LOCAL = cache("locmem.LocMemCache")
+OTHER_CACHE = {"CACHES": {"default": SHARED, "k": LOCAL}}
 IN_DATABASE = {"CACHES": {"default": cache("db.DatabaseCache")}}
 COUNTS_NOTHING = {"FAILURE_LIMIT": None, "NUM_PROXIES": 1}
 WRONG_ORDER = [
@@ -172,15 +175,12 @@ BEHIND = [OTHER, SECURITY, COMMON]
 @pytest.mark.parametrize(
     ("name", "changes", "texts"),
     [
-        ("E001", {"FRAPPE_TOKENS": 7}, ["is of type int"]),
         ("E001", {"FRAPPE_TOKENS": [("REALM", "api")]}, ["is of type list"]),
         ("E002", well(PEPPER=["canary"]), ["'PEPPER'", "Did you mean 'PEPPERS'?"]),
         ("E002", well(WHATEVER=1), ["'WHATEVER'", "The settings are: CACHE, "]),
         ("E003", well(REQUEST_LOG="durabel"), ["REQUEST_LOG"]),
-        ("E003", well(SOURCES=7), ["SOURCES"]),
         ("E004", source("Robot", "sources.Nobody"), ["'Robot'", "'sources.Nobody'"]),
         ("E004", source("Robot", "frappe_tokens.AbstractApiKey"), ["concrete"]),
-        ("E004", source("Robot", "tests.sources.models.Robot"), []),
         ("E004", source("Robot", Robot), []),
         ("E004", source("User", "auth.User"), ["'User'", "AbstractApiKey"]),
         ("E004", source(7, "sources.Robot"), ["[7]", "by a string"]),
@@ -188,26 +188,17 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("E005", well(REQUEST_LOG=f"{__name__}.NeedsArgument"), ["TypeError"]),
         ("E005", well(REQUEST_LOG="builtins.dict"), ["does not extend", "Sink"]),
         ("E006", {"MIDDLEWARE": [LOG, *WRONG_ORDER]}, [f"{WRONG_ORDER[1]} comes after"]),
-        ("W001", default(drf.TokenAuthentication, TokenAuthentication), ['"token"', "Put "]),
-        ("W001", default(drf.TokenAuthentication, OurToken), ['"token"', f"{__name__}.OurToken"]),
+        ("W001", default(drf.TokenAuthentication, OurToken), [f"Put {__name__}.OurToken"]),
         ("W001", default(TheirBasic, BasicAuthentication), ['"basic"', "TheirBasic comes before"]),
         ("W001", default(JWTAuthentication, BearerAuthentication), ['"bearer"']),
+        ("W001", default(ByQuery, TokenAuthentication), ['"token"']),
         ("W001", default(KnoxAuthentication, TokenAuthentication), ['"token"']),
-        (
-            "W001",
-            default(OAuth2Authentication, *OURS),
-            ["whether their user is active", "Remove oauth2_prov"],
-        ),
-        ("W001", default(OAuth2Child, *OURS), [f"Remove {__name__}.OAuth2Child."]),
+        ("W001", default(OAuth2Child, *OURS), ["is active", f"Remove {__name__}.OAuth2Child."]),
         ("W002", default(drf.SessionAuthentication, *OURS), ["DEFAULT_AUTH", "Session", "last"]),
         ("W002", default(OURS[0], Session, OURS[1]), [f"{__name__}.Session comes before"]),
         ("W003", {"CACHES": {"default": LOCAL}}, ["'default'", "If one process revokes a key"]),
         ("W003", {"CACHES": {"default": cache("dummy.DummyCache")}}, ["Redis"]),
-        (
-            "W003",
-            {"CACHES": {"default": SHARED, "k": LOCAL}, **well(CACHE="k", FAILURE_LIMIT=None)},
-            ["'k'"],
-        ),
+        ("W003", {**OTHER_CACHE, **well(CACHE="k", FAILURE_LIMIT=None)}, ["'k'"]),
         ("W005", {"SECURE_SSL_REDIRECT": False}, ["SECURE_PROXY_SSL_HEADER", '_tokens.W005"']),
         ("W005", {"MIDDLEWARE": [LOG]}, ["SecurityMiddleware"]),
         ("W006", well(FAILURE_LIMIT=None), ["100/minute"]),
@@ -222,19 +213,16 @@ BEHIND = [OTHER, SECURITY, COMMON]
 def test_finds_what_is_wrong(settings, name, changes, texts):
     change(settings, changes)
 
-    messages = [message for message in found() if str(message.id).endswith(name)]
+    (message,) = [message for message in found() if str(message.id).endswith(name)]
 
-    (message,) = messages
     levels = {"E": checks.ERROR, "W": checks.WARNING}
     assert message.level == levels[name[0]]
     text = f"{message.msg}\n{message.hint}"
     for expected in texts:
         assert expected in text
     assert "canary" not in text
-    only_deployed = {"W003", "W005", "W006", "W007", "W008", "W013"}
-    assert any(str(it.id).endswith(name) for it in found(deploy=False)) == (
-        name not in only_deployed
-    )
+    reported = any(str(it.id).endswith(name) for it in found(deploy=False))
+    assert reported == (name not in {"W003", "W005", "W006", "W007", "W008", "W013"})
 
 
 @pytest.mark.parametrize(
@@ -246,11 +234,9 @@ def test_finds_what_is_wrong(settings, name, changes, texts):
         *(well(REQUEST_LOG=sink) for sink in ("buffered", "null", f"{__name__}.Shipper")),
         {"FRAPPE_TOKENS": {"CACHE": "default"}, "REST_FRAMEWORK": {"NUM_PROXIES": 2}},
         # Other orders of authentication classes
-        default(TokenAuthentication, drf.TokenAuthentication),
         default(drf.TokenAuthentication, BasicAuthentication),
         default(KnoxAuthentication, BearerAuthentication),
         default(Hidden, *OURS),
-        default(drf.RemoteUserAuthentication, *OURS, Session),
         default(Session, drf.BasicAuthentication),
         default(*OURS, OAuth2Child),
         # Other caches
@@ -297,24 +283,6 @@ def test_reports_a_setting_that_cannot_be_read(settings):
     assert error.msg == "FRAPPE_TOKENS['NUM_PROXIES'] can't be read: AttributeError."
 
 
-def test_w001_follows_the_prefix_of_knox(settings, monkeypatch):
-    change(settings, default(KnoxAuthentication, BearerAuthentication))
-    monkeypatch.setattr(knox_settings, "AUTH_HEADER_PREFIX", "Bearer")
-    assert ids() == ["W001"]
-
-
-class ByQuery(drf.BaseAuthentication):
-    def authenticate(self, request): ...
-
-    def authenticate_header(self, request):
-        return f'Token realm="{request.query_params.get("realm", "api")}"'
-
-
-def test_w001_for_a_challenge_that_depends_on_the_request(settings):
-    change(settings, default(ByQuery, TokenAuthentication))
-    assert ids() == ["W001"]
-
-
 def test_no_w001_for_the_toolkits_class_without_the_toolkit(settings, monkeypatch):
     change(settings, default(OAuth2Authentication, *OURS))
     # Its tokens aren't ours, and it passes over our keys.
@@ -348,11 +316,6 @@ def test_w011_for_a_durable_log_without_commits(settings, monkeypatch, autocommi
     assert ids() == expected
     settings.MIDDLEWARE = [SECURITY]
     assert "W011" not in ids()
-
-
-def test_responding_middleware_exists():
-    for name in configuration._RESPONDING:
-        assert callable(import_string(name))
 
 
 # Views
@@ -504,55 +467,3 @@ def test_checks_never_raise(settings, name, value):
     setattr(settings, name, value)
     assert isinstance(found(databases=["default"]), list)
     assert list(deployment.check_secrets(databases=["nowhere"])) == []
-
-
-# From a shell
-
-
-def ids_from_shell(*arguments, **environment):
-    # The last one remains from tests with a browser.
-    without = {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "DJANGO_ALLOW_ASYNC_UNSAFE"}
-    inherited = {name: value for name, value in os.environ.items() if name not in without}
-    finished = subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**inherited, **environment},
-        timeout=120,
-    )
-    assert finished.returncode == 0, finished.stderr
-    output = finished.stdout + finished.stderr
-    assert "Traceback" not in output
-    return set(re.findall(r"\(([a-z_]+\.[A-Z]\d{3})\)", output))
-
-
-def test_example_project_needs_only_a_shared_cache_for_deployment():
-    key = "as long as Django wants it, and with enough different characters 0123456789"
-    command = ("manage.py", "check", "--deploy", "--fail-level", "ERROR")
-    names = ids_from_shell(*command, DJANGO_DEBUG="0", DJANGO_SECRET_KEY=key)
-    # I001 depends on what else is installed.
-    assert names - {"frappe_tokens.I001"} == {"frappe_tokens.W003"}
-
-
-MINIMAL = """
-import sys
-sys.modules["rest_framework"] = None
-import django
-from django.conf import settings
-settings.configure(
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "frappe_tokens"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-)
-django.setup()
-from django.core.management import call_command
-call_command("check", databases=["default"], fail_level="DEBUG")
-call_command("check", deploy=True, tags=["frappe_tokens"], fail_level="ERROR")
-assert sys.modules["rest_framework"] is None
-"""
-
-
-def test_runs_on_minimal_settings_without_rest_framework_and_tables():
-    names = {f"frappe_tokens.{name}" for name in ("W003", "W005", "W007")}
-    assert ids_from_shell("-c", MINIMAL) == names

@@ -1,5 +1,6 @@
 import base64
 import random
+import re
 
 import pytest
 
@@ -56,16 +57,16 @@ def test_case_of_the_scheme_does_not_matter(scheme, spelling):
     assert parsed == credential(scheme)
 
 
-@pytest.mark.parametrize("before", [" ", "  ", "\t", " \t \t"])
-@pytest.mark.parametrize("after", ["", " ", "\t", " \t "])
-def test_spaces_and_tabs_may_stand_around_the_credential(scheme, before, after):
+@pytest.mark.parametrize("space", [" ", "  ", "\t", " \t "])
+def test_spaces_and_tabs_may_stand_around_scheme_and_credential(scheme, space):
     _, value = header(scheme).split()
-    assert parse(f"{scheme}{before}{value}{after}", scheme) == credential(scheme)
-
-
-@pytest.mark.parametrize("before", [" ", "\t", " \t "])
-def test_spaces_and_tabs_before_the_scheme_hide_no_credential(scheme, before):
-    assert parse(before + header(scheme), scheme) == credential(scheme)
+    for text in (
+        f"{scheme}{space}{value}",
+        f"{scheme}{space}{value}{space}",
+        # A session must not decide instead.
+        f"{space}{scheme} {value}",
+    ):
+        assert parse(text, scheme) == credential(scheme)
 
 
 @pytest.mark.parametrize("space", ["\xa0", "\x0b", "\x0c", "\r", "\n", "\x1c", "\x85", "\u2003"])
@@ -82,29 +83,13 @@ def test_nothing_else_is_trimmed(scheme, space):
         assert not parsed.well_formed
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        None,
-        "",
-        " ",
-        "\t",
-        "\x00",
-        ":",
-        "Digest x",
-        "Tokens a:b",
-        "token_ a:b",
-        '"token" a:b',
-        "\xa0",
-    ],
-)
-def test_header_of_nobodys_scheme_is_no_credential(scheme, text):
-    assert parse(text, scheme) is None
+@pytest.mark.parametrize("text", [None, "", "\t", "\x00", ":", "tokens a:b", "token_ a:b", "\xa0"])
+def test_header_of_another_scheme_is_no_credential(scheme, text):
+    others = [other for other in SCHEMES if other != scheme]
 
-
-def test_header_of_another_scheme_is_no_credential(scheme):
-    for other in set(SCHEMES) - {scheme}:
-        assert parse(header(other), scheme) is None
+    assert parse(text, *SCHEMES) is None
+    assert parse(header(scheme), *others) is None
+    assert parse(header(scheme), *SCHEMES) == credential(scheme)
 
 
 @pytest.mark.parametrize(
@@ -117,29 +102,22 @@ def test_scheme_alone_or_with_something_stuck_to_it_is_ours_to_refuse(scheme, re
 @pytest.mark.parametrize(
     "token",
     [
-        ":",
         f"{KEY}:",
         f":{SECRET}",
         KEY,
         SECRET,
         f"{KEY} :{SECRET}",
         f"{KEY}: {SECRET}",
-        f"{KEY}:{SECRET} x",
         f"{KEY}:{SECRET},token {KEY}:{SECRET}",
         f"{KEY}:{SECRET}, token {KEY}:{SECRET}",
         f"{KEY}\x00:{SECRET}",
         f"{KEY}:{SECRET}\x00",
-        f"{KEY}:\x00",
-        f"\xff{KEY}:{SECRET}",
-        f"{KEY}:{SECRET}\xff",
         f"{KEY}:s\xe9cret",
         f"{KEY}:\x7f",
         f"{KEY}:se\tcret",
         f"{KEY}:{'x' * (API_SECRET_MAX_LENGTH + 1)}",
         f"{'k' * (API_KEY_MAX_LENGTH + 1)}:secret",
-        ":" * 1_000_000,
         "a" * 10_000_000,
-        f"{KEY}:" + "a" * 10_000_000,
     ],
     ids=lambda token: repr(token[:30]),
 )
@@ -169,13 +147,6 @@ def test_secret_with_our_prefix_and_a_wrong_checksum_is_malformed(scheme):
     assert not credential(scheme, f"{KEY}:fts_").well_formed
 
 
-def test_secret_with_a_former_prefix_is_well_formed_and_ours(scheme, settings):
-    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "acmes_"}
-    parsed = credential(scheme)
-    assert parsed.well_formed
-    assert parsed.ours
-
-
 def test_pair_from_a_frappe_site_is_well_formed_and_ours(scheme):
     parsed = credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}")
     assert parsed == Credential(scheme, FRAPPE_KEY, FRAPPE_SECRET, ours=True, well_formed=True)
@@ -186,17 +157,20 @@ def test_pair_from_a_frappe_site_works_under_a_prefix_that_it_happens_to_bear(sc
     assert credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}").well_formed
 
 
-def test_username_and_password_are_not_ours():
-    parsed = credential("basic", "ada:a password")
-    assert not parsed.ours
-    parsed = credential("basic", "ada:password")
-    assert not parsed.ours
-    assert parsed.well_formed
-
-
-@pytest.mark.parametrize("opaque", ["a" * 40, "eyJh.eyJz.c2ln", "a" * 2000, "x y"])
-def test_opaque_token_is_not_ours(opaque):
-    assert parse(f"token {opaque}", "token") == Credential("token")
+@pytest.mark.parametrize(
+    ("scheme", "token", "ours"),
+    [
+        ("token", "a" * 40, False),
+        ("token", "x y", False),
+        ("token", "key:secret", True),
+        ("bearer", "key: secret", True),
+        ("bearer", "ftk_a", True),
+        ("basic", "ada:password", False),
+        ("basic", "ada:a password", False),
+    ],
+)
+def test_credential_is_ours_by_its_form(scheme, token, ours):
+    assert credential(scheme, token).ours is ours
 
 
 @pytest.mark.parametrize("opaque", ["a", "eyJh.eyJz.c2ln", "a" * 4096, "-._~+/09AZ==", "fts_a"])
@@ -214,40 +188,23 @@ def test_access_token_has_the_form_of_rfc_6750(value):
     assert parse(f"Bearer {value}", "bearer") == Credential("bearer")
 
 
-def test_key_without_its_secret_is_no_access_token():
-    assert parse("Bearer ftk_a", "bearer") == Credential("bearer", ours=True)
-
-
-@pytest.mark.parametrize("scheme", ["token", "bearer"])
-def test_pair_is_ours_by_its_colon(scheme):
-    assert credential(scheme, "key:secret").ours
-    assert credential(scheme, "key: secret").ours
-
-
 @pytest.mark.parametrize(
     "value",
     [
         f'"{encode(TOKEN)}"',
-        f"'{encode(TOKEN)}'",
         encode(TOKEN) + "!",
         encode(TOKEN) + "=",
-        encode(TOKEN) + "==",
         encode(TOKEN) + "====",
-        encode(TOKEN) + encode("x"),
-        encode("a:bc") + "=",
-        encode("a:b").rstrip("=") + "=" * 3,
         encode("key:secrets").rstrip("="),
-        encode("key:secret?>~").replace("/", "_").replace("+", "-"),
+        encode("key:~~~???").replace("/", "_"),
         encode(TOKEN)[:8] + " " + encode(TOKEN)[8:],
-        encode(TOKEN)[:8] + "\t" + encode(TOKEN)[8:],
         encode(TOKEN)[:8] + "\n" + encode(TOKEN)[8:],
         encode(TOKEN)[:8] + "==" + encode(TOKEN)[8:],
-        "=" + encode(TOKEN),
         encode(TOKEN) + "\x00",
         encode(TOKEN) + "\xff",
-        encode(TOKEN) + "\xa0",
-        encode(TOKEN) + "," + encode(TOKEN),
         f"{encode(TOKEN)},Basic {encode(TOKEN)}",
+        # Bits left over: "azpzMQ==" is the canonical form (RFC 4648, section 3.5).
+        "azpzMR==",
         TOKEN,
         "=",
         "A" * 10_000_000,
@@ -255,24 +212,8 @@ def test_pair_is_ours_by_its_colon(scheme):
     ids=lambda value: repr(value[-20:]),
 )
 def test_base64_is_strict(value):
-    parsed = parse(f"Basic {value}", "basic")
-    assert parsed is not None
-    assert not parsed.well_formed
-
-
-def test_base64_with_bits_left_over_is_refused():
-    # Four ways to write the same byte; RFC 4648, section 3.5, has one canonical.
-    assert encode("k:s1") == "azpzMQ=="
-    for value in ("azpzMR==", "azpzMS==", "azpzMf=="):
-        parsed = parse(f"Basic {value}", "basic")
-        assert parsed is not None
-        assert not parsed.well_formed
-
-
-def test_url_safe_alphabet_is_not_base64():
-    assert "/" in encode("key:~~~???")
     assert credential("basic", "key:~~~???").well_formed
-    parsed = parse("Basic " + encode("key:~~~???").replace("/", "_"), "basic")
+    parsed = parse(f"Basic {value}", "basic")
     assert parsed is not None
     assert not parsed.well_formed
 
@@ -282,8 +223,6 @@ def test_url_safe_alphabet_is_not_base64():
     [
         f"{SECRET}:{KEY}",
         f"{SECRET}:{SECRET}",
-        f"{SECRET}:fts_short",
-        f"{SECRET}:x",
         f"acme_{SECRET[4:-6]}{crypto.checksum('acme_' + SECRET[4:-6])}:{KEY}",
         f"{SECRET[:-1]}:{KEY}",
         f"{SECRET[:-20]}:{KEY}",
@@ -312,12 +251,9 @@ def test_what_is_no_secret_may_be_an_api_key(api_key):
     assert not looks_secret(api_key)
 
 
-def test_api_keys_may_have_the_prefix_of_the_secrets(scheme, settings):
-    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "acme_"}
-    key, secret = crypto.generate_api_key(), crypto.generate_api_secret()
-    assert credential(scheme, f"{key}:{secret}").api_key == key
-    assert credential(scheme, f"{secret}:{key}") == Credential(scheme, ours=True)
-    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acmekeys", "SECRET_PREFIX": "acme"}
+@pytest.mark.parametrize("prefixes", [("acme_", "acme_"), ("acmekeys", "acme")])
+def test_api_keys_may_have_the_prefix_of_the_secrets(scheme, settings, prefixes):
+    settings.FRAPPE_TOKENS = dict(zip(("KEY_PREFIX", "SECRET_PREFIX"), prefixes, strict=True))
     key, secret = crypto.generate_api_key(), crypto.generate_api_secret()
     assert credential(scheme, f"{key}:{secret}").api_key == key
     assert credential(scheme, f"{secret}:{key}") == Credential(scheme, ours=True)
@@ -332,50 +268,22 @@ def test_repr_hides_the_secret(scheme):
 
 def test_never_raises_and_never_lets_a_bad_part_through():
     source = random.Random(20240229)
-    alphabet = [
-        *"abz059AZ:_-.=+/,\"' \t\r\n\x00\x7f\x80\x85\xa0\xff",
-        "ftk_",
-        "fts_",
-        KEY,
-        SECRET,
-        TOKEN,
-        encode(TOKEN),
-        encode(":"),
-        encode("a:b\x00"),
-        encode("a:\xff"),
-        FRAPPE_KEY,
-        FRAPPE_SECRET,
-        "x" * 60,
-        "x" * 260,
-        "token ",
-        "Basic ",
-        "BEARER ",
-        "\u0130",
-        "\u212a",
-        "\ud800",
-    ]
+    pieces = [*"a9Z:_=+/,\"' \t\n\x00\x7f\x80\xa0\xff\u0130\ud800", KEY, SECRET, TOKEN, "x" * 260]
+    pieces += [encode(TOKEN), encode(":"), encode("a:\xff"), FRAPPE_KEY, FRAPPE_SECRET, "Basic "]
     well_formed = 0
-    for _ in range(30_000):
-        scheme = source.choice(SCHEMES)
-        text = "".join(source.choices(alphabet, k=source.randint(0, 8)))
+
+    for _ in range(20_000):
+        text = "".join(source.choices(pieces, k=source.randint(0, 8)))
         if source.random() < 0.3:
             text = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
-        if source.random() < 0.8:
-            text = scheme + source.choice([" ", "\t", "  ", ""]) + text
-        for named in SCHEMES:
-            parsed = parse(text, named)
-            if parsed is None:
-                continue
-            assert parsed.scheme == named
-            if not parsed.well_formed:
-                assert (parsed.api_key, parsed.api_secret) == ("", "")
-                continue
-            well_formed += 1
-            assert 0 < len(parsed.api_key) <= API_KEY_MAX_LENGTH
-            assert 0 < len(parsed.api_secret) <= API_SECRET_MAX_LENGTH
-            for part in (parsed.api_key, parsed.api_secret):
-                assert all("!" <= character <= "~" for character in part)
-            assert ":" not in parsed.api_key
-            if parsed.api_secret.startswith("fts_"):
-                assert crypto.has_valid_checksum(parsed.api_secret)
+        parsed = parse(f"{source.choice(SCHEMES)} {text}", *SCHEMES)
+        pair = f"{parsed.api_key}:{parsed.api_secret}"
+        if not parsed.well_formed:
+            assert pair == ":"
+            continue
+        well_formed += 1
+        assert re.fullmatch(r"[!-9;-~]{1,64}:[!-~]{1,256}", pair)
+        if parsed.api_secret.startswith("fts_"):
+            assert crypto.has_valid_checksum(parsed.api_secret)
+
     assert well_formed > 100

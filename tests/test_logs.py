@@ -28,12 +28,6 @@ def test_says_the_same_once_a_minute(clock, caplog):
     assert all(not record.exc_info for record in caplog.records)
 
 
-def test_says_different_things_each_once(clock, caplog):
-    RateLimitedLogger(logger, "one")()
-    RateLimitedLogger(logger, "other")()
-    assert [record.getMessage() for record in caplog.records] == ["one", "other"]
-
-
 def test_shows_the_present_exception(clock, caplog):
     try:
         raise RuntimeError("why")

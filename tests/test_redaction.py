@@ -79,23 +79,21 @@ def test_shows_api_keys_that_have_the_prefix_of_the_secrets(settings):
 
 
 def test_hides_all_of_several():
-    other = str(crypto.generate_api_secret())
-    said = redacted(f"/{SECRET}/{FRAPPE}/{other}/{BASE64}", 500)
-    assert said.count(HIDDEN) == 4
-    for secret in (SECRET, FRAPPE, other, BASE64):
-        assert secret[10:20] not in said
+    text = redacted(f"/{SECRET}/{FRAPPE}/{BASE64}/", 500)
+
+    assert text == f"/fts_{HIDDEN}/{HIDDEN}/{HIDDEN}=/"
 
 
-@pytest.mark.parametrize("place", range(60))
-def test_hides_before_it_cuts(place):
-    said = redacted("-" * place + SECRET, 60)
-    assert said == ("-" * place + "fts_" + HIDDEN)[:60]
+def test_hides_before_it_cuts():
+    for place in range(60):
+        said = redacted("-" * place + SECRET, 60)
+        assert said == ("-" * place + "fts_" + HIDDEN)[:60]
 
 
 @pytest.mark.parametrize("mark", ["?", "%3F", "%3f"])
 def test_path_ends_where_its_query_begins(mark):
     assert redacted_path(f"/todos{mark}token=hunter2\nx?%3Fy", 500) == "/todos"
-    assert redacted_path("/todos/100%25", 500) == "/todos/100%25"
+    assert redacted_path("/todos/100%25", 2) == "/t"
 
 
 @pytest.mark.parametrize(
@@ -105,12 +103,6 @@ def test_path_ends_where_its_query_begins(mark):
 def test_replaces_what_a_log_or_a_terminal_would_act_upon(character):
     assert redacted(f"/a{character}b", 500) == "/a\ufffdb"
     assert printable(f"a{character}b", 2) == "a\ufffd"
-
-
-def test_cuts():
-    assert redacted("abc", 2) == "ab"
-    assert redacted_path("/abc", 2) == "/a"
-    assert printable("abc", 2) == "ab"
 
 
 def test_pieces_of_secrets_are_longer_than_api_keys():

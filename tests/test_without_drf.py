@@ -1,5 +1,7 @@
-"""The core runs without Django REST framework, and its base model without the installed app."""
+"""What runs in a process of its own: the core without Django REST framework, and checks."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,8 @@ from drf_spectacular.settings import spectacular_settings
 from frappe_tokens.verification import access_tokens
 
 ROOT = Path(__file__).resolve().parent.parent
+
+APPS = ["django.contrib.auth", "django.contrib.contenttypes", "frappe_tokens"]
 
 SETUP = """
 import sys
@@ -51,6 +55,13 @@ assert {constraint.name for constraint in Key._meta.constraints} == {
 """
 
 
+CHECK = """
+from django.core.management import call_command
+call_command("check", databases=["default"], fail_level="DEBUG")
+call_command("check", deploy=True, tags=["frappe_tokens"], fail_level="ERROR")
+"""
+
+
 def test_nothing_is_registered_for_missing_packages(monkeypatch):
     monkeypatch.setattr(access_tokens, "_finder", None)
     monkeypatch.setattr(apps, "is_installed", lambda name: False)
@@ -63,24 +74,53 @@ def test_nothing_is_registered_for_missing_packages(monkeypatch):
     assert before == spectacular_settings.POSTPROCESSING_HOOKS
 
 
-def run(code, apps, forbidden):
-    script = SETUP.format(apps=apps, forbidden=forbidden) + code
-    script += "\nassert all(sys.modules[name] is None for name in " + repr(forbidden) + ")"
+def finish(*arguments, **environment):
+    """Run Python without warnings. Return all that it writes."""
+    # The last one remains from tests with a browser.
+    without = {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "DJANGO_ALLOW_ASYNC_UNSAFE"}
+    inherited = {name: value for name, value in os.environ.items() if name not in without}
     finished = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
+        [sys.executable, "-W", "error", *arguments],
         check=False,
         capture_output=True,
         text=True,
         cwd=ROOT,
+        env={**inherited, **environment},
         timeout=120,
     )
     assert finished.returncode == 0, finished.stderr
+    output = finished.stdout + finished.stderr
+    assert "Traceback" not in output
+    return output
+
+
+def run(code, apps, forbidden):
+    script = SETUP.format(apps=apps, forbidden=forbidden) + code
+    script += "\nassert all(sys.modules[name] is None for name in " + repr(forbidden) + ")"
+    return finish("-c", script)
 
 
 def test_core_needs_no_rest_framework():
-    django_apps = ["django.contrib.auth", "django.contrib.contenttypes", "frappe_tokens"]
-    run(USE, django_apps, ["rest_framework", "oauth2_provider", "drf_spectacular"])
+    run(USE, APPS, ["rest_framework", "oauth2_provider", "drf_spectacular"])
 
 
 def test_base_model_needs_no_installed_app():
-    run(DEFINE, ["django.contrib.auth", "django.contrib.contenttypes"], ["rest_framework"])
+    run(DEFINE, APPS[:-1], ["rest_framework"])
+
+
+def reported(output):
+    """The ids of checks."""
+    return set(re.findall(r"\(([a-z_]+\.[A-Z]\d{3})\)", output))
+
+
+def test_checks_need_no_rest_framework_and_no_tables():
+    names = {f"frappe_tokens.{name}" for name in ("W003", "W005", "W007")}
+    assert reported(run(CHECK, APPS, ["rest_framework"])) == names
+
+
+def test_example_project_needs_only_a_shared_cache_for_deployment():
+    key = "as long as Django wants it, and with enough different characters 0123456789"
+    command = ("manage.py", "check", "--deploy", "--fail-level", "ERROR")
+    names = reported(finish(*command, DJANGO_DEBUG="0", DJANGO_SECRET_KEY=key))
+    # I001 depends on what else is installed.
+    assert names - {"frappe_tokens.I001"} == {"frappe_tokens.W003"}

@@ -75,7 +75,7 @@ class TokenAuthMiddleware:
             return await self.inner(scope, receive, send)
         # Reads headers and address as Django does. The query string may be any bytes.
         request = ASGIRequest({"method": self.method, **scope, "query_string": b""}, BytesIO())
-        credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
+        credential = credentials.parse(request.META.get("HTTP_AUTHORIZATION"), *self.schemes)
         if credential is None:
             return await self.inner({"user": AnonymousUser(), "auth": None, **scope}, receive, send)
         await _close_old_connections()

@@ -92,7 +92,7 @@ class TokenAuth(AuthBase):
         Raises:
             AuthenticationRefused: the key was refused.
         """
-        credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
+        credential = credentials.parse(request.META.get("HTTP_AUTHORIZATION"), *self.schemes)
         if credential is None:
             return None
         info = verification.RequestInfo(request, self)

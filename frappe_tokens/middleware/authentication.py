@@ -130,7 +130,7 @@ class TokenAuthenticationMiddleware:
 
     def _read(self, request: HttpRequest) -> tuple[Credential | None, RequestInfo | None]:
         """Return the credential, if any, and what to check it for, if this isn't left to a view."""
-        credential = credentials.parse_any(request.META.get("HTTP_AUTHORIZATION"), self.schemes)
+        credential = verification.parse_header(request, self.schemes)
         if credential is None:
             return None, None
         match = _resolve(request)

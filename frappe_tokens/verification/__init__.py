@@ -11,8 +11,7 @@ from .decision import averify, report_failure, unclaimed, verify
 from .limiter import check as check_failures
 from .limiter import count as count_failure
 from .limiter import increment, network_of
-from .presented import Auth, Verifiable
-from .request import DEFAULT_SOURCE, Outcome, RequestInfo, get_outcome, meta_of
+from .request import DEFAULT_SOURCE, Outcome, RequestInfo, get_outcome, parse_header
 from .responses import RETRY_AFTER_SECONDS, challenge, refusal_response, retry_after
 from .scopes import opens
 from .threads import run_in_thread
@@ -21,10 +20,8 @@ __all__ = [
     "DEFAULT_SOURCE",
     "RETRY_AFTER_SECONDS",
     "AccessToken",
-    "Auth",
     "Outcome",
     "RequestInfo",
-    "Verifiable",
     "are_known",
     "averify",
     "challenge",
@@ -33,9 +30,9 @@ __all__ = [
     "get_outcome",
     "increment",
     "may_be_browser",
-    "meta_of",
     "network_of",
     "opens",
+    "parse_header",
     "refusal_response",
     "register_access_tokens",
     "report_failure",

@@ -22,7 +22,7 @@ from . import scopes
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """An issued access token, with what the decision reads of a key (:class:`Verifiable`).
+    """An issued access token, with what the decision reads of an API key.
 
     Attributes:
         auth: the server's own object, which becomes ``request.auth``. Its ``user`` must be

@@ -6,9 +6,11 @@ It deletes nothing and writes no response. Callers translate
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
-from typing import overload
+from typing import Any
 
+from django.db import DataError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from .. import addresses, audit, policy
@@ -17,8 +19,13 @@ from ..credentials import Credential
 from ..exceptions import Reason, Refused
 from ..signals import authentication_failed, authentication_succeeded
 from . import access_tokens, limiter, threads
-from .presented import Auth, PresentedKey, PresentedToken, Verifiable
+from .presented import PresentedKey, PresentedToken, Verifiable
 from .request import Outcome, RequestInfo, set_outcome
+
+logger = logging.getLogger("frappe_tokens.verification")
+
+# What the driver raises if the database is away, and for text that it can't encode.
+_DATABASE_ERRORS = (OperationalError, InterfaceError, DataError)
 
 # What a misconfigured client repeats endlessly. A malformed credential costs nothing.
 _COUNTED = {
@@ -29,17 +36,7 @@ _COUNTED = {
 }
 
 
-@overload
-def verify(credential: Credential, info: RequestInfo) -> Auth: ...
-
-
-@overload
-def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool) -> Auth | None: ...
-
-
-def verify(
-    credential: Credential, info: RequestInfo, *, leave_unknown: bool = False
-) -> Auth | None:
+def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = False) -> Any:
     """Accept or refuse a request, in the order that the documentation of refusals gives.
 
     Args:
@@ -69,12 +66,12 @@ def verify(
         presented = PresentedKey(credential)
     found: Verifiable | None = None
     try:
-        if may_be_foreign and not presented.look_up(info):
+        if may_be_foreign and not _look_up(presented, info):
             return None
         if limiter.is_active():
             limiter.check(info.address(), presented.label, presented.secret, info.source)
         if not may_be_foreign:
-            presented.look_up(info)
+            _look_up(presented, info)
         now = timezone.now()
         found = presented.matched(now)
         if reason := _reason_against(found, info, now, presented.from_browser):
@@ -92,7 +89,7 @@ def verify(
     return found.auth
 
 
-async def averify(credential: Credential, info: RequestInfo) -> Auth:
+async def averify(credential: Credential, info: RequestInfo) -> Any:
     """Do what :func:`verify` does, from async code: in a thread, of which there are few.
 
     Django's async ORM uses a thread for each query. This uses one for the queries, the cache and
@@ -113,15 +110,9 @@ def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
 
 
 def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None = None) -> Refused:
-    """Report a refusal to the request log, the audit log and the signal's receivers.
+    """Report a refusal to the request log, the audit log and the signal's receivers. Return it.
 
-    Args:
-        refused: the reason.
-        info: the request.
-        found: the key whose secret was correct, or the access token, if any.
-
-    Returns:
-        ``refused``.
+    ``found`` is the key whose secret was correct, or the access token, if any.
     """
     set_outcome(info.request, Outcome(found, refused))
     if audit.is_heard():
@@ -131,6 +122,14 @@ def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None
             sender=None, code=refused.reason.code, api_key=refused.api_key, **info.described()
         )
     return refused
+
+
+def _look_up(presented: PresentedKey | PresentedToken, info: RequestInfo) -> bool:
+    try:
+        return presented.look_up(info)
+    except _DATABASE_ERRORS as error:
+        logger.exception("Credentials can't be checked: the database doesn't answer.")
+        raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=presented.label) from error
 
 
 def _counted(refused: Refused, info: RequestInfo, label: str, api_secret: str = "") -> Refused:
@@ -156,7 +155,7 @@ def _reason_against(
         return Reason.USER_INACTIVE
     if found.allowed_ips and not addresses.is_allowed(found.allowed_ips, info.address()):
         return Reason.IP_NOT_ALLOWED
-    if found.read_only and not policy.method_allowed(found.read_only, info.methods):
+    if found.read_only and not policy.are_safe(info.methods):
         return Reason.KEY_READ_ONLY
     # Of our schemes, browsers send only Basic without being told to by a page's script.
     if from_browser and info.is_forgeable:

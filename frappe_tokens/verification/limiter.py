@@ -61,14 +61,8 @@ def reset() -> None:
 def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
     """Refuse a token that failed too often from this address, with no query and no cache access.
 
-    Args:
-        address: the client's, "" if unknown.
-        api_key: the presented key, or the label of an access token.
-        api_secret: the presented secret; "" for an access token, whose label covers all of it.
-        source: where the key was looked up.
-
-    Raises:
-        Refused: with the seconds to wait.
+    For an access token, ``api_key`` is its label and ``api_secret`` is "". ``source`` is where the
+    key is looked up.
     """
     limit = conf.FAILURE_LIMIT if _refused else None
     if limit is None:
@@ -84,10 +78,7 @@ def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
 
 
 def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
-    """Count a failure, and refuse one too many. Nothing is counted if the cache doesn't answer.
-
-    Args and raises: as for :func:`check`.
-    """
+    """Count a failure, and refuse one too many. Nothing is counted if the cache doesn't answer."""
     global _ends_at
     limit = conf.FAILURE_LIMIT
     network = network_of(address)
@@ -120,14 +111,7 @@ def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
 def increment(cache: BaseCache, name: str, number: int, seconds: int) -> int:
     """Add ``number`` to a count in ``cache``, atomically, and keep it for ``seconds`` at least.
 
-    Args:
-        cache: where the count is kept.
-        name: the count's key.
-        number: what to add; negative to subtract.
-        seconds: how long to keep the count, at least.
-
-    Returns:
-        The new count; ``number`` if there was none. A positive number then starts one.
+    Return the new count; ``number`` if there was none. Only a positive number starts one.
     """
     try:
         if number > 0 and cache.add(name, number, seconds):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol, cast
-
-from django.db import DataError, InterfaceError, OperationalError
+from typing import TypeAlias, cast
 
 from .. import crypto, lookup, policy
 from ..base_models import AbstractApiKey
@@ -17,54 +13,12 @@ from ..crypto import Secret
 from ..exceptions import Reason, Refused
 from ..lookup import Found
 from ..redaction import redacted
-from ..types import User
 from . import access_tokens
 from .access_tokens import AccessToken
 from .request import DEFAULT_SOURCE, RequestInfo
 
-logger = logging.getLogger("frappe_tokens.verification")
-
-# What the driver raises if the database is away, and for text that it can't encode.
-_DATABASE_ERRORS = (OperationalError, InterfaceError, DataError)
-
-
-class Auth(Protocol):
-    """What becomes ``request.auth``: the API key, or the OAuth 2 server's own access token."""
-
-    @property
-    def user(self) -> User: ...
-
-
-class Verifiable(Protocol):
-    """What the decision reads of an API key or an access token once its secret is correct."""
-
-    @property
-    def auth(self) -> Auth:
-        """What becomes ``request.auth``; its ``user`` is loaded."""
-
-    @property
-    def user(self) -> User | None: ...
-
-    @property
-    def api_key(self) -> str: ...
-
-    @property
-    def allowed_ips(self) -> Collection[str]: ...
-
-    @property
-    def read_only(self) -> bool: ...
-
-    @property
-    def is_revoked(self) -> bool: ...
-
-    def is_expired(self, now: datetime) -> bool: ...
-
-    @property
-    def is_scoped(self) -> bool:
-        """Whether it opens only some views."""
-
-    def opens(self, required: Collection[str]) -> bool:
-        """Whether it opens a view that declares the scopes ``required``."""
+# What the decision is about once the secret is correct.
+Verifiable: TypeAlias = AbstractApiKey | AccessToken
 
 
 class PresentedKey:
@@ -82,10 +36,7 @@ class PresentedKey:
         model = lookup.source_model(info.source)
         if model is None:
             raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
-        try:
-            self._found = lookup.find(model, self.label)
-        except _DATABASE_ERRORS as error:
-            raise _database_away("Credentials", self.label) from error
+        self._found = lookup.find(model, self.label)
         return self._found is not None
 
     def matched(self, now: datetime) -> AbstractApiKey:
@@ -135,10 +86,7 @@ class PresentedToken:
         names_source = info.source != DEFAULT_SOURCE
         if names_source and not self._may_be_foreign:
             return False
-        try:
-            self._found = access_tokens.find(self._token, info.request)
-        except _DATABASE_ERRORS as error:
-            raise _database_away("Access tokens") from error
+        self._found = access_tokens.find(self._token, info.request)
         if self._found is not None and names_source:
             # If this were left to the server's own class, none of our checks would run.
             self._found = replace(self._found, is_valid_here=False)
@@ -158,8 +106,3 @@ class PresentedToken:
 
     def record_use(self, info: RequestInfo, now: datetime) -> None:
         """The server keeps its own records."""
-
-
-def _database_away(what: str, api_key: str = "") -> Refused:
-    logger.exception("%s can't be checked: the database doesn't answer.", what)
-    return Refused(Reason.SERVICE_UNAVAILABLE, api_key=api_key)

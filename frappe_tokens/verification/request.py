@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .. import addresses, policy
+from .. import addresses, credentials, policy
 from ..conf import conf
+from ..credentials import Credential
 from ..exceptions import Refused
 from ..types import AnyRequest
 from . import browsers, scopes
@@ -78,7 +79,7 @@ class RequestInfo:
     def is_forgeable(self) -> bool:
         """Whether another site may have made a browser send it, to that site's benefit."""
         # Of a safe method it has none, because it can't read the response. A WebSocket can do more.
-        is_safe = not self._is_websocket and policy.method_allowed(True, self.methods)
+        is_safe = not self._is_websocket and policy.are_safe(self.methods)
         return not is_safe and browsers.from_another_site(self.request)
 
     @property
@@ -114,7 +115,9 @@ class RequestInfo:
         )
 
 
-def meta_of(request: AnyRequest) -> Mapping[str, Any]:
-    """Return the ``META`` of Django's request, or of the one that DRF wraps around it."""
-    meta: Mapping[str, Any] = getattr(request, "_request", request).META
-    return meta
+def parse_header(request: AnyRequest, schemes: Iterable[str]) -> Credential | None:
+    """Return the credential in the ``Authorization`` header for one of ``schemes``, if any."""
+    # Neither the header nor META is in a variable here, as debug pages show those.
+    return credentials.parse(
+        getattr(request, "_request", request).META.get("HTTP_AUTHORIZATION"), *schemes
+    )

@@ -18,13 +18,7 @@ _NAMES = {"basic": "Basic", "bearer": "Bearer"}
 
 
 def refusal_response(request: HttpRequest, refused: Refused, scheme: str) -> HttpResponse:
-    """Return Django's response to a refusal: JSON, or HTML if the client accepts only that.
-
-    Args:
-        request: the refused request.
-        refused: the reason.
-        scheme: the scheme of the request's header: ``token``, ``basic`` or ``bearer``.
-    """
+    """Return Django's response to a refusal: JSON, or HTML if the client accepts only that."""
     code, status = refused.reason.code, refused.reason.status
     response: HttpResponse
     if not _wants_html(request):
@@ -57,9 +51,7 @@ def _wants_html(request: HttpRequest) -> bool:
 def challenge(scheme: str, refused: Refused | None = None) -> str:
     """Return the value of ``WWW-Authenticate``, "" for none (RFC 9110, 11.6.1; RFC 6750, 3).
 
-    Args:
-        scheme: in lower case.
-        refused: the reason; None if the request had no credentials.
+    Without ``refused``, the request had no credentials. The scheme is in lower case.
     """
     # Frappe writes "token" in lower case.
     realm = f'{_NAMES.get(scheme, scheme)} realm="{conf.REALM}"'

@@ -1,6 +1,3 @@
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
@@ -12,7 +9,15 @@ from ..conftest import token_header
 MIDDLEWARE = "frappe_tokens.middleware.TokenAuthenticationMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
-Send = Callable[..., Any]
+SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
+LOCALE = "django.middleware.locale.LocaleMiddleware"
+
+
+def put(settings, name, *, before="", behind=""):
+    """Put ``name`` into MIDDLEWARE, whether it is there already or not."""
+    others = [other for other in settings.MIDDLEWARE if other != name]
+    place = others.index(before) if before else others.index(behind) + 1
+    settings.MIDDLEWARE = [*others[:place], name, *others[place:]]
 
 
 @pytest.fixture
@@ -20,12 +25,7 @@ def site(settings):
     """The site of plain views, with the middleware where it belongs."""
     settings.ROOT_URLCONF = "tests.plain.site"
     settings.LOGIN_URL = "/login/"
-    place = settings.MIDDLEWARE.index(AUTHENTICATION) + 1
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE[:place],
-        MIDDLEWARE,
-        *settings.MIDDLEWARE[place:],
-    ]
+    put(settings, MIDDLEWARE, behind=AUTHENTICATION)
 
 
 class Visitor:
@@ -36,14 +36,7 @@ class Visitor:
         cls = AsyncClient if kind == "async" else Client
         self.client = cls(enforce_csrf_checks=True)
 
-    def send(
-        self,
-        method,
-        path,
-        keys=None,
-        data=b"",
-        **headers,
-    ):
+    def send(self, method, path, keys=None, data=b"", **headers):
         """What a request is answered with. A path without a slash before it is of the own kind."""
         if isinstance(keys, GeneratedKeys):
             keys = token_header(keys)

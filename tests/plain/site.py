@@ -3,12 +3,8 @@
 from django.contrib import admin
 from django.contrib.auth import alogin, alogout, aupdate_session_auth_hash, login, logout
 from django.contrib.auth import update_session_auth_hash as update_hash
-from django.contrib.auth.decorators import (
-    login_not_required,
-    login_required,
-    permission_required,
-)
-from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpResponse, JsonResponse
 from django.urls import include, path, re_path
@@ -19,7 +15,6 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.response import Response
 
-from frappe_tokens.authentication import TokenAuthentication
 from frappe_tokens.decorators import require_scopes
 
 
@@ -37,16 +32,6 @@ async def awho(request):
     user = await request.auser()
     auth = getattr(request, "auth", None)
     return JsonResponse({"user": user.get_username(), "auth": type(auth).__name__})
-
-
-@login_not_required
-def for_all(request):
-    return described(request)
-
-
-@login_not_required
-async def afor_all(request):
-    return await awho(request)
 
 
 def nobody_in_particular(request):
@@ -71,29 +56,11 @@ class Members(LoginRequiredMixin, Who):
     pass
 
 
-class Permitted(PermissionRequiredMixin, Who):
-    permission_required = "auth.view_group"
-    raise_exception = True
-
-
 # Scopes
-
-
-class Declared(Who):
-    required_scopes = ["reports:read"]
-
-
-class ByMethod(Who):
-    required_scopes = {"get": "reports:read", "post": ["reports:read", "reports:write"]}
 
 
 @method_decorator(require_scopes("reports:read"), name="dispatch")
 class Decorated(Who):
-    pass
-
-
-@method_decorator([require_scopes("reports:read"), login_required], name="dispatch")
-class DecoratedTwice(Who):
     pass
 
 
@@ -122,30 +89,9 @@ class AsyncHandlers(View):
         return await awho(request)
 
 
-class DeclaredAndDecorated(Declared):
-    """Needs both."""
-
-    @method_decorator(require_scopes("reports:export"))
-    def get(self, request):
-        return described(request)
-
-
 @require_scopes("reports:read")
 def declared(request):
     return described(request)
-
-
-@login_required
-@require_scopes("reports:read")
-def required(request):
-    """Says what required says."""
-    return described(request)
-
-
-@login_required
-@require_scopes("reports:read")
-async def arequired(request):
-    return await awho(request)
 
 
 @require_scopes("reports:read")
@@ -235,28 +181,14 @@ def rest_by_session(request):
     return Response({"user": request.user.get_username(), "auth": type(request.auth).__name__})
 
 
-@require_scopes("reports:read")
-@api_view(["GET"])
-@authentication_classes([TokenAuthentication])
-def rest_required(request):
-    return Response({"user": request.user.get_username()})
-
-
 both = [
     ("who/", who, awho),
     ("members/", login_required(who), login_required(awho)),
-    (
-        "permitted/",
-        permission_required("auth.view_group", raise_exception=True)(who),
-        permission_required("auth.view_group", raise_exception=True)(awho),
-    ),
     ("class/", Who.as_view(), AsyncWho.as_view()),
     ("protected/", csrf_protect(who), csrf_protect(awho)),
     ("exempt/", csrf_exempt(who), csrf_exempt(awho)),
     ("same/", nobody_in_particular, nobody_in_particular),
-    ("for-all/", for_all, afor_all),
     ("declared/", declared, require_scopes("reports:read")(AsyncWho.as_view())),
-    ("required/", required, arequired),
     ("decorated/", Decorated.as_view(), AsyncDecorated.as_view()),
     ("handlers/", Handlers.as_view(), AsyncHandlers.as_view()),
     ("calls-another/", calls_another, acalls_another),
@@ -267,18 +199,9 @@ both = [
     ("remember/", remember, remember),
     ("rest/", rest, rest),
     ("rest-by-session/", rest_by_session, rest_by_session),
-    ("rest-required/", rest_required, rest_required),
 ]
 others = [
     path("members-class/", Members.as_view()),
-    path("permitted-class/", Permitted.as_view()),
-    path("declared-class/", Declared.as_view()),
-    path("declared-class/once/", Declared.as_view(required_scopes=["reports:write"])),
-    path("once/", require_scopes("reports:read")(Who.as_view())),
-    path("behind-login/", login_required(Declared.as_view())),
-    path("by-method/", ByMethod.as_view()),
-    path("decorated-twice/", DecoratedTwice.as_view()),
-    path("declared-and-decorated/", DeclaredAndDecorated.as_view()),
     path("password/", PasswordChangeView.as_view(success_url="/sync/who/")),
     path("login/", who, name="login"),
     path("admin/", admin.site.urls),

@@ -7,26 +7,18 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.cache import cache
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
-from django.test import Client
+from django.urls import path
 from django.utils.decorators import sync_and_async_middleware
 
+from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys
-from frappe_tokens.middleware import TokenAuthenticationMiddleware
 
-from .conftest import AUTHENTICATION, MIDDLEWARE, Visitor
+from .conftest import AUTHENTICATION, LOCALE, MIDDLEWARE, SESSION, put
+from .site import described
 
 pytestmark = pytest.mark.django_db
 
-SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
-LOCALE = "django.middleware.locale.LocaleMiddleware"
 REMOTE_USER = "django.contrib.auth.middleware.RemoteUserMiddleware"
-
-
-def put(settings, name, *, before="", behind=""):
-    """Put ``name`` into MIDDLEWARE, whether it is there already or not."""
-    others = [other for other in settings.MIDDLEWARE if other != name]
-    place = others.index(before) if before else others.index(behind) + 1
-    settings.MIDDLEWARE = [*others[:place], name, *others[place:]]
 
 
 # Unknown paths, slashes
@@ -50,6 +42,16 @@ def test_slash_is_appended(visitor, keys, settings):
 # Middleware that changes the view or the method
 
 
+@require_scopes("other")
+def other(request):
+    return described(request)
+
+
+# Of another site, where the same addresses lead to another view.
+KINDS, NAMES = ("sync", "async"), ("declared", "only-here")
+urlpatterns = [path(f"{kind}/{name}/", other) for kind in KINDS for name in NAMES]
+
+
 @sync_and_async_middleware
 def change_request(get_response):
     """Does what a middleware for several hosts, or for forms, does."""
@@ -63,7 +65,7 @@ def change_request(get_response):
 
 
 CHANGE = f"{__name__}.change_request"
-OTHER_SITE = {"x-urlconf": "tests.plain.other_site"}
+OTHER_SITE = {"x-urlconf": __name__}
 OVERRIDE = {"x-http-method-override": "DELETE"}
 
 
@@ -149,25 +151,6 @@ def test_rest_views_are_left_to_their_classes(visitor, keys, statements, sent):
     assert "Authorization" in response.headers["Vary"]
 
 
-def test_rest_view_without_our_classes_ignores_the_header(visitor, keys):
-    assert visitor.get("rest-by-session/", keys).status_code == 403
-
-
-class OnlyReports(TokenAuthenticationMiddleware):
-    def leaves(self, request, view):
-        return not request.path.startswith("/sync/") or super().leaves(request, view)
-
-
-def test_subclass_may_leave_more_views(keys, site, settings):
-    settings.MIDDLEWARE = [
-        f"{__name__}.OnlyReports" if name == MIDDLEWARE else name for name in settings.MIDDLEWARE
-    ]
-    visitor = Visitor("sync")
-    assert visitor.get("/sync/who/", keys).json()["user"] == "ada"
-    assert visitor.get("/async/who/", keys).json()["user"] == ""
-    assert visitor.get("/sync/rest/", keys).json()["user"] == "ada"
-
-
 # Caches
 
 
@@ -198,10 +181,3 @@ def test_cache_of_the_site_keeps_users_apart(visitor, keys, make_user):
         assert visitor.get("who/", other).json()["user"] == "eve"
         assert visitor.get("who/", "token a:b").status_code == 401
     assert visitor.get("who/").json()["user"] == ""
-
-
-def test_streamed_response_varies_on_the_header(keys, site, settings):
-    settings.ROOT_URLCONF = "tests.plain.other_site"
-    response = Client().get("/streamed/", headers={"authorization": f"token {keys.token}"})
-    assert "Authorization" in response.headers["Vary"]
-    assert b"".join(response.streaming_content) == b"ada"

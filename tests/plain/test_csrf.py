@@ -4,8 +4,6 @@ import pytest
 from django.middleware.csrf import get_token
 from django.test import RequestFactory
 
-from frappe_tokens.keys import generate_keys
-
 pytestmark = pytest.mark.django_db
 
 VIEWS = ["who/", "class/", "protected/", "members/"]
@@ -50,9 +48,3 @@ def test_rest_views_by_session_need_one(visitor, user, keys, header):
 
     assert visitor.get("rest-by-session/", sent).json()["auth"] == "NoneType"
     assert visitor.post("rest-by-session/", sent).status_code == 403
-
-
-def test_key_is_no_session_to_a_rest_view(visitor, user):
-    made = generate_keys(user, name="scoped", scopes=["reports:read"])
-
-    assert visitor.get("rest-by-session/", made).status_code == 403

@@ -28,6 +28,10 @@ def example(containing):
     return names
 
 
+def whoami():
+    return example("def whoami(request):\n    return Json")["whoami"]
+
+
 def serve(settings, *patterns, middleware=""):
     urls = ModuleType("urls")
     urls.urlpatterns = list(patterns)
@@ -44,7 +48,7 @@ def send(keys, where, method="GET"):
 
 
 def test_middleware(settings, keys):
-    serve(settings, path("whoami/", example("def whoami(request):\n    return Json")["whoami"]))
+    serve(settings, path("whoami/", whoami()))
     assert send(keys, "/whoami/").json() == {"user": "ada"}
 
 
@@ -53,13 +57,8 @@ def ReportsByToken(get_response):  # noqa: N802 - the example's class, where MID
 
 
 def test_subclass(settings, keys):
-    view = example("def whoami(request):\n    return Json")["whoami"]
-    serve(
-        settings,
-        path("reports/", view),
-        path("whoami/", view),
-        middleware=f"{__name__}.ReportsByToken",
-    )
+    urls = [path("reports/", whoami()), path("whoami/", whoami())]
+    serve(settings, *urls, middleware=f"{__name__}.ReportsByToken")
     settings.LOGIN_URL = "/login/"
     assert send(keys, "/reports/").json() == {"user": "ada"}
     assert send(keys, "/whoami/").status_code == 302
@@ -70,13 +69,9 @@ def ReportsAreForPeople(get_response):  # noqa: N802
 
 
 def test_more_pages_for_people(settings, keys):
-    view = example("def whoami(request):\n    return Json")["whoami"]
-    serve(
-        settings,
-        path("reports/", include(([path("", view)], "reports"))),
-        path("whoami/", view),
-        middleware=f"{__name__}.ReportsAreForPeople",
-    )
+    reports = include(([path("", whoami())], "reports"))
+    urls = [path("reports/", reports), path("whoami/", whoami())]
+    serve(settings, *urls, middleware=f"{__name__}.ReportsAreForPeople")
     assert send(keys, "/reports/").json()["code"] == "session_required"
     assert send(keys, "/whoami/").json() == {"user": "ada"}
 

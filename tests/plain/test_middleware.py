@@ -5,11 +5,11 @@ import json
 import pytest
 from asgiref.sync import async_to_sync
 
-from frappe_tokens.keys import generate_keys
 from frappe_tokens.middleware import TokenAuthenticationMiddleware
 from frappe_tokens.middleware.admission import admit
 
 from ..conftest import basic_header, token_header
+from .conftest import LOCALE, MIDDLEWARE, SESSION, put
 
 pytestmark = pytest.mark.django_db
 
@@ -33,33 +33,10 @@ def test_views_of_every_kind_run_as_the_keys_user(visitor, keys, beside):
         assert visitor.send("HEAD", path, keys).status_code == 200
 
 
-def test_without_a_key_the_user_is_the_sessions(visitor, user):
-    for header in (None, "Digest abc", ""):
-        assert visitor.get("who/", header).json()["user"] == ""
-        assert (
-            visitor.get("/members-class/", header).headers["Location"].startswith("/login/?next=")
-        )
-    visitor.client.force_login(user)
-    for header in (None, "Digest abc", ""):
-        assert visitor.get("who/", header).json()["user"] == "ada"
-        assert visitor.get("/members-class/", header).json()["user"] == "ada"
-
-
-@pytest.mark.parametrize("path", ["permitted/", "/permitted-class/"])
-def test_permissions_are_those_of_the_keys_user(visitor, keys, make_user, path):
-    assert visitor.get(path, keys).status_code == 403
-    may = generate_keys(make_user("mary", permissions=("auth.view_group",)))
-    assert visitor.get(path, may).json()["user"] == "mary"
-
-
 def test_login_required_middleware_accepts_it(visitor, keys, settings):
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE,
-        "django.contrib.auth.middleware.LoginRequiredMiddleware",
-    ]
+    put(settings, "django.contrib.auth.middleware.LoginRequiredMiddleware", behind=MIDDLEWARE)
     assert visitor.get("who/", keys).json()["user"] == "ada"
     assert visitor.get("who/").status_code == 302
-    assert visitor.get("for-all/").json()["user"] == ""
 
 
 def test_user_is_not_read_again_in_an_event_loop(keys, rf):
@@ -76,16 +53,13 @@ class TokensOnly(TokenAuthenticationMiddleware):
 
 
 def test_subclass_may_answer_fewer_schemes(visitor, keys, settings):
-    ours = "frappe_tokens.middleware.TokenAuthenticationMiddleware"
-    settings.MIDDLEWARE = [
-        f"{__name__}.TokensOnly" if name == ours else name for name in settings.MIDDLEWARE
-    ]
+    settings.MIDDLEWARE[settings.MIDDLEWARE.index(MIDDLEWARE)] = f"{__name__}.TokensOnly"
     assert visitor.get("who/", token_header(keys)).json()["user"] == "ada"
     assert visitor.get("who/", basic_header(keys)).json()["user"] == ""
 
 
 def test_works_without_sessions(visitor, keys, settings):
-    settings.MIDDLEWARE = ["frappe_tokens.middleware.TokenAuthenticationMiddleware"]
+    settings.MIDDLEWARE = [MIDDLEWARE]
     assert visitor.get("who/", keys).json()["user"] == "ada"
     assert visitor.get("same/").status_code == 200
 
@@ -94,7 +68,6 @@ def test_works_without_sessions(visitor, keys, settings):
 
 REFUSED = [
     ("Token", "malformed_credentials"),
-    ("token 9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b", "malformed_credentials"),
     ("Basic YWRhOnBhc3N3b3Jk", "invalid_credentials"),
     ("Bearer eyJhbGciOiJub25lIn0.e30.", "invalid_credentials"),
     ("token a:b", "invalid_credentials"),
@@ -103,7 +76,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("header", "code"), REFUSED)
 def test_wrong_credential_never_passes_as_another_user(visitor, beside, header, code):
-    for path in ("who/", "for-all/", "/nowhere/", "exempt/", "/login/"):
+    for path in ("who/", "/nowhere/", "exempt/", "/login/"):
         for method in ("GET", "POST"):
             response = visitor.send(method, path, header)
             assert (response.status_code, response.json()["code"]) == (401, code)
@@ -117,9 +90,7 @@ JSON, HTML = "application/json", "text/html; charset=utf-8"
     ("accept", "expected"),
     [
         (None, JSON),
-        ("*/*", JSON),
         ("text/html,application/xhtml+xml,*/*;q=0.8", JSON),
-        ("text/plain", JSON),
         (";;,=/q", JSON),
         ("text/html; x*=foo'en'%41", JSON),
         ("text/html", HTML),
@@ -142,30 +113,9 @@ def test_refusal_is_html_if_only_that_is_accepted(visitor, accept, expected):
 
 
 def test_refusal_is_in_the_clients_language(visitor, settings):
-    place = settings.MIDDLEWARE.index("django.middleware.common.CommonMiddleware")
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE[:place],
-        "django.middleware.locale.LocaleMiddleware",
-        *settings.MIDDLEWARE[place:],
-    ]
-    headers = {"accept-language": "de"}
-    response = visitor.get("who/", "token a:b", **headers)
+    put(settings, LOCALE, behind=SESSION)
+    response = visitor.get("who/", "token a:b", **{"accept-language": "de"})
     assert response.headers["Content-Language"] == "de"
-
-
-# The view
-
-
-def test_admin_opens_to_keys_of_staff_by_a_setting(visitor, keys, make_user, settings):
-    settings.FRAPPE_TOKENS = {"PAGES_ACCEPT_CREDENTIALS": True}
-    response = visitor.get("/admin/", keys)
-    assert response.status_code == 302
-    staff = make_user("boss", is_staff=True, is_superuser=True)
-    assert visitor.get("/admin/", generate_keys(staff)).status_code == 200
-    for limited in ({"scopes": ["reports:read"]}, {"read_only": True}):
-        made = generate_keys(staff, name=str(limited), **limited)
-        assert visitor.post("/admin/auth/group/add/", made).status_code == 403
-    assert visitor.get("/admin/", "token a:b").status_code == 401
 
 
 def test_debug_page_of_a_view_shows_no_secret(visitor, keys, settings):

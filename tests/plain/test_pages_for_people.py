@@ -7,18 +7,16 @@ from oauth2_provider.models import Application
 from frappe_tokens import crypto
 from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import GeneratedKeys, generate_keys
-from frappe_tokens.middleware import TokenAuthenticationMiddleware
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
 from ..conftest import token_header
 from ..oauth.conftest import METHODS
 from ..oauth.conftest import issue as issue
 from ..oauth.conftest import public as public
-from .conftest import MIDDLEWARE, Visitor
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("pages")]
 
-ADMIN_PAGES = [
+PAGES = [
     "/admin/",
     "/admin",
     "/admin/auth/user/",
@@ -30,8 +28,6 @@ ADMIN_PAGES = [
     "/office/desk/auth/group/",
     "/groups/add/",
     "/bare/password_change/",
-]
-OTHER_PAGES = [
     "/account/api-keys/",
     "/account/api-keys/new/",
     f"{METHODS}authorize?client_id=x",
@@ -42,7 +38,6 @@ OTHER_PAGES = [
     "/o/device/",
     "/o/device-confirm/x/ABCD",
 ]
-PAGES = [*ADMIN_PAGES, *OTHER_PAGES]
 
 
 @pytest.fixture
@@ -179,23 +174,3 @@ def test_setting_opens_no_more_than_scopes_do_and_no_consent(visitor, root, issu
     for header in (scoped, issue(root, "read write todos").header):
         answer = visitor.get("/admin/", header)
         assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
-
-
-class OpenAdmin(TokenAuthenticationMiddleware):
-    """Another project's decision."""
-
-    def is_for_people(self, request, match):
-        if match.url_name == "login":
-            return True
-        return "admin" not in match.app_names and super().is_for_people(request, match)
-
-
-def test_subclass_decides_otherwise(root, site, settings):
-    settings.MIDDLEWARE = [
-        f"{__name__}.OpenAdmin" if name == MIDDLEWARE else name for name in settings.MIDDLEWARE
-    ]
-    visitor, generated = Visitor("sync"), generate_keys(root)
-
-    assert visitor.get("/admin/", generated).status_code == 200
-    assert_refused(visitor.get("/login/", generated))
-    assert_refused(visitor.get("/account/api-keys/", generated))

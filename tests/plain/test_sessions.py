@@ -8,14 +8,10 @@ from .conftest import MIDDLEWARE
 
 pytestmark = pytest.mark.django_db
 
-ENGINES = ["db", "cache", "signed_cookies"]
 
-
-@pytest.fixture(params=ENGINES)
-def engine(request, settings, tmp_path):
+@pytest.fixture(params=["db", "cache", "signed_cookies"])
+def engine(request, settings):
     settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{request.param}"
-    settings.SESSION_FILE_PATH = str(tmp_path)
-    return str(request.param)
 
 
 def user_of_session(visitor):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import coverage
 import pytest
@@ -23,10 +20,10 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.verification.threads import CONCURRENT
 
 from ..conftest import basic_header, bearer_header, token_header
+from ..request_log.processes import PROJECT, environment
 
 pytestmark = [pytest.mark.server, pytest.mark.django_db(transaction=True)]
 
-ROOT = Path(__file__).resolve().parents[2]
 REQUESTS = 500
 SECONDS = 60  # until the test fails
 
@@ -34,17 +31,6 @@ SECONDS = 60  # until the test fails
 class Answer(NamedTuple):
     status: int
     body: str
-    seconds: float
-
-
-def database_url():
-    """Where the tests' database is, for another process."""
-    present = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{present['NAME']}"
-    scheme = {"postgresql": "postgres", "mysql": "mysql"}[connection.vendor]
-    who = f"{quote(present['USER'])}:{quote(present['PASSWORD'])}"
-    return f"{scheme}://{who}@{present['HOST']}:{present['PORT']}/{present['NAME']}"
 
 
 @pytest.fixture
@@ -59,12 +45,8 @@ def port(tmp_path):
         command += [f"--fd={listener.fileno()}", "--lifespan=off", "--log-level=warning"]
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "DJANGO_SETTINGS_MODULE": "tests.plain.served.settings",
-                "DATABASE_URL": database_url(),
-            },
+            cwd=PROJECT,
+            env=environment("null") | {"DJANGO_SETTINGS_MODULE": "tests.plain.served.settings"},
             pass_fds=[listener.fileno()],
             stdout=output,
             stderr=output,
@@ -82,7 +64,6 @@ def port(tmp_path):
 
 
 async def get(port, path, header=""):
-    began = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"]
     if header:
@@ -92,7 +73,7 @@ async def get(port, path, header=""):
     writer.close()
     await writer.wait_closed()
     head, _, body = answer.partition("\r\n\r\n")
-    return Answer(int(head.split()[1]), body, time.perf_counter() - began)
+    return Answer(int(head.split()[1]), body)
 
 
 def header_of(place, keys):
