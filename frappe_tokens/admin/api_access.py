@@ -33,7 +33,6 @@ from ..keys import (
 )
 from ..models import ApiKey
 from ..types import User
-from .actor import actor_of
 from .generating import KeyGenerator
 from .usage.summary import may_see_requests, usage_of_user
 
@@ -83,7 +82,7 @@ class ApiAccessBase(KeyGenerator):
 
     def has_generate_keys_permission(self, request: HttpRequest) -> bool:
         """Django calls this before it offers or runs the action."""
-        return actor_of(request).may_generate
+        return Actor.of(request).may_generate
 
     @abstractmethod
     def api_access(self, obj: Any) -> Mapping[str, object]:
@@ -109,7 +108,7 @@ class ApiAccessBase(KeyGenerator):
         return self.generate_or_confirm(request, objects, request.get_full_path(), is_action=True)
 
     def _get_live_object(self, request: HttpRequest, object_id: str) -> Any:
-        if not actor_of(request).may_generate:
+        if not Actor.of(request).may_generate:
             raise PermissionDenied
         obj = self.get_object(request, unquote(object_id))
         if obj is None or (isinstance(obj, AbstractApiKey) and obj.is_revoked):
@@ -144,7 +143,7 @@ class ApiAccessMixin(ApiAccessBase):
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None:
             return fieldsets
-        actor = actor_of(request)
+        actor = Actor.of(request)
         fields: list[str] = []
         if actor.may_generate:
             fields += [*KEY_FIELDS, GENERATE if actor.may_manage(obj) else REFUSED]

@@ -13,7 +13,7 @@ import io
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -36,17 +36,9 @@ from ..keys import (
     check_reach,
     check_target,
     transaction_for,
-    write_history,
 )
 from ..models import ApiKey
 from ..verification import DEFAULT_SOURCE
-from .actor import actor_of
-
-# For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
-if TYPE_CHECKING:
-    ModelAdminMixin = admin.ModelAdmin[Any]
-else:
-    ModelAdminMixin = object
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
@@ -85,7 +77,8 @@ def _blocked_by(row: AbstractApiKey, actor: Actor) -> str:
     return ""
 
 
-class KeyGenerator(ModelAdminMixin):
+# At run time, ModelAdmin takes no type argument.
+class KeyGenerator(admin.ModelAdmin):  # type: ignore[type-arg]
     """A ModelAdmin that generates keys for its objects: for users, or for the rows of a source."""
 
     @abstractmethod
@@ -123,7 +116,7 @@ class KeyGenerator(ModelAdminMixin):
         ``is_action`` says that they were selected in a list, where those that are blocked are left
         out. Otherwise the page is about one object.
         """
-        actor, sent = actor_of(request), request.POST.get("version")
+        actor, sent = Actor.of(request), request.POST.get("version")
         with transaction_for(router.db_for_write(self._key_model)):
             # Under the locks: what was confirmed can't change before it's done.
             plans = self._plan(objects, actor, lock=sent is not None)
@@ -136,18 +129,6 @@ class KeyGenerator(ModelAdminMixin):
             version = hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
             if possible and sent == version:
                 generated = self._generate(possible, actor)
-                text = _("Generated a secret for API key %(api_key)s.")
-                notes = (
-                    (changed, text % {"api_key": keys.api_key})
-                    for keys in generated
-                    for changed in (keys.instance.user, keys.instance)
-                )
-                if type(self).log_change is admin.ModelAdmin.log_change:
-                    write_history(request.user, notes)
-                else:
-                    # The project overrides it, and expects a call for each object.
-                    for changed, note in notes:
-                        self.log_change(request, changed, note)
                 pairs = [
                     (plan.subject, keys) for plan, keys in zip(possible, generated, strict=True)
                 ]

@@ -15,7 +15,6 @@ from .actors import (
     check_target,
     credential_of,
 )
-from .announcements import write_history
 from .changes import change_key, change_user
 from .cleaning import (
     GRACE_MAX,
@@ -99,5 +98,4 @@ __all__ = [
     "version_for_new_key",
     "withdraw_application",
     "withdraw_changed_application",
-    "write_history",
 ]

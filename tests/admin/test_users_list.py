@@ -151,22 +151,6 @@ def test_history_has_every_user_and_every_key(manager_client, system_manager):
     assert not any(secret in history for secret in secrets_on(answer))
 
 
-def test_project_that_writes_its_own_history_gets_a_call_for_each(
-    manager_client, three, monkeypatch
-):
-    logged = []
-    user_admin = type(admin.site.get_model_admin(User))
-    monkeypatch.setattr(
-        user_admin, "log_change", lambda self, request, changed, note: logged.append(changed)
-    )
-
-    generate(manager_client, USERS, **action(three))
-
-    assert [changed for changed in logged if isinstance(changed, User)] == three
-    keys = {changed for changed in logged if isinstance(changed, ApiKey)}
-    assert keys == set(ApiKey.objects.all())
-
-
 def test_lists_some_hundred_users_and_counts_the_others(manager_client, make_user):
     chosen = all_of(400)
     left_out = [make_user(f"z-gone{number}", is_active=False) for number in range(3)]
