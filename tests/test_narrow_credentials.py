@@ -8,7 +8,6 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 
-from frappe_tokens.admin.generating import plan_for_row
 from frappe_tokens.keys import (
     change_key,
     change_user,
@@ -18,7 +17,7 @@ from frappe_tokens.keys import (
     revoke,
 )
 from frappe_tokens.keys.actors import Actor
-from frappe_tokens.keys.plans import plan_for
+from frappe_tokens.keys.plans import plan_for, plan_for_row
 from frappe_tokens.models import ApiKey
 from testproject.events.models import EventConsumer
 

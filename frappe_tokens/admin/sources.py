@@ -33,11 +33,11 @@ from ..keys import (
     lock_rows,
     lock_users,
     locked_key,
+    plan_for_row,
     revoke,
     transaction_for,
 )
-from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
-from .generating import plan_for_row
+from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 
@@ -221,7 +221,7 @@ class ApiKeySourceMixin(ApiAccessBase):
             text = gettext("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
             self.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(back_url)
-        title = gettext("Revoke API key")
+        title = _("Revoke API key")
         return self.render_page(request, "revoke_key", title, back_url, key=key, form=form)
 
     def _plan(self, objects: Sequence[AbstractApiKey], actor: Actor, *, lock: bool) -> list[Plan]:

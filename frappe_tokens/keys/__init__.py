@@ -49,7 +49,7 @@ from .oauth_applications import (
     withdraw_changed_application,
 )
 from .options import GeneratedKeys
-from .plans import Plan, plan_for, version_for_new_key
+from .plans import Plan, plan_for, plan_for_row, version_for_new_key
 from .revocation import revoke, revoke_leaked
 from .users import find_user
 
@@ -92,6 +92,7 @@ __all__ = [
     "locked_key",
     "outside_atomic_requests",
     "plan_for",
+    "plan_for_row",
     "revoke",
     "revoke_leaked",
     "transaction_for",

@@ -27,24 +27,21 @@ BATCH_SIZE = 500
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What generating for a user and a name would do.
+    """What generating for a user and a name, or for a row of a source, would do.
 
     Attributes:
+        subject: what pages name the key after: the user or the row.
         user: the owner of the key.
         name: the name of the key.
         key: the existing key, which gets a new secret; None if a key would be created.
         blocked_by: the sentence that says why it's impossible; "" if it's possible.
     """
 
+    subject: object
     user: User
     name: str
     key: AbstractApiKey | None
     blocked_by: str
-
-    @property
-    def subject(self) -> object:
-        """What pages name the key after."""
-        return self.user
 
     @property
     def version(self) -> str:
@@ -71,8 +68,13 @@ def plan_for(users: Iterable[Any], actor: Actor, name: str = "") -> list[Plan]:
         keys = {key.user_id: key for key in live}
         for user in batch:
             key = keys.get(user.pk)
-            plans.append(Plan(user, name, key, _blocked_by(user, key, actor)))
+            plans.append(Plan(user, user, name, key, _blocked_by(user, key, actor)))
     return plans
+
+
+def plan_for_row(row: AbstractApiKey, actor: Actor) -> Plan:
+    """Return a plan for ``row``, whose key it is itself."""
+    return Plan(row, row.user, "", row, _blocked_by(row.user, row, actor))
 
 
 def version_for_new_key(user: User | AnonymousUser) -> str:
@@ -85,7 +87,11 @@ def version_for_new_key(user: User | AnonymousUser) -> str:
     return hashlib.sha256(repr((user.pk, newest)).encode()).hexdigest()
 
 
-def _blocked_by(user: User, key: ApiKey | None, actor: Actor) -> str:
+def _blocked_by(user: User | None, key: AbstractApiKey | None, actor: Actor) -> str:
+    if key is not None and key.is_revoked:
+        return _("This API key was revoked, which is final. Generate a new key.")
+    if user is None:
+        return _("Choose the user that the key runs as first.")
     try:
         check_target(user, actor)
         if key is not None:
@@ -95,5 +101,5 @@ def _blocked_by(user: User, key: ApiKey | None, actor: Actor) -> str:
     except ValidationError as error:
         return " ".join(error.messages)
     if key is not None and key.is_expired():
-        return _("The API key has expired. Set a later expiry under API keys, or revoke it.")
+        return _("The API key has expired. Change its expiry, or revoke it.")
     return ""

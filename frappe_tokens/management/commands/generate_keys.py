@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--grace", type=duration, metavar="24h", help="how long the old secret keeps working"
         )
-        parser.add_argument("--format", choices=sorted(_FORMATS), default="text")
+        parser.add_argument("--format", choices=["curl", "env", "json", "text"], default="text")
         parser.add_argument(
             "--url", default=DEFAULT_URL, help=f"site for --format curl; default: {DEFAULT_URL}"
         )
@@ -77,7 +77,6 @@ class Command(BaseCommand):
             "read_only": options["read_only"],
             "allowed_ips": options["allow_ip"],
         }
-        formatted = _FORMATS[options["format"]]
         # Text takes less memory than instances.
         texts: list[str] = []
         try:
@@ -87,7 +86,7 @@ class Command(BaseCommand):
                 with progress_bar(self.stderr, len(users), options["verbosity"]) as show:
                     for batch in in_batches(users, BATCH_SIZE):
                         generated = generate_keys_for_users(batch, **policies)
-                        texts += [formatted(keys, options["url"]) for keys in generated]
+                        texts += [_formatted(keys, options) for keys in generated]
                         show(len(texts))
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
@@ -134,8 +133,26 @@ def _create_user(username: str) -> None:
         ) from None
 
 
-def _as_text(generated: GeneratedKeys, url: str) -> str:
-    key = generated.instance
+def _formatted(generated: GeneratedKeys, options: Mapping[str, Any]) -> str:
+    key, username = generated.instance, username_of(generated.instance)
+    if options["format"] == "json":
+        fields = {"user": username, "name": getattr(key, "name", "")}
+        fields |= {"api_key": generated.api_key, "api_secret": generated.api_secret}
+        return json.dumps(fields)
+    if options["format"] == "env":
+        # A shell reads this file, and a username can't be trusted.
+        return (
+            f"# {json.dumps(username)}\n"
+            f"API_KEY={shlex.quote(generated.api_key)}\n"
+            f"API_SECRET={shlex.quote(generated.api_secret)}"
+        )
+    if options["format"] == "curl":
+        try:
+            path = reverse("frappe_tokens:get_logged_user")
+        except NoReverseMatch:
+            path = "/api/method/frappe.auth.get_logged_user"
+        url = options["url"].rstrip("/") + path
+        return f"curl -H {shlex.quote(generated.header)} {shlex.quote(url)}"
     expires = "" if key.expires_at is None else f"  Expires     {moment(key.expires_at)}\n"
     return (
         f"{owner_of(key)}\n"
@@ -143,40 +160,3 @@ def _as_text(generated: GeneratedKeys, url: str) -> str:
         f"  API secret  {generated.api_secret}\n"
         f"{expires}\n"
     )
-
-
-def _as_json(generated: GeneratedKeys, url: str) -> str:
-    return json.dumps(
-        {
-            "user": username_of(generated.instance),
-            "name": getattr(generated.instance, "name", ""),
-            "api_key": generated.api_key,
-            "api_secret": generated.api_secret,
-        }
-    )
-
-
-def _as_env(generated: GeneratedKeys, url: str) -> str:
-    # A shell reads this file, and a username can't be trusted.
-    return (
-        f"# {json.dumps(username_of(generated.instance))}\n"
-        f"API_KEY={shlex.quote(generated.api_key)}\n"
-        f"API_SECRET={shlex.quote(generated.api_secret)}"
-    )
-
-
-def _as_curl(generated: GeneratedKeys, url: str) -> str:
-    try:
-        path = reverse("frappe_tokens:get_logged_user")
-    except NoReverseMatch:
-        path = "/api/method/frappe.auth.get_logged_user"
-    header = shlex.quote(f"Authorization: token {generated.token}")
-    return f"curl -H {header} {shlex.quote(url.rstrip('/') + path)}"
-
-
-_FORMATS: dict[str, Callable[[GeneratedKeys, str], str]] = {
-    "text": _as_text,
-    "json": _as_json,
-    "env": _as_env,
-    "curl": _as_curl,
-}
