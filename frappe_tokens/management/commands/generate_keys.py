@@ -40,9 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("users", nargs="*", metavar="USER", help="username")
         parser.add_argument("--all-active", action="store_true", help="for every active user")
         parser.add_argument(
-            "--create-user",
-            action="store_true",
-            help="create each USER that doesn't exist, without a password",
+            "--create-user", action="store_true", help="create missing users, without a password"
         )
         parser.add_argument("--name", default="", help="which of the user's keys; default: unnamed")
         parser.add_argument("--read-only", action="store_true", help="only GET, HEAD and OPTIONS")
@@ -50,11 +48,7 @@ class Command(BaseCommand):
             "--scope", action="append", default=[], metavar="S", help="may be repeated"
         )
         parser.add_argument(
-            "--allow-ip",
-            action="append",
-            default=[],
-            metavar="CIDR",
-            help="address or network that the key may be used from; may be repeated",
+            "--allow-ip", action="append", default=[], metavar="CIDR", help="from where; repeatable"
         )
         parser.add_argument("--expires-in", type=duration, metavar="90d", help="life of the key")
         parser.add_argument(
@@ -69,14 +63,9 @@ class Command(BaseCommand):
         if bool(options["users"]) == options["all_active"]:
             raise CommandError("Enter usernames, or use --all-active.")
         expires_in = options["expires_in"]
-        policies = {
-            "name": options["name"],
-            "grace": options["grace"],
-            "expires_at": None if expires_in is None else timezone.now() + expires_in,
-            "scopes": options["scope"],
-            "read_only": options["read_only"],
-            "allowed_ips": options["allow_ip"],
-        }
+        policies = {name: options[name] for name in ("name", "grace", "read_only")}
+        policies |= {"scopes": options["scope"], "allowed_ips": options["allow_ip"]}
+        policies["expires_at"] = None if expires_in is None else timezone.now() + expires_in
         # Text takes less memory than instances.
         texts: list[str] = []
         try:
@@ -123,9 +112,8 @@ def _create_user(username: str) -> None:
         with transaction.atomic():
             model._default_manager.create_user(**{model.USERNAME_FIELD: username})
     except ValidationError as error:
-        raise CommandError(
-            f"{username!r} can't be a username: {' '.join(error.messages)}"
-        ) from None
+        problem = " ".join(error.messages)
+        raise CommandError(f"{username!r} can't be a username: {problem}") from None
     except (TypeError, FieldError, ValueError, IntegrityError) as error:
         raise CommandError(
             f"User {username!r} can't be created from a username alone ({error}). "
