@@ -27,19 +27,17 @@ BATCH_SIZE = 500
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What generating for a user and a name, or for a row of a source, would do.
+    """What generating for a user, or for a row of a source, would do.
 
     Attributes:
-        subject: what pages name the key after: the user or the row.
-        user: the owner of the key.
-        name: the name of the key.
+        subject: the user or the row.
+        user: the owner of the key; None for a row that has none.
         key: the existing key, which gets a new secret; None if a key would be created.
         blocked_by: the sentence that says why it's impossible; "" if it's possible.
     """
 
     subject: object
-    user: User
-    name: str
+    user: Any
     key: AbstractApiKey | None
     blocked_by: str
 
@@ -47,7 +45,7 @@ class Plan:
     def version(self) -> str:
         """Changes with every generation, to detect a form that is sent again."""
         key = None if self.key is None else (self.key.pk, self.key.rotated_at)
-        state = (getattr(self.user, "pk", None), self.name, key, bool(self.blocked_by))
+        state = (getattr(self.user, "pk", None), key, bool(self.blocked_by))
         return hashlib.sha256(repr(state).encode()).hexdigest()
 
     @property
@@ -68,13 +66,13 @@ def plan_for(users: Iterable[Any], actor: Actor, name: str = "") -> list[Plan]:
         keys = {key.user_id: key for key in live}
         for user in batch:
             key = keys.get(user.pk)
-            plans.append(Plan(user, user, name, key, _blocked_by(user, key, actor)))
+            plans.append(Plan(user, user, key, _blocked_by(user, key, actor)))
     return plans
 
 
 def plan_for_row(row: AbstractApiKey, actor: Actor) -> Plan:
-    """Return a plan for ``row``, whose key it is itself."""
-    return Plan(row, row.user, "", row, _blocked_by(row.user, row, actor))
+    """Return a plan for a row of a source."""
+    return Plan(row, row.user, row, _blocked_by(row.user, row, actor))
 
 
 def version_for_new_key(user: User | AnonymousUser) -> str:
@@ -101,5 +99,5 @@ def _blocked_by(user: User | None, key: AbstractApiKey | None, actor: Actor) -> 
     except ValidationError as error:
         return " ".join(error.messages)
     if key is not None and key.is_expired():
-        return _("The API key has expired. Change its expiry, or revoke it.")
+        return _("The API key has expired. Change its expiry or revoke it, then try again.")
     return ""
