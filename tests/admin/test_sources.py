@@ -1,6 +1,5 @@
 """The pages of sources of keys, by the mixin for a project's own ModelAdmin."""
 
-import re
 from datetime import datetime, timedelta
 
 import pytest
@@ -21,6 +20,7 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys_for_source, revoke
 from testproject.events.models import EventConsumer
 from tests.account.conftest import secrets_on, text_of, version_on
 from tests.conftest import token_header
+from tests.html import elements, text
 from tests.sources.models import Drone, Robot, Sensor
 
 from . import source_site
@@ -111,7 +111,7 @@ def test_lists_keys_with_their_state(keeper_client, consumer, user, vault):
 
     page = text_of(response)
     names = [row.name for row in response.context["cl"].result_list]
-    states = re.findall(r'<td class="field-key_state">([^<]+)</td>', page)
+    states = [text(cell) for cell in elements(page, "td", class_="field-key_state")]
     assert names == ["Door sensor", "Lost till", "Old till", "Vault"]
     assert states == ["No secret yet", "Revoked", "Expired", "Active"]
     assert consumer.api_key in page
@@ -145,7 +145,7 @@ def test_page_shows_state_use_and_grace_of_a_key(keeper_client, keeper, consumer
 
         EventConsumer.objects.update(previous_used_at=NOON, expires_at=NOON)
         assert "Last used Feb. 28, 2030, noon" in page()
-        assert re.search(r"Expired</span> Feb. 28, 2030, noon", page())
+        assert "Expired</span> Feb. 28, 2030, noon" in page()
         clock.move_to(NOON + HOUR)
         assert "Old secret" not in page()
 
@@ -241,11 +241,9 @@ def test_staff_without_the_permissions_are_refused(
     blind.force_login(make_user("blind", is_staff=True, permissions=permissions))
     before = stored(consumer)
 
-    for client in (editor_client, blind):
+    for client, status in [(editor_client, 403), (blind, 403), (Client(), 302)]:
         answer = getattr(client, method)(page_of(consumer, what), {"version": "by hand"})
-        assert answer.status_code == 403
-    answer = getattr(Client(), method)(page_of(consumer, what), {"version": "by hand"})
-    assert "/admin/login/" in answer["Location"]
+        assert answer.status_code == status
     assert stored(consumer) == before
 
 
@@ -337,7 +335,6 @@ def test_adds_a_row_without_a_secret(keeper_client, keeper, user, settings):
         rate_limit="9/minute",
         api_key="ftk_chosen",
         secret_digest="sha256$00",
-        api_secret="chosen",
     )
 
     with time_machine.travel(NOON, tick=False):
@@ -399,20 +396,6 @@ def test_saving_keeps_what_others_changed_in_the_meantime(
     assert crypto.matches(rotated[0].api_secret, row.secret_digest)
 
 
-def test_row_runs_as_a_superuser_only_by_a_superuser(keeper_client, consumer, vault):
-    before = stored(consumer)
-    form = form_of(consumer, user=vault.user.pk)
-
-    for url in (page_of(consumer), ADD):
-        assert BEYOND_RIGHTS in text_of(keeper_client.post(url, form))
-    assert stored(consumer) == before
-    assert EventConsumer.objects.count() == 2
-
-    keeper_client.force_login(vault.user)
-    assert keeper_client.post(page_of(consumer), form).status_code == 302
-    assert EventConsumer.objects.get(pk=consumer.pk).user == vault.user
-
-
 class RootsRobots(ApiKeySourceMixin, admin.ModelAdmin):
     """A project's admin that chooses the user itself."""
 
@@ -440,13 +423,14 @@ def test_rows_of_users_with_more_rights_are_out_of_reach(keeper_client, consumer
     helpdesk = make_user("helpdesk", is_staff=True, permissions=("auth.change_user",))
     safe = EventConsumer.objects.create(name="Safe", user=helpdesk, read_only=True)
     before = [stored(row) for row in (consumer, safe)]
+    taken = form_of(consumer, user=helpdesk.pk)
 
     assert keeper_client.get(page_of(safe, "generate-keys")).status_code == 403
     answers = [
         keeper_client.get(page_of(safe)),
         keeper_client.post(CONSUMERS, action([safe], version="by hand")),
-        keeper_client.post(page_of(consumer), form_of(consumer, user=helpdesk.pk)),
-        keeper_client.post(ADD, form_of(name="New", user=helpdesk.pk)),
+        keeper_client.post(page_of(consumer), taken),
+        keeper_client.post(ADD, taken),
     ]
     assert all(BEYOND_RIGHTS in text_of(answer) for answer in answers)
     assert "Keys can't be generated for any of these event consumers." in text_of(answers[1])
@@ -457,6 +441,9 @@ def test_rows_of_users_with_more_rights_are_out_of_reach(keeper_client, consumer
 
     assert keeper_client.post(page_of(safe, "revoke"), {"reason": "leaked"}).status_code == 302
     assert EventConsumer.objects.get(pk=safe.pk).is_revoked
+    keeper_client.force_login(make_user("root", is_staff=True, is_superuser=True))
+    assert keeper_client.post(page_of(consumer), taken).status_code == 302
+    assert EventConsumer.objects.get(pk=consumer.pk).user == helpdesk
 
 
 def test_editors_change_only_the_projects_fields(editor_client, consumer, make_user):
