@@ -152,15 +152,6 @@ def test_api_keys_may_differ_in_case_only(make_user, write):
     assert ApiKey.objects.count() == 3
 
 
-def test_user_model_may_ignore_case(user, write, monkeypatch):
-    users = get_user_model().objects
-    monkeypatch.setattr(users, "get_by_natural_key", lambda name: users.get(username=name.lower()))
-
-    run(write(ADA.replace("ada", "ADA")))
-
-    assert ApiKey.objects.get().user == user
-
-
 def test_usernames_may_be_numbers(user, write, monkeypatch):
     monkeypatch.setattr(type(user), "USERNAME_FIELD", "id")
     line = ADA.replace("ada", str(user.pk))
