@@ -124,23 +124,18 @@ def test_page_shows_state_use_and_grace_of_a_key(keeper_client, keeper, consumer
     def page():
         return text_of(keeper_client.get(page_of(consumer)))
 
-    for shown in (consumer.api_key, "No secret yet"):
-        assert shown in page()
-    for hidden in ("The API key stays; the secret is replaced.", "Old secret"):
-        assert hidden not in page()
+    assert consumer.api_key in page()
+    assert "No secret yet" in page()
+    assert "Old secret" not in page()
 
     with time_machine.travel(NOON, tick=False) as clock:
         keeper_client.force_login(keeper)  # the session has ended
         generate_keys_for_source(consumer)
         generate_keys_for_source(consumer, grace=HOUR)
         EventConsumer.objects.update(last_used_at=NOON, last_used_ip="192.0.2.7")
-        for shown in (
-            "The API key stays; the secret is replaced.",
-            "from 192.0.2.7",
-            "Works until Feb. 28, 2030, 1 p.m.",
-            "Not used since it was replaced.",
-        ):
-            assert shown in page()
+        assert "from 192.0.2.7" in page()
+        assert "Works until Feb. 28, 2030, 1 p.m." in page()
+        assert "Not used since it was replaced." in page()
         assert "sha256$" not in page()
 
         EventConsumer.objects.update(previous_used_at=NOON, expires_at=NOON)
@@ -192,23 +187,13 @@ def test_row_that_changed_since_the_confirmation_gets_no_secret(keeper_client, c
     url = page_of(consumer, "generate-keys")
     form = {"version": version_on(keeper_client.get(url))}
     EventConsumer.objects.update(user=make_user("grace"))
-    assert not secrets_on(keeper_client.post(url, form))
 
-    form = {"version": version_on(keeper_client.get(url))}
-    assert secrets_on(keeper_client.post(url, form))
-    before = stored(consumer)
-    again = keeper_client.post(url, form)
-    assert again.status_code == 409
-    assert "Nothing was generated." in text_of(again)
-    assert not secrets_on(again)
-    assert stored(consumer) == before
+    answer = keeper_client.post(url, form)
 
-
-def test_row_deleted_in_the_meantime_is_not_found(keeper_client, consumer, monkeypatch):
-    form = {"version": version_on(keeper_client.get(page_of(consumer, "generate-keys")))}
-    monkeypatch.setattr("frappe_tokens.admin.sources.lock_rows", lambda *args: {})
-
-    assert keeper_client.post(page_of(consumer, "generate-keys"), form).status_code == 404
+    assert answer.status_code == 409
+    assert "Nothing was generated." in text_of(answer)
+    assert not secrets_on(answer)
+    assert not stored(consumer)["secret_digest"]
 
 
 @pytest.mark.parametrize(
@@ -259,8 +244,7 @@ def test_generates_for_several_rows_and_says_which_are_left_out(
     revoke(ended)
     chosen = action([consumer, till, vault, ended])
     editor_client.post(CONSUMERS, {**chosen, "version": "by hand"})
-    confirmation = keeper_client.post(CONSUMERS, chosen)
-    page = text_of(confirmation)
+    page = text_of(keeper_client.post(CONSUMERS, chosen))
     assert "Generate Keys for 2 event consumers" in page
     assert page.count("<strong>Left out.</strong>") == 2
     assert BEYOND_RIGHTS in page
@@ -272,7 +256,6 @@ def test_generates_for_several_rows_and_says_which_are_left_out(
     lines = csv_on(answer)
     named = [(line["eventconsumer"], line["user"]) for line in lines]
     assert named == [("'=cmd", "ada"), ("Door sensor", "ada")]
-    assert {line["api_secret"] for line in lines} == secrets_on(answer)
     for line in lines:
         row = EventConsumer.objects.get(api_key=line["api_key"])
         assert crypto.matches(line["api_secret"], row.secret_digest)
@@ -566,14 +549,6 @@ def test_project_orders_the_fields(root_client, user):
     assert (drone.range, drone.scopes, drone.rate_limit) == (HOUR, ["a", "b"], "1/day")
     assert secrets_on(generate(root_client, f"{url}/generate-keys/"))
     assert drone.api_key in text_of(root_client.get("/sources/sources/drone/"))
-
-
-def test_action_is_offered_once_or_not_at_all():
-    admins = [source_site.site.get_model_admin(model) for model in (Robot, Sensor, Drone)]
-
-    actions = [model_admin.actions for model_admin in admins]
-
-    assert actions == [["generate_keys"], ["generate_keys"], None]
 
 
 def rows_form(*rows):
