@@ -7,7 +7,6 @@ import time_machine
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.test import Client
@@ -41,19 +40,11 @@ def _consumers_are_a_source(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"EventConsumer": "events.EventConsumer"}}
 
 
-def permit(user, *names):
-    for name in names:
-        app_label, codename = name.split(".")
-        user.user_permissions.add(
-            Permission.objects.get(content_type__app_label=app_label, codename=codename)
-        )
-    return user
-
-
 @pytest.fixture
-def keeper(system_manager):
+def keeper(make_user):
     """Someone who may generate keys, and has every permission on event consumers."""
-    return permit(system_manager, *ALL)
+    permissions = ("frappe_tokens.generate_keys", "auth.delete_user", *ALL)
+    return make_user("manager", is_staff=True, permissions=permissions)
 
 
 @pytest.fixture
@@ -477,9 +468,7 @@ def test_digest_cannot_be_guessed_by_a_filter(keeper_client, lookup):
     assert keeper_client.get(CONSUMERS, {"name__startswith": "D"}).status_code == 200
 
 
-def test_rows_that_had_a_secret_stay_until_their_user_is_deleted(
-    keeper_client, consumer, user, keeper
-):
+def test_rows_that_had_a_secret_stay_until_their_user_is_deleted(keeper_client, consumer, user):
     unused = EventConsumer.objects.create(name="Till", user=user)
     generate_keys_for_source(consumer)
     chosen = {"action": "delete_selected", "post": "yes", "_selected_action": consumer.pk}
@@ -488,7 +477,6 @@ def test_rows_that_had_a_secret_stay_until_their_user_is_deleted(
     assert keeper_client.post(CONSUMERS, chosen).status_code == 403
     assert EventConsumer.objects.count() == 2
     assert keeper_client.post(page_of(unused, "delete"), {"post": "yes"}).status_code == 302
-    permit(keeper, "auth.delete_user")
     keeper_client.post(f"/admin/auth/user/{user.pk}/delete/", {"post": "yes"})
     assert not EventConsumer.objects.exists()
 
@@ -502,9 +490,9 @@ def _source_site(settings):
 
 
 @pytest.fixture
-def robots_client(client, system_manager, _source_site):
-    verbs = ("view", "change")
-    client.force_login(permit(system_manager, *(f"sources.{verb}_robot" for verb in verbs)))
+def robots_client(client, make_user, _source_site):
+    permissions = ("frappe_tokens.generate_keys", "sources.view_robot", "sources.change_robot")
+    client.force_login(make_user("manager", is_staff=True, permissions=permissions))
     return client
 
 
