@@ -11,9 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..base_models import POLICIES, AbstractApiKey
-from ..keys import GeneratedKeys, clean_name, create_key
+from ..keys import Actor, GeneratedKeys, clean_name, create_key
 from ..models import ApiKey
-from .actor import actor_of
 from .source_forms import KeyForm
 from .sources import ApiKeySourceMixin, MaybeKey
 
@@ -21,7 +20,7 @@ from .sources import ApiKeySourceMixin, MaybeKey
 GENERATED = "_frappe_tokens_generated"
 
 
-# At run time, ModelForm and ModelAdmin (below) take no type argument.
+# At run time, ModelForm takes no type argument.
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """What administrators may choose. The API key and the secret aren't part of it."""
 
@@ -38,7 +37,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("name", error.messages)
 
 
-class ApiKeyAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # see above
+class ApiKeyAdmin(ApiKeySourceMixin):
     """Those who may generate keys may see, add, change, rotate and revoke them here."""
 
     form = ApiKeyForm
@@ -76,13 +75,13 @@ class ApiKeyAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
-        return actor_of(request).may_generate or super().has_view_permission(request, obj)
+        return Actor.of(request).may_generate or super().has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return actor_of(request).may_generate
+        return Actor.of(request).may_generate
 
     def has_change_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
-        actor = actor_of(request)
+        actor = Actor.of(request)
         if obj is None:
             return actor.may_generate
         return not obj.is_revoked and actor.may_manage(obj.user)
@@ -107,7 +106,7 @@ class ApiKeyAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg
             super().save_model(request, obj, form, change)
             return
         options = {name: form.cleaned_data[name] for name in ("name", *POLICIES)}
-        generated = create_key(obj.user, by=actor_of(request), **options)
+        generated = create_key(obj.user, by=Actor.of(request, history=False), **options)
         obj.pk = generated.instance.pk
         obj.refresh_from_db(using=generated.instance._state.db)
         setattr(request, GENERATED, generated)

@@ -11,46 +11,84 @@ import csv
 import hashlib
 import io
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import model_ngettext
+from django.contrib.admin.utils import model_ngettext, quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db import router
+from django.db.models import Model, QuerySet
+from django.forms import Media
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..crypto import Secret
-from ..keys import (
-    Actor,
-    GeneratedKeys,
-    Plan,
-    transaction_for,
-    write_history,
-)
-from ..models import ApiKey
+from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, transaction_for
 from ..verification import DEFAULT_SOURCE
-from .actor import actor_of
-
-# For the type checker a mixin of ModelAdmin; at run time any class that comes before one.
-if TYPE_CHECKING:
-    ModelAdminMixin = admin.ModelAdmin[Any]
-else:
-    ModelAdminMixin = object
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
 
+# The style and the script of our pages.
+MEDIA = Media(css={"all": ["frappe_tokens/admin.css"]}, js=["frappe_tokens/admin.js"])
 
-class KeyGenerator(ModelAdminMixin):
-    """A ModelAdmin that generates keys for its objects: for users, or for the rows of a source."""
+KEY_FIELDS = ("api_access_key", "api_access_state", "api_access_last_used")
+GENERATE, REFUSED = "api_access_generate", "api_access_refused"
+REQUESTS = "api_access_requests"
+
+
+def part(name: str, label: Any, page: str = "") -> Callable[[Any, Model], str]:
+    """Return a field of the section, which a template shows, with the URL of a ``page`` if any."""
+
+    @admin.display(description=label)
+    def render(model_admin: ApiAccessBase, obj: Model) -> str:
+        context = {**model_admin.api_access(obj), "url": page and model_admin._url_of(page, obj)}
+        return render_to_string(f"frappe_tokens/admin/api_access_{name}.html", context)
+
+    return render
+
+
+# At run time, ModelAdmin takes no type argument.
+class ApiAccessBase(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A ModelAdmin of users or of keys, with *API Access* and the action *Generate Keys*."""
+
+    api_access_key = part("key", _("API Key"))
+    api_access_state = part("state", _("State"))
+    api_access_last_used = part("last_used", _("Last used"))
+    api_access_generate = part("generate", _("API Secret"), "generate_keys")
+
+    def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
+        super().__init__(model, admin_site)
+        # Subclasses usually replace ``actions`` of the class. None: the project wants no actions.
+        if self.actions is not None and "generate_keys" not in self.actions:
+            self.actions = [*self.actions, "generate_keys"]
+
+    @property
+    def media(self) -> Media:
+        return super().media + MEDIA
+
+    def get_urls(self) -> list[URLPattern]:
+        return [self._path_of("generate_keys", self.generate_keys_view), *super().get_urls()]
+
+    def has_generate_keys_permission(self, request: HttpRequest) -> bool:
+        """Django calls this before it offers or runs the action."""
+        return Actor.of(request).may_generate
+
+    @abstractmethod
+    def api_access(self, obj: Any) -> Mapping[str, object]:
+        """Return the context of the section's templates.
+
+        That is the ``key``, and the ``latest`` one, which may be revoked.
+        """
 
     @abstractmethod
     def _plan(self, objects: Sequence[Any], actor: Actor, *, lock: bool) -> list[Plan]:
@@ -60,22 +98,51 @@ class KeyGenerator(ModelAdminMixin):
     def _generate(self, plans: Sequence[Plan], actor: Actor) -> list[GeneratedKeys]:
         """Generate for all of ``plans``, or for none of them if one fails."""
 
-    @property
-    def _key_model(self) -> type[AbstractApiKey]:
-        return self.model if issubclass(self.model, AbstractApiKey) else ApiKey
+    @admin.display(description=_("API Secret"))
+    def api_access_refused(self, obj: Model) -> str:
+        return str(BEYOND_RIGHTS)
+
+    def generate_keys_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET asks for confirmation. POST generates and shows the secret once."""
+        obj = self._get_live_object(request, object_id)
+        back_url = self._url_of("change", obj)
+        return self.generate_or_confirm(request, [obj], back_url, is_action=False)
+
+    @admin.action(permissions=["generate_keys"], description=_("Generate Keys"))
+    def generate_keys(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Ask for confirmation, then show all secrets on one page."""
+        objects = [obj for obj in queryset if self.has_view_or_change_permission(request, obj)]
+        return self.generate_or_confirm(request, objects, request.get_full_path(), is_action=True)
+
+    def _get_live_object(self, request: HttpRequest, object_id: str) -> Any:
+        if not Actor.of(request).may_generate:
+            raise PermissionDenied
+        obj = self.get_object(request, unquote(object_id))
+        if obj is None or (isinstance(obj, AbstractApiKey) and obj.is_revoked):
+            raise Http404
+        if not self.has_view_or_change_permission(request, obj):
+            raise PermissionDenied
+        return obj
+
+    def _path_of(self, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
+        """Return the URL pattern of a page about one object."""
+        route = f"<path:object_id>/{name.replace('_', '-')}/"
+        return path(route, self.admin_site.admin_view(view), name=self._url_name_of(name))
+
+    def _url_of(self, name: str, obj: Model) -> str:
+        url_name = f"{self.admin_site.name}:{self._url_name_of(name)}"
+        return reverse(url_name, args=(quote(obj.pk),))
+
+    def _url_name_of(self, name: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
 
     def render_page(
-        self, request: HttpRequest, name: str, title: str, back_url: str, **context: object
+        self, request: HttpRequest, name: str, title: object, back_url: str, **context: object
     ) -> TemplateResponse:
         """Return a page that extends ``frappe_tokens/admin/page.html``."""
         request.current_app = self.admin_site.name
-        context |= {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "opts": self.opts,
-            "media": self.media,
-            "back_url": back_url,
-        }
+        context |= self.admin_site.each_context(request)
+        context |= {"title": title, "opts": self.opts, "media": self.media, "back_url": back_url}
         return TemplateResponse(request, f"frappe_tokens/admin/{name}.html", context)
 
     @sensitive_variables()
@@ -87,8 +154,8 @@ class KeyGenerator(ModelAdminMixin):
         ``is_action`` says that they were selected in a list, where those that are blocked are left
         out. Otherwise the page is about one object.
         """
-        actor, sent = actor_of(request), request.POST.get("version")
-        with transaction_for(router.db_for_write(self._key_model)):
+        actor, sent = Actor.of(request), request.POST.get("version")
+        with transaction_for(router.db_for_write(self.model)):
             # Under the locks: what was confirmed can't change before it's done.
             plans = self._plan(objects, actor, lock=sent is not None)
             possible = [plan for plan in plans if not plan.blocked_by]
@@ -100,34 +167,31 @@ class KeyGenerator(ModelAdminMixin):
             version = hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
             if possible and sent == version:
                 generated = self._generate(possible, actor)
-                text = _("Generated a secret for API key %(api_key)s.")
-                notes = (
-                    (changed, text % {"api_key": keys.api_key})
-                    for keys in generated
-                    for changed in (keys.instance.user, keys.instance)
-                )
-                if type(self).log_change is admin.ModelAdmin.log_change:
-                    write_history(request.user, notes)
-                else:
-                    # The project overrides it, and expects a call for each object.
-                    for changed, note in notes:
-                        self.log_change(request, changed, note)
-                pairs = [
-                    (plan.subject, keys) for plan, keys in zip(possible, generated, strict=True)
-                ]
+                pairs = list(zip([plan.subject for plan in possible], generated, strict=True))
                 return self.secrets_page(request, pairs, back_url, blocked if is_action else None)
-        context: dict[str, object] = {
-            "version": version,
-            "grace": conf.ROTATION_GRACE,
-            "grace_ends": timezone.now() + conf.ROTATION_GRACE,
-            "stale": sent is not None,
-        }
-        if is_action:
-            context |= self._listed(request, possible, blocked)
-        else:
-            context["plan"] = plans[0]
-        name = "generate_keys_selected" if is_action else "generate_keys"
-        page = self.render_page(request, name, _("Generate Keys"), back_url, **context)
+        more = possible[LISTED_MAX:]
+        select_across = request.POST.get("select_across") == "1"
+        page = self.render_page(
+            request,
+            "generate_keys_selected" if is_action else "generate_keys",
+            _("Generate Keys"),
+            back_url,
+            version=version,
+            stale=sent is not None,
+            grace=conf.ROTATION_GRACE,
+            grace_ends=timezone.now() + conf.ROTATION_GRACE,
+            # All that are blocked: each has its own reason.
+            plans=[*blocked, *possible[:LISTED_MAX]],
+            possible=possible,
+            several=model_ngettext(self.opts, len(possible)),
+            more=len(more),
+            more_that_stay=sum(plan.key is not None for plan in more),
+            more_of_them=model_ngettext(self.opts, len(more)),
+            action_checkbox_name=ACTION_CHECKBOX_NAME,
+            select_across=int(select_across),
+            # One stands for all: Django accepts at most 1,000 fields in a form.
+            carried=[*blocked, *possible][: 1 if select_across else None],
+        )
         page.status_code = 200 if sent is None else 409
         return page
 
@@ -143,7 +207,7 @@ class KeyGenerator(ModelAdminMixin):
 
         ``left_out`` are the plans that were blocked; None if the page is about one key.
         """
-        label = self._key_model._meta.label_lower
+        label = generated[0][1].instance._meta.label_lower
         names = [name for name, model in conf.SOURCES.items() if model.lower() == label]
         source = "" if not names or DEFAULT_SOURCE in names else names[0]
         return self.render_page(
@@ -158,27 +222,6 @@ class KeyGenerator(ModelAdminMixin):
             csv_link=_csv_link(generated),
             left_out=left_out,
         )
-
-    def _listed(
-        self, request: HttpRequest, possible: list[Plan], blocked: list[Plan]
-    ) -> dict[str, object]:
-        """Return the context of a confirmation for a list's action."""
-        more = possible[LISTED_MAX:]
-        # All that are blocked: each has its own reason.
-        plans = [*blocked, *possible]
-        select_across = request.POST.get("select_across") == "1"
-        return {
-            "possible": possible,
-            "plans": plans[: len(plans) - len(more)],
-            "more": len(more),
-            "more_that_stay": sum(plan.key is not None for plan in more),
-            "several": model_ngettext(self.opts, len(possible)),
-            "more_of_them": model_ngettext(self.opts, len(more)),
-            "action_checkbox_name": ACTION_CHECKBOX_NAME,
-            "select_across": int(select_across),
-            # One stands for all: Django accepts at most 1,000 fields in a form.
-            "carried": plans[:1] if select_across else plans,
-        }
 
 
 @sensitive_variables()

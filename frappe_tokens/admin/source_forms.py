@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from django import forms
 from django.contrib import admin
@@ -15,21 +15,15 @@ from django.utils.translation import gettext_lazy as _
 
 from ..base_models import POLICIES, AbstractApiKey, KeyState
 from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users, locked_key
-from .actor import actor_of
 
 KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
-
-# For the type checker a mixin of ModelForm; at run time any form that comes after it.
-if TYPE_CHECKING:
-    _Base = forms.ModelForm[AbstractApiKey]
-else:
-    _Base = object
 
 # The fields that only those may change who may manage the user's keys.
 CREDENTIALS = ("user", *POLICIES)
 
 
-class SourceFormMixin(_Base):
+# At run time, ModelForm takes no type argument.
+class SourceFormMixin(forms.ModelForm):  # type: ignore[type-arg]
     """Added to the form of every page and list that changes rows."""
 
     actor: ClassVar[Actor]
@@ -63,7 +57,7 @@ class SourceFormMixin(_Base):
 
 def guarded(form: type[KeyForm], request: HttpRequest) -> type[KeyForm]:
     """Add the checks of :class:`SourceFormMixin` for this request."""
-    return type(form.__name__, (SourceFormMixin, form), {"actor": actor_of(request)})
+    return type(form.__name__, (SourceFormMixin, form), {"actor": Actor.of(request)})
 
 
 def posted_in_rows(posted: QueryDict, field: Field[Any, Any]) -> list[object]:

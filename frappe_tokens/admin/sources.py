@@ -37,8 +37,7 @@ from ..keys import (
     revoke,
     transaction_for,
 )
-from .actor import actor_of
-from .api_access import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
+from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 
@@ -78,20 +77,20 @@ class ApiKeySourceMixin(ApiAccessBase):
         )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return actor_of(request).may_generate and super().has_add_permission(request)
+        return Actor.of(request).may_generate and super().has_add_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
-        return actor_of(request).is_known and super().has_view_permission(request, obj)
+        return Actor.of(request).is_known and super().has_view_permission(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
-        allowed = actor_of(request).is_known and super().has_change_permission(request, obj)
+        allowed = Actor.of(request).is_known and super().has_change_permission(request, obj)
         return allowed and not (obj is not None and obj.is_revoked)
 
     def has_delete_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         # Rows stay for the log. They are only deleted with their user, on a page of the users.
         if obj is not None and obj.secret_digest and self._is_own_page(request):
             return False
-        return actor_of(request).is_known and super().has_delete_permission(request, obj)
+        return Actor.of(request).is_known and super().has_delete_permission(request, obj)
 
     def _is_own_page(self, request: HttpRequest) -> bool:
         match = request.resolver_match
@@ -134,7 +133,7 @@ class ApiKeySourceMixin(ApiAccessBase):
 
     def _section_fields(self, request: HttpRequest, key: AbstractApiKey) -> tuple[str, ...]:
         """Return the fields of the section. Buttons are for those who may press them."""
-        actor = actor_of(request)
+        actor = Actor.of(request)
         fields = [*KEY_FIELDS]
         if key.previous_digest and not policy.has_ended(key.previous_expires_at, timezone.now()):
             fields.append(GRACE)
@@ -145,7 +144,7 @@ class ApiKeySourceMixin(ApiAccessBase):
         return tuple(fields)
 
     def get_readonly_fields(self, request: HttpRequest, obj: MaybeKey = None) -> list[str]:
-        is_managed = obj is None or actor_of(request).may_manage(obj.user)
+        is_managed = obj is None or Actor.of(request).may_manage(obj.user)
         closed = () if is_managed else CREDENTIALS
         return [*super().get_readonly_fields(request, obj), *SECTION, *closed]
 
@@ -174,7 +173,7 @@ class ApiKeySourceMixin(ApiAccessBase):
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if "_save" not in request.POST:
             return super().changelist_view(request, *args, **kwargs)
-        alias, actor = router.db_for_write(self.model), actor_of(request)
+        alias, actor = router.db_for_write(self.model), Actor.of(request)
         with transaction_for(alias):
             lock_users([])  # SQLite: before the first read
             # All users and rows of the list at once: each form would lock its own, in the order of
@@ -189,7 +188,7 @@ class ApiKeySourceMixin(ApiAccessBase):
     def save_model(
         self, request: HttpRequest, obj: AbstractApiKey, form: KeyForm, change: bool
     ) -> None:
-        actor = actor_of(request)
+        actor = Actor.of(request, history=False)  # Django writes it
         if not change:
             if obj.user is not None:
                 check_target(obj.user, actor)
@@ -218,13 +217,11 @@ class ApiKeySourceMixin(ApiAccessBase):
         form = RevokeForm(request.POST or None)
         back_url = self._url_of("change", key)
         if request.method == "POST" and form.is_valid():
-            revoke(key, reason=form.cleaned_data["reason"], by=actor_of(request))
+            revoke(key, reason=form.cleaned_data["reason"], by=Actor.of(request))
             text = gettext("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
-            for changed in filter(None, (key, key.user)):
-                self.log_change(request, changed, text)
             self.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(back_url)
-        title = gettext("Revoke API key")
+        title = _("Revoke API key")
         return self.render_page(request, "revoke_key", title, back_url, key=key, form=form)
 
     def _plan(self, objects: Sequence[AbstractApiKey], actor: Actor, *, lock: bool) -> list[Plan]:

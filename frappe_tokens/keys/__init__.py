@@ -14,7 +14,6 @@ from .actors import (
     check_target,
     credential_of,
 )
-from .announcements import write_history
 from .changes import change_key, change_user, revoke, revoke_leaked
 from .generation import (
     BATCH_SIZE,
@@ -94,5 +93,4 @@ __all__ = [
     "version_for_new_key",
     "withdraw_application",
     "withdraw_changed_application",
-    "write_history",
 ]

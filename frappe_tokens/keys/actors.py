@@ -60,7 +60,7 @@ class Actor:
     Attributes:
         user: the user that the request runs as; None if a project has no anonymous user.
         credential: what authenticated the request (``request.auth``); None for a session.
-        history: write the admin's history. The admin's own pages write it themselves.
+        history: write the admin's history. For the forms of the admin, Django writes it.
     """
 
     user: Any

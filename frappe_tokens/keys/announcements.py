@@ -7,7 +7,6 @@ it after the commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from django.apps import apps
 from django.db import router, transaction
@@ -58,25 +57,21 @@ def after_commit(signal: Signal, model: type[Model], report: Callable[[], None])
 
 
 def record_history(by: Actor | None, notes: Iterable[tuple[Model | None, str]]) -> None:
-    """Write what ``by`` did to the admin's history. It has no record of trusted code."""
-    if by is not None and by.history and apps.is_installed("django.contrib.admin"):
-        write_history(by.user, notes)
-
-
-def write_history(author: Any, notes: Iterable[tuple[Model | None, str]]) -> None:
-    """Write entries as the user ``author``, with few statements. The admin must be installed.
+    """Write what ``by`` did to the admin's history. It has no record of trusted code.
 
     Args:
-        author: who did it.
+        by: who did it.
         notes: the object and the text of each entry. Entries about None are left out.
     """
+    if by is None or not by.history or not apps.is_installed("django.contrib.admin"):
+        return
     from django.contrib.admin.models import CHANGE, LogEntry
     from django.contrib.admin.options import get_content_type_for_model
 
     for batch in in_batches(notes):
         LogEntry.objects.bulk_create(
             LogEntry(
-                user_id=author.pk,
+                user_id=by.user.pk,
                 content_type_id=get_content_type_for_model(changed).pk,
                 object_id=changed.pk,
                 object_repr=str(changed)[:200],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.core.management.base import OutputWrapper
+
+WIDTH = 40  # characters
 
 
 @contextmanager
@@ -20,7 +21,6 @@ def progress_bar(
     if not (total and verbosity and stream.isatty()):
         yield lambda done: None
         return
-    drawn = ""
 
     def draw(text: str) -> None:
         # Without the colour of errors.
@@ -28,18 +28,12 @@ def progress_bar(
         stream.flush()
 
     def show(done: int) -> None:
-        nonlocal drawn
         # Some rows are new since they were counted.
         done = min(done, total)
-        numbers = f" {done:,}/{total:,}"
-        # Some terminals start a new line after the last column.
-        width = max(shutil.get_terminal_size().columns - len(numbers) - 3, 1)
-        before, drawn = drawn, f"[{'#' * (width * done // total):<{width}}]{numbers}"
-        # The window may have become narrower.
-        draw(drawn.ljust(len(before)))
+        draw(f"[{'#' * (WIDTH * done // total):<{WIDTH}}] {done:,}/{total:,}")
 
     show(0)
     try:
         yield show
     finally:
-        draw(" " * len(drawn) + "\r")
+        draw(" " * (WIDTH + len(f"[] {total:,}/{total:,}")) + "\r")

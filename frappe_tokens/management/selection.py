@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -57,11 +57,17 @@ def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
 
 def named_users(usernames: Iterable[str], advice: str = "") -> list[User]:
     """Return the users with these names, or fail with the unknown ones and ``advice``."""
-    found = {username: find_user(username) for username in usernames}
-    unknown = [f"There is no user {name!r}." for name, user in found.items() if user is None]
+    users = {username: find_user(username) for username in usernames}
+    found = {username: user for username, user in users.items() if user is not None}
+    check_found("user", users, found, advice)
+    return list(found.values())
+
+
+def check_found(kind: str, names: Iterable[str], found: Container[str], advice: str) -> None:
+    """Fail with the ``names`` that were not found, and ``advice``."""
+    unknown = [f"There is no {kind} {name!r}." for name in names if name not in found]
     if unknown:
-        raise CommandError("\n".join([*unknown, advice]).strip())
-    return [user for user in found.values() if user is not None]
+        raise CommandError("\n".join([*dict.fromkeys(unknown), advice]).strip())
 
 
 def username_of(key: AbstractApiKey) -> str | None:

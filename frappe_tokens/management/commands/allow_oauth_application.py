@@ -12,7 +12,7 @@ from django.db import router, transaction
 
 from ...keys import allow_application
 from ...models import OAuthApplicationUser
-from ..selection import printable
+from ..selection import check_found, printable
 
 UNCHANGED = "Nothing was allowed."
 
@@ -33,9 +33,7 @@ class Command(BaseCommand):
         # Databases may ignore case, and drivers raise their own errors for other characters.
         possible = [client_id for client_id in client_ids if client_id.isprintable()]
         found = {row.client_id: row for row in stored.filter(client_id__in=possible)}
-        unknown = [f"There is no application {name!r}." for name in client_ids if name not in found]
-        if unknown:
-            raise CommandError("\n".join([*dict.fromkeys(unknown), UNCHANGED]))
+        check_found("application", client_ids, found, UNCHANGED)
         lines = []
         # All or nothing.
         with transaction.atomic(using=router.db_for_write(OAuthApplicationUser)):

@@ -7,7 +7,6 @@ import getpass
 import http.client
 import json
 import sys
-import urllib.error
 import urllib.request
 from email.message import Message
 from typing import Any, NamedTuple
@@ -51,17 +50,17 @@ _ADVICE = {
 
 
 class Answer(NamedTuple):
-    """The parts of a response that are of interest here."""
+    """The parts of a response that are of interest here. Only a JSON object counts as a body."""
 
     status: int
     headers: Message
-    body: Any
+    body: dict[str, Any]
 
     @property
     def code(self) -> str:
         """Our code of a refusal; "" if the answer isn't one of our refusals."""
-        code = self.body.get("code") if isinstance(self.body, dict) else ""
-        return code if isinstance(code, str) and code in _ADVICE else ""
+        code = str(self.body.get("code"))
+        return code if code in _ADVICE else ""
 
 
 class Command(BaseCommand):
@@ -84,7 +83,7 @@ class Command(BaseCommand):
         token = _read_token()
         _check_form(token, scheme)
         # A pair without a secret is refused as malformed wherever it arrives.
-        probe = self._ask(url, scheme, Secret(f"{conf.KEY_PREFIX}check:"))
+        probe = _ask(url, scheme, Secret(f"{conf.KEY_PREFIX}check:"))
         if probe.status in {301, 302, 303, 307, 308}:
             raise CommandError(
                 f"{printable(url)} redirects to {printable(str(probe.headers['Location']))}. "
@@ -93,7 +92,7 @@ class Command(BaseCommand):
         if probe.code not in {"malformed_credentials", "session_required"}:
             raise CommandError(_why_not_arrived(probe))
         self.stdout.write("The Authorization header arrives.")
-        answer = self._ask(url, scheme, token, options["source"])
+        answer = _ask(url, scheme, token, options["source"])
         if answer.code:
             raise CommandError(
                 f"The token was refused with {answer.status} {answer.code}: "
@@ -111,36 +110,40 @@ class Command(BaseCommand):
             self.style.SUCCESS(f"The token is valid: the view answered {answer.status}.")
         )
         # Where get_logged_user answers.
-        user = answer.body.get("message") if isinstance(answer.body, dict) else None
+        user = answer.body.get("message")
         if isinstance(user, str):
             self.stdout.write(f"The request ran as {printable(user)}.")
 
-    @sensitive_variables()
-    def _ask(self, url: str, scheme: str, token: Secret, source: str | None = None) -> Answer:
-        value = base64.b64encode(token.encode()).decode() if scheme == "basic" else token
-        # S310 fears file:// and the like, which handle() has refused.
-        request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310
-        request.add_unredirected_header("Authorization", f"{scheme} {value}")
-        if source is not None:
-            request.add_unredirected_header("Frappe-Authorization-Source", source)
-        try:
-            try:
-                response = _OPENER.open(request, timeout=TIMEOUT_SECONDS)
-            except urllib.error.HTTPError as error:
-                response = error
-            with response:
-                return _read(response)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise CommandError(f"{printable(url)} doesn't answer: {reason}") from None
+
+class _EveryAnswer(urllib.request.HTTPErrorProcessor):
+    """Returns errors and redirects like any other response. The token is sent to no other URL."""
+
+    def http_response(self, request: object, response: Any) -> Any:
+        return response
+
+    https_response = http_response
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects)
+@sensitive_variables()
+def _ask(url: str, scheme: str, token: Secret, source: str | None = None) -> Answer:
+    value = base64.b64encode(token.encode()).decode() if scheme == "basic" else token
+    headers = {"Accept": "application/json", "Authorization": f"{scheme} {value}"}
+    if source is not None:
+        headers["Frappe-Authorization-Source"] = source
+    # S310 fears file:// and the like, which handle() has refused.
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310
+    opener = urllib.request.build_opener(_EveryAnswer)
+    try:
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+            content = response.read(_MOST_BYTES)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise CommandError(f"{printable(url)} doesn't answer: {reason}") from None
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        body = None
+    return Answer(response.status, response.headers, body if isinstance(body, dict) else {})
 
 
 def _read_token() -> Secret:
@@ -177,15 +180,6 @@ def _check_form(token: Secret, scheme: str) -> None:
         "The token isn't well formed. Enter <api_key>:<api_secret> alone, without the scheme, "
         "quotes or spaces, and the key first."
     )
-
-
-def _read(response: Any) -> Answer:
-    content = response.read(_MOST_BYTES)
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        body = None
-    return Answer(response.status, response.headers, body)
 
 
 def _why_not_arrived(probe: Answer) -> str:

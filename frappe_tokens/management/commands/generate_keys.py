@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -40,9 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("users", nargs="*", metavar="USER", help="username")
         parser.add_argument("--all-active", action="store_true", help="for every active user")
         parser.add_argument(
-            "--create-user",
-            action="store_true",
-            help="create each USER that doesn't exist, without a password",
+            "--create-user", action="store_true", help="create missing users, without a password"
         )
         parser.add_argument("--name", default="", help="which of the user's keys; default: unnamed")
         parser.add_argument("--read-only", action="store_true", help="only GET, HEAD and OPTIONS")
@@ -50,17 +48,13 @@ class Command(BaseCommand):
             "--scope", action="append", default=[], metavar="S", help="may be repeated"
         )
         parser.add_argument(
-            "--allow-ip",
-            action="append",
-            default=[],
-            metavar="CIDR",
-            help="address or network that the key may be used from; may be repeated",
+            "--allow-ip", action="append", default=[], metavar="CIDR", help="from where; repeatable"
         )
         parser.add_argument("--expires-in", type=duration, metavar="90d", help="life of the key")
         parser.add_argument(
             "--grace", type=duration, metavar="24h", help="how long the old secret keeps working"
         )
-        parser.add_argument("--format", choices=sorted(_FORMATS), default="text")
+        parser.add_argument("--format", choices=["curl", "env", "json", "text"], default="text")
         parser.add_argument(
             "--url", default=DEFAULT_URL, help=f"site for --format curl; default: {DEFAULT_URL}"
         )
@@ -69,15 +63,9 @@ class Command(BaseCommand):
         if bool(options["users"]) == options["all_active"]:
             raise CommandError("Enter usernames, or use --all-active.")
         expires_in = options["expires_in"]
-        policies = {
-            "name": options["name"],
-            "grace": options["grace"],
-            "expires_at": None if expires_in is None else timezone.now() + expires_in,
-            "scopes": options["scope"],
-            "read_only": options["read_only"],
-            "allowed_ips": options["allow_ip"],
-        }
-        formatted = _FORMATS[options["format"]]
+        policies = {name: options[name] for name in ("name", "grace", "read_only")}
+        policies |= {"scopes": options["scope"], "allowed_ips": options["allow_ip"]}
+        policies["expires_at"] = None if expires_in is None else timezone.now() + expires_in
         # Text takes less memory than instances.
         texts: list[str] = []
         try:
@@ -87,7 +75,7 @@ class Command(BaseCommand):
                 with progress_bar(self.stderr, len(users), options["verbosity"]) as show:
                     for batch in in_batches(users, BATCH_SIZE):
                         generated = generate_keys_for_users(batch, **policies)
-                        texts += [formatted(keys, options["url"]) for keys in generated]
+                        texts += [_formatted(keys, options) for keys in generated]
                         show(len(texts))
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
@@ -124,9 +112,8 @@ def _create_user(username: str) -> None:
         with transaction.atomic():
             model._default_manager.create_user(**{model.USERNAME_FIELD: username})
     except ValidationError as error:
-        raise CommandError(
-            f"{username!r} can't be a username: {' '.join(error.messages)}"
-        ) from None
+        problem = " ".join(error.messages)
+        raise CommandError(f"{username!r} can't be a username: {problem}") from None
     except (TypeError, FieldError, ValueError, IntegrityError) as error:
         raise CommandError(
             f"User {username!r} can't be created from a username alone ({error}). "
@@ -134,8 +121,26 @@ def _create_user(username: str) -> None:
         ) from None
 
 
-def _as_text(generated: GeneratedKeys, url: str) -> str:
-    key = generated.instance
+def _formatted(generated: GeneratedKeys, options: Mapping[str, Any]) -> str:
+    key, username = generated.instance, username_of(generated.instance)
+    if options["format"] == "json":
+        fields = {"user": username, "name": getattr(key, "name", "")}
+        fields |= {"api_key": generated.api_key, "api_secret": generated.api_secret}
+        return json.dumps(fields)
+    if options["format"] == "env":
+        # A shell reads this file, and a username can't be trusted.
+        return (
+            f"# {json.dumps(username)}\n"
+            f"API_KEY={shlex.quote(generated.api_key)}\n"
+            f"API_SECRET={shlex.quote(generated.api_secret)}"
+        )
+    if options["format"] == "curl":
+        try:
+            path = reverse("frappe_tokens:get_logged_user")
+        except NoReverseMatch:
+            path = "/api/method/frappe.auth.get_logged_user"
+        url = options["url"].rstrip("/") + path
+        return f"curl -H {shlex.quote(generated.header)} {shlex.quote(url)}"
     expires = "" if key.expires_at is None else f"  Expires     {moment(key.expires_at)}\n"
     return (
         f"{owner_of(key)}\n"
@@ -143,40 +148,3 @@ def _as_text(generated: GeneratedKeys, url: str) -> str:
         f"  API secret  {generated.api_secret}\n"
         f"{expires}\n"
     )
-
-
-def _as_json(generated: GeneratedKeys, url: str) -> str:
-    return json.dumps(
-        {
-            "user": username_of(generated.instance),
-            "name": getattr(generated.instance, "name", ""),
-            "api_key": generated.api_key,
-            "api_secret": generated.api_secret,
-        }
-    )
-
-
-def _as_env(generated: GeneratedKeys, url: str) -> str:
-    # A shell reads this file, and a username can't be trusted.
-    return (
-        f"# {json.dumps(username_of(generated.instance))}\n"
-        f"API_KEY={shlex.quote(generated.api_key)}\n"
-        f"API_SECRET={shlex.quote(generated.api_secret)}"
-    )
-
-
-def _as_curl(generated: GeneratedKeys, url: str) -> str:
-    try:
-        path = reverse("frappe_tokens:get_logged_user")
-    except NoReverseMatch:
-        path = "/api/method/frappe.auth.get_logged_user"
-    header = shlex.quote(f"Authorization: token {generated.token}")
-    return f"curl -H {header} {shlex.quote(url.rstrip('/') + path)}"
-
-
-_FORMATS: dict[str, Callable[[GeneratedKeys, str], str]] = {
-    "text": _as_text,
-    "json": _as_json,
-    "env": _as_env,
-    "curl": _as_curl,
-}

@@ -12,7 +12,7 @@ from ... import crypto
 from ...base_models import AbstractApiKey
 from ...keys import lock_users, revoke
 from ...models import ApiKey
-from ..selection import add_selection, named_users, owner_of, source_models
+from ..selection import add_selection, check_found, named_users, owner_of, source_models
 
 Models = list[type[AbstractApiKey]]
 
@@ -78,8 +78,5 @@ def _named_keys(api_keys: list[str], models: Models) -> list[AbstractApiKey]:
     # Drivers raise their own errors for other characters.
     possible = [api_key for api_key in api_keys if api_key.isascii() and api_key.isprintable()]
     keys = _stored(models, api_key__in=possible)
-    unknown = set(api_keys) - {key.api_key for key in keys}
-    if unknown:
-        lines = [f"There is no API key {api_key!r}." for api_key in sorted(unknown)]
-        raise CommandError("\n".join([*lines, "Nothing was revoked."]))
+    check_found("API key", api_keys, {key.api_key for key in keys}, "Nothing was revoked.")
     return keys
