@@ -207,10 +207,7 @@ def test_nobody_gives_access_by_an_api_key(public, user, settings, header_of):
         {"client_id": "nobody"},
         {"client_id": None},
         {"redirect_uri": "https://evil.example.com/callback"},
-        {"redirect_uri": REDIRECT_URI + "/"},
-        {"redirect_uri": REDIRECT_URI + "?more=1"},
         {"redirect_uri": REDIRECT_URI.upper()},
-        {"redirect_uri": REDIRECT_URI + "#fragment"},
     ],
     ids=str,
 )
@@ -229,52 +226,28 @@ def test_wrong_client_or_redirect_uri_is_reported_here_and_not_there(ada, public
     assert_not_stored_by_caches(response)
 
 
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        ({"code_challenge": None, "code_challenge_method": None}, "invalid_request"),
-        ({"code_challenge": VERIFIER, "code_challenge_method": "plain"}, "invalid_request"),
-        ({"code_challenge_method": "S512"}, "invalid_request"),
-        ({"response_type": "token"}, "unauthorized_client"),
-        ({"response_type": "id_token token"}, "unsupported_response_type"),
-        ({"scope": "todos admin"}, "invalid_scope"),
-    ],
-)
-def test_wrong_request_of_a_known_client_is_reported_to_it(ada, public, change, error):
-    response = ada.get(url_of(public, **change))
-    if response.status_code == 200:  # the method of PKCE is looked at with the answer
-        response = answer(ada, public, {"allow": "true"}, **change)
-
-    sent = back(response)
-    assert (sent["error"], sent["state"]) == (error, "opaque")
-
-
 @pytest.mark.parametrize("required", [True, False])
 def test_public_client_always_needs_pkce(ada, public, toolkit, required):
     toolkit(PKCE_REQUIRED=required)
     bare = url_of(public, code_challenge=None, code_challenge_method=None)
 
-    assert back(ada.get(bare))["error"] == "invalid_request"
+    sent = back(ada.get(bare))
+    assert (sent["error"], sent["state"]) == ("invalid_request", "opaque")
+    sent = back(answer(ada, public, {"allow": "true"}, code_challenge_method="plain"))
+    assert sent["error"] == "invalid_request"
     Application.objects.update(client_type="confidential")
     assert (ada.get(bare).status_code == 302) is required
 
 
 def test_token_is_never_put_into_a_url(ada, public, toolkit):
-    Application.objects.update(authorization_grant_type="implicit")
-    toolkit(COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT=True)
-    assert back(ada.get(url_of(public, response_type="token")))["error"]
-
+    for response_type in ("token", "id_token token"):
+        assert back(ada.get(url_of(public, response_type=response_type)))["error"]
     toolkit(COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT=False)
+    Application.objects.update(authorization_grant_type="implicit")
     with pytest.warns(DeprecationWarning, match="implicit"):
         response = ada.get(url_of(public, response_type="token"))
     assert "access_token" not in response["Location"]
     assert "error=unauthorized_client" in response["Location"]
-
-
-def test_frappes_spelling_of_the_method_is_accepted(ada, public):
-    code = code_for(ada, public, code_challenge_method="s256")
-
-    assert redeem(public, code).status_code == 200
 
 
 @pytest.mark.parametrize("query", ["client_id=%zz", "client_id=\x00", "%", "client_id=\xe9"])
@@ -398,8 +371,9 @@ def test_silent_login_is_the_projects_to_offer(ada, public, toolkit):
 # Tokens
 
 
-def test_code_gets_a_token_once_with_frappes_response(ada, public, user):
-    code = code_for(ada, public)
+@pytest.mark.parametrize("spelling", ["S256", "s256"])  # the latter in Frappe's documentation
+def test_code_gets_a_token_once_with_frappes_response(ada, public, user, spelling):
+    code = code_for(ada, public, code_challenge_method=spelling)
 
     response = redeem(public, code)
 
@@ -419,14 +393,11 @@ def test_code_gets_a_token_once_with_frappes_response(ada, public, user):
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"code_verifier": None}, "invalid_request"),
         ({"code_verifier": VERIFIER[::-1]}, "invalid_grant"),
-        ({"redirect_uri": "https://evil.example.com/callback"}, "invalid_request"),
         ({"code": "another"}, "invalid_grant"),
         ({"code": "a\x00b"}, "invalid_grant"),
         ({"client_id": None}, "invalid_client"),
         ({"client_id": "nobody"}, "invalid_client"),
-        ({"grant_type": "nothing"}, "unsupported_grant_type"),
         ({"grant_type": None}, "unsupported_grant_type"),
         ({"grant_type": "client_credentials"}, "invalid_client"),
         ({"grant_type": "password", "username": "ada", "password": "x"}, "invalid_grant"),

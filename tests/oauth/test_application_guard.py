@@ -1,9 +1,6 @@
 """Who may change an OAuth application or a token in the admin, and as whom it then runs."""
 
-import subprocess
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from django.contrib import admin
@@ -37,7 +34,6 @@ from .guarded_site import site as guarded_site
 
 pytestmark = [pytest.mark.urls("tests.oauth.guarded_site"), pytest.mark.django_db]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PERMISSIONS = tuple(
     f"oauth2_provider.{verb}_{model}"
     for verb in ("view", "add", "change")
@@ -475,35 +471,3 @@ def test_no_admin_is_needed(settings, monkeypatch):
     oauth2.register()
 
     assert not guarded
-
-
-ORDERS = """
-from django.conf import settings
-apps = {apps!r}
-settings.configure(
-    INSTALLED_APPS=[
-        "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
-        "django.contrib.messages", "rest_framework", *apps,
-    ],
-    DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}},
-    SECRET_KEY="made up",
-)
-import django
-django.setup()
-from django.contrib.admin import site
-from oauth2_provider.models import Application
-from frappe_tokens.contrib.oauth2.admin import OAuthApplicationAdminMixin
-assert isinstance(site.get_model_admin(Application), OAuthApplicationAdminMixin)
-"""
-
-
-@pytest.mark.parametrize(
-    "order",
-    [
-        ["frappe_tokens", "oauth2_provider", "django.contrib.admin"],
-        ["django.contrib.admin", "frappe_tokens", "oauth2_provider"],
-    ],
-)
-def test_models_are_guarded_in_any_order_of_the_apps(order):
-    command = [sys.executable, "-W", "error", "-c", ORDERS.format(apps=order)]
-    subprocess.run(command, check=True, cwd=ROOT, timeout=120)
