@@ -47,7 +47,6 @@ from .oauth_applications import (
     allow_application,
     is_application_allowed,
     withdraw_application,
-    withdraw_changed_application,
 )
 from .options import GeneratedKeys
 from .plans import Plan, plan_for, version_for_new_key
@@ -98,6 +97,5 @@ __all__ = [
     "transaction_for",
     "version_for_new_key",
     "withdraw_application",
-    "withdraw_changed_application",
     "write_history",
 ]

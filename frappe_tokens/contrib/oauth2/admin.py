@@ -43,6 +43,14 @@ else:
 # Columns that hold what a client sends as proof.
 SECRETS = {"client_secret", "token", "code", "device_code", "user_code"}
 
+TOKENS = (
+    models.AbstractAccessToken,
+    models.AbstractRefreshToken,
+    models.AbstractIDToken,
+    models.AbstractGrant,
+    models.AbstractDeviceGrant,
+)
+
 # The name of the checkbox on an application's page. Its value is the primary key of the user.
 ALLOW = "_allow_to_run"
 
@@ -191,20 +199,11 @@ def check_admin(**kwargs: object) -> list[checks.CheckMessage]:
     ]
 
 
-def _guard_for(
-    model: type[Model],
-) -> type[OAuthApplicationAdminMixin | OAuthTokenAdminMixin] | None:
+def _guard_for(model: type[Model]) -> type[_SecretsMixin] | None:
     """Return the mixin that the ModelAdmin of ``model`` needs; None if it needs none."""
     if issubclass(model, Application):
         return OAuthApplicationAdminMixin
-    tokens = (
-        models.AbstractAccessToken,
-        models.AbstractRefreshToken,
-        models.AbstractIDToken,
-        models.AbstractGrant,
-        models.AbstractDeviceGrant,
-    )
-    return OAuthTokenAdminMixin if issubclass(model, tokens) else None
+    return OAuthTokenAdminMixin if issubclass(model, TOKENS) else None
 
 
 def _guarded(form: type[_FormBase], request: HttpRequest) -> type[_FormBase]:

@@ -21,13 +21,16 @@ from oauth2_provider.views.metadata import ServerMetadataViewMixin
 
 from frappe_tokens.keys import outside_atomic_requests
 
-from .profile import issuer
-
 NAMESPACE = "frappe_tokens_oauth2"
 
 app_name = "frappe_tokens_well_known"
 
 _GRANT_TYPES = {"authorization_code", "client_credentials", "password", "refresh_token"}
+
+
+def issuer(request: HttpRequest) -> str:
+    """Return the issuer's identifier: ``OIDC_ISS_ENDPOINT``, else the site, as in Frappe."""
+    return oauth2_settings.OIDC_ISS_ENDPOINT or request.build_absolute_uri("/").rstrip("/")
 
 
 class DocumentMixin(ServerMetadataViewMixin, View):
