@@ -146,11 +146,8 @@ def test_superuser_is_not_set_by_others(person, root, public):
     assert Application.objects.get().user is None
     assert not OAuthApplicationUser.objects.exists()
 
-
-def test_staff_who_may_generate_no_keys_set_no_user_at_all(staff, user):
-    add(staff, user=user.pk)
-
-    assert not Application.objects.exists()
+    add(signed_in(root), user=root.pk)
+    assert runs_as("new") == "root"
 
 
 def test_manager_gives_an_application_a_user_they_may_generate_keys_for(manager, user, make_user):
@@ -176,13 +173,8 @@ def test_self_service_lets_staff_have_an_application_run_as_themselves(staff, se
     add(staff, client_id="other", user=user.pk)
 
     assert runs_as("new") == "staff"
+    # They generate no keys for others.
     assert not Application.objects.filter(client_id="other").exists()
-
-
-def test_superuser_lets_an_application_run_as_a_superuser(root):
-    add(signed_in(root), user=root.pk)
-
-    assert runs_as("new") == "root"
 
 
 def test_inactive_and_unknown_users_are_not_set(manager, make_user, public):
@@ -352,8 +344,11 @@ def test_saving_another_field_allows_nothing(root, confidential):
     assert runs_as(confidential.client_id) == "unauthorized_client"
 
 
-def test_checkbox_allows_the_user_that_was_shown(root, manager, confidential, user):
+def test_checkbox_allows_the_user_that_was_shown(root, manager, confidential, make_user, settings):
+    settings.USE_THOUSAND_SEPARATOR = True
+    user = make_user("ada", pk=1234567)
     set_user(confidential, user)
+    assert f'name="{ALLOW}" value="1234567"' in text_of(manager, confidential)
 
     change(manager, confidential, **{ALLOW: root.pk})
     assert not is_application_allowed(confidential)
@@ -363,24 +358,6 @@ def test_checkbox_allows_the_user_that_was_shown(root, manager, confidential, us
     set_user(confidential, root)
     assert change(manager, confidential, **{ALLOW: root.pk}).status_code == 403
     assert not is_application_allowed(confidential)
-
-
-def test_checkbox_works_where_numbers_are_written_with_separators(
-    manager, confidential, make_user, settings
-):
-    settings.USE_THOUSAND_SEPARATOR = True
-    set_user(confidential, make_user("grace", pk=1234567))
-
-    assert f'name="{ALLOW}" value="1234567"' in text_of(manager, confidential)
-
-
-def test_user_that_is_taken_away_and_planted_again_is_not_allowed(manager, confidential):
-    owner = confidential.user
-    assert change(manager, confidential, user="").status_code == 302
-
-    set_user(confidential, owner)
-
-    assert runs_as(confidential.client_id) == "unauthorized_client"
 
 
 # Tokens and grants

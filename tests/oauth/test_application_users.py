@@ -123,24 +123,22 @@ def test_own_registration_runs_as_nobody_until_somebody_allows_it(client, user):
 # Allowing
 
 
-def test_trusted_code_allows(planted):
-    allow_application(planted)
-
-    record = OAuthApplicationUser.objects.get()
-    assert (record.user, record.allowed_by) == (planted.user, None)
-    assert str(record) == f"application {planted.pk}"
-    assert is_application_allowed(planted)
-
-
-def test_those_who_may_generate_keys_for_the_user_allow(confidential, system_manager):
+@pytest.mark.parametrize("has_actor", [True, False])
+def test_trusted_code_and_those_who_may_generate_keys_allow(
+    confidential, system_manager, has_actor
+):
     OAuthApplicationUser.objects.all().delete()
 
-    allow_application(confidential, by=Actor(system_manager))
+    allow_application(confidential, by=Actor(system_manager) if has_actor else None)
 
-    assert OAuthApplicationUser.objects.get().allowed_by == system_manager
-    entry = LogEntry.objects.get()
-    assert (entry.user, entry.object_id) == (system_manager, str(confidential.pk))
-    assert entry.change_message == "Allowed to run as owner."
+    record = OAuthApplicationUser.objects.get()
+    allowed_by = system_manager if has_actor else None
+    assert (record.user, record.allowed_by) == (confidential.user, allowed_by)
+    assert str(record) == f"application {confidential.pk}"
+    assert is_application_allowed(confidential)
+    history = LogEntry.objects.values_list("user", "object_id", "change_message")
+    entry = (system_manager.pk, str(confidential.pk), "Allowed to run as owner.")
+    assert list(history) == ([entry] if has_actor else [])
 
 
 def test_others_do_not_allow(planted, system_manager, user):
