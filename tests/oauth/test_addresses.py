@@ -132,9 +132,7 @@ def test_every_form_of_the_urls_answers(form, slash, ada, public, issue, user):
     assert client.post(f"{form}introspect_token{slash}").status_code == 401
     assert client.post(f"{form}revoke_token{slash}", {"token": token.raw}).json() == {}
     assert not AccessToken.objects.exists()
-
-
-def test_toolkit_finds_them_by_its_own_names():
+    # The toolkit finds them by its own names.
     assert reverse("oauth2_provider:token") == METHODS + "get_token"
     assert reverse("frappe_tokens_oauth2:user-info") == METHODS + "openid_profile"
 
@@ -397,13 +395,18 @@ def test_wrong_request_for_a_token_is_400(ada, public, change, error):
 def test_client_credentials_are_taken_from_the_header_and_the_body(service, confidential):
     sent = {"grant_type": "client_credentials", "scope": "todos"}
 
-    by_header = Client().post(METHODS + "get_token", sent, headers=basic(confidential))
-    for response in (by_header, service("get_token", **sent)):
-        assert response.status_code == 200
-        assert response.json()["scope"] == "todos"
+    def by_header(secret):
+        return Client().post(METHODS + "get_token", sent, headers=basic(confidential, secret))
+
+    for response in (by_header(SECRET), service("get_token", **sent)):
+        assert (response.status_code, response.json()["scope"]) == (200, "todos")
         assert "refresh_token" not in response.json()
     by_default = service("get_token", grant_type="client_credentials").json()
     assert by_default["scope"] == "read todos"
+    wrong = by_header("wrong"), service("get_token", client_secret="wrong", **sent)
+    assert [response.status_code for response in wrong] == [401, 400]
+    assert wrong[0]["WWW-Authenticate"]
+    assert {response.json()["error"] for response in wrong} == {"invalid_client"}
 
 
 def test_middleware_leaves_the_clients_credentials_to_the_toolkit(
@@ -418,18 +421,6 @@ def test_middleware_leaves_the_clients_credentials_to_the_toolkit(
     assert client.post("/o/token/", sent).status_code == 200
     assert client.post(METHODS + "introspect_token", {"token": issue(user).raw}).json()["active"]
     assert client.post(METHODS + "revoke_token", {"token": "x"}).json() == {}
-
-
-def test_wrong_secret_is_401_by_header_and_400_by_body(service, confidential):
-    sent = {"grant_type": "client_credentials"}
-
-    wrong = basic(confidential, "wrong")
-    by_header = Client().post(METHODS + "get_token", sent, headers=wrong)
-    by_body = service("get_token", client_secret="wrong", **sent)
-
-    assert (by_header.status_code, by_body.status_code) == (401, 400)
-    assert by_header["WWW-Authenticate"]
-    assert by_header.json()["error"] == by_body.json()["error"] == "invalid_client"
 
 
 @pytest.mark.parametrize("method", ["get_token", "revoke_token"])

@@ -132,12 +132,18 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
                 self.log_change(request, obj, f"Allowed to run as {obj.user.get_username()}.")
 
     @admin.display(description=_("Runs as its user"))
-    def run_state(self, application: Application) -> str:
-        return _render_state(application)
+    def run_state(self, application: Application, *, has_checkbox: bool = False) -> str:
+        context = {
+            "user": application.user,
+            "allowed": is_application_allowed(application),
+            "has_checkbox": has_checkbox,
+            "name": ALLOW,
+        }
+        return render_to_string("frappe_tokens/admin/oauth_run_state.html", context)
 
     @admin.display(description=_("Runs as its user"))
     def run_state_with_checkbox(self, application: Application) -> str:
-        return _render_state(application, has_checkbox=True)
+        return self.run_state(application, has_checkbox=True)
 
     def _state_field(self, request: HttpRequest, application: Application) -> str:
         can_change = self.has_change_permission(request, application)
@@ -216,15 +222,3 @@ def _without_secret(fields: Iterable[Any]) -> list[Any]:
         for name in fields
         if name != "client_secret"
     ]
-
-
-def _render_state(application: Application, *, has_checkbox: bool = False) -> str:
-    user = application.user
-    context = {
-        "user": user,
-        "allowed": is_application_allowed(application),
-        "offer": has_checkbox and user is not None and user.is_active,
-        "name": ALLOW,
-        "value": str(application.user_id),  # never with thousand separators
-    }
-    return render_to_string("frappe_tokens/admin/oauth_run_state.html", context)
