@@ -7,7 +7,6 @@ pages to users who may not generate an API key for the same user.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -96,18 +95,19 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Application | None = None) -> _FieldsetSpec:
         fieldsets = [*super().get_fieldsets(request, obj)]
-        if obj is None:
-            return fieldsets
-        if not self.has_change_permission(request, obj):
-            # If it isn't hashed, those who may only view it could act as the user.
-            fieldsets = [
-                (name, {**options, "fields": _without_secret(options["fields"])})
-                for name, options in fieldsets
-            ]
-        state = self._state_field(request, obj)
-        if state not in flatten_fieldsets(fieldsets):
+        shown = flatten_fieldsets(fieldsets)
+        if obj is not None and (state := self._state_field(request, obj)) not in shown:
             fieldsets.append((None, {"fields": [state]}))
         return fieldsets
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Application | None:
+        application = super().get_object(request, object_id, from_field)
+        if application is not None and not self.has_change_permission(request, application):
+            # If it isn't hashed, those who may only view it could act as the user.
+            application.client_secret = ""
+        return application
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[_FormBase]:
         return _guarded(super().get_form(request, *args, **kwargs), request)
@@ -214,11 +214,3 @@ def _guard_for(model: type[Model]) -> type[_SecretsMixin] | None:
 
 def _guarded(form: type[_FormBase], request: HttpRequest) -> type[_FormBase]:
     return type(form.__name__, (_ApplicationFormMixin, form), {"actor": actor_of(request)})
-
-
-def _without_secret(fields: Iterable[Any]) -> list[Any]:
-    return [
-        _without_secret(name) if isinstance(name, list | tuple) else name
-        for name in fields
-        if name != "client_secret"
-    ]
