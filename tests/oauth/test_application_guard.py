@@ -12,7 +12,7 @@ from django.core import checks
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.test.utils import isolate_apps
-from django.urls import reverse
+from django.urls import include, path, reverse
 from oauth2_provider.admin import AccessTokenAdmin, ApplicationAdmin
 from oauth2_provider.models import AccessToken, Application, Grant, IDToken, RefreshToken
 
@@ -29,10 +29,37 @@ from frappe_tokens.keys import is_application_allowed
 from frappe_tokens.models import OAuthApplicationUser
 
 from .conftest import METHODS, SECRET, set_user
-from .guarded_site import ListedApplicationAdmin
-from .guarded_site import site as guarded_site
 
-pytestmark = [pytest.mark.urls("tests.oauth.guarded_site"), pytest.mark.django_db]
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
+
+# A second site, with ModelAdmins of the project's own.
+guarded_site = AdminSite(name="guarded")
+
+
+@admin.register(Application, site=guarded_site)
+class ListedApplicationAdmin(OAuthApplicationAdminMixin, ApplicationAdmin):
+    """All that matters can be edited in the list; the secret stands beside another field."""
+
+    list_display = ["pk", "name", "user", "skip_authorization"]
+    list_editable = ["name", "user", "skip_authorization"]
+    fieldsets = [
+        ("Client", {"fields": [("client_id", "client_secret"), "name"]}),
+        ("Rest", {"fields": ["user", "client_type", "authorization_grant_type", "redirect_uris"]}),
+    ]
+    save_as = True
+
+
+@admin.register(AccessToken, site=guarded_site)
+class OpenAccessTokenAdmin(AccessTokenAdmin):
+    """Lets tokens be added, which the toolkit's does not."""
+
+    def has_add_permission(self, request):
+        return True
+
+
+guard(guarded_site)
+
+urlpatterns = [path("guarded/", guarded_site.urls), path("", include("testproject.urls"))]
 
 PERMISSIONS = tuple(
     f"oauth2_provider.{verb}_{model}"
@@ -188,10 +215,6 @@ def test_inactive_and_unknown_users_are_not_set(manager, make_user, public):
     assert Application.objects.get().user is None
 
 
-class ApplicationAdminOfAProject(OAuthApplicationAdminMixin, ApplicationAdmin):
-    pass
-
-
 @pytest.mark.parametrize("attack", ["new user", "new secret", "skip authorization"])
 def test_save_model_decides_if_no_form_does(rf, root, make_user, confidential, attack):
     request = rf.post("/")
@@ -205,7 +228,7 @@ def test_save_model_decides_if_no_form_does(rf, root, make_user, confidential, a
         application = Application(skip_authorization=True)
     before = list(Application.objects.values())
 
-    model_admin = ApplicationAdminOfAProject(Application, admin.site)
+    model_admin = guarded_site.get_model_admin(Application)
     with pytest.raises(PermissionDenied):
         model_admin.save_model(request, application, None, False)
 
