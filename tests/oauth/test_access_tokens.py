@@ -91,20 +91,14 @@ def test_request_runs_as_the_tokens_user(ask, issue, user):
 
 
 def test_client_credentials_run_as_the_applications_user(ask, issue, confidential):
-    token = issue(None, application=confidential)
-
-    assert ask(token.header).json() == {"user": "owner"}
-    assert last["auth"].user == confidential.user
-    assert last["auth"].user_id is None
-
-
-def test_saving_a_token_of_client_credentials_gives_it_no_user(issue, confidential):
-    drf(issue(None, application=confidential).header)
+    assert ask(issue(None, application=confidential).header).json() == {"user": "owner"}
     token = last["auth"]
+    assert (token.user_id, token.user) == (None, confidential.user)
+
+    # Saving the token gives it no user.
     token.scope = "todos read"
     token.save()
     token.refresh_from_db()
-
     stored = AccessToken.objects.get()
     assert (stored.user, stored.scope) == (None, "todos read")
     assert (token.user_id, token.user) == (None, confidential.user)

@@ -306,24 +306,21 @@ def test_application_without_a_user_needs_djangos_permission_alone(staff, public
 # Applications that skip authorization
 
 
-def test_only_superusers_let_an_application_skip_authorization(person, public, root):
+def test_only_superusers_let_an_application_skip_authorization_and_change_it_then(
+    person, public, root
+):
     response = change(person, public, skip_authorization="on")
     change_in_list(person, (public, {"skip_authorization": "on"}))
     add(person, skip_authorization="on")
-
     assert "Only a superuser may let an application skip" in response.content.decode()
     assert not Application.objects.filter(skip_authorization=True).exists()
+
     assert change(signed_in(root), public, skip_authorization="on").status_code == 302
-    assert Application.objects.filter(skip_authorization=True).exists()
-
-
-def test_only_superusers_change_an_application_that_skips_authorization(person, public):
-    Application.objects.update(skip_authorization=True)
     public.refresh_from_db()
+    assert public.skip_authorization
 
     assert change(person, public, redirect_uris="https://attacker.example").status_code == 403
     change_in_list(person, (public, {"name": "x", "skip_authorization": ""}))
-
     public.refresh_from_db()
     assert (public.skip_authorization, public.name) == (True, "To-do app")
 

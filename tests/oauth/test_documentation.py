@@ -114,7 +114,7 @@ def test_guide_gets_a_token_by_both_flows(reader, user, make_user, capsys):
     assert reader.finished == {title for title, _language, _text in BLOCKS}
 
 
-def test_guide_names_what_exists(settings):
+def test_guide_names_what_exists():
     codes = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)[1:]
 
     assert len(codes) == 8

@@ -42,11 +42,7 @@ _FOR_CLIENTS = [*DECORATORS, csrf_exempt, sensitive_post_parameters()]
 
 
 class OAuth2Mixin(OAuthLibMixin, View):
-    """What the views have in common.
-
-    Attributes:
-        rules: what comes before the project's validator.
-    """
+    """What the views have in common. ``rules`` come before the project's validator."""
 
     rules = Rules
 
