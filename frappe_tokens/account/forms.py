@@ -24,9 +24,6 @@ GRACES = [
     (604_800, _("For seven days")),
 ]
 
-# What <input type="datetime-local"> sends and takes.
-LOCAL_DATETIME = "%Y-%m-%dT%H:%M"
-
 
 def _usual_grace() -> int:
     """Return the shortest of ``GRACES`` that isn't shorter than ``ROTATION_GRACE``."""
@@ -76,7 +73,7 @@ class NewKeyForm(RenameForm):
         required=False,
         label=_("Expires"),
         help_text=lazy(_expiry_help, str)(),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_DATETIME),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
     read_only = forms.BooleanField(
         required=False, label=_("Read-only"), help_text=_("Only GET, HEAD and OPTIONS.")

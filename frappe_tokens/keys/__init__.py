@@ -38,7 +38,6 @@ from .oauth_applications import (
     allow_application,
     is_application_allowed,
     withdraw_application,
-    withdraw_changed_application,
 )
 from .options import (
     GRACE_MAX,
@@ -92,5 +91,4 @@ __all__ = [
     "transaction_for",
     "version_for_new_key",
     "withdraw_application",
-    "withdraw_changed_application",
 ]

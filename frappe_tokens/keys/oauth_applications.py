@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db.models.signals import ModelSignal, post_save
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -55,15 +56,12 @@ def allow_application(application: Any, *, by: Actor | None = None) -> None:
     record_history(by, [(application, f"Allowed to run as {user.get_username()}.")])
 
 
-def withdraw_changed_application(instance: Any, **_: Any) -> None:
-    """Handle ``post_save``: withdraw an application that has another user, or none.
+def withdraw_application(instance: Any, signal: ModelSignal, **_: Any) -> None:
+    """Handle ``post_delete``; and ``post_save``, if the application now has another user, or none.
 
     Otherwise it would be allowed again as soon as the field is set back.
     """
     records = OAuthApplicationUser.objects.filter(application_pk=str(instance.pk))
-    records.exclude(user_id=instance.user_id).delete()
-
-
-def withdraw_application(instance: Any, **_: Any) -> None:
-    """Handle ``post_delete``."""
-    OAuthApplicationUser.objects.filter(application_pk=str(instance.pk)).delete()
+    if signal is post_save:
+        records = records.exclude(user_id=instance.user_id)
+    records.delete()

@@ -72,15 +72,7 @@ def are_known() -> bool:
 
 
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
-    """Return the token that was sent; None if no installed server issued it.
-
-    Args:
-        token: as it was sent.
-        request: Django's request, or an object that resembles it.
-
-    Raises:
-        django.db.DatabaseError: the database doesn't answer.
-    """
+    """Return the token that was sent, by the registered finder; None if nobody issued it."""
     return _finder(token, request) if _finder is not None else None
 
 

@@ -1,18 +1,12 @@
-from __future__ import annotations
-
 import secrets
 from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
-from django.test import Client
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient, Client
 from django.utils import timezone
-from oauth2_provider.models import (
-    AccessToken,
-    Application,
-    RefreshToken,
-    set_token_value,
-)
+from oauth2_provider.models import AccessToken, Application, RefreshToken, set_token_value
 
 from frappe_tokens.contrib.oauth2 import allow_application
 
@@ -21,6 +15,7 @@ REDIRECT_URI = "https://app.example.com/callback"
 SECRET = "a client's made-up secret"
 
 METHODS = "/api/method/frappe.integrations.oauth2."
+MIDDLEWARE = "frappe_tokens.middleware.TokenAuthenticationMiddleware"
 
 
 class Issued(NamedTuple):
@@ -32,6 +27,41 @@ class Issued(NamedTuple):
     @property
     def header(self):
         return f"Bearer {self.raw}"
+
+
+def drf(header, path="/drf/", method="GET", **headers):
+    return Client().generic(method, path, headers={"Authorization": header, **headers})
+
+
+def refusal(response):
+    return response.status_code, response.json()["code"]
+
+
+def set_user(application, user):
+    """Set the user past every guard and every signal."""
+    Application.objects.filter(pk=application.pk).update(user=user)
+    application.refresh_from_db()
+
+
+@pytest.fixture(params=["drf", "sync", "async"])
+def ask(request, settings):
+    """Sends a request to ``test_access_tokens.urlpatterns`` by each of the ways in."""
+    way = request.param
+    if way != "drf":
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, MIDDLEWARE]
+
+    def send(header, method="GET", **headers):
+        if way != "async":
+            return drf(header, f"/{way}/", method, **headers)
+
+        async def asend():
+            sent = {"Authorization": header, **headers}
+            return await AsyncClient().generic(method, "/async/", headers=sent)
+
+        # In the thread of the test, whose connection to the database it uses.
+        return async_to_sync(asend)()
+
+    return send
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""docs/oauth.md, done step by step, as somebody does who reads it."""
+"""docs/oauth.md, done step by step, as someone does who reads it."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 import requests
-from django.conf import settings as present
 from django.urls import clear_url_caches
+from oauth2_provider.checks import validate_bcp_configuration
 from oauth2_provider.models import AccessToken
 
 from frappe_tokens.contrib.oauth2.admin import OAuthApplicationAdminMixin
@@ -20,57 +20,57 @@ from .test_flows import Person
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs/oauth.md").read_text()
-BLOCKS = re.findall(r"^## (.+?)$|^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+INSTALL = 'pip install "frappe-tokens[oauth]"\n'
+# Each block with the title of its section.
+BLOCKS = [
+    (section.partition("\n")[0], language, text)
+    for section in PAGE.split("\n## ")
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+]
 
 
 class Reader:
-    """Takes the blocks of a section, one after the other, and does what they say.
+    """Does what the guide says, with the site at ``url`` instead of https://example.com."""
 
-    Args:
-        site: where ``https://example.com`` is.
-        human: opens an address in a browser, and tells the one that it comes back to.
-    """
-
-    def __init__(self, site, human):
-        self.site = site
-        self.human = human
+    def __init__(self, url):
+        self.url = url
         self.names = {"input": self._answer, "INSTALLED_APPS": ["first"]}
-        self.environment = {}
+        self.environment = {"PATH": "/usr/bin:/bin:/usr/local/bin"}
+        self.finished = set()
 
-    def python(self, section, number=0):
-        exec(compile(self._block(section, "python", number), "oauth.md", "exec"), self.names)  # noqa: S102
+    def do(self, title):
+        """Do the blocks of a section, and return what its commands print."""
+        printed = []
+        for _, language, text in (block for block in BLOCKS if block[0] == title):
+            source = text.replace("https://example.com", self.url)
+            if language == "python":
+                exec(compile(source, "oauth.md", "exec"), self.names)  # noqa: S102
+            elif language == "json":
+                assert {**printed[-1], "access_token": "..."} == json.loads(source)
+            elif source != INSTALL:
+                printed.append(self._run(source))
+        self.finished.add(title)
+        return printed
 
-    def sh(self, section, number=0):
-        done = subprocess.run(
-            ["sh", "-c", self._block(section, "sh", number)],
-            env={"PATH": "/usr/bin:/bin:/usr/local/bin", **self.environment},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        return json.loads(done.stdout)
-
-    def _block(self, section, language, number):
-        blocks, here = [], ""
-        for title, kind, text in BLOCKS:
-            here = title or here
-            if kind == language and here == section:
-                blocks.append(text)
-        return blocks[number].replace("https://example.com", self.site)
+    def _run(self, command):
+        command = ["sh", "-c", command]
+        output = subprocess.check_output(command, env=self.environment, text=True, timeout=60)
+        answer = json.loads(output)
+        if "access_token" in answer:
+            self.environment["ACCESS_TOKEN"] = answer["access_token"]
+        return answer
 
     def _answer(self, prompt):
-        (address,) = re.findall(r"http\S+", prompt)
-        return self.human(address)
+        (url,) = re.findall(r"http\S+", prompt)
+        return Person("ada").visit(url)
 
 
 @pytest.fixture
 def reader(live_server, settings, monkeypatch):
-    """Has done "Install" and "Say what your views are for"."""
-    reader = Reader(live_server.url, Person("ada").visit)
-    reader.python("Install", 0)
-    reader.python("Install", 1)
-    reader.python("Say what your views are for")
+    """Has installed the server and declared scopes."""
+    reader = Reader(live_server.url)
+    reader.do("Install")
+    reader.do("Say what your views are for")
     assert reader.names["INSTALLED_APPS"] == ["first", "oauth2_provider"]
     settings.OAUTH2_PROVIDER = reader.names["OAUTH2_PROVIDER"]
     settings.LOGIN_URL = "login"
@@ -84,76 +84,40 @@ def reader(live_server, settings, monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_guide_gets_a_token_by_both_flows(reader, user, make_user, capsys):
+    assert validate_bcp_configuration(None) == []
     make_user("reports")
-    reader.python("Make the clients")
+    reader.do("Make the clients")
     printed = capsys.readouterr().out
     assert "public client: " in printed
-    service, secret = printed.split()[-2:]
-    reader.environment = {"CLIENT_ID": service, "CLIENT_SECRET": secret}
+    client_id, client_secret = printed.split()[-2:]
+    reader.environment |= {"CLIENT_ID": client_id, "CLIENT_SECRET": client_secret}
 
-    told = reader.sh("A service gets a token by its own credentials", 0)
-    (documented,) = (json.loads(text) for _, kind, text in BLOCKS if kind == "json")
-    assert {**told, "access_token": "..."} == documented
-    reader.environment["ACCESS_TOKEN"] = told["access_token"]
-    assert reader.sh("A service gets a token by its own credentials", 1)["owner"] == "reports"
+    _token, todos = reader.do("A service gets a token by its own credentials")
+    assert todos["owner"] == "reports"
 
-    reader.python("Who may let an application run as a user")
+    reader.do("Who may let an application run as a user")
     guarded = reader.names["partner_site"].get_model_admin(reader.names["Application"])
     assert isinstance(guarded, OAuthApplicationAdminMixin)
 
-    for number in range(2):
-        reader.python("An application asks a user", number)
+    reader.do("An application asks a user")
     assert reader.names["todos"]["owner"] == "ada"
     assert reader.names["profile"]["name"] == "ada"
-    old = reader.names["token"]["access_token"]
-    reader.python("An application asks a user", 2)
-    new = reader.names["token"]["access_token"]
-    assert new != old
 
-    reader.environment["ACCESS_TOKEN"] = new
-    told = reader.sh("Ask about a token, and end it", 0)
-    assert (told["active"], told["username"]) == (True, "ada")
-    assert reader.sh("Ask about a token, and end it", 1) == {}
-    assert reader.sh("Ask about a token, and end it", 0) == {"active": False}
-    refused = requests.get(
-        f"{reader.site}/todos/", headers={"Authorization": f"Bearer {new}"}, timeout=30
-    )
+    token = reader.environment["ACCESS_TOKEN"] = reader.names["token"]["access_token"]
+    described, revoked = reader.do("Ask about a token, and end it")
+    assert (described["active"], described["username"], revoked) == (True, "ada", {})
+    assert reader.do("Ask about a token, and end it") == [{"active": False}, {}]
+    header = {"Authorization": f"Bearer {token}"}
+    refused = requests.get(f"{reader.url}/todos/", headers=header, timeout=30)
     assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
     assert [token.application.name for token in AccessToken.objects.all()] == ["Report service"]
+    assert reader.finished == {title for title, _language, _text in BLOCKS}
 
 
-def test_guides_settings_pass_the_toolkits_own_checks(reader):
-    from oauth2_provider.checks import validate_bcp_configuration
+def test_guide_names_what_exists():
+    codes = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)[1:]
 
-    assert reader.names["OAUTH2_PROVIDER"] == present.OAUTH2_PROVIDER
-    assert validate_bcp_configuration(None) == []
-
-
-def test_every_block_is_done():
-    done = {
-        "Install": ["sh", "python", "python"],
-        "Say what your views are for": ["python"],
-        "Make the clients": ["python"],
-        "A service gets a token by its own credentials": ["sh", "json", "sh"],
-        "Who may let an application run as a user": ["python"],
-        "An application asks a user": ["python", "python", "python"],
-        "Ask about a token, and end it": ["sh", "sh"],
-    }
-    found = {}
-    here = ""
-    for title, kind, _ in BLOCKS:
-        here = title or here
-        if kind:
-            found.setdefault(here, []).append(kind)
-    assert found == done
-
-
-def test_install_names_an_extra_that_there_is():
-    assert 'pip install "frappe-tokens[oauth]"' in PAGE
+    assert len(codes) == 8
+    assert set(codes) <= {reason.code for reason in Reason}
+    assert INSTALL in PAGE
     assert re.search(r"^oauth = django-oauth-toolkit", (ROOT / "setup.cfg").read_text(), re.M)
-
-
-def test_guide_names_codes_that_there_are():
-    named = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
-    assert set(named[1:]) <= {reason.code for reason in Reason}
-    assert len(named) == 9

@@ -1,7 +1,7 @@
-"""A real client of OAuth 2, Authlib's, does whole flows against a server."""
+"""A real OAuth 2 client, Authlib's, does whole flows against a server."""
 
 import re
-from urllib.parse import urljoin
+from html import unescape
 
 import pytest
 import requests
@@ -9,14 +9,11 @@ from authlib.common.security import generate_token
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_url
-from oauth2_provider.models import AccessToken
 
 from ..conftest import PASSWORD
-from .conftest import METHODS, REDIRECT_URI, SECRET
+from .conftest import REDIRECT_URI, SECRET
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-TODOS = "/api/resource/ToDo"
 
 
 class Person:
@@ -26,139 +23,88 @@ class Person:
         self.username = username
         self.browser = requests.Session()
 
-    def visit(self, address, allow=True):
-        """The address that the browser is sent to in the end, outside of the site."""
-        page = self.browser.get(address)
+    def visit(self, url):
+        """Return the URL that the browser is sent to in the end, outside of the site."""
+        page = self.browser.get(url)
         assert "/login/" in page.url
         page = self._press(page, {"username": self.username, "password": PASSWORD})
-        answered = self._press(page, {"allow": "true"} if allow else {}, allow_redirects=False)
-        assert answered.status_code == 302, answered.text
-        return answered.headers["Location"]
+        answer = self._press(page, {"allow": "true"}, allow_redirects=False)
+        assert answer.status_code == 302, answer.text
+        return answer.headers["Location"]
 
-    def _press(self, page, sent, **options):
-        hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
-        sent = {name: value.replace("&amp;", "&") for name, value in {**hidden, **sent}.items()}
-        return self.browser.post(
-            urljoin(page.url, page.url), sent, headers={"Referer": page.url}, **options
-        )
+    def _press(self, page, fields, **options):
+        hidden = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text)
+        form = {**{name: unescape(value) for name, value in hidden}, **fields}
+        return self.browser.post(page.url, form, headers={"Referer": page.url}, **options)
 
 
 @pytest.fixture
-def reader(make_user):
-    return make_user("reader", permissions=("todos.view_todo", "todos.add_todo"))
-
-
-def session(application, **options):
-    return OAuth2Session(
-        application.client_id,
-        token_endpoint_auth_method="none",
-        redirect_uri=REDIRECT_URI,
-        code_challenge_method="S256",
-        **options,
-    )
-
-
-def test_authorization_code_with_pkce_from_the_login_to_the_refusal(
-    live_server, public, confidential, reader
-):
-    methods = live_server.url + METHODS
-    todos = live_server.url + TODOS
-    client = session(public, scope="read write todos openid")
-    verifier = generate_token(48)
-    address, state = client.create_authorization_url(methods + "authorize", code_verifier=verifier)
-    back = Person("reader").visit(address)
-    token = client.fetch_token(
-        methods + "get_token", authorization_response=back, state=state, code_verifier=verifier
-    )
-    assert token["scope"] == "read write todos openid"
-
-    assert client.get(todos).json() == {"data": []}
-    made = client.post(todos, json={"description": "by an access token"})
-    assert made.json()["data"]["owner"] == "reader"
-    assert client.get(methods + "openid_profile").json()["name"] == "reader"
-
-    old = token["access_token"]
-    token = client.refresh_token(methods + "get_token", refresh_token=token["refresh_token"])
-    assert token["access_token"] != old
-    assert client.get(todos).status_code == 200
-    assert (
-        requests.get(todos, headers={"Authorization": f"Bearer {old}"}, timeout=30).status_code
-        == 401
-    )
-
-    service = OAuth2Session(confidential.client_id, SECRET)
-    told = service.introspect_token(methods + "introspect_token", token["access_token"]).json()
-    assert (told["active"], told["username"]) == (True, "reader")
-
-    ended = client.revoke_token(methods + "revoke_token", token["access_token"])
-    assert (ended.status_code, ended.json()) == (200, {})
-    refused = client.get(todos)
-    assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
-    told = service.introspect_token(methods + "introspect_token", token["access_token"]).json()
-    assert told == {"active": False}
-    with pytest.raises(OAuthError, match="invalid_grant"):
-        client.refresh_token(methods + "get_token", refresh_token=token["refresh_token"])
-
-
-def test_client_credentials_from_the_secret_to_the_refusal(live_server, confidential):
-    methods = live_server.url + METHODS
-    todos = live_server.url + TODOS
-    with OAuth2Session(confidential.client_id, SECRET, scope="read todos") as client:
-        token = client.fetch_token(methods + "get_token", grant_type="client_credentials")
-        assert client.get(todos).json() == {"data": []}
-        refused = client.post(todos, json={"description": "by a service"})
-        assert (refused.status_code, refused.json()["code"]) == (403, "key_read_only")
-        told = client.introspect_token(methods + "introspect_token", token["access_token"]).json()
-        assert (told["active"], told["scope"]) == (True, "read todos")
-        assert client.revoke_token(methods + "revoke_token", token["access_token"]).json() == {}
-        refused = client.get(todos)
-        assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
-
-
-def test_user_who_denies_gives_nothing(live_server, public, reader):
-    client = session(public, scope="todos")
-    address, state = client.create_authorization_url(
-        live_server.url + METHODS + "authorize", code_verifier=generate_token(48)
-    )
-    back = Person("reader").visit(address, allow=False)
-    assert back.startswith(f"{REDIRECT_URI}?error=access_denied&state={state}")
-    assert not AccessToken.objects.exists()
-
-
-def test_wrong_verifier_gets_nothing(live_server, public, reader):
-    client = session(public, scope="todos")
-    address, state = client.create_authorization_url(
-        live_server.url + METHODS + "authorize", code_verifier=generate_token(48)
-    )
-    back = Person("reader").visit(address)
-    with pytest.raises(OAuthError, match="invalid_grant"):
-        client.fetch_token(
-            live_server.url + METHODS + "get_token",
-            authorization_response=back,
-            state=state,
-            code_verifier=generate_token(48),
-        )
-
-
-def test_addresses_are_found_by_the_metadata(live_server, public, reader):
-    told = requests.get(get_well_known_url(live_server.url, external=True), timeout=30).json()
-    metadata = AuthorizationServerMetadata(told)
+def endpoints(live_server):
+    """The URLs that the server's metadata gives."""
+    url = get_well_known_url(live_server.url, external=True)
+    metadata = AuthorizationServerMetadata(requests.get(url, timeout=30).json())
     metadata.validate_authorization_endpoint()
     metadata.validate_grant_types_supported()
     metadata.validate_response_types_supported()
     assert metadata["issuer"] == live_server.url
+    return {name: url for name, url in metadata.items() if name.endswith("_endpoint")}
 
-    client = session(public, scope="todos")
-    verifier = generate_token(48)
-    address, state = client.create_authorization_url(
-        metadata["authorization_endpoint"], code_verifier=verifier
+
+@pytest.fixture
+def todos(live_server):
+    return f"{live_server.url}/api/resource/ToDo"
+
+
+def test_authorization_code_with_pkce(endpoints, todos, public, confidential, make_user):
+    make_user("reader", permissions=("todos.view_todo", "todos.add_todo"))
+    token_url, verifier = endpoints["token_endpoint"], generate_token(48)
+    client = OAuth2Session(
+        public.client_id,
+        token_endpoint_auth_method="none",
+        redirect_uri=REDIRECT_URI,
+        code_challenge_method="S256",
+        scope="read write todos openid",
     )
-    back = Person("reader").visit(address)
-    assert f"iss={live_server.url.replace(':', '%3A').replace('/', '%2F')}" in back
-    client.fetch_token(
-        metadata["token_endpoint"],
-        authorization_response=back,
-        state=state,
-        code_verifier=verifier,
+    url, state = client.create_authorization_url(
+        endpoints["authorization_endpoint"], code_verifier=verifier
     )
-    assert client.get(live_server.url + TODOS).status_code == 200
+    back = Person("reader").visit(url)
+    code = {"authorization_response": back, "state": state}
+
+    with pytest.raises(OAuthError, match="invalid_grant"):
+        client.fetch_token(token_url, code_verifier=generate_token(48), **code)
+    token = client.fetch_token(token_url, code_verifier=verifier, **code)
+
+    assert token["scope"] == "read write todos openid"
+    created = client.post(todos, json={"description": "by an access token"})
+    assert created.json()["data"]["owner"] == "reader"
+    assert client.get(endpoints["userinfo_endpoint"]).json()["name"] == "reader"
+
+    old = {"Authorization": f"Bearer {token['access_token']}"}
+    token = client.refresh_token(token_url, refresh_token=token["refresh_token"])
+    assert client.get(todos).status_code == 200
+    assert requests.get(todos, headers=old, timeout=30).status_code == 401
+
+    service = OAuth2Session(confidential.client_id, SECRET)
+    introspect = endpoints["introspection_endpoint"]
+    described = service.introspect_token(introspect, token["access_token"]).json()
+    assert (described["active"], described["username"]) == (True, "reader")
+
+    revoked = client.revoke_token(endpoints["revocation_endpoint"], token["access_token"])
+    assert (revoked.status_code, revoked.json()) == (200, {})
+    assert client.get(todos).json()["code"] == "invalid_credentials"
+    assert service.introspect_token(introspect, token["access_token"]).json() == {"active": False}
+    with pytest.raises(OAuthError, match="invalid_grant"):
+        client.refresh_token(token_url, refresh_token=token["refresh_token"])
+
+
+def test_client_credentials(endpoints, todos, confidential):
+    client = OAuth2Session(confidential.client_id, SECRET, scope="read todos")
+
+    token = client.fetch_token(endpoints["token_endpoint"], grant_type="client_credentials")
+
+    assert client.get(todos).json() == {"data": []}
+    assert client.post(todos, json={"description": "x"}).json()["code"] == "key_read_only"
+    revoked = client.revoke_token(endpoints["revocation_endpoint"], token["access_token"])
+    assert revoked.json() == {}
+    assert client.get(todos).json()["code"] == "invalid_credentials"

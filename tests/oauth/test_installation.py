@@ -1,32 +1,41 @@
-"""Without the extra nothing asks for it; with models of one's own it works as well."""
+"""Without the extra nothing asks for it; with models of one's own it works too."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-SCRIPT = """
+SETUP = """
 import sys
+import django
+from django.conf import settings
+def set_up(*apps, **options):
+    settings.configure(
+        INSTALLED_APPS=[
+            "django.contrib.auth", "django.contrib.contenttypes", "rest_framework", *apps,
+        ],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        USE_TZ=True,
+        SECRET_KEY="made up",
+        ALLOWED_HOSTS=["testserver"],
+        **options,
+    )
+    django.setup()
+"""
+
+WITHOUT = """
 for name in ("oauth2_provider", "oauthlib", "drf_spectacular"):
     sys.modules[name] = None
-from django.conf import settings
-settings.configure(
-    INSTALLED_APPS=[
-        "django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "frappe_tokens",
-    ],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-    USE_TZ=True,
+bearer = "frappe_tokens.authentication.BearerAuthentication"
+set_up(
+    "frappe_tokens",
     ROOT_URLCONF="frappe_tokens.urls",
-    SECRET_KEY="made up",
-    ALLOWED_HOSTS=["testserver"],
-    REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [
-        "frappe_tokens.authentication.BearerAuthentication",
-    ]},
+    REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": [bearer]},
 )
-import django
-django.setup()
 from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.management import call_command
@@ -48,19 +57,6 @@ from frappe_tokens.contrib import oauth2
 assert sys.modules["oauth2_provider"] is None
 """
 
-
-def test_opaque_token_is_401_and_the_check_names_the_extra():
-    finished = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=120,
-    )
-    assert finished.returncode == 0, finished.stderr
-
-
 MODELS = """
 from django.db import models
 from oauth2_provider.models import (
@@ -79,66 +75,82 @@ class IDToken(AbstractIDToken):
 """
 
 SWAPPED = """
-from django.conf import settings
-settings.configure(
-    INSTALLED_APPS=[
-        "django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "frappe_tokens",
-        "oauth2_provider", "swapped",
-    ],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-    USE_TZ=True,
+set_up(
+    "frappe_tokens",
+    "oauth2_provider",
+    "swapped",
     ROOT_URLCONF="frappe_tokens.contrib.oauth2.urls",
-    SECRET_KEY="made up",
-    ALLOWED_HOSTS=["testserver"],
     OAUTH2_PROVIDER_APPLICATION_MODEL="swapped.Application",
     OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL="swapped.AccessToken",
     OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL="swapped.RefreshToken",
     OAUTH2_PROVIDER_ID_TOKEN_MODEL="swapped.IDToken",
     OAUTH2_PROVIDER={"SCOPES": {"openid": "who"}},
 )
-import django
-django.setup()
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.test import Client
 call_command("migrate", verbosity=0, run_syncdb=True)
 from swapped.models import AccessToken, Application
-owner = get_user_model().objects.create_user("ada")
 client = Application.objects.create(
     client_type="confidential", authorization_grant_type="client-credentials",
-    client_secret="made up", user=owner,
+    client_secret="made up", user=get_user_model().objects.create_user("ada"),
 )
 from frappe_tokens.contrib.oauth2 import allow_application
 allow_application(client)
-oauth2 = "/method/frappe.integrations.oauth2."
-sent = {"client_id": client.client_id, "client_secret": "made up"}
-token = Client().post(
-    oauth2 + "get_token", {**sent, "grant_type": "client_credentials"}
-).json()["access_token"]
+proof = {"client_id": client.client_id, "client_secret": "made up"}
+def post(method, **params):
+    return Client().post(f"/method/frappe.integrations.oauth2.{method}", params).json()
+token = post("get_token", grant_type="client_credentials", **proof)["access_token"]
 assert AccessToken.objects.get().application == client
-header = {"Authorization": f"Bearer {token}"}
-profile = Client().get(oauth2 + "openid_profile", headers=header)
-assert profile.json()["name"] == "ada", profile.content
-told = Client().post(oauth2 + "introspect_token", {**sent, "token": token}).json()
-assert told["active"] is True
+def profile():
+    url, header = "/method/frappe.integrations.oauth2.openid_profile", f"Bearer {token}"
+    return Client().get(url, headers={"Authorization": header}).json()
+assert profile()["name"] == "ada"
+assert post("introspect_token", token=token, **proof)["active"] is True
 Application.objects.update(switched_off=True)
-assert Client().get(oauth2 + "openid_profile", headers=header).json()["code"] == "key_revoked"
-assert Client().post(oauth2 + "revoke_token", {"token": token}).json() == {}
+assert profile()["code"] == "key_revoked"
+assert post("revoke_token", token=token) == {}
 assert not AccessToken.objects.exists()
 """
+
+ORDER = """
+set_up("django.contrib.sessions", "django.contrib.messages", {}, {}, {})
+from django.contrib.admin import site
+from oauth2_provider.models import Application
+from frappe_tokens.contrib.oauth2.admin import OAuthApplicationAdminMixin
+assert isinstance(site.get_model_admin(Application), OAuthApplicationAdminMixin)
+"""
+
+
+def run(script, path=""):
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", SETUP + script],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}"},
+        check=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+
+
+def test_opaque_token_is_401_without_the_extra_and_the_check_names_it():
+    run(WITHOUT)
 
 
 def test_swapped_models_work(tmp_path):
     (tmp_path / "swapped").mkdir()
     (tmp_path / "swapped/__init__.py").touch()
     (tmp_path / "swapped/models.py").write_text(MODELS)
-    finished = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SWAPPED],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=120,
-    )
-    assert finished.returncode == 0, finished.stderr
+
+    run(SWAPPED, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "apps",
+    [
+        ("'frappe_tokens'", "'oauth2_provider'", "'django.contrib.admin'"),
+        ("'django.contrib.admin'", "'frappe_tokens'", "'oauth2_provider'"),
+    ],
+    ids=["admin last", "admin first"],
+)
+def test_models_in_the_admin_are_guarded_in_any_order_of_the_apps(apps):
+    run(ORDER.format(*apps))

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 
 from frappe_tokens.checks import TAG
 from frappe_tokens.crypto import Secret
-from frappe_tokens.keys import allow_application, withdraw_application, withdraw_changed_application
+from frappe_tokens.keys import allow_application, withdraw_application
 from frappe_tokens.verification import AccessToken, register_access_tokens
 
 __all__ = ["allow_application", "register"]
@@ -30,8 +30,8 @@ def register() -> None:
     register_access_tokens(_find)
     for model in apps.get_models():
         if issubclass(model, get_application_model()):  # proxies send their own signals
-            post_save.connect(withdraw_changed_application, sender=model)
-            post_delete.connect(withdraw_application, sender=model)
+            for signal in (post_save, post_delete):
+                signal.connect(withdraw_application, sender=model)
     if apps.is_installed("django.contrib.admin"):
         from .admin import check_admin, guard_all
 

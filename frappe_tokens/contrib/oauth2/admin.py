@@ -7,7 +7,6 @@ pages to users who may not generate an API key for the same user.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +40,14 @@ else:
 
 # Columns that hold what a client sends as proof.
 SECRETS = {"client_secret", "token", "code", "device_code", "user_code"}
+
+TOKENS = (
+    models.AbstractAccessToken,
+    models.AbstractRefreshToken,
+    models.AbstractIDToken,
+    models.AbstractGrant,
+    models.AbstractDeviceGrant,
+)
 
 # The name of the checkbox on an application's page. Its value is the primary key of the user.
 ALLOW = "_allow_to_run"
@@ -87,18 +94,19 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Application | None = None) -> _FieldsetSpec:
         fieldsets = [*super().get_fieldsets(request, obj)]
-        if obj is None:
-            return fieldsets
-        if not self.has_change_permission(request, obj):
-            # If it isn't hashed, those who may only view it could act as the user.
-            fieldsets = [
-                (name, {**options, "fields": _without_secret(options["fields"])})
-                for name, options in fieldsets
-            ]
-        state = self._state_field(request, obj)
-        if state not in flatten_fieldsets(fieldsets):
+        shown = flatten_fieldsets(fieldsets)
+        if obj is not None and (state := self._state_field(request, obj)) not in shown:
             fieldsets.append((None, {"fields": [state]}))
         return fieldsets
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Application | None:
+        application = super().get_object(request, object_id, from_field)
+        if application is not None and not self.has_change_permission(request, application):
+            # If it isn't hashed, those who may only view it could act as the user.
+            application.client_secret = ""
+        return application
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[_FormBase]:
         return _guarded(super().get_form(request, *args, **kwargs), request)
@@ -123,12 +131,18 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
                 self.log_change(request, obj, f"Allowed to run as {obj.user.get_username()}.")
 
     @admin.display(description=_("Runs as its user"))
-    def run_state(self, application: Application) -> str:
-        return _render_state(application)
+    def run_state(self, application: Application, *, has_checkbox: bool = False) -> str:
+        context = {
+            "user": application.user,
+            "allowed": is_application_allowed(application),
+            "has_checkbox": has_checkbox,
+            "name": ALLOW,
+        }
+        return render_to_string("frappe_tokens/admin/oauth_run_state.html", context)
 
     @admin.display(description=_("Runs as its user"))
     def run_state_with_checkbox(self, application: Application) -> str:
-        return _render_state(application, has_checkbox=True)
+        return self.run_state(application, has_checkbox=True)
 
     def _state_field(self, request: HttpRequest, application: Application) -> str:
         can_change = self.has_change_permission(request, application)
@@ -190,41 +204,12 @@ def check_admin(**kwargs: object) -> list[checks.CheckMessage]:
     ]
 
 
-def _guard_for(
-    model: type[Model],
-) -> type[OAuthApplicationAdminMixin | OAuthTokenAdminMixin] | None:
+def _guard_for(model: type[Model]) -> type[_SecretsMixin] | None:
     """Return the mixin that the ModelAdmin of ``model`` needs; None if it needs none."""
     if issubclass(model, Application):
         return OAuthApplicationAdminMixin
-    tokens = (
-        models.AbstractAccessToken,
-        models.AbstractRefreshToken,
-        models.AbstractIDToken,
-        models.AbstractGrant,
-        models.AbstractDeviceGrant,
-    )
-    return OAuthTokenAdminMixin if issubclass(model, tokens) else None
+    return OAuthTokenAdminMixin if issubclass(model, TOKENS) else None
 
 
 def _guarded(form: type[_FormBase], request: HttpRequest) -> type[_FormBase]:
     return type(form.__name__, (_ApplicationFormMixin, form), {"actor": Actor.of(request)})
-
-
-def _without_secret(fields: Iterable[Any]) -> list[Any]:
-    return [
-        _without_secret(name) if isinstance(name, list | tuple) else name
-        for name in fields
-        if name != "client_secret"
-    ]
-
-
-def _render_state(application: Application, *, has_checkbox: bool = False) -> str:
-    user = application.user
-    context = {
-        "user": user,
-        "allowed": is_application_allowed(application),
-        "offer": has_checkbox and user is not None and user.is_active,
-        "name": ALLOW,
-        "value": str(application.user_id),  # never with thousand separators
-    }
-    return render_to_string("frappe_tokens/admin/oauth_run_state.html", context)

@@ -11,8 +11,6 @@ from oauthlib.common import Request
 
 from frappe_tokens.keys import is_application_allowed
 
-from .tokens import checksum, find_issued
-
 
 class Rules(OAuth2Validator):
     """Comes before the project's ``OAUTH2_VALIDATOR_CLASS``."""
@@ -48,40 +46,6 @@ class Rules(OAuth2Validator):
         """Return the site, as in Frappe, and not the URL that the toolkit's are included at."""
         url = urlsplit(super().get_oidc_issuer_endpoint(request))
         return oauth2_settings.OIDC_ISS_ENDPOINT or f"{url.scheme}://{url.netloc}"
-
-
-class RevocationRules(Rules):
-    """Anyone who holds a token may revoke it without naming a client, as in Frappe."""
-
-    def client_authentication_required(
-        self, request: Request, *args: object, **kwargs: object
-    ) -> bool:
-        if self._is_anonymous(request):
-            issued = find_issued(request.token)
-            request.client = issued and issued.application
-            return False
-        return bool(super().client_authentication_required(request, *args, **kwargs))
-
-    def authenticate_client_id(
-        self, client_id: str, request: Request, *args: object, **kwargs: object
-    ) -> bool:
-        return self._is_anonymous(request) or super().authenticate_client_id(
-            client_id, request, *args, **kwargs
-        )
-
-    def revoke_token(
-        self, token: str, token_type_hint: str, request: Request, *args: object, **kwargs: object
-    ) -> None:
-        if self._is_anonymous(request) and request.client is None:
-            # The toolkit only revokes tokens of the request's application. This one has none.
-            rows = models.get_access_token_model()._default_manager
-            for row in rows.filter(token_checksum=checksum(token), application=None):
-                models.revoke_access_token(row)
-            return
-        super().revoke_token(token, token_type_hint, request, *args, **kwargs)
-
-    def _is_anonymous(self, request: Request) -> bool:
-        return not (request.client_id or request.headers.get("HTTP_AUTHORIZATION"))
 
 
 class IntrospectionRules(Rules):

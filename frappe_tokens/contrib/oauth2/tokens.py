@@ -26,13 +26,6 @@ def find(token: Secret, request: HttpRequest) -> AccessToken | None:
 
     One SELECT by the token's checksum, so the settings for hashing don't matter. It brings the
     user, the application and the application's user. Client credentials need a second SELECT.
-
-    Args:
-        token: as it was sent.
-        request: Django's request, or an object that resembles it.
-
-    Raises:
-        django.db.DatabaseError: the database doesn't answer.
     """
     validator = with_mixin(_OneSelect, oauth2_settings.OAUTH2_VALIDATOR_CLASS)()
     oauthlib_request = _oauthlib_request(request)

@@ -4,8 +4,6 @@ Each works with or without a trailing slash, under the module name of older vers
 under ``v1/`` and ``v2/``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from django.http import HttpResponseBase
@@ -13,20 +11,20 @@ from django.urls import include, path, re_path
 
 from . import views, well_known
 
-# By the toolkit's names.
-_VIEWS: dict[str, tuple[str, Callable[..., HttpResponseBase]]] = {
-    "authorize": ("authorize", views.Authorize.as_view()),
-    "token": ("get_token", views.GetToken.as_view()),
-    "revoke-token": ("revoke_token", views.RevokeToken.as_view()),
-    "introspect": ("introspect_token", views.IntrospectToken.as_view()),
-    "user-info": ("openid_profile", views.OpenIdProfile.as_view()),
-}
+# With the toolkit's names.
+_VIEWS: list[tuple[str, str, Callable[..., HttpResponseBase]]] = [
+    ("authorize", "authorize", views.Authorize.as_view()),
+    ("get_token", "token", views.GetToken.as_view()),
+    ("revoke_token", "revoke-token", views.RevokeToken.as_view()),
+    ("introspect_token", "introspect", views.IntrospectToken.as_view()),
+    ("openid_profile", "user-info", views.OpenIdProfile.as_view()),
+]
 _OTHER_FORMS = r"^(?:v[12]/)?method/frappe[.](?:integrations|integration_broker)[.]oauth2[.]"
 
-_other_forms = [re_path(rf"{_OTHER_FORMS}{method}/?$", view) for method, view in _VIEWS.values()]
+_other_forms = [re_path(rf"{_OTHER_FORMS}{method}/?$", view) for method, _name, view in _VIEWS]
 _canonical = [
     re_path(rf"^method/frappe\.integrations\.oauth2\.{method}/?$", view, name=name)
-    for name, (method, view) in _VIEWS.items()
+    for method, name, view in _VIEWS
 ]
 
 # In the toolkit's own namespace, so that it finds them if its own URLs are not included.

@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from oauth2_provider import models
 from oauth2_provider import views as toolkit
 from oauth2_provider.oauth2_backends import OAuthLibCore
+from oauth2_provider.settings import oauth2_settings
 from oauth2_provider.views.mixins import OAuthLibMixin
 from oauthlib.common import Request as OAuthlibRequest
 from oauthlib.oauth2 import InvalidRequestError, OAuth2Error
@@ -28,23 +29,20 @@ from rest_framework.response import Response
 from frappe_tokens.api.rpc import RpcView
 from frappe_tokens.authentication import BearerAuthentication
 from frappe_tokens.keys import Actor
+from frappe_tokens.types import User
 from frappe_tokens.verification import challenge
 
 from .answering import DECORATORS, UNREADABLE
-from .profile import claims
-from .rules import IntrospectionRules, RevocationRules, Rules
+from .rules import IntrospectionRules, Rules
 from .tokens import find_issued, may_run_as_owner, with_mixin
+from .well_known import issuer
 
 # For views whose clients are programs: they have no session, and need no CSRF token.
 _FOR_CLIENTS = [*DECORATORS, csrf_exempt, sensitive_post_parameters()]
 
 
 class OAuth2Mixin(OAuthLibMixin, View):
-    """What the views have in common.
-
-    Attributes:
-        rules: what comes before the project's validator.
-    """
+    """What the views have in common. ``rules`` come before the project's validator."""
 
     rules = Rules
 
@@ -124,13 +122,26 @@ class GetToken(OAuth2Mixin, toolkit.TokenView):
 class RevokeToken(OAuth2Mixin, toolkit.RevokeTokenView):
     """``revoke_token``: revokes an access token or refresh token, and the other one of the pair."""
 
-    rules = RevocationRules
-
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        token = request.POST.get("token")
+        names_client = request.headers.get("Authorization") or request.POST.get("client_id")
+        if token and not names_client and not request.GET:
+            self._revoke(token)
+            return JsonResponse({})
         response: HttpResponse = super().post(request, *args, **kwargs)
         return JsonResponse({}) if response.status_code == 200 else response
 
     get = post
+
+    def _revoke(self, token: str) -> None:
+        """Anyone who holds a token may revoke it without naming a client, as in Frappe."""
+        issued = find_issued(token)
+        if issued is not None and issued.application is not None:
+            client = OAuthlibRequest("", body="")
+            client.client = issued.application
+            self.get_validator_class()().revoke_token(token, "", client)
+        elif issued is not None:
+            models.revoke_access_token(issued)  # the toolkit only revokes those of an application
 
 
 @method_decorator(_FOR_CLIENTS, name="dispatch")
@@ -210,3 +221,23 @@ class OpenIdProfile(RpcView):
         return Response(claims(request.auth.user, request.auth, request._request))
 
     post = get
+
+
+def claims(user: User, credential: object, request: HttpRequest) -> dict[str, object]:
+    """Return Frappe's claims, overridden by those of the project's ``OAUTH2_VALIDATOR_CLASS``."""
+    oauthlib_request = OAuthlibRequest("", body="")
+    oauthlib_request.user = user
+    oauthlib_request.access_token = credential
+    oauthlib_request.scopes = str(getattr(credential, "scope", "openid")).split()
+    full_name = user.get_full_name() if hasattr(user, "get_full_name") else ""
+    groups = getattr(user, "groups", None)
+    return {
+        "name": full_name or str(user.get_username()),
+        "given_name": getattr(user, "first_name", ""),
+        "family_name": getattr(user, "last_name", ""),
+        "email": getattr(user, user.get_email_field_name(), ""),
+        "picture": None,
+        "roles": sorted(groups.values_list("name", flat=True)) if groups is not None else [],
+        "iss": issuer(request),
+        **oauth2_settings.OAUTH2_VALIDATOR_CLASS().get_userinfo_claims(oauthlib_request),
+    }

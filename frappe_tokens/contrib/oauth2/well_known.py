@@ -8,9 +8,8 @@ Include them at the root of a site::
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import NoReverseMatch, re_path, reverse
 from django.utils.decorators import method_decorator
 from django.views import View
@@ -21,13 +20,16 @@ from oauth2_provider.views.metadata import ServerMetadataViewMixin
 
 from frappe_tokens.keys import outside_atomic_requests
 
-from .profile import issuer
-
 NAMESPACE = "frappe_tokens_oauth2"
 
 app_name = "frappe_tokens_well_known"
 
 _GRANT_TYPES = {"authorization_code", "client_credentials", "password", "refresh_token"}
+
+
+def issuer(request: HttpRequest) -> str:
+    """Return the issuer's identifier: ``OIDC_ISS_ENDPOINT``, else the site, as in Frappe."""
+    return oauth2_settings.OIDC_ISS_ENDPOINT or request.build_absolute_uri("/").rstrip("/")
 
 
 class DocumentMixin(ServerMetadataViewMixin, View):
@@ -44,15 +46,9 @@ class DocumentMixin(ServerMetadataViewMixin, View):
             return url
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        response = super().get(request, *args, **kwargs)
-        name = "Access-Control-Allow-Origin"
-        document = self.document(json.loads(response.content), request)
-        return JsonResponse(document, headers={name: response[name]})
-
-    def document(self, document: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
-        """Return the toolkit's ``document`` with what is different here."""
-        return {
-            **document,
+        response: HttpResponse = super().get(request, *args, **kwargs)
+        document = json.loads(response.content)
+        document |= {
             "issuer": issuer(request),
             "response_types_supported": [
                 response_type
@@ -68,14 +64,16 @@ class DocumentMixin(ServerMetadataViewMixin, View):
             "revocation_endpoint": self._get_endpoint_url(request, "revoke-token"),
             "introspection_endpoint": self._get_endpoint_url(request, "introspect"),
         }
+        if "grant_types_supported" in document:
+            document["grant_types_supported"] = [
+                name for name in document["grant_types_supported"] if name in _GRANT_TYPES
+            ]
+        response.content = json.dumps(document)
+        return response
 
 
 class ServerMetadata(DocumentMixin, toolkit.OAuthServerMetadataView):
     """``oauth-authorization-server`` (RFC 8414)."""
-
-    def document(self, document: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
-        grant_types = [name for name in document["grant_types_supported"] if name in _GRANT_TYPES]
-        return super().document({**document, "grant_types_supported": grant_types}, request)
 
 
 @method_decorator(login_not_required, name="dispatch")
