@@ -54,7 +54,7 @@ class Reader:
 
     def __init__(self, api_key):
         self.api_key = api_key
-        statement = statement_for(ApiKey, connection)
+        statement = statement_for(ApiKey, connection.alias)
         assert isinstance(statement, LookupStatement)
         self.statement = statement
         self.steps = [self.look, self.read, self.put]
