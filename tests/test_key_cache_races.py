@@ -15,7 +15,8 @@ from django.db import connection, connections, transaction
 from frappe_tokens import lookup
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.lookup import cache as key_cache
-from frappe_tokens.lookup.statement import LookupStatement, statement_for
+from frappe_tokens.lookup.cache import Slot
+from frappe_tokens.lookup.statement import statement_for
 from frappe_tokens.models import ApiKey
 
 from .groups import leave_out
@@ -53,24 +54,17 @@ class Reader:
     """A lookup in its three steps, by a connection of its own."""
 
     def __init__(self, api_key):
-        self.api_key = api_key
-        statement = statement_for(ApiKey, connection.alias)
-        assert isinstance(statement, LookupStatement)
-        self.statement = statement
+        self.statement = statement = statement_for(ApiKey, "default")
+        assert statement is not None
+        origin, factory = f"default:{statement.fingerprint}", partial(statement.factory, "default")
+        self.wanted = Slot("default", statement.label, api_key, origin, factory)
         self.steps = [self.look, self.read, self.put]
 
     def look(self):
-        fingerprint = f"default:{self.statement.fingerprint}"
-        self.entry, self.slot = key_cache.look(
-            "default",
-            self.statement.label,
-            fingerprint,
-            self.api_key,
-            partial(self.statement.factory, "default"),
-        )
+        self.entry, self.slot = key_cache.look(self.wanted)
 
     def read(self):
-        self.row = self.statement.fetch(connections["replica"], self.api_key)
+        self.row = self.statement.fetch(connections["replica"], self.wanted.api_key)
 
     def put(self):
         if self.entry is None and self.slot is not None and self.row is not None:

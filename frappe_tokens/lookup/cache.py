@@ -56,11 +56,9 @@ class Slot(NamedTuple):
     """Where a key is cached, or may be.
 
     Attributes:
-        cache: the alias of the cache.
         label: the model that the column ``api_key`` belongs to, as ``app.model``.
-        api_key: the key.
         origin: names the database and the statement that the columns have to come from.
-        factory: returns a function that makes instances of columns.
+        factory: returns a function that makes new instances of columns.
         read_at: when the slot was free, in seconds since 1970.
     """
 

@@ -25,12 +25,7 @@ from django.db.models import QuerySet
 from django.db.models.manager import BaseManager
 
 from ..base_models import AbstractApiKey, ApiKeyQuerySet
-from ..db import (
-    cached_instance_factory,
-    has_default_constructor,
-    has_plain_columns,
-    instance_factory,
-)
+from ..db import InstanceFactory
 from ..types import User
 from .driver_prepared import DriverPrepared, is_chosen
 
@@ -50,7 +45,7 @@ _DEFERRED = frozenset(
     }
 )
 
-# The attributes of a key and of its user, if any, as they are cached.
+# The attributes of a key and of its user, if any, in the order of their columns.
 Columns = tuple[dict[str, Any], dict[str, Any] | None]
 
 
@@ -78,8 +73,9 @@ class LookupStatement:
             raise ValueError("its manager overrides get_queryset()")
         if manager._queryset_class not in (QuerySet, ApiKeyQuerySet):
             raise ValueError("its manager has its own queryset class")
+        self._keys = InstanceFactory(model)
         # A model with its own constructor or attributes may need all columns.
-        deferred = {f.name for f in fields} & _DEFERRED if has_plain_columns(model) else set()
+        deferred = {f.name for f in fields} & _DEFERRED if self._keys.is_plain else set()
         keys = manager.using(connection.alias).select_related("user").defer(*deferred).order_by()
         # The value only serves to recognize the parameter. It's never executed.
         compiler: Any = keys.filter(api_key=__name__).query.get_compiler(connection=connection)
@@ -97,11 +93,10 @@ class LookupStatement:
             names != [column.target.attname for column in columns]
         ):
             raise ValueError("its statement does not bring the columns of both models in order")
-        self._model, self._user_model = model, user["model"]
-        self._user_pk = self._user_model._meta.pk.attname
+        self._user_pk = user["model"]._meta.pk.attname
         self._api_key = names.index("api_key")
         self._set_user, self._set_key = user["local_setter"], user["remote_setter"]
-        self._make_key, self._make_user = instance_factory(model), instance_factory(user["model"])
+        self._users = InstanceFactory(user["model"])
         self._converters = compiler.get_converters(columns)
         # A cache must hold neither password hashes nor what a project's own field may have
         # decrypted. They are loaded on first access, as the ORM does for deferred columns.
@@ -111,19 +106,18 @@ class LookupStatement:
             if not (all(map(_is_djangos, functions)) or column.target.primary_key)
         }
         # Models with their own constructor may not expect deferred columns.
-        self.is_cacheable = has_default_constructor(self._user_model) and (
-            self._private.isdisjoint(self._key_names) or has_default_constructor(model)
+        self.is_cacheable = self._users.has_default_constructor and (
+            self._keys.has_default_constructor or self._private.isdisjoint(self._key_names)
         )
         self.label = model.cache_label()
         fingerprint = f"{sql}{sorted(self._private)}".encode()
         self.fingerprint = hashlib.sha256(fingerprint).hexdigest()[:16]
         # A named parameter: for "%s", Django's SQLite backend searches the text every time.
-        self._sql = sql.replace("%s", "%(api_key)s")
-        self._prepared = (
-            DriverPrepared(self._sql, self.fingerprint) if is_chosen(connection) else None
-        )
+        sql = sql.replace("%s", "%(api_key)s")
+        self._prepared = DriverPrepared(sql, self.fingerprint) if is_chosen(connection) else None
+        self._sql = sql
 
-    def fetch(self, connection: BaseDatabaseWrapper, api_key: str) -> list[Any] | None:
+    def fetch(self, connection: BaseDatabaseWrapper, api_key: str) -> Columns | None:
         """Return the columns of the key and its user, or None, from one SELECT.
 
         Args:
@@ -140,34 +134,32 @@ class LookupStatement:
             else:
                 self._prepared.execute(cursor, parameters)
             # After a collation was changed by hand, a key in the wrong case may match.
-            rows = [list(row) for row in cursor if row[self._api_key] == api_key]
-        if not rows:
+            row = next((list(row) for row in cursor if row[self._api_key] == api_key), None)
+        if row is None:
             return None
-        (row,) = rows
         for position, (functions, column) in self._converters.items():
             value = row[position]
             for function in functions:
                 value = function(value, column, connection)
             row[position] = value
-        return row
-
-    def instance(self, alias: str, row: list[Any]) -> AbstractApiKey:
-        """Return the key, with its user loaded, from the result of :meth:`fetch`."""
-        split, user = len(self._key_names), None
-        if row[split + self._user_names.index(self._user_pk)] is not None:
-            user = self._make_user(alias, self._user_names, row[split:])
-        return self._linked(self._make_key(alias, self._key_names, row[:split]), user)
-
-    def columns_to_cache(self, row: list[Any]) -> Columns:
-        """Return what a cache may hold of the result of :meth:`fetch`."""
-        split = len(self._key_names)
-        key = dict(zip(self._key_names, row[:split], strict=True))
-        user = dict(zip(self._user_names, row[split:], strict=True))
+        user = dict(zip(self._user_names, row[len(self._key_names) :], strict=True))
         has_user = user[self._user_pk] is not None
-        for name in self._private:
-            key.pop(name, None)
-            user.pop(name, None)
-        return key, user if has_user else None
+        return dict(zip(self._key_names, row, strict=False)), user if has_user else None
+
+    def instance(self, alias: str, columns: Columns) -> AbstractApiKey:
+        """Return the key, with its user loaded, from the result of :meth:`fetch`."""
+        key, user = columns
+        return self._linked(
+            self._keys.create(alias, key), self._users.create(alias, user) if user else None
+        )
+
+    def columns_to_cache(self, columns: Columns) -> Columns:
+        """Return what a cache may hold of the result of :meth:`fetch`."""
+        key, user = (
+            {name: value for name, value in (part or {}).items() if name not in self._private}
+            for part in columns
+        )
+        return key, user or None
 
     def factory(self, alias: str, columns: Columns) -> Callable[[], AbstractApiKey]:
         """Return a function that makes the key and its user of cached columns, without a query.
@@ -177,10 +169,8 @@ class LookupStatement:
             columns: from :meth:`columns_to_cache`. Changes to the instances don't affect them.
         """
         key, user = columns
-        make_key = cached_instance_factory(self._model, alias, key)
-        if user is None:
-            return lambda: self._linked(make_key(), None)
-        make_user = cached_instance_factory(self._user_model, alias, user)
+        make_key = self._keys.from_cache(alias, key)
+        make_user = self._users.from_cache(alias, user) if user else lambda: None
         return lambda: self._linked(make_key(), make_user())
 
     def _linked(self, key: AbstractApiKey, user: User | None) -> AbstractApiKey:
