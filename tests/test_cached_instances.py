@@ -6,28 +6,19 @@ import pickle
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.core.cache import cache
 from django.db.models.signals import post_save, pre_delete
 
 from frappe_tokens.credentials import parse
-from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.models import ApiKey
 from frappe_tokens.verification.decision import verify
 
 from .conftest import PASSWORD, info_of, token_header
 from .test_key_cache import Replicas
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
-
-
-@pytest.fixture(autouse=True)
-def keys_are_cached(settings):
-    settings.FRAPPE_TOKENS = {"CACHE": "default", "REQUEST_LOG": "null"}
-    cache.clear()
-    key_cache.reset()
-    yield
-    cache.clear()
-    key_cache.reset()
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "replica"]),
+    pytest.mark.usefixtures("cached_keys"),
+]
 
 
 def authenticate(keys):

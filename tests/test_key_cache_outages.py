@@ -24,21 +24,14 @@ STATE = (key_cache._memory, key_cache._in_touch, key_cache._heard_at, key_cache.
 
 
 @pytest.fixture(autouse=True)
-def cache(settings, monkeypatch):
-    settings.FRAPPE_TOKENS = {"CACHE": "default", "REQUEST_LOG": "null"}
+def cache(cached_keys, settings, monkeypatch):
     settings.CACHES = {
         "default": {"BACKEND": "tests.caches.SwitchableCache", "LOCATION": "outages"}
     }
-    for complain in (key_cache._log_cache_error, key_cache._log_lost_mark):
-        monkeypatch.setattr(complain, "_logged_at", -math.inf)
     monkeypatch.setattr(key_cache.time, "monotonic", lambda: SwitchableCache.now)
-    found = caches["default"]
-    assert isinstance(found, SwitchableCache)
-    found.clear()
-    key_cache.reset()
+    caches["default"].clear()
     with time_machine.travel(NOON, tick=False):
-        yield found
-    key_cache.reset()
+        yield caches["default"]
 
 
 class Process:
@@ -64,7 +57,6 @@ class Process:
 def find(keys):
     """What a request finds, which caches it then."""
     found = lookup.find(ApiKey, keys.api_key)
-    assert found is not None
     if not found.is_from_cache:
         found.store(math.inf)
     return found
@@ -209,7 +201,6 @@ def test_clock_that_is_set_ends_what_is_cached_and_no_more(keys, user, step):
 
 def test_cache_that_fails_before_the_key_is_cached_fails_no_request(keys, cache, caplog):
     found = lookup.find(ApiKey, keys.api_key)
-    assert found is not None
     cache.away = True
 
     found.store(math.inf)

@@ -21,7 +21,10 @@ from frappe_tokens.models import ApiKey
 
 from .groups import leave_out
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "replica"]),
+    pytest.mark.usefixtures("cached_keys"),
+]
 
 # When a reader's step is taken, seen from the writer.
 BEFORE, WRITTEN, COMMITTED, AFTER = range(4)
@@ -38,16 +41,6 @@ def others_change():
 DECIDES = ["secret_digest", "previous_digest", "read_only", "revoked_at", "expires_at"]
 
 ORDERS = list(itertools.combinations_with_replacement((BEFORE, WRITTEN, COMMITTED, AFTER), 3))
-
-
-@pytest.fixture(autouse=True)
-def keys_are_cached(settings):
-    settings.FRAPPE_TOKENS = {"CACHE": "default"}
-    cache.clear()
-    key_cache.reset()
-    yield
-    cache.clear()
-    key_cache.reset()
 
 
 class Reader:
