@@ -101,23 +101,6 @@ def test_key_that_was_revoked_while_the_cache_was_away_stays_revoked(keys, cache
     assert is_revoked(keys)
 
 
-def test_it_is_revoked_in_a_process_that_saw_the_outage(keys, cache, other):
-    cache.away = True
-    with other.run():
-        find(keys)
-    cache.away = False
-    revoke_while_away(cache, keys)
-    with later(), other.run():
-        assert is_revoked(keys)
-
-
-def test_it_is_revoked_in_a_process_that_was_silent_for_long(keys, cache, other):
-    revoke_while_away(cache, keys)
-    wait(key_cache.OUT_OF_TOUCH + 1)
-    with later(), other.run():
-        assert is_revoked(keys)
-
-
 def test_it_is_revoked_in_a_new_process(keys, cache):
     find(keys)
     revoke_while_away(cache, keys)
@@ -165,14 +148,19 @@ def hear_nothing_for_long(cache, keys):
     wait(key_cache.OUT_OF_TOUCH + 1)
 
 
-@pytest.mark.parametrize("notice", [see_an_error, wait_for_a_slow_answer, hear_nothing_for_long])
-def test_data_from_before_the_revocation_do_not_count_when_they_come_back(
-    keys, cache, other, notice
-):
+def restore_older_data(cache, keys):
     """After a fail-over to a replica that lags behind, or from a snapshot."""
     older = cache.saved()
     revoke(keys.instance)
     cache.restore(older)
+
+
+@pytest.mark.parametrize("happens", [revoke_while_away, restore_older_data])
+@pytest.mark.parametrize("notice", [see_an_error, wait_for_a_slow_answer, hear_nothing_for_long])
+def test_process_that_was_out_of_touch_does_not_trust_what_it_finds(
+    keys, cache, other, happens, notice
+):
+    happens(cache, keys)
     with later(), other.run():
         notice(cache, keys)
         assert is_revoked(keys)

@@ -2,9 +2,7 @@
 
 import itertools
 import math
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -69,19 +67,15 @@ def deactivate(keys):
     keys.instance.user.save()
 
 
-def narrow(keys):
-    ApiKey.objects.update(read_only=True)
+WRITES = {
+    "revoke": lambda keys: revoke(keys.instance),
+    "rotate": lambda keys: generate_keys(keys.instance.user),
+    "deactivate": deactivate,
+    "update": lambda keys: ApiKey.objects.update(read_only=True),
+}
 
 
-WRITES = [
-    lambda keys: revoke(keys.instance),
-    lambda keys: generate_keys(keys.instance.user),
-    deactivate,
-    narrow,
-]
-
-
-@pytest.mark.parametrize("write", WRITES, ids=["revoke", "rotate", "deactivate", "update"])
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 @pytest.mark.parametrize("state", ["nothing", "entry", "remembered"])
 def test_no_order_of_steps_leaves_the_old_row(keys, write, state):
     """Every order in which a reader's steps can fall between a writer's."""
@@ -113,7 +107,6 @@ def test_no_order_of_steps_leaves_the_old_row(keys, write, state):
         steps_at(AFTER)
 
         found = lookup.find(ApiKey, fresh.api_key)
-        assert found is not None
         stored = ApiKey._base_manager.select_related("user").get()
         seen, now = ([getattr(key, name) for name in DECIDES] for key in (found.key, stored))
         assert (seen, found.key.user.is_active) == (now, stored.user.is_active), order
@@ -140,7 +133,6 @@ def needs_two_writers():
 def is_read_only(keys):
     """What a request finds, which then puts it into the cache."""
     found = lookup.find(ApiKey, keys.api_key)
-    assert found is not None
     found.store(math.inf)
     return found.key.read_only
 
@@ -188,43 +180,3 @@ def test_another_writer_does_not_open_what_is_closed(keys, by_hand):
             change_and_fail()
     assert is_read_only(keys)
     assert is_read_only(keys)
-
-
-@pytest.mark.parallel
-def test_nobody_sees_an_older_row_than_was_committed_before(keys, settings, monkeypatch):
-    """Readers that read and fill as fast as they can, beside a writer that rotates."""
-    # Short enough for entries to come and go between the rotations.
-    settings.FRAPPE_TOKENS = {"CACHE": "default", "CACHE_TIMEOUT": timedelta(seconds=1)}
-    monkeypatch.setattr(key_cache, "MARGIN", 1)
-    user = keys.instance.user
-    committed = [keys.instance.secret_digest]
-    done, hit = threading.Event(), threading.Event()
-    older = itertools.count()
-
-    def read():
-        try:
-            while not done.is_set():
-                before = committed[:-1]
-                found = lookup.find(ApiKey, keys.api_key)
-                assert found is not None
-                if found.key.secret_digest in before:
-                    next(older)
-                if found.is_from_cache:
-                    hit.set()
-                else:
-                    found.store(math.inf)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(4) as readers:
-        reading = [readers.submit(read) for _ in range(4)]
-        hits = []
-        for _ in range(3):
-            hits.append(hit.wait(timeout=20))
-            for _ in range(20):
-                committed.append(generate_keys(user).instance.secret_digest)
-            hit.clear()
-        done.set()
-    assert [reader.exception() for reader in reading] == [None] * 4
-    assert hits == [True] * 3
-    assert next(older) == 0
