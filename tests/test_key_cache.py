@@ -21,8 +21,7 @@ from frappe_tokens.lookup.find import _reads_latest_commit
 from frappe_tokens.models import ApiKey
 from frappe_tokens.verification.decision import verify
 
-from .conftest import PASSWORD, info_of, token_header
-from .instances import deferred, described, unread
+from .conftest import info_of, token_header
 from .sources.models import Drone, Meter, Robot
 
 pytestmark = [
@@ -67,17 +66,6 @@ def test_without_the_setting_nothing_is_kept(keys, settings):
     generate_keys(keys.instance.user)
     settings.FRAPPE_TOKENS = {"CACHE": "default"}
     assert not is_cached(keys)
-
-
-def test_cached_key_is_an_ordinary_instance(keys):
-    ask(keys)
-
-    found = find(keys)
-
-    assert found.is_from_cache
-    assert deferred(found.key) == (unread(ApiKey), {"password"})
-    assert described(found.key) == described(ApiKey.objects.select_related("user").get())
-    assert found.key.user.check_password(PASSWORD)
 
 
 def test_wrong_secret_is_refused_from_the_cache_too(keys, user, statements):

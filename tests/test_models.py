@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, connection, transaction
 
 from frappe_tokens import crypto
 from frappe_tokens.base_models import (
@@ -18,7 +18,6 @@ from frappe_tokens.base_models import (
     validate_rate,
     validate_scopes,
 )
-from frappe_tokens.fields import ExactCharField
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
@@ -146,14 +145,6 @@ def test_keys_go_with_their_user_and_outlive_those_who_made_and_revoked_them(
     assert (key.created_by, key.revoked_by) == (None, None)
     owner.delete()
     assert not ApiKey.objects.exists()
-
-
-def test_exact_field_survives_a_migration():
-    _, import_path, _, options = ExactCharField(max_length=9).deconstruct()
-    assert import_path == "frappe_tokens.fields.ExactCharField"
-    assert options == {"max_length": 9}
-    assert isinstance(ApiKey._meta.get_field("api_key"), ExactCharField)
-    assert isinstance(ApiKey._meta.get_field("api_key"), models.CharField)
 
 
 @pytest.mark.parametrize("vendor", ["mysql", "sqlite", "postgresql"])
