@@ -151,14 +151,9 @@ class InstanceFactory:
 
     def create(self, alias: str, attributes: dict[str, Any]) -> Any:
         """Return an instance that is stored in the database ``alias``."""
-        if not self.is_plain:
-            return self._model.from_db(alias, list(attributes), list(attributes.values()))
-        instance = self._model.__new__(self._model)
-        state = ModelState()
-        state.adding = False
-        state.db = alias
-        instance.__dict__.update(attributes, _state=state)
-        return instance
+        if self.is_plain:
+            return _filled(self._model, alias, attributes)
+        return self._model.from_db(alias, list(attributes), list(attributes.values()))
 
     def from_cache(self, alias: str, attributes: dict[str, Any]) -> Callable[[], Any]:
         """Return a function that creates instances from cached ``attributes``.
@@ -169,16 +164,26 @@ class InstanceFactory:
         mutable = [name for name, value in attributes.items() if type(value) not in _IMMUTABLE]
 
         def create() -> Any:
-            own = attributes.copy()
+            if not self.is_plain:
+                instance = self.create(alias, copy.deepcopy(attributes))
+                instance.__class__ = cls
+                instance._remember(instance.__dict__)
+                return instance
+            instance = _filled(cls, alias, attributes)
+            instance._state.cached = attributes
+            own = instance.__dict__
             for name in mutable:
                 # Most are empty lists, and copying one deeply takes longer than all the rest.
                 own[name] = [] if own[name] == [] else copy.deepcopy(own[name])
-            instance = self.create(alias, own)
-            instance.__class__ = cls
-            if self.is_plain:
-                instance._state.cached = attributes
-            else:
-                instance._remember(instance.__dict__)
             return instance
 
         return create
+
+
+def _filled(model: Any, alias: str, attributes: dict[str, Any]) -> Any:
+    instance = model.__new__(model)
+    state = ModelState()
+    state.adding = False
+    state.db = alias
+    instance.__dict__.update(attributes, _state=state)
+    return instance
