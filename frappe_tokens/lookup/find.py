@@ -54,7 +54,7 @@ class Found(NamedTuple):
             cache.put(self.slot, self.columns, due_at)
         elif self.entry is not None:
             # Readers never overwrite an entry, so only this process remembers what it recorded.
-            cache.remember(*self.entry[:3], self.columns)
+            cache.remember(self.entry.slot, self.entry.word, self.entry.ends_at, self.columns)
 
 
 def source_model(source: str) -> type[AbstractApiKey] | None:
