@@ -56,7 +56,7 @@ def _calls(ours: Contender) -> dict[str, Any]:
     info = verification.RequestInfo(make_request(ours.headers))
     find = partial(lookup.find, ApiKey, credential.api_key)
     connection = connections[DEFAULT_DB_ALIAS]
-    statement = statement_for(ApiKey, connection)
+    statement = statement_for(ApiKey, connection.alias)
     if statement is None:
         raise TypeError("There is no prepared statement for our own model.")
     return {

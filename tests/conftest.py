@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import math
 import os
 import secrets
 from contextlib import contextmanager
@@ -7,12 +8,14 @@ from contextlib import contextmanager
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
+from django.core.cache import cache
 from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from frappe_tokens.keys import generate_keys
+from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import insertion, unproven
 from frappe_tokens.verification import limiter
@@ -162,6 +165,20 @@ def statements():
         ]
 
     return record
+
+
+@pytest.fixture
+def cached_keys(settings, monkeypatch):
+    """Keys are cached, and none is at first. What is wrong with the cache has not been logged."""
+    # The INSERTs of the request log are no part of what a cache saves.
+    settings.FRAPPE_TOKENS = {"CACHE": "default", "REQUEST_LOG": "null"}
+    for log in (key_cache._log_cache_error, key_cache._log_lost_mark):
+        monkeypatch.setattr(log, "_logged_at", -math.inf)
+    cache.clear()
+    key_cache.reset()
+    yield
+    cache.clear()
+    key_cache.reset()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -34,10 +34,6 @@ def test_api_secret_is_a_prefix_43_base62_characters_and_6_of_checksum():
     assert secret[-6:] == crypto.checksum(secret[:-6])
 
 
-def test_43_base62_characters_hold_256_bits():
-    assert 62**crypto.API_SECRET_RANDOM_LENGTH >= 2**256
-
-
 def test_prefixes_are_settings(settings):
     settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme-key.", "SECRET_PREFIX": "acme-secret."}
     secret = crypto.generate_api_secret()
@@ -71,16 +67,6 @@ def test_every_character_is_as_likely_as_any_other(monkeypatch):
     assert drawn[248:] == ["z"] * 8  # of the next portion: these bytes would make it uneven
 
 
-def test_no_two_are_alike():
-    assert len({crypto.generate_api_key() for _ in range(1000)}) == 1000
-    assert len({crypto.generate_api_secret() for _ in range(1000)}) == 1000
-
-
-def test_every_base62_character_is_drawn():
-    drawn = "".join(crypto.generate_api_secret()[4:47] for _ in range(200))
-    assert set(drawn) == set(string.ascii_letters + string.digits)
-
-
 def test_checksum_is_the_crc_32():
     assert as_number(crypto.checksum("123456789")) == 0xCBF43926  # the check value of CRC-32
 
@@ -88,7 +74,6 @@ def test_checksum_is_the_crc_32():
 def test_checksum_is_padded_with_zeros():
     assert crypto.checksum("") == "000000"
     assert {len(crypto.checksum(str(number))) for number in range(5000)} == {6}
-    assert any(crypto.checksum(str(number)).startswith("00") for number in range(50000))
 
 
 def test_checksum_covers_all_before_it():
@@ -99,21 +84,19 @@ def test_checksum_covers_all_before_it():
 
 
 @pytest.mark.parametrize("cut", [1, 6, 7, 44, 53])
-def test_a_shortened_secret_has_no_valid_checksum(cut):
+def test_shortened_secret_has_no_valid_checksum(cut):
     secret = crypto.generate_api_secret()
     assert not crypto.has_valid_checksum(secret[:-cut])
     assert not crypto.has_valid_checksum(secret[cut:])
 
 
-def test_a_short_text_with_a_right_checksum_is_no_secret():
-    assert not crypto.has_valid_checksum("")
-    assert not crypto.has_valid_checksum("000000")
-    assert not crypto.has_valid_checksum("abc" + crypto.checksum("abc"))
-
-
-def test_checksum_of_another_prefix_is_valid_too():
-    body = "other_" + "a" * 43
-    assert crypto.has_valid_checksum(body + crypto.checksum(body))
+@pytest.mark.parametrize(
+    ("body", "valid"),
+    [("", False), ("abc", False), ("other_" + "a" * 43, True)],
+    ids=["empty", "short", "another prefix"],
+)
+def test_checksum_counts_in_a_text_of_the_length_of_a_secret(body, valid):
+    assert crypto.has_valid_checksum(body + crypto.checksum(body)) is valid
 
 
 def test_text_that_cannot_be_encoded_has_no_valid_checksum():

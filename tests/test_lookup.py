@@ -30,11 +30,8 @@ def test_name_that_no_user_can_have_is_nobodys(user, monkeypatch, field):
     assert find_user("ada") is None
 
 
-def test_default_source_is_the_apps_own_model():
+def test_source_is_known_by_its_exact_name_only(settings):
     assert lookup.source_model("User") is ApiKey
-
-
-def test_another_name_is_no_source(settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Else": "frappe_tokens.ApiKey"}}
     assert lookup.source_model("Else") is ApiKey
     assert lookup.source_model("else") is None
@@ -43,17 +40,13 @@ def test_another_name_is_no_source(settings):
 
 def test_brings_key_and_user_in_one_select(keys, django_assert_num_queries):
     with django_assert_num_queries(1):
-        found = lookup.find(ApiKey, keys.api_key)
-        assert found is not None
-        assert found.key.user.get_username() == "ada"
-
-
-def test_finds_no_key_that_is_not_there(keys):
-    assert lookup.find(ApiKey, "ftk_unknown") is None
+        assert lookup.find(ApiKey, keys.api_key).key.user.get_username() == "ada"
+    with django_assert_num_queries(1):
+        assert lookup.find(ApiKey, "ftk_unknown") is None
 
 
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.swapcase, "{} ".format, " {}".format])
-def test_finds_by_the_exact_key_only(keys, change, django_assert_num_queries):
+def test_finds_by_the_exact_key_only(keys, change):
     ApiKey.objects.update(api_key="ftk_MiXeD")
     assert lookup.find(ApiKey, "ftk_MiXeD") is not None
     assert lookup.find(ApiKey, change("ftk_MiXeD")) is None
@@ -74,30 +67,26 @@ def test_use_is_written_down(keys):
     assert stored.previous_used_at is None
 
 
-def test_use_from_an_unknown_address_is_written_down(keys):
+def test_unknown_address_replaces_a_known_one(keys):
     record(keys.instance, NOON, keys.api_secret)
     record(keys.instance, NOON + MINUTE, keys.api_secret, address="")
     assert ApiKey.objects.get().last_used_ip is None
 
 
-def test_use_is_written_at_most_once_a_minute(keys, statements):
+@pytest.mark.parametrize("interval", [MINUTE, timedelta(hours=1)])
+def test_use_is_written_at_most_once_an_interval(keys, settings, statements, interval):
+    if interval != MINUTE:  # the default
+        settings.FRAPPE_TOKENS = {"LAST_USED_INTERVAL": interval}
     record(keys.instance, NOON, keys.api_secret)
     key = ApiKey.objects.get()
-    with statements() as verbs:
-        record(key, NOON + MINUTE - TICK, keys.api_secret)
-    assert verbs == []
-    with statements() as verbs:
-        record(key, NOON + MINUTE, keys.api_secret)
-    assert verbs == ["UPDATE"]
-    assert ApiKey.objects.get().last_used_at == NOON + MINUTE
 
+    with statements() as early:
+        record(key, NOON + interval - TICK, keys.api_secret)
+    with statements() as due:
+        record(key, NOON + interval, keys.api_secret)
 
-def test_interval_is_a_setting(keys, settings, statements):
-    settings.FRAPPE_TOKENS = {"LAST_USED_INTERVAL": timedelta(hours=1)}
-    record(keys.instance, NOON, keys.api_secret)
-    with statements() as verbs:
-        record(keys.instance, NOON + timedelta(minutes=59), keys.api_secret)
-    assert verbs == []
+    assert (early, due) == ([], ["UPDATE"])
+    assert ApiKey.objects.get().last_used_at == NOON + interval
 
 
 def test_of_two_processes_that_find_it_due_one_writes(keys):

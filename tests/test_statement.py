@@ -1,6 +1,7 @@
 import gc
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from types import MethodType
 
@@ -13,7 +14,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from frappe_tokens import crypto, lookup
 from frappe_tokens.lookup import statement as statements
-from frappe_tokens.lookup.statement import statement_for
+from frappe_tokens.lookup.statement import LookupStatement, statement_for
 from frappe_tokens.models import ApiKey
 
 from .instances import deferred, described, unread
@@ -60,7 +61,7 @@ def by_queryset(model, api_key):
 
 
 def by_statement(model, api_key):
-    statement = statement_for(model, connection)
+    statement = statement_for(model, connection.alias)
     assert statement is not None
     row = statement.fetch(connection, api_key)
     return row and statement.instance(connection.alias, row)
@@ -72,7 +73,7 @@ def user_hash(model, api_key):
 
 
 def by_cache(model, api_key):
-    statement = statement_for(model, connection)
+    statement = statement_for(model, connection.alias)
     assert statement is not None
     row = statement.fetch(connection, api_key)
     assert row is not None
@@ -81,47 +82,36 @@ def by_cache(model, api_key):
     return statement.factory(connection.alias, kept)()
 
 
-@pytest.mark.parametrize("model", PREPARED)
-def test_brings_what_a_queryset_brings(model, user):
-    key = full(model, user)
-    assert deferred(by_statement(model, key.api_key)) == (unread(model), set())
-    assert described(by_statement(model, key.api_key)) == described(by_queryset(model, key.api_key))
+def empty(model, user):
+    return model._base_manager.create(user=user)
 
 
+@pytest.mark.parametrize("make", [full, empty])
 @pytest.mark.parametrize("model", PREPARED)
-def test_brings_empty_columns_as_a_queryset_does(model, user):
-    key = model._base_manager.create(user=user)
-    assert described(by_statement(model, key.api_key)) == described(by_queryset(model, key.api_key))
+def test_brings_what_a_queryset_brings(model, make, user, django_assert_num_queries):
+    key = make(model, user)
+    plain = described(by_queryset(model, key.api_key))
+    statement_for(model, "default")
+
+    with django_assert_num_queries(1):
+        found = by_statement(model, key.api_key)
+        assert found.user == user
+        assert model is not Sensor or found.user.sensor is found
+    restored = by_cache(model, key.api_key)
+
+    assert deferred(found) == (unread(model), set())
+    assert deferred(restored) == (unread(model), {"password"})
+    assert described(found) == described(restored) == plain
 
 
 def test_brings_a_key_without_a_user():
     key = Sensor.objects.create(position=[1, 2])
-    found = by_statement(Sensor, key.api_key)
-    assert found.user is None
-    assert described(found) == described(by_queryset(Sensor, key.api_key))
 
+    found, restored = by_statement(Sensor, key.api_key), by_cache(Sensor, key.api_key)
 
-@pytest.mark.parametrize("model", PREPARED)
-def test_takes_one_query_and_relations_take_none(model, user, django_assert_num_queries):
-    key = full(model, user)
-    statement_for(model, connection)
-    with django_assert_num_queries(1):
-        found = by_statement(model, key.api_key)
-        assert found.user == user
-        if model is Sensor:
-            assert found.user.sensor is found
-
-
-@pytest.mark.parametrize("model", PREPARED)
-def test_kept_values_bring_the_same_without_the_passwords_hash(model, user):
-    plain = by_queryset(model, full(model, user).api_key)
-    restored = by_cache(model, plain.api_key)
-    assert deferred(restored) == (unread(model), {"password"})
-    assert described(restored) == described(plain)
-
-
-def test_kept_values_bring_a_key_without_a_user():
-    assert by_cache(Sensor, Sensor.objects.create().api_key).user is None
+    assert found.user is restored.user is None
+    plain = described(by_queryset(Sensor, key.api_key))
+    assert described(found) == described(restored) == plain
 
 
 def own_from_db(model, patch, seen):
@@ -172,62 +162,57 @@ def test_models_that_make_their_instances_in_their_own_way_do(keys, monkeypatch,
     found = by_statement(ApiKey, keys.api_key)
     # Whole, as what they do may need every column.
     assert seen == [[field.attname for field in model._meta.concrete_fields]]
-    assert deferred(found) == (set() if which == "key" else unread(ApiKey), set())
+    unread_columns = set() if which == "key" else unread(ApiKey)
+    assert deferred(found) == (unread_columns, set())
     assert described(found) == plain
-    if which == "key":
+    if which == "key" or way is own_column:
         restored = by_cache(ApiKey, keys.api_key)
-        assert deferred(restored) == (set(), {"password"})
+        assert deferred(restored) == (unread_columns, {"password"})
         assert described(restored) == plain
 
 
 @pytest.mark.parametrize("model", [Meter, Gauge])
-def test_model_with_querysets_of_its_own_is_looked_up_through_them(model, user):
-    assert statement_for(model, connection) is None
+def test_model_with_querysets_of_its_own_is_looked_up_through_them(user, make_user, caplog, model):
+    caplog.set_level("INFO", "frappe_tokens")
+    statements._statements.pop((model, "default"), None)
     key = Robot.objects.create(user=user)
+
     found = lookup.find(model, key.api_key)
-    assert found is not None
+
     assert described(found.key) == described(by_queryset(model, key.api_key))
+    assert "looked up through a queryset" in caplog.text
+    scrapped = Robot.objects.create(user=make_user("grace"), serial_number=0)
+    assert (lookup.find(model, scrapped.api_key) is None) is (model is Meter)
 
 
-def test_key_that_a_manager_hides_is_not_found(user):
-    scrapped = Robot.objects.create(user=user, serial_number=0)
-    assert lookup.find(Meter, scrapped.api_key) is None
-    assert lookup.find(Robot, scrapped.api_key) is not None
-
-
-def test_manager_of_ones_own_may_be_made_from_our_queryset():
-    assert statement_for(Robot, connection) is not None
-
-
-def test_statement_is_compiled_once(keys, monkeypatch):
-    monkeypatch.setattr(statements, "_statements", {})
-    first = statement_for(ApiKey, connection)
-    monkeypatch.setattr(statements, "LookupStatement", None)  # to compile again would fail
-    assert statement_for(ApiKey, connection) is first is not None
-
-
-def another_kind_of_connection():
-    kind = type("Wrapper", (type(connections["default"]),), {})
-    return kind(connection.settings_dict, "default")
-
-
-def test_each_kind_of_connection_has_its_own_statement():
-    other = another_kind_of_connection()
-    assert statement_for(ApiKey, other) is not statement_for(ApiKey, connection)
-
-
-def test_each_database_has_its_own_statement():
-    assert statement_for(ApiKey, connections["replica"]) is not statement_for(ApiKey, connection)
+def test_statement_is_compiled_once_for_each_database():
+    first = statement_for(ApiKey, "default")
+    assert statement_for(ApiKey, "default") is first is not None
+    assert statement_for(ApiKey, "replica") is not first
 
 
 def test_statement_holds_no_connection_of_a_thread(monkeypatch):
     monkeypatch.setattr(statements, "_statements", {})
-    passing = connection.copy()
-    assert statement_for(ApiKey, passing) is not None
-    gone = weakref.ref(passing)
-    del passing
+
+    def compile_in_thread():
+        assert statement_for(ApiKey, "default") is not None
+        return weakref.ref(connections["default"])
+
+    with ThreadPoolExecutor(1) as thread:
+        connection_of_thread = thread.submit(compile_in_thread).result()
+
     gc.collect()
-    assert gone() is None
+    assert connection_of_thread() is None
+
+
+def test_connection_that_cannot_be_copied_is_served_by_a_queryset(keys, monkeypatch):
+    monkeypatch.setattr(statements, "_statements", {})
+    monkeypatch.setitem(connection.settings_dict, "LOCK", threading.Lock())
+
+    found = lookup.find(ApiKey, keys.api_key)
+
+    assert statement_for(ApiKey, "default") is None
+    assert found.key == keys.instance
 
 
 @pytest.mark.parametrize("other", [{"USE_TZ": False}, {"TIME_ZONE": "Asia/Tokyo"}])
@@ -242,14 +227,14 @@ def test_settings_that_are_compiled_in_count_at_once(user, settings, other):
 
 
 class MoreParameters(SQLCompiler):
-    def as_sql(self, *args, **kwargs):
-        sql, parameters = super().as_sql(*args, **kwargs)
+    def as_sql(self):
+        sql, parameters = super().as_sql()
         return f"{sql} AND 1 = %s", (*parameters, 1)
 
 
 class Percent(SQLCompiler):
-    def as_sql(self, *args, **kwargs):
-        sql, parameters = super().as_sql(*args, **kwargs)
+    def as_sql(self):
+        sql, parameters = super().as_sql()
         return sql.replace("rate_limit", "rate_limit%"), parameters
 
 
@@ -266,25 +251,12 @@ class OtherOrder(SQLCompiler):
         (Percent, "percent sign"),
     ],
 )
-def test_backend_of_another_mind_is_served_by_a_queryset(
-    keys,
-    monkeypatch,
-    caplog,
-    compiler,
-    why,
-):
-    caplog.set_level("INFO", "frappe_tokens")
-    strange = another_kind_of_connection()
-    monkeypatch.setattr(type(strange.ops), "compiler", lambda *_: compiler)
-    assert statement_for(ApiKey, strange) is None
-    assert "looked up through a queryset" in caplog.text
-    assert why in caplog.text
+def test_backend_that_compiles_something_else_has_no_statement(monkeypatch, compiler, why):
+    twin = connection.copy()
+    monkeypatch.setattr(twin.ops, "compiler", lambda *_: compiler)
 
-
-def test_connection_that_cannot_be_copied_is_served_by_a_queryset(keys, monkeypatch):
-    strange = another_kind_of_connection()
-    strange.settings_dict = {**strange.settings_dict, "LOCK": threading.Lock()}
-    assert statement_for(ApiKey, strange) is None
+    with pytest.raises(ValueError, match=why):
+        LookupStatement(ApiKey, twin)
 
 
 def test_field_that_may_decrypt_is_not_cached(user, monkeypatch):
@@ -302,21 +274,22 @@ def test_field_that_may_decrypt_is_not_cached(user, monkeypatch):
     assert cached.rate_limit == "decrypted cipher"
 
 
-def careless(statement):
-    """``statement`` as it would find rows if its column told no case."""
-    head, where = statement._sql.split(" WHERE ")
-    column = where.split(" = ")[0]
-    statement._sql = f"{head} WHERE LOWER({column}) = LOWER(%(api_key)s)"
-    return statement
+def test_primary_keys_of_the_projects_own_kind_are_cached(keys, monkeypatch):
+    pk = get_user_model()._meta.pk
+    monkeypatch.setattr(statements, "_statements", {})
+    monkeypatch.setattr(pk, "from_db_value", lambda value, *_: value, raising=False)
+
+    assert by_cache(ApiKey, keys.api_key).user == keys.instance.user
 
 
 def test_row_that_a_careless_collation_finds_is_not_the_key(user):
-    statement = careless(statements.LookupStatement(ApiKey, connection.copy()))
-    mixed = ApiKey.objects.create(user=user, name="mixed", api_key="ftk_MiXeD")
-    lower = ApiKey.objects.create(user=user, name="lower", api_key="ftk_mixed")
-    for api_key, key in (("ftk_MiXeD", mixed), ("ftk_mixed", lower)):
-        row = statement.fetch(connection, api_key)
-        assert statement.instance(connection.alias, row) == key
+    statement = LookupStatement(ApiKey, connection.copy())
+    # As if the column did not distinguish cases.
+    select, where = statement._sql.split(" WHERE ")
+    statement._sql = f"{select} WHERE LOWER({where.split(' = ')[0]}) = LOWER(%(api_key)s)"
+    for name in ("ftk_MiXeD", "ftk_mixed"):
+        key = ApiKey.objects.create(user=user, name=name, api_key=name)
+        assert statement.instance("default", statement.fetch(connection, name)) == key
     assert statement.fetch(connection, "ftk_MIXED") is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from django.db import connections
@@ -18,13 +19,8 @@ def in_batches(items: Iterable[T], size: int = 500) -> Iterator[list[T]]:
 
     By default, they fit into one statement everywhere: older SQLite allows 999 parameters.
     """
-    batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
         yield batch
 
 
@@ -49,7 +45,9 @@ def update_rows(rows: Sequence[_Row], fields: Iterable[str], alias: str) -> None
         else:
             varying.append(column)
     # Each row needs its primary key once, and once more with each value of its own.
-    for batch in in_batches(rows, _batch_size(alias, len(same), 1 + 2 * len(varying), rows)):
+    limit, each = connections[alias].features.max_query_params, 1 + 2 * len(varying)
+    size = len(rows) if limit is None else max(1, (limit - len(same)) // each)
+    for batch in in_batches(rows, size):
         changes: dict[str, object] = {
             column.attname: _ByRow(
                 model._meta.pk, {row.pk: getattr(row, column.attname) for row in batch}, column
@@ -73,19 +71,13 @@ def insert_rows(rows: Sequence[_Row], unique: str, alias: str) -> None:
     manager.bulk_create(rows)
     # MySQL doesn't return the primary keys of many new rows.
     without_pk = {getattr(row, unique): row for row in rows if row.pk is None}
-    if not without_pk:
-        return
-    inserted = manager.filter(**{f"{unique}__in": without_pk}).values_list(unique, "pk")
-    for value, pk in inserted:
-        row = without_pk[value]
-        row.pk = pk
-        row._state.adding = False
-        row._state.db = alias
-
-
-def _batch_size(alias: str, same: int, each: int, rows: Sequence[Model]) -> int:
-    limit = connections[alias].features.max_query_params
-    return len(rows) if limit is None else max(1, (limit - same) // each)
+    if without_pk:
+        inserted = manager.filter(**{f"{unique}__in": without_pk}).values_list(unique, "pk")
+        for value, pk in inserted:
+            row = without_pk[value]
+            row.pk = pk
+            row._state.adding = False
+            row._state.db = alias
 
 
 class _ByRow(Expression):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import datetime
-import decimal
 import inspect
-import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.db import router
@@ -19,34 +19,14 @@ from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttrib
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
-Values = Sequence[Any]
-
 _IMMUTABLE = frozenset(
-    {
-        bool,
-        bytes,
-        datetime.date,
-        datetime.datetime,
-        datetime.time,
-        datetime.timedelta,
-        decimal.Decimal,
-        float,
-        int,
-        str,
-        type(None),
-        uuid.UUID,
-    }
+    {bool, bytes, date, datetime, time, timedelta, Decimal, float, int, str, type(None), UUID}
 )
 
-
-# For the type checker a model; at run time any class that comes before one.
-if TYPE_CHECKING:
-    _Base = Model
-else:
-    _Base = object
+_NOTHING = object()
 
 
-class WritesChangesOnly(_Base):
+class WritesChangesOnly:
     """A mixin for models: an instance from a cache saves only what was changed on it.
 
     The cache may be older than the database. A view that saves ``request.user`` would otherwise
@@ -71,47 +51,40 @@ class WritesChangesOnly(_Base):
             ]
             # Django itself names all loaded fields if some are deferred.
             if update_fields is None or all(f.attname in update_fields for f in loaded):
-                update_fields = [
+                update_fields = frozenset(
                     f.attname
                     for f in loaded
                     if getattr(f, "auto_now", False)
                     or own[f.attname] != cached.get(f.attname, _NOTHING)
-                ]
+                )
                 if not update_fields:
                     return
-        super().save_base(
-            raw=raw,
-            force_insert=force_insert,
-            force_update=force_update,
-            using=using,
-            update_fields=frozenset(update_fields) if update_fields else None,
-        )
+        # Django's models have it.
+        super().save_base(raw, force_insert, force_update, using, update_fields)  # type: ignore[misc]
         if cached is not None and update_fields:
             self._remember(update_fields)
 
     def _remember(self: Any, names: Collection[str]) -> None:
         """Treat the values of these fields as unchanged from now on."""
+        own, known = self.__dict__, getattr(self._state, "cached", None) or {}
         stored = {
-            f.attname: copy.deepcopy(self.__dict__[f.attname])
+            f.attname: copy.deepcopy(own[f.attname])
             for f in self._meta.concrete_fields
-            if not {f.name, f.attname}.isdisjoint(names)
+            if f.attname in own and not {f.name, f.attname}.isdisjoint(names)
         }
-        self._state.cached = {**(self._state.cached or {}), **stored}
+        self._state.cached = {**known, **stored}
 
     def refresh_from_db(
         self: Any, using: Any = None, fields: Any = None, from_queryset: Any = None
     ) -> None:
         """Treat what was read from the database again as unchanged."""
-        super().refresh_from_db(using, fields, from_queryset)
+        super().refresh_from_db(using, fields, from_queryset)  # type: ignore[misc]
         if getattr(self._state, "cached", None) is None:
             return
         if fields is None:
             self._state.cached = None
         else:
             self._remember(fields)
-
-
-_NOTHING = object()
 
 
 class _FromCache(WritesChangesOnly):
@@ -150,89 +123,64 @@ def _class_from_cache(model: Any) -> Any:
     return type.__new__(type(model), model.__name__, (_FromCache, model), names)
 
 
-def mark_as_cached(instance: Any) -> Any:
-    """Have ``instance``, whose values came from a cache, save only what is changed on it."""
-    names = {field.attname for field in instance._meta.concrete_fields} & instance.__dict__.keys()
-    instance._state.cached = {name: copy.deepcopy(instance.__dict__[name]) for name in names}
-    model: Any = type(instance)
-    cls = _class_from_cache(model)
-    if cls is not model:
-        instance.__class__ = cls
-    return instance
-
-
-def has_default_constructor(model: type[Model]) -> bool:
-    """Whether Django alone creates the instances of ``model``, and no signal reports it."""
-    django: Any = Model
-    from_db: Any = model.from_db
-    return (
-        from_db.__func__ is django.from_db.__func__
-        and model.__init__ is django.__init__
-        and model.__new__ is object.__new__
-        and model.__setattr__ is object.__setattr__
-        and not pre_init.has_listeners(model)
-        and not post_init.has_listeners(model)
-    )
-
-
-def has_plain_columns(model: type[Model]) -> bool:
-    """Whether, in addition, all columns of ``model`` are attributes that just hold a value."""
-    columns = [inspect.getattr_static(model, f.attname) for f in model._meta.concrete_fields]
-    kinds = {type(column) for column in columns}
-    return has_default_constructor(model) and kinds <= {
-        DeferredAttribute,
-        ForeignKeyDeferredAttribute,
-    }
-
-
-def instance_factory(model: Any) -> Callable[[str, Sequence[str], Values], Any]:
-    """Return ``model.from_db``, or an equivalent that takes a quarter of the time.
+class InstanceFactory:
+    """Creates instances of a model from the values of their columns, which are in Django's order.
 
     ``Model.__init__`` sets the attributes one by one and sends signals. If the model's columns are
     plain, the instance's dictionary can be filled at once, as when Django unpickles an instance.
+    That takes a quarter of the time.
+
+    Attributes:
+        has_default_constructor: whether Django alone creates instances, and no signal reports it.
+        is_plain: whether, in addition, all columns are attributes that just hold a value.
     """
-    if not has_plain_columns(model):
-        from_db: Callable[[str, Sequence[str], Values], Any] = model.from_db
-        return from_db
 
-    def make(alias: str, names: Sequence[str], values: Values) -> Any:
-        return _filled(model, alias, zip(names, values, strict=True))
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.has_default_constructor: bool = (
+            model.from_db.__func__ is vars(Model)["from_db"].__func__
+            and model.__init__ is Model.__init__
+            and model.__new__ is object.__new__
+            and model.__setattr__ is object.__setattr__
+            and not pre_init.has_listeners(model)
+            and not post_init.has_listeners(model)
+        )
+        columns = (inspect.getattr_static(model, f.attname) for f in model._meta.concrete_fields)
+        plain = {DeferredAttribute, ForeignKeyDeferredAttribute}
+        self.is_plain = self.has_default_constructor and set(map(type, columns)) <= plain
 
-    return make
+    def create(self, alias: str, attributes: dict[str, Any]) -> Any:
+        """Return an instance that is stored in the database ``alias``."""
+        if self.is_plain:
+            return _filled(self._model, alias, attributes)
+        return self._model.from_db(alias, list(attributes), list(attributes.values()))
+
+    def from_cache(self, alias: str, attributes: dict[str, Any]) -> Callable[[], Any]:
+        """Return a function that creates instances from cached ``attributes``.
+
+        Changes to the instances don't affect the attributes. They save only what was changed.
+        """
+        cls = _class_from_cache(self._model)
+        mutable = [name for name, value in attributes.items() if type(value) not in _IMMUTABLE]
+
+        def create() -> Any:
+            if not self.is_plain:
+                instance = self.create(alias, copy.deepcopy(attributes))
+                instance.__class__ = cls
+                instance._remember(instance.__dict__)
+                return instance
+            instance = _filled(cls, alias, attributes)
+            instance._state.cached = attributes
+            own = instance.__dict__
+            for name in mutable:
+                # Most are empty lists, and copying one deeply takes longer than all the rest.
+                own[name] = [] if own[name] == [] else copy.deepcopy(own[name])
+            return instance
+
+        return create
 
 
-def cached_instance_factory(
-    model: Any, alias: str, names: Sequence[str], values: Values
-) -> Callable[[], Any]:
-    """Return a function that creates instances from cached values, each with its own copies.
-
-    Args:
-        model: the model.
-        alias: the database that the values come from.
-        names: the names of the attributes.
-        values: the values of the attributes. Changes to the instances don't affect them.
-    """
-    if not has_plain_columns(model):
-        return lambda: mark_as_cached(model.from_db(alias, names, copy.deepcopy(values)))
-    cls = _class_from_cache(model)
-    attributes = dict(zip(names, values, strict=True))
-    mutable = [name for name, value in attributes.items() if type(value) not in _IMMUTABLE]
-
-    def make() -> Any:
-        instance = _filled(cls, alias, attributes)
-        instance._state.cached = attributes
-        own = instance.__dict__
-        for name in mutable:
-            value = own[name]
-            # Most are empty lists, and copying one deeply takes longer than all the rest.
-            own[name] = [] if value == [] else copy.deepcopy(value)
-        return instance
-
-    return make
-
-
-def _filled(model: Any, alias: str, attributes: Any) -> Any:
-    """Return an instance that is stored in the database ``alias``."""
+def _filled(model: Any, alias: str, attributes: dict[str, Any]) -> Any:
     instance = model.__new__(model)
     state = ModelState()
     state.adding = False

@@ -31,10 +31,13 @@ def statement_timeout(alias: str) -> Iterator[None]:
 
 @contextmanager
 def _bound_postgresql(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    names = "lock_timeout", "statement_timeout"
-    change = f"SELECT {', '.join(f'set_config({name!r}, %s, true)' for name in names)}"
+    change = (
+        "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)"
+    )
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}")
+        cursor.execute(
+            "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
+        )
         before = cursor.fetchone()
         cursor.execute(change, [f"{LOCK_SECONDS}s", f"{READ_SECONDS}s"])
         yield
@@ -79,13 +82,6 @@ _BOUNDS: dict[str, Callable[[BaseDatabaseWrapper], AbstractContextManager[None]]
 
 
 @contextmanager
-def _local_lock_timeout(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-        yield
-
-
-@contextmanager
 def bounded_insert(connection: Any) -> Iterator[str]:
     """Limit how long an INSERT waits for locks, if possible without another round trip.
 
@@ -94,26 +90,23 @@ def bounded_insert(connection: Any) -> Iterator[str]:
     Yields:
         what to write in place of ``INSERT``.
     """
-    insert = "INSERT"
-    limit: AbstractContextManager[None] = nullcontext()
-    if connection.in_atomic_block:
-        pass
-    elif connection.vendor == "postgresql":
-        if connection.settings_dict["OPTIONS"].get("server_side_binding"):
-            # It allows one statement per string only.
-            limit = _local_lock_timeout(connection)
-        else:
-            # Two statements in one string are one transaction, and one round trip.
-            insert = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; INSERT"
-    elif connection.vendor == "mysql":
-        names = "lock_wait_timeout", "innodb_lock_wait_timeout"
-        if connection.mysql_is_mariadb:
-            limits = ", ".join(f"{name}={LOCK_SECONDS}" for name in names)
-            insert = f"SET STATEMENT {limits} FOR INSERT"
-        else:
-            # InnoDB's own can't be set for one statement, and the session's is the project's.
-            insert = f"INSERT /*+ SET_VAR({names[0]}={LOCK_SECONDS}) */"
-    elif connection.vendor == "sqlite":
-        limit = _bound_sqlite(connection)
-    with limit:
-        yield insert
+    vendor = None if connection.in_atomic_block else connection.vendor
+    if vendor == "postgresql" and connection.settings_dict["OPTIONS"].get("server_side_binding"):
+        # It allows one statement per string only.
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            yield "INSERT"
+    elif vendor == "postgresql":
+        # Two statements in one string are one transaction, and one round trip.
+        yield f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; INSERT"
+    elif vendor == "mysql" and connection.mysql_is_mariadb:
+        limits = f"lock_wait_timeout={LOCK_SECONDS}, innodb_lock_wait_timeout={LOCK_SECONDS}"
+        yield f"SET STATEMENT {limits} FOR INSERT"
+    elif vendor == "mysql":
+        # InnoDB's own can't be set for one statement, and the session's is the project's.
+        yield f"INSERT /*+ SET_VAR(lock_wait_timeout={LOCK_SECONDS}) */"
+    elif vendor == "sqlite":
+        with _bound_sqlite(connection):
+            yield "INSERT"
+    else:
+        yield "INSERT"

@@ -32,7 +32,7 @@ from django.db import transaction
 from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..logs import RateLimitedLogger
-from .compiler import Columns
+from .statement import Columns
 
 _logger = logging.getLogger("frappe_tokens.key_cache")
 _log_cache_error = RateLimitedLogger(
@@ -51,16 +51,27 @@ MEMORY_SIZE = 1_000
 
 _CHANGED = "changed"
 
-Maker = Callable[[Columns], Callable[[], AbstractApiKey]]
-
 
 class Slot(NamedTuple):
-    """A slot that was free at ``read_at`` (s since 1970), for columns of this ``origin``."""
+    """Where a key is cached, or may be.
+
+    Attributes:
+        label: the model that the column ``api_key`` belongs to, as ``app.model``.
+        origin: names the database and the statement that the columns have to come from.
+        factory: returns a function that makes new instances of columns.
+        read_at: when the slot was free, in seconds since 1970.
+    """
 
     cache: str
-    name: str
+    label: str
+    api_key: str
     origin: str
-    read_at: float
+    factory: Callable[[Columns], Callable[[], AbstractApiKey]]
+    read_at: float = 0
+
+    @property
+    def name(self) -> str:
+        return f"ft:{self.label}:{self.api_key}"
 
 
 class CacheEntry(NamedTuple):
@@ -87,20 +98,13 @@ def reset() -> None:
         known.clear()
 
 
-def look(
-    alias: str, label: str, origin: str, api_key: str, maker: Maker
-) -> tuple[CacheEntry | None, Slot | None]:
-    """Find a key in the cache ``alias``. Never raises an exception.
-
-    Args:
-        label: the model that the column ``api_key`` belongs to, as ``app.model``.
-        origin: names the database and the statement that the columns have to come from.
-        maker: returns the ``make`` of an :class:`Entry` with these columns.
+def look(slot: Slot) -> tuple[CacheEntry | None, Slot | None]:
+    """Find a key in the cache. Never raises an exception.
 
     Returns:
         The entry, if any, and the slot to cache the key in, if it may be cached.
     """
-    name, barrier = f"ft:{label}:{api_key}", f"ft:{label}"
+    alias, name, barrier = slot.cache, slot.name, f"ft:{slot.label}"
     entry = _memory.get((alias, name))
     try:
         if alias in _owed:
@@ -112,22 +116,20 @@ def look(
         in_touch_since = _heard(alias, called_at, now)
         word = answer.get(name)
         if word is None and barrier not in answer:
-            return None, Slot(alias, name, origin, now)
+            return None, slot._replace(read_at=now)
         if word == _CHANGED or barrier in answer:
             return None, None
-        if entry is None or entry.word != word or entry.slot.origin != origin:
+        if entry is None or entry.word != word or entry.slot.origin != slot.origin:
             stored = cache.get(f"{name}:entry") if entry else answer.get(f"{name}:entry")
             if type(stored) not in (tuple, type(None)):
                 raise TypeError("The cache's serializer must give back what it was given.")
             # With another word it is an older entry, with another origin another version's.
-            if stored is None or stored[:2] != (word, origin):
+            if stored is None or stored[:2] != (word, slot.origin):
                 return None, None
             _word, _origin, read_at, ends_at, columns = stored
-            found_slot = Slot(alias, name, origin, read_at)
-            remember(entry := CacheEntry(found_slot, str(word), ends_at, columns, maker(columns)))
+            entry = remember(slot._replace(read_at=read_at), str(word), ends_at, columns)
     except Exception:
-        _in_touch.pop(alias, None)
-        _log_cache_error()
+        _lost_touch(alias)
         return None, None
     trusted = in_touch_since <= entry.slot.read_at <= now + CLOCK_SKEW
     return (entry if trusted and now < entry.ends_at else None), None
@@ -146,15 +148,16 @@ def put(slot: Slot, columns: Columns, due_at: float) -> None:
             entry = (word, slot.origin, slot.read_at, ends_at, columns)
             cache.set(f"{slot.name}:entry", entry, seconds)
     except Exception:
-        _in_touch.pop(slot.cache, None)
-        _log_cache_error()
+        _lost_touch(slot.cache)
 
 
-def remember(entry: CacheEntry) -> None:
-    """Keep an entry in this process."""
+def remember(slot: Slot, word: str, ends_at: float, columns: Columns) -> CacheEntry:
+    """Keep an entry in this process, and return it."""
     if len(_memory) >= MEMORY_SIZE:
         _memory.clear()
-    _memory[entry.slot.cache, entry.slot.name] = entry
+    entry = CacheEntry(slot, word, ends_at, columns, slot.factory(columns))
+    _memory[slot.cache, slot.name] = entry
+    return entry
 
 
 def invalidate(label: str, api_keys: Iterable[str] | None, using: str) -> None:
@@ -179,6 +182,11 @@ def _mark(alias: str, names: set[str]) -> None:
     barriers = {":".join(name.split(":")[:2]) for name in names}
     _owed.setdefault(alias, set()).update(barriers)
     _log_lost_mark()
+
+
+def _lost_touch(alias: str) -> None:
+    _in_touch.pop(alias, None)
+    _log_cache_error()
 
 
 def _heard(alias: str, called_at: float, now: float) -> float:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -32,31 +31,26 @@ logger = logging.getLogger("frappe_tokens.driver_prepared")
 _OF_THE_MOMENT = ("40", "53", "55", "57")
 
 
-class DriverPrepared:
-    """A SELECT for the connections of a database whose settings choose to prepare.
+def is_chosen(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the project has chosen that psycopg prepares statements in this database."""
+    threshold = connection.settings_dict["OPTIONS"].get("prepare_threshold")
+    return connection.vendor == "postgresql" and type(threshold) is int
 
-    Attributes:
-        sql: the statement as it is sent.
-    """
+
+class DriverPrepared:
+    """A SELECT for the connections of a database where :func:`is_chosen`."""
 
     def __init__(self, sql: str, fingerprint: str) -> None:
-        """Name the first column.
-
-        Args:
-            sql: a SELECT of several columns.
-            fingerprint: unique to the statement.
-        """
+        """Name the first column of ``sql`` by its ``fingerprint``, which no other statement has."""
         name = f"frappe_tokens_{fingerprint}"
         self._first_column = name.encode()
-        self.sql = sql.replace(",", f' AS "{name}",', 1)
+        self._sql = sql.replace(",", f' AS "{name}",', 1)
 
     def execute(self, cursor: Any, parameters: Mapping[str, str]) -> None:
-        """Execute the statement with Django's ``cursor``, which then has the rows.
-
-        Raises:
-            django.db.DatabaseError: the database doesn't answer.
-        """
-        backend, given = _backend(), cursor.cursor
+        """Execute the statement with Django's ``cursor``, which then has the rows."""
+        # With psycopg2, connecting with the option fails before anything comes here.
+        backend: Any = import_module("django.db.backends.postgresql.base")
+        given = cursor.cursor
         # Wrappers that log queries ask for the text, which the cursor doesn't know if prepared.
         if type(cursor) is CursorWrapper and _is_djangos_default(given, backend):
             driver = given.connection
@@ -67,12 +61,12 @@ class DriverPrepared:
                     return
             # Not prepared, even with Django's ``server_side_binding``.
             cursor.cursor = backend.Cursor(driver)
-        cursor.execute(self.sql, parameters)
+        cursor.execute(self._sql, parameters)
 
     def _is_executed(self, cursor: Any, parameters: Mapping[str, str]) -> bool:
         reason = "another statement's rows"
         try:
-            cursor.execute(self.sql, parameters)
+            cursor.execute(self._sql, parameters)
             if cursor.cursor.pgresult.fname(0) == self._first_column:
                 return True
         except DatabaseError as error:
@@ -90,29 +84,6 @@ class DriverPrepared:
             reason,
         )
         return False
-
-
-def driver_prepared(
-    sql: str, fingerprint: str, connection: BaseDatabaseWrapper
-) -> DriverPrepared | None:
-    """Return the statement, or None if the project hasn't chosen to prepare.
-
-    Args:
-        sql: a SELECT of several columns.
-        fingerprint: differs from those of other statements.
-        connection: one to the database.
-    """
-    threshold = connection.settings_dict["OPTIONS"].get("prepare_threshold")
-    is_chosen = isinstance(threshold, int) and not isinstance(threshold, bool)
-    if is_chosen and connection.vendor == "postgresql":
-        return DriverPrepared(sql, fingerprint)
-    return None
-
-
-@cache
-def _backend() -> Any:
-    # With psycopg2, connecting with the option fails before anything comes here.
-    return import_module("django.db.backends.postgresql.base")
 
 
 def _is_djangos_default(cursor: Any, backend: Any) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cache as cached_forever
+import copy
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -15,8 +15,7 @@ from ..base_models import AbstractApiKey
 from ..conf import conf
 from . import cache
 from .cache import CacheEntry, Slot
-from .compiler import Columns
-from .statement import LookupStatement, last_statement, statement_for
+from .statement import Columns, statement_for
 
 
 class Found(NamedTuple):
@@ -24,18 +23,16 @@ class Found(NamedTuple):
 
     Attributes:
         key: the key, with its user loaded.
-        entry: the cache entry that it was made from, without a query.
-        slot: where to cache it; None if it must not be cached.
-        statement: the statement that read it.
-        columns: what to cache: its columns as they were read. The view may change the instances
+        columns: its columns as they were read, to be cached. The view may change the instances
             without saving them.
+        slot: where to cache it; None if it must not be cached.
+        entry: the cache entry that it was made from, without a query.
     """
 
     key: AbstractApiKey
-    entry: CacheEntry | None = None
+    columns: Columns = ({}, None)
     slot: Slot | None = None
-    statement: LookupStatement | None = None
-    columns: Columns = []
+    entry: CacheEntry | None = None
 
     @property
     def is_from_cache(self) -> bool:
@@ -43,9 +40,9 @@ class Found(NamedTuple):
 
     def changed(self, changes: Mapping[str, object]) -> Found:
         """Return a copy with ``changes`` made to the columns that will be cached."""
-        if self.statement is None or (self.slot is None and self.entry is None):
-            return self
-        return self._replace(columns=self.statement.changed(self.columns, changes))
+        key, user = copy.deepcopy(self.columns)
+        key.update((name, value) for name, value in changes.items() if name in key)
+        return self._replace(columns=(key, user))
 
     def store(self, due_at: float) -> None:
         """Cache the key, if it may be cached.
@@ -55,19 +52,16 @@ class Found(NamedTuple):
         """
         if self.slot is not None:
             cache.put(self.slot, self.columns, due_at)
-        elif self.entry is not None and self.statement is not None:
+        elif self.entry is not None:
             # Readers never overwrite an entry, so only this process remembers what it recorded.
-            make = self.statement.factory(self.key._state.db or "", self.columns)
-            cache.remember(self.entry._replace(columns=self.columns, make=make))
+            cache.remember(self.entry.slot, self.entry.word, self.entry.ends_at, self.columns)
 
 
 def source_model(source: str) -> type[AbstractApiKey] | None:
     """Return the model for a name in ``FRAPPE_TOKENS["SOURCES"]``; None for any other name."""
     label = conf.SOURCES.get(source)
-    return _model(label) if label is not None else None
-
-
-_model: Callable[[str], type[AbstractApiKey]] = cached_forever(apps.get_model)
+    model: type[AbstractApiKey] | None = apps.get_model(label) if label is not None else None
+    return model
 
 
 def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
@@ -80,37 +74,28 @@ def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
     Raises:
         django.db.DatabaseError: the database doesn't answer.
     """
-    alias = router.db_for_read(model)
-    cache_alias = conf.CACHE
-    statement = last_statement(model, alias) if cache_alias is not None else None
+    alias, cache_alias = router.db_for_read(model), conf.CACHE
+    statement = statement_for(model, alias)
     if statement is None:
-        statement = statement_for(model, connections[alias])
-        if statement is None:
-            return _find_with_queryset(model, alias, api_key)
+        return _find_with_queryset(model, alias, api_key)
     if cache_alias is None or not statement.is_cacheable:
-        connection = connections[alias]
-        row = statement.fetch(connection, api_key)
-        return Found(statement.instance(connection.alias, row)) if row is not None else None
+        row = statement.fetch(connections[alias], api_key)
+        return Found(statement.instance(alias, row)) if row is not None else None
     # The database is part of the name: two tenants' databases may hold the same key.
-    entry, slot = cache.look(
-        cache_alias,
-        statement.label,
-        f"{alias}:{statement.fingerprint}",
-        api_key,
-        partial(statement.factory, alias),
-    )
+    origin, factory = f"{alias}:{statement.fingerprint}", partial(statement.factory, alias)
+    entry, slot = cache.look(Slot(cache_alias, statement.label, api_key, origin, factory))
     if entry is not None:
-        return Found(entry.make(), entry, None, statement, entry.columns)
+        return Found(entry.make(), entry.columns, None, entry)
     # Only the current row may be cached, and a replica may lag behind.
-    connection = connections[router.db_for_write(model)]
+    alias = router.db_for_write(model)
+    connection = connections[alias]
     # That database may be of another kind, which has its own statement.
-    row = (statement_for(model, connection) or statement).fetch(connection, api_key)
+    row = (statement_for(model, alias) or statement).fetch(connection, api_key)
     if row is None:
         return None
     if not _reads_latest_commit(connection):
         slot = None
-    key = statement.instance(connection.alias, row)
-    return Found(key, None, slot, statement, statement.columns_to_cache(row))
+    return Found(statement.instance(alias, row), statement.columns_to_cache(row), slot)
 
 
 def _find_with_queryset(model: type[AbstractApiKey], alias: str, api_key: str) -> Found | None:

@@ -46,22 +46,20 @@ def record_use(
     conditions = []
     for name in used:
         last = getattr(key, name)
-        if last is None or last <= due or last > ahead:
+        if last is None or not due < last <= ahead:
             changes[name] = now
-            conditions.append(
-                Q(**{f"{name}__isnull": True})
-                | Q(**{f"{name}__lte": due})
-                | Q(**{f"{name}__gt": ahead})
-            )
+            conditions.append(~Q(**{f"{name}__gt": due, f"{name}__lte": ahead}))
     if "last_used_at" in changes:
         changes["last_used_ip"] = address() or None
     if not crypto.is_current(digest):
         changes[slot] = crypto.make_digest(secret)
         conditions.append(Q(**{slot: digest}))
     used_at: Any = changes.get("last_used_at", key.last_used_at)
+    # By the difference, because both may be naive and in the local time of Django's settings.
+    due_at = time.time() + (used_at - due).total_seconds()
     if not changes:
         if not found.is_from_cache:
-            found.store(_next_due_at(used_at, due))
+            found.store(due_at)
         return
     changed = found.changed(changes)
 
@@ -75,7 +73,7 @@ def record_use(
         else:
             for name, value in changes.items():
                 setattr(key, name, value)
-            changed.store(_next_due_at(used_at, due))
+            changed.store(due_at)
 
     alias = router.db_for_write(type(key))
     try:
@@ -89,12 +87,6 @@ def record_use(
     except (DatabaseError, InterfaceError):
         # If the key came from the cache, this is the first use of the database.
         _log_error(key)
-
-
-def _next_due_at(used_at: datetime, due: datetime) -> float:
-    """Return when the next use must be recorded, in seconds since 1970."""
-    # By the difference, because both may be naive and in the local time of Django's settings.
-    return time.time() + (used_at - due).total_seconds()
 
 
 def _log_error(key: AbstractApiKey) -> None:

@@ -1,10 +1,10 @@
 """One SELECT for a key and its user, compiled once and executed for each request.
 
 Four fifths of a lookup through a queryset are spent on compiling the same statement again. Here,
-Django's compiler runs once for each model, database and backend, and each request executes the
-result with the API key as its only parameter. Django's own columns, converters and ``from_db``
-create the instances, so that all other code sees ordinary models. Columns that no request needs are
-deferred as in the ORM: they are loaded on first access.
+Django's compiler runs once for each model and database, and each request executes the result with
+the API key as its only parameter. Django's own columns, converters and ``from_db`` create the
+instances, so that all other code sees ordinary models. Columns that no request needs are deferred
+as in the ORM: they are loaded on first access.
 
 If that can't give the same result (a manager with its own querysets, a backend that needs more
 parameters), there is no :class:`LookupStatement`, and callers use a queryset.
@@ -12,23 +12,41 @@ parameters), there is no :class:`LookupStatement`, and callers use a queryset.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 from django.core.signals import setting_changed
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import QuerySet
+from django.db.models.manager import BaseManager
 
-from ..base_models import AbstractApiKey
-from ..db import cached_instance_factory, has_default_constructor, instance_factory
+from ..base_models import AbstractApiKey, ApiKeyQuerySet
+from ..db import InstanceFactory
 from ..types import User
-from .compiler import Columns, compile_lookup
-from .driver_prepared import driver_prepared
+from .driver_prepared import DriverPrepared, is_chosen
 
 logger = logging.getLogger("frappe_tokens.lookup")
+
+# Neither the decision nor most views need these, and each column costs time in the database, the
+# driver and Python. All columns of the user are loaded.
+_DEFERRED = frozenset(
+    {
+        "created_at",
+        "created_by",
+        "last_used_ip",
+        "live",
+        "revoked_by",
+        "revoked_reason",
+        "rotated_at",
+    }
+)
+
+# The attributes of a key and of its user, if any, in the order of their columns.
+Columns = tuple[dict[str, Any], dict[str, Any] | None]
 
 
 class LookupStatement:
@@ -45,42 +63,59 @@ class LookupStatement:
 
         Args:
             model: a source of keys.
-            connection: compiles the statement, and stays referenced: one that no thread uses.
+            connection: stays referenced by the converters: one that no thread uses.
 
         Raises:
-            ValueError: the model can't be served; the message says why.
+            ValueError: the model's own queryset would do something else; the message says why.
         """
-        self._compiled = compiled = compile_lookup(model, connection)
-        self._model = model
-        names = [*compiled.key_names, *compiled.user_names]
-        self._split = len(compiled.key_names)
+        manager, fields = model._default_manager, model._meta.concrete_fields
+        if type(manager).get_queryset is not BaseManager.get_queryset:
+            raise ValueError("its manager overrides get_queryset()")
+        if manager._queryset_class not in (QuerySet, ApiKeyQuerySet):
+            raise ValueError("its manager has its own queryset class")
+        self._keys = InstanceFactory(model)
+        # A model with its own constructor or attributes may need all columns.
+        deferred = {f.name for f in fields} & _DEFERRED if self._keys.is_plain else set()
+        keys = manager.using(connection.alias).select_related("user").defer(*deferred).order_by()
+        # The value only serves to recognize the parameter. It's never executed.
+        compiler: Any = keys.filter(api_key=__name__).query.get_compiler(connection=connection)
+        sql, parameters = compiler.as_sql()
+        if tuple(parameters) != (__name__,):
+            raise ValueError("its statement has parameters other than the key")
+        if sql.count("%") != 1:
+            raise ValueError("the name of a column contains a percent sign")
+        columns = [column for column, _, _ in compiler.select]
+        key, (user,) = compiler.klass_info, compiler.klass_info["related_klass_infos"]
+        self._key_names = [f.attname for f in fields if f.name not in deferred]
+        self._user_names = [f.attname for f in user["model"]._meta.concrete_fields]
+        names = [*self._key_names, *self._user_names]
+        if [*key["select_fields"], *user["select_fields"]] != list(range(len(columns))) or (
+            names != [column.target.attname for column in columns]
+        ):
+            raise ValueError("its statement does not bring the columns of both models in order")
+        self._user_pk = user["model"]._meta.pk.attname
         self._api_key = names.index("api_key")
-        self._user_pk = compiled.user_model._meta.pk.attname
+        self._set_user, self._set_key = user["local_setter"], user["remote_setter"]
+        self._users = InstanceFactory(user["model"])
+        self._converters = compiler.get_converters(columns)
         # A cache must hold neither password hashes nor what a project's own field may have
         # decrypted. They are loaded on first access, as the ORM does for deferred columns.
-        private = {
-            names[position]
-            for position, functions, _ in compiled.converters
-            if not all(map(_is_djangos, functions))
+        self._private = {"password"} | {
+            column.target.attname
+            for functions, column in self._converters.values()
+            if not (all(map(_is_djangos, functions)) or column.target.primary_key)
         }
-        self._cached = [
-            position for position, name in enumerate(names) if name not in {"password", *private}
-        ]
-        cached_names = [names[position] for position in self._cached]
-        self._cached_split = sum(position < self._split for position in self._cached)
-        self._cached_key_names = cached_names[: self._cached_split]
-        self._cached_user_names = cached_names[self._cached_split :]
         # Models with their own constructor may not expect deferred columns.
-        self.is_cacheable = has_default_constructor(compiled.user_model) and (
-            self._cached_split == self._split or has_default_constructor(model)
+        self.is_cacheable = self._users.has_default_constructor and (
+            self._keys.has_default_constructor or self._private.isdisjoint(self._key_names)
         )
-        # A named parameter: for "%s", Django's SQLite backend searches the text every time.
-        self._sql = compiled.sql.replace("%s", "%(api_key)s")
         self.label = model.cache_label()
-        self.fingerprint = hashlib.sha256(f"{compiled.sql}{cached_names}".encode()).hexdigest()[:16]
-        self._by_driver = driver_prepared(self._sql, self.fingerprint, connection)
-        self._make_key = instance_factory(model)
-        self._make_user = instance_factory(compiled.user_model)
+        fingerprint = f"{sql}{sorted(self._private)}".encode()
+        self.fingerprint = hashlib.sha256(fingerprint).hexdigest()[:16]
+        # A named parameter: for "%s", Django's SQLite backend searches the text every time.
+        sql = sql.replace("%s", "%(api_key)s")
+        self._prepared = DriverPrepared(sql, self.fingerprint) if is_chosen(connection) else None
+        self._sql = sql
 
     def fetch(self, connection: BaseDatabaseWrapper, api_key: str) -> Columns | None:
         """Return the columns of the key and its user, or None, from one SELECT.
@@ -94,40 +129,37 @@ class LookupStatement:
         """
         parameters = {"api_key": api_key}
         with connection.cursor() as cursor:
-            if self._by_driver is None:
+            if self._prepared is None:
                 cursor.execute(self._sql, parameters)
             else:
-                self._by_driver.execute(cursor, parameters)
+                self._prepared.execute(cursor, parameters)
             # After a collation was changed by hand, a key in the wrong case may match.
-            rows = [list(row) for row in cursor if row[self._api_key] == api_key]
-        if not rows:
+            row = next((list(row) for row in cursor if row[self._api_key] == api_key), None)
+        if row is None:
             return None
-        (row,) = rows
-        for position, functions, column in self._compiled.converters:
+        for position, (functions, column) in self._converters.items():
             value = row[position]
             for function in functions:
                 value = function(value, column, connection)
             row[position] = value
-        return row
+        user = dict(zip(self._user_names, row[len(self._key_names) :], strict=True))
+        has_user = user[self._user_pk] is not None
+        return dict(zip(self._key_names, row, strict=False)), user if has_user else None
 
-    def instance(self, alias: str, row: Columns) -> AbstractApiKey:
+    def instance(self, alias: str, columns: Columns) -> AbstractApiKey:
         """Return the key, with its user loaded, from the result of :meth:`fetch`."""
-        compiled, split = self._compiled, self._split
-        user = None
-        if row[split + compiled.user_names.index(self._user_pk)] is not None:
-            user = self._make_user(alias, compiled.user_names, row[split:])
-        return self._linked(self._make_key(alias, compiled.key_names, row[:split]), user)
+        key, user = columns
+        return self._linked(
+            self._keys.create(alias, key), self._users.create(alias, user) if user else None
+        )
 
-    def columns_to_cache(self, row: Columns) -> Columns:
-        """Return those of ``row`` that a cache may hold."""
-        return [row[position] for position in self._cached]
-
-    def changed(self, columns: Columns, changes: Mapping[str, object]) -> Columns:
-        """Return a copy of cached ``columns`` with the key's attributes ``changes``."""
-        columns = copy.deepcopy(columns)
-        for position, name in enumerate(self._cached_key_names):
-            columns[position] = changes.get(name, columns[position])
-        return columns
+    def columns_to_cache(self, columns: Columns) -> Columns:
+        """Return what a cache may hold of the result of :meth:`fetch`."""
+        key, user = (
+            {name: value for name, value in (part or {}).items() if name not in self._private}
+            for part in columns
+        )
+        return key, user or None
 
     def factory(self, alias: str, columns: Columns) -> Callable[[], AbstractApiKey]:
         """Return a function that makes the key and its user of cached columns, without a query.
@@ -136,18 +168,15 @@ class LookupStatement:
             alias: the database that they come from.
             columns: from :meth:`columns_to_cache`. Changes to the instances don't affect them.
         """
-        keys, users = self._cached_key_names, self._cached_user_names
-        key_columns, user_columns = columns[: len(keys)], columns[len(keys) :]
-        make_key = cached_instance_factory(self._model, alias, keys, key_columns)
-        if user_columns[users.index(self._user_pk)] is None:
-            return lambda: self._linked(make_key(), None)
-        make_user = cached_instance_factory(self._compiled.user_model, alias, users, user_columns)
+        key, user = columns
+        make_key = self._keys.from_cache(alias, key)
+        make_user = self._users.from_cache(alias, user) if user else lambda: None
         return lambda: self._linked(make_key(), make_user())
 
     def _linked(self, key: AbstractApiKey, user: User | None) -> AbstractApiKey:
         if user is not None:
-            self._compiled.set_key(user, key)
-        self._compiled.set_user(key, user)
+            self._set_key(user, key)
+        self._set_user(key, user)
         return key
 
 
@@ -155,39 +184,23 @@ def _is_djangos(converter: Callable[..., object]) -> bool:
     return (getattr(converter, "__module__", None) or "").startswith("django.")
 
 
-# By model, database and class of connection; and, by model and database, the last one used.
-_statements: dict[tuple[object, ...], LookupStatement | None] = {}
+_statements: dict[tuple[type[AbstractApiKey], str], LookupStatement | None] = {}
 
 
-def statement_for(
-    model: type[AbstractApiKey], connection: BaseDatabaseWrapper
-) -> LookupStatement | None:
-    """Return the statement for ``model`` on ``connection``; None if a queryset must be used."""
-    identity = (model, connection.alias, type(connection))
+def statement_for(model: type[AbstractApiKey], alias: str) -> LookupStatement | None:
+    """Return the statement for ``model`` in this database; None if a queryset must be used."""
     try:
-        statement = _statements[identity]
+        return _statements[model, alias]
     except KeyError:
-        _statements[identity] = statement = _compile(model, connection)
-    _statements[identity[:2]] = statement
-    return statement
+        statement = _statements[model, alias] = _compile(model, alias)
+        return statement
 
 
-def last_statement(model: type[AbstractApiKey], alias: str) -> LookupStatement | None:
-    """Return the statement that was last used for ``model`` on the database ``alias``, if any.
-
-    That is enough to look in a cache, whose entries name the statement that read them. Getting the
-    thread's connection takes longer than this.
-    """
-    return _statements.get((model, alias))
-
-
-def _compile(
-    model: type[AbstractApiKey], connection: BaseDatabaseWrapper
-) -> LookupStatement | None:
+def _compile(model: type[AbstractApiKey], alias: str) -> LookupStatement | None:
     # Some converters keep a reference to the connection that they were made for, which would keep
     # this thread's open after the thread has ended.
     try:
-        with closing(connection.copy()) as unused:
+        with closing(connections[alias].copy()) as unused:
             return LookupStatement(model, unused)
     except Exception as error:
         # The queryset gives the same result, or a better error.

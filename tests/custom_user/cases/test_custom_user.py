@@ -93,7 +93,7 @@ def remembered(person):
 
 
 def test_lookup_brings_what_a_queryset_brings(remembered):
-    statement = statement_for(ApiKey, connection)
+    statement = statement_for(ApiKey, connection.alias)
     assert statement is not None
     plain = ApiKey.objects.select_related("user").get()
     row = statement.fetch(connection, remembered.api_key)
