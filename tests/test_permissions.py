@@ -41,9 +41,7 @@ def test_can_generate_keys_is_closed_to_others(user, make_user):
     assert not opens_to(SimpleNamespace(is_active=False, has_perm=lambda name: True))
 
 
-def test_can_generate_keys_is_closed_to_restricted_and_foreign_credentials(
-    system_manager,
-):
+def test_can_generate_keys_is_closed_to_restricted_and_foreign_credentials(system_manager):
     for policies in ({"read_only": True}, {"scopes": ["todo"]}):
         limited = generate_keys(system_manager, name="limited", **policies).instance
         assert not opens_to(system_manager, limited)

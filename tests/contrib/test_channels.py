@@ -99,11 +99,6 @@ def test_without_the_header_it_runs_as_the_sessions_user(keys, make_user):
     assert connect("token a:b", client=client) == 4401
 
 
-def test_without_header_and_session_the_user_is_anonymous(keys):
-    assert connect() == ["", None, 1]
-    assert connect(app=TokenAuthMiddleware(Prices.as_asgi())) == ["", None, 1]
-
-
 def test_read_only_key_opens_a_socket_that_changes_nothing(user):
     header = token_header(generate_keys(user, read_only=True))
     assert connect(header) == 4403

@@ -12,6 +12,7 @@ from ..conftest import token_header
 
 KEYS = "/api/keys/"
 WHO = "/api/method/frappe.auth.get_logged_user"
+GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 FIELDS = {

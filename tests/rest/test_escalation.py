@@ -55,8 +55,12 @@ def test_superuser_may_do_everything(root, keys, call):
 
 
 @every_call
-def test_user_without_the_permission_may_not_manage_their_own_keys(keys, call):
+def test_only_with_self_service_users_manage_their_own_keys(keys, settings, call):
     assert_nothing_happens(call, keys, keys, 403, "permission_denied")
+
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    expected = {"create": 201, "create by a taken name": 409, "revoke": 204}
+    assert make_call(call, keys, keys).status_code == expected.get(call, 200)
 
 
 @every_call
