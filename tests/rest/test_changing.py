@@ -1,9 +1,6 @@
 """``PATCH keys/{api_key}/``."""
 
-from datetime import timedelta
-
 import pytest
-import time_machine
 from django.contrib.admin.models import LogEntry
 
 from frappe_tokens.keys import generate_keys, revoke
@@ -11,7 +8,6 @@ from frappe_tokens.models import ApiKey
 
 from .conftest import (
     FIELDS,
-    NOW,
     assert_no_secret,
     assert_refused,
     assert_unchanged,
@@ -67,16 +63,6 @@ def test_empty_body_changes_nothing(manager, keys, body):
 
 
 # The fields are those of a new key.
-
-
-def test_null_is_the_default_expiry(manager, user, settings):
-    settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": timedelta(days=30)}
-
-    with time_machine.travel(NOW, tick=False):
-        keys = generate_keys(user, expires_at=NOW + timedelta(days=1))
-        response = send(manager, "PATCH", keys.api_key, {"expires_at": None})
-
-    assert response.json()["expires_at"] == "2026-03-02T12:00:00Z"
 
 
 def test_conflicts(manager, keys, user):
