@@ -94,19 +94,13 @@ def with_wrong_secret(keys):
     return GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
 
 
-def test_malformed_credential_is_refused_without_a_query(ask, statements):
+def test_malformed_credential_and_unknown_source_are_refused_without_a_query(ask, keys, statements):
     with statements() as verbs:
-        answer = ask("token ftk_a")
+        malformed = ask("token ftk_a")
+        unknown = ask(token_header(keys), frappe_authorization_source="Nobody")
 
-    assert_refused(answer, Reason.MALFORMED_CREDENTIALS)
-    assert "SELECT" not in verbs
-
-
-def test_unknown_source_is_refused_without_a_query(ask, keys, statements):
-    with statements() as verbs:
-        answer = ask(token_header(keys), frappe_authorization_source="Nobody")
-
-    assert_refused(answer, Reason.INVALID_CREDENTIALS)
+    assert_refused(malformed, Reason.MALFORMED_CREDENTIALS)
+    assert_refused(unknown, Reason.INVALID_CREDENTIALS)
     assert "SELECT" not in verbs
 
 
