@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,13 +16,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework.views import APIView
 
-from ...api.serializers import (
-    ApiKeyPoliciesSerializer,
-    ApiKeyRotationSerializer,
-    ApiKeySerializer,
-    LeakedTokenSerializer,
-    NewApiKeySerializer,
-)
+from ...api.serializers import ApiKeySerializer
 from ...base_models import KeyState
 from ...request_log import DAYS, DAYS_MAX
 from ...validators import REASON_MAX_LENGTH
@@ -38,6 +32,8 @@ _DESCRIPTIONS = {
     429: "Too many tokens from this address.",
     503: "The database doesn't answer.",
 }
+_NO_PAGE = OpenApiResponse(bodies.ERROR, "There is no such page.")
+_NO_USER = OpenApiResponse(bodies.FRAPPE_ERROR, "There is no user with this username.")
 _NO_WIDER = (
     "403 for keys of users with more rights than yours, and for keys that would allow more than "
     "the key that authenticates the request."
@@ -66,6 +62,7 @@ _FILTERS = [
     _query("last_used_before", "Keys last used before this time.", format="date-time"),
     _query("expires_before", "Keys that expire before this time.", format="date-time"),
 ]
+_USER = _query("user", "The username.")
 _REASON = _query("reason", "Why the key is revoked, for the record.", maxLength=REASON_MAX_LENGTH)
 _PERIOD = [
     _query(
@@ -86,15 +83,20 @@ def _operation(
     summary: str,
     description: str,
     responses: dict[int, object],
-    *errors: int,
+    errors: Sequence[int] = (),
+    *parameters: OpenApiParameter,
     body: object = bodies.ERROR,
     **options: Any,
 ) -> Callable[..., object]:
-    """Describe an operation that also responds with ``errors``, in the form ``body``."""
+    """Describe an operation that also responds with ``errors``, in the form ``body``.
+
+    Its request is the view's ``serializer_class``, unless ``options`` has another ``request``.
+    """
     for status in errors:
         form = bodies.INVALID if status == 400 else body
         responses = {status: OpenApiResponse(form, _DESCRIPTIONS[status]), **responses}
-    return extend_schema(summary=summary, description=description, responses=responses, **options)
+    options.update(summary=summary, description=description)
+    return extend_schema(responses=responses, parameters=list(parameters), **options)
 
 
 def _describe(view: str, **methods: Callable[..., object]) -> None:
@@ -114,12 +116,9 @@ _describe(
     get=_operation(
         "List API keys",
         "Those that you have access to, the latest first, without their secrets.",
-        {
-            200: ApiKeySerializer(many=True),
-            404: OpenApiResponse(bodies.ERROR, "There is no such page."),
-        },
-        400,
-        parameters=_FILTERS,
+        {200: ApiKeySerializer(many=True), 404: _NO_PAGE},
+        [400],
+        *_FILTERS,
     ),
     post=_operation(
         "Generate an API key",
@@ -127,35 +126,30 @@ _describe(
         "changes and the response is 409. Expiry, addresses and rate are those of the key that "
         f"authenticates the request, unless the body has others. {_NO_WIDER}",
         {201: bodies.ApiKeyWithSecretSerializer},
-        *(400, 409, 415),
-        parameters=[_LOCATION],
-        request=NewApiKeySerializer,
+        [400, 409, 415],
+        _LOCATION,
     ),
 )
 _describe(
     "keys.KeyDetail",
     get=_operation(
-        "Retrieve an API key",
-        "Without its secret.",
-        {200: ApiKeySerializer},
-        404,
-        parameters=[_API_KEY],
+        "Retrieve an API key", "Without its secret.", {200: ApiKeySerializer}, [404], _API_KEY
     ),
     patch=_operation(
         "Change an API key's name and policies",
         f"What you leave out doesn't change. {_NO_WIDER}",
         {200: ApiKeySerializer},
-        *(400, 404, 409, 415),
-        parameters=[_API_KEY],
-        request=ApiKeyPoliciesSerializer,
+        [400, 404, 409, 415],
+        _API_KEY,
     ),
     delete=_operation(
         "Revoke an API key",
         "Permanently. Its record stays, and revoking it again changes nothing. `reason` may also "
         "be in the body.",
         {204: OpenApiResponse(description="Revoked.")},
-        *(400, 404, 415),
-        parameters=[_API_KEY, _REASON],
+        [400, 404, 415],
+        _API_KEY,
+        _REASON,
     ),
 )
 _describe(
@@ -164,9 +158,8 @@ _describe(
         "Rotate an API key's secret",
         f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
         {200: bodies.ApiKeyWithSecretSerializer},
-        *(400, 404, 409, 415),
-        parameters=[_API_KEY],
-        request=ApiKeyRotationSerializer,
+        [400, 404, 409, 415],
+        _API_KEY,
     ),
 )
 _describe(
@@ -176,8 +169,9 @@ _describe(
         "Requests per day and outcome, from the request log: `accepted`, the code of a refusal, "
         "or `other`. Includes every day, the oldest first.",
         {200: bodies.USAGE},
-        *(400, 404),
-        parameters=[_API_KEY, *_PERIOD],
+        [400, 404],
+        _API_KEY,
+        *_PERIOD,
     ),
 )
 _describe(
@@ -187,29 +181,27 @@ _describe(
         "Needs no authentication besides the token. The response doesn't say whether there was "
         "such a key.",
         {204: OpenApiResponse(description="If it was a key, it is revoked.")},
-        *(400, 415, 429, 503),
-        request=LeakedTokenSerializer,
+        [400, 415, 429, 503],
     ),
 )
-_get_logged_user = _operation(
+_get_user = _operation(
     "Retrieve the request's user",
     "Frappe's `frappe.auth.get_logged_user`.",
     {200: bodies.USERNAME},
     request=None,
 )
-_describe("rpc.GetLoggedUser", get=_get_logged_user, post=_get_logged_user)
+_describe("rpc.GetLoggedUser", get=_get_user, post=_get_user)
 _generate_keys = partial(
     _operation,
     "Generate a user's API secret",
     "Frappe's `frappe.core.doctype.user.user.generate_keys`, for the user's key without a name, "
     f"which is created if there is none. The old secret stops working. {_NO_WIDER}",
-    {
-        200: bodies.GENERATED_KEYS,
-        404: OpenApiResponse(bodies.FRAPPE_ERROR, "There is no user with this username."),
-    },
-    *(415, 417),
+    {200: bodies.GENERATED_KEYS, 404: _NO_USER},
     body=bodies.FRAPPE_ERROR,
-    parameters=[_query("user", "The username.")],
     request=OpenApiRequest(bodies.GENERATE_KEYS),
 )
-_describe("rpc.GenerateKeys", get=_generate_keys(405), post=_generate_keys())
+_describe(
+    "rpc.GenerateKeys",
+    get=_generate_keys([405, 415, 417], _USER),
+    post=_generate_keys([415, 417], _USER),
+)
