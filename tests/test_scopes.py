@@ -145,14 +145,6 @@ def test_scoped_key_opens_only_views_whose_scopes_it_holds(scoped, keys, url):
         assert ask(keys, url, method).status_code == (405 if method == "PROPFIND" else 200)
 
 
-# What the decorator changes
-
-
-def test_decorated_use_of_a_class_leaves_the_class_unchanged():
-    assert not hasattr(Shared, "required_scopes")
-    assert SharedSet.required_scopes is None
-
-
 def passed_on(view):
     @functools.wraps(view)
     def wrapper(*args, **kwargs):
@@ -161,7 +153,10 @@ def passed_on(view):
     return wrapper
 
 
-def test_decorated_function_keeps_what_it_is():
+def test_decorated_function_or_use_of_a_class_keeps_what_it_is():
+    assert not hasattr(Shared, "required_scopes")
+    assert SharedSet.required_scopes is None
+
     @require_scopes("todos:read", "todos:all")
     def view(request):
         """A view."""
@@ -188,16 +183,13 @@ def test_second_declaration_and_method_are_errors():
         declare(ByMethod.get)
 
 
-@pytest.mark.parametrize("scopes", [(), (ask,), (["todos:read"],), (None,)])
-def test_missing_scopes_are_an_error(scopes):
-    with pytest.raises(TypeError, match="Name the scopes"):
-        require_scopes(*scopes)
-
-
-@pytest.mark.parametrize("scope", ["", "todos:read todos:write", 'to"do', "to\\do", "tödo", "a\n"])
-def test_invalid_scope_is_an_error(scope):
-    with pytest.raises(ValueError, match="is not a valid scope"):
-        require_scopes("todos:read", scope)
+def test_missing_and_invalid_scopes_are_errors():
+    for scopes in ((), (ask,), (["todos:read"],), (None,)):
+        with pytest.raises(TypeError, match="Name the scopes"):
+            require_scopes(*scopes)
+    for scope in ("", "todos:read todos:write", 'to"do', "to\\do", "tödo", "a\n"):
+        with pytest.raises(ValueError, match="is not a valid scope"):
+            require_scopes("todos:read", scope)
 
 
 def test_decorator_below_api_view_is_an_error(scoped, keys):

@@ -72,16 +72,6 @@ def test_key_has_the_given_policies(manager, user):
     assert {name: response.json()[name] for name in shown} == shown
 
 
-@pytest.mark.parametrize("expires_at", ["2100-01-01T17:00:00Z", "2100-01-01T12:00:00"])
-def test_expiry_is_in_the_servers_time_without_time_zones(manager, user, settings, expires_at):
-    settings.USE_TZ = False
-    settings.TIME_ZONE = "America/New_York"
-
-    key = assert_created(send(manager, "POST", body={"user": "ada", "expires_at": expires_at}))
-
-    assert key.expires_at == datetime(2100, 1, 1, 12)
-
-
 @pytest.mark.parametrize("name", ["", "deploy", " deploy "])
 def test_taken_name_is_a_conflict(manager, user, name):
     taken = generate_keys(user, name=name.strip())

@@ -55,32 +55,21 @@ def test_old_secret_works_until_the_grace_period_ends(manager, keys, grace):
         assert not works(keys.api_key, keys.api_secret)
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        *[
-            (b'{"grace": %s}' % grace, "grace")
-            for grace in (
-                *(b"-1", b"-0.001", b"315360000.1", b"1e30", b"1e999", b"-1e999", b"9" * 400),
-                *(b"true", b"false", b"null", b'""', b'"60"', b'"\\ud800"', b"[]", b"[60]", b"{}"),
-            )
-        ],
-        *[
-            ({"grace": 60, name: "mine"}, name)
-            for name in ("api_secret", "name", "expires_at", "token")
-        ],
-    ],
-    ids=lambda value: ascii(value)[:30],
-)
-def test_unusable_values_are_refused(manager, keys, body, field):
-    with assert_unchanged():
-        assert_wrong(rotate(manager, keys, body), field)
+UNUSABLE = [
+    *(b"-1", b"-0.001", b"315360000.1", b"1e30", b"1e999", b"-1e999", b"9" * 400),
+    *(b"true", b"false", b"null", b'""', b'"60"', b'"\\ud800"', b"[]", b"[60]", b"{}"),
+]
+NO_JSON = [b"NaN", b"-Infinity", b"9" * 5000, b"0x10", b"1_0"]
 
 
-@pytest.mark.parametrize("grace", [b"NaN", b"-Infinity", b"9" * 5000, b"0x10", b"1_0"])
-def test_grace_that_is_not_json_is_a_parse_error(manager, keys, grace):
+def test_unusable_values_are_refused(manager, keys):
     with assert_unchanged():
-        assert_refused(rotate(manager, keys, b'{"grace": %s}' % grace), 400, "parse_error")
+        for grace in UNUSABLE:
+            assert_wrong(rotate(manager, keys, b'{"grace": %s}' % grace), "grace")
+        for grace in NO_JSON:
+            assert_refused(rotate(manager, keys, b'{"grace": %s}' % grace), 400, "parse_error")
+        for name in ("api_secret", "name", "expires_at", "token"):
+            assert_wrong(rotate(manager, keys, {"grace": 60, name: "mine"}), name)
 
 
 def interrupt(action):
