@@ -1,16 +1,4 @@
-"""Authentication for Django Ninja.
-
-::
-
-    from frappe_tokens.contrib.ninja import TokenAuth, register
-    from ninja import NinjaAPI
-
-    api = register(NinjaAPI(auth=TokenAuth()))
-
-
-    @api.get("reports", auth=TokenAuth("reports:read"))
-    def reports(request): ...
-"""
+"""Authentication for Django Ninja: ``api = register(NinjaAPI(auth=TokenAuth()))``."""
 
 from __future__ import annotations
 
