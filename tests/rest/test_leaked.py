@@ -129,13 +129,6 @@ def test_secret_that_was_replaced_meanwhile_revokes_nothing(keys, monkeypatch, c
     assert [key.is_revoked for key in ApiKey.objects.all()] == [False] * (change == "rotate")
 
 
-def test_revoked_key_keeps_its_reason(keys):
-    revoke(keys.instance, reason="the first")
-
-    assert not revoke_leaked(keys.api_key, keys.api_secret)
-    assert ApiKey.objects.get().revoked_reason == "the first"
-
-
 # Too many failures
 
 
