@@ -30,17 +30,11 @@ class HasScope(BasePermission):
 
     These are a list, a string of words, or a dictionary of these by action or lower-case method.
 
-    ================================  ==============================================================
-    API key                           without scopes: opens every view; with scopes: views whose
-                                      scopes it holds, and none that declares no scopes
-    OAuth 2 access token              like a key with scopes: it has ``allow_scopes(scopes)`` or a
-                                      string of words in ``scope``, as in django-oauth-toolkit
-    a session (no credential and no   isn't restricted by scopes: opens every view
-    ``Authorization`` header)
-    any other credential              opens none, because it's unknown how to read its scopes.
-                                      A subclass may override :meth:`holds`
-    an anonymous user                 opens none
-    ================================  ==============================================================
+    An API key without scopes and a session (no credential and no ``Authorization`` header) open
+    every view. An API key with scopes and an OAuth 2 access token, which has
+    ``allow_scopes(scopes)`` or a string of words in ``scope``, open views whose scopes they hold,
+    and none that declares no scopes. An anonymous user opens none; nor does any other credential,
+    because it's unknown how to read its scopes. A subclass may override :meth:`holds`.
 
     It doesn't check who the user is. For that, add ``IsAuthenticated``.
     """

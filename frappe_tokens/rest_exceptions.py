@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from django.utils.translation import get_language
 from rest_framework.exceptions import APIException, AuthenticationFailed, ErrorDetail
 
 from . import verification
-from .exceptions import Reason, Refused
+from .exceptions import Refused
 
 
 class AuthenticationRefused(APIException):
@@ -25,7 +22,10 @@ class AuthenticationRefused(APIException):
 
     def __init__(self, refused: Refused, auth_header: str) -> None:
         reason = refused.reason
-        self.detail = dict(_detail(reason, refused.access_token, get_language()))
+        self.detail = {
+            "detail": ErrorDetail(str(refused.sentence), reason.code),
+            "code": ErrorDetail(reason.code, reason.code),
+        }
         self.reason = reason
         self.wait = verification.retry_after(refused)
         self.status_code = reason.status
@@ -46,13 +46,3 @@ def refusal(refused: Refused, scheme: str) -> AuthenticationRefused:
     """Return the exception to raise for ``refused``, with the challenge of ``scheme``."""
     cls = RefusedCredentials if refused.reason.status == 401 else AuthenticationRefused
     return cls(refused, verification.challenge(scheme, refused))
-
-
-# Translating and wrapping the sentence takes a tenth of a refused request.
-@lru_cache(maxsize=1024)
-def _detail(reason: Reason, access_token: bool, language: str | None) -> dict[str, ErrorDetail]:
-    sentence = Refused(reason, access_token=access_token).sentence
-    return {
-        "detail": ErrorDetail(str(sentence), reason.code),
-        "code": ErrorDetail(reason.code, reason.code),
-    }

@@ -23,13 +23,11 @@ if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 logger = logging.getLogger(__name__)
-
 _log_cache_error = RateLimitedLogger(logger, "The cache doesn't answer. No rates are limited.")
 
 # How far ahead another machine's clock may be (s). A period that starts later than that started
 # before this clock was set back.
 _CLOCK_DIFFERENCE = 1
-
 
 # DRF reads both when its module is imported. A subclass or a project that sets others means those.
 _IMPORTED_RATES = SimpleRateThrottle.THROTTLE_RATES
@@ -54,9 +52,7 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
     """
 
     scope = "api_key"
-
-    # Of the default rate. DRF sets them.
-    num_requests: int
+    num_requests: int  # of the default rate, set by DRF
     duration: int
 
     def get_rate(self) -> str | None:

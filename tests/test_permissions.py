@@ -15,7 +15,6 @@ from rest_framework.viewsets import ViewSet
 from rest_framework_simplejwt.tokens import AccessToken as Jwt
 
 from frappe_tokens.decorators import require_scopes
-from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.permissions import CanGenerateKeys, HasScope
 
@@ -30,24 +29,17 @@ def opens_to(user, auth=None):
 def test_can_generate_keys_opens_to_system_managers_and_superusers(system_manager, make_user):
     assert opens_to(system_manager)
     assert opens_to(make_user("root", is_superuser=True))
-    assert opens_to(system_manager, generate_keys(system_manager).instance)
+    assert opens_to(system_manager, ApiKey(user=system_manager))
 
 
-def test_can_generate_keys_is_closed_to_others(user, make_user):
+def test_can_generate_keys_is_closed_to_others(user, system_manager, make_user):
     assert not opens_to(user)
     assert not opens_to(AnonymousUser())
     assert not opens_to(make_user("staff", is_staff=True))
     assert not opens_to(make_user("gone", is_superuser=True, is_active=False))
     assert not opens_to(SimpleNamespace(is_active=False, has_perm=lambda name: True))
-
-
-def test_can_generate_keys_is_closed_to_restricted_and_foreign_credentials(
-    system_manager,
-):
-    for policies in ({"read_only": True}, {"scopes": ["todo"]}):
-        limited = generate_keys(system_manager, name="limited", **policies).instance
-        assert not opens_to(system_manager, limited)
-        limited.delete()
+    assert not opens_to(system_manager, ApiKey(user=system_manager, read_only=True))
+    assert not opens_to(system_manager, ApiKey(user=system_manager, scopes=["todo"]))
     assert not opens_to(system_manager, "a token of another package")
 
 
@@ -140,15 +132,11 @@ def test_access_token_opens_views_whose_scopes_it_holds(token):
     assert not opens(token, method="OPTIONS")
 
 
-@pytest.mark.parametrize("scope", ["", "todos", "todos:read2", "Todos:Read", None, ["todos:read"]])
-def test_access_token_without_the_scope_is_refused(scope):
-    response = answer(AccessToken(scope))
-
-    assert response.status_code == 403
-    assert response.data == {
-        "detail": "The scopes of this API key or access token don't open this view.",
-        "code": "insufficient_scope",
-    }
+def test_access_token_without_the_scope_is_refused():
+    for scope in ("", "todos", "todos:read2", "Todos:Read", None, ["todos:read"]):
+        response = answer(AccessToken(scope))
+        assert (response.status_code, response.data["code"]) == (403, "insufficient_scope")
+        assert "don't open this view" in response.data["detail"]
 
 
 def test_api_key_opens_the_same_views_as_without_the_permission(user):
@@ -168,13 +156,10 @@ def test_session_is_not_restricted_and_anonymous_requests_are_refused(user):
         assert not opens(None, view)
 
 
-@pytest.mark.parametrize(
-    "credential",
-    ["todos:read", {"scope": "todos:read"}, "", False, Jwt(), KnoxToken()],
-)
-def test_unknown_kind_of_credential_opens_nothing(user, credential):
-    assert not opens(credential, user=user)
-    assert not opens(credential, Undeclared.as_view(), user=user)
+def test_unknown_kind_of_credential_opens_nothing(user):
+    for credential in ("todos:read", {"scope": "todos:read"}, "", False, Jwt(), KnoxToken()):
+        assert not opens(credential, user=user)
+        assert not opens(credential, Undeclared.as_view(), user=user)
 
 
 def test_subclass_may_read_the_scopes_of_another_credential(user):

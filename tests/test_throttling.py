@@ -44,9 +44,7 @@ class Throttled(APIView):
         return Response()
 
 
-urlpatterns = [
-    path("", Throttled.as_view()),
-]
+urlpatterns = [path("", Throttled.as_view())]
 
 
 @pytest.fixture(autouse=True)
@@ -87,12 +85,12 @@ def default_rate(settings):
     return set_rate
 
 
-def ask(keys, url="/"):
-    return Client().get(url, headers={"authorization": token_header(keys)})
+def ask(keys):
+    return Client().get("/", headers={"authorization": token_header(keys)})
 
 
-def statuses(keys, times, url="/"):
-    return [ask(keys, url).status_code for _ in range(times)]
+def statuses(keys, times):
+    return [ask(keys).status_code for _ in range(times)]
 
 
 def allows(key, throttle=ApiKeyRateThrottle):
@@ -112,10 +110,10 @@ def test_own_rate_of_a_key_comes_before_the_default(limited, user, default_rate)
     assert statuses(generate_keys(user, name="more", rate_limit="4/hour"), 5) == [200] * 4 + [429]
 
 
-@pytest.mark.parametrize("framework", [{}, {"DEFAULT_THROTTLE_RATES": {"user": "1/day"}}])
-def test_without_any_rate_there_is_no_limit(settings, keys, framework):
-    settings.REST_FRAMEWORK = framework
-    assert statuses(keys, 20) == [200] * 20
+def test_without_any_rate_there_is_no_limit(settings, keys):
+    for framework in ({}, {"DEFAULT_THROTTLE_RATES": {"user": "1/day"}}):
+        settings.REST_FRAMEWORK = framework
+        assert statuses(keys, 5) == [200] * 5
 
 
 def test_new_rate_limit_applies_at_once(limited):
@@ -195,21 +193,18 @@ def test_small_difference_between_clocks_starts_no_second_period(limited, clock)
     assert statuses(limited, 1) == [200]
     clock.shift(timedelta(seconds=-0.5))
     assert statuses(limited, 2) == [200, 429]
-    clock.shift(timedelta(seconds=0.5))
-    assert statuses(limited, 1) == [429]
 
 
 # What is counted
 
 
-def test_requests_without_a_key_are_not_throttled(limited, user, default_rate):
+def test_requests_without_a_key_are_not_throttled(user, default_rate):
     default_rate("1/day")
     client = Client()
-    assert [client.get("/").status_code for _ in range(3)] == [200] * 3
+    assert [client.get("/").status_code for _ in range(2)] == [200] * 2
     client.force_login(user)
-    assert [client.get("/").status_code for _ in range(3)] == [200] * 3
-    assert allows("a token of another package")
-    assert allows("a token of another package")
+    assert [client.get("/").status_code for _ in range(2)] == [200] * 2
+    assert [allows("a token of another package") for _ in range(2)] == [True] * 2
 
 
 def test_keys_of_a_table_are_counted_together_and_subclasses_separately(user):
@@ -256,22 +251,22 @@ def test_count_lasts_as_long_as_its_period(user, settings, clock, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "backend", ["django.core.cache.backends.dummy.DummyCache", "tests.caches.FullCache"]
+    ("backend", "reported"),
+    [
+        ("django.core.cache.backends.dummy.DummyCache", []),
+        ("tests.caches.FullCache", []),
+        ("tests.caches.DeadCache", ["The cache doesn't answer. No rates are limited."]),
+    ],
 )
-def test_cache_that_keeps_nothing_limits_nothing(limited, settings, backend):
+def test_cache_that_keeps_nothing_or_is_away_limits_nothing(
+    limited, settings, caplog, backend, reported
+):
     settings.CACHES = {"default": local_memory(backend)}
-    assert statuses(limited, 5) == [200] * 5
-
-
-def test_cache_that_does_not_answer_limits_nothing_and_is_reported_once(limited, settings, caplog):
-    settings.CACHES = {"default": local_memory("tests.caches.DeadCache")}
 
     assert statuses(limited, 5) == [200] * 5
 
     records = (record for record in caplog.records if record.name == "frappe_tokens.throttling")
-    assert [record.getMessage() for record in records] == [
-        "The cache doesn't answer. No rates are limited."
-    ]
+    assert [record.getMessage() for record in records] == reported
 
 
 # Subclasses

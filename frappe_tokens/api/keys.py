@@ -110,11 +110,11 @@ class KeysView(AppView, GenericAPIView[ApiKey]):
 class KeyList(KeysView):
     """The keys that the caller may see; POST creates one."""
 
-    serializer_class = serializers.NewKeySerializer
+    serializer_class = serializers.NewApiKeySerializer
 
     def get(self, request: Request) -> Response:
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(serializers.KeySerializer(page, many=True).data)
+        return self.get_paginated_response(serializers.ApiKeySerializer(page, many=True).data)
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
@@ -134,10 +134,10 @@ class KeyList(KeysView):
 class KeyDetail(KeysView):
     """One key. PATCH changes its name and policies; DELETE revokes it, which is final."""
 
-    serializer_class = serializers.PoliciesSerializer
+    serializer_class = serializers.ApiKeyPoliciesSerializer
 
     def get(self, request: Request, api_key: str) -> Response:
-        return Response(serializers.KeySerializer(self.get_object()).data)
+        return Response(serializers.ApiKeySerializer(self.get_object()).data)
 
     def patch(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
@@ -147,7 +147,7 @@ class KeyDetail(KeysView):
             raise Conflict(_("This API key is revoked, which is final."), "key_revoked")
         if changes:
             change_key(key, by=self.actor, **changes)
-        return Response(serializers.KeySerializer(key).data)
+        return Response(serializers.ApiKeySerializer(key).data)
 
     def delete(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
@@ -160,7 +160,7 @@ class KeyDetail(KeysView):
 class RotateKey(KeysView):
     """A new secret for a key. The old one keeps working for ``grace`` seconds."""
 
-    serializer_class = serializers.RotationSerializer
+    serializer_class = serializers.ApiKeyRotationSerializer
 
     @sensitive_variables()
     def post(self, request: Request, api_key: str) -> Response:
@@ -199,7 +199,7 @@ class KeyUsage(KeysView):
                 "time_zone": str(params["time_zone"]),
                 "total": usage.total,
                 "refused": usage.refused,
-                "last_used_at": serializers.KeySerializer(key).data["last_used_at"],
+                "last_used_at": serializers.ApiKeySerializer(key).data["last_used_at"],
                 "usage": days,
             }
         )
@@ -210,7 +210,7 @@ class RevokeLeaked(KeysView):
 
     authentication_classes = []
     permission_classes = [AllowAny]
-    serializer_class = serializers.LeakSerializer
+    serializer_class = serializers.LeakedTokenSerializer
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
@@ -238,7 +238,7 @@ def _validated(serializer: BaseSerializer[Any]) -> Any:
 
 @sensitive_variables()
 def _with_secret(generated: GeneratedKeys) -> dict[str, object]:
-    key = serializers.KeySerializer(generated.instance).data
+    key = serializers.ApiKeySerializer(generated.instance).data
     return {**key, "api_secret": generated.api_secret}
 
 

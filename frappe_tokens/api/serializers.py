@@ -129,7 +129,7 @@ class ZoneField(serializers.Field[ZoneInfo, str, object, object]):
             self.fail("invalid")
 
 
-class KeySerializer(serializers.ModelSerializer[AbstractApiKey]):
+class ApiKeySerializer(serializers.ModelSerializer[AbstractApiKey]):
     """What clients see of a key: everything but its digests."""
 
     serializer_field_mapping = {
@@ -137,6 +137,10 @@ class KeySerializer(serializers.ModelSerializer[AbstractApiKey]):
         models.DateTimeField: StrictDateTimeField,
     }
     user = serializers.CharField(source="user.get_username", read_only=True)
+    scopes = StringListField(
+        read_only=True, help_text="If empty, the key may do what its user may do."
+    )
+    allowed_ips = StringListField(read_only=True, help_text="If empty, every address is allowed.")
 
     class Meta:
         model = ApiKey
@@ -170,7 +174,7 @@ class StrictSerializer(serializers.Serializer[ApiKey]):
         return values
 
 
-class PoliciesSerializer(StrictSerializer):
+class ApiKeyPoliciesSerializer(StrictSerializer):
     """The name and the policies of a key."""
 
     name = TextField(required=False, allow_blank=True)
@@ -187,13 +191,13 @@ class PoliciesSerializer(StrictSerializer):
         return attrs
 
 
-class NewKeySerializer(PoliciesSerializer):
+class NewApiKeySerializer(ApiKeyPoliciesSerializer):
     """Also the user of a new key, by default the caller."""
 
     user = TextField(required=False)
 
 
-class RotationSerializer(StrictSerializer):
+class ApiKeyRotationSerializer(StrictSerializer):
     grace = SecondsField(required=False)
 
 
@@ -225,5 +229,5 @@ class UsageSerializer(serializers.Serializer[ApiKey]):
     time_zone = ZoneField(default=partial(ZoneInfo, "UTC"))
 
 
-class LeakSerializer(serializers.Serializer[ApiKey]):
+class LeakedTokenSerializer(serializers.Serializer[ApiKey]):
     token = TokenField()

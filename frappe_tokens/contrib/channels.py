@@ -1,17 +1,4 @@
-"""Authentication for Channels. It works for every other ASGI application as well.
-
-::
-
-    from channels.routing import ProtocolTypeRouter, URLRouter
-    from frappe_tokens.contrib.channels import TokenAuthMiddleware
-
-    application = ProtocolTypeRouter(
-        {
-            "http": get_asgi_application(),
-            "websocket": TokenAuthMiddleware(URLRouter([path("prices/", Prices.as_asgi())])),
-        }
-    )
-"""
+"""Authentication for Channels. It works for every other ASGI application as well."""
 
 from __future__ import annotations
 
@@ -39,8 +26,9 @@ Send = Callable[[dict[str, object]], Awaitable[None]]
 class TokenAuthMiddleware:
     """Sets ``scope["user"]`` and ``scope["auth"]`` from the ``Authorization`` header.
 
-    Put it inside ``AuthMiddlewareStack``, if you use that. If the header has none of our schemes,
-    the session's user stays, or the user is anonymous and ``auth`` None. A refused WebSocket's
+    ``path("prices/", TokenAuthMiddleware(Prices.as_asgi()))``, or around a ``URLRouter``. Put it
+    inside ``AuthMiddlewareStack``, if you use that. If the header has none of our schemes, the
+    session's user stays, or the user is anonymous and ``auth`` None. A refused WebSocket's
     handshake gets a response with the refusal's status, or is closed with 4000 plus that status if
     the server can't send one.
 

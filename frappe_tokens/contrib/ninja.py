@@ -1,16 +1,4 @@
-"""Authentication for Django Ninja.
-
-::
-
-    from frappe_tokens.contrib.ninja import TokenAuth, register
-    from ninja import NinjaAPI
-
-    api = register(NinjaAPI(auth=TokenAuth()))
-
-
-    @api.get("reports", auth=TokenAuth("reports:read"))
-    def reports(request): ...
-"""
+"""Authentication for Django Ninja: ``api = register(NinjaAPI(auth=TokenAuth()))``."""
 
 from __future__ import annotations
 
@@ -53,7 +41,11 @@ class AuthenticationRefused(HttpError):
 
 def register(api: NinjaAPI) -> NinjaAPI:
     """Make ``api`` answer refusals with their ``code`` and headers, and return it."""
-    api.add_exception_handler(AuthenticationRefused, _answer)
+
+    @api.exception_handler(AuthenticationRefused)
+    def answer(request: HttpRequest, error: Any) -> HttpResponse:
+        return verification.refusal_response(request, error.refused, error.scheme)
+
     return api
 
 
@@ -125,7 +117,3 @@ def _admit(request: HttpRequest, key: object) -> object:
     # the stubs don't have because it's private.
     request._cache_update_cache = False  # type: ignore[attr-defined]
     return key
-
-
-def _answer(request: HttpRequest, error: Any) -> HttpResponse:
-    return verification.refusal_response(request, error.refused, error.scheme)

@@ -1,6 +1,8 @@
 """``docs/other-packages.md``, with the packages that it names."""
 
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,19 @@ def test_auditlog_names_the_actor(audited, user):
     assert response.status_code == 200, response.content
     entry = LogEntry.objects.get_for_model(ToDo).get()
     assert entry.actor == user
+
+
+# Django Ninja and Channels aren't required
+
+
+def test_error_names_the_package_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ninja", None)
+    monkeypatch.delitem(sys.modules, "frappe_tokens.contrib.ninja", raising=False)
+    with pytest.raises(ImportError, match="pip install django-ninja"):
+        runpy.run_module("frappe_tokens.contrib.ninja")
+
+
+def test_channels_is_not_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "channels", None)
+    monkeypatch.delitem(sys.modules, "frappe_tokens.contrib.channels", raising=False)
+    assert "TokenAuthMiddleware" in runpy.run_module("frappe_tokens.contrib.channels")

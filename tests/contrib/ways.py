@@ -52,15 +52,6 @@ class Rest(APIView):
     post = get
 
 
-class UndeclaredRest(Rest):
-    required_scopes = []
-
-
-@csrf_protect
-def undeclared(request):
-    return JsonResponse(described(request))
-
-
 async def aundeclared(request):
     assert await request.auser() == request.user
     return JsonResponse(described(request))
@@ -84,27 +75,16 @@ async def aplain(request):
 aplain.required_scopes = [SCOPE]
 
 
-api = register(NinjaAPI(auth=TokenAuth(SCOPE)))
+api = register(NinjaAPI())
+for suffix, auth in (("", TokenAuth(SCOPE)), ("-undeclared", TokenAuth())):
 
+    @api.api_operation(["GET", "POST"], f"sync{suffix}/", auth=auth)
+    def operation(request):
+        return described(request)
 
-@api.api_operation(["GET", "POST"], "sync/")
-def operation(request):
-    return described(request)
-
-
-@api.api_operation(["GET", "POST"], "async/")
-async def aoperation(request):
-    return described(request)
-
-
-@api.api_operation(["GET", "POST"], "sync-undeclared/", auth=TokenAuth())
-def operation_undeclared(request):
-    return described(request)
-
-
-@api.api_operation(["GET", "POST"], "async-undeclared/", auth=TokenAuth())
-async def aoperation_undeclared(request):
-    return described(request)
+    @api.api_operation(["GET", "POST"], f"async{suffix}/", auth=auth)
+    async def aoperation(request):
+        return described(request)
 
 
 class Consumer(AsyncWebsocketConsumer):
@@ -125,9 +105,9 @@ class UndeclaredConsumer(Consumer):
 
 urlpatterns = [
     path("rest/", Rest.as_view()),
-    path("rest-undeclared/", UndeclaredRest.as_view()),
+    path("rest-undeclared/", Rest.as_view(required_scopes=[])),
     path("plain/", Plain.as_view()),
-    path("plain-undeclared/", undeclared),
+    path("plain-undeclared/", Plain.as_view(required_scopes=[])),
     path("async/", aplain),
     path("async-undeclared/", aundeclared),
     path("ninja/", api.urls),

@@ -8,10 +8,11 @@ from django.test import Client
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
-from ..conftest import token_header
+from ..conftest import PASSWORD, token_header
 
 KEYS = "/api/keys/"
 WHO = "/api/method/frappe.auth.get_logged_user"
+GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 FIELDS = {
@@ -85,6 +86,15 @@ def manager(system_manager):
 def root(make_user):
     """The keys of a superuser."""
     return generate_keys(make_user("root", is_superuser=True))
+
+
+@pytest.fixture
+def browser(system_manager):
+    """The browser of a System Manager who has signed in."""
+    client = Client(enforce_csrf_checks=True)
+    assert client.login(username="manager", password=PASSWORD)
+    client.get("/admin/password_change/")  # sets the CSRF token
+    return client
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""``PATCH keys/{api_key}/``."""
+"""``PATCH`` and ``DELETE keys/{api_key}/``, and ``POST keys/{api_key}/rotate/``."""
 
 from datetime import timedelta
 
 import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
@@ -16,10 +17,9 @@ from .conftest import (
     assert_refused,
     assert_unchanged,
     assert_wrong,
-    rows,
     send,
+    works,
 )
-from .test_making import READ_ONLY
 
 pytestmark = pytest.mark.django_db
 
@@ -53,84 +53,32 @@ def test_policies_and_name_can_be_changed(manager, keys, changes):
     assert set(response.json()) == FIELDS
     (changed,) = ApiKey.objects.filter(pk=keys.instance.pk).values()
     assert {name for name in stored if changed[name] != stored[name]} <= set(changes)
+    entry = LogEntry.objects.get(content_type__model="apikey")
+    assert (entry.user, entry.object_id) == (manager.instance.user, str(keys.instance.pk))
     with assert_unchanged():
         assert send(manager, "PATCH", keys.api_key, changes).content == response.content
 
 
-def test_change_is_in_the_history(manager, keys):
-    send(manager, "PATCH", keys.api_key, {"read_only": True})
-
-    entry = LogEntry.objects.get(content_type__model="apikey")
-    assert (entry.user, entry.object_id) == (manager.instance.user, str(keys.instance.pk))
-    assert "read-only" in entry.change_message
-
-
-@pytest.mark.parametrize("body", [None, {}])
-def test_empty_body_changes_nothing(manager, keys, body):
-    with assert_unchanged():
-        response = send(manager, "PATCH", keys.api_key, body)
-
-    assert response.status_code == 200
-    assert response.json() == send(manager, "GET", keys.api_key).json()
+def test_empty_body_changes_nothing(manager, keys):
+    for body in (None, {}):
+        with assert_unchanged():
+            response = send(manager, "PATCH", keys.api_key, body)
+        assert response.status_code == 200
+        assert response.json() == send(manager, "GET", keys.api_key).json()
     assert not LogEntry.objects.exists()
 
 
-def test_null_is_the_default_expiry(manager, user, settings):
-    settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": timedelta(days=30)}
-
-    with time_machine.travel(NOW, tick=False):
-        keys = generate_keys(user, expires_at=NOW + timedelta(days=1))
-        response = send(manager, "PATCH", keys.api_key, {"expires_at": None})
-
-    assert response.json()["expires_at"] == "2026-03-02T12:00:00Z"
-
-
-@pytest.mark.parametrize("name", ["user", "revoked_reason", *READ_ONLY])
-def test_read_only_fields_are_refused(manager, keys, name):
-    with assert_unchanged():
-        for value in ("manager", None, True):
-            body = {"read_only": True, name: value}
-            assert_wrong(send(manager, "PATCH", keys.api_key, body), name, sentence="read-only")
-
-
-# The fields are those of a new key.
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("name", "a\nb"),
-        ("scopes", ['"']),
-        ("read_only", "true"),
-        ("allowed_ips", ["300.0.0.1"]),
-        ("rate_limit", "5"),
-        ("expires_at", "2000-01-01T00:00:00Z"),
-        ("expires_at", "9999-12-31T23:59:59Z"),
-        ("readonly", True),
-    ],
-)
-def test_unusable_values_are_refused(manager, keys, settings, name, value):
-    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=30)}
-
-    with assert_unchanged():
-        assert_wrong(send(manager, "PATCH", keys.api_key, {name: value}), name)
-
-
-def test_taken_name_is_a_conflict(manager, keys, user):
+def test_taken_name_and_revoked_key_are_conflicts(manager, keys, user):
     generate_keys(user, name="deploy")
 
     with assert_unchanged():
-        response = send(manager, "PATCH", keys.api_key, {"name": "deploy", "read_only": True})
-
-    assert_refused(response, 409, "name_taken", "already")
-
-
-@pytest.mark.parametrize("body", [{}, {"read_only": True}])
-def test_revoked_key_is_a_conflict(manager, keys, body):
+        taken = send(manager, "PATCH", keys.api_key, {"name": "deploy", "read_only": True})
     revoke(keys.instance)
-
     with assert_unchanged():
-        response = send(manager, "PATCH", keys.api_key, body)
+        revoked = send(manager, "PATCH", keys.api_key, {})
 
-    assert_refused(response, 409, "key_revoked", "which is final")
+    assert_refused(taken, 409, "name_taken", "already")
+    assert_refused(revoked, 409, "key_revoked", "which is final")
 
 
 def test_key_of_an_inactive_user_may_be_narrowed(manager, keys, user):
@@ -142,8 +90,162 @@ def test_key_of_an_inactive_user_may_be_narrowed(manager, keys, user):
     assert (response.status_code, response.json()["read_only"]) == (200, True)
 
 
-def test_self_service_user_may_narrow_their_key(keys, self_service):
-    response = send(keys, "PATCH", keys.api_key, {"allowed_ips": ["127.0.0.0/8"], "name": "cli"})
+# Rotating
 
-    assert response.status_code == 200
-    assert [(row["allowed_ips"], row["name"]) for row in rows()] == [(["127.0.0.0/8"], "cli")]
+
+def rotate(by, key, body=None):
+    return send(by, "POST", f"{key.api_key}/rotate/", body)
+
+
+def assert_rotated(response, key):
+    assert response.status_code == 200, response.content
+    body = response.json()
+    assert set(body) == FIELDS | {"api_secret"}
+    assert "no-store" in response["Cache-Control"]
+    assert body["api_key"] == key.api_key
+    assert body["api_secret"] != key.api_secret
+    assert works(body["api_key"], body["api_secret"])
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_new_secret_replaces_the_old_one(manager, keys, slash):
+    assert_rotated(send(manager, "POST", f"{keys.api_key}/rotate{slash}"), keys)
+
+    assert not works(keys.api_key, keys.api_secret)
+
+
+@pytest.mark.parametrize("grace", [60, 59.5])
+def test_old_secret_works_until_the_grace_period_ends(manager, keys, grace):
+    with time_machine.travel(NOW, tick=False):
+        assert_rotated(rotate(manager, keys, {"grace": grace}), keys)
+        key = ApiKey.objects.get(pk=keys.instance.pk)
+        assert key.previous_expires_at == NOW + timedelta(seconds=grace)
+        assert works(keys.api_key, keys.api_secret)
+
+    with time_machine.travel(NOW + timedelta(seconds=60), tick=False):
+        assert not works(keys.api_key, keys.api_secret)
+
+
+UNUSABLE = [
+    *(b"-1", b"-0.001", b"315360000.1", b"1e30", b"1e999", b"-1e999", b"9" * 400),
+    *(b"true", b"false", b"null", b'""', b'"60"', b'"\\ud800"', b"[]", b"[60]", b"{}"),
+]
+NO_JSON = [b"NaN", b"-Infinity", b"9" * 5000, b"0x10", b"1_0"]
+
+
+def test_unusable_grace_periods_are_refused(manager, keys):
+    with assert_unchanged():
+        for grace in UNUSABLE:
+            assert_wrong(rotate(manager, keys, b'{"grace": %s}' % grace), "grace")
+        for grace in NO_JSON:
+            assert_refused(rotate(manager, keys, b'{"grace": %s}' % grace), 400, "parse_error")
+        for name in ("api_secret", "name", "expires_at", "token"):
+            assert_wrong(rotate(manager, keys, {"grace": 60, name: "mine"}), name)
+
+
+def interrupt(action):
+    """Run ``action`` after the request has found the key, and before it locks it."""
+    pending = [action]
+
+    def execute_then_act(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if "frappe_tokens_apikey" in sql and "ORDER BY" in sql and pending:
+            pending.pop()()
+        return result
+
+    return connection.execute_wrapper(execute_then_act)
+
+
+def test_key_that_was_just_revoked_is_a_conflict(manager, keys):
+    with interrupt(lambda: revoke(keys.instance)):
+        response = rotate(manager, keys)
+
+    assert_refused(response, 409, "key_revoked", "Generate a new key.")
+    assert ApiKey.objects.get(user=keys.instance.user).is_revoked
+
+
+@pytest.mark.parametrize(
+    ("method", "action", "body"),
+    [("POST", "/rotate/", None), ("PATCH", "/", {"name": "x"}), ("DELETE", "/", None)],
+)
+def test_key_that_was_just_deleted_is_not_found(manager, keys, method, action, body):
+    with interrupt(lambda: ApiKey.objects.filter(pk=keys.instance.pk).delete()):
+        response = send(manager, method, keys.api_key + action, body)
+
+    if method == "DELETE":
+        assert response.status_code == 204
+    else:
+        assert_refused(response, 404, "no_key")
+        unknown = send(manager, method, "ftk_0000000000000000" + action, body)
+        assert unknown.content == response.content
+    assert not ApiKey.objects.filter(user=keys.instance.user).exists()
+
+
+@pytest.mark.parametrize("code", ["key_expired", "user_inactive"])
+def test_unusable_key_is_refused(manager, keys, user, code):
+    if code == "key_expired":
+        ApiKey.objects.filter(pk=keys.instance.pk).update(expires_at=NOW)
+    else:
+        user.is_active = False
+        user.save()
+
+    with assert_unchanged():
+        response = rotate(manager, keys)
+
+    assert_refused(response, 400, code)
+
+
+# Revoking
+
+
+def assert_revoked(response, key, reason=""):
+    assert response.status_code == 204, response.content
+    assert response.content == b""
+    stored = ApiKey.objects.get(pk=key.instance.pk)
+    assert stored.is_revoked
+    assert stored.revoked_reason == reason
+    assert not works(key.api_key, key.api_secret)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_row_of_a_revoked_key_stays(manager, keys, slash):
+    assert_revoked(send(manager, "DELETE", keys.api_key + slash), keys)
+
+    assert ApiKey.objects.get(pk=keys.instance.pk).revoked_by == manager.instance.user
+    entry = LogEntry.objects.get(content_type__model="apikey")
+    assert "Revoked" in entry.change_message
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "reason"),
+    [
+        ("?reason=laptop%20stolen", None, "laptop stolen"),
+        ("", {"reason": "laptop stolen"}, "laptop stolen"),
+        ("?reason=query", {"reason": "body"}, "body"),
+        ("?reason=", None, ""),
+        ("", {"reason": ""}, ""),
+        ("?because=x", {}, ""),
+        ("", {"reason": "x" * 200}, "x" * 200),
+    ],
+)
+def test_reason_is_in_the_query_or_the_body(manager, keys, query, body, reason):
+    assert_revoked(send(manager, "DELETE", f"{keys.api_key}/{query}", body), keys, reason)
+
+
+def test_revoking_again_changes_nothing(manager, keys):
+    send(manager, "DELETE", f"{keys.api_key}/?reason=first")
+
+    with assert_unchanged():
+        assert_revoked(send(manager, "DELETE", f"{keys.api_key}/?reason=second"), keys, "first")
+
+
+def test_unusable_reason_is_refused(manager, keys):
+    def revoke(query="", body=None):
+        return send(manager, "DELETE", f"{keys.api_key}/{query}", body)
+
+    with assert_unchanged():
+        for reason in (None, 1, True, [], {}, "x" * 201, "\x00", "\ud800"):
+            assert_wrong(revoke(body={"reason": reason}), "reason")
+        assert_wrong(revoke("?reason=%00"), "reason")
+        assert_wrong(revoke(f"?reason={'x' * 201}"), "reason")
+        assert_wrong(revoke(body={"why": "x"}), "why")

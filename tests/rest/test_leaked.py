@@ -7,7 +7,7 @@ import time_machine
 from django.test import Client
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import generate_keys, revoke
+from frappe_tokens.keys import generate_keys, lock_rows, revoke, revoke_leaked
 from frappe_tokens.models import ApiKey
 
 from ..conftest import PASSWORD, token_header
@@ -76,27 +76,19 @@ def test_response_does_not_disclose_whether_there_was_a_key(keys, root):
     assert {status for status, _, _ in responses} == {204}
 
 
-@pytest.mark.parametrize("text", ["{0}\n", "\n{0}", "\u00a0{0}", "token {0}", "{0} {0}", '"{0}"'])
-def test_malformed_token_revokes_nothing(keys, text):
-    with assert_unchanged():
+@pytest.mark.parametrize("text", ["{0}\n", "\n{0}", "\u00a0{0}", "token {0}", "{0}x", '"{0}"'])
+def test_malformed_token_revokes_nothing_without_a_query(keys, statements, text):
+    with assert_unchanged(), statements() as verbs:
         assert report(text.format(keys.token)).status_code == 204
+
+    assert verbs == []
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        *[(body, "token") for body in (None, {}, {"Token": "x"})],
-        *[({"token": token}, "token") for token in (None, 1, True, [], ["a:b"], {})],
-        *[(body, "non_field_errors") for body in (b"null", b"1", b'"a:b"', b"[]")],
-    ],
+    "body", [None, {}, {"Token": "x"}, *({"token": token} for token in (None, 1, True, ["a:b"]))]
 )
-def test_unusable_body_is_refused(db, body, field):
-    assert_wrong(send(None, "POST", PATH, body), field)
-
-
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"token=x", b"[" * 50_000])
-def test_broken_json_is_a_parse_error(body):
-    assert_refused(send(None, "POST", PATH, body), 400, "parse_error")
+def test_missing_or_unusable_token_is_refused(body):
+    assert_wrong(send(None, "POST", PATH, body), "token")
 
 
 @pytest.mark.parametrize("scheme", ["token", "token a:b", "Basic !", "Bearer x", "revoked"])
@@ -113,12 +105,28 @@ def test_credentials_and_sessions_are_ignored(keys, manager, scheme):
     assert (key.is_revoked, key.revoked_by) == (True, None)
 
 
-def test_malformed_token_costs_no_query(keys, statements):
-    with statements() as verbs:
-        report("x")
-        report(str(keys.token)[:-1])
+def test_old_secret_counts_until_its_grace_period_ends(keys):
+    with time_machine.travel(NOW, tick=False) as clock:
+        generate_keys(keys.instance.user, grace=timedelta(hours=1))
+        clock.move_to(NOW + timedelta(hours=1))
+        assert not revoke_leaked(keys.api_key, keys.api_secret)
+        clock.move_to(NOW + timedelta(hours=1, microseconds=-1))
+        assert revoke_leaked(keys.api_key, keys.api_secret)
 
-    assert verbs == []
+
+@pytest.mark.parametrize("change", ["rotate", "delete"])
+def test_secret_that_was_replaced_meanwhile_revokes_nothing(keys, monkeypatch, change):
+    def lock_after_another_process(*args):
+        if change == "rotate":
+            generate_keys(keys.instance.user)
+        else:
+            ApiKey.objects.all().delete()
+        return lock_rows(*args)
+
+    monkeypatch.setattr("frappe_tokens.keys.changes.lock_rows", lock_after_another_process)
+
+    assert not revoke_leaked(keys.api_key, keys.api_secret)
+    assert [key.is_revoked for key in ApiKey.objects.all()] == [False] * (change == "rotate")
 
 
 # Too many failures

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from drf_spectacular.settings import spectacular_settings
 
-from . import extensions, operations  # noqa: F401 - importing them registers their classes
-from .refusals import describe_refusals
+from . import operations  # noqa: F401 - importing it registers its classes
+from .schemes import describe_refusals
 
 __all__ = ["describe_refusals", "register"]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.utils import (
@@ -14,20 +16,12 @@ from drf_spectacular.utils import (
 )
 from rest_framework.views import APIView
 
-from ...api import serializers
+from ...api.serializers import ApiKeySerializer
+from ...base_models import KeyState
 from ...request_log import DAYS, DAYS_MAX
-from . import response_bodies as bodies
+from ...validators import REASON_MAX_LENGTH
+from . import bodies
 
-_BY_FIELD = {
-    "type": "object",
-    "description": "Messages by field name.",
-    "additionalProperties": {
-        "anyOf": [
-            {"type": "array", "items": {"type": "string"}},
-            {"type": "object", "description": "By position in the list."},
-        ]
-    },
-}
 _DESCRIPTIONS = {
     400: "A value is invalid, or the request can't be read.",
     404: "There is no such key, or you don't have access to it.",
@@ -35,12 +29,20 @@ _DESCRIPTIONS = {
     409: "The key's name is taken, or the key is revoked.",
     415: "The body's type isn't one of those listed here.",
     417: "A value is missing or invalid.",
+    429: "Too many tokens from this address.",
+    503: "The database doesn't answer.",
 }
+_NO_PAGE = OpenApiResponse(bodies.ERROR, "There is no such page.")
+_NO_USER = OpenApiResponse(bodies.FRAPPE_ERROR, "There is no user with this username.")
 _NO_WIDER = (
     "403 for keys of users with more rights than yours, and for keys that would allow more than "
     "the key that authenticates the request."
 )
-_ENVELOPE = {"$ref": "#/components/schemas/FrappeError"}  # described with the refusals
+
+
+def _query(name: str, description: str, **schema: object) -> OpenApiParameter:
+    return OpenApiParameter(name, {"type": "string", **schema}, description=description)
+
 
 _LOCATION = OpenApiParameter(
     "Location", location="header", response=[201], description="The URL of the new key."
@@ -51,30 +53,50 @@ _API_KEY = OpenApiParameter(
     "path",
     description="As generated or imported. Percent-encode it if necessary.",
 )
-_REASON = OpenApiParameter(
-    "reason",
-    {"type": "string", "maxLength": 200},
-    description="Why the key is revoked, for the record.",
-)
-_USER = OpenApiParameter("user", description="The username.")
-_DAYS = OpenApiParameter(
-    "days",
-    {"type": "integer", "minimum": 1, "maximum": DAYS_MAX, "default": DAYS},
-    description="The number of days, up to today.",
-)
-_TIME_ZONE = OpenApiParameter(
-    "time_zone",
-    {"type": "string", "default": "UTC"},
-    description="The time zone in which days start, for example Asia/Kolkata.",
-)
+_FILTERS = [
+    _query("user", "Keys of the user with this username."),
+    _query("name", "Keys with this name. If empty, keys without a name."),
+    _query("state", "Keys in this state.", enum=KeyState.values),
+    _query("read_only", "Whether keys are read-only.", enum=["true", "false"]),
+    _query("unused", "Whether keys have never been used.", enum=["true", "false"]),
+    _query("last_used_before", "Keys last used before this time.", format="date-time"),
+    _query("expires_before", "Keys that expire before this time.", format="date-time"),
+]
+_USER = _query("user", "The username.")
+_REASON = _query("reason", "Why the key is revoked, for the record.", maxLength=REASON_MAX_LENGTH)
+_PERIOD = [
+    _query(
+        "days",
+        "The number of days, up to today.",
+        type="integer",
+        minimum=1,
+        maximum=DAYS_MAX,
+        default=DAYS,
+    ),
+    _query(
+        "time_zone", "The time zone in which days start, for example Asia/Kolkata.", default="UTC"
+    ),
+]
 
 
-def _errors(*statuses: int) -> dict[int, OpenApiResponse]:
-    errors = {status: OpenApiResponse(bodies.ERROR, _DESCRIPTIONS[status]) for status in statuses}
-    if 400 in errors:
-        any_of = {"anyOf": [{"$ref": "#/components/schemas/ApiKeyRefusal"}, _BY_FIELD]}
-        errors[400] = OpenApiResponse(any_of, _DESCRIPTIONS[400])
-    return errors
+def _operation(
+    summary: str,
+    description: str,
+    responses: dict[int, object],
+    errors: Sequence[int] = (),
+    *parameters: OpenApiParameter,
+    body: object = bodies.ERROR,
+    **options: Any,
+) -> Callable[..., object]:
+    """Describe an operation that also responds with ``errors``, in the form ``body``.
+
+    Its request is the view's ``serializer_class``, unless ``options`` has another ``request``.
+    """
+    for status in errors:
+        form = bodies.INVALID if status == 400 else body
+        responses = {status: OpenApiResponse(form, _DESCRIPTIONS[status]), **responses}
+    options.update(summary=summary, description=description)
+    return extend_schema(responses=responses, parameters=list(parameters), **options)
 
 
 def _describe(view: str, **methods: Callable[..., object]) -> None:
@@ -91,119 +113,95 @@ def _describe(view: str, **methods: Callable[..., object]) -> None:
 
 _describe(
     "keys.KeyList",
-    get=extend_schema(
-        summary="List API keys",
-        description="Those that you have access to, the latest first, without their secrets.",
-        responses={
-            200: serializers.KeySerializer(many=True),
-            **_errors(400),
-            404: OpenApiResponse(bodies.ERROR, "There is no such page."),
-        },
+    get=_operation(
+        "List API keys",
+        "Those that you have access to, the latest first, without their secrets.",
+        {200: ApiKeySerializer(many=True), 404: _NO_PAGE},
+        [400],
+        *_FILTERS,
     ),
-    post=extend_schema(
-        summary="Generate an API key",
-        description=(
-            "For `user`, by default yourself. If the user has a live key with this name, "
-            "nothing changes and the response is 409. Expiry, addresses and rate are those of "
-            f"the key that authenticates the request, unless the body has others. {_NO_WIDER}"
-        ),
-        parameters=[_LOCATION],
-        request=serializers.NewKeySerializer,
-        responses={201: bodies.KeyWithSecretSerializer, **_errors(400, 409, 415)},
+    post=_operation(
+        "Generate an API key",
+        "For `user`, by default yourself. If the user has a live key with this name, nothing "
+        "changes and the response is 409. Expiry, addresses and rate are those of the key that "
+        f"authenticates the request, unless the body has others. {_NO_WIDER}",
+        {201: bodies.ApiKeyWithSecretSerializer},
+        [400, 409, 415],
+        _LOCATION,
     ),
 )
 _describe(
     "keys.KeyDetail",
-    get=extend_schema(
-        summary="Retrieve an API key",
-        description="Without its secret.",
-        parameters=[_API_KEY],
-        responses={200: serializers.KeySerializer, **_errors(404)},
+    get=_operation(
+        "Retrieve an API key", "Without its secret.", {200: ApiKeySerializer}, [404], _API_KEY
     ),
-    patch=extend_schema(
-        summary="Change an API key's name and policies",
-        description=f"What you leave out doesn't change. {_NO_WIDER}",
-        parameters=[_API_KEY],
-        request=serializers.PoliciesSerializer,
-        responses={200: serializers.KeySerializer, **_errors(400, 404, 409, 415)},
+    patch=_operation(
+        "Change an API key's name and policies",
+        f"What you leave out doesn't change. {_NO_WIDER}",
+        {200: ApiKeySerializer},
+        [400, 404, 409, 415],
+        _API_KEY,
     ),
-    delete=extend_schema(
-        summary="Revoke an API key",
-        description=(
-            "Permanently. Its record stays, and revoking it again changes nothing. `reason` "
-            "may also be in the body."
-        ),
-        parameters=[_API_KEY, _REASON],
-        responses={204: OpenApiResponse(description="Revoked."), **_errors(400, 404, 415)},
+    delete=_operation(
+        "Revoke an API key",
+        "Permanently. Its record stays, and revoking it again changes nothing. `reason` may also "
+        "be in the body.",
+        {204: OpenApiResponse(description="Revoked.")},
+        [400, 404, 415],
+        _API_KEY,
+        _REASON,
     ),
 )
 _describe(
     "keys.RotateKey",
-    post=extend_schema(
-        summary="Rotate an API key's secret",
-        description=f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
-        parameters=[_API_KEY],
-        request=serializers.RotationSerializer,
-        responses={200: bodies.KeyWithSecretSerializer, **_errors(400, 404, 409, 415)},
+    post=_operation(
+        "Rotate an API key's secret",
+        f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
+        {200: bodies.ApiKeyWithSecretSerializer},
+        [400, 404, 409, 415],
+        _API_KEY,
     ),
 )
 _describe(
     "keys.KeyUsage",
-    get=extend_schema(
-        summary="Retrieve an API key's usage",
-        description=(
-            "Requests per day and outcome, from the request log: `accepted`, the code of a "
-            "refusal, or `other`. Includes every day, the oldest first."
-        ),
-        parameters=[_API_KEY, _DAYS, _TIME_ZONE],
-        responses={200: bodies.USAGE, **_errors(400, 404)},
+    get=_operation(
+        "Retrieve an API key's usage",
+        "Requests per day and outcome, from the request log: `accepted`, the code of a refusal, "
+        "or `other`. Includes every day, the oldest first.",
+        {200: bodies.USAGE},
+        [400, 404],
+        _API_KEY,
+        *_PERIOD,
     ),
 )
 _describe(
     "keys.RevokeLeaked",
-    post=extend_schema(
-        summary="Revoke a leaked token",
-        description=(
-            "Needs no authentication besides the token. The response doesn't say whether "
-            "there was such a key."
-        ),
-        request=serializers.LeakSerializer,
-        responses={
-            204: OpenApiResponse(description="If it was a key, it is revoked."),
-            **_errors(400, 415),
-            429: OpenApiResponse(bodies.ERROR, "Too many tokens from this address."),
-            503: OpenApiResponse(bodies.ERROR, "The database doesn't answer."),
-        },
+    post=_operation(
+        "Revoke a leaked token",
+        "Needs no authentication besides the token. The response doesn't say whether there was "
+        "such a key.",
+        {204: OpenApiResponse(description="If it was a key, it is revoked.")},
+        [400, 415, 429, 503],
     ),
 )
-_get_logged_user = extend_schema(
-    summary="Retrieve the request's user",
-    description="Frappe's `frappe.auth.get_logged_user`.",
+_get_user = _operation(
+    "Retrieve the request's user",
+    "Frappe's `frappe.auth.get_logged_user`.",
+    {200: bodies.USERNAME},
     request=None,
-    responses={200: bodies.USERNAME},
 )
-_describe("rpc.GetLoggedUser", get=_get_logged_user, post=_get_logged_user)
+_describe("rpc.GetLoggedUser", get=_get_user, post=_get_user)
+_generate_keys = partial(
+    _operation,
+    "Generate a user's API secret",
+    "Frappe's `frappe.core.doctype.user.user.generate_keys`, for the user's key without a name, "
+    f"which is created if there is none. The old secret stops working. {_NO_WIDER}",
+    {200: bodies.GENERATED_KEYS, 404: _NO_USER},
+    body=bodies.FRAPPE_ERROR,
+    request=OpenApiRequest(bodies.GENERATE_KEYS),
+)
 _describe(
     "rpc.GenerateKeys",
-    **{
-        method: extend_schema(
-            summary="Generate a user's API secret",
-            description=(
-                "Frappe's `frappe.core.doctype.user.user.generate_keys`, for the user's key "
-                "without a name, which is created if there is none. The old secret stops working. "
-                + _NO_WIDER
-            ),
-            parameters=[_USER],
-            request=OpenApiRequest(bodies.GENERATE_KEYS),
-            responses={
-                200: bodies.GENERATED_KEYS,
-                404: OpenApiResponse(_ENVELOPE, "There is no user with this username."),
-                **{
-                    status: OpenApiResponse(_ENVELOPE, _DESCRIPTIONS[status])
-                    for status in (415, 417, *other)
-                },
-            },
-        )
-        for method, other in (("get", (405,)), ("post", ()))
-    },
+    get=_generate_keys([405, 415, 417], _USER),
+    post=_generate_keys([415, 417], _USER),
 )

@@ -1,0 +1,109 @@
+"""The bodies of requests and responses, as serializers that only describe them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import Direction, extend_schema_field, inline_serializer
+from rest_framework.serializers import CharField, DateField, DateTimeField, DictField, IntegerField
+
+from ...api import serializers
+from ...keys import GRACE_MAX
+
+# As drf-spectacular types them.
+Schema = dict[str, Any]
+
+_SENTENCE = CharField(help_text="A sentence, which may be translated.")
+_CODE = CharField(help_text="Stable, for programs.")
+# The view's own permissions and throttles may answer without a code.
+_OPTIONAL_CODE = CharField(
+    required=False, help_text="Stable. Always present if the API key is refused."
+)
+_SECRET = CharField(read_only=True, help_text="Only shown in this response.")
+_USER = CharField(required=False, help_text="The username. It may also be in the query string.")
+
+REFUSAL = inline_serializer("ApiKeyRefusal", {"detail": _SENTENCE, "code": _OPTIONAL_CODE})
+ERROR = inline_serializer("ApiKeyError", {"detail": _SENTENCE, "code": _CODE})
+FRAPPE_ERROR = inline_serializer(
+    "FrappeError",
+    {
+        "exc_type": CharField(help_text="The class of Frappe's exception."),
+        "exception": CharField(),
+        "exc": CharField(help_text="A list of messages, as JSON."),
+        "_server_messages": CharField(label="", help_text="Objects as JSON, in a list as JSON."),
+        "code": _CODE,
+    },
+)
+# By field, or for a request that can't be read at all.
+INVALID: Schema = {
+    "anyOf": [
+        {"$ref": "#/components/schemas/ApiKeyRefusal"},
+        {
+            "type": "object",
+            "description": "Messages by field name.",
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "array", "items": {"type": "string"}},
+                    {"type": "object", "description": "By position in the list."},
+                ]
+            },
+        },
+    ]
+}
+_OUTCOMES = DictField(child=IntegerField())
+_USAGE_DAYS = inline_serializer(
+    "ApiKeyUsageDay",
+    {"date": DateField(), "total": IntegerField(), "outcomes": _OUTCOMES},
+    many=True,
+)
+USAGE = inline_serializer(
+    "ApiKeyUsage",
+    {
+        "api_key": CharField(),
+        "days": IntegerField(help_text="The number of days in `usage`."),
+        "from": DateField(),
+        "to": DateField(),
+        "time_zone": CharField(),
+        "total": IntegerField(),
+        "refused": IntegerField(),
+        "last_used_at": DateTimeField(allow_null=True),
+        "usage": _USAGE_DAYS,
+    },
+)
+USERNAME = inline_serializer("FrappeUsername", {"message": CharField(help_text="The username.")})
+GENERATE_KEYS = inline_serializer("FrappeGenerateKeys", {"user": _USER})
+_PAIR = inline_serializer("FrappeApiKeyPair", {"api_key": CharField(), "api_secret": _SECRET})
+GENERATED_KEYS = inline_serializer("FrappeGeneratedKeys", {"message": _PAIR})
+
+
+class ApiKeyWithSecretSerializer(serializers.ApiKeySerializer):
+    api_secret = _SECRET
+
+    class Meta(serializers.ApiKeySerializer.Meta):
+        fields = [*serializers.ApiKeySerializer.Meta.fields, "api_secret"]
+        read_only_fields = fields
+
+
+class StrictExtension(OpenApiSerializerExtension):
+    target_class = "frappe_tokens.api.serializers.StrictSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> Schema:
+        # The base class would describe the class, and lose the instance's arguments (partial=True).
+        schema: Schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return {**schema, "additionalProperties": False}
+
+
+extend_schema_field({"type": "string", "description": "`<api_key>:<api_secret>`"})(
+    serializers.TokenField
+)
+extend_schema_field(
+    {
+        "type": "number",
+        "minimum": 0,
+        "maximum": int(GRACE_MAX.total_seconds()),
+        "description": "How many seconds the old secret keeps working.",
+    }
+)(serializers.SecondsField)
