@@ -12,7 +12,7 @@ from ..commands.test_check_token import check
 from ..groups import leave_out
 from .conftest import PROJECT, SITE_PACKAGES, SYSTEM_USER, free_port, needed, running
 
-pytestmark = [pytest.mark.server, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 WHO = "/api/method/frappe.auth.get_logged_user"
 MODULES = Path("/usr/lib/apache2/modules")
