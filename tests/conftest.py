@@ -22,17 +22,6 @@ from .groups import LEFT_OUT
 PASSWORD = "a long made-up password"
 
 
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker):
-    """On PostgreSQL, no commit waits for the disk: a setting of the tests' database alone."""
-    if connection.vendor == "postgresql":
-        name = connection.ops.quote_name(connection.settings_dict["NAME"])
-        with django_db_blocker.unblock(), connection.cursor() as cursor:
-            cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit TO off")
-        # The next one begins with it.
-        connection.close()
-
-
 @pytest.fixture(autouse=True)
 def no_failures_counted_so_far(monkeypatch):
     """Hundreds of tests fail on purpose from one address, in less than a minute."""
