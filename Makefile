@@ -9,7 +9,7 @@ PYTEST ?=
 AND ?=
 # How many processes test side by side: as many as there are cores. 0: this one alone.
 JOBS ?= auto
-# Not empty: measure coverage, which takes a third longer.
+# Not empty: measure coverage, which takes a third longer, into a file with this in its name.
 COVERAGE ?=
 BENCH ?=
 
@@ -26,7 +26,7 @@ endif
 
 RUN = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 ifneq (,$(COVERAGE))
-RUN := COVERAGE_FILE=.coverage.$(EXTRAS) $(RUN) --cov
+RUN := COVERAGE_FILE=.coverage.$(EXTRAS).$(COVERAGE) $(RUN) --cov
 endif
 
 # What decides, finds and manages, and the REST API over it.

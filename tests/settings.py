@@ -19,6 +19,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"] = {
         "NAME": str(Path(tempfile.mkdtemp(prefix="frappe_tokens-tests-")) / "test.sqlite3")
     }
+    # No commit waits for the disk.
+    DATABASES["default"].setdefault("OPTIONS", {})["init_command"] = "PRAGMA synchronous = OFF"
 
 # The same database by another connection, as a replica that is never behind.
 DATABASES["replica"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}

@@ -287,7 +287,10 @@ def root(make_user):
     return make_user("root", is_staff=True, is_superuser=True)
 
 
-@pytest.mark.parametrize("debug", [False, True])
+# Hundreds of requests, whose queries Django keeps too with DEBUG: so each log and each DEBUG once.
+@pytest.mark.parametrize(
+    ("log", "debug"), [("durable", False), ("buffered", True)], indirect=["log"]
+)
 def test_requests_tell_no_canary(log, debug, settings, keys, root, canaries, logs):
     settings.DEBUG = debug
     sent = plant(canaries, keys)

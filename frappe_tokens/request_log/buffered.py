@@ -33,8 +33,7 @@ ENOUGH = 200
 PERIOD = 0.4
 # After so long without a row (s) the thread and its connection end. The next row starts another.
 QUIET = 3.0
-# The longest pause after a failure (s).
-PAUSE_MAX = 5.0
+PAUSE_MAX = 5.0  # the longest pause after a failure (s)
 # How long the end of a process and flush() wait for the thread (s).
 PATIENCE = 5.0
 
@@ -52,7 +51,6 @@ class BufferedSink(Sink):
 
     @property
     def blocks(self) -> bool:  # type: ignore[override] # the base has a plain attribute
-        """Whether :meth:`write` waits, which it does in tests only."""
         return insertion.is_test_run()
 
     def _reset(self) -> None:
@@ -77,13 +75,12 @@ class BufferedSink(Sink):
             # A thread would write outside of the test's transaction, or when the test is over.
             insertion.insert([entry])
             return
-        row = insertion.database_name(), entry
         with self._changed:
             is_full = len(self._waiting) >= CAPACITY
             if is_full:
                 self._lost += 1
             else:
-                self._waiting.append(row)
+                self._waiting.append((insertion.database_name(), entry))
                 if len(self._waiting) in (1, ENOUGH):
                     self._changed.notify()
             self._start()

@@ -26,17 +26,12 @@ def install_package(group, source, directory):
     return directory
 
 
-def install_sdk(directory):
-    """Install the pinned frappe-js-sdk into ``directory``, with round.mjs beside it."""
-    installed = install_package("frappe-js-sdk", HERE, directory)
-    shutil.copy(HERE / "round.mjs", directory)
-    return installed
-
-
 @pytest.fixture(scope="session")
 def sdk(tmp_path_factory):
     """A directory with round.mjs, and frappe-js-sdk beside it."""
-    return install_sdk(tmp_path_factory.mktemp("frappe-js-sdk"))
+    directory = install_package("frappe-js-sdk", HERE, tmp_path_factory.mktemp("frappe-js-sdk"))
+    shutil.copy(HERE / "round.mjs", directory)
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
-from frappe_tokens.keys import Actor, generate_keys
+from frappe_tokens.keys import Actor, generate_keys, revoke
 from frappe_tokens.models import ApiKey
+from testproject.events.models import EventConsumer
 from testproject.todos.management.commands import demo
 from testproject.todos.models import ToDo
 
@@ -101,8 +103,15 @@ def test_manager_can_use_the_admin(db, client):
     assert (manager.is_staff, manager.is_superuser) == (True, False)
     assert Actor(manager).may_generate_for(api_user)
     assert Actor(manager).may_generate_for(manager)
-    for page in ("", "auth/user/", f"auth/user/{api_user.pk}/change/", "todos/todo/"):
+    consumer = EventConsumer.objects.get()
+    pages = ["", "auth/user/", f"auth/user/{api_user.pk}/change/", "todos/todo/", "events/event/"]
+    pages += [
+        f"events/eventconsumer/{page}"
+        for page in ("", "add/", f"{consumer.pk}/change/", f"{consumer.pk}/generate-keys/")
+    ]
+    for page in pages:
         assert client.get(f"/admin/{page}").status_code == 200
+    assert client.get("/admin/events/event/add/").status_code == 403
     own = next(line for line in lines if "Keys " in line).split()[1]
     assert client.get(urlsplit(own).path).status_code == 200
 
@@ -129,6 +138,26 @@ def test_second_run_generates_new_secrets(db):
     assert not set(before.values()) & set(after.values())
     assert not set(commands(first)) & set(commands(second))
     assert ToDo.objects.count() == len(demo.SAMPLES) - 1
+
+
+def test_second_run_keeps_the_consumer_unless_it_was_revoked(db):
+    run_demo("--no-serve")
+    first = EventConsumer.objects.get()
+    assert "Frappe-Authorization-Source: EventConsumer" in run_demo("--no-serve")
+    assert EventConsumer.objects.get() == first
+
+    revoke(first)
+    run_demo("--no-serve")
+
+    assert EventConsumer.objects.get(revoked_at=None).secret_digest
+
+
+def test_consumer_whose_key_has_expired_is_named(db):
+    run_demo("--no-serve")
+    EventConsumer.objects.update(expires_at=timezone.now())
+
+    with pytest.raises(CommandError, match=r"Door sensor: .* has expired"):
+        run_demo("--no-serve")
 
 
 def test_port_is_chosen_by_the_environment(db, served, monkeypatch, free_port):

@@ -474,7 +474,7 @@ def test_memory_holds_the_instances_of_one_batch_at_a_time(write, monkeypatch):
     def count(execute, sql, *more):
         if sql.startswith("INSERT"):
             models = (ApiKey, get_user_model())
-            # Not isinstance(), which asks lazy objects of other tests for their class.
+            # By its type, as asking a lazy object for its class would evaluate it.
             alive.append(sum(issubclass(type(found), models) for found in gc.get_objects()))
         return execute(sql, *more)
 

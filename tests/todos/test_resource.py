@@ -93,15 +93,12 @@ OBJECT = "Send the fields and their values as an object."
         ({"description": "\ud800"}, "Surrogate characters"),
         ({"description": ["a"]}, "Not a valid string"),
         ({"description": "a", "status": "Done"}, "is not a valid choice"),
-        ({"description": "a", "status": "\ud800"}, "is not a valid choice"),
         ({"description": "a", "priority": {"a": 1}}, "is not a valid choice"),
         ({"description": "a", "date": "2026-02-30"}, "date: "),
-        ({"description": "a", "date": 5}, "date: "),
         ({"data": "{"}, "data is not valid JSON."),
         ({"data": "[" * 100_000}, "data is not valid JSON."),
         ({"data": [1]}, OBJECT),
         (["description"], OBJECT),
-        ("description", OBJECT),
         (b"{", "JSON parse error"),
         (b"[" * 100_000, "The JSON body is nested too deeply."),
     ],
@@ -116,11 +113,10 @@ def test_unusable_body_is_refused(api, body, sentence):
     assert not ToDo.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["description", "data"])
-def test_file_is_refused(api, name):
-    body = {name: SimpleUploadedFile("a.txt", b"a")}
-
-    assert_error(api.post(LIST, body, format="multipart"), 417, "ValidationError")
+def test_file_is_refused(api):
+    for name in ("description", "data"):
+        body = {name: SimpleUploadedFile("a.txt", b"a")}
+        assert_error(api.post(LIST, body, format="multipart"), 417, "ValidationError")
 
 
 def test_unusable_update_is_refused(api, todo):
@@ -129,18 +125,15 @@ def test_unusable_update_is_refused(api, todo):
     assert_error(response, 417, "ValidationError", "is not a valid choice")
 
 
-@pytest.mark.parametrize("method", ["get", "put", "delete"])
-def test_missing_document_is_404(api, method):
-    response = getattr(api, method)(f"{LIST}/unknown")
+def test_missing_document_is_404(api):
+    for ask in (api.get, api.put, api.delete):
+        response = ask(f"{LIST}/unknown")
+        assert_error(response, 404, "DoesNotExistError", "ToDo unknown not found.")
 
-    assert_error(response, 404, "DoesNotExistError", "ToDo unknown not found.")
 
-
-@pytest.mark.parametrize(
-    ("name", "sentence"), [("a%00b", "cannot be stored"), ("a" * 41, "at most 40 characters")]
-)
-def test_impossible_name_is_refused(api, name, sentence):
-    assert_error(api.get(f"{LIST}/{name}"), 417, "ValidationError", sentence)
+def test_impossible_name_is_refused(api):
+    for name, sentence in (("a%00b", "cannot be stored"), ("a" * 41, "at most 40 characters")):
+        assert_error(api.get(f"{LIST}/{name}"), 417, "ValidationError", sentence)
 
 
 def test_other_methods_are_405(api, todo):
@@ -158,12 +151,11 @@ def test_unknown_doctype_and_method_are_404(api, path):
     assert_error(api.get(path), 401, "AuthenticationError")
 
 
-@pytest.mark.parametrize("credentials", [{}, {"HTTP_AUTHORIZATION": "token a:b"}])
-def test_credentials_are_needed(todo, credentials):
-    response = APIClient(**credentials).get(LIST)
-
-    assert_error(response, 401, "AuthenticationError")
-    assert response["WWW-Authenticate"] == 'token realm="api"'
+def test_credentials_are_needed(todo):
+    for client in (APIClient(), APIClient(HTTP_AUTHORIZATION="token a:b")):
+        response = client.get(LIST)
+        assert_error(response, 401, "AuthenticationError")
+        assert response["WWW-Authenticate"] == 'token realm="api"'
 
 
 @permission_needed(view={"list", "retrieve"}, add={"create"}, change={"update"}, delete={"destroy"})
