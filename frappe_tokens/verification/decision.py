@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from typing import Any
+from typing import overload
 
 from django.db import DataError, InterfaceError, OperationalError
 from django.utils import timezone
@@ -19,7 +19,7 @@ from ..credentials import Credential
 from ..exceptions import Reason, Refused
 from ..signals import authentication_failed, authentication_succeeded
 from . import access_tokens, limiter, threads
-from .presented import PresentedKey, PresentedToken, Verifiable
+from .presented import Auth, PresentedKey, PresentedToken, Verifiable
 from .request import Outcome, RequestInfo, set_outcome
 
 logger = logging.getLogger("frappe_tokens.verification")
@@ -36,7 +36,17 @@ _COUNTED = {
 }
 
 
-def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = False) -> Any:
+@overload
+def verify(credential: Credential, info: RequestInfo) -> Auth: ...
+
+
+@overload
+def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool) -> Auth | None: ...
+
+
+def verify(
+    credential: Credential, info: RequestInfo, *, leave_unknown: bool = False
+) -> Auth | None:
     """Accept or refuse a request, in the order that the documentation of refusals gives.
 
     Args:
@@ -89,7 +99,7 @@ def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool = F
     return found.auth
 
 
-async def averify(credential: Credential, info: RequestInfo) -> Any:
+async def averify(credential: Credential, info: RequestInfo) -> Auth:
     """Do what :func:`verify` does, from async code: in a thread, of which there are few.
 
     Django's async ORM uses a thread for each query. This uses one for the queries, the cache and

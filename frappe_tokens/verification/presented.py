@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeAlias, cast
+from typing import Protocol, cast
 
 from .. import crypto, lookup, policy
 from ..base_models import AbstractApiKey
@@ -13,12 +14,49 @@ from ..crypto import Secret
 from ..exceptions import Reason, Refused
 from ..lookup import Found
 from ..redaction import redacted
+from ..types import User
 from . import access_tokens
 from .access_tokens import AccessToken
 from .request import DEFAULT_SOURCE, RequestInfo
 
-# What the decision is about once the secret is correct.
-Verifiable: TypeAlias = AbstractApiKey | AccessToken
+
+class Auth(Protocol):
+    """What becomes ``request.auth``: the API key, or the OAuth 2 server's own access token."""
+
+    @property
+    def user(self) -> User: ...
+
+
+class Verifiable(Protocol):
+    """What the decision reads of an API key or an access token once its secret is correct."""
+
+    @property
+    def auth(self) -> Auth:
+        """What becomes ``request.auth``; its ``user`` is loaded."""
+
+    @property
+    def user(self) -> User | None: ...
+
+    @property
+    def api_key(self) -> str: ...
+
+    @property
+    def allowed_ips(self) -> Collection[str]: ...
+
+    @property
+    def read_only(self) -> bool: ...
+
+    @property
+    def is_revoked(self) -> bool: ...
+
+    def is_expired(self, now: datetime) -> bool: ...
+
+    @property
+    def is_scoped(self) -> bool:
+        """Whether it opens only some views."""
+
+    def opens(self, required: Collection[str]) -> bool:
+        """Whether it opens a view that declares the scopes ``required``."""
 
 
 class PresentedKey:

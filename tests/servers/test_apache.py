@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ..commands.test_check_token import check
+from ..commands.test_check_token import check  # noqa: F401 - a fixture
 from ..groups import leave_out
 
 pytestmark = pytest.mark.process
@@ -171,7 +171,7 @@ def system_version():
     [(MOD_WSGI, "WSGIPassAuthorization On"), (CGI, "CGIPassAuth On")],
     ids=["mod_wsgi", "CGI"],
 )
-def test_header_arrives_only_with_the_switch(site, folder, monkeypatch, configuration, switch):
+def test_header_arrives_only_with_the_switch(site, folder, check, configuration, switch):  # noqa: F811
     _environment, token = site
     header = {"Authorization": f"token {token}"}
     if configuration is CGI:
@@ -180,8 +180,8 @@ def test_header_arrives_only_with_the_switch(site, folder, monkeypatch, configur
     with apache(site, folder, configuration, "") as address:
         without = httpx.get(address + WHO, headers=header, timeout=60)
         assert without.status_code == 401, (folder / "error.log").read_text()
-        assert "WSGIPassAuthorization On" in check(address + WHO, token, monkeypatch)
+        assert "WSGIPassAuthorization On" in check(address + WHO, token)
     with apache(site, folder, configuration, switch) as address:
         with_switch = httpx.get(address + WHO, headers=header, timeout=60)
         assert with_switch.json() == {"message": "robot"}
-        assert "The request ran as robot." in check(address + WHO, token, monkeypatch)
+        assert "The request ran as robot." in check(address + WHO, token)
