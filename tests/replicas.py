@@ -15,6 +15,9 @@ APP = str(Path(__file__).resolve().parent.parent / "frappe_tokens")
 LIBRARIES = ("site-packages", "/lib/python3")
 WRITTEN = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM)\s+[\"`]?(\w+)", re.IGNORECASE)
 
+# The last use of a key may be seen late, and SQLite's lock is an UPDATE of no row.
+CHANGE_NOTHING_THAT_IS_READ = {"write", "_lockable"}
+
 # The outermost frames of the app in which it wrote, with the tables.
 _written = []
 too_early = []
@@ -27,7 +30,8 @@ def reset():
 
 def watch(execute, sql, params, many, context):
     result = execute(sql, params, many, context)
-    if (written := WRITTEN.search(sql)) and (frames := _frames_of_the_app()):
+    written, frames = WRITTEN.search(sql), _frames_of_the_app()
+    if written and frames and frames[0].f_code.co_name not in CHANGE_NOTHING_THAT_IS_READ:
         _written.append((frames[-1], written[1]))
     return result
 

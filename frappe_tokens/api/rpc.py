@@ -105,7 +105,9 @@ def _find_user(request: Request) -> User:
     username = body.get("user") or request.query_params.get("user")
     if not isinstance(username, str) or not username:
         raise ValidationError({"detail": _("Name the user: user=<username>."), "code": "no_user"})
-    user = find_user(username)
+    # Frappe's documentation shows the name in quotes.
+    is_quoted = len(username) > 2 and username[0] == username[-1] == '"'
+    user = find_user(username) or (find_user(username[1:-1]) if is_quoted else None)
     if user is None:
         raise NotFound(_("User %(user)s not found.") % {"user": username})
     return user

@@ -6,6 +6,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.urls import resolve
 from django.utils import timezone
 
 from frappe_tokens import crypto
@@ -186,6 +187,62 @@ def test_viewing_needs_no_permission_to_generate(client, make_user, keys):
     assert "generate-keys" not in page
     assert client.get(ADD).status_code == 403
     assert client.get(KEYS, {"secret_digest__startswith": "sha256$"}).status_code == 400
+
+
+LIST_OF_USERS = "/admin/auth/user/"
+
+
+@pytest.fixture
+def personnel(client, make_user):
+    """A browser of someone who may delete users, and may do nothing with keys."""
+    permissions = ("auth.view_user", "auth.delete_user")
+    client.force_login(make_user("personnel", is_staff=True, permissions=permissions))
+    return client
+
+
+@pytest.mark.parametrize("way", ["page", "action"])
+def test_who_may_delete_users_may_delete_one_with_a_key(personnel, user, keys, way):
+    url, form = f"{LIST_OF_USERS}{user.pk}/delete/", {}
+    if way == "action":
+        url, form = LIST_OF_USERS, {"action": "delete_selected", "_selected_action": user.pk}
+
+    page = personnel.post(url, form) if form else personnel.get(url)
+    assert keys.api_key in text_of(page)
+    personnel.post(url, {**form, "post": "yes"})
+
+    assert not ApiKey.objects.exists()
+
+
+def test_who_may_delete_users_may_not_delete_a_key(personnel, keys):
+    assert personnel.post(page_of(keys.instance, "delete"), {"post": "yes"}).status_code == 403
+    form = {"action": "delete_selected", "_selected_action": keys.instance.pk, "post": "yes"}
+    assert personnel.post(KEYS, form).status_code == 403
+
+    assert ApiKey.objects.exists()
+
+
+def test_only_pages_that_delete_something_else_ask_for_no_permission(rf, keys, make_user):
+    request = rf.post("/")
+    request.user = make_user("staff", is_staff=True)
+    keys_admin = admin.site.get_model_admin(ApiKey)
+
+    for path in ("/admin/auth/user/add/", "/admin/", "/api/keys/"):
+        request.resolver_match = resolve(path)
+        assert not keys_admin.has_delete_permission(request, keys.instance)
+    request.resolver_match = None
+    assert not keys_admin.has_delete_permission(request, keys.instance)
+    request.resolver_match = resolve(LIST_OF_USERS)
+    assert not keys_admin.has_delete_permission(request)
+    assert keys_admin.has_delete_permission(request, keys.instance)
+
+
+def test_who_may_not_delete_users_may_not_with_their_keys(client, make_user, user, keys):
+    client.force_login(make_user("staff", is_staff=True, permissions=("auth.view_user",)))
+
+    response = client.post(f"{LIST_OF_USERS}{user.pk}/delete/", {"post": "yes"})
+
+    assert response.status_code == 403
+    assert ApiKey.objects.exists()
 
 
 def test_keys_are_deleted_only_with_their_user(root_client, user, keys):

@@ -125,6 +125,25 @@ def test_user_is_in_the_body_or_the_query(manager, user, make_user, query, body,
     assert ApiKey.objects.get(user=user).name == ""
 
 
+@pytest.mark.parametrize("url", URLS)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_user_may_be_in_quotes(manager, user, method, url):
+    assert_generated(send(manager, method, url, {"user": '"ada"'}), user)
+
+
+def test_user_whose_name_has_quotes_comes_first(manager, user, make_user):
+    quoted = make_user('"ada"')
+
+    assert_generated(send(manager, "post", GENERATE, {"user": '"ada"'}), quoted)
+
+
+@pytest.mark.parametrize("name", ['""ada""', "'ada'", '"ada', '""', '"', '" ada"', '"nobody"'])
+def test_only_one_pair_of_double_quotes_is_taken_off(manager, user, name):
+    response = send(manager, "post", GENERATE, {"user": name})
+
+    assert_error(response, 404, "DoesNotExistError", "not_found", f"User {name} not found.")
+
+
 def test_each_call_rotates_the_unnamed_key(manager, keys):
     named = generate_keys(keys.instance.user, name="backup")
 
