@@ -12,7 +12,7 @@ from pathlib import Path
 from django.db import DEFAULT_DB_ALIAS
 
 APP = str(Path(__file__).resolve().parent.parent / "frappe_tokens")
-LIBRARIES = ("site-packages", "/lib/python3")
+LIBRARIES = ("site-packages/django/", "/lib/python3")
 WRITTEN = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM)\s+[\"`]?(\w+)", re.IGNORECASE)
 
 # The last use of a key may be seen late, and SQLite's lock is an UPDATE of no row.
@@ -47,14 +47,19 @@ class LateReplica:
 
 
 def _frames_of_the_app():
-    """Return its frames, the innermost first; none if others, except libraries, call from there."""
+    """Return its frames, the innermost first; none if anything but Django was called from there."""
     frames = []
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(APP):
             frames.append(frame)
-        elif not frames and not any(part in name for part in LIBRARIES):
+            if len(frames) == 1 and name.startswith(f"{APP}/middleware/"):
+                return []  # it only passes the request on
+        elif not frames and (
+            frame.f_code.co_name == "_perform_unique_checks"  # the constraint decides
+            or not any(part in name for part in LIBRARIES)
+        ):
             return []
         frame = frame.f_back
     return frames

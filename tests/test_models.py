@@ -205,7 +205,8 @@ def test_validators_refuse_other_values(validate, value):
 # Migrations
 
 
-def test_migrations_match_the_models():
+def test_migrations_match_the_models(settings):
+    settings.DATABASE_ROUTERS = []  # with one, Django would ask the database
     output = StringIO()
     call_command("makemigrations", "frappe_tokens", check=True, dry_run=True, stdout=output)
     assert "No changes" in output.getvalue()

@@ -44,7 +44,9 @@ def find_user(username: str) -> User | None:
         username.encode()
         if "\0" in username:
             return None
-        user: User = users._default_manager.get_by_natural_key(username)
+        # Where they are written, because a replica may not know a new one yet.
+        manager = users._default_manager.db_manager(router.db_for_write(users))
+        user: User = manager.get_by_natural_key(username)
         return user
     except (users.DoesNotExist, users.MultipleObjectsReturned):
         return None

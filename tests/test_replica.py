@@ -1,0 +1,91 @@
+"""A router that lets a replica answer, which sees what was written after its commit."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from frappe_tokens.keys import generate_keys
+from frappe_tokens.models import ApiKey
+
+from . import replicas
+from .admin.conftest import generate, generate_page
+from .commands.running import run
+from .conftest import token_header
+
+ADD = "/admin/frappe_tokens/apikey/add/"
+GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
+
+
+class ReadsFromReplica:
+    def db_for_read(self, model, **hints):
+        return "replica"
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+    def allow_relation(self, one, other, **hints):
+        return True
+
+
+def add_in_the_admin(manager, user):
+    client = Client()
+    client.force_login(manager)
+    names = ("name", "scopes", "allowed_ips", "rate_limit", "expires_at_0", "expires_at_1")
+    return client.post(ADD, {"user": user.pk, **dict.fromkeys(names, "")})
+
+
+def generate_in_the_admin(manager, user):
+    client = Client()
+    client.force_login(manager)
+    return generate(client, generate_page(user))
+
+
+def by_rest(manager, user):
+    headers = {"Authorization": token_header(generate_keys(manager))}
+    body = {"user": "ada"}
+    return Client().post("/api/keys/", body, content_type="application/json", headers=headers)
+
+
+def by_rpc(manager, user):
+    headers = {"Authorization": token_header(generate_keys(manager))}
+    return Client().post(GENERATE, {"user": "ada"}, headers=headers)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+@pytest.mark.parametrize("way", [add_in_the_admin, generate_in_the_admin, by_rest, by_rpc])
+def test_keys_are_made_with_a_replica(settings, system_manager, user, way):
+    settings.DATABASE_ROUTERS = [ReadsFromReplica()]
+
+    response = way(system_manager, user)
+
+    key = ApiKey.objects.using("default").get(user=user)
+    assert response.status_code in (200, 201)
+    assert key.api_key in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+def test_command_makes_a_user_and_a_key_with_a_replica(settings):
+    settings.DATABASE_ROUTERS = [ReadsFromReplica()]
+
+    output, _ = run("generate_keys", "robot", "--create-user")
+
+    assert ApiKey.objects.using("default").get(user__username="robot").api_key in output
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("alias", [None, "default"], ids=["from a replica", "where it was written"])
+def test_early_reads_are_found(settings, user, alias):
+    settings.DATABASE_ROUTERS = [replicas.LateReplica()]
+    code = (
+        "def write_and_read(user):\n user.save()\n return type(user).objects.using(alias).get()\n"
+    )
+    in_the_app = {"alias": alias}
+    exec(compile(code, f"{replicas.APP}/made_up.py", "exec"), in_the_app)  # noqa: S102
+
+    with connection.execute_wrapper(replicas.watch):
+        in_the_app["write_and_read"](user)
+
+    found, replicas.too_early = replicas.too_early, []
+    assert [line.rpartition("/")[2] for line in found] == (
+        [] if alias else ["made_up.py:3 reads User"]
+    )
