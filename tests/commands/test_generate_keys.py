@@ -12,11 +12,12 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import OutputWrapper
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import generate_keys
+from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.management.commands import generate_keys as generate_keys_command
 from frappe_tokens.management.progress import progress_bar
 from frappe_tokens.models import ApiKey
 
+from ..test_parallel import at_once
 from . import running
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=timezone.utc)
@@ -132,6 +133,53 @@ def test_creates_users_who_can_only_use_the_api(user):
     user.refresh_from_db()
     assert user.has_usable_password()
     assert {key.user for key in ApiKey.objects.all()} == {robot, user}
+
+
+def test_start_up_script_makes_a_key_only_once():
+    arguments = ("robot", "--create-user", "--if-missing", "--format", "env")
+
+    first, _ = run(*arguments)
+    (key,) = ApiKey.objects.all()
+    again, err = run(*arguments)
+
+    assert first.count("API_SECRET=") == 1
+    assert again == ""
+    assert err == f"robot has the API key {key.api_key} already.\n"
+    assert ApiKey.objects.get().secret_digest == key.secret_digest
+
+
+def test_if_missing_makes_the_other_keys(make_user):
+    for username in ("ada", "grace", "hedy", "joan"):
+        make_user(username)
+    user = get_user_model().objects.get
+    present = generate_keys(user(username="ada"), name="ci")
+    with time_machine.travel(NOW):
+        expires_at = NOW + timedelta(days=1)
+        expired = generate_keys(user(username="grace"), name="ci", expires_at=expires_at)
+    revoke(generate_keys(user(username="hedy"), name="ci").instance)
+    generate_keys(user(username="joan"))
+
+    out, err = run("--all-active", "--if-missing", "--name", "ci", "--format", "json")
+
+    assert [json.loads(line)["user"] for line in out.splitlines()] == ["hedy", "joan"]
+    assert sorted(err.splitlines()) == [
+        f"ada (ci) has the API key {present.api_key} already.",
+        f"grace (ci) has the API key {expired.api_key} (expired) already.",
+    ]
+    assert present.api_secret not in out + err
+
+
+@pytest.mark.parallel
+@pytest.mark.django_db(transaction=True)
+def test_containers_that_start_together_make_one_key(make_user):
+    make_user("robot")
+    start = partial(run, "robot", "--if-missing", "--format", "env")
+
+    printed, errors = at_once(*[start] * 4)
+
+    assert errors == []
+    assert ApiKey.objects.count() == 1
+    assert sum("API_SECRET=" in out for out, _ in printed) == 1
 
 
 def test_generates_for_all_active_users_with_few_statements(make_user, statements):

@@ -14,6 +14,7 @@ from django.db import IntegrityError, router, transaction
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
+from ...base_models import KeyState
 from ...db import in_batches
 from ...keys import (
     BATCH_SIZE,
@@ -42,6 +43,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--create-user", action="store_true", help="create missing users, without a password"
         )
+        parser.add_argument(
+            "--if-missing", action="store_true", help="not for users who have this key already"
+        )
         parser.add_argument("--name", default="", help="which of the user's keys; default: unnamed")
         parser.add_argument("--read-only", action="store_true", help="only GET, HEAD and OPTIONS")
         parser.add_argument(
@@ -68,10 +72,13 @@ class Command(BaseCommand):
         policies["expires_at"] = None if expires_in is None else timezone.now() + expires_in
         # Text takes less memory than instances.
         texts: list[str] = []
+        present: list[str] = []
         try:
             # All or nothing. Secrets are printed after all of them are stored.
             with transaction.atomic(using=router.db_for_write(ApiKey)):
                 users = lock_active_users() if options["all_active"] else _users(options)
+                if options["if_missing"]:
+                    users, present = _without_key(users, options["name"])
                 with progress_bar(self.stderr, len(users), options["verbosity"]) as show:
                     for batch in in_batches(users, BATCH_SIZE):
                         generated = generate_keys_for_users(batch, **policies)
@@ -79,9 +86,11 @@ class Command(BaseCommand):
                         show(len(texts))
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
+        for text in present:
+            self.stderr.write(text)
         for text in texts:
             self.stdout.write(text)
-        if options["format"] == "text":
+        if texts and options["format"] == "text":
             self.stderr.write("Store the secrets now. They aren't shown again.")
 
 
@@ -102,6 +111,17 @@ def _users(options: Mapping[str, Any]) -> list[object]:
     # All of them before the first batch, because batches are in the order of the arguments.
     lock_users(pks)
     return pks
+
+
+def _without_key(users: list[Any], name: str) -> tuple[list[Any], list[str]]:
+    """Return those of the locked ``users`` who have no key of that name, and who have one."""
+    present: dict[object, str] = {}
+    for batch in in_batches(users):
+        keys = ApiKey.objects.stored().filter(user__in=batch, name=name, live=True)
+        for key in keys.select_related("user"):
+            state = " (expired)" if key.state == KeyState.EXPIRED else ""
+            present[key.user_id] = f"{owner_of(key)} has the API key {key.api_key}{state} already."
+    return [pk for pk in users if pk not in present], list(present.values())
 
 
 def _create_user(username: str) -> None:
