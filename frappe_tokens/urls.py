@@ -15,15 +15,36 @@ GENERATE_KEYS = [
     "frappe.core.doctype.user.user.generate_keys",
 ]
 
+CALLS = {
+    "ping": rpc.Ping,
+    "version": rpc.Version,
+    "frappe.core.api.auth.get_logged_user": rpc.GetLoggedUser,
+    "frappe.auth.get_logged_user": rpc.GetLoggedUser,
+    **dict.fromkeys(GENERATE_KEYS, rpc.GenerateKeys),
+}
+# In the OpenAPI schema.
+NAMES = {
+    "frappe.auth.get_logged_user": "get_logged_user",
+    **dict.fromkeys(GENERATE_KEYS, "generate_keys"),
+}
+
 urlpatterns = [
-    re_path(
-        r"^method/frappe\.auth\.get_logged_user/?$",
-        rpc.GetLoggedUser.as_view(),
-        name="get_logged_user",
+    *(
+        # Without a name in the schema: the same again, or what every site of Frappe has.
+        re_path(
+            rf"^v{version}/method/{re.escape(call)}/?$",
+            view.as_view(frappe_version=version, schema=None),
+        )
+        for version in (1, 2)
+        for call, view in CALLS.items()
     ),
     *(
-        re_path(rf"^method/{re.escape(name)}/?$", rpc.GenerateKeys.as_view(), name="generate_keys")
-        for name in GENERATE_KEYS
+        re_path(
+            rf"^method/{re.escape(call)}/?$",
+            view.as_view(**({} if call in NAMES else {"schema": None})),
+            name=NAMES.get(call),
+        )
+        for call, view in CALLS.items()
     ),
     re_path(r"^keys/?$", keys.KeyList.as_view(), name="keys"),
     re_path(r"^keys/revoke-leaked/?$", keys.RevokeLeaked.as_view(), name="revoke_leaked"),

@@ -73,9 +73,19 @@ class FrappeEnvelopeMixin(JSONMixin):
     """
 
     parser_classes = [StrictJSONParser, FormParser, StrictMultiPartParser]
+    # Of Frappe's REST API, 1 or 2. The second has other envelopes.
+    frappe_version = 1
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return envelope_exception_handler
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        if self.frappe_version == 2 and "message" in (response.data or {}):
+            response.data = {"data": response.data["message"]}
+        final: Response = super().finalize_response(request, response, *args, **kwargs)
+        return final
 
 
 def envelope_exception_handler(exc: Exception, context: dict[str, object]) -> Response | None:
@@ -92,6 +102,10 @@ def envelope_exception_handler(exc: Exception, context: dict[str, object]) -> Re
     message = _message(response.data).encode("utf-8", "backslashreplace").decode()
     exc_type = _EXC_TYPES.get(response.status_code, "ValidationError")
     shown = {"message": message, "title": "Message", "indicator": "red", "raise_exception": 1}
+    if getattr(context.get("view"), "frappe_version", 1) == 2:
+        error = {key: shown[key] for key in ("message", "title", "indicator")}
+        response.data = {"errors": [{"type": exc_type, **error}], "code": _code(response.data)}
+        return response
     response.data = {
         "exc_type": exc_type,
         "exception": f"frappe.exceptions.{exc_type}: {message}",

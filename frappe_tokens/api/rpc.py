@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from .. import __version__
 from ..authentication import BasicAuthentication, BearerAuthentication, TokenAuthentication
 from ..base_models import AbstractApiKey
 from ..keys import UNKNOWN, Actor, find_user, generate_keys, outside_atomic_requests
@@ -57,10 +58,38 @@ class RpcView(FrappeEnvelopeMixin, AppView):
 
 
 class GetLoggedUser(RpcView):
-    """``frappe.auth.get_logged_user``: the user that the request runs as."""
+    """``frappe.auth.get_logged_user``: the user that the request runs as.
+
+    Clients test their connection with it, so it is open to every valid credential.
+    """
+
+    accepts_any_scope = True
 
     def get(self, request: Request) -> Response:
         return Response({"message": str(request.user.get_username())})
+
+    post = get
+
+
+class Ping(RpcView):
+    """``ping``: whether the site answers. Anyone may ask, as in Frappe."""
+
+    accepts_any_scope = True
+    permission_classes = []
+
+    def get(self, request: Request) -> Response:
+        return Response({"message": "pong"})
+
+    post = get
+
+
+class Version(RpcView):
+    """``version``: this package's. Frappe tells anyone its own; here a credential is needed."""
+
+    accepts_any_scope = True
+
+    def get(self, request: Request) -> Response:
+        return Response({"message": __version__})
 
     post = get
 

@@ -172,6 +172,6 @@ def _reason_against(
         return Reason.CROSS_SITE_REQUEST
     if info.for_people and not conf.PAGES_ACCEPT_CREDENTIALS:
         return Reason.SESSION_REQUIRED
-    if found.is_scoped and not found.opens(info.required_scopes):
+    if found.is_scoped and not found.opens(info.required_scopes) and not info.accepts_any_scope:
         return Reason.INSUFFICIENT_SCOPE
     return None

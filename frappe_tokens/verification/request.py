@@ -94,6 +94,12 @@ class RequestInfo:
         return self.source if self.source in conf.SOURCES else ""
 
     @property
+    def accepts_any_scope(self) -> bool:
+        """Whether the view is one of ours that tells every credential about itself."""
+        cls = getattr(self._view, "view_class", self._view)
+        return getattr(cls, "accepts_any_scope", False) is True
+
+    @property
     def required_scopes(self) -> tuple[str, ...]:
         """What the view declares."""
         return scopes.declared_scopes(self._view, self._given.method or "")

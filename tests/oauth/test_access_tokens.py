@@ -189,6 +189,12 @@ def test_read_without_write_is_read_only(ask, issue, user, toolkit):
     assert ask(issue(user, "todos look").header, "POST").status_code == 403
 
 
+def test_any_token_may_ask_who_it_is(issue, user):
+    response = drf(issue(user, "todos").header, "/api/method/frappe.auth.get_logged_user")
+
+    assert response.json() == {"message": "ada"}
+
+
 @pytest.mark.parametrize("scope", ["", "read write", "todo", "todos:read", "Todos"])
 def test_token_without_the_views_scope_is_refused(ask, issue, user, scope):
     response = ask(issue(user, scope).header)

@@ -5,6 +5,7 @@ import json
 import pytest
 from django.test import Client
 
+from frappe_tokens import __version__
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
@@ -92,6 +93,74 @@ def test_refused_credential_is_in_the_envelope(keys, header_of):
     assert_error(response, 401, "AuthenticationError", "key_revoked", sentence)
     scheme = header_of(keys).split()[0].lower()
     assert response["WWW-Authenticate"].lower().startswith(scheme)
+
+
+@pytest.mark.parametrize("call", ["frappe.auth.get_logged_user", "version", "ping"])
+def test_any_valid_key_may_ask_who_it_is(user, call):
+    narrow = generate_keys(user, name="narrow", scopes=["todos"], read_only=True)
+
+    response = send(narrow, "get", f"/api/method/{call}")
+
+    expected = {"ping": "pong", "version": __version__}.get(call, "ada")
+    assert (response.status_code, response.json()) == (200, {"message": expected})
+
+
+def test_scoped_key_still_opens_nothing_else(manager):
+    scoped = generate_keys(manager.instance.user, name="scoped", scopes=["todos"])
+
+    for url in (*URLS, "/api/v1" + GENERATE[4:], "/api/keys/"):
+        assert send(scoped, "get", url).json()["code"] == "insufficient_scope"
+
+
+def test_anyone_may_ping_but_not_with_a_wrong_credential(keys):
+    assert Client().get("/api/method/ping").json() == {"message": "pong"}
+    assert Client().get("/api/method/version").status_code == 401
+
+    response = Client().get("/api/method/ping", headers={"Authorization": "token ftk_a:fts_b"})
+    assert_error(response, 401, "AuthenticationError", "malformed_credentials")
+
+
+def at_version(version, url):
+    return url.replace("/api/", f"/api/v{version}/", 1)
+
+
+@pytest.mark.parametrize(
+    "url", [WHO, f"{WHO}/", "/api/method/frappe.core.api.auth.get_logged_user"]
+)
+def test_each_address_names_the_user(keys, url):
+    assert send(keys, "get", url).json() == {"message": "ada"}
+    assert send(keys, "get", at_version(1, url)).json() == {"message": "ada"}
+    assert send(keys, "get", at_version(2, url)).json() == {"data": "ada"}
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_second_version_generates_keys_in_its_envelope(manager, user, url):
+    response = send(manager, "post", at_version(2, url), {"user": "ada"})
+
+    assert set(response.json()) == {"data"}
+    assert works(**response.json()["data"])
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_second_version_has_its_own_errors(manager):
+    response = send(manager, "post", at_version(2, GENERATE), {"user": "nobody"})
+
+    assert response.status_code == 404
+    assert response.json() == {
+        "errors": [
+            {
+                "type": "DoesNotExistError",
+                "message": "User nobody not found.",
+                "title": "Message",
+                "indicator": "red",
+            }
+        ],
+        "code": "not_found",
+    }
+    refused = Client().get(at_version(2, WHO), headers={"Authorization": "token ftk_a:fts_b"})
+    assert refused.status_code == 401
+    assert refused.json()["errors"][0]["type"] == "AuthenticationError"
+    assert refused.json()["code"] == "malformed_credentials"
 
 
 # generate_keys
