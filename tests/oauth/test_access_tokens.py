@@ -189,6 +189,7 @@ def test_read_without_write_is_read_only(ask, issue, user, toolkit):
     assert ask(issue(user, "todos look").header, "POST").status_code == 403
 
 
+@pytest.mark.urls("testproject.urls")
 def test_any_token_may_ask_who_it_is(issue, user):
     response = drf(issue(user, "todos").header, "/api/method/frappe.auth.get_logged_user")
 
