@@ -61,6 +61,18 @@ def test_superuser_cannot_add_change_or_delete_requests(client, make_user):
     assert f"{LOG}add/" not in page
 
 
+def test_shows_the_number_of_counted_requests(get):
+    row = logged(None, "other", method="", path="", status=0, duration_ms=0, number=1234)
+    logged(None, "malformed_credentials", method="", path="", status=0, number=1)
+
+    page = get()
+    assert "1,234 more requests in this minute" in page
+    assert "1 more request in this minute" in page
+    assert "0 ms" not in page
+    assert "1,234 more requests in this minute" in get(page_of(row))
+    assert "1,235 requests" in page
+
+
 def test_shows_all_columns_of_a_request(get, key):
     row = logged(
         key,

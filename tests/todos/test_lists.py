@@ -89,6 +89,7 @@ def test_other_fields_are_refused_in_filters_and_orders(api, todo, field):
         ([["date", "!=", None]], "ab"),
         ([["date", "is", "set"]], "ab"),
         ([["date", "is", "not set"]], "c"),
+        ([["owner", "is", "not set"]], ""),
         ([["date", "between", ["2026-01-01", "2026-01-31"]]], "a"),
         ([["name", "between", ["b", "c"]]], "bc"),
         ([["description", "=", 7]], ""),
