@@ -12,7 +12,8 @@ from pathlib import Path
 from django.db import DEFAULT_DB_ALIAS
 
 APP = str(Path(__file__).resolve().parent.parent / "frappe_tokens")
-LIBRARIES = ("site-packages/django/", "/lib/python3")
+# Django, and Python itself.
+LIBRARIES = re.compile(r"site-packages/django/|/lib/python3\.\d+/(?!site-packages)")
 WRITTEN = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM)\s+[\"`]?(\w+)", re.IGNORECASE)
 
 # The last use of a key may be seen late, and SQLite's lock is an UPDATE of no row.
@@ -58,7 +59,7 @@ def _frames_of_the_app():
                 return []  # it only passes the request on
         elif not frames and (
             frame.f_code.co_name == "_perform_unique_checks"  # the constraint decides
-            or not any(part in name for part in LIBRARIES)
+            or not LIBRARIES.search(name)
         ):
             return []
         frame = frame.f_back
