@@ -93,12 +93,13 @@ def test_prints_a_curl_command_that_works(user, client):
     assert client.get(path, headers={"authorization": value}).json() == {"message": "ada"}
 
 
-def test_prints_frappes_path_if_the_urls_are_not_included(user, settings):
+def test_says_what_to_ask_if_the_urls_are_not_included(user, settings):
     settings.ROOT_URLCONF = ()
 
-    out, _ = run("ada", "--format", "curl")
+    out, err = run("ada", "--format", "curl")
 
-    assert out.endswith("http://localhost:8000/api/method/frappe.auth.get_logged_user\n")
+    assert out.endswith(" http://localhost:8000/\n")
+    assert "Replace the address with one of your own views." in err
 
 
 @time_machine.travel(NOW, tick=False)

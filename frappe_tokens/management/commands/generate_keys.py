@@ -92,6 +92,11 @@ class Command(BaseCommand):
             self.stdout.write(text)
         if texts and options["format"] == "text":
             self.stderr.write("Store the secrets now. They aren't shown again.")
+        if texts and options["format"] == "curl" and not _path():
+            self.stderr.write(
+                "The URLs of frappe_tokens aren't included in this project. Replace the address "
+                "with one of your own views."
+            )
 
 
 def _users(options: Mapping[str, Any]) -> list[object]:
@@ -155,11 +160,7 @@ def _formatted(generated: GeneratedKeys, options: Mapping[str, Any]) -> str:
             f"API_SECRET={shlex.quote(generated.api_secret)}"
         )
     if options["format"] == "curl":
-        try:
-            path = reverse("frappe_tokens:get_logged_user")
-        except NoReverseMatch:
-            path = "/api/method/frappe.auth.get_logged_user"
-        url = options["url"].rstrip("/") + path
+        url = options["url"].rstrip("/") + (_path() or "/")
         return f"curl -H {shlex.quote(generated.header)} {shlex.quote(url)}"
     expires = "" if key.expires_at is None else f"  Expires     {moment(key.expires_at)}\n"
     return (
@@ -168,3 +169,11 @@ def _formatted(generated: GeneratedKeys, options: Mapping[str, Any]) -> str:
         f"  API secret  {generated.api_secret}\n"
         f"{expires}\n"
     )
+
+
+def _path() -> str:
+    """Return the path of the view that names the user; "" if the project doesn't include it."""
+    try:
+        return reverse("frappe_tokens:get_logged_user")
+    except NoReverseMatch:
+        return ""
