@@ -40,10 +40,10 @@ def close_at_shutdown(application: Application) -> Application:
 
 def _close() -> None:
     # A project's asgi.py imports this module before Django is set up.
-    from .request_log import current_sink
+    from . import request_log
 
     try:
-        current_sink().close()
+        request_log.close()
     except Exception:
         logger.exception("The request log couldn't be written completely.")
     finally:

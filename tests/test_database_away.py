@@ -27,7 +27,8 @@ WHO = "/api/method/frappe.auth.get_logged_user"
 OAUTH = "/api/method/frappe.integrations.oauth2."
 
 # They need no database.
-ASK_NOTHING = {("GET", WHO), ("POST", WHO)} | {
+SHORT = ("frappe.auth.get_logged_user", "frappe.core.api.auth.get_logged_user", "ping", "version")
+ASK_NOTHING = {(method, f"/api/method/{name}") for method in ("GET", "POST") for name in SHORT} | {
     ("GET", f"{OAUTH}{name}")
     for name in ("get_token", "revoke_token")  # not by this method
 }

@@ -155,7 +155,6 @@ def pages_of(key, consumer):
         f"/api/keys/{key.api_key}/rotate/",
         f"/api/keys/{key.api_key}/usage/",
         "/api/method/frappe.core.doctype.user.user.generate_keys?user=root",
-        "/api/method/frappe.auth.get_logged_user",
         f"{METHODS}openid_profile",
     ]
 

@@ -91,7 +91,8 @@ class ApiKeyAdmin(ApiKeySourceMixin):
             return False
         # Django asks for each row that goes with a deleted user. Who may delete users doesn't need
         # another permission once these have keys.
-        goes_with_another = obj is not None and _deletes(request)
+        is_known = Actor.of(request).is_known
+        goes_with_another = obj is not None and is_known and _deletes(request)
         return goes_with_another or super().has_delete_permission(request, obj)
 
     def add_view(

@@ -141,7 +141,7 @@ class ApiAccessBase(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> TemplateResponse:
         """Return a page that extends ``frappe_tokens/admin/page.html``."""
         request.current_app = self.admin_site.name
-        context |= self.admin_site.each_context(request)
+        context = {**self.admin_site.each_context(request), **context}
         context |= {"title": title, "opts": self.opts, "media": self.media, "back_url": back_url}
         return TemplateResponse(request, f"frappe_tokens/admin/{name}.html", context)
 

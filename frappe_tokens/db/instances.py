@@ -60,7 +60,13 @@ class WritesChangesOnly:
                 if not update_fields:
                     return
         # Django's models have it.
-        super().save_base(raw, force_insert, force_update, using, update_fields)  # type: ignore[misc]
+        super().save_base(  # type: ignore[misc]
+            raw=raw,
+            force_insert=force_insert,
+            force_update=force_update,
+            using=using,
+            update_fields=update_fields,
+        )
         if cached is not None and update_fields:
             self._remember(update_fields)
 
@@ -166,7 +172,8 @@ class InstanceFactory:
         def create() -> Any:
             if not self.is_plain:
                 instance = self.create(alias, copy.deepcopy(attributes))
-                instance.__class__ = cls
+                found: Any = type(instance)
+                instance.__class__ = _class_from_cache(found)
                 instance._remember(instance.__dict__)
                 return instance
             instance = _filled(cls, alias, attributes)

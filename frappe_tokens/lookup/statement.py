@@ -199,8 +199,9 @@ def statement_for(model: type[AbstractApiKey], alias: str) -> LookupStatement | 
 def _compile(model: type[AbstractApiKey], alias: str) -> LookupStatement | None:
     # Some converters keep a reference to the connection that they were made for, which would keep
     # this thread's open after the thread has ended.
+    connection = connections[alias]
     try:
-        with closing(connections[alias].copy()) as unused:
+        with closing(connection.copy()) as unused:
             return LookupStatement(model, unused)
     except Exception as error:
         # The queryset gives the same result, or a better error.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from shutil import get_terminal_size
 
 from django.core.management.base import OutputWrapper
 
@@ -30,10 +31,14 @@ def progress_bar(
     def show(done: int) -> None:
         # Some rows are new since they were counted.
         done = min(done, total)
-        draw(f"[{'#' * (WIDTH * done // total):<{WIDTH}}] {done:,}/{total:,}")
+        numbers = f"{done:,}/{total:,}"
+        # Some terminals start a new line after the last column.
+        width = max(min(WIDTH, get_terminal_size().columns - len(numbers) - 4), 1)
+        draw(f"[{'#' * (width * done // total):<{width}}] {numbers}")
 
     show(0)
     try:
         yield show
     finally:
-        draw(" " * (WIDTH + len(f"[] {total:,}/{total:,}")) + "\r")
+        room = get_terminal_size().columns - 1
+        draw(" " * min(WIDTH + len(f"[] {total:,}/{total:,}"), room) + "\r")

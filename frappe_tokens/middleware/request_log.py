@@ -9,13 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from ..logs import RateLimitedLogger
-from ..request_log import current_sink, record
+from ..request_log import current_sink, record, waits
 from ..verification import run_in_thread
 
 logger = logging.getLogger(__name__)
@@ -65,12 +64,12 @@ class RequestLogMiddleware:
         try:
             response: HttpResponseBase = await self.get_response(request)
         except asyncio.CancelledError:
-            await _alog(log, CLIENT_CLOSED_REQUEST)
+            await _alog(log, request, CLIENT_CLOSED_REQUEST)
             raise
         except Exception:
-            await _alog(log, 500)
+            await _alog(log, request, 500)
             raise
-        await _alog(log, response.status_code)
+        await _alog(log, request, response.status_code)
         return response
 
     def _watch(self, request: HttpRequest) -> Callable[[int], None]:
@@ -86,10 +85,10 @@ class RequestLogMiddleware:
         return log
 
 
-async def _alog(log: Callable[[int], None], status: int) -> None:
+async def _alog(log: Callable[[int], None], request: HttpRequest, status: int) -> None:
     # If the client has left, the view may still run in the request's thread, or not even be
     # authenticated yet. The log waits for it there.
-    if status != CLIENT_CLOSED_REQUEST and not _blocks():
+    if status != CLIENT_CLOSED_REQUEST and not _blocks(request):
         log(status)
         return
     writing = asyncio.ensure_future(run_in_thread(log, status))
@@ -101,8 +100,8 @@ async def _alog(log: Callable[[int], None], status: int) -> None:
         raise
 
 
-def _blocks() -> bool:
+def _blocks(request: HttpRequest) -> bool:
     try:
-        return current_sink().blocks
-    except ImproperlyConfigured:
-        return False  # the setting has changed; ``log`` reports it
+        return waits(request)
+    except Exception:
+        return False  # the setting has changed, or is wrong; ``log`` reports it

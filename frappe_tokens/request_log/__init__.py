@@ -6,7 +6,7 @@
 
 from .entries import Entry
 from .pruning import delete_in_batches, old_rows
-from .recording import record
+from .recording import close, record, waits
 from .sinks import NullSink, Sink, current_sink
 from .usage import (
     DAYS,
@@ -31,6 +31,7 @@ __all__ = [
     "NullSink",
     "Sink",
     "Usage",
+    "close",
     "current_sink",
     "delete_in_batches",
     "latest_of",
@@ -41,4 +42,5 @@ __all__ = [
     "requests_of_user",
     "sources_of",
     "usage_of",
+    "waits",
 ]

@@ -78,7 +78,7 @@ class BufferedSink(Sink):
         with self._changed:
             is_full = len(self._waiting) >= CAPACITY
             if is_full:
-                self._lost += 1
+                self._lost += entry.number
             else:
                 self._waiting.append((insertion.database_name(), entry))
                 if len(self._waiting) in (1, ENOUGH):

@@ -97,6 +97,9 @@ def _prune() -> None:
     try:
         if retention is None or not _is_first():
             return
+        connection = connections[router.db_for_write(ApiRequestLog)]
+        if not connection.get_autocommit():
+            connection.set_autocommit(True)  # it is this thread's own
         batches = delete_in_batches(old_rows(timezone.now() - retention), STATEMENT_SIZE)
         started = time.monotonic()
         for _ in batches:

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from . import pruning
 from .entries import entry_for
-from .sinks import current_sink
+from .sinks import NullSink, current_sink
 from .unproven import limit
 
 
@@ -24,7 +24,26 @@ def record(request: HttpRequest, at: datetime, seconds: float, status: int) -> N
     Raises:
         Exception: the sink's, or that of a wrong setting.
     """
+    sink = current_sink()
+    if isinstance(sink, NullSink):
+        return
     entry = entry_for(request, at, seconds, status)
     if limit.admits(request, entry):
-        current_sink().write(entry)
+        sink.write(entry)
     pruning.start_if_due()
+
+
+def waits(request: HttpRequest) -> bool:
+    """Whether :func:`record` may wait for a database or a cache."""
+    sink = current_sink()
+    return sink.blocks or (not isinstance(sink, NullSink) and limit.applies_to(request))
+
+
+def close() -> None:
+    """Write everything that was recorded so far, and close the log.
+
+    Raises:
+        Exception: the sink's.
+    """
+    limit.write_counts()
+    current_sink().close()

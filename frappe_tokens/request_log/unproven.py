@@ -66,7 +66,7 @@ class Limit:
         self._full: set[str] = set()
         self._logged = Counter[str]()
         # When the first of the counted requests came, and how many did.
-        self._counted: dict[tuple[object, str, str], tuple[datetime, int]] = {}
+        self._counted: dict[tuple[str, str], tuple[datetime, int]] = {}
         self._timer: Timer | None = None
 
     def admits(self, request: HttpRequest, entry: Entry) -> bool:
@@ -76,25 +76,32 @@ class Limit:
             request: Django's request, which says whether a secret was correct.
             entry: its entry.
         """
-        outcome = get_outcome(request)
-        if outcome is not None and outcome.key is not None:
-            return True
-        limit = conf.REQUEST_LOG_LIMIT
-        if limit is None or insertion.is_test_run():
+        if not self.applies_to(request):
             return True
         network = network_of(entry.ip or "")
-        if self._has_room(network, limit):
+        if self._has_room(network, conf.REQUEST_LOG_LIMIT or 0):
             return True
         self._count(network, entry)
         return False
 
+    def applies_to(self, request: HttpRequest) -> bool:
+        """Whether ``request`` proved nothing, and there is a limit for that."""
+        outcome = get_outcome(request)
+        is_proven = outcome is not None and outcome.key is not None
+        # In tests, every row is there, and no thread writes later.
+        is_limited = conf.REQUEST_LOG_LIMIT is not None and not insertion.is_test_run()
+        return is_limited and not is_proven
+
     def write_counts(self) -> None:
         """Pass the counts so far to the request log."""
         with self._lock:
-            counted, self._counted, self._timer = self._counted, {}, None
-        for (database, network, outcome), (at, number) in counted.items():
-            if insertion.database_name() != database:
-                continue  # it was a test's
+            self._timer = None
+        while True:
+            # One by one, so that the end of the process writes what a thread has not yet written.
+            with self._lock:
+                if not self._counted:
+                    return
+                (network, outcome), (at, number) = self._counted.popitem()
             try:
                 current_sink().write(
                     Entry(at, None, "", "", "", "", 0, 0, network or None, "", outcome, number)
@@ -110,7 +117,8 @@ class Limit:
                 self._minute = minute
                 self._full.clear()
                 self._logged.clear()
-            if _ALL in self._full or network in self._full:
+            minute = self._minute
+            if not limit or _ALL in self._full or network in self._full:
                 return False
         return all(
             self._add(minute, name) <= most or self._fill(name)
@@ -137,11 +145,10 @@ class Limit:
         return False
 
     def _count(self, network: str, entry: Entry) -> None:
-        database = insertion.database_name()
         with self._lock:
-            place = database, network, entry.outcome
+            place = network, entry.outcome
             if place not in self._counted and len(self._counted) >= COUNTS_MAX:
-                place = database, "", entry.outcome
+                place = "", entry.outcome
             since, number = self._counted.get(place, (entry.at, 0))
             self._counted[place] = since, number + 1
             if self._timer is None:

@@ -20,7 +20,7 @@ from ..exceptions import Reason, Refused
 from ..signals import authentication_failed, authentication_succeeded
 from . import access_tokens, limiter, threads
 from .presented import Auth, PresentedKey, PresentedToken, Verifiable
-from .request import Outcome, RequestInfo, set_outcome
+from .request import Outcome, RequestInfo, get_outcome, set_outcome
 
 logger = logging.getLogger("frappe_tokens.verification")
 
@@ -124,7 +124,9 @@ def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None
 
     ``found`` is the key whose secret was correct, or the access token, if any.
     """
-    set_outcome(info.request, Outcome(found, refused))
+    known = get_outcome(info.request)
+    proven = found or (known.key if known is not None else None)
+    set_outcome(info.request, Outcome(proven, refused))
     if audit.is_heard():
         audit.refused(refused, found, info.source_name, info.described())
     if authentication_failed.receivers:

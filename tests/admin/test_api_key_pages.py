@@ -236,6 +236,16 @@ def test_only_pages_that_delete_something_else_ask_for_no_permission(rf, keys, m
     assert keys_admin.has_delete_permission(request, keys.instance)
 
 
+def test_unknown_credential_deletes_no_user_with_a_key(rf, keys, make_user):
+    request = rf.post("/")
+    request.user = make_user("staff", is_staff=True, permissions=("auth.delete_user",))
+    request.resolver_match = resolve(LIST_OF_USERS)
+    request.auth = object()
+
+    keys_admin = admin.site.get_model_admin(ApiKey)
+    assert not keys_admin.has_delete_permission(request, keys.instance)
+
+
 def test_who_may_not_delete_users_may_not_with_their_keys(client, make_user, user, keys):
     client.force_login(make_user("staff", is_staff=True, permissions=("auth.view_user",)))
 

@@ -170,6 +170,20 @@ def test_if_missing_makes_the_other_keys(make_user):
     assert present.api_secret not in out + err
 
 
+def test_if_missing_finds_a_name_with_spaces_around(user):
+    present = generate_keys(user, name="ci")
+
+    out, _ = run("ada", "--if-missing", "--name", " ci ")
+
+    assert out == ""
+    assert ApiKey.objects.get().secret_digest == present.instance.secret_digest
+
+
+@pytest.mark.parametrize("wrong", [("--allow-ip", "x"), ("--name", "a\udcff"), ("--scope", '"')])
+def test_if_missing_checks_the_options_of_a_key_that_is_there(user, keys, wrong):
+    assert error_of("ada", "--if-missing", *wrong)
+
+
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
 def test_containers_that_start_together_make_one_key(make_user):

@@ -173,6 +173,7 @@ def test_stream_is_logged_before_it_is_sent(get, sink):
 def test_async_server_calls_only_a_sink_that_blocks_in_a_thread(sink, settings):
     # Without the tests' own middleware, which is sync, so that Django would use a thread.
     settings.MIDDLEWARE = ["frappe_tokens.middleware.RequestLogMiddleware"]
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG_LIMIT": None}
 
     async def get():
         await AsyncClient().get("/aplain/", headers=HEADERS)
@@ -318,3 +319,19 @@ def test_other_messages_go_to_the_application():
 
     asyncio.run(close_at_shutdown(application)({"type": "http"}, None, None))
     assert received == [({"type": "http"}, None, None)]
+
+
+class BrokenRouter:
+    def db_for_write(self, model, **hints):
+        raise LookupError("There is no tenant.")
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.django_db(transaction=True)
+def test_response_is_sent_if_the_router_fails(settings, monkeypatch):
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "buffered"}
+    settings.DATABASE_ROUTERS = [BrokenRouter()]
+
+    response = asyncio.run(AsyncClient().get("/aplain/", headers=HEADERS))
+
+    assert response.status_code == 201

@@ -1,20 +1,25 @@
 """What clients without a correct secret can write into the log."""
 
+import asyncio
 import threading
 from datetime import timedelta
 
 import pytest
 import time_machine
+from django.core.cache.backends.locmem import LocMemCache
 from django.db import connection
 from django.db.models import Sum
-from django.test import Client, RequestFactory
+from django.test import AsyncClient, Client, RequestFactory
 from django.utils import timezone
 
+from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.keys import revoke
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import Sink, current_sink, record, unproven, usage_of
+from frappe_tokens.request_log import Sink, close, current_sink, record, unproven, usage_of
 from frappe_tokens.request_log.unproven import ADDRESSES, COUNTS_MAX
 from frappe_tokens.request_log.unproven import limit as process
+from frappe_tokens.verification import Outcome, RequestInfo, get_outcome, report_failure
+from frappe_tokens.verification.request import set_outcome
 
 from ..conftest import token_header
 from .conftest import wait_until
@@ -237,14 +242,92 @@ def test_thread_that_can_not_start_is_tried_again(monkeypatch):
     assert process._timer is not None
 
 
-def test_counts_of_a_run_of_tests_do_not_get_into_the_projects_database(monkeypatch):
+def test_counts_of_a_slow_log_survive_the_end_of_the_process(settings):
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG": f"{__name__}.Shipper", "REQUEST_LOG_LIMIT": 0}
+    for number in range(3):
+        log_one(f"192.0.2.{number}")
+    sink = current_sink()
+
+    def write_while_the_process_ends(entry):
+        sink.write = sink.entries.append
+        process.write_counts()  # by the exit handler
+        sink.entries.append(entry)
+
+    sink.write = write_while_the_process_ends
+    process.write_counts()
+
+    assert {entry.ip for entry in sink.entries} == {"192.0.2.0", "192.0.2.1", "192.0.2.2"}
+
+
+def test_closing_the_log_writes_the_counts():
+    ask(10)
+
+    close()
+
+    assert rows().aggregate(Sum("number")) == {"number__sum": 10}
+
+
+def test_late_thread_leaves_the_next_minute_alone(monkeypatch):
+    start = timezone.now()
+    ask(5)
+    with time_machine.travel(start + timedelta(minutes=1), tick=False):
+        ask(1)
+        with time_machine.travel(start, tick=False):
+            ask(1)  # it has read the clock before
+
+        ask(2)
+
+    assert rows(method="GET").count() == 6
+
+
+def test_zero_remembers_no_address(settings):
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG_LIMIT": 0}
+
     ask(5)
 
-    monkeypatch.setitem(connection.settings_dict, "NAME", "the project's")
-    process.write_counts()
-    monkeypatch.undo()
+    assert not rows().exists()
+    assert not process._full
+    assert not process._logged
 
-    assert not rows(method="").exists()
+
+def test_null_log_asks_no_cache(settings, monkeypatch, caplog):
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
+    monkeypatch.setattr(unproven, "caches", {"default": Away()})
+
+    ask(5)
+
+    assert [message for message in caplog.messages if "request log" in message] == []
+
+
+class Slow(LocMemCache):
+    """It notes the threads that wait for it."""
+
+    threads = []
+
+    def add(self, *args, **kwargs):
+        self.threads.append(threading.current_thread())
+        return super().add(*args, **kwargs)
+
+
+def test_event_loop_does_not_wait_for_the_cache(settings, monkeypatch):
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "buffered"}
+    monkeypatch.setattr(unproven, "caches", {"default": Slow("slow", {})})
+
+    asyncio.run(AsyncClient().get(URL, headers={"Authorization": "Other x"}))
+
+    assert Slow.threads
+    assert threading.current_thread() not in Slow.threads
+    current_sink().close()
+
+
+def test_refusal_by_a_decorator_keeps_what_was_proven(keys, rf):
+    request = rf.get("/")
+    set_outcome(request, Outcome(keys.instance))
+
+    report_failure(Refused(Reason.INSUFFICIENT_SCOPE), RequestInfo(request))
+
+    assert not process.applies_to(request)
+    assert get_outcome(request).refused.reason is Reason.INSUFFICIENT_SCOPE
 
 
 def test_sink_that_fails_is_reported_once(settings, monkeypatch, caplog):

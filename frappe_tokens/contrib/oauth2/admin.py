@@ -128,7 +128,6 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
             ticked = request.POST.get(ALLOW) == str(obj.user_id)
             if ticked or changes.has_other_user(stored, obj.user):
                 allow_application(obj, by=actor)
-                self.log_change(request, obj, f"Allowed to run as {obj.user.get_username()}.")
 
     @admin.display(description=_("Runs as its user"))
     def run_state(self, application: Application, *, has_checkbox: bool = False) -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.utils.encoding import escape_uri_path
+from django.views.decorators.debug import sensitive_variables
 from oauth2_provider import models
 from oauth2_provider.models import AbstractAccessToken, AbstractRefreshToken
 from oauth2_provider.oauth2_validators import OAuth2Validator
@@ -55,6 +56,7 @@ def checksum(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+@sensitive_variables()
 def find_issued(token: str) -> AbstractAccessToken | AbstractRefreshToken | None:
     """Return the access token or refresh token, valid or not; None if it was never issued."""
     related = {

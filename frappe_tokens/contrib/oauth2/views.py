@@ -14,7 +14,7 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from oauth2_provider import models
 from oauth2_provider import views as toolkit
 from oauth2_provider.oauth2_backends import OAuthLibCore
@@ -122,9 +122,11 @@ class GetToken(OAuth2Mixin, toolkit.TokenView):
 class RevokeToken(OAuth2Mixin, toolkit.RevokeTokenView):
     """``revoke_token``: revokes an access token or refresh token, and the other one of the pair."""
 
+    @sensitive_variables()
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        token = request.POST.get("token")
-        names_client = request.headers.get("Authorization") or request.POST.get("client_id")
+        sent = dict(self.get_oauthlib_core().extract_body(request))
+        token = sent.get("token")
+        names_client = request.headers.get("Authorization") or sent.get("client_id")
         if token and not names_client and not request.GET:
             self._revoke(token)
             return JsonResponse({})
@@ -133,6 +135,7 @@ class RevokeToken(OAuth2Mixin, toolkit.RevokeTokenView):
 
     get = post
 
+    @sensitive_variables()
     def _revoke(self, token: str) -> None:
         """Anyone who holds a token may revoke it without naming a client, as in Frappe."""
         issued = find_issued(token)

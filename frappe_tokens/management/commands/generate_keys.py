@@ -19,6 +19,7 @@ from ...db import in_batches
 from ...keys import (
     BATCH_SIZE,
     GeneratedKeys,
+    clean_name,
     find_user,
     generate_keys_for_users,
     lock_active_users,
@@ -78,7 +79,8 @@ class Command(BaseCommand):
             with transaction.atomic(using=router.db_for_write(ApiKey)):
                 users = lock_active_users() if options["all_active"] else _users(options)
                 if options["if_missing"]:
-                    users, present = _without_key(users, options["name"])
+                    generate_keys_for_users([], **policies)  # refuses wrong options
+                    users, present = _without_key(users, clean_name(options["name"]))
                 with progress_bar(self.stderr, len(users), options["verbosity"]) as show:
                     for batch in in_batches(users, BATCH_SIZE):
                         generated = generate_keys_for_users(batch, **policies)
