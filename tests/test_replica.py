@@ -74,18 +74,19 @@ def test_command_makes_a_user_and_a_key_with_a_replica(settings):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("alias", [None, "default"], ids=["from a replica", "where it was written"])
-def test_early_reads_are_found(settings, user, alias):
+def test_early_reads_are_found(settings, monkeypatch, user, alias):
     settings.DATABASE_ROUTERS = [replicas.LateReplica()]
     code = (
         "def write_and_read(user):\n user.save()\n return type(user).objects.using(alias).get()\n"
     )
+    monkeypatch.setattr(replicas, "APP", "/made/up/app")
     in_the_app = {"alias": alias}
-    exec(compile(code, f"{replicas.APP}/made_up.py", "exec"), in_the_app)  # noqa: S102
+    exec(compile(code, "/made/up/app/module.py", "exec"), in_the_app)  # noqa: S102
 
     with connection.execute_wrapper(replicas.watch):
         in_the_app["write_and_read"](user)
 
     found, replicas.too_early = replicas.too_early, []
     assert [line.rpartition("/")[2] for line in found] == (
-        [] if alias else ["made_up.py:3 reads User"]
+        [] if alias else ["module.py:3 reads User"]
     )

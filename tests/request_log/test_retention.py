@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.cache import caches
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.test import Client
 from django.utils import timezone
 
@@ -120,6 +120,16 @@ def test_batches_are_small_and_leave_the_database_to_others_in_between(monkeypat
 
     assert logged() == []
     assert pauses == [9, 9, 9]
+
+
+def test_rows_are_gone_for_good_without_autocommit(monkeypatch):
+    log_old(3)
+    monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", False)
+
+    pruning.start_if_due()
+    wait_until(lambda: not threads())
+
+    assert logged() == []
 
 
 def test_failure_is_reported_and_reaches_no_request(keys, monkeypatch, caplog):
