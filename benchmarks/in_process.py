@@ -13,7 +13,7 @@ from . import contenders, goals
 from .contenders import Contender
 from .goals import Goal
 from .measure import Probe, Timings, Trial, interleave
-from .report import Table, quartiles
+from .report import Table, quartiles, whole_and_ratio
 from .requests import count_queries, probe_of
 
 OPEN = "open view"
@@ -166,10 +166,7 @@ def _refusals(probes: list[Probe], timings: Timings) -> Table:
         table.rows.append(
             (
                 probe.name,
-                f"{whole.middle:.0f}",
-                quartiles(whole),
-                f"{ratio.middle:.3f}",
-                quartiles(ratio, 2),
+                *whole_and_ratio(whole, ratio),
                 f"{cold.middle:.2f}",
                 str(count_queries(probe)),
                 *goals.cells(goals.MALFORMED, ratio.middle),

@@ -58,3 +58,8 @@ def wrapped(text: str) -> str:
 def quartiles(figure: Figure, digits: int = 0) -> str:
     """``low-high``."""
     return f"{figure.low:.{digits}f}-{figure.high:.{digits}f}"
+
+
+def whole_and_ratio(whole: Figure, ratio: Figure) -> tuple[str, str, str, str]:
+    """The cells of a whole request and of its multiple of another, each with its quartiles."""
+    return f"{whole.middle:.0f}", quartiles(whole), f"{ratio.middle:.3f}", quartiles(ratio, 2)

@@ -23,7 +23,7 @@ from . import contenders, goals
 from .contenders import Contender
 from .goals import Goal
 from .measure import Figure, Probe, Trial, WrongAnswer, interleave, use
-from .report import Table, quartiles
+from .report import Table, quartiles, whole_and_ratio
 from .requests import check_answer, count_queries, make_request
 
 NO_LOG, NULL, DURABLE, BUFFERED = "no log", "null", "durable", "buffered"
@@ -70,10 +70,7 @@ def readme(database: str, rounds: int) -> list[Table]:
         table.rows.append(
             (
                 probe.name,
-                f"{whole.middle:.0f}",
-                quartiles(whole),
-                f"{ratio.middle:.3f}",
-                quartiles(ratio, 2),
+                *whole_and_ratio(whole, ratio),
                 f"{in_stream.middle:.3f}",
                 quartiles(in_stream, 2),
                 *goals.cells(goal, _worse(ratio, in_stream)),
@@ -151,10 +148,7 @@ def measure(rounds: int) -> list[Table]:
         table.rows.append(
             (
                 probe.name,
-                f"{whole.middle:.0f}",
-                quartiles(whole),
-                f"{ratio.middle:.3f}",
-                quartiles(ratio, 2),
+                *whole_and_ratio(whole, ratio),
                 f"{in_stream.middle:.3f}" if in_stream is not None else "-",
                 quartiles(in_stream, 2) if in_stream is not None else "-",
                 str(queries[probe.name]),

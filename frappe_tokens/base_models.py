@@ -76,9 +76,6 @@ class ApiKeyQuerySet(models.QuerySet[_Key]):
                 keys_updated.send(sender=self.model, using=self.db)
         return created
 
-    # So that templates don't call them, like Django's.
-    update.alters_data = bulk_create.alters_data = True  # type: ignore[attr-defined]
-
 
 def _actor(verbose_name: Any) -> Any:
     return models.ForeignKey(

@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import gc
+import logging
 import math
 import os
 import secrets
@@ -180,6 +181,30 @@ def cached_keys(settings, monkeypatch):
     yield
     cache.clear()
     key_cache.reset()
+
+
+@pytest.fixture
+def log(caplog):
+    """Somebody listens to the log."""
+    caplog.set_level(logging.INFO, logger="frappe_tokens")
+    return caplog
+
+
+@contextmanager
+def receiving(*signals):
+    """Collects what receivers of these signals are told."""
+    calls = []
+
+    def receive(**arguments):
+        calls.append(arguments)
+
+    for signal in signals:
+        signal.connect(receive)
+    try:
+        yield calls
+    finally:
+        for signal in signals:
+            signal.disconnect(receive)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,7 +1,5 @@
 """Receivers of the signals, the log and the admin's history learn what was done to keys."""
 
-import logging
-
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import PermissionDenied
@@ -23,7 +21,7 @@ from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import key_revoked, keys_generated
 
 from .account.conftest import make_key
-from .conftest import PASSWORD, token_header
+from .conftest import PASSWORD, receiving, token_header
 from .sources.models import Robot, Sensor
 from .test_audit import lines, logged, only_line
 
@@ -34,25 +32,10 @@ GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
 
 
 @pytest.fixture
-def log(caplog):
-    """Somebody listens to the log."""
-    caplog.set_level(logging.INFO, logger="frappe_tokens")
-    return caplog
-
-
-@pytest.fixture
 def received():
     """What receivers of the signals about keys are told."""
-    calls = []
-
-    def receive(**arguments):
-        calls.append(arguments)
-
-    for signal in (keys_generated, key_revoked):
-        signal.connect(receive)
-    yield calls
-    for signal in (keys_generated, key_revoked):
-        signal.disconnect(receive)
+    with receiving(keys_generated, key_revoked) as calls:
+        yield calls
 
 
 def history():

@@ -13,7 +13,7 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import authentication_failed, authentication_succeeded
 
-from .conftest import token_header
+from .conftest import receiving, token_header
 from .sources.models import Sensor
 
 WHO = "/api/method/frappe.auth.get_logged_user"
@@ -37,25 +37,10 @@ def only_line(caplog):
 
 
 @pytest.fixture
-def log(caplog):
-    """Somebody listens to the log."""
-    caplog.set_level(logging.INFO, logger="frappe_tokens")
-    return caplog
-
-
-@pytest.fixture
 def received():
     """What receivers of the signals about requests are told."""
-    calls = []
-
-    def receive(**arguments):
-        calls.append(arguments)
-
-    for signal in (authentication_succeeded, authentication_failed):
-        signal.connect(receive)
-    yield calls
-    for signal in (authentication_succeeded, authentication_failed):
-        signal.disconnect(receive)
+    with receiving(authentication_succeeded, authentication_failed) as calls:
+        yield calls
 
 
 def ask(header, path=WHO, **headers):

@@ -270,3 +270,8 @@ def test_no_group_is_made_in_a_database_that_has_none(settings):
     settings.DATABASE_ROUTERS = []
     migration.make_group(apps, editor)
     assert Group.objects.get().name == "System Manager"
+
+
+@pytest.mark.parametrize("name", ["update", "bulk_create"])
+def test_templates_change_no_keys(name):
+    assert getattr(ApiKey.objects.all(), name).alters_data

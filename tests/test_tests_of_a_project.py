@@ -5,10 +5,13 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.core.mail import get_connection
 from django.test import AsyncClient, Client
+from django.test.utils import _TestState
 from django.utils import timezone
 
 from frappe_tokens.models import ApiRequestLog
+from frappe_tokens.request_log import insertion
 
 from .conftest import token_header
 from .request_log.population import entry, log
@@ -54,3 +57,11 @@ def test_no_thread_deletes_old_rows(keys):
 
     assert ApiRequestLog.objects.count() == 2
     assert threads() == set()
+
+
+def test_mail_kept_in_memory_makes_no_test_run(settings, monkeypatch):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    get_connection()
+    monkeypatch.delattr(_TestState, "saved_data")
+
+    assert not insertion.is_test_run()

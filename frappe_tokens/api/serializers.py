@@ -215,7 +215,7 @@ class FilterSerializer(serializers.Serializer[ApiKey]):
             "invalid_choice": gettext_lazy("The state must be one of: active, expired, revoked.")
         },
     )
-    # As above, this doesn't replace the serializer's own read_only.
+    # A field too: DRF's metaclass takes it out of the class, so that read_only isn't replaced.
     read_only = FlagField(required=False)  # type: ignore[assignment]
     unused = FlagField(source="last_used_at__isnull", required=False)
     last_used_before = StrictDateTimeField(source="last_used_at__lt", required=False)

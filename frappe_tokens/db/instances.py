@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.apps import apps
@@ -26,7 +26,14 @@ _IMMUTABLE = frozenset(
 _NOTHING = object()
 
 
-class WritesChangesOnly:
+# For the type checker: the mixin calls the methods of a model.
+if TYPE_CHECKING:
+    _Model = Model
+else:
+    _Model = object
+
+
+class WritesChangesOnly(_Model):
     """A mixin for models: an instance from a cache saves only what was changed on it.
 
     The cache may be older than the database. A view that saves ``request.user`` would otherwise
@@ -59,8 +66,7 @@ class WritesChangesOnly:
                 )
                 if not update_fields:
                     return
-        # Django's models have it.
-        super().save_base(  # type: ignore[misc]
+        super().save_base(
             raw=raw,
             force_insert=force_insert,
             force_update=force_update,
@@ -84,7 +90,7 @@ class WritesChangesOnly:
         self: Any, using: Any = None, fields: Any = None, from_queryset: Any = None
     ) -> None:
         """Treat what was read from the database again as unchanged."""
-        super().refresh_from_db(using, fields, from_queryset)  # type: ignore[misc]
+        super().refresh_from_db(using, fields, from_queryset)
         if getattr(self._state, "cached", None) is None:
             return
         if fields is None:

@@ -8,8 +8,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import groupby, islice
-from operator import itemgetter
+from itertools import islice
 from threading import Condition, Lock, Thread, current_thread
 from weakref import WeakSet
 
@@ -45,19 +44,15 @@ class BufferedSink(Sink):
     the buffer is full, new rows are dropped, counted and reported. The first row starts the thread.
     """
 
+    blocks = False  # but in tests, where it writes at once
+
     def __init__(self) -> None:
         self._reset()
         _sinks.add(self)
 
-    @property
-    def blocks(self) -> bool:  # type: ignore[override] # the base has a plain attribute
-        return insertion.is_test_run()
-
     def _reset(self) -> None:
         """Start empty, also in a forked process: rows, locks and thread are its parent's."""
-        # Each with the name of its database, so that rows of a run of tests don't get into the
-        # project's own: Django restores the name afterwards.
-        self._waiting: deque[tuple[object, Entry]] = deque()
+        self._waiting: deque[Entry] = deque()
         # How many are written next: fewer after a failure, and 0 if one failed alone.
         self._size = BATCH
         self._lost = self._reported = 0
@@ -80,7 +75,7 @@ class BufferedSink(Sink):
             if is_full:
                 self._lost += entry.number
             else:
-                self._waiting.append((insertion.database_name(), entry))
+                self._waiting.append(entry)
                 if len(self._waiting) in (1, ENOUGH):
                     self._changed.notify()
             self._start()
@@ -194,18 +189,12 @@ class BufferedSink(Sink):
         """Write the oldest rows, while holding ``_writing``; return how many are done."""
         with self._changed:
             oldest = list(islice(self._waiting, max(min(self._size, insertion.rows_max()), 1)))
-        done = 0
-        for database, rows in groupby(oldest, itemgetter(0)):
-            entries = [entry for _, entry in rows]
-            if not insertion.connects_to(database):
-                logger.info("%d requests of another database are left out.", len(entries))
-            elif not self._insert(entries, commit):
-                break
-            with self._changed:
-                for _ in entries:
-                    self._waiting.popleft()
-            done += len(entries)
-        return done
+        if not self._insert(oldest, commit):
+            return 0
+        with self._changed:
+            for _ in oldest:
+                self._waiting.popleft()
+        return len(oldest)
 
     def _insert(self, entries: Sequence[Entry], commit: bool) -> bool:
         """Write ``entries``; return False if fewer of them must be tried.
@@ -223,7 +212,7 @@ class BufferedSink(Sink):
                 self._size = min(self._size, len(entries)) // 2
                 return False
             with self._changed:
-                self._lost += 1
+                self._lost += entries[0].number
             self._log_error("the table doesn't accept a row", self._lost)
         self._size = min(max(2 * self._size, 1), BATCH)
         return True

@@ -74,12 +74,12 @@ class DurableSink(Sink):
     def write(self, entry: Entry) -> None:
         started = time.monotonic()
         if started < self._rests_until:
-            self._lost += 1
+            self._lost += entry.number
             return
         try:
             insertion.insert([entry])
         except Exception:
-            self._lost += 1
+            self._lost += entry.number
             ended = time.monotonic()
             if ended - started >= SLOW:
                 self._rests_until = ended + REST

@@ -87,10 +87,10 @@ class Limit:
     def applies_to(self, request: HttpRequest) -> bool:
         """Whether ``request`` proved nothing, and there is a limit for that."""
         outcome = get_outcome(request)
-        is_proven = outcome is not None and outcome.key is not None
+        if outcome is not None and outcome.key is not None:
+            return False
         # In tests, every row is there, and no thread writes later.
-        is_limited = conf.REQUEST_LOG_LIMIT is not None and not insertion.is_test_run()
-        return is_limited and not is_proven
+        return conf.REQUEST_LOG_LIMIT is not None and not insertion.is_test_run()
 
     def write_counts(self) -> None:
         """Pass the counts so far to the request log."""

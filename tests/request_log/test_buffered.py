@@ -221,36 +221,6 @@ def test_row_that_fails_only_once_is_written(sink, slow, monkeypatch):
     assert logged_paths() == ["/victim"]
 
 
-def test_rows_get_into_no_other_database(sink, slow, monkeypatch, caplog):
-    """Django changes the name for a run of tests, and restores it afterwards."""
-    write(sink, "/before")
-    with monkeypatch.context() as patch:
-        patch.setitem(connection.settings_dict, "NAME", "of_the_tests")
-        write(sink, "/test", "/test")
-    write(sink, "/after")
-
-    sink.flush()
-
-    assert logged_paths() == ["/before", "/after"]
-    sink.close()
-    assert caplog.messages == []
-
-
-def test_rows_get_into_no_database_that_is_named_while_connecting(sink, slow, monkeypatch):
-    write(sink, "/test")
-    connection.close()
-    with monkeypatch.context() as patch:
-
-        def rename(**_):
-            patch.setitem(connection.settings_dict, "NAME", "of_the_project")
-
-        connection_created.connect(rename)
-        sink.flush()
-        connection_created.disconnect(rename)
-
-    assert logged_paths() == []
-
-
 def test_connection_is_closed_when_no_rows_wait(sink, opened):
     """As at the end of a request, with ``CONN_MAX_AGE`` 0."""
     write(sink, "/api/")
@@ -284,14 +254,17 @@ def stuck(sink, monkeypatch):
     """The thread is writing until this event is set, and is not waited for."""
     begun, free = threading.Event(), threading.Event()
 
-    def wait(name):
+    insert = insertion.insert
+
+    def wait(*args, **options):
         begun.set()
-        return free.wait(60)
+        free.wait(60)
+        insert(*args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(buffered, "PERIOD", 0.01)
         patch.setattr(buffered, "PATIENCE", 0.01)
-        patch.setattr(insertion, "connects_to", wait)
+        patch.setattr(insertion, "insert", wait)
         write(sink, "/api/")
         begun.wait(60)
         yield free

@@ -39,7 +39,8 @@ class Rules(OAuth2Validator):
         """For ``prompt=none``. If the project's validator doesn't implement it, ask the user."""
         try:
             return bool(super().validate_silent_login(request))
-        except NotImplementedError:  # from oauthlib, which would make it a 500
+        except NotImplementedError:
+            # What oauthlib's own method raises. The response would be a 500.
             return False
 
     def get_oidc_issuer_endpoint(self, request: Request) -> str:
