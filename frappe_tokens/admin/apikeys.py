@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django import forms
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from ..base_models import POLICIES, AbstractApiKey
 from ..keys import Actor, GeneratedKeys, clean_name, create_key
 from ..models import ApiKey
+from .bases import ModelForm
 from .source_forms import KeyForm
 from .sources import ApiKeySourceMixin, MaybeKey
 
@@ -20,8 +20,7 @@ from .sources import ApiKeySourceMixin, MaybeKey
 GENERATED = "_frappe_tokens_generated"
 
 
-# At run time, ModelForm takes no type argument.
-class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+class ApiKeyForm(ModelForm):
     """What administrators may choose. The API key and the secret aren't part of it."""
 
     def clean_name(self) -> str:

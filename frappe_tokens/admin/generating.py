@@ -34,6 +34,7 @@ from ..conf import conf
 from ..crypto import Secret
 from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, transaction_for
 from ..verification import DEFAULT_SOURCE
+from .bases import ModelAdmin
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
@@ -57,8 +58,7 @@ def part(name: str, label: Any, page: str = "") -> Callable[[Any, Model], str]:
     return render
 
 
-# At run time, ModelAdmin takes no type argument.
-class ApiAccessBase(admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiAccessBase(ModelAdmin):
     """A ModelAdmin of users or of keys, with *API Access* and the action *Generate Keys*."""
 
     api_access_key = part("key", _("API Key"))

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..base_models import POLICIES, AbstractApiKey, KeyState
 from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users, locked_key
+from .bases import ModelForm
 
 KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
 
@@ -22,8 +23,7 @@ KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
 CREDENTIALS = ("user", *POLICIES)
 
 
-# At run time, ModelForm takes no type argument.
-class SourceFormMixin(forms.ModelForm):  # type: ignore[type-arg]
+class SourceFormMixin(ModelForm):
     """Added to the form of every page and list that changes rows."""
 
     actor: ClassVar[Actor]

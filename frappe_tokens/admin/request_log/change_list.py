@@ -17,7 +17,6 @@ from django.contrib.admin.utils import build_q_object_from_lookup_parameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
@@ -27,6 +26,7 @@ from django.utils.translation import gettext as _
 from ...addresses import parse_address
 from ...models import ApiRequestLog
 from ...request_log import local
+from ..bases import Paginator
 from ..usage.chart import grouped
 from ..usage.summary import render_usage
 
@@ -36,8 +36,7 @@ WINDOW = 100_000
 DATE_PARTS = ["at__year", "at__month", "at__day"]
 
 
-# At run time, Paginator takes no type argument.
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+class BoundedPaginator(Paginator):
     """Counts up to ``COUNT_MAX`` rows. No page shows what is beyond."""
 
     @cached_property

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from ...exceptions import Reason
 from ...models import ApiRequestLog
 from ...request_log import local
+from ..bases import ModelAdmin
 from ..generating import MEDIA
 from ..usage.chart import grouped
 from ..usage.summary import KEY_PARAMETER, USER_PARAMETER, link_to_log, may_see_requests
@@ -26,8 +27,7 @@ from .log_filters import FILTERS, deleted_user
 _SENTENCES = {reason.code: reason.sentence for reason in Reason}
 
 
-# At run time, ModelAdmin takes no type argument.
-class ApiRequestLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiRequestLogAdmin(ModelAdmin):
     """Requests can't be added, changed or deleted here; see ``prune_request_log``."""
 
     change_list_template = "frappe_tokens/admin/request_log.html"
