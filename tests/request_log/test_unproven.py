@@ -295,6 +295,7 @@ def test_null_log_asks_no_cache(settings, monkeypatch, caplog):
     monkeypatch.setattr(unproven, "caches", {"default": Away()})
 
     ask(5)
+    asyncio.run(AsyncClient().get(URL, headers={"Authorization": "Other x"}))
 
     assert [message for message in caplog.messages if "request log" in message] == []
 
