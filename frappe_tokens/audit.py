@@ -26,12 +26,16 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "request_refused": ("code", "status", "api_key", "source", "user", "ip", "method", "path"),
     "keys_generated": ("api_key", "key_model", "key_name", "user", "by", "rotated"),
     "key_revoked": ("api_key", "key_model", "key_name", "user", "by", "reason"),
+    "key_disabled": ("api_key", "key_model", "key_name", "user", "by"),
+    "key_enabled": ("api_key", "key_model", "key_name", "user", "by"),
 }
 
 _TEXTS = {
     "request_refused": "Refused %(method)s %(path)s from %(ip)s: %(code)s, API key %(api_key)r.",
     "keys_generated": "Generated a secret for API key %(api_key)s of %(user)s.",
     "key_revoked": "Revoked API key %(api_key)s of %(user)s. Reason: %(reason)s",
+    "key_disabled": "Disabled API key %(api_key)s of %(user)s.",
+    "key_enabled": "Enabled API key %(api_key)s of %(user)s.",
 }
 
 _METHOD_LENGTH = 16
@@ -66,17 +70,17 @@ def refused(refused: Refused, key: object, source: str, request: Mapping[str, st
     )
 
 
-def key_event(event: str, key: AbstractApiKey, by: User | None, detail: object) -> None:
-    """Log ``keys_generated`` or ``key_revoked``.
+def key_event(event: str, key: AbstractApiKey, by: User | None, *details: object) -> None:
+    """Log what was done to a key.
 
     Args:
-        event: which of the two.
+        event: the name of its signal.
         key: the key.
         by: the user who did it; None for trusted code.
-        detail: ``rotated`` or ``reason``, as in the signal of this name.
+        details: the last of the event's ``FIELDS``, if it has more than the others.
     """
     name = redacted(str(getattr(key, "name", "")), _TEXT_LENGTH)
-    _log(event, key.api_key, key._meta.label, name, _name(key.user), _name(by), detail)
+    _log(event, key.api_key, key._meta.label, name, _name(key.user), _name(by), *details)
 
 
 def _name(user: User | None) -> str | None:

@@ -27,23 +27,29 @@ from .validators import (
 
 _Key = TypeVar("_Key", bound="AbstractApiKey")
 
-# The fields that restrict what a key may do, from where, how often and for how long.
-POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at")
+# The fields that say what a key may do, from where, how often and for how long.
+POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at", "self_rotate")
 
 
 class KeyState(models.TextChoices):
     """Whether a key can be used."""
 
     ACTIVE = "active", _("Active")
+    DISABLED = "disabled", _("Disabled")
     EXPIRED = "expired", _("Expired")
     REVOKED = "revoked", _("Revoked")
 
     def condition(self) -> Q:
         """Return the condition for keys that are in this state now."""
+        if self == KeyState.REVOKED:
+            return Q(revoked_at__isnull=False)
         now, unrevoked = timezone.now(), Q(revoked_at__isnull=True)
-        if self == KeyState.ACTIVE:
-            return unrevoked & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
-        return ~unrevoked if self == KeyState.REVOKED else unrevoked & Q(expires_at__lte=now)
+        if self == KeyState.DISABLED:
+            return unrevoked & Q(disabled_at__isnull=False)
+        enabled = unrevoked & Q(disabled_at__isnull=True)
+        if self == KeyState.EXPIRED:
+            return enabled & Q(expires_at__lte=now)
+        return enabled & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
 
 
 class ApiKeyQuerySet(models.QuerySet[_Key]):
@@ -151,6 +157,13 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         help_text=_("For views that limit the rate of each key, for example 100/minute."),
     )
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    self_rotate = models.BooleanField(
+        _("may rotate itself"),
+        default=False,
+        help_text=_("Requests with the key may replace its secret."),
+    )
+    disabled_at = models.DateTimeField(_("disabled"), null=True, blank=True, editable=False)
+    disabled_by = _actor(_("disabled by"))
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
     revoked_by = _actor(_("revoked by"))
     revoked_reason = models.CharField(
@@ -171,6 +184,8 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     class Meta:
         abstract = True
+        # To find the key of a leaked secret. PostgreSQL's index for LIKE isn't needed.
+        indexes = [models.Index(fields=["secret_digest"]), models.Index(fields=["previous_digest"])]
         constraints = [
             models.CheckConstraint(
                 name="%(app_label)s_%(class)s_has_api_key",
@@ -204,14 +219,18 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
     def is_revoked(self) -> bool:
         return self.revoked_at is not None
 
+    @property
+    def is_disabled(self) -> bool:
+        return self.disabled_at is not None
+
     def is_expired(self, now: datetime | None = None) -> bool:
         """Whether the key has expired at ``now``, by default the current time."""
         return policy.has_ended(self.expires_at, now or timezone.now())
 
     @property
     def state(self) -> KeyState:
-        if self.is_revoked:
-            return KeyState("revoked")
+        if self.is_revoked or self.is_disabled:
+            return KeyState("revoked" if self.is_revoked else "disabled")
         return KeyState("expired" if self.is_expired() else "active")
 
     @property

@@ -23,6 +23,7 @@ class Reason(enum.Enum):
     )
     INVALID_CREDENTIALS = "invalid_credentials", 401, _("Invalid API key or API secret.")
     KEY_REVOKED = "key_revoked", 401, _("This API key has been revoked. Ask for a new one.")
+    KEY_DISABLED = "key_disabled", 401, _("This API key is disabled. Ask for it to be enabled.")
     KEY_EXPIRED = (
         "key_expired",
         401,

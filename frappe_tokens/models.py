@@ -5,12 +5,13 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .base_models import AbstractApiKey
 from .credentials import API_KEY_MAX_LENGTH
 from .fields import ExactCharField, UnicodeCharField
-from .validators import NAME_MAX_LENGTH
+from .validators import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, validate_metadata
 
 # Outcomes of requests besides the codes of refusals.
 ACCEPTED = "accepted"
@@ -21,6 +22,7 @@ METHOD_MAX_LENGTH = 16
 PATH_MAX_LENGTH = 500
 USER_AGENT_MAX_LENGTH = 200
 OUTCOME_MAX_LENGTH = 40
+KIND_MAX_LENGTH = 20
 
 # The longest text primary key on every database.
 APPLICATION_PK_MAX_LENGTH = 255
@@ -29,12 +31,16 @@ APPLICATION_PK_MAX_LENGTH = 255
 SHOWN_FIELDS = [
     "api_key",
     "name",
+    "description",
+    "metadata",
     "user",
     "scopes",
     "read_only",
     "allowed_ips",
     "rate_limit",
     "expires_at",
+    "self_rotate",
+    "disabled_at",
     "revoked_at",
     "last_used_at",
     "last_used_ip",
@@ -55,6 +61,20 @@ class ApiKey(AbstractApiKey):
         default="",
         help_text=_("What the key is for. Frappe's calls use the key without a name."),
     )
+    description = models.TextField(
+        _("description"),
+        blank=True,
+        default="",
+        max_length=DESCRIPTION_MAX_LENGTH,
+        help_text=_("For people: who uses the key, and where."),
+    )
+    metadata = models.JSONField(
+        _("metadata"),
+        default=dict,
+        blank=True,
+        validators=[validate_metadata],
+        help_text=_("For programs: a JSON object. It doesn't affect what the key may do."),
+    )
     # True, or NULL once revoked, because NULLs are distinct in a unique constraint. (MySQL and
     # MariaDB have no partial indexes.)
     live = models.BooleanField(null=True, default=True, editable=False)
@@ -63,7 +83,10 @@ class ApiKey(AbstractApiKey):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         ordering = ["-created_at", "-pk"]
-        permissions = [("generate_keys", "Can generate API keys")]
+        permissions = [
+            ("generate_keys", "Can generate API keys"),
+            ("manage_own_keys", "Can manage own API keys"),
+        ]
         constraints = [
             *AbstractApiKey.Meta.constraints,
             models.UniqueConstraint(
@@ -84,6 +107,34 @@ class ApiKey(AbstractApiKey):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.api_key})" if self.name else self.api_key
+
+
+class SentNotice(models.Model):
+    """A notice about a key that was sent to its user, so that it isn't sent twice.
+
+    It refers to the key by its source's label and its API key, which never changes.
+    """
+
+    source = UnicodeCharField(_("source"), max_length=SOURCE_MAX_LENGTH)
+    api_key = ExactCharField(_("API key"), max_length=API_KEY_MAX_LENGTH)
+    kind = models.CharField(_("kind"), max_length=KIND_MAX_LENGTH)
+    about = models.DateTimeField(
+        _("about"), help_text=_("The expiry, or since when the key is unused.")
+    )
+    sent_at = models.DateTimeField(_("sent"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("sent notice")
+        verbose_name_plural = _("sent notices")
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "api_key", "kind", "about"], name="frappe_tokens_notice_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.api_key}"
 
 
 class ApiRequestLog(models.Model):

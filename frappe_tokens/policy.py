@@ -57,6 +57,7 @@ def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
         "allowed_ips": addresses.is_wider,
         "rate_limit": _is_faster,
         "expires_at": lambda old, new: old is not None and (new is None or new > old),
+        "self_rotate": lambda old, new: new and not old,
     }
     return {
         name

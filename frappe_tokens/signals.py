@@ -9,6 +9,10 @@
     A key was revoked; sent after the commit. ``sender``, ``instance`` and ``by`` as above;
     ``reason``: why, in words.
 
+``key_disabled``, ``key_enabled``
+    A key was disabled, or enabled again; sent after the commit. ``sender``, ``instance`` and
+    ``by`` as above.
+
 ``authentication_succeeded``
     A request was accepted and runs as the key's user. ``sender``: the key's model; ``instance``:
     the key, with its ``user`` loaded; ``address``: the client's, "" if unknown; ``method`` and
@@ -29,6 +33,8 @@ from django.dispatch import Signal
 
 keys_generated = Signal()
 key_revoked = Signal()
+key_disabled = Signal()
+key_enabled = Signal()
 authentication_succeeded = Signal()
 authentication_failed = Signal()
 keys_updated = Signal()

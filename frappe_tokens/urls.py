@@ -4,7 +4,7 @@ import re
 
 from django.urls import re_path
 
-from .api import keys, rpc
+from .api import key_actions, keys, rpc
 
 app_name = "frappe_tokens"
 
@@ -28,6 +28,11 @@ NAMES = {
     **dict.fromkeys(GENERATE_KEYS, "generate_keys"),
 }
 
+KEY_ACTIONS = {
+    "rotate": key_actions.RotateKey,
+    "usage": key_actions.KeyUsage,
+}
+
 urlpatterns = [
     *(
         # Without a name in the schema: the same again, or what every site of Frappe has.
@@ -47,10 +52,12 @@ urlpatterns = [
         for call, view in CALLS.items()
     ),
     re_path(r"^keys/?$", keys.KeyList.as_view(), name="keys"),
-    re_path(r"^keys/revoke-leaked/?$", keys.RevokeLeaked.as_view(), name="revoke_leaked"),
+    re_path(r"^keys/revoke-leaked/?$", key_actions.RevokeLeaked.as_view(), name="revoke_leaked"),
     # Imported keys may contain a slash, and anything else that is not a key even a line break. The
     # longer paths come first.
-    re_path(r"^keys/(?P<api_key>[\s\S]+?)/rotate/?$", keys.RotateKey.as_view(), name="rotate_key"),
-    re_path(r"^keys/(?P<api_key>[\s\S]+?)/usage/?$", keys.KeyUsage.as_view(), name="key_usage"),
+    *(
+        re_path(rf"^keys/(?P<api_key>[\s\S]+?)/{action}/?$", view.as_view(), name=f"{action}_key")
+        for action, view in KEY_ACTIONS.items()
+    ),
     re_path(r"^keys/(?P<api_key>[\s\S]+?)/?$", keys.KeyDetail.as_view(), name="key"),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,8 +13,12 @@ from .addresses import parse_network
 from .rates import parse_rate
 
 NAME_MAX_LENGTH = 100
+DESCRIPTION_MAX_LENGTH = 500
+METADATA_MAX_LENGTH = 4096  # of its JSON
 RATE_MAX_LENGTH = 30
 REASON_MAX_LENGTH = 200
+
+_METADATA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,49}")
 
 # Every request reads the stored lists.
 LIST_MAX_LENGTH = 100
@@ -57,6 +63,34 @@ def validate_rate(rate: str) -> None:
     except ValueError as error:
         problem = _("Enter a rate as <number>/<period>, for example 100/minute.")
         raise ValidationError(problem, code="rate_limit") from error
+
+
+def validate_metadata(metadata: Any) -> None:
+    """Raise ValidationError unless ``metadata`` is a small JSON object.
+
+    Its names start with a letter, because databases take a number for a position in a list.
+    """
+    if not isinstance(metadata, dict) or not all(
+        isinstance(name, str) and _METADATA_NAME.fullmatch(name) for name in metadata
+    ):
+        raise ValidationError(
+            _(
+                "Enter the metadata as a JSON object. Each name starts with a letter and has at "
+                "most 50 letters, digits, '_', '-' or '.'."
+            )
+        )
+    try:
+        text = json.dumps(metadata, allow_nan=False)
+        json.dumps(metadata, ensure_ascii=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValidationError(_("The metadata can't be written as JSON.")) from error
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise ValidationError(_("The metadata must not contain NUL characters."))
+    if len(text) > METADATA_MAX_LENGTH:
+        raise ValidationError(
+            _("The metadata must have at most %(length)d characters of JSON."),
+            params={"length": METADATA_MAX_LENGTH},
+        )
 
 
 def _check_list(items: Any, problem: str) -> None:

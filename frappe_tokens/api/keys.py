@@ -7,23 +7,19 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, router
+from django.db import router
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import PageNumberPagination
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from .. import credentials
 from ..base_models import KeyState
-from ..db import statement_timeout
-from ..exceptions import Refused
 from ..keys import (
     Actor,
     GeneratedKeys,
@@ -31,17 +27,12 @@ from ..keys import (
     check_manager,
     create_key,
     find_user,
-    generate_keys_for_source,
     revoke,
-    revoke_leaked,
 )
 from ..logs import RateLimitedLogger
 from ..models import ApiKey
-from ..request_log import requests_of_key, usage_of
-from ..rest_exceptions import AuthenticationRefused
-from ..verification import RequestInfo, check_failures, count_failure
 from . import serializers
-from .errors import Conflict, NoSuchKey, Unavailable, keys_exception_handler
+from .errors import Conflict, NoSuchKey, keys_exception_handler
 from .rpc import AppView
 
 _log_error = RateLimitedLogger(logging.getLogger(__name__), "The request log can't be read.")
@@ -72,7 +63,7 @@ class KeyFilter(BaseFilterBackend):
             queryset = queryset.filter(name=name) if name.isprintable() else queryset.none()
         # Forms send their empty fields too.
         given = {name: value for name, value in params.items() if value or name == "state"}
-        lookups = _validated(serializers.FilterSerializer(data=given))
+        lookups = validated(serializers.FilterSerializer(data=given))
         if state := lookups.pop("state", None):
             queryset = queryset.filter(KeyState(state).condition())
         return queryset.filter(**lookups)
@@ -120,7 +111,7 @@ class KeyList(KeysView):
     def post(self, request: Request) -> Response:
         # First, so that the errors in a body tell nothing to a caller who can't create any key.
         check_manager(request.user, self.actor)
-        options = _validated(self.get_serializer(data=request.data))
+        options = validated(self.get_serializer(data=request.data))
         username = options.pop("user", str(request.user.get_username()))
         user = _find_visible_user(username, self.actor)
         check_manager(user, self.actor)
@@ -128,7 +119,7 @@ class KeyList(KeysView):
             raise ValidationError({"user": [_("There is no user with this name.")]})
         generated = create_key(user, by=self.actor, **options)
         location = f"{request.path.rstrip('/')}/{generated.api_key}/"
-        return Response(_with_secret(generated), 201, headers={"Location": location})
+        return Response(with_secret(generated), 201, headers={"Location": location})
 
 
 class KeyDetail(KeysView):
@@ -142,7 +133,7 @@ class KeyDetail(KeysView):
     def patch(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
         check_manager(key.user, self.actor)
-        changes = _validated(self.get_serializer(data=request.data, partial=True))
+        changes = validated(self.get_serializer(data=request.data, partial=True))
         if key.is_revoked:
             raise Conflict(_("This API key is revoked, which is final."), "key_revoked")
         if changes:
@@ -152,92 +143,21 @@ class KeyDetail(KeysView):
     def delete(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
         query = {name: text for name, text in request.query_params.items() if name == "reason"}
-        options = _validated(serializers.RevocationSerializer(data=request.data or query))
+        options = validated(serializers.RevocationSerializer(data=request.data or query))
         revoke(key, by=self.actor, **options)
         return Response(status=204)
 
 
-class RotateKey(KeysView):
-    """A new secret for a key. The old one keeps working for ``grace`` seconds."""
-
-    serializer_class = serializers.ApiKeyRotationSerializer
-
-    @sensitive_variables()
-    def post(self, request: Request, api_key: str) -> Response:
-        key = self.get_object()
-        check_manager(key.user, self.actor)
-        options = _validated(self.get_serializer(data=request.data))
-        # By the row and not by its name: if the key is revoked meanwhile, no new one is made.
-        return Response(_with_secret(generate_keys_for_source(key, by=self.actor, **options)))
-
-
-class KeyUsage(KeysView):
-    """``GET keys/{api_key}/usage/?days=30``: requests per day by outcome."""
-
-    serializer_class = serializers.UsageSerializer
-
-    def get(self, request: Request, api_key: str) -> Response:
-        key = self.get_object()
-        params = _validated(self.get_serializer(data=request.query_params.dict()))
-        requests = requests_of_key(key)
-        try:
-            with statement_timeout(requests.db):
-                usage = usage_of(requests, params["days"], zone=params["time_zone"])
-        except (DatabaseError, InterfaceError) as error:
-            _log_error()
-            raise Unavailable(_("The request log can't be read. Try again shortly.")) from error
-        days = [
-            {"date": day.date, "total": day.total, "outcomes": dict(sorted(day.outcomes.items()))}
-            for day in usage.days
-        ]
-        return Response(
-            {
-                "api_key": key.api_key,
-                "days": len(days),
-                "from": days[0]["date"],
-                "to": days[-1]["date"],
-                "time_zone": str(params["time_zone"]),
-                "total": usage.total,
-                "refused": usage.refused,
-                "last_used_at": serializers.ApiKeySerializer(key).data["last_used_at"],
-                "usage": days,
-            }
-        )
-
-
-class RevokeLeaked(KeysView):
-    """Revokes the key of a token that someone holds. The response doesn't say if there was one."""
-
-    authentication_classes = []
-    permission_classes = [AllowAny]
-    serializer_class = serializers.LeakedTokenSerializer
-
-    @sensitive_variables()
-    def post(self, request: Request) -> Response:
-        token = _validated(self.get_serializer(data=request.data))["token"]
-        credential = credentials.parse(f"token {token}", "token")
-        if credential is not None and credential.well_formed:
-            address = RequestInfo(request).address()
-            pair = credential.api_key, credential.api_secret
-            try:
-                check_failures(address, *pair)
-                # Before counting: others may have reported wrong secrets for this key.
-                revoke_leaked(*pair)
-                # Valid tokens too: if only wrong ones counted, the count would tell them apart.
-                count_failure(address, *pair)
-            except Refused as refused:
-                raise AuthenticationRefused(refused, "") from refused
-        return Response(status=204)
-
-
 @sensitive_variables()
-def _validated(serializer: BaseSerializer[Any]) -> Any:
+def validated(serializer: BaseSerializer[Any]) -> Any:
+    """Return the cleaned data. Raises DRF's ValidationError."""
     serializer.is_valid(raise_exception=True)
     return serializer.validated_data
 
 
 @sensitive_variables()
-def _with_secret(generated: GeneratedKeys) -> dict[str, object]:
+def with_secret(generated: GeneratedKeys) -> dict[str, object]:
+    """Return the body of a response that shows a new secret."""
     key = serializers.ApiKeySerializer(generated.instance).data
     return {**key, "api_secret": generated.api_secret}
 

@@ -14,7 +14,7 @@ from .actors import (
     check_target,
     credential_of,
 )
-from .changes import change_key, change_user, revoke, revoke_leaked
+from .changes import change_key, change_user
 from .generation import (
     BATCH_SIZE,
     GeneratedKeys,
@@ -48,6 +48,7 @@ from .options import (
     default_expiry,
 )
 from .plans import Plan, plan_for, plan_for_row, version_for_new_key
+from .revocation import disable, enable, revoke, revoke_leaked
 
 __all__ = [
     "BATCH_SIZE",
@@ -73,6 +74,8 @@ __all__ = [
     "create_key",
     "credential_of",
     "default_expiry",
+    "disable",
+    "enable",
     "find_user",
     "generate_keys",
     "generate_keys_for_source",

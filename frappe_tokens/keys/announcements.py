@@ -14,10 +14,10 @@ from django.db.models import Model
 from django.dispatch import Signal
 from django.utils.translation import gettext as _
 
-from .. import audit
+from .. import audit, signals
 from ..base_models import AbstractApiKey
 from ..db import in_batches
-from ..signals import key_revoked, keys_generated
+from ..signals import keys_generated
 from .actors import Actor
 
 
@@ -39,15 +39,32 @@ def announce_generated(generated: list[tuple[AbstractApiKey, bool]], by: Actor |
 
 def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None:
     """Report that ``key`` was revoked."""
-    text = _("Revoked API key %(api_key)s.") % {"api_key": key.api_key}
+    _announce(key, "key_revoked", _("Revoked API key %(api_key)s."), by, reason=reason)
+
+
+def announce_disabled(key: AbstractApiKey, by: Actor | None) -> None:
+    """Report that ``key`` was disabled."""
+    _announce(key, "key_disabled", _("Disabled API key %(api_key)s."), by)
+
+
+def announce_enabled(key: AbstractApiKey, by: Actor | None) -> None:
+    """Report that ``key`` was enabled."""
+    _announce(key, "key_enabled", _("Enabled API key %(api_key)s."), by)
+
+
+def _announce(
+    key: AbstractApiKey, event: str, text: str, by: Actor | None, **details: object
+) -> None:
+    signal: Signal = getattr(signals, event)
+    text = text % {"api_key": key.api_key}
     record_history(by, [(key.user, text), (key, text)])
     user = by.user if by is not None else None
 
     def report() -> None:
-        audit.key_event("key_revoked", key, user, reason)
-        key_revoked.send_robust(sender=type(key), instance=key, by=user, reason=reason)
+        audit.key_event(event, key, user, *details.values())
+        signal.send_robust(sender=type(key), instance=key, by=user, **details)
 
-    after_commit(key_revoked, type(key), report)
+    after_commit(signal, type(key), report)
 
 
 def after_commit(signal: Signal, model: type[Model], report: Callable[[], None]) -> None:

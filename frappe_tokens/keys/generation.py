@@ -23,7 +23,7 @@ from ..types import User
 from .actors import Actor, check_reach, check_target
 from .announcements import announce_generated
 from .locking import lock_users, locked_key
-from .options import KeyOptions, Options, clean_grace
+from .options import KeyOptions, Options, clean_expiry, clean_grace
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -77,7 +77,8 @@ def generate_keys(
 
     Raises:
         PermissionDenied: ``by`` may not do this.
-        ValidationError: the user is inactive, the key has expired, or an option is invalid.
+        ValidationError: the user is inactive, the key is disabled or has expired and gets no later
+            expiry, or an option is invalid.
     """
     return _generate(user, KeyOptions.clean(by, options), must_be_new=False)
 
@@ -154,32 +155,40 @@ def generate_keys_for_users(
             if new := [key for key in rows if key._state.adding]:
                 insert_rows(new, "api_key", alias)
             if changed := [key for key in rows if key.user_id in existing]:
-                update_rows(changed, sorted({*_SECRET_FIELDS, *cleaned.policies}), alias)
+                update_rows(changed, sorted({*_SECRET_FIELDS, *cleaned.values}), alias)
             announce_generated([(key, key.user_id in existing) for key in rows], by)
     return results
 
 
 @sensitive_variables()
 def generate_keys_for_source(
-    key: AbstractApiKey, *, grace: timedelta | None = None, by: Actor | None = None
+    key: AbstractApiKey,
+    *,
+    grace: timedelta | None = None,
+    expires_at: datetime | None = None,
+    by: Actor | None = None,
 ) -> GeneratedKeys:
     """Generate a secret, or a new one, for a row of any source in ``SOURCES``.
 
     Args:
         key: the row, which got its API key when it was created. It's refreshed from the database.
         grace: how long the replaced secret keeps working; None is ``ROTATION_GRACE``.
+        expires_at: when the key expires (aware); None: as before. An expired key needs it.
         by: who does it, as for :func:`generate_keys`.
 
     Raises:
         PermissionDenied: ``by`` may not do this for the row's user.
-        ValidationError: the row has no user or an inactive one, is revoked, expired or deleted, or
-            ``grace`` is invalid.
+        ValidationError: the row has no user or an inactive one, is revoked, disabled, expired or
+            deleted, or ``grace`` or ``expires_at`` is invalid.
     """
     grace = clean_grace(grace)
+    if expires_at is not None:
+        expires_at = clean_expiry(expires_at)
     with locked_key(key, by) as stored:
         if stored.user is None:
             raise ValidationError(_("Choose the user that the key runs as first."), code="no_user")
         check_target(stored.user, by)
+        stored.expires_at = expires_at or stored.expires_at
         rotated = bool(stored.secret_digest)
         generated = _set_secret(stored, grace, timezone.now(), by)
         stored.save(update_fields=_SECRET_FIELDS)
@@ -206,17 +215,18 @@ def _set_secret(
 
     Raises:
         PermissionDenied: ``by`` used a narrower key.
-        ValidationError: the key has expired.
+        ValidationError: the key is disabled or has expired.
     """
     if conf.MAX_LIFETIME is not None:
         latest = now + conf.MAX_LIFETIME
         key.expires_at = min(key.expires_at or latest, latest)
+    params = {"api_key": key.api_key}
+    if key.is_disabled:
+        problem = _("API key %(api_key)s is disabled. Enable it, then try again.")
+        raise ValidationError(problem, "key_disabled", params)
     if key.is_expired(now):
-        raise ValidationError(
-            _("API key %(api_key)s has expired. Change its expiry or revoke it, then try again."),
-            code="key_expired",
-            params={"api_key": key.api_key},
-        )
+        problem = _("API key %(api_key)s has expired. Give it a later expiry, or revoke it.")
+        raise ValidationError(problem, "key_expired", params)
     check_reach(key, by)
     keep = bool(key.secret_digest and grace)
     key.previous_digest = key.secret_digest if keep else ""

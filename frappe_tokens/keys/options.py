@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,9 +18,20 @@ from django.utils.translation import gettext as _
 
 from ..base_models import POLICIES
 from ..conf import LONGEST, conf
+from ..credentials import looks_secret
 from ..models import ApiKey
-from ..validators import NAME_MAX_LENGTH, validate_networks, validate_rate, validate_scopes
+from ..validators import (
+    DESCRIPTION_MAX_LENGTH,
+    NAME_MAX_LENGTH,
+    validate_metadata,
+    validate_networks,
+    validate_rate,
+    validate_scopes,
+)
 from .actors import Actor, check_widening
+
+# What is given for a key besides its name.
+VALUES = (*POLICIES, "description", "metadata")
 
 # Anyone who needs an old secret for longer needs two keys.
 GRACE_MAX = timedelta(days=3650)
@@ -36,6 +49,8 @@ class Options(TypedDict, total=False):
         read_only: allow GET, HEAD and OPTIONS only.
         allowed_ips: addresses or CIDR networks that the key may be used from; empty: all.
         rate_limit: for views that limit the rate of each key, such as ``100/minute``; "": theirs.
+        self_rotate: requests with the key may replace its secret.
+        description: for people; metadata: for programs. Neither affects what the key may do.
     """
 
     name: str
@@ -45,14 +60,17 @@ class Options(TypedDict, total=False):
     read_only: bool
     allowed_ips: Iterable[str]
     rate_limit: str
+    self_rotate: bool
+    description: str
+    metadata: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """Cleaned options of a generation, for one key or many. ``policies`` has only given ones."""
+    """Cleaned options of a generation, for one key or many. ``values`` has only given ones."""
 
     name: str
-    policies: dict[str, object]
+    values: dict[str, object]
     grace: timedelta
     by: Actor | None
 
@@ -61,7 +79,7 @@ class KeyOptions:
         if unknown := sorted(options.keys() - Options.__annotations__.keys()):
             raise TypeError(f"These are not options of a key: {', '.join(unknown)}.")
         name = clean_name(options.get("name", ""))
-        return cls(name, _clean_policies(options), clean_grace(options.get("grace")), by)
+        return cls(name, _clean_given(options), clean_grace(options.get("grace")), by)
 
     def apply(self, user: Any, existing: ApiKey | None, now: datetime) -> ApiKey:
         """Return the key of ``user``, a new one unless it exists, with the options and not saved.
@@ -72,15 +90,15 @@ class KeyOptions:
         key = existing or ApiKey(name=self.name, created_at=now, expires_at=default_expiry(now))
         if existing is None and self.by is not None:
             key.created_by_id = self.by.user.pk
-            self.by.narrow(key, self.policies)
+            self.by.narrow(key, self.values)
         before = key.policies
         key.user = user
-        for name, value in self.policies.items():
+        for name, value in self.values.items():
             # A copy for each key, so that changing one key's list doesn't change another's.
             setattr(key, name, copy.copy(value))
-        if existing is None:
-            # A first expiry widens nothing. MAX_LIFETIME limits it.
-            before["expires_at"] = key.expires_at
+        # Another expiry with another secret widens nothing: it could be that of a new key.
+        # MAX_LIFETIME limits it.
+        before["expires_at"] = key.expires_at
         check_widening(before, key, self.by)
         return key
 
@@ -140,7 +158,7 @@ def clean_changes(changes: Mapping[str, object]) -> dict[str, object]:
         ValidationError: some of them are invalid, by the names of the fields.
         TypeError: one of them can't be changed.
     """
-    if unknown := sorted(changes.keys() - {"name", *POLICIES}):
+    if unknown := sorted(changes.keys() - {"name", *VALUES}):
         raise TypeError(f"These attributes of a key can't be changed: {', '.join(unknown)}.")
     cleaned, errors = {}, {}
     for name, value in changes.items():
@@ -153,36 +171,62 @@ def clean_changes(changes: Mapping[str, object]) -> dict[str, object]:
     return cleaned
 
 
-def _clean_policies(options: Mapping[str, Any]) -> dict[str, object]:
-    """Return the policies among ``options`` that are not empty, cleaned."""
-    policies: dict[str, object] = {}
-    for name in [name for name in POLICIES if name in options]:
+def _clean_given(options: Mapping[str, Any]) -> dict[str, object]:
+    """Return those of ``VALUES`` among ``options`` that are not empty, cleaned."""
+    values: dict[str, object] = {}
+    for name in [name for name in VALUES if name in options]:
         value = options[name]
         if name in ("scopes", "allowed_ips") and not isinstance(value, str):
             # Without a list, a key would be unrestricted: None is an error. list() would split a
             # string into letters. The validators explain what is wrong with it.
             value = list(value)
         if value or (name == "expires_at" and value is not None):
-            policies[name] = _clean(name, value)
-    return policies
+            values[name] = _clean(name, value)
+    return values
 
 
 def _clean(name: str, value: Any) -> object:
-    """Return the value of a policy, or of the name, cleaned."""
+    """Return the value of a policy, of the name or of another text, cleaned."""
     if name == "name":
         return clean_name(value)
     if name == "expires_at":
         return default_expiry(timezone.now()) if value is None else clean_expiry(value)
-    if name == "read_only":
+    if name in ("read_only", "self_rotate"):
         return bool(value)
+    if name == "description":
+        return _clean_description(value)
     if name == "rate_limit" and not value:
         return ""
     _VALIDATORS[name](value)
     return value
 
 
+def _clean_description(description: str) -> str:
+    description = "\n".join(description.strip().splitlines())
+    if len(description) > DESCRIPTION_MAX_LENGTH or not description.replace("\n", "").isprintable():
+        problem = _("Enter a description of at most %(length)s printable characters.")
+        params = {"length": DESCRIPTION_MAX_LENGTH}
+        raise ValidationError(problem, code="description", params=params)
+    _refuse_secrets(description)
+    return description
+
+
+def _validate_metadata(metadata: Mapping[str, object]) -> None:
+    validate_metadata(metadata)
+    _refuse_secrets(json.dumps(metadata, ensure_ascii=False))
+
+
+def _refuse_secrets(text: str) -> None:
+    """Raise ValidationError if ``text``, which pages and clients show, contains a secret."""
+    if any(map(looks_secret, re.split(r"[^!-~]|[\"':,]", text))):
+        raise ValidationError(
+            _("This contains an API secret. Leave it out, and generate a new one."), code="secret"
+        )
+
+
 _VALIDATORS: dict[str, Callable[[Any], object]] = {
     "scopes": validate_scopes,
     "allowed_ips": validate_networks,
     "rate_limit": validate_rate,
+    "metadata": _validate_metadata,
 }

@@ -95,6 +95,8 @@ def _blocked_by(user: User | None, key: AbstractApiKey | None, actor: Actor) -> 
         return str(error)
     except ValidationError as error:
         return " ".join(error.messages)
+    if key is not None and key.is_disabled:
+        return _("The API key is disabled. Enable it, then try again.")
     if key is not None and key.is_expired():
         return _("The API key has expired. Change its expiry or revoke it, then try again.")
     return ""

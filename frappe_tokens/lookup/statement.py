@@ -37,11 +37,15 @@ _DEFERRED = frozenset(
     {
         "created_at",
         "created_by",
+        "description",
+        "disabled_by",
         "last_used_ip",
         "live",
+        "metadata",
         "revoked_by",
         "revoked_reason",
         "rotated_at",
+        "self_rotate",
     }
 )
 

@@ -6,9 +6,9 @@ from django.db import migrations, router
 
 
 def make_group(apps: Any, schema_editor: Any) -> None:
-    """Give the group System Manager, made if need be, the permission to generate keys.
+    """Create the group System Manager, and give it the permission to generate keys.
 
-    Once, and not at every migrate: who takes the permission away later is not to find it back.
+    Only once: if an administrator takes the permission away, a later migrate doesn't restore it.
     """
     alias = schema_editor.connection.alias
     if not router.allow_migrate(alias, "auth", model_name="group"):
@@ -18,7 +18,7 @@ def make_group(apps: Any, schema_editor: Any) -> None:
         .objects.using(alias)
         .get_or_create(app_label="frappe_tokens", model="apikey")
     )
-    # Django makes a model's permissions after the last migration, and takes this one as made.
+    # Django creates permissions after the last migration, and then finds this one.
     permission, _ = (
         apps.get_model("auth", "Permission")
         .objects.using(alias)

@@ -45,6 +45,7 @@ class AccessToken:
     api_key: ClassVar[str] = ""
     allowed_ips: ClassVar[Collection[str]] = ()
     is_scoped: ClassVar[bool] = True
+    is_disabled: ClassVar[bool] = False
 
     def is_expired(self, now: datetime) -> bool:
         return policy.has_ended(self.expires_at, now)

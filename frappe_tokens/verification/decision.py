@@ -31,6 +31,7 @@ _DATABASE_ERRORS = (OperationalError, InterfaceError, DataError)
 _COUNTED = {
     Reason.INVALID_CREDENTIALS,
     Reason.KEY_REVOKED,
+    Reason.KEY_DISABLED,
     Reason.KEY_EXPIRED,
     Reason.USER_INACTIVE,
 }
@@ -161,6 +162,8 @@ def _reason_against(
     user = found.user
     if found.is_revoked:
         return Reason.KEY_REVOKED
+    if found.is_disabled:
+        return Reason.KEY_DISABLED
     if found.is_expired(now):
         return Reason.KEY_EXPIRED
     if user is None or not user.is_active:

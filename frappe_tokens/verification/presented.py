@@ -49,6 +49,9 @@ class Verifiable(Protocol):
     @property
     def is_revoked(self) -> bool: ...
 
+    @property
+    def is_disabled(self) -> bool: ...
+
     def is_expired(self, now: datetime) -> bool: ...
 
     @property

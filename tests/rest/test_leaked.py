@@ -186,7 +186,7 @@ def test_error_page_shows_no_token(keys, monkeypatch, settings):
     def fail(*args):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("frappe_tokens.api.keys.revoke_leaked", fail)
+    monkeypatch.setattr("frappe_tokens.api.key_actions.revoke_leaked", fail)
     settings.DEBUG = True
     client = Client(raise_request_exception=False)
 

@@ -153,7 +153,7 @@ _describe(
     ),
 )
 _describe(
-    "keys.RotateKey",
+    "key_actions.RotateKey",
     post=_operation(
         "Rotate an API key's secret",
         f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
@@ -163,7 +163,7 @@ _describe(
     ),
 )
 _describe(
-    "keys.KeyUsage",
+    "key_actions.KeyUsage",
     get=_operation(
         "Retrieve an API key's usage",
         "Requests per day and outcome, from the request log: `accepted`, the code of a refusal, "
@@ -175,7 +175,7 @@ _describe(
     ),
 )
 _describe(
-    "keys.RevokeLeaked",
+    "key_actions.RevokeLeaked",
     post=_operation(
         "Revoke a leaked token",
         "Needs no authentication besides the token. The response doesn't say whether there was "

@@ -32,6 +32,7 @@ _ADVICE = {
         "a new secret. If it belongs to another source, use --source."
     ),
     "key_revoked": "Revoking is final. Generate a new key.",
+    "key_disabled": "Ask for the key to be enabled, or generate a new one.",
     "key_expired": "Set a later expiry, or generate a new key.",
     "user_inactive": "Activate the user, or generate a key for another one.",
     "ip_not_allowed": (

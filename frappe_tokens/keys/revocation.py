@@ -1,0 +1,158 @@
+"""Ends keys for good, and disables them for a while."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from django.apps import apps
+from django.core.exceptions import PermissionDenied
+from django.db import router
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from .. import crypto, policy
+from ..base_models import AbstractApiKey
+from ..conf import conf
+from ..lookup import invalidate
+from ..models import ApiKey
+from ..redaction import redacted
+from .actors import Actor, check_manager, check_reach
+from .announcements import announce_disabled, announce_enabled, announce_revoked
+from .locking import lock_rows, lock_users, locked_key, transaction_for
+
+
+def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) -> bool:
+    """End ``key`` for good, from the next request on. Its row stays, for the log.
+
+    Args:
+        key: the key. It's refreshed from the database.
+        reason: why, in a few words. Secrets in it are hidden.
+        by: who does it. None is trusted code.
+
+    Returns:
+        Whether it was still live. Revoking again changes nothing.
+
+    Raises:
+        PermissionDenied: ``by`` may not do this.
+    """
+    if by is not None and not by.may_revoke(key):
+        raise PermissionDenied(_("You don't have permission to revoke API keys."))
+    # People paste what leaked.
+    reason = redacted(reason, 200)
+    model = type(key)
+    alias = router.db_for_write(model)
+    changes: dict[str, object] = {
+        "revoked_at": timezone.now(),
+        "revoked_by": by.user if by is not None else None,
+        "revoked_reason": reason,
+        "previous_digest": "",
+        "previous_expires_at": None,
+    }
+    if isinstance(key, ApiKey):
+        changes["live"] = None
+    # The model's own queryset would invalidate the whole cache.
+    still_live = model._base_manager.using(alias).filter(pk=key.pk, revoked_at__isnull=True)
+    with transaction_for(alias):
+        lock_users([key.user_id], by)
+        revoked = bool(still_live.update(**changes))
+        invalidate(model.cache_label(), [key.api_key], alias)
+        if revoked:
+            announce_revoked(key, reason, by)
+    with suppress(model.DoesNotExist):  # deleted in the meantime, with its user
+        key.refresh_from_db(using=alias)
+    return revoked
+
+
+def disable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
+    """Have ``key`` refused from the next request on, until it is enabled again.
+
+    Args:
+        key: the key. It's refreshed from the database.
+        by: who does it. None is trusted code.
+
+    Returns:
+        Whether it was enabled. Disabling again changes nothing.
+
+    Raises:
+        PermissionDenied: ``by`` may not do this.
+        ValidationError: the key is revoked or deleted.
+    """
+    if by is not None and not by.may_revoke(key):
+        raise PermissionDenied(_("You don't have permission to disable API keys."))
+    with locked_key(key, by) as stored:
+        changed = not stored.is_disabled
+        user = by.user if by is not None else None
+        # Someone else's word counts more than that of the key's user, who could enable it again.
+        if changed or (stored.disabled_by_id == stored.user_id and user != stored.user):
+            stored.disabled_at, stored.disabled_by = timezone.now(), user
+            stored.save(update_fields=["disabled_at", "disabled_by"])
+            announce_disabled(stored, by)
+    key.refresh_from_db(using=stored._state.db)
+    return changed
+
+
+def enable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
+    """Accept a disabled ``key`` again, with the secret that it had.
+
+    Args:
+        key: the key. It's refreshed from the database.
+        by: who does it. None is trusted code.
+
+    Returns:
+        Whether it was disabled.
+
+    Raises:
+        PermissionDenied: ``by`` may not do this, or has no permission to manage keys, and another
+            user or trusted code has disabled the key, or the key allows more than the one that
+            authenticated their request.
+        ValidationError: the key is revoked or deleted.
+    """
+    with locked_key(key, by) as stored:
+        check_manager(stored.user, by)
+        check_reach(stored, by)
+        # By SELF_SERVICE, only what they have disabled themselves.
+        may = by is None or stored.disabled_by_id == by.user.pk or by.may_manage(stored.user)
+        if stored.is_disabled and not may:
+            raise PermissionDenied(
+                _("You can't enable a key that someone else disabled. Ask an administrator.")
+            )
+        changed = stored.is_disabled
+        if changed:
+            stored.disabled_at = stored.disabled_by = None
+            stored.save(update_fields=["disabled_at", "disabled_by"])
+            announce_enabled(stored, by)
+    key.refresh_from_db(using=stored._state.db)
+    return changed
+
+
+@sensitive_variables()
+def revoke_leaked(api_key: str, api_secret: str) -> bool:
+    """Revoke the key of a working token for anyone who has found it.
+
+    Args:
+        api_key: the API key, in any of ``SOURCES``.
+        api_secret: its secret, or a replaced one in its grace period.
+
+    Returns:
+        Whether a key was still live. An unknown key and a wrong secret change nothing.
+    """
+    revoked = False
+    for label in dict.fromkeys(conf.SOURCES.values()):
+        model: type[AbstractApiKey] = apps.get_model(label)
+        alias = router.db_for_write(model)
+        for key in model._base_manager.using(alias).filter(api_key=api_key):
+            # Lock only for a working secret, and check again whether it still works.
+            if _works(api_secret, key):
+                with transaction_for(alias):
+                    stored = lock_rows(model, [key], None).get(key.pk)
+                    if stored is not None and _works(api_secret, stored):
+                        revoked |= revoke(stored, reason=_("Reported as leaked."))
+    return revoked
+
+
+@sensitive_variables()
+def _works(api_secret: str, key: AbstractApiKey) -> bool:
+    in_grace = not policy.has_ended(key.previous_expires_at, timezone.now())
+    older = key.previous_digest if in_grace else ""
+    return any(crypto.matches_which(api_secret, key.secret_digest, older))
