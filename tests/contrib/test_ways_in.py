@@ -141,6 +141,7 @@ def of_inactive_user(keys):
 REFUSED = [
     (with_wrong_secret, Reason.INVALID_CREDENTIALS),
     (revoked, Reason.KEY_REVOKED),
+    (changed(disabled_at=timezone.now()), Reason.KEY_DISABLED),
     (changed(expires_at=timezone.now() - timedelta(days=1)), Reason.KEY_EXPIRED),
     (of_inactive_user, Reason.USER_INACTIVE),
     (changed(allowed_ips=["203.0.113.0/24"]), Reason.IP_NOT_ALLOWED),

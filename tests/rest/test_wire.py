@@ -36,7 +36,7 @@ def test_names_of_urls():
     assert reverse("frappe_tokens:keys") == "/api/keys"
     assert reverse("frappe_tokens:key", args=["ftk_1"]) == "/api/keys/ftk_1"
     assert reverse("frappe_tokens:rotate_key", args=["ftk_1"]) == "/api/keys/ftk_1/rotate"
-    assert reverse("frappe_tokens:key_usage", args=["a/b"]) == "/api/keys/a/b/usage"
+    assert reverse("frappe_tokens:usage_key", args=["a/b"]) == "/api/keys/a/b/usage"
     assert reverse("frappe_tokens:revoke_leaked") == "/api/keys/revoke-leaked"
     assert reverse("frappe_tokens:get_logged_user") == WHO
     assert reverse("frappe_tokens:generate_keys") == GENERATE

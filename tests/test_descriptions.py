@@ -1,0 +1,72 @@
+"""What people and programs note about a key, which decides nothing."""
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from frappe_tokens import crypto
+from frappe_tokens.keys import change_key, generate_keys
+from frappe_tokens.models import ApiKey
+
+pytestmark = pytest.mark.django_db
+
+DEEP = {"a": []}
+for _ in range(5000):
+    DEEP = {"a": DEEP}
+
+
+def test_description_and_metadata_are_stored_and_changed(user):
+    key = generate_keys(user, description=" Nightly\r\nbackup ", metadata={"team": "ops"}).instance
+
+    stored = ApiKey.objects.get()
+    assert (stored.description, stored.metadata) == ("Nightly\nbackup", {"team": "ops"})
+
+    generate_keys(user)  # a rotation keeps them
+    change_key(key, description="", metadata={"n": [1, None, {"ä": 0.5}]})
+
+    assert (key.description, key.metadata) == ("", {"n": [1, None, {"ä": 0.5}]})
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        [],
+        "text",
+        None,
+        {"": 1},
+        {"1st": 1},
+        {"a b": 1},
+        {"a" * 51: 1},
+        {"a": float("nan")},
+        {"a": float("inf")},
+        {"a": object()},
+        {"a": "\0"},
+        {"a": "\ud800"},
+        {"a": "x" * 4096},
+        DEEP,
+    ],
+    ids="list text none empty digit space long nan inf object nul surrogate big deep".split(),
+)
+def test_metadata_that_not_every_database_can_store_is_refused(keys, metadata):
+    with pytest.raises(ValidationError):
+        change_key(keys.instance, metadata=metadata)
+
+
+def test_metadata_may_spell_out_an_escape(keys):
+    change_key(keys.instance, metadata={"a": r"\u0000"})
+
+    assert ApiKey.objects.get().metadata == {"a": r"\u0000"}
+
+
+@pytest.mark.parametrize("description", ["x" * 501, "bell\a"], ids=["long", "not printable"])
+def test_description_is_short_and_printable(keys, description):
+    with pytest.raises(ValidationError, match="printable"):
+        change_key(keys.instance, description=description)
+
+
+@pytest.mark.parametrize("text", ["{}", "key:{}", 'Authorization: token "a:{}"', "use {}, now"])
+def test_neither_takes_a_secret(keys, text):
+    text = text.format(crypto.generate_api_secret())
+
+    for change in ({"description": text}, {"metadata": {"note": [text]}}):
+        with pytest.raises(ValidationError, match="secret"):
+            change_key(keys.instance, **change)
