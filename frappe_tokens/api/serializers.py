@@ -212,7 +212,9 @@ class FilterSerializer(serializers.Serializer[ApiKey]):
         KeyState.choices,
         required=False,
         error_messages={
-            "invalid_choice": gettext_lazy("The state must be one of: active, disabled, expired, revoked.")
+            "invalid_choice": gettext_lazy(
+                "The state must be one of: active, disabled, expired, revoked."
+            )
         },
     )
     # A field too: DRF's metaclass takes it out of the class, so that read_only isn't replaced.
