@@ -6,7 +6,6 @@ from django.conf import settings
 from django.db import migrations, models
 
 import frappe_tokens.crypto
-import frappe_tokens.db.instances
 import frappe_tokens.fields
 import frappe_tokens.validators
 
@@ -365,7 +364,6 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-            bases=(frappe_tokens.db.instances.WritesChangesOnly, models.Model),
         ),
         migrations.CreateModel(
             name="ApiRequestLog",
