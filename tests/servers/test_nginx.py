@@ -278,7 +278,8 @@ def test_pages_are_of_the_same_site_if_the_host_is_passed_on(nginx, app, tokens)
         address = nginx(app, inside)
         browser = {"Origin": address, "Authorization": basic(tokens[0])}
 
-        assert log_in(httpx.Client(), address).status_code == login
+        with httpx.Client() as person:
+            assert log_in(person, address).status_code == login
         rotated = httpx.post(f"{address}/api/keys/none/rotate/", headers=browser)
         assert rotated.status_code == key
 
@@ -299,17 +300,17 @@ def test_login_of_nginx_is_taken_for_an_api_key(nginx, app, tokens, check):
 @pytest.mark.parametrize("place", ["nginx", "app"])
 def test_site_works_behind_the_login(nginx, app, app_without_login, tokens, place):
     address = nginx(app, STAGING, MAP) if place == "nginx" else nginx(app_without_login, LOGIN_ONLY)
-    person = httpx.Client(auth=LOGIN)
 
     assert ask(f"{address}/page/").headers["WWW-Authenticate"] == 'Basic realm="Staging"'
-    for path in ("/page/", "/view/", "/api/view/"):
-        assert "Hello AnonymousUser" in person.get(address + path).text
-    assert log_in(person, address).status_code == 302
-    for path in ("/page/", "/view/", "/api/view/"):
-        assert "Hello root" in person.get(address + path).text
-    # The app's own pages, which accept no session beside an unknown header.
-    assert person.get(f"{address}/admin/frappe_tokens/apikey/").status_code == 200
-    assert person.get(f"{address}/api/keys/").status_code == 200
+    with httpx.Client(auth=LOGIN, timeout=60) as person:
+        for path in ("/page/", "/view/", "/api/view/"):
+            assert "Hello AnonymousUser" in person.get(address + path).text
+        assert log_in(person, address).status_code == 302
+        for path in ("/page/", "/view/", "/api/view/"):
+            assert "Hello root" in person.get(address + path).text
+        # The app's own pages, which accept no session beside an unknown header.
+        assert person.get(f"{address}/admin/frappe_tokens/apikey/").status_code == 200
+        assert person.get(f"{address}/api/keys/").status_code == 200
 
 
 def test_api_needs_a_token_where_nginx_asks_for_no_login(nginx, app, tokens, check):
