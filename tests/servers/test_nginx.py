@@ -272,16 +272,41 @@ def superuser(site):
     manage(environment | named, "createsuperuser", "--noinput", "--email", "root@example.com")
 
 
-@pytest.mark.usefixtures("superuser")
-def test_pages_are_of_the_same_site_if_the_host_is_passed_on(nginx, app, tokens):
-    for inside, login, key in [(PASS, 403, 403), (BEHIND_NGINX, 302, 404)]:
-        address = nginx(app, inside)
-        browser = {"Origin": address, "Authorization": basic(tokens[0])}
+@pytest.fixture(scope="session")
+def certificate(folder):
+    """A certificate of this machine and its key, for a server and for a client."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
+    named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", key, "-out", certificate]
+    subprocess.run([*command.split(), *named, *files], capture_output=True, check=True)
+    return certificate, key
 
-        with httpx.Client() as person:
-            assert log_in(person, address).status_code == login
-        rotated = httpx.post(f"{address}/api/keys/none/rotate/", headers=browser)
-        assert rotated.status_code == key
+
+NO_SCHEME = BEHIND_NGINX.replace("proxy_set_header X-Forwarded-Proto $scheme;", "")
+
+
+@pytest.mark.usefixtures("superuser")
+@pytest.mark.parametrize(
+    ("inside", "tls", "accepted"),
+    [
+        (PASS, "", False),
+        (NO_SCHEME, TLS, False),
+        (BEHIND_NGINX, "", True),
+        (BEHIND_NGINX, TLS, True),
+    ],
+    ids=["neither", "no scheme", "plain", "TLS"],
+)
+def test_pages_are_of_the_same_site_if_host_and_scheme_are_passed_on(
+    nginx, app, tokens, certificate, inside, tls, accepted
+):
+    address = nginx(app, inside, tls=tls)
+    browser = {"Origin": address, "Authorization": basic(tokens[0])}
+
+    with httpx.Client(verify=ssl.create_default_context(cafile=certificate[0])) as person:
+        assert log_in(person, address).status_code == (302 if accepted else 403)
+        rotated = person.post(f"{address}/api/keys/none/rotate/", headers=browser)
+    assert rotated.json()["code"] == ("no_key" if accepted else "cross_site_request")
 
 
 # A login of nginx
@@ -360,19 +385,14 @@ def test_client_passes_by_its_address(nginx, app, tokens):
     assert ask(f"{address}/api/view/", source=ELSEWHERE, auth=LOGIN).json().endswith("User")
 
 
-def test_client_passes_by_its_certificate(nginx, app, tokens, folder):
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", key, "-out", certificate]
-    subprocess.run([*command.split(), *named, *files], capture_output=True, check=True)
-    shutil.copy(certificate, folder / "clients.pem")
+def test_client_passes_by_its_certificate(nginx, app, tokens, folder, certificate):
+    shutil.copy(certificate[0], folder / "clients.pem")
     outside, inside = in_parts(documented("nginx", "# Outside of server { }, by certificate"))
     server = STAGING.replace('auth_basic "Staging";\n', inside).replace("auth_basic off;", "")
     address = nginx(app, server, MAP + outside, TLS)
-    stranger = ssl.create_default_context(cafile=str(certificate))
-    client = ssl.create_default_context(cafile=str(certificate))
-    client.load_cert_chain(certificate, key)
+    stranger = ssl.create_default_context(cafile=certificate[0])
+    client = ssl.create_default_context(cafile=certificate[0])
+    client.load_cert_chain(*certificate)
 
     assert ask(address + WHO, tokens[0], verify=client).json() == {"message": "robot"}
     assert ask(address + WHO, verify=client).json()["exc_type"] == "AuthenticationError"
