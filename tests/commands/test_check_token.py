@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from frappe_tokens.crypto import generate_api_secret
+from frappe_tokens.exceptions import Mistake, Reason
 from frappe_tokens.keys import revoke
 from frappe_tokens.management.commands import check_token
 from frappe_tokens.models import ApiKey
@@ -107,8 +108,13 @@ def test_refused_token(live_server, keys, check, change, code, advice):
 def test_wrong_secret_or_source(live_server, keys, check):
     wrong = f"{keys.api_key}:{generate_api_secret()}"
 
-    for token, options in [(wrong, []), (keys.token, ["--source", "Nobody"])]:
-        assert "401 invalid_credentials" in check(live_server + WHO, token, *options)
+    for token, options, refusal in [
+        (wrong, [], Reason.INVALID_CREDENTIALS),
+        (keys.token, ["--source", "ApiKey"], Mistake.UNKNOWN_SOURCE),
+    ]:
+        output = check(live_server + WHO, token, *options)
+        assert "401 invalid_credentials" in output
+        assert str(refusal.sentence) in output
 
 
 @pytest.mark.parametrize(
@@ -130,14 +136,15 @@ def test_other_view(live_server, keys, check, path, end):
     ("token", "advice"),
     [
         ("", "Enter the token on standard input"),
-        ("ftk_0123456789abcdef", "Enter <api_key>:<api_secret> alone"),
+        ("ftk_0123456789abcdef", "The API secret is missing."),
+        (str(generate_api_secret()), "The API key is missing."),
         ("0123456789abcdef", "The token has no colon."),
         ('"ftk_0123456789abcdef:secret"', "without the scheme, quotes or spaces"),
         ("token ftk_0123456789abcdef:secret", "without the scheme, quotes or spaces"),
         (f"ftk_0123456789abcdef:{generate_api_secret()[:-1]}", "mistyped or cut off"),
-        (f"{generate_api_secret()}:ftk_0123456789abcdef", "the key first"),
+        (f"{generate_api_secret()}:ftk_0123456789abcdef", "in the wrong order"),
     ],
-    ids=["empty", "key", "opaque", "quoted", "scheme", "cut off", "swapped"],
+    ids=["empty", "key", "secret", "opaque", "quoted", "scheme", "cut off", "swapped"],
 )
 def test_what_could_be_valid_nowhere_is_not_sent(check, token, advice):
     assert advice in check(NO_SERVER, token)

@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ...conf import conf
 from ...credentials import SCHEMES, parse
-from ...crypto import Secret, has_valid_checksum
+from ...crypto import Secret
 from ..selection import printable
 
 TIMEOUT_SECONDS = 10
@@ -163,6 +163,8 @@ def _check_form(token: Secret, scheme: str) -> None:
     # As a Bearer credential, it may be a pair or an access token.
     credential = parse(Secret(f"bearer {token}"), "bearer")
     if credential is not None and token[0] not in "\"'":
+        if credential.mistake is not None:
+            raise CommandError(str(credential.mistake.sentence))
         if credential.well_formed or (credential.access_token and scheme == "bearer"):
             return
         if credential.access_token:
@@ -170,12 +172,9 @@ def _check_form(token: Secret, scheme: str) -> None:
                 "The token has no colon. Enter <api_key>:<api_secret>, or use --scheme bearer for "
                 "an OAuth 2 access token."
             )
-    _api_key, _colon, api_secret = token.partition(":")
-    if api_secret.startswith(conf.SECRET_PREFIX) and not has_valid_checksum(api_secret):
-        raise CommandError("The API secret is mistyped or cut off: its checksum is wrong.")
     raise CommandError(
         "The token isn't well formed. Enter <api_key>:<api_secret> alone, without the scheme, "
-        "quotes or spaces, and the key first."
+        "quotes or spaces."
     )
 
 
