@@ -41,6 +41,7 @@ from .oauth_applications import (
 )
 from .options import (
     GRACE_MAX,
+    Options,
     clean_changes,
     clean_expiry,
     clean_grace,
@@ -59,6 +60,7 @@ __all__ = [
     "Actor",
     "GeneratedKeys",
     "ImportedPair",
+    "Options",
     "Plan",
     "Problem",
     "allow_application",
