@@ -49,6 +49,11 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
     The counts are in the cache ``FRAPPE_TOKENS["CACHE"]``, else in ``default``. A subclass may set
     another (``cache = caches["other"]``), a ``rate``, or a ``scope``, which has its own count. If
     the cache doesn't answer, requests are allowed.
+
+    Responses, refusals included, say what is left in ``RateLimit-Policy`` and ``RateLimit``
+    (draft-ietf-httpapi-ratelimit-headers-10), one item for each of the view's throttles; the
+    closest limit is also in ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and
+    ``X-RateLimit-Reset`` (in seconds since 1970).
     """
 
     scope = "api_key"
@@ -86,17 +91,21 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
     def allow_request(self, request: Request, view: APIView) -> bool:
         """Count the request, and return whether it is allowed."""
         self._seconds_left: int | None = None
+        self._ends_at: int | None = None
         name = self.get_cache_key(request, view)
         rate = self._rate_of(request.auth) if name is not None else None
         if name is None or rate is None:
             return True
         if not rate.number:
+            self._report(view, rate, 0)
             return False
         try:
-            return self._count(f"{name}:{rate.seconds}", rate)
+            left = self._count(f"{name}:{rate.seconds}", rate)
         except Exception:
             _log_cache_error()
             return True
+        self._report(view, rate, max(0, left))
+        return left >= 0
 
     def wait(self) -> int | None:
         """Return the whole seconds until a request is allowed again; None for never."""
@@ -113,7 +122,27 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
             logger.error("The API key %s allows nothing: its rate limit %r is invalid.", key, own)
             return Rate(0, 1)
 
-    def _count(self, name: str, rate: Rate) -> bool:
+    def _report(self, view: APIView, rate: Rate, left: int) -> None:
+        headers = getattr(view, "headers", None)
+        if headers is None:
+            return  # a view that DRF hasn't prepared
+        # A rate of zero has no end.
+        wait = f";t={self._seconds_left}" if self._seconds_left is not None else ""
+        policy = f'"{self.scope}";q={rate.number};w={rate.seconds}'
+        for name, item in (
+            ("RateLimit-Policy", policy),
+            ("RateLimit", f'"{self.scope}";r={left}{wait}'),
+        ):
+            headers[name] = ", ".join(filter(None, (headers.get(name), item)))
+        if left <= int(headers.get("X-RateLimit-Remaining", left)):
+            headers["X-RateLimit-Limit"] = str(rate.number)
+            headers["X-RateLimit-Remaining"] = str(left)
+            headers.pop("X-RateLimit-Reset", None)
+            if self._ends_at is not None:
+                headers["X-RateLimit-Reset"] = str(self._ends_at)
+
+    def _count(self, name: str, rate: Rate) -> int:
+        """Count a request. Return how many are left in the period; -1: this one was too many."""
         own: BaseCache = self.cache
         cache = caches[conf.CACHE or "default"] if own is _IMPORTED_CACHE else own
         now = time.time()
@@ -125,10 +154,11 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         # With the start in its name, a count that outlives its period is never used again. It must
         # not end before the period.
         count, timeout = f"{name}:{started_at!r}", rate.seconds + 1
-        if increment(cache, count, 1, timeout) <= rate.number:
-            return True
-        # A refused request doesn't count, so that a higher rate takes effect at once.
-        increment(cache, count, -1, timeout)
+        left = rate.number - increment(cache, count, 1, timeout)
         seconds_left = math.ceil(started_at + rate.seconds - now)
         self._seconds_left = min(max(1, seconds_left), rate.seconds)
-        return False
+        self._ends_at = math.ceil(now) + self._seconds_left
+        if left < 0:
+            # A refused request doesn't count, so that a higher rate takes effect at once.
+            increment(cache, count, -1, timeout)
+        return max(-1, left)

@@ -44,7 +44,15 @@ class Throttled(APIView):
         return Response()
 
 
-urlpatterns = [path("", Throttled.as_view())]
+class Burst(ApiKeyRateThrottle):
+    scope = "burst"
+
+
+class TwiceThrottled(Throttled):
+    throttle_classes = [ApiKeyRateThrottle, Burst]
+
+
+urlpatterns = [path("", Throttled.as_view()), path("twice", TwiceThrottled.as_view())]
 
 
 @pytest.fixture(autouse=True)
@@ -193,6 +201,67 @@ def test_small_difference_between_clocks_starts_no_second_period(limited, clock)
     assert statuses(limited, 1) == [200]
     clock.shift(timedelta(seconds=-0.5))
     assert statuses(limited, 2) == [200, 429]
+
+
+# What clients are told
+
+
+def rates_in(response):
+    names = ("RateLimit-Policy", "RateLimit", *(f"X-RateLimit-{n}" for n in NUMBERS))
+    return {name: response[name] for name in names if name in response}
+
+
+NUMBERS = ("Limit", "Remaining", "Reset")
+END = str(int(START.timestamp()) + 60)
+
+
+def test_responses_say_what_is_left(limited, clock):
+    first = rates_in(ask(limited))
+    clock.shift(timedelta(seconds=20))
+    second, refused = ask(limited), ask(limited)
+
+    assert first == {
+        "RateLimit-Policy": '"api_key";q=2;w=60',
+        "RateLimit": '"api_key";r=1;t=60',
+        "X-RateLimit-Limit": "2",
+        "X-RateLimit-Remaining": "1",
+        "X-RateLimit-Reset": END,
+    }
+    assert (second["RateLimit"], second["X-RateLimit-Reset"]) == ('"api_key";r=0;t=40', END)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "40")
+    assert rates_in(refused) == rates_in(second)
+
+
+def test_each_throttle_has_its_item_and_the_closest_limit_counts(keys, settings):
+    settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"api_key": "9/hour", "burst": "3/minute"}}
+
+    response = Client().get("/twice", headers={"authorization": token_header(keys)})
+
+    assert rates_in(response) == {
+        "RateLimit-Policy": '"api_key";q=9;w=3600, "burst";q=3;w=60',
+        "RateLimit": '"api_key";r=8;t=3600, "burst";r=2;t=60',
+        "X-RateLimit-Limit": "3",
+        "X-RateLimit-Remaining": "2",
+        "X-RateLimit-Reset": END,
+    }
+
+
+def test_rate_of_zero_has_no_end(user):
+    response = ask(generate_keys(user, rate_limit="0/minute"))
+
+    assert response.status_code == 429
+    assert rates_in(response) == {
+        "RateLimit-Policy": '"api_key";q=0;w=60',
+        "RateLimit": '"api_key";r=0',
+        "X-RateLimit-Limit": "0",
+        "X-RateLimit-Remaining": "0",
+    }
+
+
+def test_requests_that_are_not_counted_have_no_rate(keys, limited, settings):
+    assert rates_in(Client().get("/")) == {}
+    settings.CACHES = {"default": local_memory("tests.caches.DeadCache")}
+    assert rates_in(ask(limited)) == {}
 
 
 # What is counted

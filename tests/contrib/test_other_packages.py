@@ -57,7 +57,7 @@ def test_it_may_read_why_it_was_refused(cors, token):
 
     assert response.status_code == 401
     exposed = response["Access-Control-Expose-Headers"].split(", ")
-    assert {"Retry-After", "WWW-Authenticate"} == set(exposed)
+    assert {"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"} == set(exposed)
     assert response["Access-Control-Allow-Origin"] == ORIGIN
 
 
