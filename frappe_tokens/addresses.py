@@ -22,10 +22,10 @@ X_FORWARDED_FOR = "x-forwarded-for"
 FORWARDED = "forwarded"
 
 # The grammar of Forwarded (RFC 7239, sections 4 and 6).
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED_PAIR = r"\\[\t -~\x80-\xff]"
 _QUOTED = rf'"(?:[\t !#-\[\]-~\x80-\xff]|{_QUOTED_PAIR})*"'
-_PAIR = rf"{_TOKEN}=(?:{_TOKEN}|{_QUOTED})"
+_PAIR = rf"{_WORD}=(?:{_WORD}|{_QUOTED})"
 _ELEMENT = re.compile(rf"(?:{_PAIR})?(?:;(?:{_PAIR})?)*")
 _PAIRS = re.compile(_PAIR)
 _ESCAPED = re.compile(_QUOTED_PAIR)
