@@ -217,17 +217,13 @@ class Settings:
             )
         return lifetime
 
-    def _mapping(self) -> Mapping[str, Any]:
+    def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
         own: Any = getattr(settings, "FRAPPE_TOKENS", None)
         if own is None:
-            return {}
+            return default
         # The exact type first, which is faster: each request comes here several times.
         if type(own) is not dict and not isinstance(own, Mapping):
             raise ImproperlyConfigured("FRAPPE_TOKENS must be a dictionary.")
-        return own
-
-    def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
-        own = self._mapping()
         if name not in own:
             return default
         value: T = own[name]
