@@ -19,6 +19,7 @@ TAG = "frappe_tokens"
 def register() -> None:
     """Register all checks. Doing so again changes nothing."""
     checks.register(configuration.check_settings, TAG)
+    checks.register(configuration.check_client_address, TAG, Tags.security)
     checks.register(configuration.check_sources, TAG)
     checks.register(configuration.check_sink, TAG)
     checks.register(configuration.check_request_log, TAG)

@@ -87,6 +87,26 @@ def test_narrow_key_is_accepted_within_its_limits(ask, user, keys):
     assert ask(token_header(keys), undeclared=True).status == 200
 
 
+@pytest.mark.django_db(transaction=True)
+def test_address_is_read_from_the_header_of_the_proxy(ask, user, settings):
+    settings.FRAPPE_TOKENS = {"CLIENT_ADDRESS_HEADER": "X-Real-IP"}
+    header = token_header(generate_keys(user, allowed_ips=["203.0.113.9"]))
+
+    assert ask(header, x_real_ip="::ffff:203.0.113.9").status == 200
+    assert_refused(ask(header, x_real_ip="203.0.113.9,203.0.113.9"), Reason.IP_NOT_ALLOWED)
+    assert_refused(ask(header, x_forwarded_for="203.0.113.9"), Reason.IP_NOT_ALLOWED)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_address_is_read_from_the_end_of_forwarded(ask, user, settings):
+    settings.FRAPPE_TOKENS = {"CLIENT_ADDRESS_HEADER": "Forwarded", "NUM_PROXIES": 1}
+    header = token_header(generate_keys(user, allowed_ips=["203.0.113.9"]))
+
+    assert ask(header, forwarded='for=192.0.2.7, for="203.0.113.9:80"').status == 200
+    spoofed = ask(header, forwarded="for=203.0.113.9, for=192.0.2.7")
+    assert_refused(spoofed, Reason.IP_NOT_ALLOWED)
+
+
 # Refused
 
 
