@@ -148,6 +148,7 @@ MISSING = {
     "access tokens": (AccessToken._meta.db_table,),
 }
 
+
 @pytest.mark.parametrize("missing", MISSING)
 def test_no_address_answers_500_without_a_table(system_manager, settings, missing, caplog):
     settings.FRAPPE_TOKENS = {}

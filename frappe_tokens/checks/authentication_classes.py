@@ -58,8 +58,9 @@ def check_ninja(**kwargs: object) -> Iterator[CheckMessage]:
         for view in _views(get_resolver()):
             for operation in ninja_operations(view):
                 api, callbacks = operation.api, list(operation.auth_callbacks)
-                is_apis = isinstance(api.auth, Sequence) and callbacks == list(api.auth)
-                where = f"NinjaAPI {api.urls_namespace!r}" if is_apis else _name(operation.view_func)
+                where = _name(operation.view_func)
+                if is_apis := isinstance(api.auth, Sequence) and callbacks == list(api.auth):
+                    where = f"NinjaAPI {api.urls_namespace!r}"
                 orders.setdefault((api, is_apis, *map(type, callbacks)), where)
     for (_api, _is_apis, *classes), where in orders.items():
         place = next((n for n, cls in enumerate(classes) if _extends(cls, _OURS_FOR_NINJA)), 0)

@@ -66,7 +66,7 @@ class DriverPrepared:
         cursor.execute(self._sql, parameters)
         # If it failed again, as it does without its table, preparing is not to blame.
         if failure:
-            # psycopg would execute it again and again. This connection prepares nothing from now on.
+            # psycopg would prepare it again and again. This connection doesn't from now on.
             cursor.cursor.connection.prepare_threshold = None
             logger.warning(
                 "The database %r answered a prepared statement with %s, which may happen behind a"

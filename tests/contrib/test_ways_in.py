@@ -188,7 +188,9 @@ def test_missing_table_is_503_and_in_the_log_once(ask, keys, caplog):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("path", ["/rest/", "/plain/", "/ninja/sync/"])
-def test_missing_table_is_503_in_transactions_too(keys, with_middleware, settings, path, monkeypatch):
+def test_missing_table_is_503_in_transactions_too(
+    keys, with_middleware, settings, path, monkeypatch
+):
     settings.ROOT_URLCONF = "tests.contrib.ways"
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
 
