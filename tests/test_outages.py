@@ -13,7 +13,7 @@ from django.db import (
     transaction,
 )
 
-from frappe_tokens.db import explain, is_outage
+from frappe_tokens.db import explain, is_outage, mark_broken_transactions
 from frappe_tokens.models import ApiKey
 
 AWAY, MISSING, REFUSED = "doesn't answer", "Run manage.py migrate.", "refuses the statement"
@@ -75,3 +75,14 @@ def test_database_in_use_is_understood(missing):
         connection.cursor().execute(STATEMENTS[missing])
 
     assert (MISSING in explain(raised.value)) is (missing != "syntax")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("usable", [True, False])
+def test_transaction_is_rolled_back_if_it_is_broken(monkeypatch, usable):
+    with transaction.atomic():
+        monkeypatch.setattr(connection, "is_usable", lambda: usable)
+
+        mark_broken_transactions()
+
+        assert transaction.get_rollback() is not usable
