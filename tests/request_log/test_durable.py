@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from django.db import connection, connections
@@ -10,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens.db import LOCK_SECONDS
+from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import sinks
 from frappe_tokens.request_log.sinks import DurableSink
 
@@ -90,6 +92,21 @@ def test_durable_waits_for_a_lock_only_once_in_a_while(monkeypatch):
         sink.write(an_entry("/waited"))
     sink.write(an_entry("/late enough"))
     assert logged_paths() == ["/late enough"]
+
+
+def test_row_of_counts_which_no_request_waits_for_waits_for_the_lock():
+    def write():
+        with closing(connection):
+            DurableSink().write(an_entry("", number=3))
+
+    thread = threading.Thread(target=write)
+    with locked():
+        thread.start()
+        thread.join(LOCK_SECONDS * 1.5)
+        assert thread.is_alive()
+    thread.join()
+
+    assert ApiRequestLog.objects.get().number == 3
 
 
 def test_durable_threads_wait_side_by_side(settings, keys):
