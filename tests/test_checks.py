@@ -209,7 +209,7 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("W010", {"MIDDLEWARE": [*BEHIND, LOG]}, [f"{SECURITY}, {COMMON} before {LOG}"]),
         ("W010", {"MIDDLEWARE": [*BEHIND, OWN_LOG, COMMON]}, [f"{COMMON} before {OWN_LOG}"]),
         ("W013", well(REQUEST_LOG_RETENTION=None), ["kept forever", "prune_request_log"]),
-        ("W014", {"FRAPPE_TOKENS": FORWARDED}, ["'Forwarded'", "not read", "Set NUM_PROXIES"]),
+        ("W015", {"FRAPPE_TOKENS": FORWARDED}, ["'Forwarded'", "not read", "Set NUM_PROXIES"]),
     ],
 )
 def test_finds_what_is_wrong(settings, name, changes, texts):

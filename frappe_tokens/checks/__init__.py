@@ -26,6 +26,7 @@ def register() -> None:
     checks.register(configuration.check_autocommit, TAG)
     checks.register(configuration.check_authentication, TAG, Tags.security)
     checks.register(authentication_classes.check_order, TAG, Tags.security)
+    checks.register(authentication_classes.check_ninja, TAG, Tags.security)
     checks.register(authentication_classes.check_oauth2, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_cache, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_https, TAG, Tags.security, deploy=True)

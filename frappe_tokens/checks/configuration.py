@@ -87,7 +87,7 @@ def check_settings(**kwargs: object) -> Iterator[CheckMessage]:
 
 
 def check_client_address(**kwargs: object) -> Iterator[CheckMessage]:
-    """W014: the header that is named isn't read."""
+    """W015: the header that is named isn't read."""
     header = value_of("CLIENT_ADDRESS_HEADER", "invalid")
     if header.lower() == FORWARDED and value_of("NUM_PROXIES", "invalid") is None:
         yield checks.Warning(
@@ -95,7 +95,7 @@ def check_client_address(**kwargs: object) -> Iterator[CheckMessage]:
             "the header is not read.",
             hint="Set NUM_PROXIES to the number of proxies before the app that append to it, or "
             "to 0 if there are none.",
-            id="frappe_tokens.W014",
+            id="frappe_tokens.W015",
         )
 
 

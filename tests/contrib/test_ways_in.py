@@ -1,11 +1,12 @@
 """Every refusal, by every way in. What the schemes differ in is in ``test_authentication``."""
 
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import OperationalError, connection
-from django.test import RequestFactory
+from django.db import OperationalError, connection, transaction
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from frappe_tokens import crypto
@@ -17,6 +18,7 @@ from frappe_tokens.verification import RequestInfo, verify
 
 from ..conftest import basic_header, bearer_header, token_header
 from ..sources.models import Robot
+from ..tables import gone
 from .ways import SCOPE
 
 pytestmark = pytest.mark.django_db
@@ -218,6 +220,33 @@ def test_database_that_does_not_answer_is_503(ask, keys):
         answer = ask(token_header(keys))
 
     assert_refused(answer, Reason.SERVICE_UNAVAILABLE)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_missing_table_is_503_and_in_the_log_once(ask, keys, caplog):
+    with gone(ApiKey._meta.db_table):
+        for _ in range(2):
+            assert_refused(ask(token_header(keys)), Reason.SERVICE_UNAVAILABLE)
+
+    assert ask(token_header(keys)).status == 200
+    (record,) = (entry for entry in caplog.records if entry.name == "frappe_tokens.verification")
+    assert "Run manage.py migrate." in record.getMessage()
+    assert keys.api_secret not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/rest/", "/plain/", "/ninja/sync/"])
+def test_missing_table_is_503_in_transactions_too(
+    keys, with_middleware, settings, path, monkeypatch
+):
+    settings.ROOT_URLCONF = "tests.contrib.ways"
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    with gone(ApiKey._meta.db_table):
+        for within in (nullcontext(), transaction.atomic()):
+            with within:
+                response = Client().get(path, headers={"authorization": token_header(keys)})
+            assert (response.status_code, response.json()["code"]) == (503, "service_unavailable")
 
 
 # A browser adds its Basic login to what a page of another site makes it send

@@ -45,7 +45,7 @@ _ADVICE = {
     ),
     "session_required": "Pages for people take no tokens. Ask an address of the API.",
     "cross_site_request": "Use the token scheme.",
-    "service_unavailable": "The server can't reach its database. Its log says why.",
+    "service_unavailable": "The server can't use its database. Its log says why.",
 }
 
 
