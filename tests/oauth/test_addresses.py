@@ -9,7 +9,13 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError, connection
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+)
 from django.db.models.signals import post_save
 from django.test import Client, RequestFactory
 from django.urls import reverse
@@ -286,18 +292,28 @@ def test_charset_that_is_none_of_text_is_no_server_error(user, confidential, met
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
+def failing(error):
+    def fail(*args):
+        raise error("the server closed the connection")
+
+    return connection.execute_wrapper(fail)
+
+
 @pytest.mark.parametrize("down", [OperationalError, InterfaceError])
 def test_database_that_does_not_answer_is_503_in_json(service, down, settings):
     settings.DEBUG = True
 
-    def fail(*args):
-        raise down("the server closed the connection")
-
-    with connection.execute_wrapper(fail):
+    with failing(down):
         response = service("get_token", grant_type="client_credentials")
 
     assert (response.status_code, response.json()["error"]) == (503, "temporarily_unavailable")
     assert_not_stored_by_caches(response)
+
+
+@pytest.mark.parametrize("error", [IntegrityError, ProgrammingError])
+def test_other_database_errors_stay_server_errors(service, error):
+    with failing(error), pytest.raises(error):
+        service("get_token", grant_type="client_credentials")
 
 
 def test_only_users_have_to_log_in_if_the_project_requires_a_login(

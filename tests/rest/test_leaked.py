@@ -123,7 +123,7 @@ def test_secret_that_was_replaced_meanwhile_revokes_nothing(keys, monkeypatch, c
             ApiKey.objects.all().delete()
         return lock_rows(*args)
 
-    monkeypatch.setattr("frappe_tokens.keys.changes.lock_rows", lock_after_another_process)
+    monkeypatch.setattr("frappe_tokens.keys.revocation.lock_rows", lock_after_another_process)
 
     assert not revoke_leaked(keys.api_key, keys.api_secret)
     assert [key.is_revoked for key in ApiKey.objects.all()] == [False] * (change == "rotate")
