@@ -211,7 +211,10 @@ def test_checks_pair_and_options_before_any_query(
 
 
 @pytest.mark.parametrize("verb", ["SELECT", "INSERT"])
-def test_error_page_about_a_failure_hides_the_secret(user, verb):
+@pytest.mark.parametrize("debug", [True, False])
+def test_error_page_about_a_failure_hides_the_secret(user, settings, verb, debug):
+    settings.DEBUG = debug
+
     def fail(execute, sql, params, *more):
         if sql.startswith(verb) and "api_key" in sql:
             raise RuntimeError("the disk is full")

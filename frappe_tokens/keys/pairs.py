@@ -69,32 +69,34 @@ def set_up_pair(
             to someone else, is in another source, has another name, is revoked or has expired; or
             the user has another key of this name. Nothing was changed.
     """
-    secret = Secret(api_secret)
+    api_secret = Secret(api_secret)
     # Before any query: databases log statements, and the halves may be mixed up.
-    check_pair(api_key, secret)
+    check_pair(api_key, api_secret)
     cleaned = KeyOptions.clean(None, options)
     try:
         with transaction.atomic(using=router.db_for_write(ApiKey)):
-            return _set_up(user, api_key, secret, cleaned)
+            return _set_up(user, api_key, api_secret, cleaned)
     except IntegrityError:
-        problem = _("API key %(api_key)s was stored in the meantime. Try again.")
-        raise ValidationError(problem, code="changed", params={"api_key": api_key}) from None
+        raise ValidationError(
+            _("Keys or users changed in the meantime. Try again."), code="changed"
+        ) from None
 
 
 @sensitive_variables()
-def _set_up(user: User, api_key: str, secret: Secret, options: KeyOptions) -> PairResult:
+def _set_up(user: User, api_key: str, api_secret: Secret, options: KeyOptions) -> PairResult:
     (target,) = lock_targets([user.pk], None)
     check_target(target, None)
     now = timezone.now()
-    is_short = len(secret) < SHORT_SECRET_LENGTH
+    is_short = len(api_secret) < SHORT_SECRET_LENGTH
     key = locking_read(ApiKey.objects.stored().filter(api_key=api_key)).first()
     if key is None:
         _check_free(target, api_key, options.name)
     else:
         _check_usable(key, target, options.name, now)
+        key.user = target
         in_grace = not policy.has_ended(key.previous_expires_at, now)
         older = key.previous_digest if in_grace else ""
-        is_current, is_older = crypto.matches_which(secret, key.secret_digest, older)
+        is_current, is_older = crypto.matches_which(api_secret, key.secret_digest, older)
         if is_current or is_older:
             ignored = [
                 name
@@ -106,7 +108,7 @@ def _set_up(user: User, api_key: str, secret: Secret, options: KeyOptions) -> Pa
     existed = key is not None
     key = options.apply(target, key, now)
     key.api_key = api_key
-    set_secret(key, options.grace, now, None, secret)
+    set_secret(key, options.grace, now, None, api_secret)
     key.save(using=router.db_for_write(ApiKey))
     announce_generated([(key, existed)], None)
     return PairResult(key, "rotated" if existed else "created", [], is_short)
