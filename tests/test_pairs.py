@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.db.models.signals import pre_save
 from django.test import Client, RequestFactory
 from django.views.debug import ExceptionReporter
 
@@ -208,6 +209,21 @@ def test_checks_pair_and_options_before_any_query(
     assert problem in str(raised.value)
     for secret in (SECRET, GENERATED[:-1], "elevenchars"):
         assert secret not in str(raised.value)
+
+
+def test_refuses_an_api_key_that_was_stored_after_the_check(make_user, user):
+    def store_first(instance, **sent):
+        if instance.user == user:
+            ApiKey.objects.create(user=make_user("grace"), api_key=API_KEY)
+
+    pre_save.connect(store_first, sender=ApiKey)
+    try:
+        with pytest.raises(ValidationError, match="Keys or users changed in the meantime"):
+            set_up_pair(user, API_KEY, SECRET)
+    finally:
+        pre_save.disconnect(store_first, sender=ApiKey)
+
+    assert not ApiKey.objects.filter(user=user).exists()
 
 
 @pytest.mark.parametrize("verb", ["SELECT", "INSERT"])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import count
 
 import pytest
 import time_machine
@@ -294,6 +295,21 @@ def test_error_page_about_a_wrong_file_hides_its_content(user, write, ending):
     page = reporter.get_traceback_html() + reporter.get_traceback_text()
     assert "_set_up_pair" in page
     assert SECRET not in page
+
+
+def test_user_whom_another_process_creates_meanwhile_is_found(user, write, monkeypatch):
+    users, calls = get_user_model().objects, count()
+
+    def find(name):
+        if next(calls) == 0:
+            raise get_user_model().DoesNotExist
+        return users.get(username=name)
+
+    monkeypatch.setattr(users, "get_by_natural_key", find)
+
+    out, _ = run("ada", "--create-user", *write())
+
+    assert out == f"Stored the API key {API_KEY} of ada.\n"
 
 
 @pytest.mark.parallel

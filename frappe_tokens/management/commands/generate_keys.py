@@ -82,10 +82,11 @@ class Command(BaseCommand):
         # Text takes less memory than instances.
         texts: list[str] = []
         present: list[str] = []
+        missing = _missing(options)
         try:
             # All or nothing. Secrets are printed after all of them are stored.
             with transaction.atomic(using=router.db_for_write(ApiKey)):
-                users = lock_active_users() if options["all_active"] else _users(options)
+                users = lock_active_users() if options["all_active"] else _users(options, missing)
                 if options["if_missing"]:
                     generate_keys_for_users([], **policies)  # refuses wrong options
                     users, present = _without_key(users, clean_name(options["name"]))
@@ -113,9 +114,10 @@ class Command(BaseCommand):
                 "--if-missing."
             )
         api_key, api_secret = read_pair(options)
+        missing = _missing(options)
         try:
             with transaction.atomic(using=router.db_for_write(ApiKey)):
-                _users(options)
+                _users(options, missing)
                 (user,) = named_users(options["users"])
                 result = set_up_pair(user, api_key, api_secret, **policies)
         except ValidationError as error:
@@ -138,13 +140,21 @@ class Command(BaseCommand):
             )
 
 
-def _users(options: Mapping[str, Any]) -> list[object]:
-    """Lock the named users, and return their primary keys."""
+def _missing(options: Mapping[str, Any]) -> list[str]:
+    """Return the names of the users to create.
+
+    Call it before the transaction, whose snapshot could otherwise be older than a user whom another
+    process creates at the same time.
+    """
+    names = dict.fromkeys(options["users"] if options["create_user"] else [])
+    return [name for name in names if find_user(name) is None]
+
+
+def _users(options: Mapping[str, Any], missing: list[str]) -> list[object]:
+    """Create the ``missing`` users, lock the named ones, and return their primary keys."""
     lock_users([])  # SQLite: before the first read
-    if options["create_user"]:
-        for username in options["users"]:
-            if find_user(username) is None:
-                _create_user(username)
+    for username in missing:
+        _create_user(username)
     users = named_users(options["users"], "Use --create-user to create them.")
     inactive = [user.get_username() for user in users if not user.is_active]
     if inactive:
