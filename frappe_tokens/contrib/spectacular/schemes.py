@@ -74,7 +74,7 @@ class TokenScheme(_Scheme):
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "The word `token`, a space, and `<api_key>:<api_secret>`.",
+        "description": "Enter `token <api_key>:<api_secret>`, including the word `token`.",
     }
 
 
