@@ -196,6 +196,11 @@ class Settings:
         return self._optional_timedelta("REQUEST_LOG_RETENTION")
 
     @property
+    def OPENAPI_OPERATIONS(self) -> bool:
+        """Whether the app's own URLs are in the project's OpenAPI schema: True."""
+        return self._get("OPENAPI_OPERATIONS", (bool,), True)
+
+    @property
     def REALM(self) -> str:
         """The realm in the challenge of a 401 (RFC 9110, section 11.5): ``"api"``."""
         rule = "printable ASCII without quotes and backslashes"

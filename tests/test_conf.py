@@ -26,6 +26,7 @@ DEFAULTS = {
     "REQUEST_LOG": "buffered",
     "REQUEST_LOG_LIMIT": 60,
     "REQUEST_LOG_RETENTION": None,
+    "OPENAPI_OPERATIONS": True,
     "REALM": "api",
 }
 OTHERS = {
@@ -47,6 +48,7 @@ OTHERS = {
     "REQUEST_LOG": "shop.logs.Shipper",
     "REQUEST_LOG_LIMIT": 5,
     "REQUEST_LOG_RETENTION": timedelta(days=90),
+    "OPENAPI_OPERATIONS": False,
     "REALM": "Example Ltd. (api)",
 }
 
@@ -112,6 +114,7 @@ INVALID = {
     "REQUEST_LOG": [None, "bufferd", ""],
     "REQUEST_LOG_LIMIT": [-1, "60/minute"],
     "REQUEST_LOG_RETENTION": [timedelta(0)],
+    "OPENAPI_OPERATIONS": [None, "False"],
     "REALM": [None, 'with "quotes"', "with \\", "with\r\nSet-Cookie: x=1", "ümlaut"],
 }
 

@@ -48,6 +48,7 @@ from .options import (
     clean_name,
     default_expiry,
 )
+from .pairs import PairResult, set_up_pair
 from .plans import Plan, plan_for, plan_for_row, version_for_new_key
 from .revocation import disable, enable, revoke, revoke_leaked
 
@@ -61,6 +62,7 @@ __all__ = [
     "GeneratedKeys",
     "ImportedPair",
     "Options",
+    "PairResult",
     "Plan",
     "Problem",
     "allow_application",
@@ -93,6 +95,7 @@ __all__ = [
     "plan_for_row",
     "revoke",
     "revoke_leaked",
+    "set_up_pair",
     "transaction_for",
     "version_for_new_key",
     "withdraw_application",
