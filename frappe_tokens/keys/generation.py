@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from typing_extensions import Unpack  # typing's own comes with Python 3.11
 
-# Users per statement. Larger batches are not faster.
-BATCH_SIZE = 250
+BATCH_SIZE = 250  # users per statement; larger batches are not faster
 
 _SECRET_FIELDS = (
     "expires_at",
