@@ -15,7 +15,7 @@ from oauth2_provider.models import Application
 from testproject import oauth
 
 from ..conftest import PASSWORD
-from .test_flows import Person
+from .conftest import visit
 
 
 @pytest.mark.django_db(transaction=True)
@@ -35,7 +35,7 @@ def test_application_gets_a_token_of_the_manager(live_server, settings, monkeypa
 
     (url,) = (line for line in printed if line.startswith("http") and "authorize?" in line)
     assert "code_verifier" not in url
-    back = Person("manager").visit(url)
+    back = visit("manager", url)
     (code,) = parse_qs(urlsplit(back).query)["code"]
     assert code in requests.get(back, timeout=30).text
     (command,) = (line for line in printed if "PUT_IN_THE_CODE" in line)
