@@ -1,16 +1,12 @@
 """The unmodified frappe-js-sdk works against the example project."""
 
 import json
-import shutil
 import subprocess
 
 import pytest
 
 from frappe_tokens.keys import generate_keys
 from testproject.todos.models import ToDo
-
-from .. import groups
-from .conftest import HERE, install_package
 
 
 @pytest.mark.node
@@ -53,14 +49,3 @@ def test_every_call(sdk, live_server, worker_keys, make_user):
     ]:
         assert (results[call]["httpStatus"], results[call]["exc_type"]) == (status, exc_type)
         assert results[call]["exception"].startswith(f"frappe.exceptions.{exc_type}: ")
-
-
-@pytest.mark.parametrize(
-    ("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)]
-)
-def test_only_ci_needs_node(monkeypatch, tmp_path, ci, outcome):
-    monkeypatch.setenv("CI", ci)
-    monkeypatch.setattr(groups, "LEFT_OUT", {})
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(outcome, match=r"frappe-js-sdk: Node\.js and npm are needed"):
-        install_package("frappe-js-sdk", HERE, tmp_path)

@@ -1,10 +1,8 @@
 """The example project's settings."""
 
 import runpy
-from importlib import import_module
 
 import pytest
-from django.core.handlers.wsgi import WSGIHandler
 
 from testproject import settings
 
@@ -44,7 +42,3 @@ def test_https_without_debug(with_environment):
     assert not loaded["DEBUG"]
     assert loaded["SECURE_SSL_REDIRECT"]
     assert (loaded["SECRET_KEY"], loaded["ALLOWED_HOSTS"]) == ("made up", ["a.test", "b.test"])
-
-
-def test_wsgi():
-    assert isinstance(import_module("testproject.wsgi").application, WSGIHandler)
