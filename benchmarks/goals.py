@@ -45,8 +45,9 @@ DATABASE_LOOKUP = {
     "MySQL": Goal(0.65, 0.55),
 }
 PREPARED_LOOKUP = Goal(0.45, 0.40)
-LOCAL_CACHE = Goal(0.20, 0.10)
-REDIS_CACHE = Goal(0.50, 0.30)
+# With a server that is slower than a file, the cache saves more.
+LOCAL_CACHE = {"PostgreSQL": Goal(0.10, 0.07)}
+REDIS_CACHE = {"PostgreSQL": Goal(0.36, 0.30)}
 
 # The whole request, as a multiple of one to the open view.
 MALFORMED = Goal(1.5, 1.2)

@@ -11,15 +11,12 @@ from statistics import median, quantiles
 from typing import Any
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
 
 WARM_UP = 20  # untimed rounds
 BLOCK = 50  # rounds between two collections of garbage
 
 
 Samples = dict[str, list[int]]
-
-_USUAL_CONNECTION: Any = connections[DEFAULT_DB_ALIAS]
 
 
 class WrongAnswer(Exception):
@@ -43,14 +40,12 @@ class Probe:
         prepare: makes a new trial, which isn't timed.
         cache: the alias for ``FRAPPE_TOKENS["CACHE"]``, or None.
         log: the ``FRAPPE_TOKENS["REQUEST_LOG"]``. Without its middleware nothing is logged.
-        connection: a connection to the database; None is the default one.
     """
 
     name: str
     prepare: Callable[[], Trial]
     cache: str | None = None
     log: str = "null"
-    connection: Any = None
 
     def run(self) -> int:
         """Run it once, and return the nanoseconds."""
@@ -128,7 +123,7 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
     samples: Samples = {probe.name: [] for probe in probes}
     for _ in range(WARM_UP):
         for probe in probes:
-            use(probe.cache, probe.log, probe.connection)
+            use(probe.cache, probe.log)
             probe.run()
     for start in range(0, rounds, BLOCK):
         gc.collect()
@@ -136,7 +131,7 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
         try:
             for _ in range(start, min(start + BLOCK, rounds)):
                 for probe in random.sample(probes, len(probes)):
-                    use(probe.cache, probe.log, probe.connection)
+                    use(probe.cache, probe.log)
                     cold[probe.name].append(probe.run())
                     samples[probe.name].append(probe.run())
         finally:
@@ -145,9 +140,8 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
     return Timings(samples, cold)
 
 
-def use(cache: str | None = None, log: str = "null", connection: Any = None) -> None:
+def use(cache: str | None = None, log: str = "null") -> None:
     """Set these from now on. frappe_tokens reads its settings live."""
-    connections[DEFAULT_DB_ALIAS] = connection or _USUAL_CONNECTION
     present: dict[str, Any] = getattr(settings, "FRAPPE_TOKENS", {})
     wanted = {**present, "CACHE": cache, "REQUEST_LOG": log}
     if present != wanted:

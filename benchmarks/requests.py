@@ -92,7 +92,7 @@ def varying_probe(
 
 def count_queries(probe: Probe) -> int:
     """Return how many queries a request makes, after a first one."""
-    use(probe.cache, probe.log, probe.connection)
+    use(probe.cache, probe.log)
     probe.run()
     with CaptureQueriesContext(connection) as queries:
         probe.run()

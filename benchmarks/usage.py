@@ -122,12 +122,12 @@ def _insert_select(rows: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO frappe_tokens_apirequestlog (at, user_id, api_key, source, method, path, "
-            "status, duration_ms, ip, user_agent, outcome) "
+            "status, duration_ms, ip, user_agent, outcome, number) "
             "SELECT now() - %s * (1 - n / %s::float), %s + k, "
             "'ftk_' || substr(md5('user-' || k + 1), 1, 16), 'User', 'GET', "
             "'/api/resource/ToDo/' || n %% 500, CASE WHEN r < 0.97 THEN 200 ELSE 401 END, 12, "
             "'192.0.2.7', 'python-requests/2.32.3', CASE WHEN r < 0.97 THEN 'accepted' "
-            "WHEN r < 0.99 THEN 'key_expired' ELSE 'insufficient_scope' END "
+            "WHEN r < 0.99 THEN 'key_expired' ELSE 'insufficient_scope' END, 1 "
             "FROM (SELECT n, random() AS r, CASE WHEN n %% %s = 0 THEN %s "
             "ELSE floor(%s * power(random(), 3)) END::integer AS k "
             "FROM generate_series(1, %s) AS n) AS numbered",

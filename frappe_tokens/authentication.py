@@ -8,10 +8,14 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from . import verification
+from . import credentials, verification
 from .credentials import Credential
+from .crypto import Secret
 from .exceptions import Refused
 from .rest_exceptions import refusal
+
+# Not translated, because RFC 6750, section 3, allows only ASCII.
+_WRONG_HEADER = "Send the token in the Authorization header, not in X-Api-Key."
 
 
 class _SchemeAuthentication(BaseAuthentication):
@@ -33,8 +37,17 @@ class _SchemeAuthentication(BaseAuthentication):
         return result
 
     def authenticate_header(self, request: Request) -> str:
-        """Return the challenge for a request without credentials (RFC 9110, 11.6.1)."""
-        return verification.challenge(self.scheme)
+        """Return the challenge for a request without credentials (RFC 9110, 11.6.1).
+
+        If a token of ours is in ``X-Api-Key``, it says where that belongs. DRF asks only when it
+        refuses a request, so a view that needs no credentials stays open.
+        """
+        challenge = verification.challenge(self.scheme)
+        if "HTTP_AUTHORIZATION" not in request.META and credentials.is_bare_token(
+            Secret(request.META.get("HTTP_X_API_KEY", ""))
+        ):
+            challenge += f', error_description="{_WRONG_HEADER}"'
+        return challenge
 
     def _verify(self, request: Request, credential: Credential) -> tuple[Any, Any]:
         later = [] if credential.ours else self._later_classes(request, credential)

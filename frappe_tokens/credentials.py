@@ -14,6 +14,7 @@ from typing import NamedTuple
 from . import crypto
 from .conf import conf
 from .crypto import API_KEY_RANDOM_LENGTH, Secret
+from .exceptions import Mistake
 from .redaction import piece_of_secret
 
 SCHEMES = ("token", "basic", "bearer")
@@ -37,6 +38,12 @@ _SCHEME = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]?)")
 _WELL_FORMED = re.compile(rf"[!-9;-~]{{1,{API_KEY_MAX_LENGTH}}}:[!-~]{{1,{API_SECRET_MAX_LENGTH}}}")
 _FRAPPE_TOKEN = re.compile(r"[0-9a-f]{15}:[0-9a-f]{15}")
 
+_NO_SCHEME = {
+    "token": Mistake.NO_TOKEN_SCHEME,
+    "basic": Mistake.NO_BASIC_SCHEME,
+    "bearer": Mistake.NO_BEARER_SCHEME,
+}
+
 # The b64token of RFC 6750, section 2.1.
 _ACCESS_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
@@ -51,6 +58,7 @@ class Credential(NamedTuple):
         ours: it has our form, so no other authentication class may handle it.
         well_formed: it can be looked up.
         access_token: a possible OAuth 2 access token: a Bearer credential that isn't a pair.
+        mistake: what is probably wrong with it, for the sentence of a refusal.
     """
 
     scheme: str
@@ -59,6 +67,7 @@ class Credential(NamedTuple):
     ours: bool = False
     well_formed: bool = False
     access_token: Secret = Secret()
+    mistake: Mistake | None = None
 
 
 def parse(header: str | None, *schemes: str) -> Credential | None:
@@ -69,7 +78,8 @@ def parse(header: str | None, *schemes: str) -> Credential | None:
         schemes: of ``token``, ``basic`` and ``bearer``.
 
     Returns:
-        None if there is no such header or it names another scheme.
+        None if there is no such header or it names another scheme. A token of ours without any
+        scheme is malformed, and belongs to the first of ``schemes``.
     """
     # Servers strip the value (RFC 9110, section 5.5). If one doesn't, a space before the scheme
     # must not hide the credential: the request would run as the session's user.
@@ -77,14 +87,32 @@ def parse(header: str | None, *schemes: str) -> Credential | None:
         return None
     header = Secret(header)
     named = _SCHEME.match(header)
-    if named is None or (scheme := named[1].lower()) not in schemes:
+    if named is None:
         return None
+    if (scheme := named[1].lower()) not in schemes:
+        if named[2] or not schemes or not is_bare_token(header):
+            return None
+        return Credential(schemes[0], ours=True, mistake=_NO_SCHEME[schemes[0]])
     value = Secret(header[named.end() :].strip(" \t"))
     if not named[2] or not value:
         # The scheme alone, or something stuck to it. Other classes would see no credential in it
         # either, and let it pass as anonymous.
         return Credential(scheme, ours=True)
     return _parse_token(scheme, _decode_base64(value) if scheme == "basic" else value)
+
+
+def is_bare_token(text: str) -> bool:
+    """Whether ``text`` is ``<api_key>:<api_secret>`` with marks that only our tokens have."""
+    if len(text) > _TOKEN_MAX_LENGTH:
+        return False
+    token = Secret(text.strip(" \t"))
+    if _FRAPPE_TOKEN.fullmatch(token) is not None:
+        return True
+    secret = Secret(token.partition(":")[2])
+    # A mistyped or shortened secret has no checksum, and one prefix may begin anything.
+    return crypto.has_valid_checksum(secret) or (
+        secret.startswith(conf.SECRET_PREFIX) and token.startswith(conf.KEY_PREFIX)
+    )
 
 
 def looks_secret(text: str) -> bool:
@@ -105,9 +133,7 @@ def _parse_token(scheme: str, token: str) -> Credential:
         return _parse_opaque(scheme, token)
     api_key, colon, api_secret = token.partition(":")
     if not colon:
-        # An API key without its secret means nothing to other classes.
-        ours = token.startswith(conf.KEY_PREFIX)
-        return Credential(scheme, ours=True) if ours else _parse_opaque(scheme, token)
+        return _parse_half(scheme, token)
     # Hidden before any setting is read, so that no debug page about a wrong one shows it.
     api_secret = Secret(api_secret)
     # The prefixes are only read if nothing else decides, because this runs at every request.
@@ -117,22 +143,45 @@ def _parse_token(scheme: str, token: str) -> Credential:
     # "Token" or "Bearer" have a colon (RFC 6750's b64token forbids it).
     ours = marked or misspelt or scheme != "basic" or api_key.startswith(conf.KEY_PREFIX)
     if misspelt or _WELL_FORMED.fullmatch(token) is None:
-        return Credential(scheme, ours=ours)
+        return Credential(scheme, ours=ours, mistake=_mistake_in(api_key, api_secret, misspelt))
     if looks_secret(api_key):
         # The halves are in the wrong order. API keys are logged, and this one is a secret.
-        return Credential(scheme, ours=True)
+        return Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
     return Credential(scheme, api_key, api_secret, ours, True)
+
+
+def _mistake_in(api_key: str, api_secret: Secret, misspelt: bool) -> Mistake | None:
+    """Return what is probably wrong with a pair that isn't well formed."""
+    if looks_secret(api_key):
+        return Mistake.WRONG_ORDER if api_secret else Mistake.KEY_MISSING
+    if misspelt:
+        return Mistake.WRONG_CHECKSUM
+    if not api_secret:
+        return Mistake.SECRET_MISSING if api_key else None
+    return None if api_key else Mistake.KEY_MISSING
+
+
+def _parse_half(scheme: str, token: str) -> Credential:
+    """Return the credential for a token without a colon, which may be half of a pair."""
+    is_secret = crypto.has_valid_checksum(token) and token.startswith(conf.SECRET_PREFIX)
+    mistake = Mistake.KEY_MISSING if is_secret else Mistake.SECRET_MISSING
+    if token.startswith(conf.KEY_PREFIX):
+        # An API key without its secret means nothing to other classes.
+        return Credential(scheme, ours=True, mistake=mistake)
+    parsed = _parse_opaque(scheme, token)
+    # For Bearer it stays a possible access token: a project's generator may use our form.
+    return parsed._replace(ours=True, mistake=mistake) if is_secret else parsed
 
 
 def _parse_opaque(scheme: str, token: str) -> Credential:
     """Return the credential for a token that isn't a pair, possibly an access token."""
-    if (
-        scheme == "bearer"
-        and len(token) <= ACCESS_TOKEN_MAX_LENGTH
-        and _ACCESS_TOKEN.fullmatch(token) is not None
-    ):
-        return Credential(scheme, access_token=Secret(token))
-    return Credential(scheme)
+    if scheme != "bearer":
+        return Credential(scheme)
+    if len(token) > ACCESS_TOKEN_MAX_LENGTH:
+        return Credential(scheme, mistake=Mistake.ACCESS_TOKEN_TOO_LONG)
+    if _ACCESS_TOKEN.fullmatch(token) is None:
+        return Credential(scheme)
+    return Credential(scheme, access_token=Secret(token))
 
 
 def _decode_base64(value: str) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Reason(enum.Enum):
@@ -21,7 +25,11 @@ class Reason(enum.Enum):
         429,
         _("Too many failed attempts. Check the API key and API secret, then try again later."),
     )
-    INVALID_CREDENTIALS = "invalid_credentials", 401, _("Invalid API key or API secret.")
+    INVALID_CREDENTIALS = (
+        "invalid_credentials",
+        401,
+        _("Invalid API key or API secret. Check that the token belongs to this site."),
+    )
     KEY_REVOKED = "key_revoked", 401, _("This API key has been revoked. Ask for a new one.")
     KEY_EXPIRED = (
         "key_expired",
@@ -55,10 +63,57 @@ class Reason(enum.Enum):
         _("Credentials can't be checked right now. Try again shortly."),
     )
 
-    def __init__(self, code: str, status: int, sentence: Promise) -> None:
-        self.code = code
-        self.status = status
-        self.sentence = sentence
+    code: str
+    status: int
+    sentence: Promise
+
+    def __new__(cls, code: str, status: int, sentence: Promise) -> Self:
+        member = object.__new__(cls)
+        # Not the sentence: Enum hashes values, which would translate it before apps are loaded.
+        member._value_ = member.code = code
+        member.status = status
+        member.sentence = sentence
+        return member
+
+
+class Mistake(enum.Enum):
+    """What a client probably did wrong, as far as the request alone shows: the sentence about it.
+
+    It replaces the sentence of the reason, and never its code. It says nothing about any key.
+    """
+
+    NO_TOKEN_SCHEME = _(
+        "The Authorization header has no scheme. Send: Authorization: token <api_key>:<api_secret>."
+    )
+    NO_BASIC_SCHEME = _(
+        "The Authorization header has no scheme. "
+        "Send: Authorization: Basic base64(<api_key>:<api_secret>)."
+    )
+    NO_BEARER_SCHEME = _(
+        "The Authorization header has no scheme. "
+        "Send: Authorization: Bearer <api_key>:<api_secret>."
+    )
+    KEY_MISSING = _("The API key is missing. Send <api_key>:<api_secret>.")
+    SECRET_MISSING = _("The API secret is missing. Send <api_key>:<api_secret>.")
+    WRONG_ORDER = _(
+        "The API key and the API secret are in the wrong order. Send <api_key>:<api_secret>."
+    )
+    WRONG_CHECKSUM = _(
+        "The API secret is mistyped or cut off, or something follows it: its checksum is wrong."
+    )
+    ACCESS_TOKEN_TOO_LONG = _("The access token is too long. The limit is 4,096 characters.")
+    UNKNOWN_SOURCE = _(
+        "The Frappe-Authorization-Source header doesn't name a source of this site. "
+        "Leave it out for a user's API key."
+    )
+
+    sentence: Promise
+
+    def __new__(cls, sentence: Promise) -> Self:
+        member = object.__new__(cls)
+        member._value_ = len(cls.__members__)
+        member.sentence = sentence
+        return member
 
 
 # The same for OAuth 2 access tokens.
@@ -86,6 +141,7 @@ class Refused(Exception):
         required_scopes: the scopes that the view requires, if that is the reason.
         retry_after: seconds after which to try again; None if that doesn't apply.
         access_token: the credential was an OAuth 2 access token.
+        mistake: what the client probably did wrong, if that shows.
     """
 
     def __init__(
@@ -96,6 +152,7 @@ class Refused(Exception):
         required_scopes: tuple[str, ...] = (),
         retry_after: int | None = None,
         access_token: bool = False,
+        mistake: Mistake | None = None,
     ) -> None:
         super().__init__(reason.code)
         self.reason = reason
@@ -103,9 +160,12 @@ class Refused(Exception):
         self.required_scopes = required_scopes
         self.retry_after = retry_after
         self.access_token = access_token
+        self.mistake = mistake
 
     @property
     def sentence(self) -> Promise:
         """The explanation for the client."""
+        if self.mistake is not None:
+            return self.mistake.sentence
         own = self.reason.sentence
         return _ACCESS_TOKEN_SENTENCES.get(self.reason, own) if self.access_token else own

@@ -26,6 +26,7 @@ from frappe_tokens.authentication import (
     TokenAuthentication,
 )
 from frappe_tokens.crypto import Secret
+from frappe_tokens.exceptions import Mistake
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.rest_exceptions import RefusedCredentials
@@ -38,7 +39,10 @@ OURS = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
 RIVALS = [drf.TokenAuthentication, drf.BasicAuthentication, JWTAuthentication]
 UNKNOWN = f"ftk_unknown:fts_{'a' * 43}{crypto.checksum('fts_' + 'a' * 43)}"
 
-INVALID = {"detail": "Invalid API key or API secret.", "code": "invalid_credentials"}
+INVALID = {
+    "detail": "Invalid API key or API secret. Check that the token belongs to this site.",
+    "code": "invalid_credentials",
+}
 MALFORMED = {
     "detail": "The Authorization header contains no valid credentials. "
     "Send <api_key>:<api_secret>.",
@@ -143,7 +147,7 @@ def test_unknown_key_and_wrong_secret_get_the_same_bytes(keys, header_of, statem
 
 
 @pytest.mark.parametrize(
-    "token", [":", "ftk_a:b\x00", "ftk_a:" + "b" * 10_000_000], ids=["colon", "NUL", "huge"]
+    "token", [":", "ftk_a:b\x00", "ftk_a:" + "b" * 4_000], ids=["colon", "NUL", "long"]
 )
 @pytest.mark.parametrize("scheme", ["token", "Basic", "Bearer"])
 def test_malformed_credential_is_refused_without_a_query(token, scheme, django_assert_num_queries):
@@ -160,6 +164,63 @@ def test_malformed_credential_is_refused_without_a_query(token, scheme, django_a
 def test_scheme_without_credential_is_refused(scheme, rest, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert_refused(ask(view(*OURS, *RIVALS), scheme + rest), scheme, MALFORMED)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        OURS,
+        [*reversed(OURS)],
+        [BasicAuthentication, drf.SessionAuthentication],
+        [drf.BasicAuthentication, *OURS],
+    ],
+    ids=["token", "bearer", "basic", "after another"],
+)
+def test_token_without_a_scheme_is_refused_by_our_first_class(classes, django_assert_num_queries):
+    scheme = next(cls.scheme for cls in classes if cls in OURS)
+    mistake = Mistake[f"NO_{scheme.upper()}_SCHEME"]
+
+    with django_assert_num_queries(0):
+        response = ask(view(*classes), UNKNOWN)
+
+    expected = {"detail": str(mistake.sentence), "code": "malformed_credentials"}
+    assert_refused(response, f"{scheme} x", expected)
+
+
+def test_earlier_class_may_accept_a_token_without_a_scheme(user):
+    class Bare(drf.BaseAuthentication):
+        def authenticate(self, request):
+            return user, "bare"
+
+    assert body(ask(view(Bare, *OURS), UNKNOWN)) == {"user": "ada", "auth": "str"}
+    assert ask(view(*OURS, Bare), UNKNOWN).status_code == 401
+
+
+IN_ANOTHER_HEADER = (
+    ', error_description="Send the token in the Authorization header, not in X-Api-Key."'
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "hint"),
+    [
+        ({"HTTP_X_API_KEY": UNKNOWN}, IN_ANOTHER_HEADER),
+        ({"HTTP_X_API_KEY": "0a1b2c3d4e5f607:fedcba987654321"}, IN_ANOTHER_HEADER),
+        ({"HTTP_X_API_KEY": "a-key-of-another-package"}, ""),
+        ({"HTTP_X_API_KEY": UNKNOWN, "HTTP_AUTHORIZATION": "Digest x"}, ""),
+    ],
+)
+def test_challenge_says_where_a_token_in_another_header_belongs(
+    sent, hint, django_assert_num_queries
+):
+    with django_assert_num_queries(0):
+        refused = ask(view(*OURS, permission_classes=[IsAuthenticated]), **sent)
+        opened = ask(view(*OURS), **sent)
+
+    assert refused.status_code == 401
+    assert body(refused) == {"detail": "Authentication credentials were not provided."}
+    assert refused["WWW-Authenticate"] == f'token realm="api"{hint}'
+    assert (opened.status_code, "WWW-Authenticate" in opened) == (200, False)
 
 
 @pytest.mark.parametrize("header", [None, "", "Digest x", "tokens a:b"])
@@ -278,7 +339,8 @@ def logged_in(make_user):
 
 
 @pytest.mark.parametrize(
-    "header", [f"token {UNKNOWN}", " token a:b", "token\xa0a:b", "Basic !", "Bearer opaque"]
+    "header",
+    [f"token {UNKNOWN}", UNKNOWN, " token a:b", "token\xa0a:b", "Basic !", "Bearer opaque"],
 )
 @pytest.mark.parametrize("url", ["/ours/", "/jwt/"])
 def test_session_does_not_help_a_wrong_header(logged_in, header, url):

@@ -183,6 +183,9 @@ def headers(canaries, keys):
         f"token x{secret('swapped, with junk before')}:{key}",
         basic(f"{secret('swapped, without prefix').removeprefix('fts_')}:{key}"),
         f"token {secret('alone')}",
+        f"Bearer {secret('alone, Bearer')}",
+        basic(f":{secret('alone, password')}"),
+        f"{key}:{secret('without a scheme')}",
         f"Bearer {canaries('opaque')}",
         f"Token {canaries('of another package', secrets.token_hex(20))}",
         basic(f"ada:{canaries('password')}"),
@@ -236,7 +239,7 @@ def plant(canaries, keys):
                 "HTTP_USER_AGENT": f"app/1 ({canaries.secret('user agent')}; {'x' * 30}) \x1b[2J",
                 "HTTP_REFERER": f"https://example.com/?token={canaries('referer')}",
                 "HTTP_X_FORWARDED_FOR": f"{canaries('forwarded for')}, 192.0.2.1",
-                "HTTP_X_API_KEY": canaries.secret("another header"),
+                "HTTP_X_API_KEY": f"{keys.api_key}:{canaries.secret('another header')}",
             }
             body = {"token": canaries("form"), "usr": "ada", "pwd": canaries.secret("form, secret")}
             sent += 3

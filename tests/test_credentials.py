@@ -6,6 +6,7 @@ import pytest
 
 from frappe_tokens import crypto
 from frappe_tokens.credentials import (
+    ACCESS_TOKEN_MAX_LENGTH,
     API_KEY_MAX_LENGTH,
     API_SECRET_MAX_LENGTH,
     Credential,
@@ -13,6 +14,7 @@ from frappe_tokens.credentials import (
     parse,
 )
 from frappe_tokens.crypto import Secret
+from frappe_tokens.exceptions import Mistake
 
 KEY = "ftk_0123456789abcdef"
 SECRET = "fts_" + "a" * 43 + crypto.checksum("fts_" + "a" * 43)
@@ -93,6 +95,51 @@ def test_header_of_another_scheme_is_no_credential(scheme, text):
 
 
 @pytest.mark.parametrize(
+    "token",
+    [
+        TOKEN,
+        f" \t{TOKEN} ",
+        f"{FRAPPE_KEY}:{FRAPPE_SECRET}",
+        f"{KEY}:{SECRET[:-1]}",
+        f"legacy:{SECRET}",
+        f"{KEY}\xa0:{SECRET}",
+        f"{KEY}:{SECRET}, {KEY}:{SECRET}",
+    ],
+)
+def test_our_token_without_a_scheme_is_malformed_for_the_first_scheme(scheme, token):
+    others = [other for other in SCHEMES if other != scheme]
+
+    parsed = parse(token, scheme, *others)
+
+    mistake = Mistake[f"NO_{scheme.upper()}_SCHEME"]
+    assert parsed == Credential(scheme, ours=True, mistake=mistake)
+    assert parse(token) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY,
+        SECRET,
+        f"{KEY}:",
+        f"{KEY}:password",
+        f"ada:{SECRET[:-1]}",
+        f"ada:{FRAPPE_SECRET}",
+        FRAPPE_KEY + FRAPPE_SECRET,
+        "eyJh.eyJz.c2ln",
+        f"Digest {TOKEN}",
+        f"{KEY} {SECRET}",
+        encode(TOKEN),
+        TOKEN + "x" * 300,
+        TOKEN * 100_000,
+    ],
+    ids=lambda text: repr(text[:30]),
+)
+def test_anything_else_without_a_scheme_is_left_to_others(text):
+    assert parse(text, *SCHEMES) is None
+
+
+@pytest.mark.parametrize(
     "rest", ["", " ", "\t", "  \t", "=x", ":a:b", ",", "\x00a:b", "\xa0a:b", "/"]
 )
 def test_scheme_alone_or_with_something_stuck_to_it_is_ours_to_refuse(scheme, rest):
@@ -125,6 +172,39 @@ def test_refuses_what_is_no_well_formed_pair(scheme, token):
     parsed = credential(scheme, token)
     assert not parsed.well_formed
     assert (parsed.api_key, parsed.api_secret) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("token", "mistake"),
+    [
+        (KEY, Mistake.SECRET_MISSING),
+        (f"{KEY}:", Mistake.SECRET_MISSING),
+        (f"{FRAPPE_KEY}:", Mistake.SECRET_MISSING),
+        (SECRET, Mistake.KEY_MISSING),
+        (f":{SECRET}", Mistake.KEY_MISSING),
+        (f"{SECRET}:", Mistake.KEY_MISSING),
+        (f":{FRAPPE_SECRET}", Mistake.KEY_MISSING),
+        (f"{SECRET}:{KEY}", Mistake.WRONG_ORDER),
+        (f"{SECRET} :{KEY}", Mistake.WRONG_ORDER),
+        (f"{KEY}:{SECRET[:-1]}", Mistake.WRONG_CHECKSUM),
+        (f'{KEY}:{SECRET}"', Mistake.WRONG_CHECKSUM),
+        (":", None),
+        (f"{KEY} :{SECRET}", None),
+        ("0123456789abcdef", None),
+    ],
+)
+def test_likely_mistake_is_recognized(scheme, token, mistake):
+    parsed = credential(scheme, token)
+
+    assert not parsed.well_formed
+    assert parsed.mistake is mistake
+
+
+def test_secret_alone_is_recognized_with_one_prefix_for_both(scheme, settings):
+    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "acme_", "SECRET_PREFIX": "acme_"}
+
+    assert credential(scheme, crypto.generate_api_secret()).mistake is Mistake.KEY_MISSING
+    assert credential(scheme, crypto.generate_api_key()).mistake is Mistake.SECRET_MISSING
 
 
 def test_nothing_that_is_too_long_is_taken_apart(scheme, monkeypatch):
@@ -165,6 +245,9 @@ def test_pair_from_a_frappe_site_works_under_a_prefix_that_it_happens_to_bear(sc
         ("token", "key:secret", True),
         ("bearer", "key: secret", True),
         ("bearer", "ftk_a", True),
+        ("token", SECRET, True),
+        ("bearer", SECRET, True),
+        ("bearer", SECRET[:-1], False),
         ("basic", "ada:password", False),
         ("basic", "ada:a password", False),
     ],
@@ -181,8 +264,19 @@ def test_bearer_credential_that_is_no_pair_may_be_an_access_token(opaque):
     assert credential("token", opaque).access_token == ""
 
 
+def test_bearer_secret_without_its_key_may_be_an_access_token():
+    assert credential("bearer", SECRET).access_token == SECRET
+
+
+def test_access_token_that_is_too_long_is_recognized():
+    assert credential("bearer", "a" * (ACCESS_TOKEN_MAX_LENGTH + 1)) == Credential(
+        "bearer", mistake=Mistake.ACCESS_TOKEN_TOO_LONG
+    )
+    assert f"{ACCESS_TOKEN_MAX_LENGTH:,}" in str(Mistake.ACCESS_TOKEN_TOO_LONG.sentence)
+
+
 @pytest.mark.parametrize(
-    "value", ["x y", "a" * 4097, "=", "a=b", "a,b", '"a"', "\xe9", "a\x00", "a\n", "\u0661", "a\tb"]
+    "value", ["x y", "=", "a=b", "a,b", '"a"', "\xe9", "a\x00", "a\n", "\u0661", "a\tb"]
 )
 def test_access_token_has_the_form_of_rfc_6750(value):
     assert parse(f"Bearer {value}", "bearer") == Credential("bearer")
@@ -231,7 +325,8 @@ def test_base64_is_strict(value):
     ],
 )
 def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme, swapped):
-    assert credential(scheme, swapped) == Credential(scheme, ours=True)
+    expected = Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
+    assert credential(scheme, swapped) == expected
     assert looks_secret(swapped.partition(":")[0])
 
 
@@ -256,7 +351,8 @@ def test_api_keys_may_have_the_prefix_of_the_secrets(scheme, settings, prefixes)
     settings.FRAPPE_TOKENS = dict(zip(("KEY_PREFIX", "SECRET_PREFIX"), prefixes, strict=True))
     key, secret = crypto.generate_api_key(), crypto.generate_api_secret()
     assert credential(scheme, f"{key}:{secret}").api_key == key
-    assert credential(scheme, f"{secret}:{key}") == Credential(scheme, ours=True)
+    swapped = credential(scheme, f"{secret}:{key}")
+    assert swapped == Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
 
 
 def test_repr_hides_the_secret(scheme):

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from frappe_tokens.authentication import BearerAuthentication, TokenAuthentication
+from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import change_key
 
 from .conftest import bearer_header
@@ -73,7 +74,8 @@ def test_standardized_errors_have_code_and_sentence():
 
     assert body["type"] == "client_error"
     assert {error["code"] for error in body["errors"]} == {"invalid_credentials"}
-    assert "Invalid API key or API secret." in [error["detail"] for error in body["errors"]]
+    sentence = str(Reason.INVALID_CREDENTIALS.sentence)
+    assert sentence in [error["detail"] for error in body["errors"]]
 
 
 @pytest.mark.parametrize("url", PATHS)

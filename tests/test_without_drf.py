@@ -55,6 +55,12 @@ assert {constraint.name for constraint in Key._meta.constraints} == {
 """
 
 
+BEFORE_APPS = """
+from django.conf import settings
+settings.configure()
+import frappe_tokens.audit
+"""
+
 CHECK = """
 from django.core.management import call_command
 call_command("check", databases=["default"], fail_level="DEBUG")
@@ -102,6 +108,10 @@ def run(code, apps, forbidden):
 
 def test_core_needs_no_rest_framework():
     run(USE, APPS, ["rest_framework", "oauth2_provider", "drf_spectacular"])
+
+
+def test_settings_may_import_a_formatter_that_imports_the_audit_log():
+    finish("-c", BEFORE_APPS)
 
 
 def test_base_model_needs_no_installed_app():

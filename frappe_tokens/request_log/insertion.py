@@ -18,10 +18,13 @@ from .entries import Entry
 _FIELDS = [field for field in ApiRequestLog._meta.concrete_fields if not field.primary_key]
 
 
-def insert(entries: Sequence[Entry], *, commit: bool = False) -> None:
+def insert(entries: Sequence[Entry], *, commit: bool = False, patient: bool = False) -> None:
     """Write all of ``entries``, at least one, or none.
 
-    With ``commit``, they are committed even if the project has switched off Django's autocommit.
+    Args:
+        entries: what to write.
+        commit: commit them even if the project has switched off Django's autocommit.
+        patient: wait for locks as long as the database's settings say.
 
     Raises:
         django.db.DatabaseError: they are not written. The caller's transaction continues.
@@ -37,7 +40,7 @@ def insert(entries: Sequence[Entry], *, commit: bool = False) -> None:
     ((sql, params),) = query.get_compiler(alias).as_sql()
     with (
         nullcontext() if connection.get_autocommit() else transaction.atomic(using=alias),
-        bounded_insert(connection) as insert_,
+        nullcontext("INSERT") if patient else bounded_insert(connection) as insert_,
         connection.cursor() as cursor,
     ):
         cursor.execute(sql.replace("INSERT", insert_, 1), params)

@@ -66,12 +66,12 @@ def verify(
     # An unknown access token may belong to another server, which the failure limit doesn't concern.
     may_be_foreign = leave_unknown and bool(credential.access_token)
     if credential.access_token and access_tokens.are_known():
-        presented = PresentedToken(credential.access_token, may_be_foreign=may_be_foreign)
+        presented = PresentedToken(credential, may_be_foreign=may_be_foreign)
     elif may_be_foreign:
         return None
     elif not credential.well_formed:
         # Before anything else, because nonsense must cost next to nothing.
-        raise report_failure(Refused(Reason.MALFORMED_CREDENTIALS), info)
+        raise report_failure(_malformed(credential), info)
     else:
         presented = PresentedKey(credential)
     found: Verifiable | None = None
@@ -113,8 +113,8 @@ async def averify(credential: Credential, info: RequestInfo) -> Auth:
 def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
     """Return the refusal of a credential that was left to other classes, none of which took it."""
     if not (credential.access_token and access_tokens.are_known()):
-        return report_failure(Refused(Reason.MALFORMED_CREDENTIALS), info)
-    presented = PresentedToken(credential.access_token)
+        return report_failure(_malformed(credential), info)
+    presented = PresentedToken(credential)
     refused = _counted(Refused(Reason.INVALID_CREDENTIALS), info, presented.label)
     return report_failure(presented.refusal(refused), info)
 
@@ -134,6 +134,10 @@ def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None
             sender=None, code=refused.reason.code, api_key=refused.api_key, **info.described()
         )
     return refused
+
+
+def _malformed(credential: Credential) -> Refused:
+    return Refused(Reason.MALFORMED_CREDENTIALS, mistake=credential.mistake)
 
 
 def _look_up(presented: PresentedKey | PresentedToken, info: RequestInfo) -> bool:

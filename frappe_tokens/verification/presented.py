@@ -11,7 +11,7 @@ from .. import crypto, lookup, policy
 from ..base_models import AbstractApiKey
 from ..credentials import API_KEY_MAX_LENGTH, Credential
 from ..crypto import Secret
-from ..exceptions import Reason, Refused
+from ..exceptions import Mistake, Reason, Refused
 from ..lookup import Found
 from ..redaction import redacted
 from ..types import User
@@ -73,7 +73,8 @@ class PresentedKey:
         """Look the key up. Return whether there is such a key."""
         model = lookup.source_model(info.source)
         if model is None:
-            raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
+            mistake = Mistake.UNKNOWN_SOURCE
+            raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label, mistake=mistake)
         self._found = lookup.find(model, self.label)
         return self._found is not None
 
@@ -112,9 +113,10 @@ class PresentedToken:
     secret = Secret()  # the label stands for the whole token
     from_browser = False
 
-    def __init__(self, token: Secret, *, may_be_foreign: bool = False) -> None:
-        self.label = access_tokens.label(token)
-        self._token = token
+    def __init__(self, credential: Credential, *, may_be_foreign: bool = False) -> None:
+        self.label = access_tokens.label(credential.access_token)
+        self._token = credential.access_token
+        self._mistake = credential.mistake
         self._may_be_foreign = may_be_foreign
         self._found: AccessToken | None = None
 
@@ -133,7 +135,7 @@ class PresentedToken:
     def matched(self, now: datetime) -> AccessToken:
         """Return the token, or refuse one that no server issued or that is for another service."""
         if self._found is None or not self._found.is_valid_here:
-            raise Refused(Reason.INVALID_CREDENTIALS)
+            raise Refused(Reason.INVALID_CREDENTIALS, mistake=self._mistake)
         return self._found
 
     def refusal(self, refused: Refused) -> Refused:

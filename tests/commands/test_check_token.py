@@ -1,21 +1,26 @@
 """``manage.py check_token``, against a server on loopback."""
 
 import io
+import re
 import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from frappe_tokens.crypto import generate_api_secret
+from frappe_tokens.exceptions import Mistake, Reason
 from frappe_tokens.keys import revoke
+from frappe_tokens.management.commands import check_token
 from frappe_tokens.models import ApiKey
 
 WHO = "/api/method/frappe.auth.get_logged_user"
 NO_SERVER = "http://127.0.0.1:9/"
 PAIR = "0123456789abcde:0123456789abcde"
+PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def check(monkeypatch):
 
 @pytest.fixture
 def server():
-    """Serves one answer: ``server(302, Location="/")`` is its address."""
+    """Serves one answer: ``server(302, Location="{url}")`` is its address, the ``url``."""
     servers = []
 
     def serve(status, content=b"", **headers):
@@ -44,7 +49,7 @@ def server():
             def do_GET(self):
                 self.send_response(status)
                 for name, value in headers.items():
-                    self.send_header(name.replace("_", "-"), value)
+                    self.send_header(name.replace("_", "-"), value.format(url=url))
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -52,9 +57,10 @@ def server():
                 pass
 
         server = HTTPServer(("127.0.0.1", 0), Handler)
+        url = f"http://127.0.0.1:{server.server_port}/"
         servers.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}/"
+        return url
 
     yield serve
     for server in servers:
@@ -102,8 +108,13 @@ def test_refused_token(live_server, keys, check, change, code, advice):
 def test_wrong_secret_or_source(live_server, keys, check):
     wrong = f"{keys.api_key}:{generate_api_secret()}"
 
-    for token, options in [(wrong, []), (keys.token, ["--source", "Nobody"])]:
-        assert "401 invalid_credentials" in check(live_server + WHO, token, *options)
+    for token, options, refusal in [
+        (wrong, [], Reason.INVALID_CREDENTIALS),
+        (keys.token, ["--source", "ApiKey"], Mistake.UNKNOWN_SOURCE),
+    ]:
+        output = check(live_server + WHO, token, *options)
+        assert "401 invalid_credentials" in output
+        assert str(refusal.sentence) in output
 
 
 @pytest.mark.parametrize(
@@ -125,14 +136,15 @@ def test_other_view(live_server, keys, check, path, end):
     ("token", "advice"),
     [
         ("", "Enter the token on standard input"),
-        ("ftk_0123456789abcdef", "Enter <api_key>:<api_secret> alone"),
+        ("ftk_0123456789abcdef", "The API secret is missing."),
+        (str(generate_api_secret()), "The API key is missing."),
         ("0123456789abcdef", "The token has no colon."),
         ('"ftk_0123456789abcdef:secret"', "without the scheme, quotes or spaces"),
         ("token ftk_0123456789abcdef:secret", "without the scheme, quotes or spaces"),
         (f"ftk_0123456789abcdef:{generate_api_secret()[:-1]}", "mistyped or cut off"),
-        (f"{generate_api_secret()}:ftk_0123456789abcdef", "the key first"),
+        (f"{generate_api_secret()}:ftk_0123456789abcdef", "in the wrong order"),
     ],
-    ids=["empty", "key", "opaque", "quoted", "scheme", "cut off", "swapped"],
+    ids=["empty", "key", "secret", "opaque", "quoted", "scheme", "cut off", "swapped"],
 )
 def test_what_could_be_valid_nowhere_is_not_sent(check, token, advice):
     assert advice in check(NO_SERVER, token)
@@ -142,8 +154,10 @@ def test_what_could_be_valid_nowhere_is_not_sent(check, token, advice):
     ("answer", "headers", "advice"),
     [
         (302, {"Location": "https://example.com/"}, "redirects to https://example.com/."),
+        (301, {"Location": "{url}"}, "redirects to itself."),
         (401, {"WWW_Authenticate": 'Basic realm="Staging"'}, "asks for a login of its own"),
         (401, {"WWW_Authenticate": 'Digest realm="x"'}, "WSGIPassAuthorization On"),
+        (400, {}, "Check ALLOWED_HOSTS"),
         (404, {}, "no such address"),
         (502, {}, "The server failed (502)"),
         (200, {}, "doesn't depend on the Authorization header"),
@@ -154,6 +168,22 @@ def test_header_that_does_not_arrive(server, check, answer, headers, advice):
 
     assert advice in output
     assert "arrives" not in output
+
+
+@pytest.mark.parametrize(
+    ("answer", "content", "advice"),
+    [
+        (401, b'{"code": "invalid_credentials"}', "Another Authorization header arrives"),
+        (429, b'{"code": "too_many_failures"}', "Another Authorization header arrives"),
+        (503, b'{"code": "service_unavailable"}', "The server failed (503)"),
+        (401, b'{"detail": "not provided"}', "doesn't depend on the Authorization header"),
+        (400, b'{"title": ["required"]}', "doesn't depend on the Authorization header"),
+    ],
+)
+def test_answer_of_the_app_to_another_header_or_none(server, check, answer, content, advice):
+    url = server(answer, content, WWW_Authenticate='Basic realm="api"')
+
+    assert advice in check(url, PAIR)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +209,13 @@ def test_token_that_is_not_text(monkeypatch):
 
 def test_address_without_scheme(check):
     assert "http:// or https://" in check("127.0.0.1", "a:b")
+
+
+def test_page_explains_messages_that_exist():
+    rows = PAGE[PAGE.index("| It says |") :].partition("\n\n")[0].splitlines()[2:]
+    source = re.sub(r'"\s+f?"', "", Path(check_token.__file__).read_text())
+
+    explained = [text for row in rows for text in re.findall("`(.+?)`", row.split(" | ")[0])]
+
+    assert len(explained) > 10
+    assert [text for text in explained if text not in source] == []

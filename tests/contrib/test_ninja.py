@@ -10,6 +10,7 @@ from ninja.operation import PathView
 from ninja.security import HttpBearer, django_auth
 
 from frappe_tokens.contrib.ninja import TokenAuth, register
+from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 
 from ..conftest import token_header
@@ -186,7 +187,7 @@ def test_middleware_leaves_operations_of_ninja_1_4_to_our_class(user):
 def test_unregistered_api_refuses_with_the_right_status():
     response = Client().get("/unregistered/who/", headers={"authorization": "token a:b"})
     assert response.status_code == 401
-    assert response.json() == {"detail": "Invalid API key or API secret."}
+    assert response.json() == {"detail": str(Reason.INVALID_CREDENTIALS.sentence)}
 
 
 def test_cache_of_the_site_stores_no_response(keys, make_user, behind, settings):

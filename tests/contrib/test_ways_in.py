@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens.credentials import parse
-from frappe_tokens.exceptions import Reason, Refused
+from frappe_tokens.exceptions import Mistake, Reason, Refused
 from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source, revoke
 from frappe_tokens.models import ApiKey
 from frappe_tokens.verification import RequestInfo, verify
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.django_db
 NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
 
 
-def assert_refused(answer, reason):
+def assert_refused(answer, reason, mistake=None):
     assert (answer.status, answer.body) == (
         reason.status,
-        {"detail": str(reason.sentence), "code": reason.code},
+        {"detail": str((mistake or reason).sentence), "code": reason.code},
     )
     challenge = 'token realm="api"' if reason.status == 401 else None
     assert answer.headers.get("WWW-Authenticate") == challenge
@@ -94,13 +94,41 @@ def with_wrong_secret(keys):
     return GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
 
 
-def test_malformed_credential_and_unknown_source_are_refused_without_a_query(ask, keys, statements):
+def test_malformed_credential_is_refused_without_a_query(ask, statements):
     with statements() as verbs:
-        malformed = ask("token ftk_a")
-        unknown = ask(token_header(keys), frappe_authorization_source="Nobody")
+        answer = ask("token a b")
 
-    assert_refused(malformed, Reason.MALFORMED_CREDENTIALS)
-    assert_refused(unknown, Reason.INVALID_CREDENTIALS)
+    assert_refused(answer, Reason.MALFORMED_CREDENTIALS)
+    assert "SELECT" not in verbs
+
+
+@pytest.mark.parametrize("source", ["Nobody", "frappe_tokens.ApiKey", "ApiKey", "sources.Robot"])
+def test_unknown_source_is_refused_without_a_query(ask, keys, source, settings, statements):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+
+    with statements() as verbs:
+        answer = ask(token_header(keys), frappe_authorization_source=source)
+
+    assert_refused(answer, Reason.INVALID_CREDENTIALS, Mistake.UNKNOWN_SOURCE)
+    assert "SELECT" not in verbs
+
+
+MISTAKES = [
+    ("{0.token}", Mistake.NO_TOKEN_SCHEME),
+    ("0a1b2c3d4e5f607:fedcba987654321", Mistake.NO_TOKEN_SCHEME),
+    ("token {0.api_key}", Mistake.SECRET_MISSING),
+    ("token {0.api_secret}", Mistake.KEY_MISSING),
+    ("token {0.api_secret}:{0.api_key}", Mistake.WRONG_ORDER),
+    ("token {0.token}x", Mistake.WRONG_CHECKSUM),
+]
+
+
+@pytest.mark.parametrize(("header", "mistake"), MISTAKES)
+def test_likely_mistake_is_explained_without_a_query(ask, keys, header, mistake, statements):
+    with statements() as verbs:
+        answer = ask(header.format(keys))
+
+    assert_refused(answer, Reason.MALFORMED_CREDENTIALS, mistake)
     assert "SELECT" not in verbs
 
 

@@ -18,10 +18,11 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.tokens import AccessToken as Jwt
 
-from frappe_tokens import verification
+from frappe_tokens import crypto, verification
 from frappe_tokens.authentication import BearerAuthentication
 from frappe_tokens.contrib import oauth2
 from frappe_tokens.decorators import require_scopes
+from frappe_tokens.exceptions import Mistake
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import authentication_failed, authentication_succeeded
@@ -127,6 +128,29 @@ def test_any_token_is_found_however_it_is_stored(issue, user, toolkit, hashed, r
 
 
 # Refusals
+
+
+def test_secret_without_its_key_is_explained_unless_it_was_issued(ask, issue, user):
+    secret = str(crypto.generate_api_secret())
+
+    response = ask(f"Bearer {secret}")
+
+    assert refusal(response) == (401, "invalid_credentials")
+    assert response.json()["detail"] == str(Mistake.KEY_MISSING.sentence)
+    assert ask(issue(user, raw=secret).header).json() == {"user": "ada"}
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_token_that_is_too_long_is_reported_when_it_is_issued(issue, user, toolkit, hashed, caplog):
+    toolkit(COMPLIANT_BCP_RFC9700_TOKEN_STORAGE=hashed)
+
+    token = issue(user, raw="x" * 4097)
+    response = drf(token.header)
+
+    assert "An access token of 4097 characters is issued." in caplog.text
+    assert token.raw not in caplog.text
+    assert refusal(response) == (401, "malformed_credentials")
+    assert response.json()["detail"] == str(Mistake.ACCESS_TOKEN_TOO_LONG.sentence)
 
 
 def test_unknown_token_is_refused_with_the_challenge_of_rfc_6750(ask, issue, user):

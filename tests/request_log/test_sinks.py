@@ -1,7 +1,9 @@
 """Which log ``REQUEST_LOG`` names, and that no request fails because of it."""
 
 import logging
+import threading
 import time
+from contextlib import closing
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -190,3 +192,19 @@ def test_durable_waits_for_a_lock_only_once_in_a_while(monkeypatch):
         sink.write(an_entry("/waited"))
     sink.write(an_entry("/late enough"))
     assert logged_paths() == ["/late enough"]
+
+
+@commits
+def test_row_of_counts_which_no_request_waits_for_waits_for_the_lock():
+    def write():
+        with closing(connection):
+            DurableSink().write(an_entry("", number=3))
+
+    thread = threading.Thread(target=write)
+    with locked():
+        thread.start()
+        thread.join(LOCK_SECONDS * 1.5)
+        assert thread.is_alive()
+    thread.join()
+
+    assert ApiRequestLog.objects.get().number == 3

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from frappe_tokens import __version__
+from frappe_tokens.exceptions import Mistake
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
@@ -93,6 +94,13 @@ def test_refused_credential_is_in_the_envelope(keys, header_of):
     assert_error(response, 401, "AuthenticationError", "key_revoked", sentence)
     scheme = header_of(keys).split()[0].lower()
     assert response["WWW-Authenticate"].lower().startswith(scheme)
+
+
+def test_likely_mistake_is_in_the_envelope(keys):
+    response = Client().get(WHO, headers={"authorization": keys.token})
+
+    sentence = str(Mistake.NO_TOKEN_SCHEME.sentence)
+    assert_error(response, 401, "AuthenticationError", "malformed_credentials", sentence)
 
 
 @pytest.mark.parametrize("call", ["frappe.auth.get_logged_user", "version", "ping"])

@@ -1,27 +1,20 @@
 """Apache hands the Authorization header to an application only if it is told to."""
 
-import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from ..commands.test_check_token import check  # noqa: F401 - a fixture
 from ..groups import leave_out
+from .processes import PROJECT, WHO, free_port, running
 
 pytestmark = pytest.mark.process
 
-PROJECT = Path(__file__).parent.parent.parent
 SITE_PACKAGES = Path(pytest.__file__).parent.parent
-WHO = "/api/method/frappe.auth.get_logged_user"
 MODULES = Path("/usr/lib/apache2/modules")
 
 CONFIGURATION = """
@@ -70,65 +63,6 @@ CGIHandler().run(application)
 """
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-@contextmanager
-def running(command, port):
-    """Run a server until the block ends. It has begun to listen on ``port``."""
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            assert server.poll() is None, server.communicate()[0]
-            time.sleep(0.02)
-        yield
-    finally:
-        server.terminate()
-        server.communicate(timeout=30)
-
-
-@pytest.fixture(scope="session")
-def folder():
-    """A folder that other users of the machine can read, unlike pytest's."""
-    path = Path(tempfile.mkdtemp(prefix="servers-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="session")
-def site(folder):
-    """A site of its own with one key: its database, its environment, and the token."""
-    database = folder / "db"
-    database.mkdir()
-    environment = {
-        "DATABASE_URL": f"sqlite:///{database / 'site.sqlite3'}",
-        "DJANGO_SETTINGS_MODULE": "testproject.settings",
-        "DJANGO_SECRET_KEY": "made up for the tests of servers",
-    }
-
-    def manage(*arguments, **options):
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=PROJECT,
-            env={**os.environ, "REDIS_URL": "", **environment},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-    manage("migrate", "--verbosity", "0")
-    made = json.loads(manage("generate_keys", "robot", "--create-user", "--format", "json"))
-    # The server's own user writes there.
-    database.chmod(0o777)
-    (database / "site.sqlite3").chmod(0o666)
-    return environment, f"{made['api_key']}:{made['api_secret']}"
-
-
 @contextmanager
 def apache(site, folder, configuration, switch):
     """Serve ``site``, and yield its address."""
@@ -171,7 +105,7 @@ def system_version():
     [(MOD_WSGI, "WSGIPassAuthorization On"), (CGI, "CGIPassAuth On")],
     ids=["mod_wsgi", "CGI"],
 )
-def test_header_arrives_only_with_the_switch(site, folder, check, configuration, switch):  # noqa: F811
+def test_header_arrives_only_with_the_switch(site, folder, check, configuration, switch):
     _environment, token = site
     header = {"Authorization": f"token {token}"}
     if configuration is CGI:

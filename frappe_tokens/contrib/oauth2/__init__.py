@@ -9,34 +9,54 @@ its access tokens. Serve its flows at Frappe's URLs with::
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from django.apps import apps
 from django.core import checks
 from django.core.checks import Tags
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.http import HttpRequest
 
 from frappe_tokens.checks import TAG
+from frappe_tokens.credentials import ACCESS_TOKEN_MAX_LENGTH
 from frappe_tokens.crypto import Secret
 from frappe_tokens.keys import allow_application, withdraw_application
 from frappe_tokens.verification import AccessToken, register_access_tokens
 
 __all__ = ["allow_application", "register"]
 
+logger = logging.getLogger(__name__)
+
 
 def register() -> None:
     """Accept the toolkit's access tokens, and guard its pages in the admin."""
-    from oauth2_provider.models import get_application_model
+    from oauth2_provider.models import get_access_token_model, get_application_model
 
     register_access_tokens(_find)
     for model in apps.get_models():
         if issubclass(model, get_application_model()):  # proxies send their own signals
             for signal in (post_save, post_delete):
                 signal.connect(withdraw_application, sender=model)
+    pre_save.connect(_report_too_long, sender=get_access_token_model())
     if apps.is_installed("django.contrib.admin"):
         from .admin import check_admin, guard_all
 
         guard_all()
         checks.register(check_admin, TAG, Tags.security)
+
+
+def _report_too_long(instance: Any, **kwargs: object) -> None:
+    """Log that an access token is issued which will be refused."""
+    # If only its checksum is stored, the token is here, until it is saved.
+    length = len(instance.token or getattr(instance, "_raw_token", None) or "")
+    if length > ACCESS_TOKEN_MAX_LENGTH:
+        logger.error(
+            "An access token of %d characters is issued. It will be refused, because the limit "
+            "is %d. Change OAUTH2_PROVIDER['ACCESS_TOKEN_GENERATOR'].",
+            length,
+            ACCESS_TOKEN_MAX_LENGTH,
+        )
 
 
 def _find(token: Secret, request: HttpRequest) -> AccessToken | None:

@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ...conf import conf
 from ...credentials import SCHEMES, parse
-from ...crypto import Secret, has_valid_checksum
+from ...crypto import Secret
 from ..selection import printable
 
 TIMEOUT_SECONDS = 10
@@ -85,10 +85,7 @@ class Command(BaseCommand):
         # A pair without a secret is refused as malformed wherever it arrives.
         probe = _ask(url, scheme, Secret(f"{conf.KEY_PREFIX}check:"))
         if probe.status in {301, 302, 303, 307, 308}:
-            raise CommandError(
-                f"{printable(url)} redirects to {printable(str(probe.headers['Location']))}. "
-                "Clients may leave the Authorization header out there. Use that address."
-            )
+            raise CommandError(_explain_redirect(url, str(probe.headers["Location"])))
         if probe.code not in {"malformed_credentials", "session_required"}:
             raise CommandError(_why_not_arrived(probe))
         self.stdout.write("The Authorization header arrives.")
@@ -166,6 +163,8 @@ def _check_form(token: Secret, scheme: str) -> None:
     # As a Bearer credential, it may be a pair or an access token.
     credential = parse(Secret(f"bearer {token}"), "bearer")
     if credential is not None and token[0] not in "\"'":
+        if credential.mistake is not None:
+            raise CommandError(str(credential.mistake.sentence))
         if credential.well_formed or (credential.access_token and scheme == "bearer"):
             return
         if credential.access_token:
@@ -173,18 +172,35 @@ def _check_form(token: Secret, scheme: str) -> None:
                 "The token has no colon. Enter <api_key>:<api_secret>, or use --scheme bearer for "
                 "an OAuth 2 access token."
             )
-    _api_key, _colon, api_secret = token.partition(":")
-    if api_secret.startswith(conf.SECRET_PREFIX) and not has_valid_checksum(api_secret):
-        raise CommandError("The API secret is mistyped or cut off: its checksum is wrong.")
     raise CommandError(
         "The token isn't well formed. Enter <api_key>:<api_secret> alone, without the scheme, "
-        "quotes or spaces, and the key first."
+        "quotes or spaces."
+    )
+
+
+def _explain_redirect(url: str, location: str) -> str:
+    if location == url:
+        return (
+            f"{printable(url)} redirects to itself. Behind a proxy that ends TLS, have it send "
+            "X-Forwarded-Proto, and set SECURE_PROXY_SSL_HEADER. See docs/troubleshooting.md."
+        )
+    return (
+        f"{printable(url)} redirects to {printable(location)}. Clients may leave the "
+        "Authorization header out there. Use that address. If it is a login page, the header "
+        "doesn't reach the app, or the view takes no tokens. See docs/troubleshooting.md."
     )
 
 
 def _why_not_arrived(probe: Answer) -> str:
+    if probe.code and probe.status < 500:
+        return (
+            f"Another Authorization header arrives than the one that was sent: it was refused with "
+            f"{probe.status} {probe.code}. A proxy replaces it (proxy_set_header Authorization in "
+            "nginx, RequestHeader in Apache). See docs/troubleshooting.md."
+        )
     challenge = str(probe.headers.get("WWW-Authenticate", ""))
-    if probe.status == 401 and challenge.lower().startswith("basic"):
+    # A view that didn't get the header answers in JSON, perhaps with the same challenge.
+    if probe.status == 401 and challenge.lower().startswith("basic") and not probe.body:
         return (
             "A server in front of the app asks for a login of its own (auth_basic of nginx, or "
             "AuthType Basic of Apache), and refused the token. Exempt the API from it. See "
@@ -192,10 +208,17 @@ def _why_not_arrived(probe: Answer) -> str:
         )
     if probe.status == 404:
         return "There is no such address (404). Check the URL."
+    if probe.status == 400 and not probe.body:
+        return (
+            "The request was refused before it reached a view (400). Check ALLOWED_HOSTS, and that "
+            "a proxy passes the host on (proxy_set_header Host $http_host in nginx). See "
+            "docs/troubleshooting.md."
+        )
     if probe.status >= 500:
-        return f"The server failed ({probe.status}). Its log says why."
+        return f"The server failed ({probe.status}). Its log, or that of the proxy, says why."
     return (
         f"The answer ({probe.status}) doesn't depend on the Authorization header: either it "
-        "doesn't reach the app (Apache's mod_wsgi needs WSGIPassAuthorization On), or this "
-        "address is authenticated by other classes. See docs/troubleshooting.md."
+        "doesn't reach the app (Apache's mod_wsgi needs WSGIPassAuthorization On), or a proxy "
+        "replaces it, or this address is authenticated by other classes. See "
+        "docs/troubleshooting.md."
     )
