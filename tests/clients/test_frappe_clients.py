@@ -1,4 +1,7 @@
-"""The unmodified Python frappe-client works against the example project."""
+"""The unmodified frappe-client (Python) and frappe-js-sdk work against the example project."""
+
+import json
+import subprocess
 
 import pytest
 from frappeclient import FrappeClient
@@ -29,7 +32,7 @@ def client_(connect, worker_keys):
     return connect(worker_keys.api_key, worker_keys.api_secret)
 
 
-def test_every_call(client_):
+def test_every_call_of_the_python_client(client_):
     assert client_.get_api("frappe.auth.get_logged_user") == "worker"
     assert client_.post_api("frappe.auth.get_logged_user") == "worker"
 
@@ -94,3 +97,45 @@ def test_errors_raise(client_, connect, worker_keys, make_user):
 def test_password_login_raises(live_server, user):
     with pytest.raises(AuthError):
         FrappeClient(live_server.url, "ada", PASSWORD)
+
+
+@pytest.mark.node
+def test_every_call_of_the_js_sdk(sdk, live_server, worker_keys, make_user):
+    viewer = generate_keys(make_user("viewer", permissions=("todos.view_todo",)))
+    done = subprocess.run(
+        ["node", "round.mjs", live_server.url, "token", worker_keys.token, viewer.token],
+        cwd=sdk,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+
+    created = results["created"]
+    assert results["user"] == created["owner"] == "worker"
+    assert (created["doctype"], created["priority"]) == ("ToDo", "High")
+    assert results["document"] == created
+    assert [row.keys() for row in results["names"]] == [{"name"}] * 3
+    assert results["list"] == [{"description": "Weed", "priority": "High"}]
+    assert results["next"] == [["Water"], ["Wait"]]
+    assert results["either"] == [{"description": "Wait"}, {"description": "Weed"}]
+    assert (results["updated"]["status"], results["updated"]["description"]) == ("Closed", "Water")
+    assert (results["count"], results["open"]) == (3, 2)
+    assert results["last"]["description"] == "Wait"
+    assert results["value"] == {"message": {"status": "Closed", "owner": "worker"}}
+    assert results["set"]["message"]["priority"] == "Low"
+    assert results["setSeveral"]["message"]["status"] == "Open"
+    assert results["called"] == {"message": "worker"}
+    assert results["deleted"]["message"] == "ok"
+    assert results["viewed"] == ToDo.objects.count() == 2
+
+    for call, status, exc_type in [
+        ("missing", 404, "DoesNotExistError"),
+        ("noDocType", 404, "DoesNotExistError"),
+        ("invalid", 417, "ValidationError"),
+        ("wrongSecret", 401, "AuthenticationError"),
+        ("missingPermission", 403, "PermissionError"),
+    ]:
+        assert (results[call]["httpStatus"], results[call]["exc_type"]) == (status, exc_type)
+        assert results[call]["exception"].startswith(f"frappe.exceptions.{exc_type}: ")
