@@ -8,18 +8,25 @@ import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
+from oauth2_provider.models import Application
 
 from frappe_tokens.keys import Actor, revoke
 from frappe_tokens.models import ApiKey
+from testproject import oauth
 from testproject.events.models import EventConsumer
 from testproject.todos.management.commands import demo
 from testproject.todos.models import ToDo
+
+from ..conftest import PASSWORD
+from ..oauth.conftest import visit
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -218,3 +225,52 @@ def test_demo_prepares_and_serves_an_empty_database(tmp_path, free_port):
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+# OAuth 2
+
+
+def test_application_gets_a_token_of_the_manager(live_server, monkeypatch):
+    monkeypatch.setenv("PORT", live_server.url.rpartition(":")[2])
+    # The live server is at another name of the same machine.
+    printed = run_demo("--no-serve").replace("127.0.0.1", "localhost").splitlines()
+    application = Application.objects.get(client_id=oauth.APP)
+    application.redirect_uris = application.redirect_uris.replace("127.0.0.1", "localhost")
+    application.save()
+    manager = named_user("manager")
+    manager.set_password(PASSWORD)
+    manager.save()
+
+    (url,) = (line for line in printed if line.startswith("http") and "authorize?" in line)
+    assert "code_verifier" not in url
+    back = visit("manager", url)
+    (code,) = parse_qs(urlsplit(back).query)["code"]
+    assert code in requests.get(back, timeout=30).text
+    (command,) = (line for line in printed if "PUT_IN_THE_CODE" in line)
+    token = paste(command.replace("PUT_IN_THE_CODE", code))
+
+    assert token["scope"] == "read write todos openid"
+    assert "refresh_token" in token
+
+
+def test_clients_stay_and_get_a_new_secret(user):
+    secrets = {oauth.confidential_client(user) for _ in range(2)}
+    links = {oauth.public_client("http://127.0.0.1:8000").address for _ in range(2)}
+
+    assert (len(secrets), len(links)) == (2, 2)
+    public, service = Application.objects.order_by("-client_id")
+    assert (public.client_id, public.client_type) == ("todo-app", "public")
+    assert (service.client_id, service.user) == ("report-service", user)
+    assert not {public.client_secret, service.client_secret} & {*secrets, ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("error", "access_denied", "access_denied"), ("error_description", "<b>", "&lt;b&gt;")],
+)
+def test_page_says_why_there_is_no_code(db, name, value, shown):
+    page = Client().get("/oauth/callback/", {name: value}).content.decode()
+
+    assert "got no access" in page
+    assert shown in page
+    assert "<b>" not in page
