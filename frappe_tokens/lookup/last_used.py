@@ -82,8 +82,10 @@ def record_use(
             # After the request's transaction, until whose end the row would stay locked.
             transaction.on_commit(write, using=alias, robust=True)
         else:
-            # A transaction that is managed by hand has no hooks at its end.
-            write()
+            # A transaction that is managed by hand has no hooks at its end. The savepoint keeps an
+            # error from ending it, as PostgreSQL would.
+            with transaction.atomic(using=alias):
+                write()
     except (DatabaseError, InterfaceError):
         # If the key came from the cache, this is the first use of the database.
         _log_error(key)
