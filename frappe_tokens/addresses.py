@@ -4,33 +4,65 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Some proxies forward the client's port as well.
-_WITH_PORT = re.compile(r"(?:(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]+)?")
+# Some proxies forward the client's port as well; in Forwarded, perhaps under another name.
+_WITH_PORT = re.compile(
+    r"(?:(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?:[0-9]+|_[0-9A-Za-z._-]+))?"
+)
+
+# The headers, in lower case, that are lists. Each proxy appends to them.
+X_FORWARDED_FOR = "x-forwarded-for"
+FORWARDED = "forwarded"
+
+# The grammar of Forwarded (RFC 7239, sections 4 and 6).
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED_PAIR = r"\\[\t -~\x80-\xff]"
+_QUOTED = rf'"(?:[\t !#-\[\]-~\x80-\xff]|{_QUOTED_PAIR})*"'
+_PAIR = rf"{_WORD}=(?:{_WORD}|{_QUOTED})"
+_ELEMENT = re.compile(rf"(?:{_PAIR})?(?:;(?:{_PAIR})?)*")
+_PAIRS = re.compile(_PAIR)
+_ESCAPED = re.compile(_QUOTED_PAIR)
 
 # Long enough for an address with a port or the name of a network interface.
 _MAX_LENGTH = 100
 
 
-def client_address(remote_addr: str, forwarded_for: str, num_proxies: int | None) -> str:
+def client_address(
+    remote_addr: str, header: str, value: str | None, num_proxies: int | None
+) -> str:
     """Return the address that a request came from, in its shortest form; "" if there is none.
+
+    ``X-Forwarded-For`` and ``Forwarded`` (RFC 7239) are lists, to which each proxy appends. Anyone
+    can send them, so only the part at their end that trusted proxies have written is read. Any
+    other header has one address, and must be overwritten by the proxy.
 
     Args:
         remote_addr: the other end of the connection (``REMOTE_ADDR``).
-        forwarded_for: the value of ``X-Forwarded-For``, or "". Anyone can send that header, so
-            only the part at its end that trusted proxies have written is read.
-        num_proxies: how many trusted proxies stand before the app. None and 0 mean none.
+        header: the name of the header that proxies write the client's address into.
+        value: its value; None if the request doesn't have it.
+        num_proxies: how many trusted proxies append to a list. None and 0 mean none.
     """
-    if not num_proxies:
+    if value is None:
         return _normalize(remote_addr)
+    name = header.lower()
+    if name not in (X_FORWARDED_FOR, FORWARDED):
+        # A header that was sent twice arrives as one, with a comma.
+        return _normalize(value.strip()) if "," not in value else ""
+    if not num_proxies or not value.strip():
+        return _normalize(remote_addr)
+    if name == FORWARDED:
+        # Of too few elements, none counts: a proxy that can't parse the others drops them.
+        element = next(islice(_forwarded_elements(value), num_proxies - 1, None), "")
+        return _normalize(_forwarded_node(element.strip()))
     # An empty hop counts: skipping it would move a hop that anyone can send into its place.
-    hops = forwarded_for.split(",") if forwarded_for.strip() else []
+    hops = value.split(",")
     if len(hops) < num_proxies:
         # The request didn't pass all proxies, so they vouch for none of the hops.
         return _normalize(remote_addr)
@@ -98,6 +130,36 @@ def _contains(network: str, address: Address) -> bool:
     except ValueError:
         # Written past the validation. An invalid network allows nobody.
         return False
+
+
+def _forwarded_elements(value: str) -> Iterator[str]:
+    """Yield the elements of ``Forwarded``, the last one first. Quoted strings may have commas.
+
+    From the end, because anyone can send the beginning: a quote that is opened there must not
+    swallow what proxies append.
+    """
+    parts: list[str] = []
+    quotes = 0
+    for part in reversed(value.split(",")):
+        parts.append(part)
+        quotes += _ESCAPED.sub("", part).count('"')
+        if quotes % 2 == 0:
+            yield ",".join(reversed(parts))
+            parts.clear()
+    if parts:
+        yield ",".join(reversed(parts))
+
+
+def _forwarded_node(element: str) -> str:
+    """Return the address, perhaps with a port, that ``for`` has in an element; "" if there is none.
+
+    "unknown" and names such as "_hidden" are not addresses. IPv6 addresses must be in brackets.
+    """
+    if not _ELEMENT.fullmatch(element):
+        return ""
+    pairs = (pair.partition("=") for pair in _PAIRS.findall(element))
+    nodes = [value.strip('"') for name, _, value in pairs if name.lower() == "for"]
+    return nodes[0] if len(nodes) == 1 and _WITH_PORT.fullmatch(nodes[0]) else ""
 
 
 def _normalize(text: str) -> str:

@@ -16,6 +16,10 @@ from .rates import Rate, parse_rate
 
 # No colon (the token's separator) and nothing that a header or a shell would need quoted.
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
+_PREFIX_RULE = "1 to 20 letters, digits, '_', '-' or '.'"
+# No underscore: servers drop headers with one, because META doesn't tell it from a hyphen.
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
+_HEADER_RULE = 'the name of a header as it is sent, such as "X-Real-IP", not "HTTP_X_REAL_IP"'
 _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
@@ -28,7 +32,6 @@ LONGEST = timedelta(days=36_500)
 
 _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
 _MINUTE = timedelta(minutes=1)
-_DEFAULT_REALM = "api"
 _DEFAULT_FAILURE_LIMIT = "100/minute"
 _DEFAULT_REQUEST_LOG = "buffered"
 _DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
@@ -52,12 +55,12 @@ class Settings:
     @property
     def KEY_PREFIX(self) -> str:
         """The prefix of new API keys: ``"ftk_"``."""
-        return self._prefix("KEY_PREFIX", "ftk_")
+        return self._text("KEY_PREFIX", "ftk_", _PREFIX, _PREFIX_RULE)
 
     @property
     def SECRET_PREFIX(self) -> str:
         """The prefix of new API secrets: ``"fts_"``."""
-        return self._prefix("SECRET_PREFIX", "fts_")
+        return self._text("SECRET_PREFIX", "fts_", _PREFIX, _PREFIX_RULE)
 
     @property
     def PEPPERS(self) -> tuple[str, ...]:
@@ -161,6 +164,11 @@ class Settings:
         return shared
 
     @property
+    def CLIENT_ADDRESS_HEADER(self) -> str:
+        """The header that proxies write the client's address into: ``"X-Forwarded-For"``."""
+        return self._text("CLIENT_ADDRESS_HEADER", "X-Forwarded-For", _HEADER, _HEADER_RULE)
+
+    @property
     def REQUEST_LOG(self) -> str:
         """``"durable"``, ``"buffered"``, ``"null"`` or the path of a sink: ``"buffered"``."""
         name = self._get("REQUEST_LOG", (str,), _DEFAULT_REQUEST_LOG)
@@ -188,22 +196,21 @@ class Settings:
         return self._optional_timedelta("REQUEST_LOG_RETENTION")
 
     @property
+    def OPENAPI_OPERATIONS(self) -> bool:
+        """Whether the app's own URLs are in the project's OpenAPI schema: True."""
+        return self._get("OPENAPI_OPERATIONS", (bool,), True)
+
+    @property
     def REALM(self) -> str:
         """The realm in the challenge of a 401 (RFC 9110, section 11.5): ``"api"``."""
-        realm = self._get("REALM", (str,), _DEFAULT_REALM)
-        if realm is not _DEFAULT_REALM and not _REALM.fullmatch(realm):
-            raise ImproperlyConfigured(
-                "FRAPPE_TOKENS['REALM'] must be printable ASCII without quotes and backslashes."
-            )
-        return realm
+        rule = "printable ASCII without quotes and backslashes"
+        return self._text("REALM", "api", _REALM, rule)
 
-    def _prefix(self, name: str, default: str) -> str:
-        prefix = self._get(name, (str,), default)
-        if prefix is not default and not _PREFIX.fullmatch(prefix):
-            raise ImproperlyConfigured(
-                f"FRAPPE_TOKENS[{name!r}] must be 1 to 20 letters, digits, '_', '-' or '.'."
-            )
-        return prefix
+    def _text(self, name: str, default: str, pattern: re.Pattern[str], rule: str) -> str:
+        text = self._get(name, (str,), default)
+        if text is not default and not pattern.fullmatch(text):
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be {rule}.")
+        return text
 
     def _optional_timedelta(self, name: str) -> timedelta | None:
         lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)
@@ -215,17 +222,13 @@ class Settings:
             )
         return lifetime
 
-    def _mapping(self) -> Mapping[str, Any]:
+    def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
         own: Any = getattr(settings, "FRAPPE_TOKENS", None)
         if own is None:
-            return {}
+            return default
         # The exact type first, which is faster: each request comes here several times.
         if type(own) is not dict and not isinstance(own, Mapping):
             raise ImproperlyConfigured("FRAPPE_TOKENS must be a dictionary.")
-        return own
-
-    def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
-        own = self._mapping()
         if name not in own:
             return default
         value: T = own[name]

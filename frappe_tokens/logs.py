@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from contextlib import suppress
+from weakref import WeakSet
 
 SECONDS = 60
 
@@ -24,6 +25,7 @@ class RateLimitedLogger:
         self._logger = logger
         self._message = message
         self._logged_at = -math.inf
+        _all.add(self)
 
     def __call__(self, *arguments: object) -> None:
         now = time.monotonic()
@@ -33,3 +35,12 @@ class RateLimitedLogger:
             # A logging handler of the project may be as broken as what is reported.
             with suppress(Exception):
                 self._logger.error(self._message, *arguments, exc_info=has_exception)
+
+
+_all: WeakSet[RateLimitedLogger] = WeakSet()
+
+
+def reset() -> None:
+    """Forget what was logged in this minute. For tests."""
+    for limited in _all:
+        limited._logged_at = -math.inf

@@ -8,29 +8,25 @@ from .api import keys, rpc
 
 app_name = "frappe_tokens"
 
-# Frappe's documented URL comes last, so that it is the one that is reversed.
-GENERATE_KEYS = [
-    "frappe.core.api.auth.generate_api_keys",
-    "frappe.core.doctype.user.user",
-    "frappe.core.doctype.user.user.generate_keys",
-]
-
 CALLS = {
     "ping": rpc.Ping,
     "version": rpc.Version,
-    "frappe.core.api.auth.get_logged_user": rpc.GetLoggedUser,
     "frappe.auth.get_logged_user": rpc.GetLoggedUser,
-    **dict.fromkeys(GENERATE_KEYS, rpc.GenerateKeys),
+    "frappe.core.api.auth.get_logged_user": rpc.GetLoggedUser,
+    "frappe.core.doctype.user.user.generate_keys": rpc.GenerateKeys,
+    "frappe.core.doctype.user.user": rpc.GenerateKeys,
+    "frappe.core.api.auth.generate_api_keys": rpc.GenerateKeys,
 }
-# In the OpenAPI schema.
+# Only these are in the OpenAPI schema. The others are the same calls by another name.
 NAMES = {
+    "ping": "ping",
+    "version": "version",
     "frappe.auth.get_logged_user": "get_logged_user",
-    **dict.fromkeys(GENERATE_KEYS, "generate_keys"),
+    "frappe.core.doctype.user.user.generate_keys": "generate_keys",
 }
 
 urlpatterns = [
     *(
-        # Without a name in the schema: the same again, or what every site of Frappe has.
         re_path(
             rf"^v{version}/method/{re.escape(call)}/?$",
             view.as_view(frappe_version=version, schema=None),

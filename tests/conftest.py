@@ -2,7 +2,6 @@ import asyncio
 import base64
 import gc
 import logging
-import math
 import os
 import secrets
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
+from frappe_tokens import logs
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.models import ApiRequestLog
@@ -36,6 +36,11 @@ def no_failures_counted_so_far(monkeypatch):
     unproven.limit.reset()
     monkeypatch.setattr(limiter, "PREFIX", f"failures-{secrets.token_hex(4)}:")
     monkeypatch.setattr(unproven, "PREFIX", f"logged-{secrets.token_hex(4)}:")
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_reported_lately():
+    logs.reset()
 
 
 @pytest.fixture
@@ -170,12 +175,10 @@ def statements():
 
 
 @pytest.fixture
-def cached_keys(settings, monkeypatch):
-    """Keys are cached, and none is at first. What is wrong with the cache has not been logged."""
+def cached_keys(settings):
+    """Keys are cached, and none is at first."""
     # The INSERTs of the request log are no part of what a cache saves.
     settings.FRAPPE_TOKENS = {"CACHE": "default", "REQUEST_LOG": "null"}
-    for log in (key_cache._log_cache_error, key_cache._log_lost_mark):
-        monkeypatch.setattr(log, "_logged_at", -math.inf)
     cache.clear()
     key_cache.reset()
     yield

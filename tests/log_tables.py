@@ -1,11 +1,14 @@
 """The table of the request log: locked, gone, or in a database of its own."""
 
 from contextlib import closing, contextmanager
+from functools import partial
 
-from django.db import connection, connections
+from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
 from frappe_tokens.models import ApiRequestLog
+
+from .tables import gone
 
 TABLE = ApiRequestLog._meta.db_table
 
@@ -30,16 +33,7 @@ def locked_log(alias="default", sqlite="EXCLUSIVE"):
             cursor.execute("UNLOCK TABLES" if other.vendor == "mysql" else "ROLLBACK")
 
 
-@contextmanager
-def log_gone():
-    """The table has another name."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {TABLE} RENAME TO gone")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE gone RENAME TO {TABLE}")
+log_gone = partial(gone, TABLE)
 
 
 class _LogElsewhere:

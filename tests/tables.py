@@ -1,6 +1,9 @@
-"""The migrations of the tests' own apps, which have no history to keep."""
+"""The tests' own tables, by migrations without a history to keep, and tables that are missing."""
+
+from contextlib import contextmanager
 
 from django.apps import apps
+from django.db import connection
 from django.db.migrations.operations import CreateModel
 from django.db.migrations.state import ModelState
 
@@ -12,3 +15,19 @@ def create_models(app_label):
         CreateModel(state.name, [*state.fields.items()], state.options, state.bases, state.managers)
         for state in states
     ]
+
+
+@contextmanager
+def gone(table, column=None):
+    """The table, or a column of it, has another name."""
+
+    def rename(old, new):
+        what = f"{table} RENAME COLUMN {old}" if column else f"{old} RENAME"
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {what} TO {new}")
+
+    rename(column or table, "gone")
+    try:
+        yield
+    finally:
+        rename("gone", column or table)

@@ -164,6 +164,7 @@ SHARED = cache("redis.RedisCache")
 LOCAL = cache("locmem.LocMemCache")
 OTHER_CACHE = {"CACHES": {"default": SHARED, "k": LOCAL}}
 IN_DATABASE = {"CACHES": {"default": cache("db.DatabaseCache")}}
+FORWARDED = {"CACHE": "default", "CLIENT_ADDRESS_HEADER": "Forwarded"}
 COUNTS_NOTHING = {"FAILURE_LIMIT": None, "NUM_PROXIES": 1}
 WRONG_ORDER = [
     "frappe_tokens.middleware.TokenAuthenticationMiddleware",
@@ -202,12 +203,13 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("W005", {"SECURE_SSL_REDIRECT": False}, ["SECURE_PROXY_SSL_HEADER", '_tokens.W005"']),
         ("W005", {"MIDDLEWARE": [LOG]}, ["SecurityMiddleware"]),
         ("W006", well(FAILURE_LIMIT=None), ["100/minute"]),
-        ("W007", well(NUM_PROXIES=None), ["allowed addresses of an API key", "X-Forwarded-For"]),
+        ("W007", well(NUM_PROXIES=None), ["X-Forwarded-For", "in CLIENT_ADDRESS_HEADER"]),
         ("W008", IN_DATABASE, ["ATOMIC_REQUESTS", "Redis"]),
         ("W009", {"MIDDLEWARE": [SECURITY], **well(REQUEST_LOG="durable")}, [LOG]),
         ("W010", {"MIDDLEWARE": [*BEHIND, LOG]}, [f"{SECURITY}, {COMMON} before {LOG}"]),
         ("W010", {"MIDDLEWARE": [*BEHIND, OWN_LOG, COMMON]}, [f"{COMMON} before {OWN_LOG}"]),
         ("W013", well(REQUEST_LOG_RETENTION=None), ["kept forever", "prune_request_log"]),
+        ("W015", {"FRAPPE_TOKENS": FORWARDED}, ["'Forwarded'", "not read", "Set NUM_PROXIES"]),
     ],
 )
 def test_finds_what_is_wrong(settings, name, changes, texts):
@@ -233,6 +235,8 @@ def test_finds_what_is_wrong(settings, name, changes, texts):
         well(SOURCES={name: f"sources.{name}" for name in ("Robot", "drone", "Sensor", "Meter")}),
         *(well(REQUEST_LOG=sink) for sink in ("buffered", "null", f"{__name__}.Shipper")),
         {"FRAPPE_TOKENS": {"CACHE": "default"}, "REST_FRAMEWORK": {"NUM_PROXIES": 2}},
+        {"FRAPPE_TOKENS": {**FORWARDED, "NUM_PROXIES": 0}},
+        well(NUM_PROXIES=None, CLIENT_ADDRESS_HEADER="CF-Connecting-IP"),
         # Other orders of authentication classes
         default(drf.TokenAuthentication, BasicAuthentication),
         default(KnoxAuthentication, BearerAuthentication),
@@ -438,7 +442,7 @@ def test_ids_are_unique_and_documented():
     sources = "".join(file.read_text() for file in (ROOT / "frappe_tokens/checks").glob("*.py"))
     names = re.findall(r'id="(frappe_tokens\.[A-Z]\d{3})"', sources)
     table = (ROOT / "docs/deployment.md").read_text()
-    assert len(names) == len(set(names)) == 19
+    assert len(names) == len(set(names)) == 20
     assert [name for name in names if f"| `{name}` |" not in table] == []
 
 
@@ -454,6 +458,7 @@ def test_checks_of_deployments_are_tagged_as_security(settings):
     [
         ("FRAPPE_TOKENS", 7),
         ("FRAPPE_TOKENS", {"SOURCES": 7, "CACHE": 7, "NUM_PROXIES": "1", "PEPPERS": 7}),
+        ("FRAPPE_TOKENS", {"CLIENT_ADDRESS_HEADER": 7}),
         ("FRAPPE_TOKENS", {"SOURCES": {None: None}}),
         ("REST_FRAMEWORK", None),
         ("REST_FRAMEWORK", {"DEFAULT_AUTHENTICATION_CLASSES": ["nowhere.Authentication"]}),

@@ -22,9 +22,11 @@ DEFAULTS = {
     "SELF_SERVICE": False,
     "FAILURE_LIMIT": (100, 60),
     "NUM_PROXIES": None,
+    "CLIENT_ADDRESS_HEADER": "X-Forwarded-For",
     "REQUEST_LOG": "buffered",
     "REQUEST_LOG_LIMIT": 60,
     "REQUEST_LOG_RETENTION": None,
+    "OPENAPI_OPERATIONS": True,
     "REALM": "api",
 }
 OTHERS = {
@@ -42,9 +44,11 @@ OTHERS = {
     "SELF_SERVICE": True,
     "FAILURE_LIMIT": None,
     "NUM_PROXIES": 2,
+    "CLIENT_ADDRESS_HEADER": "CF-Connecting-IP",
     "REQUEST_LOG": "shop.logs.Shipper",
     "REQUEST_LOG_LIMIT": 5,
     "REQUEST_LOG_RETENTION": timedelta(days=90),
+    "OPENAPI_OPERATIONS": False,
     "REALM": "Example Ltd. (api)",
 }
 
@@ -106,9 +110,11 @@ INVALID = {
     "PAGES_ACCEPT_CREDENTIALS": ["admin"],
     "FAILURE_LIMIT": [100, "100", "100/year", "0/minute", "1000000000/minute"],
     "NUM_PROXIES": ["1", True, -1],
+    "CLIENT_ADDRESS_HEADER": ["", "HTTP_X_REAL_IP", "X Real IP", "X-Real-IP\n", "X-Réal-IP", None],
     "REQUEST_LOG": [None, "bufferd", ""],
     "REQUEST_LOG_LIMIT": [-1, "60/minute"],
     "REQUEST_LOG_RETENTION": [timedelta(0)],
+    "OPENAPI_OPERATIONS": [None, "False"],
     "REALM": [None, 'with "quotes"', "with \\", "with\r\nSet-Cookie: x=1", "ümlaut"],
 }
 

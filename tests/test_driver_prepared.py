@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, ProgrammingError, connection, transaction
 
 from frappe_tokens.lookup import statement as statements
 from frappe_tokens.lookup.statement import LookupStatement
@@ -13,6 +13,7 @@ from frappe_tokens.models import ApiKey
 from .groups import leave_out
 from .instances import described
 from .sources.models import Robot
+from .tables import gone
 from .test_statement import PREPARED, by_queryset, by_statement, full
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -269,6 +270,19 @@ def test_statement_that_is_lost_is_done_without(client, keys, happens, caplog):
     (message,) = caplog.messages
     assert "prepare_threshold" in message
     assert keys.api_key not in message
+
+
+def test_missing_table_does_not_end_preparing(client, keys, caplog):
+    find_thrice(client, keys.api_key)
+
+    with gone(TABLE):
+        for _ in range(2):
+            with pytest.raises(ProgrammingError):
+                find(client, keys.api_key)
+
+    assert find(client, keys.api_key) == keys.instance
+    assert executions(client) == [2]
+    assert not caplog.messages
 
 
 def test_wait_that_is_too_long_is_not_made_twice(client, keys, caplog):

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import math
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -33,11 +32,6 @@ HERE, THERE = "192.0.2.1", "198.51.100.7"
 def clock():
     with time_machine.travel(START, tick=False) as clock:
         yield clock
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_reported_lately(monkeypatch):
-    monkeypatch.setattr(limiter._log_cache_error, "_logged_at", -math.inf)
 
 
 def wrong(keys):

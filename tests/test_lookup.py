@@ -1,4 +1,5 @@
 import logging
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -151,8 +152,19 @@ def test_use_that_cannot_be_written_down_is_logged_without_the_secret(
     assert keys.instance.last_used_at is None
 
 
-def test_update_that_fails_leaves_what_the_request_did(keys):
-    with connection.execute_wrapper(break_updates), transaction.atomic():
+@contextmanager
+def transaction_by_hand():
+    transaction.set_autocommit(False)
+    try:
+        yield
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+
+
+@pytest.mark.parametrize("within", [transaction.atomic, transaction_by_hand])
+def test_update_that_fails_leaves_what_the_request_did(keys, within):
+    with connection.execute_wrapper(break_updates), within():
         record(keys.instance, NOON, keys.api_secret)
         Group.objects.create(name="made by the request")
     assert Group.objects.filter(name="made by the request").exists()
@@ -160,13 +172,24 @@ def test_update_that_fails_leaves_what_the_request_did(keys):
 
 
 def test_use_is_written_down_in_a_transaction_run_by_hand(keys):
+    with transaction_by_hand():
+        record(keys.instance, NOON, keys.api_secret)
+    assert ApiKey.objects.get().last_used_at == NOON
+
+
+def test_update_that_fails_leaves_what_was_done_in_a_transaction_run_by_hand(keys):
     transaction.set_autocommit(False)
     try:
-        record(keys.instance, NOON, keys.api_secret)
+        with connection.execute_wrapper(break_updates):
+            record(keys.instance, NOON, keys.api_secret)
+        Group.objects.create(name="made by the request")
         transaction.commit()
     finally:
+        transaction.rollback()
         transaction.set_autocommit(True)
-    assert ApiKey.objects.get().last_used_at == NOON
+
+    assert Group.objects.filter(name="made by the request").exists()
+    assert ApiKey.objects.get().last_used_at is None
 
 
 def refuse_updates(error):

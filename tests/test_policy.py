@@ -53,7 +53,103 @@ def test_an_expiry_has_come_from_that_very_moment_on():
     ],
 )
 def test_client_address(remote_addr, forwarded_for, num_proxies, address):
-    assert addresses.client_address(remote_addr, forwarded_for, num_proxies) == address
+    found = addresses.client_address(remote_addr, "X-Forwarded-For", forwarded_for, num_proxies)
+
+    assert found == address
+
+
+PEER = "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("value", "num_proxies", "address"),
+    [
+        # No one is trusted, or the request came past the proxies.
+        ("for=203.0.113.9", None, PEER),
+        ("for=203.0.113.9", 0, PEER),
+        (None, 1, PEER),
+        (" ", 1, PEER),
+        # One element for each trusted proxy, counted from the end.
+        ("for=203.0.113.9", 1, "203.0.113.9"),
+        ("for=198.51.100.66, for=203.0.113.9", 1, "203.0.113.9"),
+        ("for=198.51.100.66,for=203.0.113.9\t,for=192.0.2.7", 2, "203.0.113.9"),
+        ("proto=https;FOR=203.0.113.9;by=_edge", 1, "203.0.113.9"),
+        ("for=203.0.113.9;;host=example.com;", 1, "203.0.113.9"),
+        # Too few: a proxy may have dropped what it couldn't parse.
+        ("for=203.0.113.9", 2, ""),
+        # An element without an address counts all the same.
+        ("for=198.51.100.66, , for=192.0.2.7", 2, ""),
+        ("for=198.51.100.66, proto=https, for=192.0.2.7", 2, ""),
+        ("for=198.51.100.66,", 1, ""),
+        # Quoted strings: commas and parameters in them are text.
+        ('for="203.0.113.9:4711", for=192.0.2.7;host="a,b,for=198.51.100.66"', 2, "203.0.113.9"),
+        ('for=203.0.113.9, by="\\",for=198.51.100.66,\\\\"', 2, "203.0.113.9"),
+        ('for=203.0.113.9;host="x;for=198.51.100.66"', 1, "203.0.113.9"),
+        ('host="a\\,b";for=203.0.113.9', 1, "203.0.113.9"),
+        # What clients send before it must not swallow what the proxy appends.
+        ('for=", for=203.0.113.9', 1, "203.0.113.9"),
+        ('for="\\, for="[2001:db8::9]"', 1, "2001:db8::9"),
+        # Forms.
+        ('for="[2001:db8::9]:4711"', 1, "2001:db8::9"),
+        ('for="[2001:DB8:0::9]:_port.1-a"', 1, "2001:db8::9"),
+        ('for="[::ffff:203.0.113.9]"', 1, "203.0.113.9"),
+        # Not an address.
+        ("for=unknown", 1, ""),
+        ("for=_hidden", 1, ""),
+        ('for="_hidden:4711"', 1, ""),
+        ('for=""', 1, ""),
+        # Malformed.
+        ("for=", 1, ""),
+        ("203.0.113.9", 1, ""),
+        ("for = 203.0.113.9", 1, ""),
+        ("for=203.0.113.9; proto=https", 1, ""),
+        ("for=203.0.113.9:4711", 1, ""),
+        ("for=[2001:db8::9]", 1, ""),
+        ('for="2001:db8::9"', 1, ""),
+        ('for="2001:db8::9:4711"', 1, ""),
+        ('for="fe80::9%eth0"', 1, ""),
+        ('for="\\203.0.113.9"', 1, ""),
+        ("for=203.0.113.9;for=203.0.113.8", 1, ""),
+        ('for="203.0.113.9', 1, ""),
+        ('for="203.0.113.9"x', 1, ""),
+        ('host="\x00";for=203.0.113.9', 1, ""),
+        ("for=٢٠٣.0.113.9", 1, ""),
+        # As long as a server may allow.
+        ('"' + "," * 100_000, 1, ""),
+        ("," * 100_000 + '"', 2, ""),
+        ('a="x";' * 20_000 + "!", 1, ""),
+        ('a="' + '\\"' * 50_000, 1, ""),
+        ("for=" + "1" * 100_000, 1, ""),
+    ],
+)
+def test_client_address_in_forwarded(value, num_proxies, address):
+    assert addresses.client_address(PEER, "forwarded", value, num_proxies) == address
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        (" 203.0.113.9 ", "203.0.113.9"),
+        ("2001:0db8::0009", "2001:db8::9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        # The request came past the proxy.
+        (None, PEER),
+        # Not exactly one address.
+        ("203.0.113.9,198.51.100.66", ""),
+        ("203.0.113.9%,198.51.100.66", ""),
+        ("203.0.113.9 198.51.100.66", ""),
+        ("203.0.113.9,", ""),
+        ("203.0.113.0/24", ""),
+        ("for=203.0.113.9", ""),
+        ("unknown", ""),
+        ("", ""),
+        ("1" * 100_000, ""),
+    ],
+)
+@pytest.mark.parametrize("num_proxies", [None, 0, 2])
+def test_client_address_in_a_header_of_the_proxy(value, num_proxies, address):
+    assert addresses.client_address(PEER, "X-Real-IP", value, num_proxies) == address
 
 
 @pytest.mark.parametrize(

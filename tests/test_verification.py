@@ -9,7 +9,16 @@ from types import SimpleNamespace
 import pytest
 import time_machine
 from django.contrib.auth.models import User
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+)
 from django.test import RequestFactory
 from rest_framework.request import Request
 
@@ -231,13 +240,21 @@ def failing(error, verb):
     return fail
 
 
-@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-def test_database_that_does_not_answer_is_503(keys, error, caplog):
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, DataError])
+def test_database_that_does_not_answer_is_503_and_in_the_log_once(keys, error, caplog):
     with connection.execute_wrapper(failing(error, "SELECT")):
-        assert attempt(keys) is Reason.SERVICE_UNAVAILABLE
+        for _ in range(2):
+            assert attempt(keys) is Reason.SERVICE_UNAVAILABLE
 
-    assert "server closed the connection unexpectedly" in caplog.text
+    (record,) = (entry for entry in caplog.records if entry.name == "frappe_tokens.verification")
+    assert "server closed the connection unexpectedly" in str(record.exc_info)
     assert keys.api_secret not in caplog.text
+
+
+@pytest.mark.parametrize("error", [ProgrammingError, IntegrityError])
+def test_wrong_statement_is_an_error_of_the_server(keys, error):
+    with connection.execute_wrapper(failing(error, "SELECT")), pytest.raises(error):
+        attempt(keys)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,7 +6,6 @@ import logging
 
 from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework.exceptions import (
@@ -20,10 +19,12 @@ from rest_framework.fields import get_error_detail
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from ..db import explain, is_outage
 from ..exceptions import Reason
+from ..logs import RateLimitedLogger
 from ..verification import RETRY_AFTER_SECONDS
 
-logger = logging.getLogger(__name__)
+_log_error = RateLimitedLogger(logging.getLogger(__name__), "A request can't be served: %s")
 
 
 class Conflict(APIException):
@@ -33,7 +34,7 @@ class Conflict(APIException):
 
 
 class Unavailable(APIException):
-    """The database doesn't respond, or a lock is held for too long."""
+    """The database doesn't respond or isn't migrated, or a lock is held for too long."""
 
     status_code = Reason.SERVICE_UNAVAILABLE.status
     default_code = Reason.SERVICE_UNAVAILABLE.code
@@ -64,8 +65,8 @@ def as_api_exception(exc: Exception) -> Exception:
     """Return DRF's exception for ``exc`` if Django would send a page of HTML, else ``exc``."""
     if isinstance(exc, SuspiciousOperation):  # such as a body that is too large
         return ParseError(_("The request can't be read: %(error)s") % {"error": exc})
-    if isinstance(exc, OperationalError | InterfaceError):
-        logger.error("A request can't be served: the database doesn't respond.", exc_info=exc)
+    if is_outage(exc):
+        _log_error(explain(exc))
         return Unavailable()
     return exc
 

@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import MethodNotAllowed, NotFound, ValidationError
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -75,7 +75,7 @@ class Ping(RpcView):
     """``ping``: whether the site answers. Anyone may ask, as in Frappe."""
 
     accepts_any_scope = True
-    permission_classes = []
+    permission_classes = [AllowAny]
 
     def get(self, request: Request) -> Response:
         return Response({"message": "pong"})

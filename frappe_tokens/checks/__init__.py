@@ -19,12 +19,14 @@ TAG = "frappe_tokens"
 def register() -> None:
     """Register all checks. Doing so again changes nothing."""
     checks.register(configuration.check_settings, TAG)
+    checks.register(configuration.check_client_address, TAG, Tags.security)
     checks.register(configuration.check_sources, TAG)
     checks.register(configuration.check_sink, TAG)
     checks.register(configuration.check_request_log, TAG)
     checks.register(configuration.check_autocommit, TAG)
     checks.register(configuration.check_authentication, TAG, Tags.security)
     checks.register(authentication_classes.check_order, TAG, Tags.security)
+    checks.register(authentication_classes.check_ninja, TAG, Tags.security)
     checks.register(authentication_classes.check_oauth2, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_cache, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_https, TAG, Tags.security, deploy=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,15 +13,18 @@ from django.core.checks import CheckMessage
 from django.http import HttpRequest
 from django.urls import URLResolver, get_resolver
 
+from ..middleware.authentication import ninja_operations
 from ..verification import are_known
 
 Classes = tuple[type[Any], ...]
 
-# The starts of names, to import nothing of DRF where it isn't used.
+# The starts of names, to import nothing of DRF or Django Ninja where it isn't used.
 _OURS = "frappe_tokens.authentication."
 _BEARER = "frappe_tokens.authentication.BearerAuthentication"
 _SESSION = "rest_framework.authentication.SessionAuthentication"
 _VIEWS = "rest_framework.views."
+_OURS_FOR_NINJA = "frappe_tokens.contrib.ninja."
+_COOKIE = "ninja.security.apikey.APIKeyCookie"
 # It answers only tokens that it knows, which may be ours to check, and passes over all others.
 _TOOLKIT = "oauth2_provider.contrib.rest_framework.authentication.OAuth2Authentication"
 
@@ -31,8 +34,9 @@ def check_order(**kwargs: object) -> Iterator[CheckMessage]:
     orders = _default_classes()
     # Django's check of the URLconf reports a broken one.
     with suppress(Exception):
-        for view, classes in _views(get_resolver()):
-            orders.setdefault(classes, f"{view}.authentication_classes")
+        for view in _views(get_resolver()):
+            for name, classes in _rest_classes(view):
+                orders.setdefault(classes, f"{name}.authentication_classes")
     for classes, where in orders.items():
         for place, cls in enumerate(classes):
             if _extends(cls, _OURS):
@@ -44,6 +48,32 @@ def check_order(**kwargs: object) -> Iterator[CheckMessage]:
                     hint=f"Put {_name(cls)} last, so that the header decides.",
                     id="frappe_tokens.W002",
                 )
+
+
+def check_ninja(**kwargs: object) -> Iterator[CheckMessage]:
+    """W014: in ``auth`` of Django Ninja, a class that reads a cookie comes before ours."""
+    # An API's order holds for all operations without their own, a router's for all of its.
+    orders: dict[tuple[Any, ...], str] = {}
+    with suppress(Exception):
+        for view in _views(get_resolver()):
+            for operation in ninja_operations(view):
+                api, callbacks = operation.api, list(operation.auth_callbacks)
+                where = _name(operation.view_func)
+                if is_apis := isinstance(api.auth, Sequence) and callbacks == list(api.auth):
+                    where = f"NinjaAPI {api.urls_namespace!r}"
+                orders.setdefault((api, is_apis, *map(type, callbacks)), where)
+    for (_api, _is_apis, *classes), where in orders.items():
+        place = next((n for n, cls in enumerate(classes) if _extends(cls, _OURS_FOR_NINJA)), 0)
+        if earlier := [_name(cls) for cls in classes[:place] if _extends(cls, _COOKIE)]:
+            own = _name(classes[place])
+            yield checks.Warning(
+                f"In auth of {where}, {', '.join(earlier)} comes before {own}: a request with a "
+                "key and a cookie runs as the cookie's user, and a POST with a key fails the CSRF "
+                "check.",
+                hint=f"Put {own} before it, so that the header decides. Requests without a key "
+                "still reach the next item.",
+                id="frappe_tokens.W014",
+            )
 
 
 def check_oauth2(**kwargs: object) -> Iterator[CheckMessage]:
@@ -117,17 +147,21 @@ def _default_classes() -> dict[Classes, str]:
     return {}
 
 
-def _views(resolver: URLResolver) -> Iterator[tuple[str, Classes]]:
-    """Yield the name and the classes of each DRF view."""
+def _views(resolver: URLResolver) -> Iterator[object]:
     for pattern in resolver.url_patterns:
         if isinstance(pattern, URLResolver):
             yield from _views(pattern)
-            continue
-        cls = getattr(pattern.callback, "cls", None)
-        if isinstance(cls, type) and _extends(cls, _VIEWS):
-            # A router's extra action may have other classes than its viewset.
-            own = getattr(cls, "authentication_classes", None)
-            given = getattr(pattern.callback, "initkwargs", None) or {}
-            classes = given.get("authentication_classes", own)
-            if isinstance(classes, list | tuple):  # and not a property
-                yield _name(cls), tuple(classes)
+        else:
+            yield pattern.callback
+
+
+def _rest_classes(view: object) -> Iterator[tuple[str, Classes]]:
+    """Yield the name and the classes of a DRF view, and nothing for another one."""
+    cls = getattr(view, "cls", None)
+    if isinstance(cls, type) and _extends(cls, _VIEWS):
+        # A router's extra action may have other classes than its viewset.
+        own = getattr(cls, "authentication_classes", None)
+        given = getattr(view, "initkwargs", None) or {}
+        classes = given.get("authentication_classes", own)
+        if isinstance(classes, list | tuple):  # and not a property
+            yield _name(cls), tuple(classes)

@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
+from ..addresses import FORWARDED
 from ..base_models import AbstractApiKey
 from ..conf import Settings, conf
 from ..middleware import TokenAuthenticationMiddleware
@@ -82,6 +83,19 @@ def check_settings(**kwargs: object) -> Iterator[CheckMessage]:
         meaning = getattr(Settings, name).__doc__
         yield checks.Error(
             message, hint=f"Its meaning and default: {meaning}", id="frappe_tokens.E003"
+        )
+
+
+def check_client_address(**kwargs: object) -> Iterator[CheckMessage]:
+    """W015: the header that is named isn't read."""
+    header = value_of("CLIENT_ADDRESS_HEADER", "invalid")
+    if header.lower() == FORWARDED and value_of("NUM_PROXIES", "invalid") is None:
+        yield checks.Warning(
+            f"FRAPPE_TOKENS['CLIENT_ADDRESS_HEADER'] is {header!r}, but NUM_PROXIES is not set: "
+            "the header is not read.",
+            hint="Set NUM_PROXIES to the number of proxies before the app that append to it, or "
+            "to 0 if there are none.",
+            id="frappe_tokens.W015",
         )
 
 

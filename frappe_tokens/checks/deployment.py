@@ -17,6 +17,7 @@ from django.core.checks import CheckMessage
 from django.db import router, transaction
 from django.db.models import F, Q
 
+from ..addresses import X_FORWARDED_FOR
 from ..base_models import AbstractApiKey
 from ..middleware.installed import logs_requests
 from .configuration import source_models, value_of
@@ -86,14 +87,16 @@ def check_failure_limit(**kwargs: object) -> Iterator[CheckMessage]:
 
 def check_proxies(**kwargs: object) -> Iterator[CheckMessage]:
     """W007: behind a proxy, everyone seems to come from it."""
-    if value_of("NUM_PROXIES", default="invalid") is None:
+    header = value_of("CLIENT_ADDRESS_HEADER", default="invalid").lower()
+    if header == X_FORWARDED_FOR and value_of("NUM_PROXIES", default="invalid") is None:
         yield checks.Warning(
             "FRAPPE_TOKENS['NUM_PROXIES'] is not set. Behind a proxy, every request seems to come "
             "from the proxy: allowed addresses of an API key match everyone or no one, and the "
             "request log and last uses have the wrong address.",
             hint="Set NUM_PROXIES to the number of proxies before the app that append to "
             "X-Forwarded-For. Set it to 0 if there are none, or if they pass the client's address "
-            "as REMOTE_ADDR.",
+            "as REMOTE_ADDR. If your proxy writes it into another header, name that in "
+            "CLIENT_ADDRESS_HEADER.",
             id="frappe_tokens.W007",
         )
 

@@ -2,6 +2,7 @@
 
 from .bulk import in_batches, insert_rows, update_rows
 from .instances import InstanceFactory, WritesChangesOnly
+from .outages import explain, is_outage, mark_broken_transactions
 from .timeouts import LOCK_SECONDS, bounded_insert, statement_timeout
 
 __all__ = [
@@ -9,8 +10,11 @@ __all__ = [
     "InstanceFactory",
     "WritesChangesOnly",
     "bounded_insert",
+    "explain",
     "in_batches",
     "insert_rows",
+    "is_outage",
+    "mark_broken_transactions",
     "statement_timeout",
     "update_rows",
 ]

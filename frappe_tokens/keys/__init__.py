@@ -47,6 +47,7 @@ from .options import (
     clean_name,
     default_expiry,
 )
+from .pairs import PairResult, set_up_pair
 from .plans import Plan, plan_for, plan_for_row, version_for_new_key
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Actor",
     "GeneratedKeys",
     "ImportedPair",
+    "PairResult",
     "Plan",
     "Problem",
     "allow_application",
@@ -88,6 +90,7 @@ __all__ = [
     "plan_for_row",
     "revoke",
     "revoke_leaked",
+    "set_up_pair",
     "transaction_for",
     "version_for_new_key",
     "withdraw_application",

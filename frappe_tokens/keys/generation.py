@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
-from django.db import connections, router, transaction
+from django.db import router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
@@ -22,7 +22,7 @@ from ..models import ApiKey
 from ..types import User
 from .actors import Actor, check_reach, check_target
 from .announcements import announce_generated
-from .locking import lock_users, locked_key
+from .locking import lock_users, locked_key, locking_read
 from .options import KeyOptions, Options, clean_grace
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ def _generate(
 ) -> GeneratedKeys:
     alias = router.db_for_write(ApiKey)
     with transaction.atomic(using=alias):
-        (target,) = _lock([user.pk], options.by)
+        (target,) = lock_targets([user.pk], options.by)
         check_target(target, options.by)
-        existing = _unrevoked_keys([target], options.name).get(target.pk)
+        existing = unrevoked_keys([target], options.name).get(target.pk)
         if existing is not None and must_be_new:
             raise ValidationError(
                 _("There is already an API key with this name. Rotate it, or choose another name.")
@@ -111,7 +111,7 @@ def _generate(
             )
         now = timezone.now()
         key = options.apply(target, existing, now)
-        generated = _set_secret(key, options.grace, now, options.by)
+        generated = set_secret(key, options.grace, now, options.by)
         key.save(using=alias)
         announce_generated([(key, existing is not None)], options.by)
     return generated
@@ -137,7 +137,7 @@ def generate_keys_for_users(
     pks = dict.fromkeys(getattr(user, "pk", user) for user in users)
     results: list[GeneratedKeys] = []
     with transaction.atomic(using=alias):
-        targets = _lock(pks, by)
+        targets = lock_targets(pks, by)
         if by is not None:
             by.preload(targets)
         for target in targets:
@@ -148,9 +148,9 @@ def generate_keys_for_users(
                 raise ValidationError("%(user)s: %(problem)s", error.code, params) from error
         now = timezone.now()
         for batch in in_batches(targets, BATCH_SIZE):
-            existing = _unrevoked_keys(batch, cleaned.name)
+            existing = unrevoked_keys(batch, cleaned.name)
             rows = [cleaned.apply(target, existing.get(target.pk), now) for target in batch]
-            results += [_set_secret(key, cleaned.grace, now, by) for key in rows]
+            results += [set_secret(key, cleaned.grace, now, by) for key in rows]
             if new := [key for key in rows if key._state.adding]:
                 insert_rows(new, "api_key", alias)
             if changed := [key for key in rows if key.user_id in existing]:
@@ -181,14 +181,14 @@ def generate_keys_for_source(
             raise ValidationError(_("Choose the user that the key runs as first."), code="no_user")
         check_target(stored.user, by)
         rotated = bool(stored.secret_digest)
-        generated = _set_secret(stored, grace, timezone.now(), by)
+        generated = set_secret(stored, grace, timezone.now(), by)
         stored.save(update_fields=_SECRET_FIELDS)
         announce_generated([(generated.instance, rotated)], by)
     key.refresh_from_db(using=stored._state.db)
     return replace(generated, instance=key)
 
 
-def _lock(pks: Iterable[object], by: Actor | None) -> list[User]:
+def lock_targets(pks: Iterable[object], by: Actor | None) -> list[User]:
     """Lock the users of ``pks``, and return them in that order, as stored now."""
     pks = list(pks)
     locked = lock_users(pks, by)
@@ -199,10 +199,16 @@ def _lock(pks: Iterable[object], by: Actor | None) -> list[User]:
 
 
 @sensitive_variables()
-def _set_secret(
-    key: AbstractApiKey, grace: timedelta, now: datetime, by: Actor | None
+def set_secret(
+    key: AbstractApiKey,
+    grace: timedelta,
+    now: datetime,
+    by: Actor | None,
+    secret: Secret | None = None,
 ) -> GeneratedKeys:
     """Set a new secret on ``key``, of any source and as stored now, without saving it.
+
+    It's generated unless trusted code gives a ``secret``.
 
     Raises:
         PermissionDenied: ``by`` used a narrower key.
@@ -222,17 +228,15 @@ def _set_secret(
     key.previous_digest = key.secret_digest if keep else ""
     key.previous_expires_at = now + grace if keep else None
     key.previous_used_at = None
-    secret = crypto.generate_api_secret()
+    if secret is None:
+        secret = crypto.generate_api_secret()
     key.secret_digest = crypto.make_digest(secret)
     key.rotated_at = now
     return GeneratedKeys(key.api_key, secret, key)
 
 
-def _unrevoked_keys(users: Iterable[User], name: str) -> dict[object, ApiKey]:
+def unrevoked_keys(users: Iterable[User], name: str) -> dict[object, ApiKey]:
     """Return the keys of this name, as stored now, by the primary keys of their users."""
     pks = [user.pk for user in users]
     keys = ApiKey.objects.stored().filter(user__in=pks, name=name, live=True)
-    if connections[keys.db].features.has_select_for_update:
-        # The transaction's snapshot may be older than the lock. A locking read isn't.
-        keys = keys.select_for_update()
-    return {key.user_id: key for key in keys.order_by()}
+    return {key.user_id: key for key in locking_read(keys.order_by())}

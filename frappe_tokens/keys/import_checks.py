@@ -81,7 +81,7 @@ class Checks:
                 continue
             # Before any query: databases log statements, and a secret may be in the wrong column.
             try:
-                _check_pair(row.api_key, row.api_secret)
+                check_pair(row.api_key, row.api_secret)
                 # Drivers raise errors of their own for NULs.
                 if "\0" in row.user or looks_secret(row.user.rpartition(":")[2]):
                     raise _unknown_user(row.user)
@@ -161,7 +161,7 @@ def _find_users(names: set[str]) -> dict[str, User]:
 
 
 @sensitive_variables()
-def _check_pair(api_key: str, api_secret: Secret) -> None:
+def check_pair(api_key: str, api_secret: Secret) -> None:
     """Raise ValidationError unless a pair is safe, and accepted in the Authorization header.
 
     Its message contains no secret.

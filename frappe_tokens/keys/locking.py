@@ -153,14 +153,21 @@ def lock_rows(model: type[_Key], keys: Iterable[_Key], by: Actor | None) -> dict
     rows: dict[object, _Key] = {}
     for batch in in_batches([key.pk for key in keys], LOCK_SIZE):
         stored = model._base_manager.using(alias).filter(pk__in=batch).order_by("pk")
-        if connections[alias].features.has_select_for_update:
-            stored = stored.select_for_update()
-        for row in stored:
+        for row in locking_read(stored):
             if row.user_id in users:
                 # The locked one, because a plain read may be older.
                 row.user = users[row.user_id]
             rows[row.pk] = row
     return rows
+
+
+def locking_read(rows: QuerySet[_Key]) -> QuerySet[_Key]:
+    """Return ``rows`` such that reading them locks them, and reads them as stored now.
+
+    The transaction's snapshot may be older than the lock of the user. A locking read isn't.
+    """
+    locks = connections[rows.db].features.has_select_for_update
+    return rows.select_for_update() if locks else rows
 
 
 @contextmanager

@@ -51,39 +51,43 @@ class DriverPrepared:
         # With psycopg2, connecting with the option fails before anything comes here.
         backend: Any = import_module("django.db.backends.postgresql.base")
         given = cursor.cursor
+        failure = ""
         # Wrappers that log queries ask for the text, which the cursor doesn't know if prepared.
         if type(cursor) is CursorWrapper and _is_djangos_default(given, backend):
             driver = given.connection
             # In a transaction, a lost statement would end the transaction.
             if driver.autocommit and driver.pgconn.transaction_status == 0:  # idle
                 cursor.cursor = backend.ServerBindingCursor(driver)
-                if self._is_executed(cursor, parameters):
+                failure = self._try(cursor, parameters)
+                if not failure:
                     return
             # Not prepared, even with Django's ``server_side_binding``.
             cursor.cursor = backend.Cursor(driver)
         cursor.execute(self._sql, parameters)
+        # If it failed again, as it does without its table, preparing is not to blame.
+        if failure:
+            # psycopg would prepare it again and again. This connection doesn't from now on.
+            cursor.cursor.connection.prepare_threshold = None
+            logger.warning(
+                "The database %r answered a prepared statement with %s, which may happen behind a"
+                " connection pooler or after a migration. This connection prepares nothing from now"
+                " on. If this happens often, remove prepare_threshold from the database's OPTIONS.",
+                cursor.db.alias,
+                failure,
+            )
 
-    def _is_executed(self, cursor: Any, parameters: Mapping[str, str]) -> bool:
-        reason = "another statement's rows"
+    def _try(self, cursor: Any, parameters: Mapping[str, str]) -> str:
+        """Execute the prepared statement. Return what was wrong with its answer, "" for nothing."""
         try:
             cursor.execute(self._sql, parameters)
             if cursor.cursor.pgresult.fname(0) == self._first_column:
-                return True
+                return ""
+            return "another statement's rows"
         except DatabaseError as error:
             code = getattr(error.__cause__, "sqlstate", None)
             if not code or code.startswith(_OF_THE_MOMENT):
                 raise
-            reason = f"the error {code}"
-        # psycopg would execute it again and again. This connection prepares nothing from now on.
-        cursor.cursor.connection.prepare_threshold = None
-        logger.warning(
-            "The database %r answered a prepared statement with %s, which may happen behind a"
-            " connection pooler or after a migration. This connection prepares nothing from now on."
-            " If this happens often, remove prepare_threshold from the database's OPTIONS.",
-            cursor.db.alias,
-            reason,
-        )
-        return False
+            return f"the error {code}"
 
 
 def _is_djangos_default(cursor: Any, backend: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +13,14 @@ from django.db import DatabaseError, InterfaceError, connections, router, transa
 from django.db.models import Q
 
 from .. import crypto
-from ..base_models import AbstractApiKey
 from ..conf import conf
+from ..db import explain
+from ..logs import RateLimitedLogger
 from .find import Found
 
-logger = logging.getLogger("frappe_tokens.lookup")
+_log_error = RateLimitedLogger(
+    logging.getLogger("frappe_tokens.lookup"), "The use of API key %s could not be recorded: %s"
+)
 
 
 def record_use(
@@ -67,9 +71,12 @@ def record_use(
         # The model's own queryset would invalidate the cache entries of all keys.
         stored = type(key)._base_manager.using(alias).filter(*conditions, pk=key.pk)
         try:
-            stored.update(**changes)
-        except (DatabaseError, InterfaceError):
-            _log_error(key)
+            # An error would end a transaction that is managed by hand.
+            by_hand = not connection.get_autocommit()
+            with transaction.atomic(using=alias) if by_hand else nullcontext():
+                stored.update(**changes)
+        except (DatabaseError, InterfaceError) as error:
+            _log_error(key.api_key, explain(error))
         else:
             for name, value in changes.items():
                 setattr(key, name, value)
@@ -84,10 +91,6 @@ def record_use(
         else:
             # A transaction that is managed by hand has no hooks at its end.
             write()
-    except (DatabaseError, InterfaceError):
+    except (DatabaseError, InterfaceError) as error:
         # If the key came from the cache, this is the first use of the database.
-        _log_error(key)
-
-
-def _log_error(key: AbstractApiKey) -> None:
-    logger.exception("The use of API key %s could not be recorded.", key.api_key)
+        _log_error(key.api_key, explain(error))

@@ -10,22 +10,23 @@ import logging
 from datetime import datetime
 from typing import overload
 
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, InterfaceError
 from django.utils import timezone
 
 from .. import addresses, audit, policy
 from ..conf import conf
 from ..credentials import Credential
+from ..db import explain, is_outage, mark_broken_transactions
 from ..exceptions import Reason, Refused
+from ..logs import RateLimitedLogger
 from ..signals import authentication_failed, authentication_succeeded
 from . import access_tokens, limiter, threads
 from .presented import Auth, PresentedKey, PresentedToken, Verifiable
 from .request import Outcome, RequestInfo, get_outcome, set_outcome
 
-logger = logging.getLogger("frappe_tokens.verification")
-
-# What the driver raises if the database is away, and for text that it can't encode.
-_DATABASE_ERRORS = (OperationalError, InterfaceError, DataError)
+_log_error = RateLimitedLogger(
+    logging.getLogger("frappe_tokens.verification"), "Credentials can't be checked: %s"
+)
 
 # What a misconfigured client repeats endlessly. A malformed credential costs nothing.
 _COUNTED = {
@@ -143,8 +144,12 @@ def _malformed(credential: Credential) -> Refused:
 def _look_up(presented: PresentedKey | PresentedToken, info: RequestInfo) -> bool:
     try:
         return presented.look_up(info)
-    except _DATABASE_ERRORS as error:
-        logger.exception("Credentials can't be checked: the database doesn't answer.")
+    except (DatabaseError, InterfaceError) as error:
+        # The driver raises DataError for text that it can't encode.
+        if not (is_outage(error) or isinstance(error, DataError)):
+            raise
+        _log_error(explain(error))
+        mark_broken_transactions()
         raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=presented.label) from error
 
 

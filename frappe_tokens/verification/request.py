@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .. import addresses, credentials, policy
@@ -114,11 +115,12 @@ class RequestInfo:
 
     def address(self) -> str:
         """Return the client's address, "" if unknown."""
-        return addresses.client_address(
-            self._meta.get("REMOTE_ADDR", ""),
-            self._meta.get("HTTP_X_FORWARDED_FOR", ""),
-            conf.NUM_PROXIES,
-        )
+        header = conf.CLIENT_ADDRESS_HEADER
+        value = self._meta.get(_meta_name(header))
+        # Without the header, nothing depends on the number of proxies.
+        num_proxies = conf.NUM_PROXIES if value is not None else None
+        remote_addr = self._meta.get("REMOTE_ADDR", "")
+        return addresses.client_address(remote_addr, header, value, num_proxies)
 
 
 def parse_header(request: AnyRequest, schemes: Iterable[str]) -> Credential | None:
@@ -127,3 +129,8 @@ def parse_header(request: AnyRequest, schemes: Iterable[str]) -> Credential | No
     return credentials.parse(
         getattr(request, "_request", request).META.get("HTTP_AUTHORIZATION"), *schemes
     )
+
+
+@lru_cache(maxsize=4)
+def _meta_name(header: str) -> str:
+    return f"HTTP_{header.upper().replace('-', '_')}"

@@ -52,27 +52,41 @@ def chromium():
 
 
 @pytest.fixture
-def open_page(chromium, live_server):
+def site(live_server):
+    """The address that ``open_page`` starts from."""
+    return live_server.url
+
+
+@pytest.fixture
+def problems():
+    """What the browser complains about. A test takes out what it expects, and fails by the rest."""
+    problems = []
+    yield problems
+    assert problems == []
+
+
+@pytest.fixture
+def open_page(chromium, site, problems):
     """Opens a page in a new window: ``open_page("/admin/", user, has_touch=True)``.
 
     It runs under the strict Content-Security-Policy of the test settings. A violation or an error
-    in a script fails the test.
+    in a script is among the problems.
     """
-    contexts, problems = [], []
+    contexts = []
 
     def note(message):
         if "Content Security Policy" in message.text:
             problems.append(message.text)
 
     def open_window(path, user=None, **options):
-        context = chromium.new_context(base_url=live_server.url, **options)
+        context = chromium.new_context(base_url=site, **options)
         contexts.append(context)
         context.set_default_timeout(10_000)
         if user is not None:
             client = Client()
             client.force_login(user)
             session = client.cookies["sessionid"].value
-            context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+            context.add_cookies([{"name": "sessionid", "value": session, "url": site}])
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", note)
@@ -82,7 +96,6 @@ def open_page(chromium, live_server):
     yield open_window
     for context in contexts:
         context.close()
-    assert problems == []
 
 
 @pytest.fixture

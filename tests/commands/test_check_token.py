@@ -89,7 +89,7 @@ def test_valid_token(live_server, keys, check, scheme):
         (
             lambda keys: ApiKey.objects.update(allowed_ips=["203.0.113.0/24"]),
             "403 ip_not_allowed",
-            "NUM_PROXIES",
+            "NUM_PROXIES and CLIENT_ADDRESS_HEADER",
         ),
     ],
     ids=["revoked", "expired", "elsewhere"],

@@ -1,13 +1,23 @@
 """Django Ninja, the real package, besides what ``test_ways_in`` proves."""
 
+from itertools import count
+
 import pytest
+from django.core import checks
 from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import Client
-from django.urls import path
-from ninja import NinjaAPI
+from django.urls import include, path
+from ninja import NinjaAPI, Router
+from ninja.constants import NOT_SET
 from ninja.operation import PathView
-from ninja.security import HttpBearer, django_auth
+from ninja.security import (
+    APIKeyCookie,
+    HttpBearer,
+    django_auth,
+    django_auth_is_staff,
+    django_auth_superuser,
+)
 
 from frappe_tokens.contrib.ninja import TokenAuth, register
 from frappe_tokens.exceptions import Reason
@@ -28,6 +38,14 @@ class Other(HttpBearer):
 
     def authenticate(self, request, token):
         return "other" if token == "theirs" else None
+
+
+class ByCookie(APIKeyCookie):
+    """Another package's cookie."""
+
+    param_name = "theirs"
+
+    def authenticate(self, request, key): ...
 
 
 class TokensOnly(TokenAuth):
@@ -59,6 +77,16 @@ def read(request):
 
 @api.api_operation(["GET", "POST"], "session-too/", auth=[TokenAuth(), django_auth])
 def session_too(request):
+    return described(request)
+
+
+@api.api_operation(["GET", "POST"], "asession-too/", auth=[TokenAuth(), django_auth])
+async def asession_too(request):
+    return described(request)
+
+
+@api.api_operation(["GET", "POST"], "session-first/", auth=[django_auth, TokenAuth()])
+def session_first(request):
     return described(request)
 
 
@@ -143,15 +171,100 @@ def test_request_takes_one_select_with_the_middleware_too(keys, behind, statemen
         assert verbs.count("SELECT") == 1
 
 
-def test_session_counts_without_a_header(user, keys, make_user, behind):
+@pytest.fixture
+def browser(make_user):
+    """Signed in as eve."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(make_user("eve"))
-    assert send(keys, "session-too/", "POST", client).json()["user"] == "ada"
-    assert send(None, "session-too/", "GET", client).json()["user"] == "eve"
-    assert send(None, "session-too/", "POST", client).status_code == 403
+    return client
+
+
+@pytest.mark.parametrize("url", ["session-too/", "asession-too/"])
+def test_header_decides_beside_a_session(keys, browser, behind, url):
     for method in ("GET", "POST"):
-        answer = send("token a:b", "session-too/", method, client)
-        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+        assert send(keys, url, method, browser).json() == {"user": "ada", "auth": "ApiKey"}
+        wrong = send("token a:b", url, method, browser)
+        assert (wrong.status_code, wrong.json()["code"]) == (401, "invalid_credentials")
+
+
+def test_session_counts_without_a_header(browser):
+    assert send(None, "session-too/", "GET", browser).json()["user"] == "eve"
+    assert send(None, "session-too/", "POST", browser).status_code == 403
+    browser.cookies["csrftoken"] = token = "a" * 32
+    sent = browser.post("/api/session-too/", headers={"X-CSRFToken": token})
+    assert sent.json()["user"] == "eve"
+
+
+def test_session_that_comes_first_decides(keys, browser, behind):
+    """Which is what W014 warns of."""
+    assert send(keys, "session-first/", "GET", browser).json()["user"] == "eve"
+    assert send(keys, "session-first/", "POST", browser).status_code == 403
+    assert send(keys, "session-first/", "POST").status_code == 403
+
+
+OURS_FIRST = [TokenAuth(), django_auth]
+OURS_LAST = [django_auth, TokenAuth()]
+
+
+def warnings(settings, api=NOT_SET, router=NOT_SET, operation=NOT_SET):
+    """What the check says of two operations, with ``auth`` on each of these levels."""
+    name = f"checked {next(numbers)}"
+    checked, routes = NinjaAPI(auth=api, urls_namespace=name), Router(auth=router)
+    for method in (routes.get, routes.post):
+        method("who/", auth=operation)(who)
+    checked.add_router("", routes)
+    settings.ROOT_URLCONF = (path("", include([path("api/", checked.urls)])),)
+    messages = checks.run_checks(tags=["frappe_tokens"])
+    found = [message for message in messages if message.id == "frappe_tokens.W014"]
+    assert all(message.hint.startswith("Put ") for message in found)
+    return [message.msg.replace(name, "checked") for message in found]
+
+
+numbers = count()
+
+
+@pytest.mark.parametrize(
+    ("levels", "where", "earlier", "ours"),
+    [
+        ({"api": OURS_LAST}, "NinjaAPI 'checked'", "SessionAuth", "TokenAuth"),
+        (
+            {"api": (django_auth_superuser, django_auth_is_staff, TokensOnly(), TokenAuth())},
+            "NinjaAPI 'checked'",
+            "SessionAuthSuperUser, ninja.security.session.SessionAuthIsStaff",
+            "TokensOnly",
+        ),
+        ({"api": OURS_FIRST, "router": OURS_LAST}, f"{__name__}.who", "SessionAuth", "TokenAuth"),
+        (
+            {"api": TokenAuth(), "operation": [ByCookie(csrf=False), Other(), TokenAuth()]},
+            f"{__name__}.who",
+            "ByCookie",
+            "TokenAuth",
+        ),
+    ],
+)
+def test_w014_if_a_cookie_comes_first(settings, levels, where, earlier, ours):
+    (message,) = warnings(settings, **levels)
+
+    assert message.startswith(f"In auth of {where}, ")
+    assert f"{earlier} comes before " in message
+    assert f".{ours}: a request" in message
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        {},
+        {"api": None},
+        {"api": django_auth},
+        {"api": OURS_FIRST},
+        {"api": [Other(), lambda request: None, TokenAuth(), django_auth, TokensOnly()]},
+        {"api": OURS_LAST, "operation": OURS_FIRST},
+        {"api": OURS_LAST, "router": django_auth},
+        {"router": OURS_LAST, "operation": None},
+    ],
+)
+def test_no_w014_otherwise(settings, levels):
+    assert warnings(settings, **levels) == []
 
 
 def test_earlier_class_may_accept_other_bearer_tokens(keys, behind):

@@ -1,11 +1,12 @@
 """Every refusal, by every way in. What the schemes differ in is in ``test_authentication``."""
 
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import OperationalError, connection
-from django.test import RequestFactory
+from django.db import OperationalError, connection, transaction
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from frappe_tokens import crypto
@@ -17,6 +18,7 @@ from frappe_tokens.verification import RequestInfo, verify
 
 from ..conftest import basic_header, bearer_header, token_header
 from ..sources.models import Robot
+from ..tables import gone
 from .ways import SCOPE
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +87,26 @@ def test_narrow_key_is_accepted_within_its_limits(ask, user, keys):
     assert ask(scoped).status == 200
     assert_refused(ask(scoped, undeclared=True), Reason.INSUFFICIENT_SCOPE)
     assert ask(token_header(keys), undeclared=True).status == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_address_is_read_from_the_header_of_the_proxy(ask, user, settings):
+    settings.FRAPPE_TOKENS = {"CLIENT_ADDRESS_HEADER": "X-Real-IP"}
+    header = token_header(generate_keys(user, allowed_ips=["203.0.113.9"]))
+
+    assert ask(header, x_real_ip="::ffff:203.0.113.9").status == 200
+    assert_refused(ask(header, x_real_ip="203.0.113.9,203.0.113.9"), Reason.IP_NOT_ALLOWED)
+    assert_refused(ask(header, x_forwarded_for="203.0.113.9"), Reason.IP_NOT_ALLOWED)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_address_is_read_from_the_end_of_forwarded(ask, user, settings):
+    settings.FRAPPE_TOKENS = {"CLIENT_ADDRESS_HEADER": "Forwarded", "NUM_PROXIES": 1}
+    header = token_header(generate_keys(user, allowed_ips=["203.0.113.9"]))
+
+    assert ask(header, forwarded='for=192.0.2.7, for="203.0.113.9:80"').status == 200
+    spoofed = ask(header, forwarded="for=203.0.113.9, for=192.0.2.7")
+    assert_refused(spoofed, Reason.IP_NOT_ALLOWED)
 
 
 # Refused
@@ -198,6 +220,33 @@ def test_database_that_does_not_answer_is_503(ask, keys):
         answer = ask(token_header(keys))
 
     assert_refused(answer, Reason.SERVICE_UNAVAILABLE)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_missing_table_is_503_and_in_the_log_once(ask, keys, caplog):
+    with gone(ApiKey._meta.db_table):
+        for _ in range(2):
+            assert_refused(ask(token_header(keys)), Reason.SERVICE_UNAVAILABLE)
+
+    assert ask(token_header(keys)).status == 200
+    (record,) = (entry for entry in caplog.records if entry.name == "frappe_tokens.verification")
+    assert "Run manage.py migrate." in record.getMessage()
+    assert keys.api_secret not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/rest/", "/plain/", "/ninja/sync/"])
+def test_missing_table_is_503_in_transactions_too(
+    keys, with_middleware, settings, path, monkeypatch
+):
+    settings.ROOT_URLCONF = "tests.contrib.ways"
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    with gone(ApiKey._meta.db_table):
+        for within in (nullcontext(), transaction.atomic()):
+            with within:
+                response = Client().get(path, headers={"authorization": token_header(keys)})
+            assert (response.status_code, response.json()["code"]) == (503, "service_unavailable")
 
 
 # A browser adds its Basic login to what a page of another site makes it send

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import IntegrityError, ProgrammingError, connection
 from django.db.models.signals import post_save
 from django.test import Client, RequestFactory
 from django.urls import reverse
@@ -252,6 +253,15 @@ def test_changed_consent_is_refused_and_gives_nothing(ada, public, change):
     assert "Location" not in page
     assert not Grant.objects.exists()
     assert_not_stored_by_caches(page)
+
+
+@pytest.mark.parametrize("error", [IntegrityError, ProgrammingError])
+def test_other_database_errors_stay_server_errors(service, error):
+    def fail(*args):
+        raise error("the server closed the connection")
+
+    with connection.execute_wrapper(fail), pytest.raises(error):
+        service("get_token", grant_type="client_credentials")
 
 
 def test_only_users_have_to_log_in_if_the_project_requires_a_login(

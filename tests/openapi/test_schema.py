@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django import urls
 from django.core.management import call_command
 from django.test import Client
 from django.utils.module_loading import import_string
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.settings import patched_settings, spectacular_settings
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from drf_spectacular.validation import validate_schema
@@ -18,6 +20,7 @@ from rest_framework.permissions import AllowAny
 
 from frappe_tokens import authentication as ours
 from frappe_tokens.api.envelope import FrappeEnvelopeMixin
+from frappe_tokens.api.rpc import GetLoggedUser
 from frappe_tokens.api.serializers import FilterSerializer
 from frappe_tokens.contrib import spectacular
 from frappe_tokens.exceptions import Reason
@@ -25,6 +28,7 @@ from frappe_tokens.exceptions import Reason
 Describe = Callable[..., Any]
 
 SOURCE = "Frappe-Authorization-Source"
+APP = urls.path("api/", urls.include("frappe_tokens.urls"))
 REFUSALS = {"401", "403", "429", "503"}
 GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys/"
 
@@ -100,13 +104,20 @@ def test_stands_beside_the_schemes_of_other_classes(describe):
     assert set(parameters(operation)) == {SOURCE}
 
 
+@pytest.mark.parametrize("sources", [{}, {"User": "events.EventConsumer"}])
+def test_source_header_is_left_out_where_there_is_only_one(describe, settings, sources):
+    settings.FRAPPE_TOKENS = {"SOURCES": sources}
+
+    assert parameters(describe(View)["paths"]["/0"]["post"]) == {}
+
+
 def test_source_header_is_optional_and_one_of_the_sources(describe, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "events.EventConsumer"}}
 
     header = parameters(describe(View)["paths"]["/0"]["post"])[SOURCE]
 
-    assert not header.get("required")
-    assert header["schema"]["enum"] == ["User", "Sensor"]
+    assert set(header) == {"name", "in", "description", "schema"}
+    assert header["schema"] == {"type": "string", "enum": ["User", "Sensor"]}
 
 
 def test_refusals_are_documented_with_body_and_codes(describe):
@@ -184,21 +195,28 @@ def own_hook(result, **kwargs):
     return {**result, "x-tags": sorted(result["components"]["responses"])}
 
 
-OURS = "frappe_tokens.contrib.spectacular.describe_refusals"
+HOOKS = {
+    "PREPROCESSING_HOOKS": "frappe_tokens.contrib.spectacular.exclude_operations",
+    "POSTPROCESSING_HOOKS": "frappe_tokens.contrib.spectacular.describe_refusals",
+}
+OURS = HOOKS["POSTPROCESSING_HOOKS"]
 OWN = f"{__name__}.own_hook"
 
 
+@pytest.mark.parametrize("name", HOOKS)
 @pytest.mark.parametrize(
     ("listed", "used"),
-    [([OWN], [OURS, OWN]), ([OWN, OURS], [OWN, OURS]), ([OURS], [OURS])],
+    [(["own"], ["ours", "own"]), (["own", "ours"], ["own", "ours"]), (["ours"], ["ours"])],
+    ids=["theirs", "both", "ours"],
 )
-def test_hook_is_there_once_and_where_the_project_put_it(listed, used):
+def test_hook_is_there_once_and_where_the_project_put_it(name, listed, used):
+    paths = {"own": OWN, "ours": HOOKS[name]}
     # As the app's configuration left it.
-    assert spectacular.describe_refusals is spectacular_settings.POSTPROCESSING_HOOKS[0]
+    assert import_string(HOOKS[name]) is getattr(spectacular_settings, name)[0]
 
-    with patched_settings({"POSTPROCESSING_HOOKS": listed}):
+    with patched_settings({name: [paths[each] for each in listed]}):
         spectacular.register()
-        assert [import_string(name) for name in used] == spectacular_settings.POSTPROCESSING_HOOKS
+        assert [import_string(paths[each]) for each in used] == getattr(spectacular_settings, name)
 
 
 def test_hooks_of_the_project_see_what_ours_wrote(describe):
@@ -219,30 +237,20 @@ RESPONSES = {
     ("/api/keys/{api_key}/usage/", "get"): {"200", "400", "404"},
     ("/api/keys/revoke-leaked/", "post"): {"204", "400", "415"},
     ("/api/method/frappe.auth.get_logged_user/", "get"): {"200"},
-    ("/api/method/frappe.auth.get_logged_user/", "post"): {"200"},
-    **{
-        (path, method): responses
-        for path in (
-            GENERATE,
-            "/api/method/frappe.core.doctype.user.user/",
-            "/api/method/frappe.core.api.auth.generate_api_keys/",
-        )
-        for method, responses in (
-            ("get", {"200", "404", "405", "415", "417"}),
-            ("post", {"200", "404", "415", "417"}),
-        )
-    },
+    ("/api/method/ping/", "get"): {"200"},
+    ("/api/method/version/", "get"): {"200"},
+    (GENERATE, "post"): {"200", "404", "415", "417"},
 }
 
 
-def test_each_operation_is_described_with_its_responses(schema):
+def test_each_call_is_described_once_with_its_responses():
+    schema = SchemaGenerator(patterns=[APP]).get_schema(public=True)
+
     described = {
         (path, method): operation
         for path, item in schema["paths"].items()
         for method, operation in item.items()
-        if path.startswith(("/api/keys/", "/api/method/frappe.auth", "/api/method/frappe.core"))
     }
-
     assert described.keys() == RESPONSES.keys()
     for (path, method), operation in described.items():
         assert operation["summary"]
@@ -251,6 +259,24 @@ def test_each_operation_is_described_with_its_responses(schema):
         shared = REFUSALS - {"401", "403"} if is_leak else REFUSALS
         assert set(operation["responses"]) == RESPONSES[path, method] | shared
         assert (operation["security"] == [{}]) == (SOURCE not in parameters(operation)) == is_leak
+        assert ({} in operation["security"]) == (is_leak or path == "/api/method/ping/")
+
+
+def test_setting_leaves_no_trace_of_the_apps_own_operations(settings):
+    class Whoami(GetLoggedUser):
+        """A project's own."""
+
+    own = [
+        urls.path("shop/v1/note/", View.as_view()),
+        urls.path("shop/v1/whoami/", Whoami.as_view()),
+    ]
+    alone = SchemaGenerator(patterns=own).get_schema(public=True)
+
+    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "OPENAPI_OPERATIONS": False}
+    beside = SchemaGenerator(patterns=[*own, APP]).get_schema(public=True)
+
+    assert beside == alone
+    assert set(beside["paths"]) == {"/shop/v1/note/", "/shop/v1/whoami/"}
 
 
 def test_filters_are_described_for_the_list_alone(schema):

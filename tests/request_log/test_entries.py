@@ -119,6 +119,13 @@ def test_missing_address_and_user_agent_are_empty():
     assert (entry.ip, entry.user_agent, entry.outcome) == (None, "", "other")
 
 
+def test_address_is_the_one_in_the_header_of_the_proxy(settings):
+    settings.FRAPPE_TOKENS = {"CLIENT_ADDRESS_HEADER": "X-Real-IP"}
+
+    assert entry_of(make_request(HTTP_X_REAL_IP="2001:db8:0::9")).ip == "2001:db8::9"
+    assert entry_of(make_request(HTTP_X_REAL_IP="unknown")).ip is None
+
+
 # Users of other authentications
 
 

@@ -1,6 +1,5 @@
 """``GET keys/{api_key}/usage/``."""
 
-import math
 import time
 from datetime import timedelta
 
@@ -9,7 +8,6 @@ import time_machine
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
-from frappe_tokens.api import keys as api_keys
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
@@ -145,19 +143,12 @@ def test_requests_are_counted_on_a_replica(keys, settings):
     assert len([query for query in queries if "SUM(" in query["sql"]]) == 1
 
 
-@pytest.fixture
-def fresh_logger(monkeypatch):
-    """The logger has reported nothing in the last minute."""
-    monkeypatch.setattr(api_keys._log_error, "_logged_at", -math.inf)
-
-
 def assert_log_unavailable(response, caplog):
     assert_refused(response, 503, "service_unavailable", "The request log can't be read.")
     assert response.headers["Retry-After"] == "5"
     assert "The request log can't be read." in caplog.text
 
 
-@pytest.mark.usefixtures("fresh_logger")
 @pytest.mark.django_db(transaction=True)
 def test_missing_log_is_503(manager, keys, caplog):
     with log_gone():
@@ -166,7 +157,6 @@ def test_missing_log_is_503(manager, keys, caplog):
     assert usage(manager, keys).status_code == 200
 
 
-@pytest.mark.usefixtures("fresh_logger")
 @pytest.mark.django_db(transaction=True, databases=["default", ELSEWHERE])
 def test_locked_log_is_not_waited_for(client, keys, settings, tmp_path, caplog):
     assert client.login(username="ada", password=PASSWORD)

@@ -7,17 +7,21 @@ from collections.abc import Callable
 from functools import wraps
 
 from django.core.exceptions import BadRequest, ObjectDoesNotExist, SuspiciousOperation
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, InterfaceError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.cache import never_cache
 from oauth2_provider.compat import login_not_required
 
 from frappe_tokens.api.bodies import MAX_BYTES, check_body
+from frappe_tokens.db import explain, is_outage
 from frappe_tokens.keys import outside_atomic_requests
+from frappe_tokens.logs import RateLimitedLogger
 from frappe_tokens.verification import RETRY_AFTER_SECONDS
 
-logger = logging.getLogger(__name__)
+_log_error = RateLimitedLogger(
+    logging.getLogger(__name__), "An OAuth 2 request can't be served: %s"
+)
 
 UNREADABLE = "The request can't be read."
 
@@ -41,8 +45,10 @@ def answering_in_json(view: Callable[..., HttpResponseBase]) -> Callable[..., Ht
         except _CLIENT_ERRORS:
             error = {"error": "invalid_request", "error_description": UNREADABLE}
             return JsonResponse(error, status=400)
-        except (OperationalError, InterfaceError):
-            logger.exception("An OAuth 2 request can't be served: the database doesn't answer.")
+        except (DatabaseError, InterfaceError) as error:
+            if not is_outage(error):
+                raise
+            _log_error(explain(error))
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             return JsonResponse({"error": "temporarily_unavailable"}, status=503, headers=headers)
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from drf_spectacular.settings import spectacular_settings
 
-from . import operations  # noqa: F401 - importing it registers its classes
+from .operations import exclude_operations
 from .schemes import describe_refusals
 
-__all__ = ["describe_refusals", "register"]
+__all__ = ["describe_refusals", "exclude_operations", "register"]
 
 
 def register() -> None:
-    """Put :func:`describe_refusals` before the other ``POSTPROCESSING_HOOKS``, unless it's there.
+    """Put our hooks before the project's, unless it lists them itself.
 
-    The project's own hooks then see what it wrote, and can change it.
+    Its own hooks then see what ours left and wrote, and can change it.
     """
-    hooks = spectacular_settings.POSTPROCESSING_HOOKS
-    if describe_refusals not in hooks:
-        hooks.insert(0, describe_refusals)
+    for hooks, ours in (
+        (spectacular_settings.PREPROCESSING_HOOKS, exclude_operations),
+        (spectacular_settings.POSTPROCESSING_HOOKS, describe_refusals),
+    ):
+        if ours not in hooks:
+            hooks.insert(0, ours)

@@ -73,6 +73,8 @@ USAGE = inline_serializer(
     },
 )
 USERNAME = inline_serializer("FrappeUsername", {"message": CharField(help_text="The username.")})
+PONG = inline_serializer("FrappePong", {"message": CharField(help_text="`pong`.")})
+VERSION = inline_serializer("FrappeVersion", {"message": CharField(help_text="Of the app.")})
 GENERATE_KEYS = inline_serializer("FrappeGenerateKeys", {"user": _USER})
 _PAIR = inline_serializer("FrappeApiKeyPair", {"api_key": CharField(), "api_secret": _SECRET})
 GENERATED_KEYS = inline_serializer("FrappeGeneratedKeys", {"message": _PAIR})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiViewExtension
@@ -18,14 +17,17 @@ from rest_framework.views import APIView
 
 from ...api.serializers import ApiKeySerializer
 from ...base_models import KeyState
+from ...conf import conf
 from ...request_log import DAYS, DAYS_MAX
 from ...validators import REASON_MAX_LENGTH
 from . import bodies
 
+# As drf-spectacular has it: path, its regular expression, method, view function.
+Endpoint = tuple[str, str, str, Any]
+
 _DESCRIPTIONS = {
     400: "A value is invalid, or the request can't be read.",
     404: "There is no such key, or you don't have access to it.",
-    405: "GET with a session, which another site could forge. Use POST.",
     409: "The key's name is taken, or the key is revoked.",
     415: "The body's type isn't one of those listed here.",
     417: "A value is missing or invalid.",
@@ -184,24 +186,54 @@ _describe(
         [400, 415, 429, 503],
     ),
 )
-_get_user = _operation(
-    "Retrieve the request's user",
-    "Frappe's `frappe.auth.get_logged_user`.",
-    {200: bodies.USERNAME},
-    request=None,
+# Frappe's clients may use GET and POST for each call. One of them describes it.
+_OTHER_METHOD = extend_schema(exclude=True)
+_describe(
+    "rpc.GetLoggedUser",
+    get=_operation(
+        "Retrieve the request's user",
+        "Frappe's `frappe.auth.get_logged_user`.",
+        {200: bodies.USERNAME},
+    ),
+    post=_OTHER_METHOD,
 )
-_describe("rpc.GetLoggedUser", get=_get_user, post=_get_user)
-_generate_keys = partial(
-    _operation,
-    "Generate a user's API secret",
-    "Frappe's `frappe.core.doctype.user.user.generate_keys`, for the user's key without a name, "
-    f"which is created if there is none. The old secret stops working. {_NO_WIDER}",
-    {200: bodies.GENERATED_KEYS, 404: _NO_USER},
-    body=bodies.FRAPPE_ERROR,
-    request=OpenApiRequest(bodies.GENERATE_KEYS),
+_describe(
+    "rpc.Ping",
+    get=_operation(
+        "Check that the site answers",
+        "Frappe's `ping`. Needs no authentication, but refuses an invalid credential.",
+        {200: bodies.PONG},
+    ),
+    post=_OTHER_METHOD,
+)
+_describe(
+    "rpc.Version",
+    get=_operation("Retrieve the app's version", "Frappe's `version`.", {200: bodies.VERSION}),
+    post=_OTHER_METHOD,
 )
 _describe(
     "rpc.GenerateKeys",
-    get=_generate_keys([405, 415, 417], _USER),
-    post=_generate_keys([415, 417], _USER),
+    get=_OTHER_METHOD,
+    post=_operation(
+        "Generate a user's API secret",
+        "Frappe's `frappe.core.doctype.user.user.generate_keys`, for the user's key without a "
+        "name, which is created if there is none. The old secret stops working. " + _NO_WIDER,
+        {200: bodies.GENERATED_KEYS, 404: _NO_USER},
+        [415, 417],
+        _USER,
+        body=bodies.FRAPPE_ERROR,
+        request=OpenApiRequest(bodies.GENERATE_KEYS),
+    ),
 )
+
+
+def exclude_operations(endpoints: list[Endpoint], **kwargs: object) -> list[Endpoint]:
+    """Leave out the app's own views, unless the setting is on. A hook for ``PREPROCESSING_HOOKS``.
+
+    Here rather than by ``extend_schema``, so that the tags and names of the project's operations
+    are as they would be without the app. The project's subclasses of the views stay.
+    """
+    if conf.OPENAPI_OPERATIONS:
+        return endpoints
+    package = __name__.partition(".")[0]
+    return [each for each in endpoints if each[3].cls.__module__.partition(".")[0] != package]

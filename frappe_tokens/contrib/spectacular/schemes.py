@@ -74,7 +74,7 @@ class TokenScheme(_Scheme):
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "The word `token`, a space, and `<api_key>:<api_secret>`.",
+        "description": "Enter `token <api_key>:<api_secret>`, including the word `token`.",
     }
 
 
@@ -105,8 +105,8 @@ def describe_refusals(
 ) -> Schema:
     """Complete the operations that name one of our schemes. A hook for ``POSTPROCESSING_HOOKS``.
 
-    They get the optional source header, the responses 401, 403, 429 and 503 unless they describe
-    their own, and in their description the scopes that they require.
+    They get the responses 401, 403, 429 and 503 unless they describe their own, in their
+    description the scopes that they require, and if there are several sources, the optional header.
     """
     # A path may also have a summary, a description and parameters.
     operations = (each for path in result.get("paths", {}).values() for each in path.values())
@@ -119,13 +119,15 @@ def describe_refusals(
 
 
 def _complete(operation: Schema, requirement: SecurityRequirement) -> None:
-    parameters = operation.setdefault("parameters", [])
-    if not any(parameter.get("name") == SOURCE_HEADER for parameter in parameters):
-        schema = {"type": "string", "enum": list(conf.SOURCES), "default": "User"}
+    sources = list(conf.SOURCES)
+    parameters = operation.get("parameters", [])
+    is_described = any(parameter.get("name") == SOURCE_HEADER for parameter in parameters)
+    if len(sources) > 1 and not is_described:
+        # Without a default, which Swagger UI would send.
+        schema = {"type": "string", "enum": sources}
         description = "What the API key belongs to. Without this header: `User`."
-        parameters.append(
-            {"in": "header", "name": SOURCE_HEADER, "description": description, "schema": schema}
-        )
+        header = {"in": "header", "name": SOURCE_HEADER, "description": description}
+        operation["parameters"] = [*parameters, {**header, "schema": schema}]
     responses = {**requirement.responses, **operation["responses"]}
     operation["responses"] = dict(sorted(responses.items()))
     if requirement.scopes:

@@ -36,7 +36,7 @@ _ADVICE = {
     "user_inactive": "Activate the user, or generate a key for another one.",
     "ip_not_allowed": (
         "The server sees a client's address that isn't in the key's allowed addresses. Behind a "
-        "proxy, check NUM_PROXIES."
+        "proxy, check NUM_PROXIES and CLIENT_ADDRESS_HEADER."
     ),
     "key_read_only": "The address needs another method, which this key can't use.",
     "insufficient_scope": (
@@ -45,7 +45,7 @@ _ADVICE = {
     ),
     "session_required": "Pages for people take no tokens. Ask an address of the API.",
     "cross_site_request": "Use the token scheme.",
-    "service_unavailable": "The server can't reach its database. Its log says why.",
+    "service_unavailable": "The server can't use its database. Its log says why.",
 }
 
 

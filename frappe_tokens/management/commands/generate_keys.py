@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import IntegrityError, router, transaction
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from ...base_models import KeyState
 from ...db import in_batches
@@ -24,8 +25,10 @@ from ...keys import (
     generate_keys_for_users,
     lock_active_users,
     lock_users,
+    set_up_pair,
 )
 from ...models import ApiKey
+from ..pairs import add_pair_arguments, describe, format_pair, has_pair, read_pair
 from ..progress import progress_bar
 from ..selection import duration, moment, named_users, owner_of, username_of
 
@@ -35,7 +38,8 @@ DEFAULT_URL = "http://localhost:8000"
 class Command(BaseCommand):
     help = (
         "Generate an API key and secret for each USER. An existing API key gets a new secret. The "
-        "secrets are printed once and stored nowhere."
+        "secrets are printed once and stored nowhere. With --from-env or --secret-file, store a "
+        "pair that was chosen elsewhere."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -47,6 +51,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--if-missing", action="store_true", help="not for users who have this key already"
         )
+        add_pair_arguments(parser)
         parser.add_argument("--name", default="", help="which of the user's keys; default: unnamed")
         parser.add_argument("--read-only", action="store_true", help="only GET, HEAD and OPTIONS")
         parser.add_argument(
@@ -65,19 +70,23 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: object, **options: Any) -> None:
-        if bool(options["users"]) == options["all_active"]:
+        if not has_pair(options) and bool(options["users"]) == options["all_active"]:
             raise CommandError("Enter usernames, or use --all-active.")
         expires_in = options["expires_in"]
         policies = {name: options[name] for name in ("name", "grace", "read_only")}
         policies |= {"scopes": options["scope"], "allowed_ips": options["allow_ip"]}
         policies["expires_at"] = None if expires_in is None else timezone.now() + expires_in
+        if has_pair(options):
+            self._set_up_pair(options, policies)
+            return
         # Text takes less memory than instances.
         texts: list[str] = []
         present: list[str] = []
+        missing = _missing(options)
         try:
             # All or nothing. Secrets are printed after all of them are stored.
             with transaction.atomic(using=router.db_for_write(ApiKey)):
-                users = lock_active_users() if options["all_active"] else _users(options)
+                users = lock_active_users() if options["all_active"] else _users(options, missing)
                 if options["if_missing"]:
                     generate_keys_for_users([], **policies)  # refuses wrong options
                     users, present = _without_key(users, clean_name(options["name"]))
@@ -94,20 +103,58 @@ class Command(BaseCommand):
             self.stdout.write(text)
         if texts and options["format"] == "text":
             self.stderr.write("Store the secrets now. They aren't shown again.")
-        if texts and options["format"] == "curl" and not _path():
+        if texts:
+            self._check_url(options)
+
+    @sensitive_variables()
+    def _set_up_pair(self, options: Mapping[str, Any], policies: Mapping[str, Any]) -> None:
+        if len(options["users"]) != 1 or options["all_active"] or options["if_missing"]:
+            raise CommandError(
+                "Enter one username with --from-env or --secret-file, and neither --all-active nor "
+                "--if-missing."
+            )
+        api_key, api_secret = read_pair(options)
+        missing = _missing(options)
+        try:
+            with transaction.atomic(using=router.db_for_write(ApiKey)):
+                _users(options, missing)
+                (user,) = named_users(options["users"])
+                result = set_up_pair(user, api_key, api_secret, **policies)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        done, *warnings = describe(result)
+        if options["format"] == "text":
+            self.stdout.write(done)
+        else:
+            self.stderr.write(done)
+            self.stdout.write(format_pair(result, options, _url(options)))
+        for warning in warnings:
+            self.stderr.write(warning)
+        self._check_url(options)
+
+    def _check_url(self, options: Mapping[str, Any]) -> None:
+        if options["format"] == "curl" and not _path():
             self.stderr.write(
                 "The URLs of frappe_tokens aren't included in this project. Replace the address "
                 "with one of your own views."
             )
 
 
-def _users(options: Mapping[str, Any]) -> list[object]:
-    """Lock the named users, and return their primary keys."""
+def _missing(options: Mapping[str, Any]) -> list[str]:
+    """Return the names of the users to create.
+
+    Call it before the transaction, whose snapshot could otherwise be older than a user whom another
+    process creates at the same time.
+    """
+    names = dict.fromkeys(options["users"] if options["create_user"] else [])
+    return [name for name in names if find_user(name) is None]
+
+
+def _users(options: Mapping[str, Any], missing: list[str]) -> list[object]:
+    """Create the ``missing`` users, lock the named ones, and return their primary keys."""
     lock_users([])  # SQLite: before the first read
-    if options["create_user"]:
-        for username in options["users"]:
-            if find_user(username) is None:
-                _create_user(username)
+    for username in missing:
+        _create_user(username)
     users = named_users(options["users"], "Use --create-user to create them.")
     inactive = [user.get_username() for user in users if not user.is_active]
     if inactive:
@@ -142,6 +189,8 @@ def _create_user(username: str) -> None:
         problem = " ".join(error.messages)
         raise CommandError(f"{username!r} can't be a username: {problem}") from None
     except (TypeError, FieldError, ValueError, IntegrityError) as error:
+        if find_user(username) is not None:
+            return  # another process created the user
         raise CommandError(
             f"User {username!r} can't be created from a username alone ({error}). "
             "Create the user in another way, then generate keys without --create-user."
@@ -162,8 +211,7 @@ def _formatted(generated: GeneratedKeys, options: Mapping[str, Any]) -> str:
             f"API_SECRET={shlex.quote(generated.api_secret)}"
         )
     if options["format"] == "curl":
-        url = options["url"].rstrip("/") + (_path() or "/")
-        return f"curl -H {shlex.quote(generated.header)} {shlex.quote(url)}"
+        return f"curl -H {shlex.quote(generated.header)} {shlex.quote(_url(options))}"
     expires = "" if key.expires_at is None else f"  Expires     {moment(key.expires_at)}\n"
     return (
         f"{owner_of(key)}\n"
@@ -171,6 +219,10 @@ def _formatted(generated: GeneratedKeys, options: Mapping[str, Any]) -> str:
         f"  API secret  {generated.api_secret}\n"
         f"{expires}\n"
     )
+
+
+def _url(options: Mapping[str, Any]) -> str:
+    return str(options["url"]).rstrip("/") + (_path() or "/")
 
 
 def _path() -> str:

@@ -1,0 +1,53 @@
+"""Why a database can't be used now, as opposed to a statement that is wrong."""
+
+from __future__ import annotations
+
+import re
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
+
+# SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html), numbers of MySQL and
+# MariaDB (https://mariadb.com/kb/en/mariadb-error-code-reference/), and SQLite's sentences.
+_MISSING_CODES = frozenset({"42P01", "42703", "1146", "1054"})
+_MISSING_SENTENCES = re.compile("no such (table|column)|table .* has no column named ")
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether a request fails with ``error`` because the database is away, or not yet migrated."""
+    return isinstance(error, OperationalError | InterfaceError) or _is_missing_schema(error)
+
+
+def explain(error: Exception) -> str:
+    """Return what ``error``, from Django's ORM or a cursor, says of the database, and what to do.
+
+    It fits after a colon, for a log.
+    """
+    if _is_missing_schema(error):
+        return (
+            "a table or a column is missing. Run manage.py migrate. With django-tenants, run "
+            "migrate_schemas, and list the app in TENANT_APPS and, if it is used in the public "
+            "schema, in SHARED_APPS."
+        )
+    if is_outage(error):
+        return "the database doesn't answer."
+    return "the database refuses the statement."
+
+
+def mark_broken_transactions() -> None:
+    """Have Django roll back what it can't commit, which else would replace the response.
+
+    On PostgreSQL, an error ends the transaction. On all databases, the connection may be lost.
+    """
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block and not connection.is_usable():
+            connection.set_rollback(True)
+
+
+def _is_missing_schema(error: Exception) -> bool:
+    if not isinstance(error, DatabaseError):
+        return False
+    # Django's errors have the arguments of the driver's, which are their causes. The attribute of
+    # psycopg2 has another name.
+    driver, first = error.__cause__, str(next(iter(error.args), ""))
+    code = getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or first
+    return code in _MISSING_CODES or bool(_MISSING_SENTENCES.match(first))

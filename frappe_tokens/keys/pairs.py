@@ -1,0 +1,156 @@
+"""Sets up a key whose pair was chosen elsewhere, such as in a vault, and follows its rotations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, router, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from .. import crypto, policy
+from ..conf import conf
+from ..crypto import Secret
+from ..models import ApiKey
+from ..types import User
+from .actors import check_target
+from .announcements import announce_generated
+from .generation import lock_targets, set_secret, unrevoked_keys
+from .import_checks import SHORT_SECRET_LENGTH, check_pair
+from .locking import locking_read
+from .options import KeyOptions, Options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # typing's own comes with Python 3.11
+
+
+class PairResult(NamedTuple):
+    """What :func:`set_up_pair` did.
+
+    Attributes:
+        key: the key.
+        outcome: ``created``; ``rotated``, if another secret was replaced; ``unchanged``, if the key
+            had this secret already; ``superseded``, if this secret was replaced by another one, and
+            works for the rest of its grace period.
+        ignored: the policies among the options that an unchanged key doesn't have.
+        is_short: the secret is only safe with a pepper.
+    """
+
+    key: ApiKey
+    outcome: Literal["created", "rotated", "unchanged", "superseded"]
+    ignored: list[str]
+    is_short: bool
+
+
+@sensitive_variables()
+def set_up_pair(
+    user: User, api_key: str, api_secret: str, **options: Unpack[Options]
+) -> PairResult:
+    """Give ``user`` a key with this pair. If the key exists, give it this secret.
+
+    It may be called at every start of a program: if nothing has changed, nothing is written. A
+    replaced secret in its grace period doesn't come back, so that a program which still has it
+    doesn't undo the rotation.
+
+    Only for trusted code, because it can set any secret for anyone, including superusers.
+
+    Args:
+        user: whose requests the key is for.
+        api_key: the API key.
+        api_secret: its secret. Both are checked as by :func:`import_keys`.
+        options: as for :func:`generate_keys`. Policies are for a new key or secret only.
+
+    Raises:
+        ValidationError: the pair or an option is invalid; the user is inactive; the API key belongs
+            to someone else, is in another source, has another name, is revoked or has expired; or
+            the user has another key of this name. Nothing was changed.
+    """
+    api_secret = Secret(api_secret)
+    # Before any query: databases log statements, and the halves may be mixed up.
+    check_pair(api_key, api_secret)
+    cleaned = KeyOptions.clean(None, options)
+    try:
+        with transaction.atomic(using=router.db_for_write(ApiKey)):
+            return _set_up(user, api_key, api_secret, cleaned)
+    except IntegrityError:
+        raise ValidationError(
+            _("Keys or users changed in the meantime. Try again."), code="changed"
+        ) from None
+
+
+@sensitive_variables()
+def _set_up(user: User, api_key: str, api_secret: Secret, options: KeyOptions) -> PairResult:
+    (target,) = lock_targets([user.pk], None)
+    check_target(target, None)
+    now = timezone.now()
+    is_short = len(api_secret) < SHORT_SECRET_LENGTH
+    key = locking_read(ApiKey.objects.stored().filter(api_key=api_key)).first()
+    if key is None:
+        _check_free(target, api_key, options.name)
+    else:
+        _check_usable(key, target, options.name, now)
+        key.user = target
+        in_grace = not policy.has_ended(key.previous_expires_at, now)
+        older = key.previous_digest if in_grace else ""
+        is_current, is_older = crypto.matches_which(api_secret, key.secret_digest, older)
+        if is_current or is_older:
+            ignored = [
+                name
+                for name, value in options.policies.items()
+                # A duration gives another expiry at each start.
+                if name != "expires_at" and getattr(key, name) != value
+            ]
+            return PairResult(key, "unchanged" if is_current else "superseded", ignored, is_short)
+    existed = key is not None
+    key = options.apply(target, key, now)
+    key.api_key = api_key
+    set_secret(key, options.grace, now, None, api_secret)
+    key.save(using=router.db_for_write(ApiKey))
+    announce_generated([(key, existed)], None)
+    return PairResult(key, "rotated" if existed else "created", [], is_short)
+
+
+def _check_free(user: User, api_key: str, name: str) -> None:
+    """Raise ValidationError if ``user`` can't have a new key with this API key and name."""
+    params = {"api_key": api_key, "user": user.get_username(), "name": name}
+    for label in dict.fromkeys(conf.SOURCES.values()):
+        model = apps.get_model(label)
+        keys = model._base_manager.using(router.db_for_write(model))
+        if keys.filter(api_key=api_key).exists():
+            problem = _("API key %(api_key)s belongs to another source (%(source)s).")
+            params["source"] = label
+            raise ValidationError(problem, code="api_key_taken", params=params)
+    if existing := unrevoked_keys([user], name):
+        problem = _(
+            "User %(user)r already has a live key with the name %(name)r, %(existing)s. Revoke it "
+            "first, or choose another name."
+        )
+        params["existing"] = existing[user.pk].api_key
+        raise ValidationError(problem, code="name_taken", params=params)
+
+
+def _check_usable(key: ApiKey, user: User, name: str, now: datetime) -> None:
+    """Raise ValidationError unless the stored ``key`` is a live one of ``user`` with this name."""
+    if key.user_id != user.pk:
+        problem, code = _("API key %(api_key)s belongs to another user."), "api_key_taken"
+    elif key.is_revoked:
+        problem = _(
+            "API key %(api_key)s was revoked, which is final. Choose a pair with another API key."
+        )
+        code = "key_revoked"
+    elif key.name != name:
+        problem = _("API key %(api_key)s has the name %(name)r. Use this name, or rename the key.")
+        code = "name"
+    elif key.is_expired(now):
+        problem = _(
+            "API key %(api_key)s has expired. Change its expiry, or revoke it and choose a pair "
+            "with another API key."
+        )
+        code = "key_expired"
+    else:
+        return
+    raise ValidationError(problem, code, {"api_key": key.api_key, "name": key.name})

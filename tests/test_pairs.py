@@ -1,0 +1,290 @@
+"""Keys whose pairs were chosen elsewhere are set up, and follow the rotations there."""
+
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+import time_machine
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.db.models.signals import pre_save
+from django.test import Client, RequestFactory
+from django.views.debug import ExceptionReporter
+
+from frappe_tokens import crypto
+from frappe_tokens.keys import generate_keys, revoke, set_up_pair
+from frappe_tokens.models import ApiKey
+from frappe_tokens.signals import keys_generated
+
+from .conftest import receiving
+from .sources.models import Robot
+from .test_audit import logged
+from .test_parallel import at_once
+
+NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
+LONG_AGO = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
+DAY = timedelta(days=1)
+API_KEY = "ftk_robot"
+SECRET = "Canary" * 6
+OTHER = "Another" * 6
+_BODY = "fts_" + "0123456789" * 4 + "abc"
+GENERATED = _BODY + crypto.checksum(_BODY)
+WHO = "/api/method/frappe.auth.get_logged_user"
+
+pytestmark = pytest.mark.django_db
+
+
+def status_of(secret, api_key=API_KEY):
+    header = {"authorization": f"token {api_key}:{secret}"}
+    return Client().get(WHO, headers=header).status_code
+
+
+def rows():
+    return list(ApiKey.objects.order_by("pk").values())
+
+
+@time_machine.travel(NOON, tick=False)
+def test_stores_a_new_key_with_its_policies(user, settings):
+    settings.FRAPPE_TOKENS = {"DEFAULT_LIFETIME": 90 * DAY, "MAX_LIFETIME": 30 * DAY}
+
+    result = set_up_pair(user, API_KEY, SECRET, name=" ci ", scopes=["todos"], read_only=True)
+
+    key = ApiKey.objects.get()
+    assert (result.key, result.outcome, result.ignored) == (key, "created", [])
+    assert (key.user, key.api_key, key.name) == (user, API_KEY, "ci")
+    assert (key.scopes, key.read_only, key.expires_at) == (["todos"], True, NOON + 30 * DAY)
+    assert (key.created_at, key.rotated_at, key.previous_digest) == (NOON, NOON, "")
+    assert crypto.matches(SECRET, key.secret_digest)
+
+
+def test_changes_nothing_for_the_same_pair(user):
+    set_up_pair(user, API_KEY, SECRET, read_only=True, allowed_ips=["192.0.2.0/24"])
+    before = rows()
+
+    with receiving(keys_generated) as calls:
+        result = set_up_pair(
+            user, API_KEY, SECRET, read_only=True, scopes=["todos"], expires_at=NOON, grace=DAY
+        )
+
+    assert (result.outcome, result.ignored) == ("unchanged", ["scopes"])
+    assert rows() == before
+    assert calls == []
+
+
+@time_machine.travel(NOON, tick=False)
+def test_replaces_the_secret_as_a_rotation_does(user, cached_keys):
+    set_up_pair(user, API_KEY, SECRET, scopes=["todos"], read_only=True)
+    assert status_of(SECRET) == 200
+
+    result = set_up_pair(user, API_KEY, OTHER, grace=DAY, allowed_ips=["127.0.0.1"])
+
+    key = ApiKey.objects.get()
+    assert (result.key, result.outcome) == (key, "rotated")
+    assert (key.scopes, key.read_only, key.allowed_ips) == (["todos"], True, ["127.0.0.1"])
+    assert key.previous_expires_at == NOON + DAY
+    assert (status_of(SECRET), status_of(OTHER)) == (200, 200)
+
+    set_up_pair(user, API_KEY, SECRET * 2)
+
+    assert [status_of(secret) for secret in (SECRET, OTHER, SECRET * 2)] == [401, 401, 200]
+
+
+def test_a_program_that_still_has_the_old_secret_does_not_bring_it_back(user):
+    set_up_pair(user, API_KEY, SECRET)
+    with time_machine.travel(NOON) as clock:
+        set_up_pair(user, API_KEY, OTHER, grace=DAY)
+        before = rows()
+
+        assert set_up_pair(user, API_KEY, SECRET, grace=DAY).outcome == "superseded"
+        assert rows() == before
+
+        clock.shift(DAY)
+        assert set_up_pair(user, API_KEY, SECRET).outcome == "rotated"
+
+
+@pytest.mark.parametrize("peppers", [["x" * 32], ["y" * 32, "x" * 32], []])
+def test_recognizes_its_secret_by_any_pepper(user, settings, peppers):
+    settings.FRAPPE_TOKENS = {"PEPPERS": ["x" * 32]}
+    set_up_pair(user, API_KEY, SECRET)
+    settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
+
+    result = set_up_pair(user, API_KEY, SECRET)
+
+    # Without its pepper, the old digest is of no use.
+    assert result.outcome == ("unchanged" if peppers else "rotated")
+    assert status_of(SECRET) == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_announces_new_secrets(user, log):
+    with receiving(keys_generated) as calls:
+        for secret in (SECRET, SECRET, OTHER):
+            set_up_pair(user, API_KEY, secret)
+
+    assert [(call["instance"].api_key, call["by"], call["rotated"]) for call in calls] == [
+        (API_KEY, None, False),
+        (API_KEY, None, True),
+    ]
+    assert [(event, line["user"], line["rotated"]) for event, line in logged(log)] == [
+        ("keys_generated", "ada", False),
+        ("keys_generated", "ada", True),
+    ]
+
+
+def store(make_user, user, what):
+    """Make ``what`` is in the way."""
+    if what == "another user's":
+        set_up_pair(make_user("grace"), API_KEY, SECRET)
+    elif what == "another source's":
+        Robot.objects.create(user=user, api_key=API_KEY)
+    elif what == "revoked":
+        revoke(set_up_pair(user, API_KEY, SECRET).key)
+    elif what == "expired":
+        set_up_pair(user, API_KEY, SECRET)
+        ApiKey.objects.update(expires_at=LONG_AGO)
+    elif what == "named":
+        set_up_pair(user, API_KEY, SECRET, name="ci")
+    elif what == "another key":
+        set_up_pair(user, "ftk_other", SECRET)
+    elif what == "inactive":
+        user.is_active = False
+        user.save()
+    elif what == "deleted":
+        type(user).objects.all().delete()
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "problem"),
+    [
+        ("another user's", "api_key_taken", "API key ftk_robot belongs to another user."),
+        ("another source's", "api_key_taken", "belongs to another source (sources.Robot)."),
+        ("revoked", "key_revoked", "was revoked, which is final. Choose a pair with another API"),
+        ("expired", "key_expired", "has expired. Change its expiry, or revoke it and choose"),
+        ("named", "name", "has the name 'ci'. Use this name, or rename the key."),
+        ("another key", "name_taken", "already has a live key with the name '', ftk_other. Revoke"),
+        ("inactive", "user_inactive", "The user is inactive. Activate the user first."),
+        ("deleted", "no_user", "This user no longer exists."),
+    ],
+)
+@pytest.mark.parametrize("secret", [SECRET, OTHER], ids=["same", "other"])
+def test_refuses_a_pair_that_is_in_use_otherwise(
+    make_user, user, settings, what, code, problem, secret
+):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+    store(make_user, user, what)
+    before = rows()
+
+    with pytest.raises(ValidationError) as raised:
+        set_up_pair(user, API_KEY, secret)
+
+    (error,) = raised.value.error_list
+    assert problem in error.messages[0]
+    assert (error.code, secret in str(error)) == (code, False)
+    assert rows() == before
+
+
+@pytest.mark.parametrize(
+    ("api_key", "api_secret", "options", "problem"),
+    [
+        ("", SECRET, {}, "The API key must have 1 to 64 printable ASCII characters"),
+        ("a b", SECRET, {}, "The API key must have 1 to 64 printable ASCII characters"),
+        (SECRET, SECRET, {}, "The API key is a secret. Are the two mixed up?"),
+        (GENERATED, SECRET, {}, "The API key is a secret. Are the two mixed up?"),
+        (API_KEY, "", {}, "The secret of API key ftk_robot is missing."),
+        (API_KEY, "elevenchars", {}, "can be guessed: it has fewer than 12 characters"),
+        (API_KEY, f"{SECRET}\n", {}, "must have at most 256 printable ASCII characters"),
+        (API_KEY, GENERATED[:-1], {}, "its checksum is wrong"),
+        (API_KEY, SECRET, {"scopes": ['a"b']}, "is not a valid scope"),
+        (API_KEY, SECRET, {"grace": -DAY}, "The grace period must be between"),
+        (API_KEY, SECRET, {"expires_at": LONG_AGO}, "The expiry must be in the future."),
+    ],
+)
+def test_checks_pair_and_options_before_any_query(
+    user, statements, api_key, api_secret, options, problem
+):
+    with statements() as verbs, pytest.raises(ValidationError) as raised:
+        set_up_pair(user, api_key, api_secret, **options)
+
+    assert verbs == []
+    assert problem in str(raised.value)
+    for secret in (SECRET, GENERATED[:-1], "elevenchars"):
+        assert secret not in str(raised.value)
+
+
+def test_refuses_an_api_key_that_was_stored_after_the_check(make_user, user):
+    def store_first(instance, **sent):
+        if instance.user == user:
+            ApiKey.objects.create(user=make_user("grace"), api_key=API_KEY)
+
+    pre_save.connect(store_first, sender=ApiKey)
+    try:
+        with pytest.raises(ValidationError, match="Keys or users changed in the meantime"):
+            set_up_pair(user, API_KEY, SECRET)
+    finally:
+        pre_save.disconnect(store_first, sender=ApiKey)
+
+    assert not ApiKey.objects.filter(user=user).exists()
+
+
+@pytest.mark.parametrize("verb", ["SELECT", "INSERT"])
+@pytest.mark.parametrize("debug", [True, False])
+def test_error_page_about_a_failure_hides_the_secret(user, settings, verb, debug):
+    settings.DEBUG = debug
+
+    def fail(execute, sql, params, *more):
+        if sql.startswith(verb) and "api_key" in sql:
+            raise RuntimeError("the disk is full")
+        return execute(sql, params, *more)
+
+    with connection.execute_wrapper(fail), pytest.raises(RuntimeError) as raised:
+        set_up_pair(user, API_KEY, SECRET)
+
+    reporter = ExceptionReporter(RequestFactory().get("/"), raised.type, raised.value, raised.tb)
+    page = reporter.get_traceback_html() + reporter.get_traceback_text()
+    assert "set_up_pair" in page
+    assert "the disk is full" in page
+    assert SECRET not in page
+
+
+@pytest.mark.parallel
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("exists", [False, True])
+def test_parallel_calls_leave_one_key(user, exists):
+    if exists:
+        set_up_pair(user, API_KEY, OTHER)
+
+    results, errors = at_once(*[lambda: set_up_pair(user, API_KEY, SECRET, grace=DAY)] * 20)
+
+    assert errors == []
+    first = "rotated" if exists else "created"
+    assert sorted(result.outcome for result in results) == sorted([first, *["unchanged"] * 19])
+    key = ApiKey.objects.get()
+    assert crypto.matches(SECRET, key.secret_digest)
+    assert crypto.matches(OTHER, key.previous_digest) == exists
+
+
+@pytest.mark.parallel
+@pytest.mark.django_db(transaction=True)
+def test_parallel_calls_for_different_users_give_the_key_to_one(make_user):
+    users = [make_user(f"user{number}") for number in range(5)]
+
+    for number in range(5):
+        api_key = f"{API_KEY}{number}"
+        calls = [partial(set_up_pair, user, api_key, SECRET, name=api_key) for user in users]
+        results, errors = at_once(*calls)
+        assert [type(error) for error in errors] == [ValidationError] * 4
+        assert [result.outcome for result in results] == ["created"]
+
+
+@pytest.mark.parallel
+@pytest.mark.django_db(transaction=True)
+def test_rotating_here_and_there_at_once_leaves_one_of_the_secrets(user):
+    set_up_pair(user, API_KEY, OTHER)
+
+    calls = [lambda: set_up_pair(user, API_KEY, SECRET), lambda: generate_keys(user)]
+    results, errors = at_once(*calls * 5)
+
+    assert errors == []
+    digest = ApiKey.objects.get().secret_digest
+    secrets = [SECRET, *(result.api_secret for result in results if hasattr(result, "api_secret"))]
+    assert sum(crypto.matches(secret, digest) for secret in secrets) == 1
