@@ -53,6 +53,7 @@ def announce_leaked(key: AbstractApiKey, url: str) -> None:
         key: the key.
         url: where its secret was found, "" if unknown.
     """
+    user = key.user
     shown = {
         "api_key": key.api_key,
         "name": getattr(key, "name", ""),
@@ -63,11 +64,11 @@ def announce_leaked(key: AbstractApiKey, url: str) -> None:
 
     def notify() -> None:
         try:
-            mail.send(key.user, "key_leaked", shown)
+            mail.send(user, "key_leaked", shown)
         except Exception:  # whatever the project's backend and templates raise
             _logger.exception("The mail about the leaked API key %s can't be sent.", key.api_key)
 
-    if key.user is not None:
+    if user is not None:
         transaction.on_commit(notify, using=router.db_for_write(type(key)))
 
 

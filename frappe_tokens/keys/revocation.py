@@ -151,7 +151,6 @@ def revoke_leaked(api_key: str, api_secret: str, *, url: str = "") -> bool:
     if crypto.has_valid_checksum(api_secret):
         digests = crypto.possible_digests(api_secret)
         found = Q(secret_digest__in=digests) | Q(previous_digest__in=digests)
-    url = redacted_url(url.replace(api_secret, HIDDEN))
     known = False
     for label in dict.fromkeys(conf.SOURCES.values()):
         model: type[AbstractApiKey] = apps.get_model(label)
@@ -164,7 +163,7 @@ def revoke_leaked(api_key: str, api_secret: str, *, url: str = "") -> bool:
                     if stored is not None and _works(api_secret, stored):
                         known = True
                         if revoke(stored, reason=_("Reported as leaked.")):
-                            announce_leaked(stored, url)
+                            announce_leaked(stored, redacted_url(url.replace(api_secret, HIDDEN)))
     return known
 
 
