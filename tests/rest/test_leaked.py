@@ -224,9 +224,8 @@ def test_lookup_by_secret_uses_the_indexes(user, settings, peppers):
         for number in range(3000)
     )
     with connection.cursor() as cursor, CaptureQueriesContext(connection) as captured:
-        if connection.vendor != "sqlite":
-            table = "TABLE " if connection.vendor == "mysql" else ""
-            cursor.execute(f"ANALYZE {table}{ApiKey._meta.db_table}")
+        if connection.vendor == "postgresql":  # knows too little of new rows
+            cursor.execute(f"ANALYZE {ApiKey._meta.db_table}")
         revoke_leaked("", crypto.generate_api_secret())
         (select,) = [each["sql"] for each in captured if each["sql"].startswith("SELECT")]
         cursor.execute(f"EXPLAIN {'QUERY PLAN ' * (connection.vendor == 'sqlite')}{select}")
