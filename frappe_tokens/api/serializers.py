@@ -234,7 +234,7 @@ class UsageSerializer(serializers.Serializer[ApiKey]):
 
 
 class LeakedTokenSerializer(serializers.Serializer[ApiKey]):
-    token = TokenField(help_text="`<api_key>:<api_secret>`, or a generated API secret alone.")
+    token = TokenField()
 
 
 class FindingSerializer(LeakedTokenSerializer):
