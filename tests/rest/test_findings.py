@@ -18,6 +18,7 @@ from frappe_tokens.api import signatures
 from frappe_tokens.api.errors import Unavailable
 from frappe_tokens.api.key_actions import MAX_FINDINGS
 from frappe_tokens.api.signatures import FRESH, USABLE, WAIT, PublicKeys
+from frappe_tokens.checks.configuration import check_settings
 from frappe_tokens.conf import conf
 from frappe_tokens.keys import generate_keys, revoke
 
@@ -315,3 +316,5 @@ def test_setting_needs_the_package(monkeypatch):
 
     with pytest.raises(ImproperlyConfigured, match=r"pip install 'frappe-tokens\[scanning\]'"):
         _ = conf.SECRET_SCANNING_KEYS_URL
+    (error,) = check_settings()
+    assert (error.id, "frappe-tokens[scanning]" in error.msg) == ("frappe_tokens.E003", True)
