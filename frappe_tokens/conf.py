@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from importlib.util import find_spec
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ _PREFIX_RULE = "1 to 20 letters, digits, '_', '-' or '.'"
 # No underscore: servers drop headers with one, because META doesn't tell it from a hyphen.
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _HEADER_RULE = 'the name of a header as it is sent, such as "X-Real-IP", not "HTTP_X_REAL_IP"'
+_KEYS_URL = re.compile(r"(https://|http://(127\.0\.0\.1|localhost)[:/])[!-~]+")
 _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
@@ -32,8 +34,6 @@ LONGEST = timedelta(days=36_500)
 
 _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
 _MINUTE = timedelta(minutes=1)
-_DEFAULT_FAILURE_LIMIT = "100/minute"
-_DEFAULT_REQUEST_LOG = "buffered"
 _DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ class Settings:
     @property
     def FAILURE_LIMIT(self) -> Rate | None:
         """How often an address may fail with one key: ``"100/minute"``."""
-        own: str | None = self._get("FAILURE_LIMIT", (str, NoneType), _DEFAULT_FAILURE_LIMIT)
+        own: str | None = self._get("FAILURE_LIMIT", (str, NoneType), "100/minute")
         try:
             rate = parse_rate(own) if own is not None else None
         except ValueError as error:
@@ -155,13 +155,11 @@ class Settings:
     def NUM_PROXIES(self) -> int | None:
         """How many trusted proxies stand before the app: DRF's setting, else None."""
         own: int | None = self._get("NUM_PROXIES", (int, NoneType), None)
-        if own is not None:
-            if own < 0:
-                raise ImproperlyConfigured("FRAPPE_TOKENS['NUM_PROXIES'] must not be negative.")
-            return own
+        if own is not None and own < 0:
+            raise ImproperlyConfigured("FRAPPE_TOKENS['NUM_PROXIES'] must not be negative.")
         # From the settings rather than DRF, because the core must run without it.
         shared: int | None = getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
-        return shared
+        return shared if own is None else own
 
     @property
     def CLIENT_ADDRESS_HEADER(self) -> str:
@@ -171,7 +169,7 @@ class Settings:
     @property
     def REQUEST_LOG(self) -> str:
         """``"durable"``, ``"buffered"``, ``"null"`` or the path of a sink: ``"buffered"``."""
-        name = self._get("REQUEST_LOG", (str,), _DEFAULT_REQUEST_LOG)
+        name = self._get("REQUEST_LOG", (str,), "buffered")
         if name not in REQUEST_LOGS and "." not in name:
             raise ImproperlyConfigured(
                 f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}. Make it one of "
@@ -201,10 +199,20 @@ class Settings:
         return self._get("OPENAPI_OPERATIONS", (bool,), True)
 
     @property
+    def SECRET_SCANNING_KEYS_URL(self) -> str | None:
+        """Where the public keys are that sign reports of secret scanning: reports are off."""
+        own: str | None = self._get("SECRET_SCANNING_KEYS_URL", (str, NoneType), None)
+        if own is not None and not (_KEYS_URL.fullmatch(own) and find_spec("cryptography")):
+            raise ImproperlyConfigured(
+                "FRAPPE_TOKENS['SECRET_SCANNING_KEYS_URL'] must be an https:// URL, and needs the "
+                "package cryptography: pip install 'frappe-tokens[scanning]'"
+            )
+        return own
+
+    @property
     def REALM(self) -> str:
         """The realm in the challenge of a 401 (RFC 9110, section 11.5): ``"api"``."""
-        rule = "printable ASCII without quotes and backslashes"
-        return self._text("REALM", "api", _REALM, rule)
+        return self._text("REALM", "api", _REALM, "printable ASCII without quotes and backslashes")
 
     def _text(self, name: str, default: str, pattern: re.Pattern[str], rule: str) -> str:
         text = self._get(name, (str,), default)

@@ -37,6 +37,7 @@ _SCHEME = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]?)")
 # Printable ASCII within the limits. The API key ends at the first colon.
 _WELL_FORMED = re.compile(rf"[!-9;-~]{{1,{API_KEY_MAX_LENGTH}}}:[!-~]{{1,{API_SECRET_MAX_LENGTH}}}")
 _FRAPPE_TOKEN = re.compile(r"[0-9a-f]{15}:[0-9a-f]{15}")
+_SECRET = re.compile(rf"[!-9;-~]{{1,{API_SECRET_MAX_LENGTH}}}")
 
 _NO_SCHEME = {
     "token": Mistake.NO_TOKEN_SCHEME,
@@ -99,6 +100,21 @@ def parse(header: str | None, *schemes: str) -> Credential | None:
         # either, and let it pass as anonymous.
         return Credential(scheme, ours=True)
     return _parse_token(scheme, _decode_base64(value) if scheme == "basic" else value)
+
+
+def parse_found(text: str) -> tuple[str, Secret]:
+    """Return the API key and the API secret in what someone has found. Never raises.
+
+    Returns:
+        The API key is "" for a secret alone, which must have a valid checksum: nobody can guess
+        one of that length. Both are "" for anything else.
+    """
+    credential = parse(f"token {text}", "token")
+    if credential is not None and credential.well_formed:
+        return credential.api_key, credential.api_secret
+    secret = Secret(text.strip(" \t"))
+    alone = _SECRET.fullmatch(secret) is not None and crypto.has_valid_checksum(secret)
+    return "", secret if alone else Secret()
 
 
 def is_bare_token(text: str) -> bool:

@@ -98,6 +98,12 @@ def matches_which(secret: str, digest: str, older: str) -> tuple[bool, bool]:
     return matches(secret, digest), hmac.compare_digest(presented, older)
 
 
+def possible_digests(secret: str) -> list[str]:
+    """Return the digests that may be stored of ``secret``: without a pepper, and with each."""
+    unpeppered = "sha256$" + hashlib.sha256(secret.encode()).hexdigest()
+    return [unpeppered, *(_hmac_digest(secret, pepper) for pepper in conf.PEPPERS)]
+
+
 def is_current(digest: str) -> bool:
     """Whether :func:`make_digest` would still make a digest like ``digest``."""
     peppers = conf.PEPPERS

@@ -29,6 +29,8 @@ _QUERY = re.compile(r"(?:\?|%3[Ff]).*", re.DOTALL)
 # More than the random characters of an API key, which may have the same prefix.
 _PIECE_LENGTH = 17
 
+_URL_LENGTH = 2000
+
 
 def redacted(text: str, length: int) -> str:
     """Return ``text`` without secrets, and without characters that affect a log or a terminal.
@@ -53,6 +55,11 @@ def redacted_path(path: str, length: int) -> str:
     if "?" in path or "%" in path:
         path = _QUERY.sub("", path)
     return redacted(path, length)
+
+
+def redacted_url(url: str) -> str:
+    """Return an address for people, without secrets. Its hashes of commits stay."""
+    return printable(piece_of_secret(conf.SECRET_PREFIX).sub(HIDDEN, url), _URL_LENGTH)
 
 
 def printable(text: str, length: int) -> str:

@@ -340,6 +340,8 @@ def test_what_makes_and_ends_keys_tells_no_canary(
     leaked = {"token": canaries("leaked", generate_keys(user, name="leaked").token)}
     keep(client.post("/api/keys/revoke-leaked/", leaked, sent_as))
     keep(client.post("/api/keys/revoke-leaked/", leaked, sent_as, headers=header))
+    alone = canaries("leaked alone", generate_keys(user, name="leaked alone").api_secret)
+    keep(client.post("/api/keys/revoke-leaked/", {"token": alone}, sent_as))
 
     browser = Client()
     assert browser.login(username="root", password=PASSWORD)

@@ -27,6 +27,7 @@ DEFAULTS = {
     "REQUEST_LOG_LIMIT": 60,
     "REQUEST_LOG_RETENTION": None,
     "OPENAPI_OPERATIONS": True,
+    "SECRET_SCANNING_KEYS_URL": None,
     "REALM": "api",
 }
 OTHERS = {
@@ -49,6 +50,7 @@ OTHERS = {
     "REQUEST_LOG_LIMIT": 5,
     "REQUEST_LOG_RETENTION": timedelta(days=90),
     "OPENAPI_OPERATIONS": False,
+    "SECRET_SCANNING_KEYS_URL": "https://api.github.com/meta/public_keys/secret_scanning",
     "REALM": "Example Ltd. (api)",
 }
 
@@ -115,6 +117,7 @@ INVALID = {
     "REQUEST_LOG_LIMIT": [-1, "60/minute"],
     "REQUEST_LOG_RETENTION": [timedelta(0)],
     "OPENAPI_OPERATIONS": [None, "False"],
+    "SECRET_SCANNING_KEYS_URL": ["", "http://example.com/keys", "https://", "file:///etc/passwd"],
     "REALM": [None, 'with "quotes"', "with \\", "with\r\nSet-Cookie: x=1", "ümlaut"],
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 
 from django.db import DatabaseError, InterfaceError
@@ -18,12 +19,16 @@ from ..keys import check_manager, generate_keys_for_source, revoke_leaked
 from ..logs import RateLimitedLogger
 from ..request_log import requests_of_key, usage_of
 from ..rest_exceptions import AuthenticationRefused
-from ..verification import RequestInfo, check_failures, count_failure
+from ..verification import RequestInfo, check_failures, count_failure, secret_label
 from . import serializers
 from .errors import Unavailable
 from .keys import KeysView, validated, with_secret
+from .signatures import check_signature
 
 _log_error = RateLimitedLogger(logging.getLogger(__name__), "The request log can't be read.")
+
+# What a body of the largest size usually holds.
+MAX_FINDINGS = 250
 
 
 class RotateKey(KeysView):
@@ -75,7 +80,10 @@ class KeyUsage(KeysView):
 
 
 class RevokeLeaked(KeysView):
-    """Revokes the key of a token that someone holds. The response doesn't say if there was one."""
+    """Revokes the key of a token or a secret that someone holds, or of signed findings of many.
+
+    Only to the signer of findings does the response say if there was a key.
+    """
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -83,17 +91,42 @@ class RevokeLeaked(KeysView):
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
+        body = request.body  # before the parser reads it: the bytes are signed
+        if isinstance(request.data, list):
+            check_signature(body, request.headers)
+            return Response([_revoke_found(finding) for finding in self._findings(request)])
         token = validated(self.get_serializer(data=request.data))["token"]
-        credential = credentials.parse(f"token {token}", "token")
-        if credential is not None and credential.well_formed:
+        api_key, api_secret = credentials.parse_found(token)
+        if api_secret:
             address = RequestInfo(request).address()
-            pair = credential.api_key, credential.api_secret
+            # A secret alone is counted by its keyed digest.
+            counted = (api_key, api_secret) if api_key else (secret_label(api_secret), "")
             try:
-                check_failures(address, *pair)
+                check_failures(address, *counted)
                 # Before counting: others may have reported wrong secrets for this key.
-                revoke_leaked(*pair)
+                revoke_leaked(api_key, api_secret)
                 # Valid tokens too: if only wrong ones counted, the count would tell them apart.
-                count_failure(address, *pair)
+                count_failure(address, *counted)
             except Refused as refused:
                 raise AuthenticationRefused(refused, "") from refused
         return Response(status=204)
+
+    @staticmethod
+    def _findings(request: Request) -> list[dict[str, str]]:
+        findings: list[dict[str, str]] = validated(
+            serializers.FindingsSerializer(data=request.data, max_length=MAX_FINDINGS)
+        )
+        return findings
+
+
+@sensitive_variables()
+def _revoke_found(finding: dict[str, str]) -> dict[str, str]:
+    """Revoke the key of a finding. Return the feedback that GitHub asks for, without the token."""
+    token = finding["token"]
+    api_key, api_secret = credentials.parse_found(token)
+    is_real = bool(api_secret) and revoke_leaked(api_key, api_secret, url=finding["url"])
+    return {
+        "token_hash": hashlib.sha256(token.encode("utf-8", "backslashreplace")).hexdigest(),
+        "token_type": finding["type"],
+        "label": "true_positive" if is_real else "false_positive",
+    }

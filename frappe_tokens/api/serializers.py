@@ -105,10 +105,12 @@ class SecondsField(OfType):
 
 
 class TokenField(OfType):
-    """``<api_key>:<api_secret>``, well formed or not."""
+    """``<api_key>:<api_secret>`` or a secret alone, well formed or not."""
 
     default_error_messages = {
-        "invalid": gettext_lazy("Enter the token as a string: <api_key>:<api_secret>."),
+        "invalid": gettext_lazy(
+            "Enter the token as a string: <api_key>:<api_secret>, or the API secret alone."
+        ),
     }
 
     def to_internal_value(self, data: str) -> Secret:
@@ -233,3 +235,14 @@ class UsageSerializer(serializers.Serializer[ApiKey]):
 
 class LeakedTokenSerializer(serializers.Serializer[ApiKey]):
     token = TokenField()
+
+
+class FindingSerializer(LeakedTokenSerializer):
+    """What secret scanning has found, as GitHub sends it. Its ``source`` isn't used."""
+
+    type = TextField(default="", allow_blank=True)
+    url = TextField(default="", allow_blank=True)
+
+
+class FindingsSerializer(serializers.ListSerializer[ApiKey]):
+    child = FindingSerializer()

@@ -6,6 +6,7 @@ it after the commit.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 from django.apps import apps
@@ -18,7 +19,10 @@ from .. import audit, signals
 from ..base_models import AbstractApiKey
 from ..db import in_batches
 from ..signals import keys_generated
+from . import mail
 from .actors import Actor
+
+_logger = logging.getLogger(__name__)
 
 
 def announce_generated(generated: list[tuple[AbstractApiKey, bool]], by: Actor | None) -> None:
@@ -40,6 +44,32 @@ def announce_generated(generated: list[tuple[AbstractApiKey, bool]], by: Actor |
 def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None:
     """Report that ``key`` was revoked."""
     _announce(key, "key_revoked", _("Revoked API key %(api_key)s."), by, reason=reason)
+
+
+def announce_leaked(key: AbstractApiKey, url: str) -> None:
+    """Mail the user of a key that was revoked because it leaked, after the commit.
+
+    Args:
+        key: the key.
+        url: where its secret was found, "" if unknown.
+    """
+    user = key.user
+    shown = {
+        "api_key": key.api_key,
+        "name": getattr(key, "name", ""),
+        "revoked_at": key.revoked_at,
+        "last_used_at": key.last_used_at,
+        "url": url,
+    }
+
+    def notify() -> None:
+        try:
+            mail.send(user, "key_leaked", shown)
+        except Exception:  # whatever the project's backend and templates raise
+            _logger.exception("The mail about the leaked API key %s can't be sent.", key.api_key)
+
+    if user is not None:
+        transaction.on_commit(notify, using=router.db_for_write(type(key)))
 
 
 def announce_disabled(key: AbstractApiKey, by: Actor | None) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from django.apps import apps
 from django.core.exceptions import PermissionDenied
 from django.db import router
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
@@ -16,9 +17,14 @@ from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..lookup import invalidate
 from ..models import ApiKey
-from ..redaction import redacted
+from ..redaction import HIDDEN, redacted, redacted_url
 from .actors import Actor, check_manager, check_reach
-from .announcements import announce_disabled, announce_enabled, announce_revoked
+from .announcements import (
+    announce_disabled,
+    announce_enabled,
+    announce_leaked,
+    announce_revoked,
+)
 from .locking import lock_rows, lock_users, locked_key, transaction_for
 
 
@@ -127,28 +133,38 @@ def enable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
 
 
 @sensitive_variables()
-def revoke_leaked(api_key: str, api_secret: str) -> bool:
-    """Revoke the key of a working token for anyone who has found it.
+def revoke_leaked(api_key: str, api_secret: str, *, url: str = "") -> bool:
+    """Revoke the key of a secret for anyone who has found it, and mail the key's user.
 
     Args:
-        api_key: the API key, in any of ``SOURCES``.
+        api_key: the API key, in any of ``SOURCES``. A secret with a valid checksum is looked up
+            by itself, with any API key or "".
         api_secret: its secret, or a replaced one in its grace period.
+        url: where it was found, for the mail. Secrets in it are hidden.
 
     Returns:
-        Whether a key was still live. An unknown key and a wrong secret change nothing.
+        Whether it was the secret of a key, which may have been revoked before. Any other changes
+        nothing.
     """
-    revoked = False
+    found = Q(api_key=api_key)
+    # Short secrets could be guessed, with all keys at once.
+    if crypto.has_valid_checksum(api_secret):
+        digests = crypto.possible_digests(api_secret)
+        found = Q(secret_digest__in=digests) | Q(previous_digest__in=digests)
+    known = False
     for label in dict.fromkeys(conf.SOURCES.values()):
         model: type[AbstractApiKey] = apps.get_model(label)
         alias = router.db_for_write(model)
-        for key in model._base_manager.using(alias).filter(api_key=api_key):
+        for key in model._base_manager.using(alias).filter(found):
             # Lock only for a working secret, and check again whether it still works.
             if _works(api_secret, key):
                 with transaction_for(alias):
                     stored = lock_rows(model, [key], None).get(key.pk)
                     if stored is not None and _works(api_secret, stored):
-                        revoked |= revoke(stored, reason=_("Reported as leaked."))
-    return revoked
+                        known = True
+                        if revoke(stored, reason=_("Reported as leaked.")):
+                            announce_leaked(stored, redacted_url(url.replace(api_secret, HIDDEN)))
+    return known
 
 
 @sensitive_variables()

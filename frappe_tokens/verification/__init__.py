@@ -5,6 +5,7 @@ reads of a request, the failure limit, access tokens, scopes) and the responses 
 """
 
 from .access_tokens import AccessToken, are_known
+from .access_tokens import label as secret_label
 from .access_tokens import register as register_access_tokens
 from .browsers import may_be_browser
 from .decision import averify, report_failure, unclaimed, verify
@@ -38,6 +39,7 @@ __all__ = [
     "report_failure",
     "retry_after",
     "run_in_thread",
+    "secret_label",
     "unclaimed",
     "verify",
 ]

@@ -78,7 +78,10 @@ def find(token: Secret, request: HttpRequest) -> AccessToken | None:
 
 
 def label(token: Secret) -> str:
-    """Return what failures with ``token`` are counted by, which doesn't reveal the token."""
+    """Return what failures with ``token``, or with a secret alone, are counted by.
+
+    It doesn't reveal the token.
+    """
     digest = salted_hmac("frappe_tokens", token, algorithm="sha256").hexdigest()
     # Not to be mistaken for an API key: those contain no colon.
     return f"access-token:{digest[:16]}"

@@ -235,7 +235,7 @@ RESPONSES = {
     ("/api/keys/{api_key}/", "delete"): {"204", "400", "404", "415"},
     ("/api/keys/{api_key}/rotate/", "post"): {"200", "400", "404", "409", "415"},
     ("/api/keys/{api_key}/usage/", "get"): {"200", "400", "404"},
-    ("/api/keys/revoke-leaked/", "post"): {"204", "400", "415"},
+    ("/api/keys/revoke-leaked/", "post"): {"200", "204", "400", "403", "415"},
     ("/api/method/frappe.auth.get_logged_user/", "get"): {"200"},
     ("/api/method/ping/", "get"): {"200"},
     ("/api/method/version/", "get"): {"200"},
@@ -309,7 +309,9 @@ def test_bodies_and_headers_of_the_app(schema):
     for name in ("NewApiKey", "PatchedApiKeyPolicies", "ApiKeyRotation"):
         assert schemas[name]["additionalProperties"] is False
         assert "required" not in schemas[name]
-    assert schemas["LeakedToken"]["required"] == ["token"]
+    leaked = schema["paths"]["/api/keys/revoke-leaked/"]["post"]["requestBody"]["content"]
+    token, findings = leaked["application/json"]["schema"]["oneOf"]
+    assert token["required"] == findings["items"]["required"] == ["token"]
     created = schema["paths"]["/api/keys/"]["post"]["responses"]["201"]
     assert set(created["headers"]) == {"Location"}
     assert set(schema["paths"][GENERATE]["post"]["requestBody"]["content"]) == {

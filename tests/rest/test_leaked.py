@@ -1,16 +1,28 @@
 """``POST keys/revoke-leaked/``: anyone who holds a leaked token can revoke its key."""
 
+import hashlib
 from datetime import datetime, timedelta, timezone
 
 import pytest
 import time_machine
+from django.core.cache import caches
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import generate_keys, lock_rows, revoke, revoke_leaked
+from frappe_tokens.keys import (
+    disable,
+    generate_keys,
+    generate_keys_for_source,
+    lock_rows,
+    revoke,
+    revoke_leaked,
+)
 from frappe_tokens.models import ApiKey
 
 from ..conftest import PASSWORD, token_header
+from ..sources.models import Robot
 from .conftest import assert_refused, assert_unchanged, assert_wrong, send, works
 
 pytestmark = pytest.mark.django_db
@@ -67,6 +79,7 @@ def test_response_does_not_disclose_whether_there_was_a_key(keys, root):
         for token in (
             *(keys.token, keys.token, root.token, revoked.token, wrong(revoked), unknown),
             *("0123456789abcde:0123456789abcde", str(keys.token)[:-1], f"token {keys.token}"),
+            *(keys.api_secret, root.api_secret, revoked.api_secret, crypto.generate_api_secret()),
             *("", " ", "x", ":", "a:b", "a:b:c", "\x00", "a:\x00", "\ud800:\udfff", "ü:ü"),
             *("a" * 50_000, "a:" + "b" * 50_000, f"\u00a0{keys.token}"),
         )
@@ -77,9 +90,10 @@ def test_response_does_not_disclose_whether_there_was_a_key(keys, root):
 
 
 @pytest.mark.parametrize("text", ["{0}\n", "\n{0}", "\u00a0{0}", "token {0}", "{0}x", '"{0}"'])
-def test_malformed_token_revokes_nothing_without_a_query(keys, statements, text):
+@pytest.mark.parametrize("part", ["token", "api_secret"])
+def test_malformed_token_revokes_nothing_without_a_query(keys, statements, text, part):
     with assert_unchanged(), statements() as verbs:
-        assert report(text.format(keys.token)).status_code == 204
+        assert report(text.format(getattr(keys, part))).status_code == 204
 
     assert verbs == []
 
@@ -129,6 +143,98 @@ def test_secret_that_was_replaced_meanwhile_revokes_nothing(keys, monkeypatch, c
     assert [key.is_revoked for key in ApiKey.objects.all()] == [False] * (change == "rotate")
 
 
+# A secret alone
+
+PEPPERS = ["an older pepper that is long enough", "a newer pepper that is long enough"]
+
+
+@pytest.mark.parametrize("peppers", [[], PEPPERS[:1], PEPPERS[::-1]], ids=["none", "same", "newer"])
+@pytest.mark.parametrize("made_with", [[], PEPPERS[:1]], ids=["unpeppered", "peppered"])
+@pytest.mark.parametrize("form", ["{1}", " {1}\t", "ftk_0000000000000000:{1}"])
+def test_secret_alone_revokes_its_key(user, settings, made_with, peppers, form):
+    settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
+    keys, other = generate_keys(user), generate_keys(user, name="other")
+    settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
+
+    response = report(form.format(keys.api_key, keys.api_secret))
+
+    assert (response.status_code, response.content) == (204, b"")
+    # Nothing verifies a digest whose pepper is gone.
+    is_known = not made_with or bool(peppers)
+    revoked = ApiKey.objects.filter(revoked_at__isnull=False)
+    assert list(revoked) == [keys.instance] * is_known
+    assert works(other.api_key, other.api_secret) == is_known
+
+
+def test_secret_alone_is_looked_up_in_every_source(user, settings, statements):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+    robot, other = Robot.objects.create(user=user), Robot.objects.create(user=user)
+    keys, _ = generate_keys_for_source(robot), generate_keys_for_source(other)
+
+    with statements() as verbs:
+        report(crypto.generate_api_secret())
+    report(keys.api_secret)
+
+    assert verbs == ["SELECT"] * 2
+    assert [row.is_revoked for row in Robot.objects.order_by("pk")] == [True, False]
+
+
+@pytest.mark.parametrize("change", [revoke, disable])
+def test_key_that_does_not_work_is_known_by_its_secret(keys, change):
+    change(keys.instance)
+    before = ApiKey.objects.get().revoked_at
+
+    assert revoke_leaked("", keys.api_secret)
+    key = ApiKey.objects.get()
+    assert key.is_revoked
+    assert before in (None, key.revoked_at)
+
+
+def test_old_secret_alone_counts_until_its_grace_period_ends(keys):
+    with time_machine.travel(NOW, tick=False) as clock:
+        generate_keys(keys.instance.user, grace=timedelta(hours=1))
+        clock.move_to(NOW + timedelta(hours=1))
+        with assert_unchanged():
+            report(keys.api_secret)
+        clock.move_to(NOW + timedelta(hours=1, microseconds=-1))
+        report(keys.api_secret)
+
+    assert ApiKey.objects.get().is_revoked
+
+
+@pytest.mark.parametrize(
+    "secret", ["0123456789abcde", "A" * 40, crypto.generate_api_secret()[:-1]], ids=len
+)
+def test_secret_without_a_checksum_is_not_looked_up_alone(user, secret, statements):
+    ApiKey.objects.create(user=user, api_key="abcde", secret_digest=crypto.make_digest(secret))
+
+    with assert_unchanged(), statements() as verbs:
+        assert report(secret).status_code == 204
+
+    assert verbs == []
+    assert not revoke_leaked("abcdef", secret)
+    assert revoke_leaked("abcde", secret)
+
+
+@pytest.mark.parametrize("peppers", [[], PEPPERS], ids=["unpeppered", "peppered"])
+def test_lookup_by_secret_uses_the_indexes(user, settings, peppers):
+    settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
+    ApiKey.objects.bulk_create(
+        ApiKey(user=user, name=f"{number}", secret_digest=f"sha256${number:064}")
+        for number in range(3000)
+    )
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as captured:
+        if connection.vendor == "postgresql":  # knows too little of new rows
+            cursor.execute(f"ANALYZE {ApiKey._meta.db_table}")
+        revoke_leaked("", crypto.generate_api_secret())
+        (select,) = [each["sql"] for each in captured if each["sql"].startswith("SELECT")]
+        cursor.execute(f"EXPLAIN {'QUERY PLAN ' * (connection.vendor == 'sqlite')}{select}")
+        plan = str(cursor.fetchall())
+
+    for index in ApiKey._meta.indexes:
+        assert index.name in plan, plan
+
+
 # Too many failures
 
 
@@ -170,6 +276,31 @@ def test_count_does_not_tell_a_right_secret_from_a_wrong_one(user, limit):
 
     assert by_right == by_wrong
     assert [status for status, _, _ in by_right] == [204, 204, 204, 429, 429]
+
+
+def test_secrets_alone_are_counted_one_by_one(keys, limit):
+    secret = crypto.generate_api_secret()
+
+    assert [report(secret).status_code for _ in range(4)] == [204, 204, 204, 429]
+    assert_refused(report(secret), 429, "too_many_failures")
+    assert report(crypto.generate_api_secret()).status_code == 204
+    assert report(secret, REMOTE_ADDR="192.0.2.2").status_code == 204
+    by_right = [everything(report(keys.api_secret)) for _ in range(5)]
+    other = crypto.generate_api_secret()
+    assert by_right == [everything(report(other)) for _ in range(5)]
+
+
+def test_count_does_not_show_the_secret(limit, monkeypatch):
+    counted, secret = [], crypto.generate_api_secret()
+    cache = caches["default"]
+    add = cache.add
+    monkeypatch.setattr(cache, "add", lambda name, *args: counted.append(name) or add(name, *args))
+
+    report(secret)
+
+    (name,) = counted
+    assert secret not in name
+    assert hashlib.sha256(secret.encode()).hexdigest()[:16] not in name
 
 
 def test_guesses_count_with_those_in_the_header(keys, limit):

@@ -10,6 +10,7 @@ from drf_spectacular.utils import Direction, extend_schema_field, inline_seriali
 from rest_framework.serializers import CharField, DateField, DateTimeField, DictField, IntegerField
 
 from ...api import serializers
+from ...api.key_actions import MAX_FINDINGS
 from ...keys import GRACE_MAX
 
 # As drf-spectacular types them.
@@ -79,6 +80,32 @@ GENERATE_KEYS = inline_serializer("FrappeGenerateKeys", {"user": _USER})
 _PAIR = inline_serializer("FrappeApiKeyPair", {"api_key": CharField(), "api_secret": _SECRET})
 GENERATED_KEYS = inline_serializer("FrappeGeneratedKeys", {"message": _PAIR})
 
+_TEXT: Schema = {"type": "string"}
+_TOKEN: Schema = {**_TEXT, "description": "`<api_key>:<api_secret>`, or a generated secret alone."}
+LEAKED: Schema = {
+    "oneOf": [
+        {"type": "object", "properties": {"token": _TOKEN}, "required": ["token"]},
+        {
+            "type": "array",
+            "maxItems": MAX_FINDINGS,
+            "items": {
+                "type": "object",
+                "properties": {"token": _TOKEN, "type": _TEXT, "url": _TEXT, "source": _TEXT},
+                "required": ["token"],
+            },
+        },
+    ]
+}
+FEEDBACK = inline_serializer(
+    "FindingFeedback",
+    {
+        "token_hash": CharField(help_text="The SHA-256 of the token, in hexadecimal."),
+        "token_type": CharField(help_text="The `type` of the finding."),
+        "label": CharField(help_text="`true_positive` or `false_positive`."),
+    },
+    many=True,
+)
+
 
 class ApiKeyWithSecretSerializer(serializers.ApiKeySerializer):
     api_secret = _SECRET
@@ -98,9 +125,6 @@ class StrictExtension(OpenApiSerializerExtension):
         return {**schema, "additionalProperties": False}
 
 
-extend_schema_field({"type": "string", "description": "`<api_key>:<api_secret>`"})(
-    serializers.TokenField
-)
 extend_schema_field(
     {
         "type": "number",

@@ -27,6 +27,7 @@ Endpoint = tuple[str, str, str, Any]
 
 _DESCRIPTIONS = {
     400: "A value is invalid, or the request can't be read.",
+    403: "The signature of a list is missing or wrong.",
     404: "There is no such key, or you don't have access to it.",
     409: "The key's name is taken, or the key is revoked.",
     415: "The body's type isn't one of those listed here.",
@@ -66,6 +67,13 @@ _FILTERS = [
 ]
 _USER = _query("user", "The username.")
 _REASON = _query("reason", "Why the key is revoked, for the record.", maxLength=REASON_MAX_LENGTH)
+_SIGNATURE = [
+    OpenApiParameter(f"Github-Public-Key-{name}", location="header", description=description)
+    for name, description in {
+        "Identifier": "Which public key a list is signed with.",
+        "Signature": "The ECDSA signature of a list, in Base64.",
+    }.items()
+]
 _PERIOD = [
     _query(
         "days",
@@ -180,10 +188,16 @@ _describe(
     "key_actions.RevokeLeaked",
     post=_operation(
         "Revoke a leaked token",
-        "Needs no authentication besides the token. The response doesn't say whether there was "
-        "such a key.",
-        {204: OpenApiResponse(description="If it was a key, it is revoked.")},
-        [400, 415, 429, 503],
+        "A pair, or a generated secret alone. Needs no authentication besides it. The response "
+        "doesn't say whether there was such a key. A list of findings, as GitHub's secret scanning "
+        "sends it, must be signed; its response says which were real.",
+        {
+            200: OpenApiResponse(bodies.FEEDBACK, "The keys of real findings are revoked."),
+            204: OpenApiResponse(description="If it was a key, it is revoked."),
+        },
+        [400, 403, 415, 429, 503],
+        *_SIGNATURE,
+        request=OpenApiRequest(bodies.LEAKED),
     ),
 )
 # Frappe's clients may use GET and POST for each call. One of them describes it.

@@ -1,0 +1,150 @@
+"""Mails to the users of keys."""
+
+from datetime import datetime, timezone
+
+import pytest
+import time_machine
+from django.core import mail
+from django.utils import translation
+
+from frappe_tokens import crypto
+from frappe_tokens.keys import generate_keys, generate_keys_for_source, revoke, revoke_leaked
+from frappe_tokens.keys.mail import send
+from frappe_tokens.models import ApiKey
+
+from .sources.models import Sensor
+
+NAME = "key_leaked"
+
+
+@pytest.fixture
+def templates(settings, tmp_path):
+    """Templates of the project, which come before those of the app: a function that adds one."""
+    folder = tmp_path / "frappe_tokens/mail"
+    folder.mkdir(parents=True)
+    engine = {**settings.TEMPLATES[0], "DIRS": [tmp_path]}
+    settings.TEMPLATES = [engine, *settings.TEMPLATES[1:]]
+    return lambda name, text: (folder / name).write_text(text)
+
+
+def test_mail_has_text_and_html_and_goes_to_the_user(user, mailoutbox, templates):
+    user.email = "ada@example.com"
+    templates(f"{NAME}_subject.txt", "{{ user }}'s\r\nkey {{ number }}\n")
+    templates(f"{NAME}.txt", "Text for {{ user }}")
+    templates(f"{NAME}.html", "<p>{{ number }}</p>")
+
+    assert send(user, NAME, {"number": 7}) is True
+
+    (mail,) = mailoutbox
+    assert (mail.to, mail.subject, mail.body) == (
+        ["ada@example.com"],
+        "ada's key 7",
+        "Text for ada",
+    )
+    assert [tuple(each) for each in mail.alternatives] == [("<p>7</p>", "text/html")]
+    assert mail.message()["Auto-Submitted"] == "auto-generated"
+
+
+def test_mail_is_in_the_language_of_the_site(user, mailoutbox, templates, settings):
+    user.email = "ada@example.com"
+    settings.LANGUAGE_CODE = "fr"
+    templates(f"{NAME}_subject.txt", "{% load i18n %}{% translate 'Yes' %}")
+
+    with translation.override("de"):
+        send(user, NAME, {})
+
+    assert mailoutbox[0].subject == "Oui"
+
+
+@pytest.mark.parametrize(("address", "subject"), [("", "A subject"), ("ada@example.com", " \n")])
+def test_nothing_is_sent_without_an_address_or_a_subject(
+    user, mailoutbox, templates, address, subject
+):
+    user.email = address
+    templates(f"{NAME}_subject.txt", subject)
+
+    assert send(user, NAME, {}) is False
+    assert mailoutbox == []
+
+
+# A key was revoked because it leaked
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+URL = "https://github.com/octocat/hello/blob/12345600b9cbe38a219f39a9941c9319b600c002/a.txt"
+
+
+@pytest.fixture
+def leak(django_capture_on_commit_callbacks):
+    """Report a secret: what is sent after the commit."""
+
+    def report(keys, url="", secret=None):
+        with django_capture_on_commit_callbacks(execute=True):
+            revoke_leaked("", secret or keys.api_secret, url=url)
+            assert mail.outbox == []
+        return mail.outbox
+
+    return report
+
+
+@time_machine.travel(NOON, tick=False)
+def test_user_of_a_leaked_key_gets_a_mail(make_user, leak, mailoutbox):
+    keys = generate_keys(make_user("ada", email="ada@example.com"), name="R&D <deploy>")
+    ApiKey.objects.update(last_used_at=NOON)
+
+    (sent,) = leak(keys, URL)
+
+    html, media_type = sent.alternatives[0]
+    assert (sent.to, media_type) == (["ada@example.com"], "text/html")
+    assert sent.subject == "Your API key was found in public and has been revoked"
+    for text in (sent.body, html):
+        for part in ("Hello ada,", keys.api_key, "Generate a new API key", URL):
+            assert part in text
+        assert text.count("2026-01-31 12:00 UTC") == 2
+        assert "fts_" not in text
+        assert "sha256$" not in text
+    assert "Name: R&D <deploy>\n" in sent.body
+    assert "R&amp;D &lt;deploy&gt;" in html
+
+
+def test_mail_leaves_out_what_is_not_known(make_user, leak, mailoutbox):
+    (sent,) = leak(generate_keys(make_user("ada", email="ada@example.com")))
+
+    for text in (sent.body, sent.alternatives[0][0]):
+        for part in ("Name:", "Found at:", "Last used:"):
+            assert part not in text
+
+
+def test_secrets_in_the_url_are_hidden(make_user, leak, mailoutbox, settings):
+    keys = generate_keys(make_user("ada", email="ada@example.com"))
+    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": "acme_"}
+    other = crypto.generate_api_secret()
+
+    (sent,) = leak(keys, f"https://example.com/?q={keys.api_secret}&r={other[:-1]}\n\nHi")
+
+    assert "https://example.com/?q=********&r=********\ufffd\ufffdHi" in sent.body
+
+
+@pytest.mark.parametrize("why", ["unknown secret", "no address", "no user", "revoked before"])
+def test_no_mail_is_sent(make_user, leak, mailoutbox, settings, why):
+    address = "" if why == "no address" else "ada@example.com"
+    keys = generate_keys(make_user("ada", email=address))
+    secret = crypto.generate_api_secret() if why == "unknown secret" else None
+    if why == "no user":
+        settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "sources.Sensor"}}
+        keys = generate_keys_for_source(Sensor.objects.create(user=keys.instance.user))
+        Sensor.objects.update(user=None)
+    if why == "revoked before":
+        revoke(keys.instance)
+
+    assert leak(keys, secret=secret) == []
+
+
+def test_failure_of_the_mail_is_logged_and_changes_nothing(make_user, leak, settings, caplog):
+    keys = generate_keys(make_user("ada", email="ada@example.com"))
+    settings.EMAIL_BACKEND = "no.such.Backend"
+
+    leak(keys)
+
+    assert ApiKey.objects.get().is_revoked
+    assert f"The mail about the leaked API key {keys.api_key} can't be sent." in caplog.text
+    assert keys.api_secret not in caplog.text
