@@ -20,6 +20,8 @@ _PREFIX_RULE = "1 to 20 letters, digits, '_', '-' or '.'"
 # No underscore: servers drop headers with one, because META doesn't tell it from a hyphen.
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _HEADER_RULE = 'the name of a header as it is sent, such as "X-Real-IP", not "HTTP_X_REAL_IP"'
+# Without a path, which reverse() adds.
+_SITE_URL = re.compile(r"(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?")
 _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
@@ -32,8 +34,6 @@ LONGEST = timedelta(days=36_500)
 
 _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
 _MINUTE = timedelta(minutes=1)
-_DEFAULT_FAILURE_LIMIT = "100/minute"
-_DEFAULT_REQUEST_LOG = "buffered"
 _DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
 
 T = TypeVar("T")
@@ -133,6 +133,17 @@ class Settings:
         return self._get("SELF_SERVICE", (bool,), False)
 
     @property
+    def NOTIFY_CHANGES(self) -> bool:
+        """Whether users get a mail when somebody else generates or revokes their key: False."""
+        return self._get("NOTIFY_CHANGES", (bool,), False)
+
+    @property
+    def SITE_URL(self) -> str:
+        """The address of the site, for the links in mails: none."""
+        rule = 'a scheme and a host without a path, such as "https://example.com"'
+        return self._text("SITE_URL", "", _SITE_URL, rule)
+
+    @property
     def PAGES_ACCEPT_CREDENTIALS(self) -> bool:
         """Whether API keys open pages for people, such as the admin: False."""
         return self._get("PAGES_ACCEPT_CREDENTIALS", (bool,), False)
@@ -140,7 +151,7 @@ class Settings:
     @property
     def FAILURE_LIMIT(self) -> Rate | None:
         """How often an address may fail with one key: ``"100/minute"``."""
-        own: str | None = self._get("FAILURE_LIMIT", (str, NoneType), _DEFAULT_FAILURE_LIMIT)
+        own: str | None = self._get("FAILURE_LIMIT", (str, NoneType), "100/minute")
         try:
             rate = parse_rate(own) if own is not None else None
         except ValueError as error:
@@ -171,7 +182,7 @@ class Settings:
     @property
     def REQUEST_LOG(self) -> str:
         """``"durable"``, ``"buffered"``, ``"null"`` or the path of a sink: ``"buffered"``."""
-        name = self._get("REQUEST_LOG", (str,), _DEFAULT_REQUEST_LOG)
+        name = self._get("REQUEST_LOG", (str,), "buffered")
         if name not in REQUEST_LOGS and "." not in name:
             raise ImproperlyConfigured(
                 f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}. Make it one of "
@@ -203,8 +214,7 @@ class Settings:
     @property
     def REALM(self) -> str:
         """The realm in the challenge of a 401 (RFC 9110, section 11.5): ``"api"``."""
-        rule = "printable ASCII without quotes and backslashes"
-        return self._text("REALM", "api", _REALM, rule)
+        return self._text("REALM", "api", _REALM, "printable ASCII without quotes and backslashes")
 
     def _text(self, name: str, default: str, pattern: re.Pattern[str], rule: str) -> str:
         text = self._get(name, (str,), default)
@@ -214,11 +224,9 @@ class Settings:
 
     def _optional_timedelta(self, name: str) -> timedelta | None:
         lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)
-        if lifetime is not None and lifetime <= timedelta(0):
-            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be positive.")
-        if lifetime is not None and lifetime > LONGEST:
+        if lifetime is not None and not timedelta(0) < lifetime <= LONGEST:
             raise ImproperlyConfigured(
-                f"FRAPPE_TOKENS[{name!r}] must be at most {LONGEST.days} days, or None."
+                f"FRAPPE_TOKENS[{name!r}] must be positive, at most {LONGEST.days} days, or None."
             )
         return lifetime
 
