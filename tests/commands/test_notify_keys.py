@@ -180,7 +180,7 @@ def test_tells_twice_of_an_expiry_and_once_of_a_time_without_use(ada, mailoutbox
         mailoutbox.clear()
 
     assert [sent[0], sent[9]] == [[["soon", "unused"]], [["soon"]]]
-    assert sum(sent[1:9] + sent[10:], []) == []
+    assert not any(sent[1:9] + sent[10:])
 
 
 def test_new_expiry_and_new_use_are_new_periods(ada, mailoutbox, clock):
@@ -328,19 +328,47 @@ def test_mail_says_which_key_until_when_and_what_to_do(make_user, settings, mail
     assert mail.subject == "Your API key expires on 2026-11-02"
     assert mail.body == (
         "Hello <ada>,\n\n"
-        "this API key of yours expires soon. Requests with it are refused from then on.\n\n\n"
+        "This API key of yours expires soon. Requests with it are refused from then on.\n\n"
         f"API key: {made.api_key}\nName: ci & co\nDescription: The build server\n"
-        "Last used: never\n\n"
-        "Expires: 2026-11-02 01:00 CET (in less than 24 hours)\n\n"
-        "If you still need it, renew it: give it a later expiry and a new secret, and put that "
-        "into your programs.\n\n\n"
-        "Manage your API keys: https://example.com/account/api-keys/\n"
+        "Last used: never\nExpires: 2026-11-02 01:00 CET (in less than 24 hours)\n\n"
+        "To keep a key, renew it: give it a later expiry and a new secret, and put the new secret "
+        "into your programs.\n\n"
+        "Manage your API keys: https://example.com/account/api-keys/\n\n"
     )
     ((html, kind),) = mail.alternatives
     assert kind == "text/html"
     assert "<td>ci &amp; co</td>" in html
     assert '<a href="https://example.com/account/api-keys/">' in html
-    assert text_of(html) == text_of(mail.body)
     for text in (mail.subject, mail.body, html):
         assert made.api_secret not in text
         assert made.instance.secret_digest not in text
+
+
+def test_mail_about_several_keys(ada, mailoutbox):
+    for number in (2, 1):
+        make_key(ada, f"soon{number}", expires_at=NOW + number * DAY)
+        make_key(ada, f"unused{number}", created_at=NOW - (100 + number) * DAY)
+    make_key(ada, "used", last_used_at=NOW - 200 * DAY)
+
+    run()
+    run("--expiring-within", "0d", "--unused-for", "80d")
+
+    (mail,) = mailoutbox
+    assert mail.subject == "2 of your API keys expire, the first on 2026-11-02"
+    assert reported(mail) == ["soon1", "soon2", "used", "unused2", "unused1"]
+    assert "These API keys of yours have not been used for a long time." in mail.body
+    assert "Last used: 2026-04-15 12:00 UTC\nUnused since: 2026-04-15 12:00 UTC" in mail.body
+    assert "ask your administrator" in mail.body
+
+
+@pytest.mark.parametrize(
+    ("count", "subject"),
+    [(1, "Do you still need your API key?"), (2, "Do you still need 2 of your API keys?")],
+)
+def test_mail_about_unused_keys_alone(ada, mailoutbox, count, subject):
+    for number in range(count):
+        make_key(ada, f"unused{number}", created_at=NOW - 100 * DAY)
+
+    run()
+
+    assert mailoutbox[0].subject == subject
