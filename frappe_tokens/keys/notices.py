@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from django.db import IntegrityError, router, transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import LessThanOrEqual
 from django.utils import timezone
 
 from ..base_models import AbstractApiKey, KeyState
@@ -60,10 +62,12 @@ def expiring_within(period: timedelta, now: datetime) -> Q:
 
 
 def unused_for(period: timedelta, now: datetime) -> Q:
-    """Return the condition for keys last used at least that long ago or, if never, created then."""
-    since = now - period
-    never = Q(last_used_at__isnull=True, created_at__lte=since)
-    return never | Q(last_used_at__lte=since)
+    """Return the condition for keys last used that long ago.
+
+    For one that was never used, it's when its secret was generated: rows of a source may be older.
+    """
+    used = Coalesce("last_used_at", "rotated_at", "created_at")
+    return Q(LessThanOrEqual(used, now - period))
 
 
 class DueNotices:
@@ -128,7 +132,7 @@ class DueNotices:
         if key.expires_at is not None and key.expires_at <= now + expiring:
             kind = LAST_DAY if key.expires_at <= now + _DAY else EXPIRING
             yield Notice(label, key.api_key, kind, key.expires_at, key)
-        since = key.last_used_at or key.created_at
+        since = key.last_used_at or key.rotated_at or key.created_at
         if unused and since <= now - unused:
             yield Notice(label, key.api_key, UNUSED, since, key)
 

@@ -9,7 +9,14 @@ import pytest
 import time_machine
 from django.core.mail.backends.locmem import EmailBackend
 
-from frappe_tokens.keys import DueNotices, change_key, disable, generate_keys, revoke
+from frappe_tokens.keys import (
+    DueNotices,
+    change_key,
+    disable,
+    generate_keys,
+    generate_keys_for_source,
+    revoke,
+)
 from frappe_tokens.models import ApiKey, SentNotice
 from frappe_tokens.signals import key_expiring, key_unused
 
@@ -162,6 +169,29 @@ def test_tells_each_user_once_of_the_keys_of_all_sources(make_user, ada, setting
         ("sources.robot", "drone"),
         ("sources.robot", "robot"),
     ]
+
+
+def test_row_that_is_older_than_its_secret_is_not_unused(ada, mailoutbox, settings):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+    robot = Robot.objects.create(user=ada, created_at=NOW - 100 * DAY)
+    generate_keys_for_source(robot)
+
+    run()
+
+    assert mailoutbox == []
+
+
+def test_works_without_time_zones(ada, mailoutbox, settings):
+    settings.USE_TZ = False
+    now = NOW.replace(tzinfo=None)
+    make_key(ada, "soon", created_at=now, expires_at=now + DAY)
+    make_key(ada, "unused", created_at=now - 100 * DAY)
+
+    run()
+    run()
+
+    assert [reported(mail) for mail in mailoutbox] == [["soon", "unused"]]
+    assert "Expires: 2026-11-02 12:00" in mailoutbox[0].body
 
 
 # How often
