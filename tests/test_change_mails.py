@@ -1,12 +1,13 @@
 """With ``NOTIFY_CHANGES``, users learn by mail what somebody else did to their keys."""
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import call_command
 from django.db import transaction
-from django.utils import translation
+from django.utils import timezone, translation
 
 from frappe_tokens.keys import (
     Actor,
@@ -122,14 +123,37 @@ def test_tells_nothing_before_the_commit(ada, by, mailoutbox):
     assert len(mailoutbox) == 1
 
 
-def test_mail_is_not_in_the_language_of_the_request(ada, by, mailoutbox, settings):
+def test_mail_is_in_the_language_and_time_zone_of_the_site(ada, by, mailoutbox, settings):
     settings.LANGUAGE_CODE = "fr"
+    settings.TIME_ZONE = "Europe/Paris"
+    generate_keys(ada)
 
-    with translation.override("de"):
-        generate_keys(ada, by=by)
+    with translation.override("de"), timezone.override("Asia/Tokyo"):
+        generate_keys(ada, grace=timedelta(hours=1), by=by)
+
+    mail = mailoutbox[-1]
+    assert '<html lang="fr">' in mail.alternatives[0][0]
+    assert re.search(r"^Old secret works until: .+ CES?T$", mail.body, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("site", "urls", "has_link"),
+    [
+        ("https://example.com", "testproject.urls", True),
+        ("", "testproject.urls", False),
+        ("https://example.com", "frappe_tokens.urls", False),
+    ],
+    ids=["with both", "without SITE_URL", "without the page"],
+)
+def test_mail_links_to_the_users_own_page(ada, by, mailoutbox, settings, site, urls, has_link):
+    settings.FRAPPE_TOKENS = {"NOTIFY_CHANGES": True, "SITE_URL": site}
+    settings.ROOT_URLCONF = urls
+
+    generate_keys(ada, by=by)
 
     ((html, _kind),) = mailoutbox[0].alternatives
-    assert '<html lang="fr">' in html
+    assert ("https://example.com/account/api-keys/" in mailoutbox[0].body) == has_link
+    assert ('<a href="https://example.com/account/api-keys/">' in html) == has_link
 
 
 def test_failing_mail_server_is_logged_and_changes_nothing(ada, by, monkeypatch, caplog):

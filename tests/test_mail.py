@@ -1,10 +1,7 @@
 """Mails to the users of keys."""
 
-from datetime import datetime
-from datetime import timezone as datetime_timezone
-
 import pytest
-from django.utils import timezone, translation
+from django.utils import translation
 
 from frappe_tokens.keys.mail import send
 
@@ -59,37 +56,3 @@ def test_nothing_is_sent_without_an_address_or_a_subject(
 
     assert send(user, NAME, {}) is False
     assert mailoutbox == []
-
-
-@pytest.mark.parametrize(
-    ("site", "urls", "expected"),
-    [
-        ("https://example.com", "testproject.urls", "https://example.com/account/api-keys/"),
-        ("", "testproject.urls", ""),
-        ("https://example.com", "frappe_tokens.urls", ""),
-    ],
-    ids=["with both", "without SITE_URL", "without the page"],
-)
-def test_mail_has_the_address_of_the_users_own_page(
-    user, mailoutbox, templates, settings, site, urls, expected
-):
-    user.email = "ada@example.com"
-    settings.FRAPPE_TOKENS = {"SITE_URL": site}
-    settings.ROOT_URLCONF = urls
-    templates(f"{NAME}_subject.txt", "A subject")
-    templates(f"{NAME}.txt", "{{ account_url }}")
-
-    send(user, NAME, {})
-
-    assert mailoutbox[0].body == expected
-
-
-def test_mail_is_in_the_time_zone_of_the_site(user, mailoutbox, templates, settings):
-    user.email = "ada@example.com"
-    settings.TIME_ZONE = "Europe/Paris"
-    templates(f"{NAME}_subject.txt", "{{ at|date:'H:i T' }}")
-
-    with timezone.override("Asia/Tokyo"):
-        send(user, NAME, {"at": datetime(2026, 1, 1, 12, tzinfo=datetime_timezone.utc)})
-
-    assert mailoutbox[0].subject == "13:00 CET"

@@ -16,6 +16,7 @@ from frappe_tokens.keys import (
     generate_keys,
     generate_keys_for_source,
     revoke,
+    send_notices,
 )
 from frappe_tokens.models import ApiKey, SentNotice
 from frappe_tokens.signals import key_expiring, key_unused
@@ -227,6 +228,15 @@ def test_new_expiry_and_new_use_are_new_periods(ada, mailoutbox, clock):
     run()
 
     assert reported(mailoutbox[-1]) == ["used"]
+
+
+def test_notice_that_a_parallel_run_has_sent_is_left_out(ada, mailoutbox):
+    make_key(ada, "soon", expires_at=NOW + DAY)
+    ((_user, notices),) = DueNotices([ApiKey], 14 * DAY, 90 * DAY)
+
+    assert send_notices(ada, notices) == notices
+    assert send_notices(ada, notices) == []
+    assert len(mailoutbox) == 1
 
 
 def test_failed_mail_is_logged_and_sent_by_the_next_run(make_user, failing, mailoutbox, caplog):
