@@ -22,6 +22,8 @@ _PREFIX_RULE = "1 to 20 letters, digits, '_', '-' or '.'"
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _HEADER_RULE = 'the name of a header as it is sent, such as "X-Real-IP", not "HTTP_X_REAL_IP"'
 _KEYS_URL = re.compile(r"(https://|http://(127\.0\.0\.1|localhost)[:/])[!-~]+")
+# Without a path, which reverse() adds.
+_SITE_URL = re.compile(r"(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?")
 _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
@@ -133,6 +135,17 @@ class Settings:
         return self._get("SELF_SERVICE", (bool,), False)
 
     @property
+    def NOTIFY_CHANGES(self) -> bool:
+        """Whether users get a mail when somebody else generates or revokes their key: False."""
+        return self._get("NOTIFY_CHANGES", (bool,), False)
+
+    @property
+    def SITE_URL(self) -> str:
+        """The address of the site, for the links in mails: none."""
+        rule = 'a scheme and a host without a path, such as "https://example.com"'
+        return self._text("SITE_URL", "", _SITE_URL, rule)
+
+    @property
     def PAGES_ACCEPT_CREDENTIALS(self) -> bool:
         """Whether API keys open pages for people, such as the admin: False."""
         return self._get("PAGES_ACCEPT_CREDENTIALS", (bool,), False)
@@ -222,11 +235,9 @@ class Settings:
 
     def _optional_timedelta(self, name: str) -> timedelta | None:
         lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)
-        if lifetime is not None and lifetime <= timedelta(0):
-            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be positive.")
-        if lifetime is not None and lifetime > LONGEST:
+        if lifetime is not None and not timedelta(0) < lifetime <= LONGEST:
             raise ImproperlyConfigured(
-                f"FRAPPE_TOKENS[{name!r}] must be at most {LONGEST.days} days, or None."
+                f"FRAPPE_TOKENS[{name!r}] must be positive, at most {LONGEST.days} days, or None."
             )
         return lifetime
 

@@ -1,4 +1,4 @@
-"""Makes text that clients chose fit for logs.
+"""Makes text that clients chose fit for logs, and for spreadsheets.
 
 Secrets belong only in the Authorization header. But people paste them into addresses, and programs
 put them into their user agent.
@@ -69,6 +69,11 @@ def printable(text: str, length: int) -> str:
         return text
     # Line ends forge lines, escapes control terminals, and PostgreSQL rejects NULs.
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def spreadsheet_safe(text: str) -> str:
+    """Quote ``text`` if a spreadsheet would run it as a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 @lru_cache(maxsize=8)

@@ -13,6 +13,11 @@
     A key was disabled, or enabled again; sent after the commit. ``sender``, ``instance`` and
     ``by`` as above.
 
+``key_expiring``, ``key_unused``
+    ``manage.py notify_keys`` is about to mail the key's user that it expires soon, or is unused.
+    ``sender`` and ``instance`` as above, with its ``user`` loaded. If the mail fails, the signal is
+    sent again by the next run. A key that expires within a day has its second ``key_expiring``.
+
 ``authentication_succeeded``
     A request was accepted and runs as the key's user. ``sender``: the key's model; ``instance``:
     the key, with its ``user`` loaded; ``address``: the client's, "" if unknown; ``method`` and
@@ -24,7 +29,7 @@
     ``path``.
 
 Receivers are called during the request, so they should be fast. Their errors are logged (by
-``django.dispatch``) and change nothing.
+``django.dispatch``) and change nothing. Nor do their return values.
 
 ``keys_updated`` is for the app itself: a queryset has updated keys, which the cache has to know.
 """
@@ -35,6 +40,8 @@ keys_generated = Signal()
 key_revoked = Signal()
 key_disabled = Signal()
 key_enabled = Signal()
+key_expiring = Signal()
+key_unused = Signal()
 authentication_succeeded = Signal()
 authentication_failed = Signal()
 keys_updated = Signal()

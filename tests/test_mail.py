@@ -106,6 +106,16 @@ def test_user_of_a_leaked_key_gets_a_mail(make_user, leak, mailoutbox):
     assert "R&amp;D &lt;deploy&gt;" in html
 
 
+def test_user_gets_no_second_mail_about_the_revocation(make_user, leak, settings, mailoutbox):
+    settings.FRAPPE_TOKENS = {"NOTIFY_CHANGES": True}
+
+    leak(generate_keys(make_user("ada", email="ada@example.com")))
+
+    assert [sent.subject for sent in mailoutbox] == [
+        "Your API key was found in public and has been revoked"
+    ]
+
+
 def test_mail_leaves_out_what_is_not_known(make_user, leak, mailoutbox):
     (sent,) = leak(generate_keys(make_user("ada", email="ada@example.com")))
 

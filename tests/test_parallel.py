@@ -3,6 +3,7 @@
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -10,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.test import Client
+from django.utils import timezone
 
 from frappe_tokens import crypto
 from frappe_tokens import keys as keys_module
@@ -22,7 +24,8 @@ from frappe_tokens.keys import (
     revoke,
 )
 from frappe_tokens.keys.actors import Actor
-from frappe_tokens.models import ApiKey
+from frappe_tokens.models import ApiKey, SentNotice
+from frappe_tokens.signals import key_expiring
 from frappe_tokens.verification.decision import verify
 
 from .conftest import info_of
@@ -260,6 +263,56 @@ def test_renaming_while_that_name_is_generated_never_fails(make_user, user):
         answers, errors = rename_beside(f"old{number}", f"new{number}")
         assert errors == []
         assert answers[0] in {200, 302}
+
+
+def test_parallel_runs_mail_each_user_once(make_user, mailoutbox):
+    soon = timezone.now() + timedelta(hours=12)
+    users = [make_user(f"user{number}", email=f"{number}@example.com") for number in range(20)]
+    for user in users:
+        for name in ("a", "b"):
+            generate_keys(user, name=name, expires_at=soon)
+
+    _, errors = at_once(*[lambda: call_command("notify_keys", verbosity=0)] * 6)
+
+    assert errors == []
+    assert sorted(mail.to for mail in mailoutbox) == sorted([user.email] for user in users)
+    assert SentNotice.objects.count() == 40
+
+
+def test_parallel_run_waits_for_the_mail_and_leaves_the_key_out(make_user, mailoutbox):
+    ada = make_user("ada", email="ada@example.com")
+    shared, later = (
+        generate_keys(ada, name=name, expires_at=timezone.now() + timedelta(hours=hours)).api_key
+        for name, hours in (("shared", 12), ("later", 36))
+    )
+    claimed, arrived = threading.Event(), threading.Event()
+
+    def receive(**_):
+        # The first run has claimed its key, and is about to send the mail.
+        if not claimed.is_set():
+            claimed.set()
+            assert arrived.wait(10)
+
+    def insert(execute, sql, *arguments):
+        if sql.startswith("INSERT"):
+            arrived.set()
+        return execute(sql, *arguments)
+
+    def second():
+        assert claimed.wait(10)
+        with connection.execute_wrapper(insert):
+            call_command("notify_keys", verbosity=0)
+
+    key_expiring.connect(receive)
+    try:
+        first = ["notify_keys", "--expiring-within", "1d"]
+        _, errors = at_once(lambda: call_command(*first, verbosity=0), second)
+    finally:
+        key_expiring.disconnect(receive)
+
+    assert errors == []
+    named = [re.findall("^API key: (.+)$", mail.body, re.MULTILINE) for mail in mailoutbox]
+    assert named == [[shared], [later]]
 
 
 def test_a_request_in_a_transaction_holds_no_lock_on_its_key(keys):

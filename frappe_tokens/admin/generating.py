@@ -33,6 +33,7 @@ from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..crypto import Secret
 from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, transaction_for
+from ..redaction import spreadsheet_safe
 from ..verification import DEFAULT_SOURCE
 from .bases import ModelAdmin
 
@@ -229,9 +230,9 @@ def _csv_link(generated: Iterable[tuple[object, GeneratedKeys]]) -> Secret:
     """Return a data URL of the CSV file: the server doesn't have to store it for the download."""
     rows = []
     for subject, keys in generated:
-        row = {"user": _harmless(keys.instance.user.get_username())}
+        row = {"user": spreadsheet_safe(keys.instance.user.get_username())}
         if isinstance(subject, AbstractApiKey):
-            row = {str(subject._meta.model_name): _harmless(str(subject)), **row}
+            row = {str(subject._meta.model_name): spreadsheet_safe(str(subject)), **row}
         rows.append({**row, "api_key": keys.api_key, "api_secret": keys.api_secret})
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0])
@@ -240,8 +241,3 @@ def _csv_link(generated: Iterable[tuple[object, GeneratedKeys]]) -> Secret:
     content = base64.b64encode(text.getvalue().encode()).decode()
     # A Secret, because error pages of templates print their context.
     return Secret(f"data:text/csv;charset=utf-8;base64,{content}")
-
-
-def _harmless(text: str) -> str:
-    """Quote ``text`` if a spreadsheet would run it as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text

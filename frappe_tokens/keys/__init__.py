@@ -34,6 +34,8 @@ from .locking import (
     outside_atomic_requests,
     transaction_for,
 )
+from .mail import address_of
+from .notices import UNUSED, DueNotices, Notice, expiring_within, send_notices, unused_for
 from .oauth_applications import (
     allow_application,
     is_application_allowed,
@@ -58,13 +60,17 @@ __all__ = [
     "GRACE_MAX",
     "RESTRICTED",
     "UNKNOWN",
+    "UNUSED",
     "Actor",
+    "DueNotices",
     "GeneratedKeys",
     "ImportedPair",
+    "Notice",
     "Options",
     "PairResult",
     "Plan",
     "Problem",
+    "address_of",
     "allow_application",
     "change_key",
     "change_user",
@@ -80,6 +86,7 @@ __all__ = [
     "default_expiry",
     "disable",
     "enable",
+    "expiring_within",
     "find_user",
     "generate_keys",
     "generate_keys_for_source",
@@ -95,8 +102,10 @@ __all__ = [
     "plan_for_row",
     "revoke",
     "revoke_leaked",
+    "send_notices",
     "set_up_pair",
     "transaction_for",
+    "unused_for",
     "version_for_new_key",
     "withdraw_application",
 ]

@@ -1,7 +1,7 @@
 """Reports what was done to keys.
 
-The admin's history is written in the same transaction; the log, and receivers of the signals, get
-it after the commit.
+The admin's history is written in the same transaction; the log, receivers of the signals, and with
+``NOTIFY_CHANGES`` the keys' users, get it after the commit.
 """
 
 from __future__ import annotations
@@ -17,16 +17,23 @@ from django.utils.translation import gettext as _
 
 from .. import audit, signals
 from ..base_models import AbstractApiKey
+from ..conf import conf
 from ..db import in_batches
 from ..signals import keys_generated
 from . import mail
 from .actors import Actor
+from .change_mails import mail_changes
 
 _logger = logging.getLogger(__name__)
 
 
-def announce_generated(generated: list[tuple[AbstractApiKey, bool]], by: Actor | None) -> None:
-    """Report new secrets of keys of one model, each with whether it existed before."""
+def announce_generated(
+    generated: list[tuple[AbstractApiKey, bool]], by: Actor | None, total: int = 1
+) -> None:
+    """Report new secrets of keys of one model, each with whether it existed before.
+
+    ``total`` is their number in all, if these are one batch of many.
+    """
     text = _("Generated a secret for API key %(api_key)s.")
     notes = ((key, text % {"api_key": key.api_key}) for key, _rotated in generated)
     record_history(by, ((changed, note) for key, note in notes for changed in (key.user, key)))
@@ -39,11 +46,16 @@ def announce_generated(generated: list[tuple[AbstractApiKey, bool]], by: Actor |
             keys_generated.send_robust(sender=model, instance=key, by=user, rotated=rotated)
 
     after_commit(keys_generated, model, report)
+    mail_changes("keys_generated", generated, by, total=total)
 
 
-def announce_revoked(key: AbstractApiKey, reason: str, by: Actor | None) -> None:
-    """Report that ``key`` was revoked."""
+def announce_revoked(
+    key: AbstractApiKey, reason: str, by: Actor | None, *, leaked: bool = False
+) -> None:
+    """Report that ``key`` was revoked. If it leaked, its user gets another mail than usual."""
     _announce(key, "key_revoked", _("Revoked API key %(api_key)s."), by, reason=reason)
+    if not leaked:
+        mail_changes("key_revoked", [(key, False)], by, reason=reason)
 
 
 def announce_leaked(key: AbstractApiKey, url: str) -> None:
@@ -75,16 +87,16 @@ def announce_leaked(key: AbstractApiKey, url: str) -> None:
 def announce_disabled(key: AbstractApiKey, by: Actor | None) -> None:
     """Report that ``key`` was disabled."""
     _announce(key, "key_disabled", _("Disabled API key %(api_key)s."), by)
+    mail_changes("key_disabled", [(key, False)], by)
 
 
 def announce_enabled(key: AbstractApiKey, by: Actor | None) -> None:
     """Report that ``key`` was enabled."""
     _announce(key, "key_enabled", _("Enabled API key %(api_key)s."), by)
+    mail_changes("key_enabled", [(key, False)], by)
 
 
-def _announce(
-    key: AbstractApiKey, event: str, text: str, by: Actor | None, **details: object
-) -> None:
+def _announce(key: AbstractApiKey, event: str, text: str, by: Actor | None, **details: str) -> None:
     signal: Signal = getattr(signals, event)
     text = text % {"api_key": key.api_key}
     record_history(by, [(key.user, text), (key, text)])
@@ -98,8 +110,8 @@ def _announce(
 
 
 def after_commit(signal: Signal, model: type[Model], report: Callable[[], None]) -> None:
-    """Call ``report`` after the commit, if anyone receives the signal or listens to the log."""
-    if signal.has_listeners(model) or audit.is_heard():
+    """Call ``report`` after the commit, if anyone receives the signal, a mail, or the log."""
+    if signal.has_listeners(model) or audit.is_heard() or conf.NOTIFY_CHANGES:
         transaction.on_commit(report, using=router.db_for_write(model), robust=True)
 
 

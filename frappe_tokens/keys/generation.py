@@ -155,7 +155,7 @@ def generate_keys_for_users(
                 insert_rows(new, "api_key", alias)
             if changed := [key for key in rows if key.user_id in existing]:
                 update_rows(changed, sorted({*_SECRET_FIELDS, *cleaned.values}), alias)
-            announce_generated([(key, key.user_id in existing) for key in rows], by)
+            announce_generated([(key, key.user_id in existing) for key in rows], by, len(targets))
     return results
 
 

@@ -107,10 +107,12 @@ def _write(pairs: list[CheckedPair], show_progress: Callable[[int], object]) -> 
         insert_rows(keys, "api_key", alias)
         show_progress(batch[-1].line)
         # The primary keys of a long list take less memory than the instances.
-        after_commit(keys_generated, ApiKey, partial(_announce, [key.pk for key in keys]))
+        after_commit(
+            keys_generated, ApiKey, partial(_announce, [key.pk for key in keys], len(pairs))
+        )
 
 
-def _announce(pks: list[object]) -> None:
+def _announce(pks: list[object], total: int) -> None:
     keys = ApiKey.objects.stored().select_related("user").filter(pk__in=pks)
     if generated := [(key, False) for key in keys.order_by("pk")]:
-        announce_generated(generated, None)
+        announce_generated(generated, None, total)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
-from django.utils import translation
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone, translation
 
+from ..conf import conf
 from ..types import User
 
 
@@ -27,13 +29,13 @@ def send(user: User, name: str, context: Mapping[str, object]) -> bool:
     Raises:
         Exception: of the templates or of the project's ``EMAIL_BACKEND``.
     """
-    address = getattr(user, type(user).get_email_field_name(), "")
+    address = address_of(user)
     if not address:
         return False
-    shown = {**context, "user": user}
     template = f"frappe_tokens/mail/{name}"
-    # Not in the language of the request: someone else sent it.
-    with translation.override(settings.LANGUAGE_CODE):
+    # Not in the language and time zone of the request: someone else sent it.
+    with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
+        shown = {**context, "user": user, "account_url": _account_url()}
         subject = " ".join(render_to_string(f"{template}_subject.txt", shown).split())
         if not subject:
             return False
@@ -45,3 +47,18 @@ def send(user: User, name: str, context: Mapping[str, object]) -> bool:
         )
         message.attach_alternative(render_to_string(f"{template}.html", shown), "text/html")
     return bool(message.send())
+
+
+def address_of(user: User) -> str:
+    """Return the email address of ``user``; "" if there is none."""
+    return getattr(user, type(user).get_email_field_name(), "") or ""
+
+
+def _account_url() -> str:
+    """Return the address of the users' own page; "" without ``SITE_URL``, or without the page."""
+    try:
+        path = reverse("frappe_tokens_account:keys")
+    except NoReverseMatch:
+        return ""
+    # Without a request there is no host to take, and a request's could be forged.
+    return conf.SITE_URL and f"{conf.SITE_URL}{path}"

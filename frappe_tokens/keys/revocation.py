@@ -45,7 +45,10 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
     if by is not None and not by.may_revoke(key):
         raise PermissionDenied(_("You don't have permission to revoke API keys."))
     # People paste what leaked.
-    reason = redacted(reason, 200)
+    return _revoke(key, redacted(reason, 200), by)
+
+
+def _revoke(key: AbstractApiKey, reason: str, by: Actor | None, *, leaked: bool = False) -> bool:
     model = type(key)
     alias = router.db_for_write(model)
     changes: dict[str, object] = {
@@ -64,7 +67,7 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
         revoked = bool(still_live.update(**changes))
         invalidate(model.cache_label(), [key.api_key], alias)
         if revoked:
-            announce_revoked(key, reason, by)
+            announce_revoked(key, reason, by, leaked=leaked)
     with suppress(model.DoesNotExist):  # deleted in the meantime, with its user
         key.refresh_from_db(using=alias)
     return revoked
@@ -162,7 +165,7 @@ def revoke_leaked(api_key: str, api_secret: str, *, url: str = "") -> bool:
                     stored = lock_rows(model, [key], None).get(key.pk)
                     if stored is not None and _works(api_secret, stored):
                         known = True
-                        if revoke(stored, reason=_("Reported as leaked.")):
+                        if _revoke(stored, _("Reported as leaked."), None, leaked=True):
                             announce_leaked(stored, redacted_url(url.replace(api_secret, HIDDEN)))
     return known
 

@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -104,9 +106,41 @@ def test_prints_one_json_object_per_line_like_the_rest_api(make_user):
         "last_used_at": "2026-11-01T11:59:59.999000Z",
         "last_used_ip": "192.0.2.7",
         "created_at": "2026-11-01T12:00:00Z",
+        "description": "",
+        "metadata": {},
+        "self_rotate": False,
+        "disabled_at": None,
     }
     assert plain.keys() == narrow.keys()
     assert (plain["expires_at"], plain["last_used_at"], plain["last_used_ip"]) == (None,) * 3
+
+
+def test_prints_csv_with_the_same_columns(make_user):
+    key = make_key(make_user("ada"), "narrow", description="two\nlines", **LIMITED)
+    make_key(make_user("+grace"), "plain", name="=1+1", metadata={"team": "ops"})
+
+    out, _ = run("--format", "csv")
+
+    narrow, plain = csv.DictReader(io.StringIO(out, newline=""))
+    assert [*narrow] == [*objects()[0]]
+    assert narrow == {
+        **dict.fromkeys(narrow, ""),
+        "api_key": key.api_key,
+        "name": "ci",
+        "description": "two\nlines",
+        "metadata": "{}",
+        "user": "ada",
+        "scopes": "todos events",
+        "read_only": "true",
+        "allowed_ips": "192.0.2.0/24",
+        "rate_limit": "100/minute",
+        "expires_at": "2026-11-02T12:00:00Z",
+        "self_rotate": "false",
+        "last_used_at": "2026-11-01T11:59:59.999000Z",
+        "created_at": "2026-11-01T12:00:00Z",
+    }
+    assert (plain["user"], plain["name"]) == ("'+grace", "'=1+1")
+    assert plain["metadata"] == '{"team": "ops"}'
 
 
 def test_prints_naive_times_without_a_time_zone(user, settings):
@@ -116,7 +150,7 @@ def test_prints_naive_times_without_a_time_zone(user, settings):
     assert "  2026-11-02 12:00  -" in run()[0]
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("form", ["text", "json", "csv"])
 def test_neither_prints_nor_reads_digests(user, form):
     generate_keys(user)
     api_key = generate_keys(user, grace=DAY).api_key

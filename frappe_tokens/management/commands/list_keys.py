@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from datetime import datetime
@@ -13,7 +14,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ...base_models import AbstractApiKey
+from ...keys import expiring_within, unused_for
 from ...models import SHOWN_FIELDS
+from ...redaction import spreadsheet_safe
 from ..selection import (
     add_selection,
     duration,
@@ -42,7 +45,7 @@ class Command(BaseCommand):
         )
         add_selection(parser)
         parser.add_argument("--all", action="store_true", help="include revoked keys")
-        parser.add_argument("--format", choices=["json", "text"], default="text")
+        parser.add_argument("--format", choices=["csv", "json", "text"], default="text")
 
     def handle(self, *args: object, **options: Any) -> None:
         spans = (options["unused_for"], options["expiring_in"])
@@ -63,9 +66,13 @@ class Command(BaseCommand):
         )
         if options["format"] == "json":
             for _source, key in found:
-                fields = {name: getattr(key, name, "") for name in SHOWN_FIELDS}
-                fields["user"] = username_of(key)
-                self.stdout.write(json.dumps(fields, default=_iso))
+                self.stdout.write(json.dumps(_fields(key), default=_iso))
+            return
+        if options["format"] == "csv":
+            writer = csv.DictWriter(self.stdout, SHOWN_FIELDS)
+            writer.writeheader()
+            for _source, key in found:
+                writer.writerow({name: _cell(value) for name, value in _fields(key).items()})
             return
         columns = len(COLUMNS) if len(models) > 1 else len(COLUMNS) - 1
         rows = ([*_cells(key), source][:columns] for source, key in found)
@@ -85,12 +92,23 @@ def _conditions(options: dict[str, Any]) -> list[Q]:
     if options["user"]:
         conditions.append(Q(user__in=[user.pk for user in named_users(options["user"])]))
     if options["unused_for"] is not None:
-        since = now - options["unused_for"]
-        never = Q(last_used_at__isnull=True, created_at__lte=since)
-        conditions.append(never | Q(last_used_at__lte=since))
+        conditions.append(unused_for(options["unused_for"], now))
     if options["expiring_in"] is not None:
-        conditions.append(Q(expires_at__gt=now, expires_at__lte=now + options["expiring_in"]))
+        conditions.append(expiring_within(options["expiring_in"], now))
     return conditions
+
+
+def _fields(key: AbstractApiKey) -> dict[str, Any]:
+    return {name: getattr(key, name, "") for name in SHOWN_FIELDS} | {"user": username_of(key)}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return spreadsheet_safe(" ".join(value))
+    if isinstance(value, datetime):
+        return _iso(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "" if value is None else spreadsheet_safe(text)
 
 
 def _cells(key: AbstractApiKey) -> list[str]:

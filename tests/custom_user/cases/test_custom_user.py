@@ -1,11 +1,13 @@
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from frappe_tokens.keys import generate_keys, generate_keys_for_users
 from frappe_tokens.keys.actors import Actor
@@ -40,6 +42,15 @@ def test_authenticates_by_each_scheme(person, header_of, statements):
     with statements() as verbs:
         assert Client().get(WHO, headers=headers).json() == {"message": "ada@example.com"}
     assert verbs == ["SELECT", "UPDATE"]
+
+
+def test_users_are_mailed_about_their_keys(person, manager, mailoutbox):
+    for user in (person, manager):
+        generate_keys(user, expires_at=timezone.now() + timedelta(hours=12))
+
+    call_command("notify_keys", verbosity=0)
+
+    assert sorted(mail.to for mail in mailoutbox) == [["ada@example.com"], ["manager@example.com"]]
 
 
 def test_session_works(person):

@@ -1,0 +1,195 @@
+"""Mails to users about their keys that expire soon or are unused, once for each key and period.
+
+:class:`~frappe_tokens.models.SentNotice` is the claim: it is inserted before the mail is sent and
+committed after it, so that a parallel run waits, and then leaves the key out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import IntegrityError, router, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import LessThanOrEqual
+from django.utils import timezone
+
+from ..base_models import AbstractApiKey, KeyState
+from ..db import in_batches
+from ..models import SentNotice
+from ..signals import key_expiring, key_unused
+from ..types import User
+from .mail import send
+
+EXPIRING, LAST_DAY, UNUSED = "expiring", "last_day", "unused"
+
+# By hours rather than the calendar: a key must not expire between the runs of two days.
+_DAY = timedelta(days=1)
+
+# Few, because what was read about their keys may change while mails are sent.
+BATCH_SIZE = 100  # users
+
+
+class Notice(NamedTuple):
+    """What its user is to learn about a ``key``.
+
+    Attributes:
+        source: the label of the key's source.
+        api_key: the key's.
+        kind: ``expiring``, ``last_day`` or ``unused``.
+        about: when the key expires, or since when it is unused.
+        key: the key itself, without its digests.
+    """
+
+    source: str
+    api_key: str
+    kind: str
+    about: datetime
+    key: AbstractApiKey
+
+    @property
+    def claim(self) -> tuple[str, str, str, datetime]:
+        """What is unique about it."""
+        return self[:4]
+
+
+def expiring_within(period: timedelta, now: datetime) -> Q:
+    """Return the condition for keys that expire soon."""
+    return Q(expires_at__gt=now, expires_at__lte=now + period)
+
+
+def unused_for(period: timedelta, now: datetime) -> Q:
+    """Return the condition for keys last used that long ago.
+
+    For one that was never used, it's when its secret was generated: rows of a source may be older.
+    """
+    used = Coalesce("last_used_at", "rotated_at", "created_at")
+    return Q(LessThanOrEqual(used, now - period))
+
+
+class DueNotices:
+    """The notices that are due now, for one user after the other.
+
+    Args:
+        models: the sources, each table once.
+        expiring: how soon keys expire.
+        unused: for how long keys are unused. Zero, here and above: no such notices.
+    """
+
+    def __init__(
+        self, models: Collection[type[AbstractApiKey]], expiring: timedelta, unused: timedelta
+    ) -> None:
+        self._models = models
+        self._periods = (expiring, unused)
+        self._now = timezone.now()
+        pks: set[Any] = set()
+        for model in models:
+            pks.update(self._keys(model).order_by().values_list("user", flat=True).distinct())
+        # In the same order everywhere: a parallel run waits for the first users only.
+        self.users = sorted(pks)
+
+    def __iter__(self) -> Iterator[tuple[User | None, list[Notice]]]:
+        """Yield, for each of ``users``, who it is and their notices that weren't sent yet.
+
+        The user is None if they or their keys were deleted in the meantime.
+        """
+        for batch in in_batches(self.users, BATCH_SIZE):
+            users: dict[object, User] = {}
+            found: list[Notice] = []
+            for model in self._models:
+                for key in self._keys(model).filter(user__in=batch).select_related("user"):
+                    users[key.user_id] = key.user
+                    found += self._notices(key)
+            sent = _sent(found)
+            unsent: defaultdict[object, list[Notice]] = defaultdict(list)
+            # Sorted, so that parallel claims of several keys don't end in a deadlock.
+            for notice in sorted(found, key=lambda notice: notice.claim):
+                if notice.claim not in sent:
+                    unsent[notice.key.user_id].append(notice)
+            for pk in batch:
+                yield users.get(pk), unsent[pk]
+
+    def _keys(self, model: type[AbstractApiKey]) -> QuerySet[AbstractApiKey]:
+        expiring, unused = self._periods
+        wanted = expiring_within(expiring, self._now)
+        if unused:
+            wanted |= unused_for(unused, self._now)
+        keys: QuerySet[AbstractApiKey] = (
+            model._base_manager.using(router.db_for_write(model))
+            .filter(KeyState("active").condition(), wanted, user__isnull=False)
+            # A row of a source that has no secret yet can't be used.
+            .exclude(secret_digest="")
+            .defer("secret_digest", "previous_digest")
+        )
+        return keys
+
+    def _notices(self, key: AbstractApiKey) -> Iterator[Notice]:
+        (expiring, unused), now = self._periods, self._now
+        label = key.cache_label()
+        if key.expires_at is not None and key.expires_at <= now + expiring:
+            kind = LAST_DAY if key.expires_at <= now + _DAY else EXPIRING
+            yield Notice(label, key.api_key, kind, key.expires_at, key)
+        since = key.last_used_at or key.rotated_at or key.created_at
+        if unused and since <= now - unused:
+            yield Notice(label, key.api_key, UNUSED, since, key)
+
+
+def _sent(notices: list[Notice]) -> set[tuple[str, str, str, datetime]]:
+    """Return the claims on the keys of these ``notices``."""
+    sent: set[tuple[str, str, str, datetime]] = set()
+    claims = SentNotice.objects.using(router.db_for_write(SentNotice))
+    for batch in in_batches(dict.fromkeys(notice.api_key for notice in notices)):
+        found = claims.filter(api_key__in=batch)
+        sent.update(found.values_list("source", "api_key", "kind", "about"))
+    return sent
+
+
+def send_notices(user: User, notices: list[Notice]) -> list[Notice]:
+    """Mail ``user``, who has an address, about all ``notices`` that no parallel run claims.
+
+    Returns:
+        The notices that are in the mail. If there are none, no mail was sent.
+
+    Raises:
+        Exception: the database, a template or the mail server failed. Nothing is claimed then.
+    """
+    alias = router.db_for_write(SentNotice)
+    with transaction.atomic(using=alias):
+        claimed = [notice for notice in notices if _claim(notice, alias)]
+        if claimed:
+            _announce(claimed, alias)
+            send(user, "notice", context_of(claimed))
+    return claimed
+
+
+def context_of(notices: list[Notice]) -> dict[str, list[Notice]]:
+    """Return the context of the mail's templates: the ``expiring`` and the ``unused``."""
+    notices = sorted(notices, key=lambda notice: notice.about)
+    return {
+        "expiring": [notice for notice in notices if notice.kind != UNUSED],
+        "unused": [notice for notice in notices if notice.kind == UNUSED],
+    }
+
+
+def _claim(notice: Notice, alias: str) -> bool:
+    """Whether this run is the one to send ``notice``. Waits for a parallel one that may be."""
+    source, api_key, kind, about = notice.claim
+    try:
+        with transaction.atomic(using=alias):
+            SentNotice.objects.using(alias).create(
+                source=source, api_key=api_key, kind=kind, about=about
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+def _announce(notices: list[Notice], alias: str) -> None:
+    # A failed query of a receiver must not undo the claims, which only a savepoint prevents.
+    with transaction.atomic(using=alias):
+        for notice in notices:
+            signal = key_unused if notice.kind == UNUSED else key_expiring
+            signal.send_robust(sender=type(notice.key), instance=notice.key)

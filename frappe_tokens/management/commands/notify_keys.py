@@ -1,0 +1,87 @@
+"""``manage.py notify_keys``: mails users about their keys that expire soon or are unused."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from ...keys import UNUSED, DueNotices, Notice, address_of, send_notices
+from ...types import User
+from ..progress import progress_bar
+from ..selection import counted, duration, moment, owner_of, printable, source_models
+
+logger = logging.getLogger("frappe_tokens.notices")
+
+
+class Command(BaseCommand):
+    help = (
+        "Mail users about their API keys that expire soon or are unused, of all SOURCES: each user "
+        "at most once per run, and never twice about the same expiry or time without use."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--expiring-within",
+            type=duration,
+            default=timedelta(days=14),
+            metavar="14d",
+            help="how soon keys expire; default: 14d; 0d: not about these",
+        )
+        parser.add_argument(
+            "--unused-for",
+            type=duration,
+            default=timedelta(days=90),
+            metavar="90d",
+            help="for how long keys are unused; default: 90d; 0d: not about these",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only print what would be sent")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        models = source_models(None).values()
+        due = DueNotices(models, options["expiring_within"], options["unused_for"])
+        verbosity, dry_run = options["verbosity"], options["dry_run"]
+        mails = keys = failed = inactive = without_address = 0
+        with progress_bar(self.stderr, 0 if dry_run else len(due.users), verbosity) as show:
+            for done, (user, notices) in enumerate(due, 1):
+                if user is None or not notices:
+                    pass
+                elif not user.is_active:
+                    inactive += 1
+                elif not address_of(user):
+                    without_address += 1
+                else:
+                    try:
+                        sent = notices if dry_run else send_notices(user, notices)
+                    except Exception:
+                        failed += 1
+                        logger.exception("User %r could not be notified.", user.pk)
+                    else:
+                        mails += bool(sent)
+                        keys += len({notice.key for notice in sent})
+                        if sent and verbosity > (0 if dry_run else 1):
+                            self.stdout.write("\n".join(_lines(user, sent)))
+                show(done)
+        if verbosity:
+            verb = "Would send" if dry_run else "Sent"
+            self.stdout.write(f"{verb} {counted(mails, 'mail')} about {counted(keys, 'key')}.")
+            if inactive or without_address:
+                self.stdout.write(
+                    f"Left out {counted(inactive, 'inactive user')}, and "
+                    f"{counted(without_address, 'user')} without an address."
+                )
+        if failed:
+            raise CommandError(
+                f"{counted(failed, 'user')} could not be notified; the log says why. Run it again "
+                "to try again: nobody gets a second mail."
+            )
+
+
+def _lines(user: User, notices: list[Notice]) -> list[str]:
+    lines = [f"{printable(user.get_username())} <{printable(address_of(user))}>"]
+    for notice in notices:
+        what = "unused since" if notice.kind == UNUSED else "expires"
+        lines.append(f"  {notice.api_key} of {owner_of(notice.key)}: {what} {moment(notice.about)}")
+    return lines
