@@ -47,6 +47,7 @@ def pair(user, request):
         yield old, new
 
 
+@pytest.mark.django_db(transaction=True)
 def test_replay_revokes_the_key_on_record(pair, log):
     old, new = pair
     wrong = GeneratedKeys(old.api_key, crypto.generate_api_secret(), old.instance)
