@@ -15,7 +15,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import model_ngettext, quote, unquote
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.db.models import Model, QuerySet
 from django.forms import Media
@@ -30,7 +30,7 @@ from django.views.decorators.debug import sensitive_variables
 from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..form_fields import RenewalForm
-from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, transaction_for
+from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, clean_expiry, transaction_for
 from ..verification import DEFAULT_SOURCE
 from .bases import ModelAdmin
 from .csv_file import csv_link
@@ -55,6 +55,14 @@ def part(name: str, label: Any, page: str = "") -> Callable[[Any, Model], str]:
         return render_to_string(f"frappe_tokens/admin/api_access_{name}.html", context)
 
     return render
+
+
+class ExpiryForm(RenewalForm):
+    """When the key expires, as the core accepts it."""
+
+    def clean_expires_at(self) -> datetime | None:
+        expires_at: datetime | None = self.cleaned_data["expires_at"]
+        return None if expires_at is None else clean_expiry(expires_at)
 
 
 class ApiAccessBase(ModelAdmin):
@@ -172,19 +180,12 @@ class ApiAccessBase(ModelAdmin):
             form = None
             if key is not None:
                 data = request.POST if sent == version else None
-                form = RenewalForm(data, expires_at=key.expires_at)
+                form = ExpiryForm(data, expires_at=key.expires_at)
             if possible and sent == version and (form is None or form.is_valid()):
                 expires_at = form.cleaned_data["expires_at"] if form is not None else None
-                try:
-                    generated = self._generate(possible, actor, expires_at)
-                except ValidationError as error:
-                    if form is None:
-                        raise
-                    form.add_error("expires_at", error.messages)
-                else:
-                    pairs = list(zip([plan.subject for plan in possible], generated, strict=True))
-                    left_out = blocked if is_action else None
-                    return self.secrets_page(request, pairs, back_url, left_out)
+                generated = self._generate(possible, actor, expires_at)
+                pairs = list(zip([plan.subject for plan in possible], generated, strict=True))
+                return self.secrets_page(request, pairs, back_url, blocked if is_action else None)
         stale = sent is not None and not (form is not None and form.is_bound)
         more = possible[LISTED_MAX:]
         select_across = request.POST.get("select_across") == "1"
