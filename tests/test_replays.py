@@ -173,7 +173,7 @@ def test_secrets_that_changed_in_the_meantime_count(user):
     assert not ApiKey.objects.get().is_revoked
 
 
-def test_deleted_key_and_failing_database_refuse_the_request_alike(user, caplog):
+def test_failing_database_changes_no_response(user, caplog):
     old = generate_keys(user)
     generate_keys(user)
 

@@ -10,11 +10,14 @@ from django.db import connections, router
 from django.utils.translation import gettext as _
 
 from ..base_models import AbstractApiKey
+from ..logs import RateLimitedLogger
 from ..signals import secret_replayed
 from .locking import lock_rows, transaction_for
 from .revocation import revoke
 
-_logger = logging.getLogger(__name__)
+_log_error = RateLimitedLogger(
+    logging.getLogger(__name__), "A replaced secret was used, but API key %s can't be revoked."
+)
 
 # The keys to revoke when the request of this thread or task has finished.
 _local = Local()
@@ -51,4 +54,4 @@ def _revoke(key: AbstractApiKey) -> None:
                 revoke(stored, reason=_("A replaced secret was used."))
     except Exception:
         # The request is refused anyway. At its end, an error would reach the server.
-        _logger.exception("API key %s can't be revoked, though a replaced secret was used.", key)
+        _log_error(key.api_key)
