@@ -11,10 +11,12 @@ class FrappeTokensConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks
+        from .keys import connect_replays
         from .lookup import connect_invalidation
 
         checks.register()
         connect_invalidation()
+        connect_replays()
         if apps.is_installed("django.contrib.admin"):
             from django.contrib import admin
 

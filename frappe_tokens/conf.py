@@ -96,6 +96,11 @@ class Settings:
         return grace
 
     @property
+    def REVOKE_ON_REPLAY(self) -> bool:
+        """Whether the use of a replaced secret after its end revokes the key: False."""
+        return self._get("REVOKE_ON_REPLAY", (bool,), False)
+
+    @property
     def LAST_USED_INTERVAL(self) -> timedelta:
         """How old the recorded last use of a key must be before it's written again: a minute."""
         interval = self._get("LAST_USED_INTERVAL", (timedelta,), _MINUTE)

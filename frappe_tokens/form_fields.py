@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django import forms
+from django.http import QueryDict
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from . import policy
+from .conf import conf
 from .validators import validate_networks, validate_scopes
 
 
@@ -42,6 +51,58 @@ class NetworksField(SeparatedListField):
     help_text = _(
         "Addresses or networks, one per line, for example 192.0.2.0/24. Leave empty to allow all."
     )
+
+
+class ExpiryField(forms.DateTimeField):
+    """When a key expires, in the current time zone."""
+
+    def __init__(self, *, help_text: Any = "") -> None:
+        super().__init__(
+            required=False,
+            label=_("Expires"),
+            help_text=help_text,
+            widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        )
+
+
+class RenewalForm(forms.Form):
+    """When a key expires after its rotation. An expired one needs a later expiry."""
+
+    expires_at = ExpiryField()
+
+    def __init__(self, data: QueryDict | None, *, expires_at: datetime | None) -> None:
+        """Make the form for a key that expires at ``expires_at``."""
+        super().__init__(data)
+        field, now = self.fields["expires_at"], timezone.now()
+        field.required = policy.has_ended(expires_at, now)
+        if field.required:
+            field.error_messages["required"] = gettext("The key has expired. Enter a later expiry.")
+            field.help_text = expiry_help()
+        else:
+            latest = now + conf.MAX_LIFETIME if conf.MAX_LIFETIME is not None else None
+            ends = [end for end in (expires_at, latest) if end is not None]
+            field.help_text = expiry_help(min(ends, default=None))
+
+
+def expiry_help(*default: datetime | None) -> str:
+    """Say what an empty field means, how late the expiry may be, and in which time zone.
+
+    ``default`` is the expiry without an input, if the field may be empty; None for never.
+    """
+    parts = [
+        gettext("Empty: %(when)s") % {"when": gettext("never") if end is None else _formatted(end)}
+        for end in default
+    ]
+    if conf.MAX_LIFETIME is not None:
+        latest = _formatted(timezone.now() + conf.MAX_LIFETIME)
+        parts.append(gettext("at the latest: %(when)s") % {"when": latest})
+    parts.append(gettext("time zone: %(name)s") % {"name": timezone.get_current_timezone_name()})
+    return "; ".join(parts)
+
+
+def _formatted(when: datetime) -> str:
+    local = timezone.localtime(when) if timezone.is_aware(when) else when
+    return date_format(local, "DATETIME_FORMAT")
 
 
 class RevokeForm(forms.Form):

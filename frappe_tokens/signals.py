@@ -31,7 +31,8 @@
 Receivers are called during the request, so they should be fast. Their errors are logged (by
 ``django.dispatch``) and change nothing. Nor do their return values.
 
-``keys_updated`` is for the app itself: a queryset has updated keys, which the cache has to know.
+Two are for the app itself: ``keys_updated`` (a queryset has updated keys, which the cache has to
+know), and ``secret_replayed`` (a request presented a replaced secret after its end).
 """
 
 from django.dispatch import Signal
@@ -45,3 +46,4 @@ key_unused = Signal()
 authentication_succeeded = Signal()
 authentication_failed = Signal()
 keys_updated = Signal()
+secret_replayed = Signal()

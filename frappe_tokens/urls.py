@@ -4,7 +4,7 @@ import re
 
 from django.urls import re_path
 
-from .api import key_actions, keys, rpc
+from .api import key_actions, keys, own_key, rpc
 
 app_name = "frappe_tokens"
 
@@ -49,6 +49,9 @@ urlpatterns = [
     ),
     re_path(r"^keys/?$", keys.KeyList.as_view(), name="keys"),
     re_path(r"^keys/revoke-leaked/?$", key_actions.RevokeLeaked.as_view(), name="revoke_leaked"),
+    # Before the keys, one of which may have been imported as "self".
+    re_path(r"^keys/self/?$", own_key.OwnKey.as_view(), name="own_key"),
+    re_path(r"^keys/self/rotate/?$", own_key.RotateOwnKey.as_view(), name="rotate_own_key"),
     # Imported keys may contain a slash, and anything else that is not a key even a line break. The
     # longer paths come first.
     *(

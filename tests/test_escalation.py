@@ -82,6 +82,11 @@ def by_rest_rotation(client, target):
     return client.post(page, {}, content_type="application/json")
 
 
+def by_rest_renewal(client, target):
+    page = f"/api/keys/{target.api_key}/rotate/"
+    return client.post(page, {"expires_in": 60}, content_type="application/json")
+
+
 def by_rest_widening(client, target):
     body = {"read_only": False}
     return client.patch(f"/api/keys/{target.api_key}/", body, content_type="application/json")
@@ -112,6 +117,7 @@ WAYS = [
     Way(by_rpc, 403, 417, 403),
     Way(by_rest, None, 400, None),
     Way(by_rest_rotation, None, 400, None),
+    Way(by_rest_renewal, 403, 400, None),
 ]
 
 

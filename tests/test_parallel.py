@@ -8,6 +8,7 @@ from io import StringIO
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.test import Client
@@ -22,6 +23,7 @@ from frappe_tokens.keys import (
     generate_keys_for_users,
     locking,
     revoke,
+    rotate_itself,
 )
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey, SentNotice
@@ -148,6 +150,21 @@ def test_manager_may_revoke_and_generate_their_own_key_at_once(make_user):
             lambda key=key: revoke(key, by=actor),
         ]
         assert at_once(*calls * 3)[1] == []
+
+
+def test_of_parallel_rotations_by_a_key_itself_one_wins(user):
+    keys = generate_keys(user, self_rotate=True)
+
+    def rotate():
+        auth = verify(parse(f"token {keys.token}", "token"), info_of())
+        together.wait()
+        return rotate_itself(auth)
+
+    together = threading.Barrier(10)
+    generated, errors = at_once(*[rotate] * 10)
+
+    assert [type(error) for error in errors] == [PermissionDenied] * 9
+    assert secret_that_works(generated, ApiKey.objects.get()) == generated
 
 
 def test_bulk_calls_for_the_same_users_in_opposite_order(make_user, monkeypatch):

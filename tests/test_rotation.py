@@ -13,9 +13,17 @@ from urllib.parse import urlsplit
 
 import pytest
 import time_machine
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.test import Client
 
-from frappe_tokens.keys import GeneratedKeys, generate_keys
+from frappe_tokens.keys import (
+    Actor,
+    GeneratedKeys,
+    change_key,
+    generate_keys,
+    generate_keys_for_source,
+    generate_keys_for_users,
+)
 from frappe_tokens.models import ApiKey
 
 from .conftest import token_header
@@ -59,6 +67,56 @@ def test_use_of_the_old_secret_is_on_record(keys):
     stored = ApiKey.objects.get()
     assert stored.previous_used_at == NOON + HOUR / 2
     assert stored.last_used_at == NOON + HOUR / 2 + timedelta(minutes=10)
+
+
+RENEWALS = {
+    "user": lambda key, **options: generate_keys(key.user, **options),
+    "users": lambda key, **options: generate_keys_for_users([key.user], **options)[0],
+    "row": generate_keys_for_source,
+}
+each_renewal = pytest.mark.parametrize("renew", RENEWALS.values(), ids=RENEWALS)
+
+
+@pytest.mark.django_db
+@each_renewal
+def test_expired_key_is_renewed_with_a_new_secret(user, settings, renew):
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": 2 * HOUR}
+    with time_machine.travel(NOON, tick=False) as clock:
+        old = generate_keys(user, expires_at=NOON + HOUR)
+        clock.move_to(NOON + HOUR)
+        for expires_at in (None, NOON + HOUR, NOON + 3 * HOUR + TICK):
+            with pytest.raises(ValidationError):
+                renew(old.instance, expires_at=expires_at)
+
+        new = renew(old.instance, expires_at=NOON + 3 * HOUR)
+
+        assert new.instance.expires_at == NOON + 3 * HOUR
+        assert (works(new), works(old)) == (True, False)
+
+
+@pytest.mark.django_db
+@each_renewal
+def test_user_may_renew_an_own_key_but_not_extend_its_secret(user, settings, renew):
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    by = Actor(user)
+    with time_machine.travel(NOON, tick=False):
+        key = generate_keys(user, expires_at=NOON + HOUR).instance
+        with pytest.raises(PermissionDenied, match="You can't extend"):
+            change_key(key, expires_at=NOON + 2 * HOUR, by=by)
+
+        assert renew(key, expires_at=NOON + 2 * HOUR, by=by).instance.expires_at == NOON + 2 * HOUR
+
+
+@pytest.mark.django_db
+@each_renewal
+def test_key_of_a_manager_makes_no_other_outlive_itself(user, system_manager, renew):
+    with time_machine.travel(NOON, tick=False):
+        key = generate_keys(user, expires_at=NOON + HOUR).instance
+        by = Actor(system_manager, generate_keys(system_manager, expires_at=NOON + HOUR).instance)
+        with pytest.raises(PermissionDenied, match="expires"):
+            renew(key, expires_at=NOON + HOUR + TICK, by=by)
+
+        assert renew(key, expires_at=NOON + HOUR, by=by).instance.expires_at == NOON + HOUR
 
 
 class Asked(NamedTuple):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django import forms
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import lazy
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
-from ..form_fields import NetworksField, ScopesField
-from ..keys import clean_expiry, clean_name, default_expiry
+from ..form_fields import ExpiryField, NetworksField, RenewalForm, ScopesField, expiry_help
+from ..keys import clean_name, default_expiry
 from ..validators import NAME_MAX_LENGTH
 
 # In seconds.
@@ -32,21 +30,7 @@ def _usual_grace() -> int:
 
 
 def _expiry_help() -> str:
-    """Say what an empty field means, how late the expiry may be, and in which time zone."""
-    now = timezone.now()
-    default = default_expiry(now)
-    when = gettext("never") if default is None else _formatted(default)
-    parts = [gettext("Empty: %(when)s") % {"when": when}]
-    if conf.MAX_LIFETIME is not None:
-        latest = _formatted(now + conf.MAX_LIFETIME)
-        parts.append(gettext("at the latest: %(when)s") % {"when": latest})
-    parts.append(gettext("time zone: %(name)s") % {"name": timezone.get_current_timezone_name()})
-    return "; ".join(parts)
-
-
-def _formatted(when: datetime) -> str:
-    local = timezone.localtime(when) if timezone.is_aware(when) else when
-    return date_format(local, "DATETIME_FORMAT")
+    return expiry_help(default_expiry(timezone.now()))
 
 
 class RenameForm(forms.Form):
@@ -69,25 +53,16 @@ class RenameForm(forms.Form):
 class NewKeyForm(RenameForm):
     """What users may choose for a new key of their own."""
 
-    expires_at = forms.DateTimeField(
-        required=False,
-        label=_("Expires"),
-        help_text=lazy(_expiry_help, str)(),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
+    expires_at = ExpiryField(help_text=lazy(_expiry_help, str)())
     read_only = forms.BooleanField(
         required=False, label=_("Read-only"), help_text=_("Only GET, HEAD and OPTIONS.")
     )
     scopes = ScopesField()
     allowed_ips = NetworksField()
 
-    def clean_expires_at(self) -> datetime | None:
-        expires_at: datetime | None = self.cleaned_data["expires_at"]
-        return None if expires_at is None else clean_expiry(expires_at)
 
-
-class RotateForm(forms.Form):
-    """How long the replaced secret keeps working."""
+class RotateForm(RenewalForm):
+    """Also how long the replaced secret keeps working."""
 
     grace = forms.TypedChoiceField(
         label=_("How long should the current secret keep working?"),

@@ -117,11 +117,9 @@ def new_key(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 @_key_page
 def rotate_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
-    """GET asks how long the current secret keeps working. POST replaces it."""
-    if key.is_expired():
-        problem = _("This API key has expired. Revoke it and generate a new key.")
-        return _notice(request, _("Nothing was generated"), problem, status=409)
-    form, (plan,) = RotateForm(_posted(request)), plan_for([request.user], actor, key.name)
+    """GET asks how long the current secret keeps working, and for an expiry. POST replaces it."""
+    form = RotateForm(_posted(request), expires_at=key.expires_at)
+    (plan,) = plan_for([request.user], actor, key.name)
     generate = partial(generate_keys_for_source, key, by=actor)
     return _generate(request, "rotate", form, plan.version, generate, plan=plan)
 
@@ -173,7 +171,8 @@ def _generate(
         try:
             return _generated(request, generate(**form.cleaned_data))
         except ValidationError as error:
-            form.add_error("name" if error.code == "name_taken" else None, error)
+            field = {"name_taken": "name", "expiry": "expires_at"}.get(error.code or "")
+            form.add_error(field, error)
     return _form_page(request, name, form, version=version, stale=stale, **context)
 
 

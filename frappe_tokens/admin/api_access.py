@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.contrib import admin
@@ -72,13 +73,17 @@ class ApiAccessMixin(ApiAccessBase):
         context: Mapping[str, object] = loaded["_api_access"]
         return context
 
-    def _plan(self, objects: Sequence[User], actor: Actor, *, lock: bool) -> list[Plan]:
+    def _plan(
+        self, objects: Sequence[User], actor: Actor, *, lock: bool, may_renew: bool
+    ) -> list[Plan]:
         if lock:
             locked = lock_users([user.pk for user in objects], actor)
             objects = [locked[user.pk] for user in objects if user.pk in locked]
-        return plan_for(objects, actor)
+        return plan_for(objects, actor, may_renew=may_renew)
 
-    def _generate(self, plans: Sequence[Plan], actor: Actor) -> list[GeneratedKeys]:
+    def _generate(
+        self, plans: Sequence[Plan], actor: Actor, expires_at: datetime | None
+    ) -> list[GeneratedKeys]:
         if len(plans) == 1:
-            return [generate_keys(plans[0].user, by=actor)]
+            return [generate_keys(plans[0].user, expires_at=expires_at, by=actor)]
         return generate_keys_for_users([plan.user for plan in plans], by=actor)

@@ -6,12 +6,10 @@ history entry, nor behind any URL.
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
-import io
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -31,11 +29,11 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
-from ..crypto import Secret
-from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, transaction_for
-from ..redaction import spreadsheet_safe
+from ..form_fields import RenewalForm
+from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, clean_expiry, transaction_for
 from ..verification import DEFAULT_SOURCE
 from .bases import ModelAdmin
+from .csv_file import csv_link
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
@@ -57,6 +55,14 @@ def part(name: str, label: Any, page: str = "") -> Callable[[Any, Model], str]:
         return render_to_string(f"frappe_tokens/admin/api_access_{name}.html", context)
 
     return render
+
+
+class ExpiryForm(RenewalForm):
+    """When the key expires, as the core accepts it."""
+
+    def clean_expires_at(self) -> datetime | None:
+        expires_at: datetime | None = self.cleaned_data["expires_at"]
+        return None if expires_at is None else clean_expiry(expires_at)
 
 
 class ApiAccessBase(ModelAdmin):
@@ -92,11 +98,15 @@ class ApiAccessBase(ModelAdmin):
         """
 
     @abstractmethod
-    def _plan(self, objects: Sequence[Any], actor: Actor, *, lock: bool) -> list[Plan]:
+    def _plan(
+        self, objects: Sequence[Any], actor: Actor, *, lock: bool, may_renew: bool
+    ) -> list[Plan]:
         """Return a plan for each of ``objects``; with ``lock``, for those that remain, locked."""
 
     @abstractmethod
-    def _generate(self, plans: Sequence[Plan], actor: Actor) -> list[GeneratedKeys]:
+    def _generate(
+        self, plans: Sequence[Plan], actor: Actor, expires_at: datetime | None
+    ) -> list[GeneratedKeys]:
         """Generate for all of ``plans``, or for none of them if one fails."""
 
     @admin.display(description=_("API Secret"))
@@ -158,7 +168,7 @@ class ApiAccessBase(ModelAdmin):
         actor, sent = Actor.of(request), request.POST.get("version")
         with transaction_for(router.db_for_write(self.model)):
             # Under the locks: what was confirmed can't change before it's done.
-            plans = self._plan(objects, actor, lock=sent is not None)
+            plans = self._plan(objects, actor, lock=sent is not None, may_renew=not is_action)
             possible = [plan for plan in plans if not plan.blocked_by]
             blocked = [plan for plan in plans if plan.blocked_by]
             if not is_action and not plans:
@@ -166,10 +176,17 @@ class ApiAccessBase(ModelAdmin):
             if not is_action and blocked and not actor.may_manage(blocked[0].user):
                 raise PermissionDenied(blocked[0].blocked_by)
             version = hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
-            if possible and sent == version:
-                generated = self._generate(possible, actor)
+            key = possible[0].key if possible and not is_action else None
+            form = None
+            if key is not None:
+                data = request.POST if sent == version else None
+                form = ExpiryForm(data, expires_at=key.expires_at)
+            if possible and sent == version and (form is None or form.is_valid()):
+                expires_at = form.cleaned_data["expires_at"] if form is not None else None
+                generated = self._generate(possible, actor, expires_at)
                 pairs = list(zip([plan.subject for plan in possible], generated, strict=True))
                 return self.secrets_page(request, pairs, back_url, blocked if is_action else None)
+        stale = sent is not None and not (form is not None and form.is_bound)
         more = possible[LISTED_MAX:]
         select_across = request.POST.get("select_across") == "1"
         page = self.render_page(
@@ -178,7 +195,8 @@ class ApiAccessBase(ModelAdmin):
             _("Generate Keys"),
             back_url,
             version=version,
-            stale=sent is not None,
+            stale=stale,
+            form=form,
             grace=conf.ROTATION_GRACE,
             grace_ends=timezone.now() + conf.ROTATION_GRACE,
             # All that are blocked: each has its own reason.
@@ -193,7 +211,7 @@ class ApiAccessBase(ModelAdmin):
             # One stands for all: Django accepts at most 1,000 fields in a form.
             carried=[*blocked, *possible][: 1 if select_across else None],
         )
-        page.status_code = 200 if sent is None else 409
+        page.status_code = 409 if stale else 200
         return page
 
     @sensitive_variables()
@@ -220,24 +238,6 @@ class ApiAccessBase(ModelAdmin):
             generated=generated,
             several=model_ngettext(self.opts, len(generated)),
             source=source and f"Frappe-Authorization-Source: {source}",
-            csv_link=_csv_link(generated),
+            csv_link=csv_link(generated),
             left_out=left_out,
         )
-
-
-@sensitive_variables()
-def _csv_link(generated: Iterable[tuple[object, GeneratedKeys]]) -> Secret:
-    """Return a data URL of the CSV file: the server doesn't have to store it for the download."""
-    rows = []
-    for subject, keys in generated:
-        row = {"user": spreadsheet_safe(keys.instance.user.get_username())}
-        if isinstance(subject, AbstractApiKey):
-            row = {str(subject._meta.model_name): spreadsheet_safe(str(subject)), **row}
-        rows.append({**row, "api_key": keys.api_key, "api_secret": keys.api_secret})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0])
-    writer.writeheader()
-    writer.writerows(rows)
-    content = base64.b64encode(text.getvalue().encode()).decode()
-    # A Secret, because error pages of templates print their context.
-    return Secret(f"data:text/csv;charset=utf-8;base64,{content}")

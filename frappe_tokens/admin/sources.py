@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django import forms
@@ -224,7 +225,9 @@ class ApiKeySourceMixin(ApiAccessBase):
         title = _("Revoke API key")
         return self.render_page(request, "revoke_key", title, back_url, key=key, form=form)
 
-    def _plan(self, objects: Sequence[AbstractApiKey], actor: Actor, *, lock: bool) -> list[Plan]:
+    def _plan(
+        self, objects: Sequence[AbstractApiKey], actor: Actor, *, lock: bool, may_renew: bool
+    ) -> list[Plan]:
         if lock:
             rows = lock_rows(self.model, objects, actor)
         else:
@@ -233,8 +236,11 @@ class ApiKeySourceMixin(ApiAccessBase):
             stored = self.model._base_manager.using(router.db_for_write(self.model))
             rows = stored.select_related("user").in_bulk([row.pk for row in objects])
         actor.preload(row.user for row in rows.values())
-        return [plan_for_row(rows[row.pk], actor) for row in objects if row.pk in rows]
+        found = [rows[row.pk] for row in objects if row.pk in rows]
+        return [plan_for_row(row, actor, may_renew=may_renew) for row in found]
 
-    def _generate(self, plans: Sequence[Plan], actor: Actor) -> list[GeneratedKeys]:
+    def _generate(
+        self, plans: Sequence[Plan], actor: Actor, expires_at: datetime | None
+    ) -> list[GeneratedKeys]:
         keys = [plan.key for plan in plans if plan.key is not None]
-        return [generate_keys_for_source(key, by=actor) for key in keys]
+        return [generate_keys_for_source(key, expires_at=expires_at, by=actor) for key in keys]

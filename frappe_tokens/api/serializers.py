@@ -186,6 +186,7 @@ class ApiKeyPoliciesSerializer(StrictSerializer):
     allowed_ips = StringListField(required=False, max_length=LIST_MAX_LENGTH)
     rate_limit = TextField(required=False, allow_blank=True, max_length=RATE_MAX_LENGTH)
     expires_at = StrictDateTimeField(required=False, allow_null=True)
+    self_rotate = StrictBooleanField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         # Here as well as in the core, so that an error has the name of its field.
@@ -197,10 +198,6 @@ class NewApiKeySerializer(ApiKeyPoliciesSerializer):
     """Also the user of a new key, by default the caller."""
 
     user = TextField(required=False)
-
-
-class ApiKeyRotationSerializer(StrictSerializer):
-    grace = SecondsField(required=False)
 
 
 class RevocationSerializer(StrictSerializer):

@@ -52,7 +52,9 @@ from .options import (
 )
 from .pairs import PairResult, set_up_pair
 from .plans import Plan, plan_for, plan_for_row, version_for_new_key
+from .replays import connect as connect_replays
 from .revocation import disable, enable, revoke, revoke_leaked
+from .self_rotation import rotate_itself
 
 __all__ = [
     "BATCH_SIZE",
@@ -81,6 +83,7 @@ __all__ = [
     "clean_expiry",
     "clean_grace",
     "clean_name",
+    "connect_replays",
     "create_key",
     "credential_of",
     "default_expiry",
@@ -102,6 +105,7 @@ __all__ = [
     "plan_for_row",
     "revoke",
     "revoke_leaked",
+    "rotate_itself",
     "send_notices",
     "set_up_pair",
     "transaction_for",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 250  # users per statement; larger batches are not faster
 
-_SECRET_FIELDS = (
+SECRET_FIELDS = (
     "expires_at",
     "secret_digest",
     "previous_digest",
@@ -154,7 +154,7 @@ def generate_keys_for_users(
             if new := [key for key in rows if key._state.adding]:
                 insert_rows(new, "api_key", alias)
             if changed := [key for key in rows if key.user_id in existing]:
-                update_rows(changed, sorted({*_SECRET_FIELDS, *cleaned.values}), alias)
+                update_rows(changed, sorted({*SECRET_FIELDS, *cleaned.values}), alias)
             announce_generated([(key, key.user_id in existing) for key in rows], by, len(targets))
     return results
 
@@ -189,7 +189,7 @@ def generate_keys_for_source(
         stored.expires_at = expires_at or stored.expires_at
         rotated = bool(stored.secret_digest)
         generated = set_secret(stored, grace, timezone.now(), by)
-        stored.save(update_fields=_SECRET_FIELDS)
+        stored.save(update_fields=SECRET_FIELDS)
         announce_generated([(generated.instance, rotated)], by)
     key.refresh_from_db(using=stored._state.db)
     return replace(generated, instance=key)
@@ -232,7 +232,7 @@ def set_secret(
         problem = _("API key %(api_key)s has expired. Give it a later expiry, or revoke it.")
         raise ValidationError(problem, "key_expired", params)
     check_reach(key, by)
-    keep = bool(key.secret_digest and grace)
+    keep = bool(key.secret_digest and (grace or conf.REVOKE_ON_REPLAY))
     key.previous_digest = key.secret_digest if keep else ""
     key.previous_expires_at = now + grace if keep else None
     key.previous_used_at = None

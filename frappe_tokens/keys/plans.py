@@ -52,8 +52,17 @@ class Plan:
         return ends is not None and not policy.has_ended(ends, timezone.now())
 
 
-def plan_for(users: Iterable[Any], actor: Actor, name: str = "") -> list[Plan]:
-    """Return a plan for each of ``users``, with one query for each batch."""
+def plan_for(
+    users: Iterable[Any], actor: Actor, name: str = "", *, may_renew: bool = False
+) -> list[Plan]:
+    """Return a plan for each of ``users``, with one query for each batch.
+
+    Args:
+        users: the users.
+        actor: who would do it.
+        name: the name of the key.
+        may_renew: expired keys aren't blocked, because the form asks for a later expiry.
+    """
     # A replica may not know yet that this form was sent before.
     keys_now = ApiKey.objects.stored().filter(name=name, live=True)
     plans = []
@@ -63,13 +72,13 @@ def plan_for(users: Iterable[Any], actor: Actor, name: str = "") -> list[Plan]:
         keys = {key.user_id: key for key in live}
         for user in batch:
             key = keys.get(user.pk)
-            plans.append(Plan(user, user, key, _blocked_by(user, key, actor)))
+            plans.append(Plan(user, user, key, _blocked_by(user, key, actor, may_renew)))
     return plans
 
 
-def plan_for_row(row: AbstractApiKey, actor: Actor) -> Plan:
-    """Return a plan for a row of a source."""
-    return Plan(row, row.user, row, _blocked_by(row.user, row, actor))
+def plan_for_row(row: AbstractApiKey, actor: Actor, *, may_renew: bool = False) -> Plan:
+    """Return a plan for a row of a source. ``may_renew``: as for :func:`plan_for`."""
+    return Plan(row, row.user, row, _blocked_by(row.user, row, actor, may_renew))
 
 
 def version_for_new_key(user: User | AnonymousUser) -> str:
@@ -82,7 +91,9 @@ def version_for_new_key(user: User | AnonymousUser) -> str:
     return hashlib.sha256(repr((user.pk, newest)).encode()).hexdigest()
 
 
-def _blocked_by(user: User | None, key: AbstractApiKey | None, actor: Actor) -> str:
+def _blocked_by(
+    user: User | None, key: AbstractApiKey | None, actor: Actor, may_renew: bool
+) -> str:
     if key is not None and key.is_revoked:
         return _("This API key was revoked, which is final. Generate a new key.")
     if user is None:
@@ -97,6 +108,6 @@ def _blocked_by(user: User | None, key: AbstractApiKey | None, actor: Actor) -> 
         return " ".join(error.messages)
     if key is not None and key.is_disabled:
         return _("The API key is disabled. Enable it, then try again.")
-    if key is not None and key.is_expired():
-        return _("The API key has expired. Change its expiry or revoke it, then try again.")
+    if key is not None and key.is_expired() and not may_renew:
+        return _("The API key has expired. Rotate it alone, with a later expiry, or revoke it.")
     return ""

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
+from .. import policy
 from ..conf import conf
 from ..crypto import Secret
 from ..keys import PairResult
@@ -86,9 +88,12 @@ def describe(result: PairResult) -> Iterator[str]:
     """Yield what was done, and then what to know about it."""
     key = result.key
     done = _DONE[result.outcome] % (key.api_key, owner_of(key))
-    if result.outcome in ("rotated", "superseded") and key.previous_digest:
+    works_until = key.previous_expires_at
+    if result.outcome in ("rotated", "superseded") and (
+        works_until is not None and not policy.has_ended(works_until, timezone.now())
+    ):
         which = "old secret" if result.outcome == "rotated" else "given one"
-        done += f" The {which} works until {moment(key.previous_expires_at)}."
+        done += f" The {which} works until {moment(works_until)}."
     yield done
     if result.ignored:
         names = ", ".join(result.ignored)

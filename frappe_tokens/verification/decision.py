@@ -179,7 +179,7 @@ def _reason_against(
         return Reason.USER_INACTIVE
     if found.allowed_ips and not addresses.is_allowed(found.allowed_ips, info.address()):
         return Reason.IP_NOT_ALLOWED
-    if found.read_only and not policy.are_safe(info.methods):
+    if found.read_only and not policy.are_safe(info.methods) and not info.accepts_read_only:
         return Reason.KEY_READ_ONLY
     # Of our schemes, browsers send only Basic without being told to by a page's script.
     if from_browser and info.is_forgeable:

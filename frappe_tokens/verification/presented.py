@@ -9,11 +9,13 @@ from typing import Protocol, cast
 
 from .. import crypto, lookup, policy
 from ..base_models import AbstractApiKey
+from ..conf import conf
 from ..credentials import API_KEY_MAX_LENGTH, Credential
 from ..crypto import Secret
 from ..exceptions import Mistake, Reason, Refused
 from ..lookup import Found
 from ..redaction import redacted
+from ..signals import secret_replayed
 from ..types import User
 from . import access_tokens
 from .access_tokens import AccessToken
@@ -84,13 +86,16 @@ class PresentedKey:
     def matched(self, now: datetime) -> AbstractApiKey:
         """Return the key, or refuse it. An unknown key takes the same work as a wrong secret."""
         key = self._found.key if self._found is not None else None
-        in_grace = key is not None and not policy.has_ended(key.previous_expires_at, now)
         current, previous = crypto.matches_which(
             self.secret,
             key.secret_digest if key is not None else "",
-            key.previous_digest if key is not None and in_grace else "",
+            key.previous_digest if key is not None else "",
         )
         if key is None or not (current or previous):
+            raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
+        if not current and policy.has_ended(key.previous_expires_at, now):
+            if conf.REVOKE_ON_REPLAY:
+                secret_replayed.send_robust(sender=type(key), instance=key)
             raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
         self._slot = "secret_digest" if current else "previous_digest"
         return key

@@ -101,6 +101,12 @@ class RequestInfo:
         return getattr(cls, "accepts_any_scope", False) is True
 
     @property
+    def accepts_read_only(self) -> bool:
+        """Whether the view is the one of ours that read-only keys may change themselves by."""
+        cls = getattr(self._view, "view_class", self._view)
+        return getattr(cls, "accepts_read_only", False) is True
+
+    @property
     def required_scopes(self) -> tuple[str, ...]:
         """What the view declares."""
         return scopes.declared_scopes(self._view, self._given.method or "")

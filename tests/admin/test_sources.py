@@ -187,6 +187,27 @@ def test_row_that_changed_since_the_confirmation_gets_no_secret(keeper_client, c
     assert not stored(consumer)["secret_digest"]
 
 
+@pytest.mark.parametrize(
+    ("days", "problem"),
+    [(None, "The key has expired. Enter a later expiry."), (-1, "must be in the future"), (1, "")],
+)
+def test_expired_row_is_renewed_by_a_later_expiry(keeper_client, consumer, days, problem):
+    consumer.expires_at = timezone.now()
+    consumer.save()
+    until = timezone.now().replace(microsecond=0) + timedelta(days=days or 0)
+    url = page_of(consumer, "generate-keys")
+    form = {"version": version_on(keeper_client.get(url))}
+
+    answer = keeper_client.post(url, {**form, "expires_at": until.isoformat() if days else ""})
+
+    assert answer.status_code == 200
+    assert problem in text_of(answer)
+    assert "Nothing was generated." not in text_of(answer)
+    assert bool(secrets_on(answer)) is not bool(problem)
+    assert bool(stored(consumer)["secret_digest"]) is not bool(problem)
+    assert (stored(consumer)["expires_at"] == until) is not bool(problem)
+
+
 @pytest.mark.parametrize("what", ["generate-keys", "revoke"])
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_staff_without_the_permissions_are_refused(editor_client, staff, consumer, what, method):

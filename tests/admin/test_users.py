@@ -44,9 +44,11 @@ def test_shows_the_key_its_state_and_its_last_use(manager_client, user):
 
     ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now())
     assert "Expired" in text_of(manager_client.get(user_page(user)))
-    page = text_of(manager_client.get(generate_page(user)))
-    assert "The API key has expired." in page
-    assert "version" not in page
+    until = timezone.now().replace(microsecond=0) + timedelta(days=1)
+    form = {"version": version_on(manager_client.get(generate_page(user)))}
+    renewed = manager_client.post(generate_page(user), {**form, "expires_at": until.isoformat()})
+    assert secrets_on(renewed)
+    assert ApiKey.objects.get(pk=key.pk).expires_at == until
 
     revoke(key)
     assert "Revoked" in text_of(manager_client.get(user_page(user)))

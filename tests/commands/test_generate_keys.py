@@ -287,6 +287,18 @@ def test_shows_progress_on_a_terminal_and_clears_it(five_users):
     assert run_on_terminal("--all-active", "--format", "json", "--verbosity", "0")[1] == ""
 
 
+def test_expired_key_is_renewed(user):
+    keys = generate_keys(user)
+    ApiKey.objects.update(expires_at=NOW)
+
+    with time_machine.travel(NOW, tick=False):
+        out, _ = run("ada", "--expires-in", "90d", "--format", "json")
+
+    key = ApiKey.objects.get()
+    assert (key.api_key, key.expires_at) == (keys.api_key, NOW + timedelta(days=90))
+    assert crypto.matches(json.loads(out)["api_secret"], key.secret_digest)
+
+
 def test_clears_the_bar_before_an_error(five_users):
     generate_keys(get_user_model().objects.get(username="user4"))
     ApiKey.objects.update(expires_at=NOW)

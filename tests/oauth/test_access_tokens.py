@@ -127,6 +127,22 @@ def test_any_token_is_found_however_it_is_stored(issue, user, toolkit, hashed, r
         assert drf(token.header).status_code == 200
 
 
+@pytest.mark.urls("testproject.urls")
+def test_token_is_described_to_itself_and_rotates_nothing(issue, user):
+    token = issue(user, "todos read", expires=NOW + HOUR)
+
+    described = drf(token.header, "/api/keys/self/")
+    rotated = drf(token.header, "/api/keys/self/rotate/", "POST")
+
+    assert described.json() == {
+        "user": "ada",
+        "scopes": ["todos", "read"],
+        "read_only": True,
+        "expires_at": (NOW + HOUR).isoformat().replace("+00:00", "Z"),
+    }
+    assert refusal(rotated) == (403, "permission_denied")
+
+
 # Refusals
 
 

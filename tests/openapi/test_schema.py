@@ -236,6 +236,8 @@ RESPONSES = {
     ("/api/keys/{api_key}/rotate/", "post"): {"200", "400", "404", "409", "415"},
     ("/api/keys/{api_key}/usage/", "get"): {"200", "400", "404"},
     ("/api/keys/revoke-leaked/", "post"): {"200", "204", "400", "403", "415"},
+    ("/api/keys/self/", "get"): {"200", "404"},
+    ("/api/keys/self/rotate/", "post"): {"200", "400", "404", "409", "415"},
     ("/api/method/frappe.auth.get_logged_user/", "get"): {"200"},
     ("/api/method/ping/", "get"): {"200"},
     ("/api/method/version/", "get"): {"200"},

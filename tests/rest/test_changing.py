@@ -6,6 +6,7 @@ import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
 from django.db import connection
+from django.test import Client
 
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
@@ -139,8 +140,52 @@ def test_unusable_grace_periods_are_refused(manager, keys):
             assert_wrong(rotate(manager, keys, b'{"grace": %s}' % grace), "grace")
         for grace in NO_JSON:
             assert_refused(rotate(manager, keys, b'{"grace": %s}' % grace), 400, "parse_error")
-        for name in ("api_secret", "name", "expires_at", "token"):
+        for name in ("api_secret", "name", "token"):
             assert_wrong(rotate(manager, keys, {"grace": 60, name: "mine"}), name)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"expires_at": "2026-02-01T12:00:00Z"}, {"expires_in": 86400}, {"expires_in": 86400.0}],
+    ids=str,
+)
+def test_expired_key_is_renewed(keys, root, body):
+    ApiKey.objects.filter(pk=keys.instance.pk).update(expires_at=NOW)
+
+    with time_machine.travel(NOW, tick=False):
+        response = rotate(root, keys, body)
+
+        assert_rotated(response, keys)
+    assert response.json()["expires_at"] == "2026-02-01T12:00:00Z"
+
+
+def test_user_may_renew_their_own_key_but_not_extend_it(keys, user, self_service):
+    session = Client()
+    session.force_login(user)
+    body, options = {"expires_at": "2100-01-01T00:00:00Z"}, {"content_type": "application/json"}
+    ApiKey.objects.update(expires_at=NOW)
+
+    patched = session.patch(f"/api/keys/{keys.api_key}/", body, **options)
+    rotated = session.post(f"/api/keys/{keys.api_key}/rotate/", body, **options)
+
+    assert_refused(patched, 403, "permission_denied", "You can't extend")
+    assert_rotated(rotated, keys)
+    assert rotated.json()["expires_at"] == body["expires_at"]
+
+
+def test_unusable_expiries_are_refused(manager, keys, settings):
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": timedelta(days=1)}
+    at, within = "expires_at", "expires_in"
+    with assert_unchanged(), time_machine.travel(NOW, tick=False):
+        for seconds in (*UNUSABLE, b"0", b"3153600001"):
+            assert_wrong(rotate(manager, keys, b'{"expires_in": %s}' % seconds), within)
+        for value in (None, 60, "", "2026-02-01T00:00:00", "2026-01-31T12:00:00Z"):
+            assert_wrong(rotate(manager, keys, {at: value}), at)
+        late = {at: "2026-02-01T12:00:01Z", within: 86401}
+        for name, value in late.items():
+            assert_wrong(rotate(manager, keys, {name: value}), name, sentence="must expire by")
+        both = {at: "2026-02-01T00:00:00Z", within: 60}
+        assert_wrong(rotate(manager, keys, both), within, sentence="not both")
 
 
 def interrupt(action):

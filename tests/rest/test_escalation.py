@@ -20,6 +20,7 @@ CALLS = {
     "narrow": ("PATCH", "{}", {"read_only": True}),
     "rename": ("PATCH", "{}", NEW),
     "rotate": ("POST", "{}/rotate/", {"grace": 3600}),
+    "renew": ("POST", "{}/rotate/", {"expires_in": 3600}),
     "revoke": ("DELETE", "{}", None),
 }
 every_call = pytest.mark.parametrize("call", CALLS)

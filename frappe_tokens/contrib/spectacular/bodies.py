@@ -7,10 +7,20 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, extend_schema_field, inline_serializer
-from rest_framework.serializers import CharField, DateField, DateTimeField, DictField, IntegerField
+from rest_framework.serializers import (
+    BooleanField,
+    CharField,
+    DateField,
+    DateTimeField,
+    DictField,
+    IntegerField,
+    ListField,
+)
 
 from ...api import serializers
 from ...api.key_actions import MAX_FINDINGS
+from ...api.rotation_serializers import LifetimeField
+from ...conf import LONGEST
 from ...keys import GRACE_MAX
 
 # As drf-spectacular types them.
@@ -73,6 +83,15 @@ USAGE = inline_serializer(
         "usage": _USAGE_DAYS,
     },
 )
+ACCESS_TOKEN = inline_serializer(
+    "PresentedAccessToken",
+    {
+        "user": CharField(help_text="The username."),
+        "scopes": ListField(child=CharField()),
+        "read_only": BooleanField(),
+        "expires_at": DateTimeField(allow_null=True),
+    },
+)
 USERNAME = inline_serializer("FrappeUsername", {"message": CharField(help_text="The username.")})
 PONG = inline_serializer("FrappePong", {"message": CharField(help_text="`pong`.")})
 VERSION = inline_serializer("FrappeVersion", {"message": CharField(help_text="Of the app.")})
@@ -133,3 +152,12 @@ extend_schema_field(
         "description": "How many seconds the old secret keeps working.",
     }
 )(serializers.SecondsField)
+extend_schema_field(
+    {
+        "type": "number",
+        "exclusiveMinimum": True,
+        "minimum": 0,
+        "maximum": int(LONGEST.total_seconds()),
+        "description": "How many seconds the key lives from now on. Instead of `expires_at`.",
+    }
+)(LifetimeField)

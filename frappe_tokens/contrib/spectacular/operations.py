@@ -166,7 +166,8 @@ _describe(
     "key_actions.RotateKey",
     post=_operation(
         "Rotate an API key's secret",
-        f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
+        "The old secret keeps working for `grace` seconds. An expired key needs a later expiry: "
+        f"`expires_at` or `expires_in`. {_NO_WIDER}",
         {200: bodies.ApiKeyWithSecretSerializer},
         [400, 404, 409, 415],
         _API_KEY,

@@ -1,0 +1,83 @@
+"""What a request presents: what it is and may do, and how an API key rotates itself."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.core.exceptions import PermissionDenied
+from django.db import router
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_variables
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ..base_models import AbstractApiKey
+from ..keys import rotate_itself
+from ..verification import AccessToken, Outcome, get_outcome
+from . import serializers
+from .errors import NoSuchKey
+from .keys import KeysView, validated, with_secret
+from .rotation_serializers import ApiKeyRotationSerializer
+
+
+class NoCredential(NotFound):
+    """The caller has a session."""
+
+    default_code = "no_credential"
+    default_detail = gettext_lazy(
+        "This request has no credential, because you are signed in. Send an API key."
+    )
+
+
+class OwnKey(KeysView):
+    """The presented API key, of any source, or access token. Open to all of them."""
+
+    accepts_any_scope = True
+
+    def get(self, request: Request) -> Response:
+        key = _presented(request)
+        if not isinstance(key, AbstractApiKey):
+            return Response(_described(cast("Outcome", get_outcome(request._request)).key))
+        # As stored now. The one of the request lacks the columns that the decision doesn't need.
+        model = type(key)
+        stored = model._base_manager.using(router.db_for_write(model)).select_related("user")
+        row = stored.filter(pk=key.pk).first()
+        if row is None:
+            raise NoSuchKey
+        return Response(serializers.ApiKeySerializer(row).data)
+
+
+class RotateOwnKey(KeysView):
+    """A new secret for the presented API key, which may be scoped and read-only."""
+
+    accepts_any_scope = True
+    accepts_read_only = True
+    serializer_class = ApiKeyRotationSerializer
+
+    @sensitive_variables()
+    def post(self, request: Request) -> Response:
+        key = _presented(request)
+        if not isinstance(key, AbstractApiKey):
+            raise PermissionDenied(_("Access tokens can't be rotated. Refresh it instead."))
+        options = validated(self.get_serializer(data=request.data))
+        return Response(with_secret(rotate_itself(key, **options)))
+
+
+def _described(token: AccessToken) -> dict[str, object]:
+    ends_at = token.expires_at
+    moment = serializers.StrictDateTimeField()
+    return {
+        "user": token.auth.user.get_username(),
+        "scopes": str(getattr(token.auth, "scope", "")).split(),
+        "read_only": token.read_only,
+        "expires_at": None if ends_at is None else moment.to_representation(ends_at),
+    }
+
+
+def _presented(request: Request) -> Any:
+    """Return what authenticated ``request``. Raises NotFound if a session did."""
+    if request.auth is None:
+        raise NoCredential
+    return request.auth

@@ -1,0 +1,57 @@
+"""Revokes a key whose replaced secret is used after its end (``REVOKE_ON_REPLAY``)."""
+
+from __future__ import annotations
+
+import logging
+
+from asgiref.local import Local
+from django.core.signals import request_finished
+from django.db import connections, router
+from django.utils.translation import gettext as _
+
+from ..base_models import AbstractApiKey
+from ..logs import RateLimitedLogger
+from ..signals import secret_replayed
+from .locking import lock_rows, transaction_for
+from .revocation import revoke
+
+_log_error = RateLimitedLogger(
+    logging.getLogger(__name__), "A replaced secret was used, but API key %s can't be revoked."
+)
+
+# The keys to revoke when the request of this thread or task has finished.
+_local = Local()
+
+
+def connect() -> None:
+    """Revoke the keys that the decision reports."""
+    secret_replayed.connect(_secret_replayed)
+    request_finished.connect(_request_finished)
+
+
+def _secret_replayed(sender: type[AbstractApiKey], instance: AbstractApiKey, **_: object) -> None:
+    if connections[router.db_for_write(sender)].in_atomic_block:
+        # With ATOMIC_REQUESTS, the refusal rolls the request's transaction back.
+        _local.keys = [*getattr(_local, "keys", ()), instance]
+    else:
+        _revoke(instance)
+
+
+def _request_finished(**_: object) -> None:
+    if keys := getattr(_local, "keys", ()):
+        _local.keys = ()
+        for key in keys:
+            _revoke(key)
+
+
+def _revoke(key: AbstractApiKey) -> None:
+    """Revoke ``key``, unless its secrets have changed since it was looked up. Logs errors."""
+    model = type(key)
+    try:
+        with transaction_for(router.db_for_write(model)):
+            stored = lock_rows(model, [key], None).get(key.pk)
+            if stored is not None and stored.previous_digest == key.previous_digest:
+                revoke(stored, reason=_("A replaced secret was used."))
+    except Exception:
+        # The request is refused anyway. At its end, an error would reach the server.
+        _log_error(key.api_key)

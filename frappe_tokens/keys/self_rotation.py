@@ -1,0 +1,87 @@
+"""Lets an API key replace its own secret."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from ..base_models import AbstractApiKey
+from .actors import Actor, check_target
+from .announcements import announce_generated
+from .generation import SECRET_FIELDS, GeneratedKeys, set_secret
+from .locking import locked_key
+from .options import clean_expiry, clean_grace
+
+# A client asks for the same lifetime again a moment before, or by its own clock.
+_TOLERANCE = timedelta(minutes=1)
+
+
+@sensitive_variables()
+def rotate_itself(
+    key: AbstractApiKey, *, grace: timedelta | None = None, expires_at: datetime | None = None
+) -> GeneratedKeys:
+    """Generate a new secret for ``key``, for a request that its current secret authenticated.
+
+    Its other policies stay.
+
+    Args:
+        key: the key, of any source, as it authenticated the request (``request.auth``).
+        grace: how long the replaced secret keeps working; None is ``ROTATION_GRACE``.
+        expires_at: when the key expires (aware); None: as before. Its lifetime from now on can be
+            at most what it was at the last rotation.
+
+    Raises:
+        PermissionDenied: the key may not rotate itself, or its secret has been replaced.
+        ValidationError: ``grace`` or ``expires_at`` is invalid, or the key was revoked, disabled or
+            deleted, has expired, or its user was deactivated, in the meantime.
+    """
+    grace = clean_grace(grace)
+    expires_at = None if expires_at is None else clean_expiry(expires_at)
+    with locked_key(key, None) as stored:
+        if not stored.self_rotate:
+            raise PermissionDenied(
+                _("This API key may not rotate itself. Ask an administrator to allow it.")
+            )
+        # Under the lock: of two requests at once, the second used a secret that is replaced now.
+        is_current = stored.secret_digest == key.secret_digest and stored.user_id == key.user_id
+        if key.authenticated_by_old_secret or not is_current:
+            raise PermissionDenied(
+                _("The secret of this request was replaced. Rotate the key with its current one.")
+            )
+        check_target(stored.user, None)
+        lifetime = _lifetime(stored)
+        now = timezone.now()
+        generated = set_secret(stored, grace, now, None)
+        if expires_at is not None:
+            stored.expires_at = _limited(expires_at, now, lifetime)
+        stored.save(update_fields=SECRET_FIELDS)
+        announce_generated([(stored, True)], Actor(stored.user))
+    return generated
+
+
+def _lifetime(key: AbstractApiKey) -> timedelta | None:
+    """Return how long ``key`` was to live when its secret was generated; None: without an end."""
+    if key.expires_at is None:
+        return None
+    return key.expires_at - (key.rotated_at or key.created_at)
+
+
+def _limited(expires_at: datetime, now: datetime, lifetime: timedelta | None) -> datetime:
+    """Return ``expires_at``, or raise ValidationError if it's beyond ``lifetime``."""
+    if lifetime is None:
+        raise ValidationError(
+            _("This API key has no expiry that it could move. Leave it out."), code="expiry"
+        )
+    latest = now + lifetime
+    if expires_at > latest + _TOLERANCE:
+        raise ValidationError(
+            _("The key must expire by %(latest)s."),
+            code="expiry",
+            params={"latest": date_format(latest, "DATETIME_FORMAT")},
+        )
+    return min(expires_at, latest)

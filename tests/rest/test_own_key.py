@@ -1,0 +1,272 @@
+"""``GET keys/self/`` and ``POST keys/self/rotate/``."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test import Client
+
+from frappe_tokens.keys import (
+    GeneratedKeys,
+    change_key,
+    disable,
+    generate_keys,
+    generate_keys_for_source,
+    revoke,
+)
+from frappe_tokens.models import ApiKey
+from tests.sources.models import Robot
+
+from .conftest import (
+    FIELDS,
+    NOW,
+    assert_no_secret,
+    assert_refused,
+    assert_unchanged,
+    assert_wrong,
+    send,
+    works,
+)
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+NARROW = {"read_only": True, "scopes": ["todos"], "allowed_ips": ["127.0.0.0/8"]}
+
+
+@pytest.fixture
+def ci(user):
+    """A narrow key that may rotate itself."""
+    with time_machine.travel(NOW, tick=False):
+        return generate_keys(user, name="ci", self_rotate=True, expires_at=NOW + DAY, **NARROW)
+
+
+def rotate(by, body=None, at=NOW, **options):
+    with time_machine.travel(at, tick=False):
+        return send(by, "POST", "self/rotate/", body, **options)
+
+
+def stored(keys):
+    return ApiKey.objects.get(pk=keys.instance.pk)
+
+
+def after_lookup(action):
+    """Run ``action`` after the request was authenticated, and before it locks the key."""
+    pending = [action]
+
+    def execute_then_act(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if "JOIN" in sql and pending:
+            pending.pop()()
+        return result
+
+    return connection.execute_wrapper(execute_then_act)
+
+
+# What it is
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("policies", [{}, NARROW], ids=["unlimited", "narrow"])
+def test_key_is_described_to_itself(user, policies, slash):
+    keys = generate_keys(user, description="runs the tests", **policies)
+
+    response = send(keys, "GET", f"self{slash}")
+
+    assert response.status_code == 200
+    assert_no_secret(response)
+    body = response.json()
+    assert set(body) == FIELDS
+    assert (body["api_key"], body["user"]) == (keys.api_key, "ada")
+    assert body["description"] == "runs the tests"
+    assert {name: body[name] for name in policies} == policies
+
+
+def test_key_of_another_source_is_described_without_what_it_has_not(user, settings):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+    keys = generate_keys_for_source(Robot.objects.create(user=user, scopes=["todos"]))
+
+    response = send(keys, "GET", "self/", HTTP_FRAPPE_AUTHORIZATION_SOURCE="Robot")
+
+    assert response.status_code == 200
+    assert set(response.json()) == FIELDS - {"name", "description", "metadata"}
+    assert response.json()["scopes"] == ["todos"]
+
+
+def test_session_has_no_credential(browser):
+    token = browser.cookies["csrftoken"].value
+    for response in (
+        browser.get("/api/keys/self/"),
+        browser.post(
+            "/api/keys/self/rotate/",
+            content_type="application/json",
+            headers={"x-csrftoken": token},
+        ),
+    ):
+        assert_refused(response, 404, "no_credential", "Send an API key.")
+    assert Client().get("/api/keys/self/").status_code == 401
+
+
+def test_key_with_this_name_is_reached_by_neither_call(user, root):
+    ApiKey.objects.create(api_key="self", user=user)
+
+    assert send(root, "GET", "self/").json()["api_key"] == root.api_key
+    for method in ("PATCH", "DELETE"):
+        assert_refused(send(root, method, "self/"), 405, "method_not_allowed")
+    assert not ApiKey.objects.get(api_key="self").is_revoked
+
+
+def test_key_that_was_just_deleted_is_not_found(keys):
+    with after_lookup(lambda: ApiKey.objects.all().delete()):
+        response = send(keys, "GET", "self/")
+
+    assert_refused(response, 404, "no_key")
+
+
+# Rotating itself
+
+
+def test_narrow_key_rotates_itself_and_keeps_its_policies(ci):
+    response = rotate(ci, {"grace": 60}, NOW + DAY / 2)
+
+    assert response.status_code == 200, response.content
+    assert "no-store" in response["Cache-Control"]
+    body, key = response.json(), stored(ci)
+    assert set(body) == FIELDS | {"api_secret"}
+    assert key.policies == ci.instance.policies
+    assert key.rotated_at == NOW + DAY / 2
+    assert key.previous_expires_at == NOW + DAY / 2 + timedelta(seconds=60)
+    with time_machine.travel(NOW + DAY / 2 + timedelta(seconds=60), tick=False):
+        assert works(ci.api_key, body["api_secret"])
+        assert not works(ci.api_key, ci.api_secret)
+    entry = LogEntry.objects.get(content_type__model="apikey")
+    assert (entry.user, entry.change_message) == (
+        key.user,
+        f"Generated a secret for API key {key.api_key}.",
+    )
+
+
+def test_row_of_another_source_rotates_itself(user, settings):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+    row = Robot.objects.create(user=user, self_rotate=True, read_only=True)
+    keys = generate_keys_for_source(row)
+
+    response = send(keys, "POST", "self/rotate/", HTTP_FRAPPE_AUTHORIZATION_SOURCE="Robot")
+
+    assert response.status_code == 200, response.content
+    row.refresh_from_db()
+    assert row.secret_digest != keys.instance.previous_digest
+    assert response.json()["api_secret"] != keys.api_secret
+
+
+def test_key_needs_the_right(keys, ci):
+    change_key(ci.instance, self_rotate=False)
+
+    with assert_unchanged():
+        for each in (keys, ci):
+            response = rotate(each)
+            assert_refused(response, 403, "permission_denied", "may not rotate itself")
+
+
+def test_right_opens_no_other_call(ci, user):
+    own = {"POST": f"{ci.api_key}/rotate/", "PATCH": ci.api_key, "DELETE": "self/"}
+    with assert_unchanged(), time_machine.travel(NOW, tick=False):
+        for method, path in own.items():
+            assert_refused(send(ci, method, path), 403, "key_read_only")
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (revoke, "key_revoked"),
+        (disable, "key_disabled"),
+        (lambda key: ApiKey.objects.filter(pk=key.pk).update(expires_at=NOW), "key_expired"),
+        (lambda key: type(key.user).objects.update(is_active=False), "user_inactive"),
+    ],
+    ids=["revoked", "disabled", "expired", "inactive"],
+)
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_key_that_has_ended_may_not(ci, end, code, when):
+    if when == "before":
+        end(ci.instance)
+        assert_refused(rotate(ci, {"expires_in": 60}), 401, code)
+    else:
+        with after_lookup(lambda: end(stored(ci))):
+            response = rotate(ci, {"expires_in": 60})
+        assert_refused(response, 409 if code == "key_revoked" else 400, code)
+    assert stored(ci).secret_digest == ci.instance.secret_digest
+
+
+def test_secret_must_be_the_current_one(ci):
+    new = rotate(ci, {"grace": 3600}).json()["api_secret"]
+
+    with assert_unchanged():
+        assert_refused(rotate(ci), 403, "permission_denied", "was replaced")
+    current = GeneratedKeys(ci.api_key, new, ci.instance)
+    with after_lookup(lambda: generate_keys(ci.instance.user, name="ci")):
+        assert_refused(rotate(current), 403, "permission_denied", "was replaced")
+
+
+@pytest.mark.parametrize(
+    ("body", "expires_at"),
+    [
+        ({}, NOW + DAY),
+        ({"expires_in": 86400}, NOW + 1.5 * DAY),
+        # Computed a moment before, or by another clock.
+        ({"expires_in": 86430}, NOW + 1.5 * DAY),
+        ({"expires_at": (NOW + 1.5 * DAY).isoformat()}, NOW + 1.5 * DAY),
+        ({"expires_in": 60.5}, NOW + DAY / 2 + timedelta(seconds=60.5)),
+    ],
+    ids=str,
+)
+def test_expiry_moves_by_at_most_the_lifetime(ci, body, expires_at):
+    response = rotate(ci, body, NOW + DAY / 2)
+
+    assert response.status_code == 200, response.content
+    assert stored(ci).expires_at == expires_at
+
+
+def test_repeated_rotations_dont_extend_the_lifetime(ci):
+    new = rotate(ci, {}, NOW + DAY / 2).json()["api_secret"]
+    current = GeneratedKeys(ci.api_key, new, ci.instance)
+
+    with assert_unchanged():
+        response = rotate(current, {"expires_in": 86400}, NOW + DAY / 2)
+
+    assert_refused(response, 400, "expiry", "The key must expire by")
+
+
+def test_later_expiry_is_refused(ci, settings):
+    with assert_unchanged():
+        assert_refused(rotate(ci, {"expires_in": 86461}), 400, "expiry", "must expire by")
+        settings.FRAPPE_TOKENS = {"MAX_LIFETIME": DAY / 2}
+        assert_wrong(rotate(ci, {"expires_in": 86400}), "expires_in", sentence="must expire by")
+
+
+def test_key_without_an_expiry_keeps_none(user):
+    keys = generate_keys(user, self_rotate=True)
+
+    with assert_unchanged():
+        response = rotate(keys, {"expires_in": 60})
+    assert_refused(response, 400, "expiry", "Leave it out.")
+
+    assert rotate(keys).json()["expires_at"] is None
+
+
+def test_imported_key_lives_from_its_creation(user):
+    keys = generate_keys(user, self_rotate=True)
+    ApiKey.objects.update(rotated_at=None, created_at=NOW, expires_at=NOW + DAY)
+
+    assert rotate(keys, {"expires_in": 86400}).json()["expires_at"] == "2026-02-01T12:00:00Z"
+
+
+def test_header_decides_before_the_middleware_too(ci, settings):
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "frappe_tokens.middleware.TokenAuthenticationMiddleware",
+    ]
+
+    assert rotate(ci).status_code == 200
+    assert_refused(rotate(ci), 401, "invalid_credentials")
