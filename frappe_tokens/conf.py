@@ -129,8 +129,13 @@ class Settings:
 
     @property
     def SELF_SERVICE(self) -> bool:
-        """Whether users may generate, rotate and revoke their own keys: False."""
+        """Whether all users may generate, rotate and revoke their own keys: False."""
         return self._get("SELF_SERVICE", (bool,), False)
+
+    @property
+    def MAX_KEYS_PER_USER(self) -> int | None:
+        """How many API keys that aren't revoked a user may have: unlimited."""
+        return self._optional_int("MAX_KEYS_PER_USER", None, least=1)
 
     @property
     def PAGES_ACCEPT_CREDENTIALS(self) -> bool:
@@ -154,10 +159,8 @@ class Settings:
     @property
     def NUM_PROXIES(self) -> int | None:
         """How many trusted proxies stand before the app: DRF's setting, else None."""
-        own: int | None = self._get("NUM_PROXIES", (int, NoneType), None)
+        own = self._optional_int("NUM_PROXIES", None)
         if own is not None:
-            if own < 0:
-                raise ImproperlyConfigured("FRAPPE_TOKENS['NUM_PROXIES'] must not be negative.")
             return own
         # From the settings rather than DRF, because the core must run without it.
         shared: int | None = getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
@@ -185,10 +188,7 @@ class Settings:
 
         More are only counted. None: all are logged.
         """
-        limit: int | None = self._get("REQUEST_LOG_LIMIT", (int, NoneType), 60)
-        if limit is not None and limit < 0:
-            raise ImproperlyConfigured("FRAPPE_TOKENS['REQUEST_LOG_LIMIT'] must not be negative.")
-        return limit
+        return self._optional_int("REQUEST_LOG_LIMIT", 60)
 
     @property
     def REQUEST_LOG_RETENTION(self) -> timedelta | None:
@@ -211,6 +211,13 @@ class Settings:
         if text is not default and not pattern.fullmatch(text):
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be {rule}.")
         return text
+
+    def _optional_int(self, name: str, default: int | None, least: int = 0) -> int | None:
+        number: int | None = self._get(name, (int, NoneType), default)
+        if number is not None and number < least:
+            problem = f"be at least {least}, or None" if least else "not be negative"
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must {problem}.")
+        return number
 
     def _optional_timedelta(self, name: str) -> timedelta | None:
         lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)
