@@ -2,10 +2,13 @@
 
 import json
 import re
+import sys
+import types
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.backends import BaseBackend
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.test import Client
@@ -363,3 +366,36 @@ def test_without_such_a_backend_nothing_is_asked(make_user, member, django_asser
         assert not by.is_lead
         assert not by.may_manage(member)
         by.preload([member])
+
+
+# The documentation
+
+DOCUMENTED = (Path(__file__).parent.parent / "docs/managing.md").read_text()
+SETTINGS, ASSIGN, BACKEND = re.findall(
+    r"```python\n(.*?)```",
+    DOCUMENTED[DOCUMENTED.index("## Team leads") : DOCUMENTED.index("## How many keys")],
+    re.DOTALL,
+)
+
+
+def test_documented_use_of_guardian(make_user, member, settings):
+    names = {"lead": make_user("lead"), "member": member}
+    exec(SETTINGS + ASSIGN, names)  # noqa: S102 - the examples on the page
+    settings.AUTHENTICATION_BACKENDS = names["AUTHENTICATION_BACKENDS"]
+
+    assert generate_keys(member, by=Actor(names["lead"]))
+
+
+def test_documented_backend(make_user, member, settings, monkeypatch):
+    module = types.ModuleType("documented")
+    exec(BACKEND, vars(module))  # noqa: S102 - the example on the page
+    monkeypatch.setitem(sys.modules, "documented", module)
+    settings.AUTHENTICATION_BACKENDS = ["documented.TeamLeadBackend"]
+    team = Group.objects.create(name="team")
+    lead = make_user("lead", is_staff=True)
+    team.user_set.add(lead, member)
+
+    assert Actor(lead).is_lead
+    assert generate_keys(member, by=Actor(lead))
+    assert not Actor(lead).may_manage(make_user("other"))
+    assert not Actor(member).may_manage(lead)
