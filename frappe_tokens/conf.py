@@ -136,7 +136,7 @@ class Settings:
 
     @property
     def SELF_SERVICE(self) -> bool:
-        """Whether users may generate, rotate and revoke their own keys: False."""
+        """Whether all users may generate, rotate and revoke their own keys: False."""
         return self._get("SELF_SERVICE", (bool,), False)
 
     @property
@@ -149,6 +149,11 @@ class Settings:
         """The address of the site, for the links in mails: none."""
         rule = 'a scheme and a host without a path, such as "https://example.com"'
         return self._text("SITE_URL", "", _SITE_URL, rule)
+
+    @property
+    def MAX_KEYS_PER_USER(self) -> int | None:
+        """How many API keys that aren't revoked a user may have: unlimited."""
+        return self._optional_int("MAX_KEYS_PER_USER", None, least=1)
 
     @property
     def PAGES_ACCEPT_CREDENTIALS(self) -> bool:
@@ -172,9 +177,7 @@ class Settings:
     @property
     def NUM_PROXIES(self) -> int | None:
         """How many trusted proxies stand before the app: DRF's setting, else None."""
-        own: int | None = self._get("NUM_PROXIES", (int, NoneType), None)
-        if own is not None and own < 0:
-            raise ImproperlyConfigured("FRAPPE_TOKENS['NUM_PROXIES'] must not be negative.")
+        own = self._optional_int("NUM_PROXIES", None)
         # From the settings rather than DRF, because the core must run without it.
         shared: int | None = getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
         return shared if own is None else own
@@ -201,10 +204,7 @@ class Settings:
 
         More are only counted. None: all are logged.
         """
-        limit: int | None = self._get("REQUEST_LOG_LIMIT", (int, NoneType), 60)
-        if limit is not None and limit < 0:
-            raise ImproperlyConfigured("FRAPPE_TOKENS['REQUEST_LOG_LIMIT'] must not be negative.")
-        return limit
+        return self._optional_int("REQUEST_LOG_LIMIT", 60)
 
     @property
     def REQUEST_LOG_RETENTION(self) -> timedelta | None:
@@ -237,6 +237,13 @@ class Settings:
         if text is not default and not pattern.fullmatch(text):
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be {rule}.")
         return text
+
+    def _optional_int(self, name: str, default: int | None, least: int = 0) -> int | None:
+        number: int | None = self._get(name, (int, NoneType), default)
+        if number is not None and number < least:
+            problem = f"be at least {least}, or None" if least else "not be negative"
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must {problem}.")
+        return number
 
     def _optional_timedelta(self, name: str) -> timedelta | None:
         lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)

@@ -112,7 +112,9 @@ def system_manager(make_user):
     manager = make_user("manager", is_staff=True, permissions=("auth.view_user",))
     # The group is remade here because tests with real transactions empty the database.
     group, _ = Group.objects.get_or_create(name="System Manager")
-    group.permissions.add(Permission.objects.get(codename="generate_keys"))
+    group.permissions.add(
+        Permission.objects.get(content_type__app_label="frappe_tokens", codename="generate_keys")
+    )
     manager.groups.add(group)
     return manager
 

@@ -1,7 +1,7 @@
 """No way in lets anyone do more than they may.
 
 REST has the same rows, and more, in ``rest/test_escalation.py``; rows of other sources in
-``admin/test_sources.py``.
+``admin/test_sources.py``; the core, by everyone, in ``test_deeds.py``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 
 from .conftest import token_header
+from .team_leads import BACKENDS, DJANGOS, let_lead
 
 pytestmark = pytest.mark.django_db
 
@@ -191,6 +192,19 @@ def test_others_key_by_someone_without_the_permission(
     # With self-service the page is there, and others' keys are not to be found on it.
     expected = 404 if self_service and ask is ROTATION_PAGE else status
     assert attempt(ask, client, keys).status_code == expected
+
+
+@pytest.mark.parametrize("ask", [*(way.ask for way in WAYS), by_rest_widening])
+def test_key_of_someone_else_by_a_team_lead(client, make_user, keys, settings, ask):
+    settings.AUTHENTICATION_BACKENDS = BACKENDS["guardian"]
+    lead = make_user("lead", is_staff=True, permissions=("auth.view_user",))
+    let_lead("guardian", lead, make_user("member"))
+    client.force_login(lead, DJANGOS)
+
+    answer = attempt(ask, client, keys)
+
+    assert answer.status_code != 500
+    assert keys.api_key not in answer.content.decode()
 
 
 @pytest.mark.parametrize("restriction", [{"read_only": True}, {"scopes": ["keys"]}])

@@ -43,7 +43,7 @@ class ApiAccessMixin(ApiAccessBase):
             return fieldsets
         actor = Actor.of(request)
         fields: list[str] = []
-        if actor.may_generate:
+        if actor.has_permission_for(obj):
             fields += [*KEY_FIELDS, GENERATE if actor.may_manage(obj) else REFUSED]
         if may_see_requests(request):
             fields.append(REQUESTS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -10,11 +12,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..base_models import POLICIES, AbstractApiKey
-from ..keys import Actor, GeneratedKeys, clean_name, create_key
+from ..keys import Actor, GeneratedKeys, check_number, clean_name, create_key, led_by
 from ..models import ApiKey
 from .bases import ModelForm
 from .source_forms import KeyForm
 from .sources import ApiKeySourceMixin, MaybeKey
+
+if TYPE_CHECKING:
+    from django.db.models import ForeignKey, QuerySet
+    from django.forms import ModelChoiceField
 
 # The attribute of a request that takes what was generated from save_model to response_add.
 GENERATED = "_frappe_tokens_generated"
@@ -28,6 +34,11 @@ class ApiKeyForm(ModelForm):
 
     def validate_unique(self) -> None:
         super().validate_unique()
+        if self.instance._state.adding and self.instance.user_id is not None:
+            try:
+                check_number([self.instance.user])
+            except ValidationError as error:
+                self.add_error(None, error)
         # Django leaves out the constraint on the name, because "live" isn't in the form. The user
         # is locked by now.
         try:
@@ -37,7 +48,10 @@ class ApiKeyForm(ModelForm):
 
 
 class ApiKeyAdmin(ApiKeySourceMixin):
-    """Those who may generate keys may see, add, change, rotate and revoke them here."""
+    """Those who may generate keys may see, add, change, rotate and revoke them here.
+
+    Team leads see those of the users whom the authentication backends name, and their own.
+    """
 
     form = ApiKeyForm
     list_display = ["api_key", "user", "name", "key_state", "limits", "last_used_at"]
@@ -70,19 +84,32 @@ class ApiKeyAdmin(ApiKeySourceMixin):
         readonly = super().get_readonly_fields(request, obj)
         return readonly if obj is None else ["user", *readonly]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        keys: QuerySet[ApiKey] = super().get_queryset(request)
+        sees_all = super().has_view_permission(request)
+        return keys if sees_all else Actor.of(request).visible(keys)
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey[Any], request: HttpRequest, **kwargs: Any
+    ) -> ModelChoiceField[Any] | None:
+        if db_field.name == "user" and not Actor.of(request).may_generate:
+            kwargs["queryset"] = led_by(request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
-        return Actor.of(request).may_generate or super().has_view_permission(request, obj)
+        return self.has_add_permission(request) or super().has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return Actor.of(request).may_generate
+        actor = Actor.of(request)
+        return actor.may_generate or actor.is_lead
 
     def has_change_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         actor = Actor.of(request)
         if obj is None:
-            return actor.may_generate
+            return self.has_add_permission(request)
         return not obj.is_revoked and actor.may_manage(obj.user)
 
     def has_delete_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:

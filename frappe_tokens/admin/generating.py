@@ -88,7 +88,8 @@ class ApiAccessBase(ModelAdmin):
 
     def has_generate_keys_permission(self, request: HttpRequest) -> bool:
         """Django calls this before it offers or runs the action."""
-        return Actor.of(request).may_generate
+        actor = Actor.of(request)
+        return actor.may_generate or actor.is_lead
 
     @abstractmethod
     def api_access(self, obj: Any) -> Mapping[str, object]:
@@ -126,9 +127,13 @@ class ApiAccessBase(ModelAdmin):
         return self.generate_or_confirm(request, objects, request.get_full_path(), is_action=True)
 
     def _get_live_object(self, request: HttpRequest, object_id: str) -> Any:
-        if not Actor.of(request).may_generate:
+        actor = Actor.of(request)
+        if not (actor.may_generate or actor.may_lead):
             raise PermissionDenied
         obj = self.get_object(request, unquote(object_id))
+        owner = obj.user if isinstance(obj, AbstractApiKey) else obj
+        if not actor.has_permission_for(owner):
+            raise PermissionDenied
         if obj is None or (isinstance(obj, AbstractApiKey) and obj.is_revoked):
             raise Http404
         if not self.has_view_or_change_permission(request, obj):

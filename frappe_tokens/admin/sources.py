@@ -78,7 +78,8 @@ class ApiKeySourceMixin(ApiAccessBase):
         )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return Actor.of(request).may_generate and super().has_add_permission(request)
+        may_generate = self.has_generate_keys_permission(request)
+        return may_generate and super().has_add_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         return Actor.of(request).is_known and super().has_view_permission(request, obj)
@@ -138,7 +139,7 @@ class ApiKeySourceMixin(ApiAccessBase):
         fields = [*KEY_FIELDS]
         if key.previous_digest and not policy.has_ended(key.previous_expires_at, timezone.now()):
             fields.append(GRACE)
-        if actor.may_generate and not key.is_revoked:
+        if not key.is_revoked and actor.has_permission_for(key.user):
             fields += [GENERATE if actor.may_manage(key.user) else REFUSED, REVOKE]
         if may_see_requests(request):
             fields.append(REQUESTS)

@@ -79,6 +79,6 @@ def _translated(error: DjangoValidationError) -> APIException:
         return ValidationError(get_error_detail(error))
     if error.code == "no_key":
         return NoSuchKey()
-    if error.code in {"key_revoked", "name_taken"}:
+    if error.code in {"key_revoked", "name_taken", "too_many_keys"}:
         return Conflict(error.messages[0], error.code)
     return ValidationError({"detail": ErrorDetail(error.messages[0], error.code or "invalid")})

@@ -1,10 +1,10 @@
-"""API keys as a REST resource. Callers who may generate keys for others see all, others theirs."""
+"""API keys as a REST resource. Callers see the keys that they may manage, and their own."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db import router
@@ -26,7 +26,7 @@ from ..keys import (
     change_key,
     check_manager,
     create_key,
-    find_user,
+    find_visible_user,
     revoke,
 )
 from ..logs import RateLimitedLogger
@@ -55,7 +55,7 @@ class KeyFilter(BaseFilterBackend):
     def filter_queryset(self, request: Request, queryset: Any, view: APIView) -> Any:
         params = request.query_params.dict()
         if "user" in params:
-            user = _find_visible_user(params["user"], Actor.of(request))
+            user = find_visible_user(params["user"], Actor.of(request))
             queryset = queryset.filter(user=user.pk) if user is not None else queryset.none()
         if "name" in params:
             name = params["name"]
@@ -83,17 +83,19 @@ class KeysView(AppView, GenericAPIView[ApiKey]):
         return Actor.of(self.request)
 
     def get_queryset(self) -> Any:
-        """Return the keys that the caller may see."""
-        keys: Any = ApiKey._default_manager.select_related("user").order_by("-created_at", "-pk")
-        return keys if self.actor.may_generate else keys.filter(user=self.request.user.pk)
+        """Return the keys that the list shows to the caller."""
+        return self.actor.visible(self._all())
+
+    def _all(self) -> Any:
+        return ApiKey._default_manager.select_related("user").order_by("-created_at", "-pk")
 
     def get_object(self) -> Any:
-        keys = self.get_queryset()
+        keys = self._all()
         if self.request.method not in {"GET", "HEAD"}:
             keys = keys.using(router.db_for_write(ApiKey))  # a replica may lag behind
         api_key = self.kwargs["api_key"]
         key = keys.filter(api_key=api_key).first() if _PRINTABLE.fullmatch(api_key) else None
-        if key is None:
+        if key is None or not self.actor.may_see(key):
             raise NoSuchKey
         return key
 
@@ -110,16 +112,22 @@ class KeyList(KeysView):
     @sensitive_variables()
     def post(self, request: Request) -> Response:
         # First, so that the errors in a body tell nothing to a caller who can't create any key.
-        check_manager(request.user, self.actor)
+        if not (self.actor.may_lead and self._is_for_led_user(request.data)):
+            check_manager(request.user, self.actor)
         options = validated(self.get_serializer(data=request.data))
         username = options.pop("user", str(request.user.get_username()))
-        user = _find_visible_user(username, self.actor)
+        user = find_visible_user(username, self.actor)
         check_manager(user, self.actor)
         if user is None:
             raise ValidationError({"user": [_("There is no user with this name.")]})
         generated = create_key(user, by=self.actor, **options)
         location = f"{request.path.rstrip('/')}/{generated.api_key}/"
         return Response(with_secret(generated), 201, headers={"Location": location})
+
+    def _is_for_led_user(self, data: object) -> bool:
+        username = data.get("user") if isinstance(data, Mapping) else None
+        user = find_visible_user(username, self.actor) if isinstance(username, str) else None
+        return user is not None and self.actor.may_manage(user)
 
 
 class KeyDetail(KeysView):
@@ -160,10 +168,3 @@ def with_secret(generated: GeneratedKeys) -> dict[str, object]:
     """Return the body of a response that shows a new secret."""
     key = serializers.ApiKeySerializer(generated.instance).data
     return {**key, "api_secret": generated.api_secret}
-
-
-def _find_visible_user(username: str, actor: Actor) -> Any:
-    """Return the user of this name; None if ``actor`` may not know whether there is one."""
-    if username == str(actor.user.get_username()):
-        return actor.user
-    return find_user(username) if actor.may_generate else None

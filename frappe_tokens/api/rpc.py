@@ -94,13 +94,24 @@ class Version(RpcView):
     post = get
 
 
+class CanGenerateNamedKeys(CanGenerateKeys):
+    """Opens the call also to those who may generate keys for the user that it names."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if super().has_permission(request, view):
+            return True
+        actor = Actor.of(request)
+        user = _find_user(request) if actor.may_lead else None
+        return user is not None and actor.has_permission_for(user)
+
+
 class GenerateKeys(RpcView):
     """``frappe.core.doctype.user.user.generate_keys``: a new secret for a user's unnamed key.
 
     ``user`` (the username) comes in a form, JSON or, if the body has none, the query.
     """
 
-    permission_classes = [IsKnown, CanGenerateKeys]
+    permission_classes = [IsKnown, CanGenerateNamedKeys]
     http_method_names = ["get", "post", "options"]  # Django would answer HEAD as GET
 
     def get(self, request: Request) -> Response:
@@ -119,7 +130,13 @@ class GenerateKeys(RpcView):
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
+        username = _username(request)
+        if not username:
+            problem = _("Name the user: user=<username>.")
+            raise ValidationError({"detail": problem, "code": "no_user"})
         user = _find_user(request)
+        if user is None:
+            raise NotFound(_("User %(user)s not found.") % {"user": username})
         try:
             generated = generate_keys(user, by=Actor.of(request))
         except DjangoValidationError as error:
@@ -129,14 +146,15 @@ class GenerateKeys(RpcView):
         )
 
 
-def _find_user(request: Request) -> User:
-    body = request.data if isinstance(request.data, dict) else {}
-    username = body.get("user") or request.query_params.get("user")
-    if not isinstance(username, str) or not username:
-        raise ValidationError({"detail": _("Name the user: user=<username>."), "code": "no_user"})
+def _find_user(request: Request) -> User | None:
+    """Return the user that a call names; None if there is none."""
+    username = _username(request)
     # Frappe's documentation shows the name in quotes.
     is_quoted = len(username) > 2 and username[0] == username[-1] == '"'
-    user = find_user(username) or (find_user(username[1:-1]) if is_quoted else None)
-    if user is None:
-        raise NotFound(_("User %(user)s not found.") % {"user": username})
-    return user
+    return find_user(username) or (find_user(username[1:-1]) if is_quoted else None)
+
+
+def _username(request: Request) -> str:
+    body = request.data if isinstance(request.data, dict) else {}
+    username = body.get("user") or request.query_params.get("user")
+    return username if isinstance(username, str) else ""

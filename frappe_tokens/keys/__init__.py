@@ -7,12 +7,10 @@ decides who may do what to whose keys, and they all ask it.
 from .actors import (
     BEYOND_RIGHTS,
     RESTRICTED,
-    UNKNOWN,
     Actor,
     check_manager,
     check_reach,
     check_target,
-    credential_of,
 )
 from .changes import change_key, change_user
 from .generation import (
@@ -27,6 +25,7 @@ from .import_checks import ImportedPair, Problem
 from .importing import import_keys
 from .locking import (
     find_user,
+    find_visible_user,
     lock_active_users,
     lock_rows,
     lock_users,
@@ -36,6 +35,7 @@ from .locking import (
 )
 from .mail import address_of
 from .notices import UNUSED, DueNotices, Notice, expiring_within, send_notices, unused_for
+from .number import check_number
 from .oauth_applications import (
     allow_application,
     is_application_allowed,
@@ -53,8 +53,10 @@ from .options import (
 from .pairs import PairResult, set_up_pair
 from .plans import Plan, plan_for, plan_for_row, version_for_new_key
 from .replays import connect as connect_replays
+from .requests import UNKNOWN, credential_of
 from .revocation import disable, enable, revoke, revoke_leaked
 from .self_rotation import rotate_itself
+from .teams import led_by
 
 __all__ = [
     "BATCH_SIZE",
@@ -77,6 +79,7 @@ __all__ = [
     "change_key",
     "change_user",
     "check_manager",
+    "check_number",
     "check_reach",
     "check_target",
     "clean_changes",
@@ -91,11 +94,13 @@ __all__ = [
     "enable",
     "expiring_within",
     "find_user",
+    "find_visible_user",
     "generate_keys",
     "generate_keys_for_source",
     "generate_keys_for_users",
     "import_keys",
     "is_application_allowed",
+    "led_by",
     "lock_active_users",
     "lock_rows",
     "lock_users",

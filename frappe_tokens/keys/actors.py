@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -17,13 +16,15 @@ from .. import policy
 from ..base_models import POLICIES, AbstractApiKey
 from ..conf import conf
 from ..types import User
-from . import rights
+from . import rights, teams
+from .requests import UNKNOWN, began_with_access_token, credential_of
+from .rights import OWN_PERMISSION
+from .teams import PERMISSION
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
     from django.http import HttpRequest
-
-PERMISSION = "frappe_tokens.generate_keys"
 
 RESTRICTED = gettext_lazy(
     "This request can't manage API keys, because it used an access token, a read-only or scoped "
@@ -32,25 +33,6 @@ RESTRICTED = gettext_lazy(
 BEYOND_RIGHTS = gettext_lazy(
     "This user has permissions that you don't have. Ask a superuser to manage their API keys."
 )
-
-# Login forms call its ``authenticate()``, which accepts an access token in the header, query or
-# body of the request instead of a password.
-_OAUTH2_BACKEND = "oauth2_provider.backends.OAuth2Backend"
-
-# The credential of a request that has one, if its ``auth`` doesn't say which.
-UNKNOWN = object()
-
-
-def credential_of(request: HttpRequest) -> Any:
-    """Return what authenticated ``request``; None for a session, or for nothing.
-
-    A request with an ``Authorization`` header never counts as a session's. A middleware may have
-    set its user by that header without setting ``auth``, like django-oauth-toolkit's.
-    """
-    credential = getattr(request, "auth", None)
-    if credential is None and request.META.get("HTTP_AUTHORIZATION"):
-        return UNKNOWN
-    return credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +48,14 @@ class Actor:
     user: Any
     credential: Any = None
     history: bool = True
+    # What :meth:`preload` has read of permissions for single users, by their primary keys.
+    _named: dict[object, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, request: HttpRequest, *, history: bool = True) -> Actor:
         """Return who sent ``request``. For the app's own pages; not for async code."""
         credential = credential_of(request)
-        if credential is None and _began_with_access_token(request):
+        if credential is None and began_with_access_token(request):
             credential = UNKNOWN
         return cls(getattr(request, "user", None), credential, history)
 
@@ -98,37 +82,78 @@ class Actor:
     @property
     def may_generate(self) -> bool:
         """Whether this user has the permission to generate keys, and the request may use it."""
-        user = self.user
-        return bool(
-            user
-            and not self.is_restricted
-            and user.is_active
-            # A project's user model may have no permissions.
-            and hasattr(user, "has_perm")
-            and user.has_perm(PERMISSION)
-        )
+        return self._may_ask and bool(self.user.has_perm(PERMISSION))
 
     @property
     def may_serve_self(self) -> bool:
-        """Whether this user may do so with their own keys, by ``SELF_SERVICE``."""
+        """Whether this user may do so with their own keys, by ``SELF_SERVICE`` or permission."""
         user = self.user
         signed_in = bool(user and user.is_authenticated and user.is_active)
-        return signed_in and not self.is_restricted and conf.SELF_SERVICE
+        if not signed_in or self.is_restricted:
+            return False
+        return conf.SELF_SERVICE or (self._may_ask and bool(user.has_perm(OWN_PERMISSION)))
+
+    @property
+    def may_lead(self) -> bool:
+        """Whether a backend may grant the permission for single users. No query."""
+        return self._may_ask and teams.are_possible()
+
+    @property
+    def is_lead(self) -> bool:
+        """Whether lists show other users' keys by such a permission."""
+        return self.may_lead and teams.leads_anyone(self.user)
+
+    @property
+    def _may_ask(self) -> bool:
+        """Whether the request may use permissions. A project's user model may have none."""
+        user = self.user
+        return bool(
+            user and not self.is_restricted and user.is_active and hasattr(user, "has_perm")
+        )
+
+    def has_permission_for(self, user: User | AnonymousUser | None) -> bool:
+        """Whether this user has the permission for the keys of ``user``, or for all keys."""
+        return self.may_generate or (
+            user is not None
+            and self.may_lead
+            and teams.leads(self.user, user, self._named.get(user.pk))
+        )
 
     def may_manage(self, user: User | AnonymousUser | None) -> bool:
         """Whether this user may manage the keys of ``user``, or unowned ones, by permission.
 
         Only a superuser may if ``user`` has more rights: a superuser, staff, or someone who can
-        change what others may do.
+        change what others may do. Nor may a team lead if ``user`` leads other users.
         """
-        return self.may_generate and (
-            self._is_superuser or user is None or not rights.exceed(user, self.user)
-        )
+        if not self.has_permission_for(user):
+            return False
+        if self._is_superuser or user is None:
+            return True
+        exceeds = rights.exceed(user, self.user)
+        return not exceeds and (self.may_generate or not teams.exceed(user, self.user))
+
+    def may_see(self, key: AbstractApiKey) -> bool:
+        """Whether this user may see ``key``, although it may not be in their lists."""
+        return key.user_id == self.user.pk or self.has_permission_for(key.user)
+
+    def visible(self, keys: QuerySet[Any]) -> QuerySet[Any]:
+        """Return those of ``keys`` that lists show to this user."""
+        if self.may_generate:
+            return keys
+        own = Q(user=self.user.pk)
+        if self.may_lead:
+            own |= Q(user__in=teams.led_by(self.user))
+        shown: QuerySet[Any] = keys.filter(own)
+        return shown
 
     def preload(self, users: Iterable[User | None]) -> None:
         """Read what :meth:`may_manage` needs to know about each of ``users``, with few queries."""
-        if self.may_generate and not self._is_superuser:
-            rights.load_permissions(users)
+        if self._is_superuser or not (self.may_generate or self.may_lead):
+            return
+        owners = [user for user in users if user is not None]
+        if not self.may_generate:
+            self._named.update(teams.names_of(self.user, owners))
+        rights.load_permissions(owners)
 
     @property
     def _is_superuser(self) -> bool:
@@ -154,16 +179,11 @@ class Actor:
 
     def may_revoke(self, key: AbstractApiKey) -> bool:
         """Whether this user may revoke ``key``: anyone who may generate may stop a leak."""
-        return (self.may_serve_self and key.user_id == self.user.pk) or self.may_generate
-
-
-def _began_with_access_token(request: HttpRequest) -> bool:
-    """Whether an access token, and not a person, began the session of ``request``."""
-    session = getattr(request, "session", None)
-    path = session.get(BACKEND_SESSION_KEY, "") if session is not None else ""
-    # Django ignores sessions by other backends too.
-    bases = type(load_backend(path)).__mro__ if path in settings.AUTHENTICATION_BACKENDS else ()
-    return any(f"{base.__module__}.{base.__qualname__}" == _OAUTH2_BACKEND for base in bases)
+        return (
+            (self.may_serve_self and key.user_id == self.user.pk)
+            or self.may_generate  # needn't read the user
+            or self.has_permission_for(key.user)
+        )
 
 
 def check_manager(user: User | AnonymousUser | None, by: Actor | None) -> None:
@@ -175,7 +195,7 @@ def check_manager(user: User | AnonymousUser | None, by: Actor | None) -> None:
         return
     if by.is_restricted:
         raise PermissionDenied(str(RESTRICTED))
-    if by.may_generate:
+    if by.has_permission_for(user):
         raise PermissionDenied(str(BEYOND_RIGHTS))
     raise PermissionDenied(_("You don't have permission to generate API keys."))
 

@@ -22,7 +22,8 @@ from ..models import ApiKey
 from ..types import User
 from .actors import Actor, check_reach, check_target
 from .announcements import announce_generated
-from .locking import lock_users, locked_key, locking_read
+from .locking import lock_targets, locked_key, locking_read
+from .number import check_number
 from .options import KeyOptions, Options, clean_expiry, clean_grace
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def generate_keys(
 
     Raises:
         PermissionDenied: ``by`` may not do this.
-        ValidationError: the user is inactive, the key is disabled or expired, or an option is
-            invalid.
+        ValidationError: the user is inactive or can't have another key (``too_many_keys``), the key
+            is disabled or expired, or an option is invalid.
     """
     return _generate(user, KeyOptions.clean(by, options), must_be_new=False)
 
@@ -109,6 +110,8 @@ def _generate(
                 else _("There is already an API key without a name. Enter a name."),
                 code="name_taken",
             )
+        if existing is None:
+            check_number([target])
         now = timezone.now()
         key = options.apply(target, existing, now)
         generated = set_secret(key, options.grace, now, options.by)
@@ -149,6 +152,7 @@ def generate_keys_for_users(
         now = timezone.now()
         for batch in in_batches(targets, BATCH_SIZE):
             existing = unrevoked_keys(batch, cleaned.name)
+            check_number([target for target in batch if target.pk not in existing])
             rows = [cleaned.apply(target, existing.get(target.pk), now) for target in batch]
             results += [set_secret(key, cleaned.grace, now, by) for key in rows]
             if new := [key for key in rows if key._state.adding]:
@@ -193,16 +197,6 @@ def generate_keys_for_source(
         announce_generated([(generated.instance, rotated)], by)
     key.refresh_from_db(using=stored._state.db)
     return replace(generated, instance=key)
-
-
-def lock_targets(pks: Iterable[object], by: Actor | None) -> list[User]:
-    """Lock the users of ``pks``, and return them in that order, as stored now."""
-    pks = list(pks)
-    locked = lock_users(pks, by)
-    try:
-        return [locked[pk] for pk in pks]
-    except KeyError:
-        raise ValidationError(_("This user no longer exists."), code="no_user") from None
 
 
 @sensitive_variables()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -18,6 +19,7 @@ from ..crypto import Secret
 from ..models import ApiKey
 from ..types import User
 from .locking import find_user
+from .number import is_too_many, numbers_of
 from .options import clean_name
 
 # Twelve hexadecimal digits are 48 bits. Shorter secrets can be guessed.
@@ -70,10 +72,12 @@ class Checks:
         self.short = 0
         # Of API keys, and of each user's names for keys.
         self._lines: dict[object, int] = {}
+        # Of keys that users would have, by primary key.
+        self._numbers: Counter[object] = Counter()
 
     @sensitive_variables()
     def check(self, rows: list[ImportedPair | Problem]) -> list[CheckedPair]:
-        """Check a batch of lines, with three queries. Return the pairs that can be stored."""
+        """Check a batch of lines, with a few queries. Return the pairs that can be stored."""
         pairs: list[ImportedPair] = []
         for row in rows:
             if isinstance(row, Problem):
@@ -97,6 +101,7 @@ class Checks:
             *same_key.values_list("api_key", flat=True),
             *same_name.values_list("user", "name"),
         }
+        self._numbers |= numbers_of(user.pk for user in users.values())
         checked = []
         for pair in pairs:
             try:
@@ -123,12 +128,17 @@ class Checks:
                 "User %(user)r already has a live key with the name %(name)r. Revoke it first, or "
                 "choose another name in the column 'name'."
             )
+        elif is_too_many(self._numbers[user.pk] + 1):
+            problem = _(
+                "User %(user)r would have too many keys. Revoke one first, or leave one out."
+            )
         elif name_line != line:
             problem = _(
                 "User %(user)r has a key with the same name on line %(name_line)d. Add different "
                 "names in the column 'name'."
             )
         else:
+            self._numbers[user.pk] += 1
             self.short += len(api_secret) < SHORT_SECRET_LENGTH
             return CheckedPair(line, user.pk, name, api_key, crypto.make_digest(api_secret))
         params = {"user": username, "api_key": api_key, "name": name}

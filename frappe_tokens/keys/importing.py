@@ -18,6 +18,7 @@ from ..signals import keys_generated
 from .announcements import after_commit, announce_generated
 from .import_checks import CheckedPair, Checks, ImportedPair, Problem
 from .locking import locked_users
+from .number import is_too_many, numbers_of
 from .options import default_expiry
 
 # Lines per statement.
@@ -105,6 +106,9 @@ def _write(pairs: list[CheckedPair], show_progress: Callable[[int], object]) -> 
             for pair in batch
         ]
         insert_rows(keys, "api_key", alias)
+        numbers = numbers_of({pair.user_id for pair in batch}, lock=True)
+        if any(map(is_too_many, numbers.values())):
+            raise IntegrityError("users have other keys now")
         show_progress(batch[-1].line)
         # The primary keys of a long list take less memory than the instances.
         after_commit(

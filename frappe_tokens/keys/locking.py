@@ -60,6 +60,16 @@ def lock_users(pks: Iterable[object], by: Actor | None = None) -> dict[object, U
     return {user.pk: user for user in locked_users(pks, by)}
 
 
+def lock_targets(pks: Iterable[object], by: Actor | None) -> list[User]:
+    """Lock the users of ``pks``, and return them in that order, as stored now."""
+    pks = list(pks)
+    locked = lock_users(pks, by)
+    try:
+        return [locked[pk] for pk in pks]
+    except KeyError:
+        raise ValidationError(_("This user no longer exists."), code="no_user") from None
+
+
 def locked_users(pks: Iterable[object], by: Actor | None = None) -> Iterator[User]:
     """Lock users whose keys are about to be written, until the end of the transaction.
 
@@ -118,6 +128,14 @@ def _in_order(pks: Collection[Any], rows_are_locked: bool) -> Iterator[list[Any]
     # Databases and Python order strings and UUIDs differently. A single statement keeps the order
     # of the database.
     return in_batches(pks, len(pks) if rows_are_locked else LOCK_SIZE)
+
+
+def find_visible_user(username: str, by: Actor) -> Any:
+    """Return the user of this name; None if ``by`` may not know whether there is one."""
+    if username == str(by.user.get_username()):
+        return by.user
+    user = find_user(username) if by.may_generate or by.may_lead else None
+    return user if user is not None and by.has_permission_for(user) else None
 
 
 @contextmanager

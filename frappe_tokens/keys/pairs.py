@@ -19,9 +19,10 @@ from ..models import ApiKey
 from ..types import User
 from .actors import check_target
 from .announcements import announce_generated
-from .generation import lock_targets, set_secret, unrevoked_keys
+from .generation import set_secret, unrevoked_keys
 from .import_checks import SHORT_SECRET_LENGTH, check_pair
-from .locking import locking_read
+from .locking import lock_targets, locking_read
+from .number import check_number
 from .options import KeyOptions, Options
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def set_up_pair(
     Raises:
         ValidationError: the pair or an option is invalid; the user is inactive; the API key belongs
             to someone else, is in another source, has another name, is revoked or has expired; or
-            the user has another key of this name. Nothing was changed.
+            the user has another key of this name, or can't have another key. Nothing was changed.
     """
     api_secret = Secret(api_secret)
     # Before any query: databases log statements, and the halves may be mixed up.
@@ -91,6 +92,7 @@ def _set_up(user: User, api_key: str, api_secret: Secret, options: KeyOptions) -
     key = locking_read(ApiKey.objects.stored().filter(api_key=api_key)).first()
     if key is None:
         _check_free(target, api_key, options.name)
+        check_number([target])
     else:
         _check_usable(key, target, options.name, now)
         key.user = target

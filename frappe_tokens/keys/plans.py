@@ -17,6 +17,7 @@ from ..db import in_batches
 from ..models import ApiKey
 from ..types import User
 from .actors import Actor, check_reach, check_target
+from .number import is_too_many, numbers_of
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -70,9 +71,13 @@ def plan_for(
         actor.preload(batch)
         live = keys_now.filter(user__in=[user.pk for user in batch]).order_by()
         keys = {key.user_id: key for key in live}
+        numbers = numbers_of(user.pk for user in batch if user.pk not in keys)
         for user in batch:
             key = keys.get(user.pk)
-            plans.append(Plan(user, user, key, _blocked_by(user, key, actor, may_renew)))
+            problem = _blocked_by(user, key, actor, may_renew)
+            if not problem and is_too_many(numbers[user.pk] + 1) and key is None:
+                problem = _("The user can't have another key. Revoke one first.")
+            plans.append(Plan(user, user, key, problem))
     return plans
 
 

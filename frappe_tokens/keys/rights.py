@@ -15,6 +15,7 @@ from django.contrib.auth.models import Permission, PermissionsMixin
 
 from ..db import in_batches
 from ..types import User
+from .requests import extends, path_of
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -32,6 +33,11 @@ _PACKAGES = (
 )
 
 
+OWN_PERMISSION = "frappe_tokens.manage_own_keys"
+
+_GUARDIAN = "guardian.backends.ObjectPermissionBackend"
+
+
 def exceed(user: User | AnonymousUser, asker: User) -> bool:
     """Whether managing the keys of ``user`` would give ``asker`` rights that they don't have.
 
@@ -45,6 +51,8 @@ def exceed(user: User | AnonymousUser, asker: User) -> bool:
     permissions = _permissions_of(user)
     if permissions is None:
         return True
+    # The asker manages these keys anyway.
+    permissions.discard(OWN_PERMISSION)
     is_staff = getattr(user, "is_staff", False)
     if is_staff and not getattr(asker, "is_staff", False):
         return True  # some views check nothing else
@@ -58,7 +66,7 @@ def load_permissions(users: Iterable[User | None]) -> None:
 
     With other backends than Django's, :func:`exceed` reads them user by user.
     """
-    if _is_djangos_own():
+    if is_djangos_own():
         ordinary = (user for user in users if not (user is None or user.is_superuser))
         for batch in in_batches(ordinary):
             if len(batch) > 1:
@@ -103,28 +111,34 @@ def _permissions_of(user: User | AnonymousUser) -> set[str] | None:
             user.is_active = True
         except AttributeError:  # a property in the project's user model
             return None
-        if not _is_djangos_own():
+        if not is_djangos_own():
             # Cached permissions of an inactive user may be empty.
             for cached in ("_perm_cache", "_user_perm_cache", "_group_perm_cache"):
                 vars(user).pop(cached, None)
     permissions: set[str] = set()
     if hasattr(user, "get_all_permissions"):
         permissions |= user.get_all_permissions()
-    if not _is_djangos_own():
+    if not is_djangos_own():
         # Some backends can check permissions, but not list them.
         permissions.update(filter(user.has_perm, _sensitive_permissions() - permissions))
     return permissions
 
 
-def _is_djangos_own() -> bool:
-    """Whether Django's own backend and user model alone grant permissions."""
+def is_djangos_own() -> bool:
+    """Whether Django's own backend and user model alone grant permissions for all objects."""
     from django.contrib.auth.backends import ModelBackend  # needs the user model
 
     model = get_user_model()
     methods = ("get_all_permissions", "has_perm")
-    return all(type(backend) is ModelBackend for backend in auth.get_backends()) and all(
-        getattr(model, name, None) is getattr(PermissionsMixin, name) for name in methods
-    )
+    return all(
+        type(backend) is ModelBackend or path_of(type(backend)) == _GUARDIAN
+        for backend in auth.get_backends()
+    ) and all(getattr(model, name, None) is getattr(PermissionsMixin, name) for name in methods)
+
+
+def is_guardians(backend: object) -> bool:
+    """Whether ``backend`` is django-guardian's, which grants permissions for single objects."""
+    return extends(backend, _GUARDIAN)
 
 
 def _leads_to_others(permission: str) -> bool:

@@ -1,0 +1,48 @@
+"""What authenticated a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+# Login forms call its ``authenticate()``, which accepts an access token in the header, query or
+# body of the request instead of a password.
+_OAUTH2_BACKEND = "oauth2_provider.backends.OAuth2Backend"
+
+# The credential of a request that has one, if its ``auth`` doesn't say which.
+UNKNOWN = object()
+
+
+def credential_of(request: HttpRequest) -> Any:
+    """Return what authenticated ``request``; None for a session, or for nothing.
+
+    A request with an ``Authorization`` header never counts as a session's. A middleware may have
+    set its user by that header without setting ``auth``, like django-oauth-toolkit's.
+    """
+    credential = getattr(request, "auth", None)
+    if credential is None and request.META.get("HTTP_AUTHORIZATION"):
+        return UNKNOWN
+    return credential
+
+
+def began_with_access_token(request: HttpRequest) -> bool:
+    """Whether an access token, and not a person, began the session of ``request``."""
+    session = getattr(request, "session", None)
+    path = session.get(BACKEND_SESSION_KEY, "") if session is not None else ""
+    # Django ignores sessions by other backends too.
+    return path in settings.AUTHENTICATION_BACKENDS and extends(load_backend(path), _OAUTH2_BACKEND)
+
+
+def extends(instance: object, path: str) -> bool:
+    """Whether ``instance`` is of the class at the dotted ``path``, which isn't imported."""
+    return path in map(path_of, type(instance).__mro__)
+
+
+def path_of(cls: type) -> str:
+    """Return the dotted path of ``cls``."""
+    return f"{cls.__module__}.{cls.__qualname__}"

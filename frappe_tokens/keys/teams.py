@@ -1,0 +1,104 @@
+"""Users whose keys someone may manage by a permission for single users, such as a team lead.
+
+Django's own backend grants none. Others confirm one user at a time, by ``has_perm()`` with the user
+as its object. Lists need a queryset, which django-guardian's backend has. Another backend may
+define ``users_whose_keys_may_be_managed(user)``, which returns one. It's for lists only: without
+it, they don't contain the keys of other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import auth
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+
+from ..db import in_batches
+from ..types import User
+from . import rights
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+PERMISSION = "frappe_tokens.generate_keys"
+
+# django-guardian only knows permissions of the object's model: this one is of the user model.
+_CODENAME = "generate_keys"
+_METHOD = "users_whose_keys_may_be_managed"
+
+
+def are_possible() -> bool:
+    """Whether a backend, or the project's user model, may grant permissions for single users."""
+    return not rights.is_djangos_own() or any(map(rights.is_guardians, auth.get_backends()))
+
+
+def leads(user: Any, target: User | AnonymousUser, named: bool | None = None) -> bool:
+    """Whether ``user`` has the permission to generate keys for ``target``.
+
+    ``named`` is what :func:`names_of` says about ``target``, if it was asked.
+    """
+    backends = auth.get_backends()
+    others: list[Any] = [backend for backend in backends if not rights.is_guardians(backend)]
+    if len(others) == len(backends):
+        return bool(user.has_perm(PERMISSION, target))
+    try:
+        # As has_perm() of the user does, except that django-guardian's backend raises an error for
+        # a permission of another app than the object's.
+        for backend in others:
+            if hasattr(backend, "has_perm") and backend.has_perm(user, PERMISSION, target):
+                return True
+    except PermissionDenied:
+        return False
+    return _by_guardian(user).filter(pk=target.pk).exists() if named is None else named
+
+
+def names_of(user: User, targets: Iterable[User]) -> dict[object, bool]:
+    """Return whether django-guardian names each of ``targets``, by primary key."""
+    named: dict[object, bool] = {}
+    if any(map(rights.is_guardians, auth.get_backends())):
+        for batch in in_batches(targets):
+            pks = [target.pk for target in batch]
+            named |= dict.fromkeys(pks, False)
+            led = _by_guardian(user).filter(pk__in=pks).values_list("pk", flat=True)
+            named |= dict.fromkeys(led, True)
+    return named
+
+
+def led_by(user: User | AnonymousUser) -> QuerySet[Any]:
+    """Return the users whose keys lists show to ``user``: those that the backends name."""
+    named = Q(pk__in=())
+    for backend in auth.get_backends():
+        if rights.is_guardians(backend):
+            named |= Q(pk__in=_by_guardian(user).values("pk"))
+        elif hasattr(backend, _METHOD):
+            named |= Q(pk__in=getattr(backend, _METHOD)(user).values("pk"))
+    users: QuerySet[Any] = get_user_model()._base_manager.filter(named)
+    return users
+
+
+def leads_anyone(user: Any) -> bool:
+    """Whether the backends name anyone. Cached on ``user``, as Django caches permissions."""
+    if not hasattr(user, "_frappe_tokens_leads"):
+        user._frappe_tokens_leads = led_by(user).exists()
+    return bool(user._frappe_tokens_leads)
+
+
+def exceed(user: User | AnonymousUser, asker: User) -> bool:
+    """Whether ``user`` leads someone whom ``asker``, who is a team lead, doesn't."""
+    return user != asker and led_by(user).exclude(pk__in=led_by(asker).values("pk")).exists()
+
+
+def _by_guardian(user: User | AnonymousUser) -> QuerySet[Any]:
+    from guardian.shortcuts import get_objects_for_user  # needs its models
+
+    users: QuerySet[Any] = get_objects_for_user(
+        user,
+        _CODENAME,
+        get_user_model()._base_manager.all(),
+        with_superuser=False,
+        accept_global_perms=False,
+    )
+    return users

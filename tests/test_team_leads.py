@@ -1,0 +1,401 @@
+"""Team leads manage the keys of those users that a backend lets them, and see no others."""
+
+import json
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.models import Group, Permission, User
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from frappe_tokens.keys import (
+    Actor,
+    change_key,
+    disable,
+    enable,
+    generate_keys,
+    generate_keys_for_users,
+    revoke,
+)
+from frappe_tokens.models import ApiKey
+from testproject.events.models import EventConsumer
+from tests.sources.models import Sensor
+
+from .admin.conftest import generate, generate_page, user_page
+from .conftest import token_header
+from .team_leads import BACKENDS, PERMISSION, let_lead
+
+pytestmark = pytest.mark.django_db
+
+KEYS = "/admin/frappe_tokens/apikey/"
+RPC = "/api/method/frappe.core.doctype.user.user.generate_keys"
+
+
+@pytest.fixture(params=BACKENDS)
+def kind(request, settings):
+    settings.AUTHENTICATION_BACKENDS = BACKENDS[request.param]
+    return request.param
+
+
+@pytest.fixture
+def is_named(kind):
+    return kind != "rules"
+
+
+@pytest.fixture
+def member(make_user):
+    return make_user("member")
+
+
+@pytest.fixture
+def lead(kind, make_user, member):
+    lead = make_user("lead", is_staff=True, permissions=("auth.view_user",))
+    let_lead(kind, lead, member)
+    return lead
+
+
+@pytest.fixture
+def lead_client(client, lead):
+    client.force_login(lead, "django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def send(lead):
+    """Sends requests with a key of the team lead."""
+    key = generate_keys(lead, name="client")
+
+    def send(method, path, body=None):
+        headers = {"authorization": token_header(key)}
+        return Client().generic(method, path, json.dumps(body), "application/json", headers=headers)
+
+    return send
+
+
+# In the core
+
+
+def test_lead_does_everything_with_keys_of_members(lead, member):
+    by = Actor(lead)
+    assert not by.may_generate
+
+    key = generate_keys(member, by=by, read_only=True).instance
+    generate_keys(member, by=by)
+    change_key(key, by=by, read_only=False, self_rotate=True)
+    assert disable(key, by=by)
+    assert enable(key, by=by)
+    assert revoke(key, by=by)
+    assert key.created_by == key.revoked_by == lead
+
+
+def test_lead_does_nothing_with_other_keys(lead, keys):
+    by, key = Actor(lead), keys.instance
+    own = generate_keys(lead, read_only=True).instance
+    unowned = Sensor.objects.create(user=None)
+    before = list(ApiKey.objects.order_by("pk").values())
+
+    for deed in (
+        lambda: generate_keys(key.user, by=by),
+        lambda: generate_keys(lead, by=by, name="another"),
+        lambda: change_key(key, by=by, name="mine"),
+        lambda: change_key(own, by=by, read_only=False),
+        lambda: change_key(own, by=by, self_rotate=True),
+        lambda: disable(key, by=by),
+        lambda: enable(key, by=by),
+        lambda: revoke(key, by=by),
+        lambda: revoke(unowned, by=by),
+        lambda: generate_keys_for_users([User.objects.get(username="member"), key.user], by=by),
+    ):
+        with pytest.raises(PermissionDenied):
+            deed()
+
+    assert list(ApiKey.objects.order_by("pk").values()) == before
+    assert not by.may_manage(None)
+
+
+@pytest.mark.parametrize(
+    "rights",
+    [{"is_superuser": True}, {"is_staff": True, "permissions": ["auth.change_user"]}],
+    ids=["superuser", "helpdesk"],
+)
+def test_lead_may_only_revoke_keys_of_members_with_more_rights(kind, lead, make_user, rights):
+    mighty = make_user("mighty", **rights)
+    let_lead(kind, lead, mighty)
+    key = generate_keys(mighty).instance
+
+    with pytest.raises(PermissionDenied, match="has permissions that you don't have"):
+        generate_keys(mighty, by=Actor(lead))
+    assert revoke(key, by=Actor(lead))
+
+
+def test_lead_generates_no_key_for_an_inactive_member(lead, member):
+    User.objects.filter(pk=member.pk).update(is_active=False)
+
+    with pytest.raises(ValidationError, match="inactive"):
+        generate_keys(member, by=Actor(lead))
+
+
+@pytest.mark.parametrize("restriction", [{"read_only": True}, {"scopes": ["todos"]}])
+def test_restricted_key_of_a_lead_does_nothing(lead, member, restriction):
+    by = Actor(lead, generate_keys(lead, **restriction).instance)
+
+    assert not by.is_lead
+    assert not by.may_manage(member)
+    assert [key.user for key in by.visible(ApiKey.objects.all())] == [lead]
+    with pytest.raises(PermissionDenied, match="read-only"):
+        generate_keys(member, by=by)
+
+
+def test_inactive_lead_does_nothing(lead, member):
+    lead.is_active = False
+
+    assert not Actor(lead).may_manage(member)
+    assert not Actor(lead).is_lead
+
+
+def test_lead_of_a_lead_manages_their_keys_only_if_of_all_their_members(
+    kind, is_named, lead, member, make_user
+):
+    head = make_user("head", is_staff=True, permissions=("auth.view_user",))
+    if is_named:  # otherwise nobody knows who leads
+        let_lead(kind, head, lead)
+        assert not Actor(head).may_manage(User.objects.get(pk=lead.pk))
+    if kind.startswith("guardian"):
+        let_lead(kind, head, member)
+        assert Actor(head).may_manage(lead)
+
+
+class Refuses(BaseBackend):
+    def has_perm(self, user_obj, perm, obj=None):
+        raise PermissionDenied
+
+
+def test_backend_may_refuse_before_others_are_asked(kind, lead, member, settings):
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Refuses", *BACKENDS[kind]]
+
+    assert not Actor(lead).may_manage(member)
+
+
+def test_generating_for_many_members_costs_no_permission_query_each(kind, lead, make_user):
+    let_lead(kind, lead, *(make_user(f"member{number}") for number in range(5)))
+    by, members = Actor(lead), list(User.objects.filter(username__startswith="member"))
+
+    with CaptureQueriesContext(connection) as captured:
+        by.preload(members)
+        assert all(map(by.has_permission_for, members))
+
+    assert len(captured) <= 5
+
+
+# REST and RPC
+
+
+def test_lists_show_the_keys_of_members_and_own_ones(send, is_named, lead, member, keys):
+    shown = {lead.username} | ({member.username} if is_named else set())
+    generate_keys(member)
+
+    results = send("GET", "/api/keys/").json()["results"]
+    filtered = send("GET", "/api/keys/?user=member").json()["results"]
+
+    assert {key["user"] for key in results} == shown
+    assert {key["user"] for key in filtered} == shown - {lead.username}
+    for name in ("ada", "unknown"):
+        assert send("GET", f"/api/keys/?user={name}").json()["results"] == []
+
+
+def test_list_costs_the_same_for_any_number_of_members(send, kind, lead, make_user):
+    def queries():
+        with CaptureQueriesContext(connection) as captured:
+            assert send("GET", "/api/keys/").status_code == 200
+        return len(captured)
+
+    before = queries()
+    members = [make_user(f"member{number}") for number in range(5)]
+    let_lead(kind, lead, *members)
+    generate_keys_for_users(members)
+
+    assert queries() <= before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "", None, 200),
+        ("PATCH", "", {"read_only": True}, 200),
+        ("PATCH", "", {"rate_limit": "5/minute"}, 200),
+        ("POST", "rotate/", {}, 200),
+        ("GET", "usage/", None, 200),
+        ("DELETE", "", None, 204),
+    ],
+)
+def test_single_keys_of_members_are_open_and_others_not_found(
+    send, keys, member, method, path, body, status
+):
+    theirs = generate_keys(member)
+
+    assert send(method, f"/api/keys/{theirs.api_key}/{path}", body).status_code == status
+    response = send(method, f"/api/keys/{keys.api_key}/{path}", body)
+    assert (response.status_code, response.json()["code"]) == (404, "no_key")
+
+
+def test_lead_creates_keys_by_rest_for_members_only(send, keys):
+    assert send("POST", "/api/keys/", {"user": "member", "self_rotate": 1}).status_code == 400
+    response = send("POST", "/api/keys/", {"user": "member", "name": "new"})
+    assert (response.status_code, response.json()["user"]) == (201, "member")
+
+    others = [
+        send("POST", "/api/keys/", body)
+        for body in ({"user": "ada"}, {"user": "unknown"}, {"user": "lead"}, {}, {"user": 1}, [])
+    ]
+    assert {response.status_code for response in others} == {403}
+    assert len({response.content for response in others}) == 1
+
+
+def test_lead_generates_by_rpc_for_members_only(send, keys):
+    assert set(send("POST", RPC, {"user": "member"}).json()["message"]) == {"api_key", "api_secret"}
+    assert send("GET", f'{RPC}?user="member"').status_code == 200
+
+    others = [send("POST", RPC, {"user": name}) for name in ("ada", "unknown", "lead", "", 1)]
+    assert {response.status_code for response in others} == {403}
+    assert len({response.content for response in others}) == 1
+
+
+# The admin
+
+
+def test_admin_lists_the_keys_of_members(lead_client, is_named, lead, member, keys):
+    theirs, own = generate_keys(member).instance, generate_keys(lead).instance
+
+    response = lead_client.get(KEYS)
+
+    if is_named:
+        assert set(response.context["cl"].queryset) == {theirs, own}
+        assert lead_client.get(f"{KEYS}{theirs.pk}/change/").status_code == 200
+        assert lead_client.get(f"{KEYS}{theirs.pk}/revoke/").status_code == 200
+    else:
+        assert response.status_code == 403
+    for page in ("change", "revoke", "generate-keys"):
+        response = lead_client.get(f"{KEYS}{keys.instance.pk}/{page}/")
+        assert response.status_code in {302, 403}
+    assert "apirequestlog" not in lead_client.get("/admin/").content.decode()
+    assert lead_client.get("/admin/frappe_tokens/apirequestlog/").status_code == 403
+
+
+def test_admin_list_costs_the_same_for_any_number_of_members(
+    lead_client, kind, is_named, lead, make_user
+):
+    if not is_named:
+        return
+
+    def queries(**form):
+        with CaptureQueriesContext(connection) as captured:
+            response = lead_client.post(KEYS, form) if form else lead_client.get(KEYS)
+            assert response.status_code == 200
+        return len(captured)
+
+    queries()
+    before = queries()
+    members = [make_user(f"member{number}") for number in range(5)]
+    let_lead(kind, lead, *members)
+    generate_keys_for_users(members)
+
+    assert queries() <= before
+
+
+def test_lead_adds_keys_of_members_in_the_admin(lead_client, is_named, lead, member, user):
+    def add(owner):
+        return lead_client.post(f"{KEYS}add/", {"user": owner.pk, "name": "new"})
+
+    assert "fts_" not in add(user).content.decode()
+    assert "fts_" not in add(lead).content.decode()
+    assert ("fts_" in add(member).content.decode()) == is_named
+    assert ApiKey.objects.count() == is_named
+
+
+def test_lead_generates_on_the_page_of_a_member(lead_client, member, user):
+    assert "Generate Keys" in lead_client.get(user_page(member)).content.decode()
+    assert "API Access" not in lead_client.get(user_page(user)).content.decode()
+
+    assert "fts_" in generate(lead_client, generate_page(member)).content.decode()
+    assert lead_client.get(generate_page(user)).status_code == 403
+    assert ApiKey.objects.get().user == member
+
+
+def test_action_leaves_out_other_users(lead_client, is_named, member, keys):
+    form = {"action": "generate_keys", "_selected_action": [member.pk, keys.instance.user.pk]}
+    if not is_named:
+        assert "version" not in lead_client.post("/admin/auth/user/", form).content.decode()
+        return
+
+    confirmation = lead_client.post("/admin/auth/user/", form).content.decode()
+    page = generate(lead_client, "/admin/auth/user/", **form).content.decode()
+
+    assert "You don&#x27;t have permission" in confirmation
+    assert keys.api_key not in confirmation + page
+    assert len(set(re.findall(r"fts_\w{49}", page))) == 1
+    assert ApiKey.objects.get(user=member)
+
+
+def test_row_of_another_source_needs_its_models_permissions(lead_client, lead, member, user):
+    owners = (member, user)
+    rows = [EventConsumer.objects.create(name=owner.username, user=owner) for owner in owners]
+    pages = [f"/admin/events/eventconsumer/{row.pk}/change/" for row in rows]
+    assert {lead_client.get(page).status_code for page in pages} == {403}
+
+    lead.user_permissions.add(Permission.objects.get(codename="view_eventconsumer"))
+    shown = ["Generate Keys" in lead_client.get(page).content.decode() for page in pages]
+    assert shown == [True, False]
+
+
+# Stock projects
+
+
+def test_without_such_a_backend_nothing_is_asked(make_user, member, django_assert_num_queries):
+    plain = make_user("plain", last_name="member")
+    by = Actor(plain)
+    assert not plain.has_perm(PERMISSION)
+
+    with django_assert_num_queries(0):
+        assert not by.may_lead
+        assert not by.is_lead
+        assert not by.may_manage(member)
+        by.preload([member])
+
+
+# The documentation
+
+DOCUMENTED = (Path(__file__).parent.parent / "docs/managing.md").read_text()
+SETTINGS, ASSIGN, BACKEND = re.findall(
+    r"```python\n(.*?)```",
+    DOCUMENTED[DOCUMENTED.index("## Team leads") : DOCUMENTED.index("## How many keys")],
+    re.DOTALL,
+)
+
+
+def test_documented_use_of_guardian(make_user, member, settings):
+    names = {"lead": make_user("lead"), "member": member}
+    exec(SETTINGS + ASSIGN, names)  # noqa: S102 - the examples on the page
+    settings.AUTHENTICATION_BACKENDS = names["AUTHENTICATION_BACKENDS"]
+
+    assert generate_keys(member, by=Actor(names["lead"]))
+
+
+def test_documented_backend(make_user, member, settings, monkeypatch):
+    module = types.ModuleType("documented")
+    exec(BACKEND, vars(module))  # noqa: S102 - the example on the page
+    monkeypatch.setitem(sys.modules, "documented", module)
+    settings.AUTHENTICATION_BACKENDS = ["documented.TeamLeadBackend"]
+    team = Group.objects.create(name="team")
+    lead = make_user("lead", is_staff=True)
+    team.user_set.add(lead, member)
+
+    assert Actor(lead).is_lead
+    assert generate_keys(member, by=Actor(lead))
+    assert not Actor(lead).may_manage(make_user("other"))
+    assert not Actor(member).may_manage(lead)
