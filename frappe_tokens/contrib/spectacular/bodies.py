@@ -98,6 +98,7 @@ class StrictExtension(OpenApiSerializerExtension):
         return {**schema, "additionalProperties": False}
 
 
+extend_schema_field({"type": "object", "additionalProperties": {}})(serializers.MetadataField)
 extend_schema_field({"type": "string", "description": "`<api_key>:<api_secret>`"})(
     serializers.TokenField
 )
