@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 from django.utils.translation import gettext_lazy as _
 
 from .validators import validate_networks, validate_scopes
@@ -42,6 +46,24 @@ class NetworksField(SeparatedListField):
     help_text = _(
         "Addresses or networks, one per line, for example 192.0.2.0/24. Leave empty to allow all."
     )
+
+
+class MetadataField(forms.JSONField):
+    """A JSON object; an empty one if nothing is entered. Django's field fails for deep JSON."""
+
+    def to_python(self, value: object) -> Any:
+        try:
+            data = super().to_python(value)
+        except (ValueError, RecursionError) as error:
+            params = {"value": value}
+            raise ValidationError(self.error_messages["invalid"], "invalid", params) from error
+        return {} if data is None else data
+
+    def bound_data(self, data: object, initial: object) -> object:
+        try:
+            return super().bound_data(data, initial)
+        except (ValueError, RecursionError):
+            return InvalidJSONInput(data)
 
 
 class RevokeForm(forms.Form):

@@ -286,7 +286,7 @@ def test_command_takes_no_secret(user, flag):
 def test_others_key_by_its_id_in_the_address(client, make_user, keys, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     client.force_login(make_user("eve"))
-    pages = [f"{ACCOUNT}{keys.instance.pk}/{what}/" for what in ("rotate", "rename", "revoke")]
+    pages = [f"{ACCOUNT}{keys.instance.pk}/{what}/" for what in ("rotate", "edit", "revoke")]
     for page in pages:
         ask = by_page(page)
         assert attempt(ask, client, keys).status_code == 404

@@ -1,4 +1,4 @@
-"""What can be done with a single API key: rotate, disable, enable, count requests, report a leak."""
+"""Single keys: rotates, disables and enables them, counts requests, revokes leaked ones."""
 
 from __future__ import annotations
 

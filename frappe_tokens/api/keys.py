@@ -53,7 +53,7 @@ class KeyPagination(PageNumberPagination):
 
 
 class KeyFilter(BaseFilterBackend):
-    """Filters by ``user``, ``name`` ("" for keys without one), metadata and ``FilterSerializer``."""
+    """Filters by ``user``, ``name`` ("" for none), ``metadata.<name>`` and ``FilterSerializer``."""
 
     def filter_queryset(self, request: Request, queryset: Any, view: APIView) -> Any:
         params = request.query_params.dict()

@@ -165,9 +165,8 @@ class StrictSerializer(serializers.Serializer[ApiKey]):
     def to_internal_value(self, data: object) -> dict[str, Any]:
         columns = {name for field in ApiKey._meta.fields for name in (field.name, field.attname)}
         read_only = _("This field is read-only. You can't choose it.")
-        unknown = _("There is no such field. The fields are: %s.") % ", ".join(self.fields)
-        if not self.fields:
-            unknown = _("This request takes no fields.")
+        fields = ", ".join(self.fields) or "-"
+        unknown = _("There is no such field. The fields are: %s.") % fields
         extra = {
             # JSON allows lone surrogates, UTF-8 doesn't.
             name.encode("utf-8", "backslashreplace").decode(): [

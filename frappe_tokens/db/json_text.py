@@ -36,4 +36,5 @@ def with_json_text(rows: QuerySet[Any], field: str, name: str, text: str) -> Que
             output_field=BinaryField(),
         )
         is_text = Q(Exact(kind, "STRING"), Exact(octets, text.encode()))
-    return rows.filter(is_text).alias(json_text=value).filter(json_text=text)
+    found: QuerySet[Any] = rows.filter(is_text).alias(json_text=value).filter(json_text=text)
+    return found

@@ -13,7 +13,7 @@ FORM = {"version": "by hand", "grace": "0", "name": "taken over", "reason": "by 
 
 
 def all_pages(key):
-    return [LIST, NEW, *(page_of(key, what) for what in ("rotate", "rename", "revoke"))]
+    return [LIST, NEW, *(page_of(key, what) for what in ("rotate", "edit", "revoke"))]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_is_open_to_superusers_and_without_self_service_to_managers(
 @pytest.mark.parametrize("is_superuser", [False, True])
 def test_key_of_another_user_or_of_none_is_not_found(client, keys, make_user, is_superuser):
     client.force_login(make_user("grace", is_superuser=is_superuser))
-    pages = [page_of(keys.instance, what) for what in ("rotate", "rename", "revoke")]
+    pages = [page_of(keys.instance, what) for what in ("rotate", "edit", "revoke")]
     pages += [f"{LIST}{pk}/rotate/" for pk in ("0", "9" * 40, "-1", "x")]
 
     for page in pages:

@@ -63,7 +63,9 @@ class Command(BaseCommand):
         )
         if options["format"] == "json":
             for _source, key in found:
-                fields = {name: getattr(key, name, "") for name in SHOWN_FIELDS}
+                # Of the names and texts that only an ApiKey has.
+                missing: dict[str, object] = {"metadata": {}}
+                fields = {name: getattr(key, name, missing.get(name, "")) for name in SHOWN_FIELDS}
                 fields["user"] = username_of(key)
                 self.stdout.write(json.dumps(fields, default=_iso))
             return
