@@ -286,11 +286,13 @@ def test_command_takes_no_secret(user, flag):
 def test_others_key_by_its_id_in_the_address(client, make_user, keys, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     client.force_login(make_user("eve"))
-    pages = [f"{ACCOUNT}{keys.instance.pk}/{what}/" for what in ("rotate", "edit", "revoke")]
-    for page in pages:
+    for what in ("rotate", "edit", "disable", "enable", "revoke"):
+        page = f"{ACCOUNT}{keys.instance.pk}/{what}/"
         ask = by_page(page)
         assert attempt(ask, client, keys).status_code == 404
         assert client.get(page).status_code == 404
+    for action in ("disable", "enable"):
+        assert client.post(f"/api/keys/{keys.api_key}/{action}/").status_code == 404
     for method in (client.get, client.patch, client.delete):
         assert method(f"/api/keys/{keys.api_key}/").status_code == 404
     assert attempt(by_rest_rotation, client, keys).status_code == 404

@@ -109,7 +109,7 @@ def test_unknown_fields_are_refused(manager, user, name):
         response = send(manager, "POST", body={"user": "ada", name: "fts_mine"})
 
     shown = name.encode("utf-8", "backslashreplace").decode()
-    assert_wrong(response, shown, sentence="There is no such field. The fields are: name, scopes,")
+    assert_wrong(response, shown, sentence="There is no such field. The fields are: name,")
 
 
 def test_all_errors_are_reported_at_once(manager):
