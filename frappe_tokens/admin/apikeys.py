@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db.models import JSONField
+from django.db.models import JSONField, TextField
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -67,7 +67,8 @@ class ApiKeyAdmin(ApiKeySourceMixin):
     raw_id_fields = ["user"]
     readonly_fields = ["created_at", "created_by"]
     formfield_overrides = {
-        JSONField: {"form_class": MetadataField, "widget": AdminTextareaWidget(attrs={"rows": 3})}
+        TextField: {"widget": AdminTextareaWidget(attrs={"rows": 3})},
+        JSONField: {"form_class": MetadataField, "widget": AdminTextareaWidget(attrs={"rows": 3})},
     }
 
     @admin.display(description=gettext_lazy("limits"))
