@@ -234,6 +234,8 @@ RESPONSES = {
     ("/api/keys/{api_key}/", "patch"): {"200", "400", "404", "409", "415"},
     ("/api/keys/{api_key}/", "delete"): {"204", "400", "404", "415"},
     ("/api/keys/{api_key}/rotate/", "post"): {"200", "400", "404", "409", "415"},
+    ("/api/keys/{api_key}/disable/", "post"): {"200", "400", "404", "409", "415"},
+    ("/api/keys/{api_key}/enable/", "post"): {"200", "400", "404", "409", "415"},
     ("/api/keys/{api_key}/usage/", "get"): {"200", "400", "404"},
     ("/api/keys/revoke-leaked/", "post"): {"204", "400", "415"},
     ("/api/method/frappe.auth.get_logged_user/", "get"): {"200"},
