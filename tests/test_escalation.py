@@ -89,6 +89,8 @@ def by_rest_widening(client, target):
 
 USER_PAGE = by_page(USERS + "{user}/generate-keys/")
 KEY_PAGE = by_page(KEYS + "{key}/generate-keys/")
+ENABLING = by_page(KEYS + "{key}/enable-key/")
+USER_ENABLING = by_page(USERS + "{user}/enable-key/")
 ROTATION_PAGE = by_page(ACCOUNT + "{key}/rotate/")
 
 
@@ -108,6 +110,8 @@ WAYS = [
     Way(by_key_form, 200, 200, 403),  # the form, with its error
     Way(by_change_form, 403, None, 403),
     Way(KEY_PAGE, 403, 409, 403),
+    Way(ENABLING, 403, None, 403),
+    Way(USER_ENABLING, 403, None, 403),
     Way(ROTATION_PAGE, 404, None, 403),  # has one's own keys alone
     Way(by_rpc, 403, 417, 403),
     Way(by_rest, None, 400, None),

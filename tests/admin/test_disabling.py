@@ -5,6 +5,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
+from frappe_tokens.admin import ApiKeyAdmin
 from frappe_tokens.keys import disable, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from testproject.events.models import EventConsumer
@@ -99,8 +100,18 @@ def test_staff_without_the_permission_see_the_state_alone(client, make_user, key
         assert client.post(f"{KEYS}{key.pk}/{verb}-key/").status_code == 403
 
 
-def test_key_that_is_revoked_meanwhile_stays_revoked(manager_client, user, key):
-    revoke(key)
+def test_key_that_is_revoked_meanwhile_stays_revoked(manager_client, key, monkeypatch):
+    def api_access(model_admin, obj):
+        revoke(obj)
+        return {"key": obj, "latest": obj}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ApiKeyAdmin, "api_access", api_access)
+        done = manager_client.post(f"{KEYS}{key.pk}/disable-key/")
+
+    assert "which is final" in messages_of(manager_client.get(done["Location"]))[0]
+    key.refresh_from_db()
+    assert not key.is_disabled
     assert manager_client.post(f"{KEYS}{key.pk}/disable-key/").status_code == 404
 
 
@@ -125,4 +136,7 @@ def test_actions_change_those_that_they_may(manager_client, make_user, user, key
     ]
     selected = [key.pk]
     assert act("enable_keys") == ["Nothing was changed."]
+    assert act("disable_keys") == ["Disabled 1 API key."]
+    assert act("disable_keys") == ["Nothing was changed."]
+    assert act("enable_keys") == ["Enabled 1 API key."]
     assert set(ApiKey.objects.filter(disabled_at__isnull=False)) == {root}
