@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -103,6 +105,24 @@ def expiry_help(*default: datetime | None) -> str:
 def _formatted(when: datetime) -> str:
     local = timezone.localtime(when) if timezone.is_aware(when) else when
     return date_format(local, "DATETIME_FORMAT")
+
+
+class MetadataField(forms.JSONField):
+    """A JSON object; an empty one if nothing is entered. Django's field fails for deep JSON."""
+
+    def to_python(self, value: object) -> Any:
+        try:
+            data = super().to_python(value)
+        except (ValueError, RecursionError) as error:
+            params = {"value": value}
+            raise ValidationError(self.error_messages["invalid"], "invalid", params) from error
+        return {} if data is None else data
+
+    def bound_data(self, data: object, initial: object) -> object:
+        try:
+            return super().bound_data(data, initial)
+        except (ValueError, RecursionError):
+            return InvalidJSONInput(data)
 
 
 class RevokeForm(forms.Form):

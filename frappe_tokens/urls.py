@@ -27,6 +27,8 @@ NAMES = {
 
 KEY_ACTIONS = {
     "rotate": key_actions.RotateKey,
+    "disable": key_actions.DisableKey,
+    "enable": key_actions.EnableKey,
     "usage": key_actions.KeyUsage,
 }
 

@@ -15,6 +15,7 @@ from .rates import parse_rate
 NAME_MAX_LENGTH = 100
 DESCRIPTION_MAX_LENGTH = 500
 METADATA_MAX_LENGTH = 4096  # of its JSON
+METADATA_MAX_DEPTH = 10  # MariaDB stores at most 32
 RATE_MAX_LENGTH = 30
 REASON_MAX_LENGTH = 200
 
@@ -79,10 +80,15 @@ def validate_metadata(metadata: Any) -> None:
                 "most 50 letters, digits, '_', '-' or '.'."
             )
         )
+    if _is_deeper(metadata, METADATA_MAX_DEPTH):
+        raise ValidationError(
+            _("The metadata must be nested at most %(depth)d levels deep."),
+            params={"depth": METADATA_MAX_DEPTH},
+        )
     try:
         text = json.dumps(metadata, allow_nan=False)
         json.dumps(metadata, ensure_ascii=False).encode()
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise ValidationError(_("The metadata can't be written as JSON.")) from error
     if "\\u0000" in text.replace("\\\\", ""):
         raise ValidationError(_("The metadata must not contain NUL characters."))
@@ -91,6 +97,14 @@ def validate_metadata(metadata: Any) -> None:
             _("The metadata must have at most %(length)d characters of JSON."),
             params={"length": METADATA_MAX_LENGTH},
         )
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """Whether objects and lists in ``value`` are nested in more than ``depth`` levels."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    children = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(child, depth - 1) for child in children)
 
 
 def _check_list(items: Any, problem: str) -> None:

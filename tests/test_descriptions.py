@@ -9,9 +9,9 @@ from frappe_tokens.models import ApiKey
 
 pytestmark = pytest.mark.django_db
 
-DEEP = {"a": []}
-for _ in range(5000):
-    DEEP = {"a": DEEP}
+DEEPEST = "deepest"
+for _ in range(10):
+    DEEPEST = {"a": DEEPEST}
 
 
 def test_description_and_metadata_are_stored_and_changed(user):
@@ -25,6 +25,13 @@ def test_description_and_metadata_are_stored_and_changed(user):
 
     assert (key.description, key.metadata) == ("", {"n": [1, None, {"ä": 0.5}]})
 
+    change_key(key, metadata=DEEPEST)
+
+    assert ApiKey.objects.get().metadata == DEEPEST
+
+
+CIRCLE = {}
+CIRCLE["a"] = CIRCLE
 
 REFUSED = {
     "list": [],
@@ -40,7 +47,9 @@ REFUSED = {
     "NUL": {"a": "\0"},
     "surrogate": {"a": "\ud800"},
     "long": {"a": "x" * 4096},
-    "deep": DEEP,
+    "deep": {"a": DEEPEST},
+    "deep list": {"a": [[[[[[[[[[]]]]]]]]]]},
+    "circle": CIRCLE,
 }
 
 

@@ -95,6 +95,8 @@ def by_rest_widening(client, target):
 
 USER_PAGE = by_page(USERS + "{user}/generate-keys/")
 KEY_PAGE = by_page(KEYS + "{key}/generate-keys/")
+ENABLING = by_page(KEYS + "{key}/enable-key/")
+USER_ENABLING = by_page(USERS + "{user}/enable-key/")
 ROTATION_PAGE = by_page(ACCOUNT + "{key}/rotate/")
 
 
@@ -114,6 +116,8 @@ WAYS = [
     Way(by_key_form, 200, 200, 403),  # the form, with its error
     Way(by_change_form, 403, None, 403),
     Way(KEY_PAGE, 403, 409, 403),
+    Way(ENABLING, 403, None, 403),
+    Way(USER_ENABLING, 403, None, 403),
     Way(ROTATION_PAGE, 404, None, 403),  # has one's own keys alone
     Way(by_rpc, 403, 417, 403),
     Way(by_rest, None, 400, None),
@@ -307,11 +311,13 @@ def test_command_takes_no_secret(user, flag):
 def test_others_key_by_its_id_in_the_address(client, make_user, keys, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     client.force_login(make_user("eve"))
-    pages = [f"{ACCOUNT}{keys.instance.pk}/{what}/" for what in ("rotate", "rename", "revoke")]
-    for page in pages:
+    for what in ("rotate", "edit", "disable", "enable", "revoke"):
+        page = f"{ACCOUNT}{keys.instance.pk}/{what}/"
         ask = by_page(page)
         assert attempt(ask, client, keys).status_code == 404
         assert client.get(page).status_code == 404
+    for action in ("disable", "enable"):
+        assert client.post(f"/api/keys/{keys.api_key}/{action}/").status_code == 404
     for method in (client.get, client.patch, client.delete):
         assert method(f"/api/keys/{keys.api_key}/").status_code == 404
     assert attempt(by_rest_rotation, client, keys).status_code == 404

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django import forms
 from django.utils import timezone
@@ -11,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
 from ..form_fields import ExpiryField, NetworksField, RenewalForm, ScopesField, expiry_help
-from ..keys import clean_name, default_expiry
-from ..validators import NAME_MAX_LENGTH
+from ..keys import clean_description, clean_name, default_expiry
+from ..validators import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
 
 # In seconds.
 GRACES = [
@@ -33,8 +34,8 @@ def _expiry_help() -> str:
     return expiry_help(default_expiry(timezone.now()))
 
 
-class RenameForm(forms.Form):
-    """A new name."""
+class EditForm(forms.Form):
+    """The name and the description of a key."""
 
     name = forms.CharField(
         required=False,
@@ -46,11 +47,22 @@ class RenameForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
 
+    description = forms.CharField(
+        required=False,
+        max_length=DESCRIPTION_MAX_LENGTH,
+        label=_("Description"),
+        help_text=_("Optional: which program uses the key, and where."),
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
     def clean_name(self) -> str:
         return clean_name(self.cleaned_data["name"])
 
+    def clean_description(self) -> str:
+        return clean_description(self.cleaned_data["description"])
 
-class NewKeyForm(RenameForm):
+
+class NewKeyForm(EditForm):
     """What users may choose for a new key of their own."""
 
     expires_at = ExpiryField(help_text=lazy(_expiry_help, str)())
@@ -59,6 +71,17 @@ class NewKeyForm(RenameForm):
     )
     scopes = ScopesField()
     allowed_ips = NetworksField()
+    self_rotate = forms.BooleanField(
+        required=False,
+        label=_("May rotate itself"),
+        help_text=_("Requests with the key may replace its secret."),
+    )
+
+    def __init__(self, *args: Any, may_extend: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Users without the permission to manage their keys may not extend what a key may do.
+        if not may_extend:
+            del self.fields["self_rotate"]
 
 
 class RotateForm(RenewalForm):

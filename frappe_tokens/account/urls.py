@@ -10,6 +10,8 @@ urlpatterns = [
     path("", views.keys, name="keys"),
     path("new/", views.new_key, name="new"),
     path("<int:pk>/rotate/", views.rotate_key, name="rotate"),
-    path("<int:pk>/rename/", views.rename_key, name="rename"),
+    path("<int:pk>/edit/", views.edit_key, name="edit"),
+    path("<int:pk>/disable/", views.disable_key, name="disable"),
+    path("<int:pk>/enable/", views.enable_key, name="enable"),
     path("<int:pk>/revoke/", views.revoke_key, name="revoke"),
 ]

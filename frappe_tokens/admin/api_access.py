@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -21,14 +21,15 @@ from ..keys import (
 )
 from ..models import ApiKey
 from ..types import User
-from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase
+from .disabling import DISABLE, ENABLE, DisablingMixin, switch_for
+from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS
 from .usage.summary import may_see_requests, usage_of_user
 
 if TYPE_CHECKING:
     from django.contrib.admin.options import _FieldsetSpec
 
 
-class ApiAccessMixin(ApiAccessBase):
+class ApiAccessMixin(DisablingMixin):
     """Adds the section *API Access* and the action *Generate Keys* to a ModelAdmin of users.
 
     ``class UserAdmin(ApiAccessMixin, DjangoUserAdmin): ...``
@@ -45,13 +46,15 @@ class ApiAccessMixin(ApiAccessBase):
         fields: list[str] = []
         if actor.has_permission_for(obj):
             fields += [*KEY_FIELDS, GENERATE if actor.may_manage(obj) else REFUSED]
+            key: Any = self.api_access(obj)["key"]
+            fields += switch_for(key, actor) if key is not None else []
         if may_see_requests(request):
             fields.append(REQUESTS)
         return [*fieldsets, (_("API Access"), {"fields": tuple(fields)})] if fields else fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         readonly = super().get_readonly_fields(request, obj)
-        return [*readonly, *KEY_FIELDS, GENERATE, REFUSED, REQUESTS]
+        return [*readonly, *KEY_FIELDS, GENERATE, REFUSED, DISABLE, ENABLE, REQUESTS]
 
     @admin.display(description=_("Requests"))
     def api_access_requests(self, user: User) -> str:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.db.models import JSONField, TextField
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..base_models import POLICIES, AbstractApiKey
-from ..keys import Actor, GeneratedKeys, check_number, clean_name, create_key, led_by
+from ..form_fields import MetadataField
+from ..keys import (
+    Actor,
+    GeneratedKeys,
+    check_number,
+    clean_description,
+    clean_metadata,
+    clean_name,
+    create_key,
+    led_by,
+)
 from ..models import ApiKey
 from .bases import ModelForm
 from .source_forms import KeyForm
@@ -21,6 +34,9 @@ from .sources import ApiKeySourceMixin, MaybeKey
 if TYPE_CHECKING:
     from django.db.models import ForeignKey, QuerySet
     from django.forms import ModelChoiceField
+
+# The fields that don't affect what a key may do.
+TEXTS = ("name", "description", "metadata")
 
 # The attribute of a request that takes what was generated from save_model to response_add.
 GENERATED = "_frappe_tokens_generated"
@@ -31,6 +47,12 @@ class ApiKeyForm(ModelForm):
 
     def clean_name(self) -> str:
         return clean_name(self.cleaned_data["name"])
+
+    def clean_description(self) -> str:
+        return clean_description(self.cleaned_data["description"])
+
+    def clean_metadata(self) -> Mapping[str, object]:
+        return clean_metadata(self.cleaned_data["metadata"])
 
     def validate_unique(self) -> None:
         super().validate_unique()
@@ -59,6 +81,10 @@ class ApiKeyAdmin(ApiKeySourceMixin):
     list_select_related = ["user"]
     raw_id_fields = ["user"]
     readonly_fields = ["created_at", "created_by"]
+    formfield_overrides = {
+        TextField: {"widget": AdminTextareaWidget(attrs={"rows": 3})},
+        JSONField: {"form_class": MetadataField, "widget": AdminTextareaWidget(attrs={"rows": 3})},
+    }
 
     @admin.display(description=gettext_lazy("limits"))
     def limits(self, key: ApiKey) -> str:
@@ -78,7 +104,7 @@ class ApiKeyAdmin(ApiKeySourceMixin):
         return ["user"] if searchable else []
 
     def get_fields(self, request: HttpRequest, obj: MaybeKey = None) -> tuple[str, ...]:
-        return ("user", "name", *(() if obj is None else self.readonly_fields))
+        return ("user", *TEXTS, *(() if obj is None else self.readonly_fields))
 
     def get_readonly_fields(self, request: HttpRequest, obj: MaybeKey = None) -> list[str]:
         readonly = super().get_readonly_fields(request, obj)
@@ -137,7 +163,7 @@ class ApiKeyAdmin(ApiKeySourceMixin):
         if change:
             super().save_model(request, obj, form, change)
             return
-        options = {name: form.cleaned_data[name] for name in ("name", *POLICIES)}
+        options = {name: form.cleaned_data[name] for name in (*TEXTS, *POLICIES)}
         generated = create_key(obj.user, by=Actor.of(request, history=False), **options)
         obj.pk = generated.instance.pk
         obj.refresh_from_db(using=generated.instance._state.db)

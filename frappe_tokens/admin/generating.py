@@ -10,7 +10,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -68,6 +68,8 @@ class ExpiryForm(RenewalForm):
 class ApiAccessBase(ModelAdmin):
     """A ModelAdmin of users or of keys, with *API Access* and the action *Generate Keys*."""
 
+    own_actions: ClassVar[tuple[str, ...]] = ("generate_keys",)
+
     api_access_key = part("key", _("API Key"))
     api_access_state = part("state", _("State"))
     api_access_last_used = part("last_used", _("Last used"))
@@ -76,8 +78,8 @@ class ApiAccessBase(ModelAdmin):
     def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
         # Subclasses usually replace ``actions`` of the class. None: the project wants no actions.
-        if self.actions is not None and "generate_keys" not in self.actions:
-            self.actions = [*self.actions, "generate_keys"]
+        if self.actions is not None:
+            self.actions = list(dict.fromkeys([*self.actions, *self.own_actions]))
 
     @property
     def media(self) -> Media:

@@ -13,13 +13,14 @@ from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db import router
 from django.db.models import Field
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
 from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .. import policy
-from ..base_models import POLICIES, AbstractApiKey, KeyState
+from ..base_models import POLICIES, AbstractApiKey
 from ..form_fields import NetworksField, RevokeForm, ScopesField
 from ..keys import (
     Actor,
@@ -38,7 +39,8 @@ from ..keys import (
     revoke,
     transaction_for,
 )
-from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, ApiAccessBase, part
+from .disabling import DISABLE, ENABLE, DisablingActionsMixin, switch_for
+from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, part
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 
@@ -46,14 +48,14 @@ if TYPE_CHECKING:
     from django.contrib.admin.options import _DisplayT, _FieldGroups, _FieldsetSpec, _ListFilterT
 
 GRACE, REVOKE = "api_access_grace", "api_access_revoke"
-SECTION = (*KEY_FIELDS, GRACE, GENERATE, REFUSED, REVOKE, REQUESTS)
+SECTION = (*KEY_FIELDS, GRACE, GENERATE, REFUSED, DISABLE, ENABLE, REVOKE, REQUESTS)
 DIGESTS = {"secret_digest", "previous_digest"}
 MaybeKey: TypeAlias = AbstractApiKey | None
 
 LIST_FIELDS = {"scopes": ScopesField, "allowed_ips": NetworksField}
 
 
-class ApiKeySourceMixin(ApiAccessBase):
+class ApiKeySourceMixin(DisablingActionsMixin):
     """Adds *API Access*, the policies and *Generate Keys* to a ModelAdmin of a source of keys.
 
     ``class EventConsumerAdmin(ApiKeySourceMixin, admin.ModelAdmin): ...``
@@ -100,9 +102,7 @@ class ApiKeySourceMixin(ApiAccessBase):
 
     @admin.display(description=_("state"))
     def key_state(self, key: AbstractApiKey) -> str:
-        if key.state == KeyState.ACTIVE and not key.secret_digest:
-            return gettext("No secret yet")
-        return str(key.state.label)
+        return render_to_string("frappe_tokens/admin/key_state.html", {"key": key})
 
     @admin.display(description=_("Requests"))
     def api_access_requests(self, key: AbstractApiKey) -> str:
@@ -140,7 +140,8 @@ class ApiKeySourceMixin(ApiAccessBase):
         if key.previous_digest and not policy.has_ended(key.previous_expires_at, timezone.now()):
             fields.append(GRACE)
         if not key.is_revoked and actor.has_permission_for(key.user):
-            fields += [GENERATE if actor.may_manage(key.user) else REFUSED, REVOKE]
+            fields.append(GENERATE if actor.may_manage(key.user) else REFUSED)
+            fields += [*switch_for(key, actor), REVOKE]
         if may_see_requests(request):
             fields.append(REQUESTS)
         return tuple(fields)

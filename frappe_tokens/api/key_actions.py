@@ -1,4 +1,4 @@
-"""What can be done with a single API key: rotate it, count its requests, revoke it if it leaked."""
+"""Single keys: rotates, disables and enables them, counts requests, revokes leaked ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from .. import credentials
 from ..db import statement_timeout
 from ..exceptions import Refused
-from ..keys import check_manager, generate_keys_for_source, revoke_leaked
+from ..keys import check_manager, disable, enable, generate_keys_for_source, revoke_leaked
 from ..logs import RateLimitedLogger
 from ..request_log import requests_of_key, usage_of
 from ..rest_exceptions import AuthenticationRefused
@@ -44,6 +44,25 @@ class RotateKey(KeysView):
         options = validated(self.get_serializer(data=request.data))
         # By the row and not by its name: if the key is revoked meanwhile, no new one is made.
         return Response(with_secret(generate_keys_for_source(key, by=self.actor, **options)))
+
+
+class DisableKey(KeysView):
+    """Has a key refused until it is enabled again."""
+
+    serializer_class = serializers.StrictSerializer
+    change = staticmethod(disable)
+
+    def post(self, request: Request, api_key: str) -> Response:
+        key = self.get_object()
+        validated(self.get_serializer(data=request.data))
+        self.change(key, by=self.actor)
+        return Response(serializers.ApiKeySerializer(key).data)
+
+
+class EnableKey(DisableKey):
+    """Has a disabled key accepted again, with the secret that it had."""
+
+    change = staticmethod(enable)
 
 
 class KeyUsage(KeysView):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import router
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
@@ -20,11 +21,13 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from ..base_models import KeyState
+from ..db import with_json_text
 from ..keys import (
     Actor,
     GeneratedKeys,
     change_key,
     check_manager,
+    clean_metadata,
     create_key,
     find_visible_user,
     revoke,
@@ -50,7 +53,7 @@ class KeyPagination(PageNumberPagination):
 
 
 class KeyFilter(BaseFilterBackend):
-    """Filters by ``user``, ``name`` ("" for keys without one) and ``FilterSerializer``."""
+    """Filters by ``user``, ``name`` ("" for none), ``metadata.<name>`` and ``FilterSerializer``."""
 
     def filter_queryset(self, request: Request, queryset: Any, view: APIView) -> Any:
         params = request.query_params.dict()
@@ -63,6 +66,7 @@ class KeyFilter(BaseFilterBackend):
             queryset = queryset.filter(name=name) if name.isprintable() else queryset.none()
         # Forms send their empty fields too.
         given = {name: value for name, value in params.items() if value or name == "state"}
+        queryset = _with_metadata(queryset, params)
         lookups = validated(serializers.FilterSerializer(data=given))
         if state := lookups.pop("state", None):
             queryset = queryset.filter(KeyState(state).condition())
@@ -168,3 +172,19 @@ def with_secret(generated: GeneratedKeys) -> dict[str, object]:
     """Return the body of a response that shows a new secret."""
     key = serializers.ApiKeySerializer(generated.instance).data
     return {**key, "api_secret": generated.api_secret}
+
+
+def _with_metadata(keys: Any, params: Mapping[str, str]) -> Any:
+    """Filter ``keys`` by the parameters ``metadata.<name>``, whose values are texts."""
+    prefix = "metadata."
+    texts = {
+        name.removeprefix(prefix): text for name, text in params.items() if name.startswith(prefix)
+    }
+    try:
+        clean_metadata(texts)
+    except DjangoValidationError as error:
+        sentence = _("Filter by metadata.<name>=<text>, for example ?metadata.team=ops.")
+        raise ValidationError({"metadata": [sentence, *error.messages]}) from error
+    for name, text in texts.items():
+        keys = with_json_text(keys, "metadata", name, text)
+    return keys

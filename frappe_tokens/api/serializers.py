@@ -22,7 +22,13 @@ from ..crypto import Secret
 from ..keys import clean_changes, clean_grace
 from ..models import SHOWN_FIELDS, ApiKey
 from ..request_log import DAYS, DAYS_MAX
-from ..validators import ITEM_MAX_LENGTH, LIST_MAX_LENGTH, RATE_MAX_LENGTH, REASON_MAX_LENGTH
+from ..validators import (
+    DESCRIPTION_MAX_LENGTH,
+    ITEM_MAX_LENGTH,
+    LIST_MAX_LENGTH,
+    RATE_MAX_LENGTH,
+    REASON_MAX_LENGTH,
+)
 
 
 class StrictDateTimeField(serializers.DateTimeField):
@@ -104,6 +110,10 @@ class SecondsField(OfType):
         return clean_grace(grace)
 
 
+class MetadataField(serializers.JSONField):
+    """A JSON object. The core says what is wrong with another value."""
+
+
 class TokenField(OfType):
     """``<api_key>:<api_secret>`` or a secret alone, well formed or not."""
 
@@ -143,6 +153,7 @@ class ApiKeySerializer(serializers.ModelSerializer[AbstractApiKey]):
         read_only=True, help_text="If empty, the key may do what its user may do."
     )
     allowed_ips = StringListField(read_only=True, help_text="If empty, every address is allowed.")
+    metadata = MetadataField(read_only=True, help_text="It doesn't affect what the key may do.")
 
     class Meta:
         model = ApiKey
@@ -156,7 +167,8 @@ class StrictSerializer(serializers.Serializer[ApiKey]):
     def to_internal_value(self, data: object) -> dict[str, Any]:
         columns = {name for field in ApiKey._meta.fields for name in (field.name, field.attname)}
         read_only = _("This field is read-only. You can't choose it.")
-        unknown = _("There is no such field. The fields are: %s.") % ", ".join(self.fields)
+        fields = ", ".join(self.fields) or "-"
+        unknown = _("There is no such field. The fields are: %s.") % fields
         extra = {
             # JSON allows lone surrogates, UTF-8 doesn't.
             name.encode("utf-8", "backslashreplace").decode(): [
@@ -177,9 +189,11 @@ class StrictSerializer(serializers.Serializer[ApiKey]):
 
 
 class ApiKeyPoliciesSerializer(StrictSerializer):
-    """The name and the policies of a key."""
+    """The name, the description, the metadata and the policies of a key."""
 
     name = TextField(required=False, allow_blank=True)
+    description = TextField(required=False, allow_blank=True, max_length=DESCRIPTION_MAX_LENGTH)
+    metadata = MetadataField(required=False)
     scopes = StringListField(required=False, max_length=LIST_MAX_LENGTH)
     # DRF's metaclass takes fields out of the class, so that this doesn't replace its read_only.
     read_only = StrictBooleanField(required=False)  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 from .bulk import in_batches, insert_rows, update_rows
 from .instances import InstanceFactory, WritesChangesOnly
+from .json_text import with_json_text
 from .outages import explain, is_outage, mark_broken_transactions
 from .timeouts import LOCK_SECONDS, bounded_insert, statement_timeout
 
@@ -17,4 +18,5 @@ __all__ = [
     "mark_broken_transactions",
     "statement_timeout",
     "update_rows",
+    "with_json_text",
 ]

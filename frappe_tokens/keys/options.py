@@ -194,14 +194,15 @@ def _clean(name: str, value: Any) -> object:
     if name in ("read_only", "self_rotate"):
         return bool(value)
     if name == "description":
-        return _clean_description(value)
+        return clean_description(value)
     if name == "rate_limit" and not value:
         return ""
     _VALIDATORS[name](value)
     return value
 
 
-def _clean_description(description: str) -> str:
+def clean_description(description: str) -> str:
+    """Return ``description`` without surrounding spaces, or raise ValidationError."""
     description = "\n".join(description.strip().splitlines())
     if len(description) > DESCRIPTION_MAX_LENGTH or not description.replace("\n", "").isprintable():
         problem = _("Enter a description of at most %(length)s printable characters.")
@@ -211,9 +212,11 @@ def _clean_description(description: str) -> str:
     return description
 
 
-def _validate_metadata(metadata: Mapping[str, object]) -> None:
+def clean_metadata(metadata: Mapping[str, object]) -> Mapping[str, object]:
+    """Return ``metadata``, or raise ValidationError."""
     validate_metadata(metadata)
     _refuse_secrets(json.dumps(metadata, ensure_ascii=False))
+    return metadata
 
 
 def _refuse_secrets(text: str) -> None:
@@ -228,5 +231,5 @@ _VALIDATORS: dict[str, Callable[[Any], object]] = {
     "scopes": validate_scopes,
     "allowed_ips": validate_networks,
     "rate_limit": validate_rate,
-    "metadata": _validate_metadata,
+    "metadata": clean_metadata,
 }

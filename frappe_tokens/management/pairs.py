@@ -95,6 +95,8 @@ def describe(result: PairResult) -> Iterator[str]:
         which = "old secret" if result.outcome == "rotated" else "given one"
         done += f" The {which} works until {moment(works_until)}."
     yield done
+    if key.is_disabled:
+        yield "The key is disabled. Use enable_keys to enable it."
     if result.ignored:
         names = ", ".join(result.ignored)
         yield f"The key keeps its own {names}. Change them in the admin or with change_key()."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
@@ -29,6 +30,19 @@ def duration(text: str) -> timedelta:
             "as 90d, 24h or 30m."
         )
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def json_object(text: str) -> dict[str, object]:
+    """Return ``{"team": "ops"}`` as a dictionary: a type of arguments."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(
+            """this is not a JSON object. Enter one such as '{"team": "ops"}'."""
+        )
+    return value
 
 
 def add_selection(parser: CommandParser) -> None:

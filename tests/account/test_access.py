@@ -13,7 +13,7 @@ FORM = {"version": "by hand", "grace": "0", "name": "taken over", "reason": "by 
 
 
 def all_pages(key):
-    return [LIST, NEW, *(page_of(key, what) for what in ("rotate", "rename", "revoke"))]
+    return [LIST, NEW, *(page_of(key, what) for what in ("rotate", "edit", "revoke"))]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Users rotate, rename and revoke their own keys."""
+"""Users rotate, edit and revoke their own keys."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -73,7 +73,7 @@ def test_says_that_a_secret_in_its_grace_period_ends_early(ada, user, keys):
     assert early in text_of(ada.get(page))
 
 
-@pytest.mark.parametrize("what", ["rotate", "rename", "revoke"])
+@pytest.mark.parametrize("what", ["rotate", "edit", "revoke"])
 def test_key_that_has_ended_stays_unchanged(ada, keys, what):
     version = version_on(ada.get(page_of(keys.instance, "rotate")))
     form = {"version": version, "grace": "0", "name": "x", "reason": "y"}
@@ -137,7 +137,7 @@ def test_expiry_stays_by_default(ada, user, settings, days, longest, says):
 
 
 def test_renaming_changes_nothing_else(ada, keys):
-    page = page_of(keys.instance, "rename")
+    page = page_of(keys.instance, "edit")
     assert ada.get(page).status_code == 200
 
     answer = ada.post(page, {"name": "deploy", "read_only": "on", "api_key": "ftk_chosen"})
@@ -146,7 +146,7 @@ def test_renaming_changes_nothing_else(ada, keys):
     key = stored(keys.instance)
     assert (key.name, key.read_only, key.api_key) == ("deploy", False, keys.api_key)
     assert key.secret_digest == keys.instance.secret_digest
-    assert f"Renamed API key {keys.api_key}." in text_of(ada.get(LIST))
+    assert f"Changed API key {keys.api_key}." in text_of(ada.get(LIST))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_renaming_changes_nothing_else(ada, keys):
 def test_name_that_is_taken_or_not_printable_is_refused(ada, user, keys, name, message):
     generate_keys(user, name="ci")
 
-    answer = ada.post(page_of(keys.instance, "rename"), {"name": name})
+    answer = ada.post(page_of(keys.instance, "edit"), {"name": name})
 
     assert answer.status_code == 200
     assert message in text_of(answer)

@@ -50,7 +50,7 @@ def test_shows_a_key_with_its_limits_and_its_use(ada, user):
         "March 31, 2026, noon",
         "March 1, 2026, noon",
         "from 192.0.2.7",
-        *(page_of(key, what) for what in ("rotate", "rename", "revoke")),
+        *(page_of(key, what) for what in ("rotate", "edit", "revoke")),
     ):
         assert shown in page
 
@@ -122,7 +122,7 @@ def test_shows_only_the_users_own_keys(ada, keys, make_user):
 
 def test_escapes_what_users_have_written(ada, user):
     key = generate_keys(user, name="<b>bold</b>").instance
-    for page in (LIST, *(page_of(key, what) for what in ("rotate", "rename", "revoke"))):
+    for page in (LIST, *(page_of(key, what) for what in ("rotate", "edit", "revoke"))):
         assert "<b>bold" not in text_of(ada.get(page))
 
     revoke(key, reason="<i>why</i>")

@@ -187,3 +187,48 @@ def test_user_is_chosen_by_id_where_users_cannot_be_searched(staff, monkeypatch)
 
     monkeypatch.delitem(admin.site._registry, User)
     assert '<input type="text" name="user"' in text_of(client.get(ADD))
+
+
+def test_description_metadata_and_the_right_to_rotate_itself(manager_client, user):
+    form = form_of(
+        user, description="Nightly\r\nbuild", metadata='{"team": "ops"}', self_rotate="on"
+    )
+    assert secrets_on(manager_client.post(ADD, form))
+
+    key = ApiKey.objects.get()
+    assert (key.description, key.metadata, key.self_rotate) == (
+        *("Nightly\nbuild", {"team": "ops"}, True),
+    )
+    changed = form_of(user, description="", metadata="")
+    assert manager_client.post(page_of(key), changed).status_code == 302
+    key.refresh_from_db()
+    assert (key.description, key.metadata, key.self_rotate) == ("", {}, False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("description", "a\ab", "printable characters"),
+        ("description", "fts_", "contains an API secret"),
+        ("metadata", "fts_", "contains an API secret"),
+        ("metadata", "ops", "valid JSON"),
+        ("metadata", "1" * 5000, "valid JSON"),
+        ("metadata", "[" * 100_000, "valid JSON"),
+        ("metadata", "[]", "as a JSON object"),
+        ("metadata", '{"a b": 1}', "as a JSON object"),
+    ],
+    ids=lambda value: value[:10],
+)
+def test_unusable_description_and_metadata_are_refused(
+    manager_client, user, key, field, value, message
+):
+    if value == "fts_":
+        value = crypto.generate_api_secret()
+        value = f'{{"a": "{value}"}}' if field == "metadata" else value
+
+    for page in (ADD, page_of(key)):
+        response = manager_client.post(page, form_of(user, name="new", **{field: value}))
+
+        assert response.status_code == 200
+        assert message in text_of(response)
+    assert ApiKey.objects.get().name == ""

@@ -113,7 +113,7 @@ def test_lists_keys_with_their_state(keeper_client, consumer, user, vault):
 
 def test_page_shows_state_use_and_grace_of_a_key(keeper_client, keeper, consumer):
     def page():
-        return text_of(keeper_client.get(page_of(consumer)))
+        return " ".join(text_of(keeper_client.get(page_of(consumer))).split())
 
     assert consumer.api_key in page()
     assert "No secret yet" in page()
@@ -308,6 +308,7 @@ def test_adds_a_row_without_a_secret(keeper_client, keeper, user, settings):
         allowed_ips="192.0.2.0/24",
         read_only="on",
         rate_limit="9/minute",
+        self_rotate="on",
         api_key="ftk_chosen",
         secret_digest="sha256$00",
     )
@@ -324,6 +325,7 @@ def test_adds_a_row_without_a_secret(keeper_client, keeper, user, settings):
         "allowed_ips": ["192.0.2.0/24"],
         "rate_limit": "9/minute",
         "expires_at": NOON + timedelta(days=90),
+        "self_rotate": True,
     }
     assert row.api_key != "ftk_chosen"
     assert row.secret_digest == ""

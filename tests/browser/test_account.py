@@ -127,10 +127,10 @@ def test_works_by_keyboard_alone(open_page, user):
     page.keyboard.type("nightly")
     page.keyboard.press("Enter")
     expect(page.locator(".frappe-tokens-key")).to_contain_text("nightly")
-    expect(page.get_by_role("status")).to_contain_text("Renamed")
-    expect(action(page, "nightly", "Rename")).to_be_focused()
+    expect(page.get_by_role("status")).to_contain_text("Changed")
+    expect(action(page, "nightly", "Edit")).to_be_focused()
 
-    tab_to(page, ".frappe-tokens-key .button >> nth=2", at_most=2)
+    tab_to(page, ".frappe-tokens-key .button >> nth=3", at_most=3)
     page.keyboard.press("Enter")
     expect(page.locator("#id_reason")).to_be_focused()
     page.keyboard.press("Enter")

@@ -322,3 +322,20 @@ def test_bar_ends_with_the_number_that_was_counted(total, shown):
 
     assert screen.getvalue().rstrip("\r ").endswith(shown)
     assert bool(screen.getvalue()) == bool(shown)
+
+
+def test_gives_a_key_its_description_metadata_and_the_right_to_rotate_itself(user):
+    run("ada", "--description", " Nightly ", "--metadata", '{"team": "ops"}', "--self-rotate")
+
+    key = ApiKey.objects.get()
+    assert (key.description, key.metadata, key.self_rotate) == ("Nightly", {"team": "ops"}, True)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["", "ops", "null", "[]", "1" * 5000, "[" * 100_000],
+    ids=["empty", "text", "null", "list", "long number", "deep"],
+)
+def test_metadata_is_a_json_object(user, metadata):
+    assert """such as '{"team": "ops"}'""" in error_of("ada", f"--metadata={metadata}")
+    assert not ApiKey.objects.exists()

@@ -62,6 +62,10 @@ LIMITED = {
     "read_only": True,
     "allowed_ips": ["192.0.2.0/24"],
     "rate_limit": "100/minute",
+    "self_rotate": True,
+    "description": "Nightly build",
+    "metadata": {"team": "ops"},
+    "disabled_at": None,
     "expires_at": NOW + DAY,
     "last_used_at": NOW - SECOND / 1000,
 }

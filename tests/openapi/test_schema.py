@@ -234,6 +234,8 @@ RESPONSES = {
     ("/api/keys/{api_key}/", "patch"): {"200", "400", "404", "409", "415"},
     ("/api/keys/{api_key}/", "delete"): {"204", "400", "404", "415"},
     ("/api/keys/{api_key}/rotate/", "post"): {"200", "400", "404", "409", "415"},
+    ("/api/keys/{api_key}/disable/", "post"): {"200", "400", "404", "409", "415"},
+    ("/api/keys/{api_key}/enable/", "post"): {"200", "400", "404", "409", "415"},
     ("/api/keys/{api_key}/usage/", "get"): {"200", "400", "404"},
     ("/api/keys/revoke-leaked/", "post"): {"200", "204", "400", "403", "415"},
     ("/api/keys/self/", "get"): {"200", "404"},

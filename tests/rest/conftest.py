@@ -79,8 +79,8 @@ def assert_no_secret(response):
 
 @pytest.fixture
 def manager(system_manager):
-    """The keys of a System Manager."""
-    return generate_keys(system_manager)
+    """The keys of a System Manager. Keys only manage those that allow no more than they do."""
+    return generate_keys(system_manager, self_rotate=True)
 
 
 @pytest.fixture

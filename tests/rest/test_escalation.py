@@ -21,6 +21,9 @@ CALLS = {
     "rename": ("PATCH", "{}", NEW),
     "rotate": ("POST", "{}/rotate/", {"grace": 3600}),
     "renew": ("POST", "{}/rotate/", {"expires_in": 3600}),
+    "describe": ("PATCH", "{}", {"description": "mine", "metadata": {"team": "ops"}}),
+    "enable": ("POST", "{}/enable/", None),
+    "disable": ("POST", "{}/disable/", None),
     "revoke": ("DELETE", "{}", None),
 }
 every_call = pytest.mark.parametrize("call", CALLS)
@@ -39,14 +42,16 @@ def assert_nothing_happens(call, by, key, status, code):
 
 
 @pytest.mark.parametrize("rights", ["superuser", "helpdesk"])
-@pytest.mark.parametrize("call", list(CALLS)[:-1])
-def test_manager_may_only_revoke_keys_of_users_with_more_rights(
+@pytest.mark.parametrize("call", list(CALLS)[:-2])
+def test_manager_may_only_stop_keys_of_users_with_more_rights(
     manager, root, make_user, rights, call
 ):
     helpdesk = make_user("helpdesk", is_staff=True, permissions=("auth.change_user",))
     key = root if rights == "superuser" else generate_keys(helpdesk)
 
     assert_nothing_happens(call, manager, key, 403, "permission_denied")
+    assert make_call("disable", manager, key).status_code == 200
+    assert_nothing_happens("enable", manager, key, 403, "permission_denied")
     assert make_call("revoke", manager, key).status_code == 204
 
 
@@ -144,6 +149,8 @@ def test_own_key_is_not_widened(keys, self_service):
         ("PATCH", narrow.api_key, {"scopes": []}),
         ("PATCH", keys.api_key, {"rate_limit": "1000/minute"}),
         ("POST", "", {"name": "fast", "rate_limit": "1000/minute"}),
+        ("POST", "", {"name": "lasting", "self_rotate": True}),
+        ("PATCH", keys.api_key, {"self_rotate": True}),
     ]:
         with assert_unchanged():
             assert_refused(send(keys, method, path, body), 403, "permission_denied", "extend")

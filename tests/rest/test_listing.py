@@ -1,11 +1,12 @@
 """``GET keys/`` and ``GET keys/{api_key}/``."""
 
 from datetime import datetime, timedelta, timezone
+from urllib.parse import urlencode
 
 import pytest
 import time_machine
 
-from frappe_tokens.keys import generate_keys, revoke
+from frappe_tokens.keys import disable, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import (
@@ -47,9 +48,13 @@ def test_digests_are_not_shown(user):
         **policies,
         "api_key": generated.api_key,
         "name": "deploy",
+        "description": "",
+        "metadata": {},
         "user": "ada",
         "scopes": [],
         "expires_at": "2026-01-02T09:30:00Z",
+        "self_rotate": False,
+        "disabled_at": None,
         "revoked_at": None,
         "last_used_at": None,
         "last_used_ip": None,
@@ -179,18 +184,87 @@ def test_filter_by_state(user):
         soon = generate_keys(user, name="soon", expires_at=NOW + timedelta(days=1))
         revoked = generate_keys(user, name="revoked", expires_at=NOW + timedelta(seconds=1))
         revoke(revoked.instance)
+        disabled = generate_keys(user, name="disabled")
+        disable(disabled.instance)
 
     with time_machine.travel(NOW + timedelta(days=1), tick=False):
         by_state = {
             state: listed(send(keys, "GET", f"?state={state}"))
-            for state in ("active", "expired", "revoked")
+            for state in ("active", "disabled", "expired", "revoked")
         }
 
     assert by_state == {
         "active": [later.api_key, keys.api_key],
+        "disabled": [disabled.api_key],
         "expired": [soon.api_key],
         "revoked": [revoked.api_key],
     }
+
+
+METADATA = {
+    "ops": {"team": "ops", "app-name.v2": "x"},
+    "object": {"team": {"a": "b"}},
+    "text like an object": {"team": '{"a": "b"}'},
+    "true": {"team": True},
+    "text true": {"team": "true"},
+    "null": {"team": None},
+    "text null": {"team": "null"},
+    "1": {"team": 1},
+    "text 1": {"team": "1"},
+    "list": {"team": ["ops"]},
+    "empty": {"team": ""},
+    "quotes": {"team": "a\"b\\c'%s"},
+    "umlaut": {"team": "Ä\U0001f511"},
+    "none": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"team": "ops"}, ["ops"]),
+        ({"team": "OPS"}, []),
+        ({"team": "ops "}, []),
+        ({"team": "op%"}, []),
+        ({"team": "ops", "app-name.v2": "x"}, ["ops"]),
+        ({"team": "ops", "app-name.v2": "y"}, []),
+        ({"app-name": "x"}, []),
+        ({"Team": "ops"}, []),
+        ({"team": '{"a": "b"}'}, ["text like an object"]),
+        ({"team": '{"a":"b"}'}, []),
+        ({"team": '["ops"]'}, []),
+        ({"team": '"ops"'}, []),
+        ({"team": "true"}, ["text true"]),
+        ({"team": "null"}, ["text null"]),
+        ({"team": "1"}, ["text 1"]),
+        ({"team": ""}, ["empty"]),
+        ({"team": METADATA["quotes"]["team"]}, ["quotes"]),
+        ({"team": "Ä\U0001f511"}, ["umlaut"]),
+        ({"team": "ä\U0001f511"}, []),
+        ({"a__b": "x", "team": "ops"}, []),
+    ],
+    ids=str,
+)
+def test_filter_by_metadata_takes_texts(user, query, names):
+    for name, metadata in METADATA.items():
+        generated = generate_keys(user, name=name, metadata=metadata)
+
+    text = urlencode({f"metadata.{name}": value for name, value in query.items()})
+    found = send(generated, "GET", f"?{text}").json()["results"]
+
+    assert [key["name"] for key in found] == names
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("metadata.=x", "metadata.1=x", "metadata.a%20b=x", "metadata.%00=x", "metadata.a=%00"),
+        *("metadata.a'b=x", "&".join(f"metadata.a{number}=x" for number in range(500))),
+    ],
+    ids=lambda query: query[:20],
+)
+def test_unusable_metadata_says_how_to_filter(keys, query):
+    assert_wrong(send(keys, "GET", f"?{query}"), "metadata", sentence="?metadata.team=ops")
 
 
 FLAGS = ["x", "yes", "TRUE", "1", "%00", "%ED%A0%80"]
@@ -209,7 +283,7 @@ TIMES = [
     ],
 )
 def test_unusable_values_are_refused(keys, name, values):
-    sentence = "active, expired, revoked" if name == "state" else ""
+    sentence = "active, disabled, expired, revoked" if name == "state" else ""
 
     for value in values:
         assert_wrong(send(keys, "GET", f"?{name}={value}"), name, sentence=sentence)

@@ -55,9 +55,11 @@ def test_key_has_the_given_policies(manager, user):
         "allowed_ips": ["127.0.0.0/8", " 127.0.0.0/8 ", "::1"],
         "rate_limit": "5/minute",
         "expires_at": "2100-01-01T00:00:00+02:00",
+        "self_rotate": True,
     }
+    notes = {"description": "Nightly build", "metadata": {"team": "ops"}}
 
-    response = send(manager, "POST", body={"user": "ada", "name": " deploy ", **policies})
+    response = send(manager, "POST", body={"user": "ada", "name": " deploy ", **policies, **notes})
 
     assert response.status_code == 201
     expected = {
@@ -68,7 +70,8 @@ def test_key_has_the_given_policies(manager, user):
     }
     stored = ApiKey.objects.get(api_key=response.json()["api_key"])
     assert (stored.name, stored.policies) == ("deploy", expected)
-    shown = {**expected, "name": "deploy", "expires_at": "2099-12-31T22:00:00Z"}
+    assert (stored.description, stored.metadata) == (notes["description"], notes["metadata"])
+    shown = {**expected, **notes, "name": "deploy", "expires_at": "2099-12-31T22:00:00Z"}
     assert {name: response.json()[name] for name in shown} == shown
 
 
@@ -106,7 +109,7 @@ def test_unknown_fields_are_refused(manager, user, name):
         response = send(manager, "POST", body={"user": "ada", name: "fts_mine"})
 
     shown = name.encode("utf-8", "backslashreplace").decode()
-    assert_wrong(response, shown, sentence="There is no such field. The fields are: name, scopes,")
+    assert_wrong(response, shown, sentence="There is no such field. The fields are: name,")
 
 
 def test_all_errors_are_reported_at_once(manager):

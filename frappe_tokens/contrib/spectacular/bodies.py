@@ -144,6 +144,7 @@ class StrictExtension(OpenApiSerializerExtension):
         return {**schema, "additionalProperties": False}
 
 
+extend_schema_field({"type": "object", "additionalProperties": {}})(serializers.MetadataField)
 extend_schema_field(
     {
         "type": "number",

@@ -125,7 +125,10 @@ _describe(
     "keys.KeyList",
     get=_operation(
         "List API keys",
-        "Those that you have access to, the latest first, without their secrets.",
+        "Those that you have access to, the latest first, without their secrets. "
+        # OpenAPI has no parameters whose names vary, except in brackets.
+        "`?metadata.<name>=<text>` lists those with this text in their metadata, for example "
+        "`?metadata.team=ops`. It may be repeated with other names.",
         {200: ApiKeySerializer(many=True), 404: _NO_PAGE},
         [400],
         *_FILTERS,
@@ -146,7 +149,7 @@ _describe(
         "Retrieve an API key", "Without its secret.", {200: ApiKeySerializer}, [404], _API_KEY
     ),
     patch=_operation(
-        "Change an API key's name and policies",
+        "Change an API key's name, description, metadata and policies",
         f"What you leave out doesn't change. {_NO_WIDER}",
         {200: ApiKeySerializer},
         [400, 404, 409, 415],
@@ -171,6 +174,29 @@ _describe(
         {200: bodies.ApiKeyWithSecretSerializer},
         [400, 404, 409, 415],
         _API_KEY,
+    ),
+)
+_describe(
+    "key_actions.DisableKey",
+    post=_operation(
+        "Disable an API key",
+        "Until it is enabled again. Disabling it again changes nothing.",
+        {200: ApiKeySerializer},
+        [400, 404, 409, 415],
+        _API_KEY,
+        request=None,
+    ),
+)
+_describe(
+    "key_actions.EnableKey",
+    post=_operation(
+        "Enable a disabled API key",
+        "With the secret that it had. Without the permission to manage the user's keys, only if "
+        f"you have disabled it. {_NO_WIDER}",
+        {200: ApiKeySerializer},
+        [400, 404, 409, 415],
+        _API_KEY,
+        request=None,
     ),
 )
 _describe(

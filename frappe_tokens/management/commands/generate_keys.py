@@ -30,7 +30,7 @@ from ...keys import (
 from ...models import ApiKey
 from ..pairs import add_pair_arguments, describe, format_pair, has_pair, read_pair
 from ..progress import progress_bar
-from ..selection import duration, moment, named_users, owner_of, username_of
+from ..selection import duration, json_object, moment, named_users, owner_of, username_of
 
 DEFAULT_URL = "http://localhost:8000"
 
@@ -60,6 +60,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--allow-ip", action="append", default=[], metavar="CIDR", help="from where; repeatable"
         )
+        parser.add_argument(
+            "--self-rotate",
+            action="store_true",
+            help="the key may replace its own secret",
+        )
+        parser.add_argument("--description", default="", metavar="TEXT", help="for people")
+        parser.add_argument(
+            "--metadata", type=json_object, default={}, metavar="JSON", help="for programs"
+        )
         parser.add_argument("--expires-in", type=duration, metavar="90d", help="life of the key")
         parser.add_argument(
             "--grace", type=duration, metavar="24h", help="how long the old secret keeps working"
@@ -73,7 +82,8 @@ class Command(BaseCommand):
         if not has_pair(options) and bool(options["users"]) == options["all_active"]:
             raise CommandError("Enter usernames, or use --all-active.")
         expires_in = options["expires_in"]
-        policies = {name: options[name] for name in ("name", "grace", "read_only")}
+        names = ("name", "grace", "read_only", "self_rotate", "description", "metadata")
+        policies = {name: options[name] for name in names}
         policies |= {"scopes": options["scope"], "allowed_ips": options["allow_ip"]}
         policies["expires_at"] = None if expires_in is None else timezone.now() + expires_in
         if has_pair(options):
@@ -173,7 +183,7 @@ def _without_key(users: list[Any], name: str) -> tuple[list[Any], list[str]]:
     for batch in in_batches(users):
         keys = ApiKey.objects.stored().filter(user__in=batch, name=name, live=True)
         for key in keys.select_related("user"):
-            state = " (expired)" if key.state == KeyState.EXPIRED else ""
+            state = f" ({key.state})" if key.state != KeyState.ACTIVE else ""
             present[key.user_id] = f"{owner_of(key)} has the API key {key.api_key}{state} already."
     return [pk for pk in users if pk not in present], list(present.values())
 

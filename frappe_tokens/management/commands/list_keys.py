@@ -99,7 +99,10 @@ def _conditions(options: dict[str, Any]) -> list[Q]:
 
 
 def _fields(key: AbstractApiKey) -> dict[str, Any]:
-    return {name: getattr(key, name, "") for name in SHOWN_FIELDS} | {"user": username_of(key)}
+    # Of the names and texts that only an ApiKey has.
+    missing: dict[str, object] = {"metadata": {}}
+    fields = {name: getattr(key, name, missing.get(name, "")) for name in SHOWN_FIELDS}
+    return {**fields, "user": username_of(key)}
 
 
 def _cell(value: Any) -> str:

@@ -26,7 +26,7 @@ def test_a_person_serves_themselves_on_their_page(client, make_user, settings):
     assert (key.user, key.created_by) == (person, person)
     assert "run as ada@example.com." in text_of(client.get(LIST))
     assert secrets_on(rotate(client, key))
-    assert client.post(page_of(key, "rename"), {"name": "nightly"}).status_code == 302
+    assert client.post(page_of(key, "edit"), {"name": "nightly"}).status_code == 302
     assert client.post(page_of(key, "revoke"), {"reason": "done"}).status_code == 302
     assert ApiKey.objects.get().revoked_by == person
 

@@ -1,0 +1,22 @@
+"""``manage.py disable_keys KEY...``: has API keys refused until they are enabled again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...base_models import AbstractApiKey
+from ...keys import disable
+from ..key_command import KeyCommand
+
+
+class Command(KeyCommand):
+    help = (
+        "Disable each KEY, or all keys of a user, in all SOURCES. Requests with them are refused "
+        "until enable_keys enables them."
+    )
+    verb, participle = "disable", "disabled"
+    affected = {"revoked_at__isnull": True, "disabled_at__isnull": True}
+
+    def change(self, key: AbstractApiKey, options: Mapping[str, Any]) -> bool:
+        return disable(key)
