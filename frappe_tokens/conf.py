@@ -18,8 +18,11 @@ from .rates import Rate, parse_rate
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
 _PREFIX_RULE = "1 to 20 letters, digits, '_', '-' or '.'"
 # No underscore: servers drop headers with one, because META doesn't tell it from a hyphen.
-_HEADER = re.compile(r"[A-Za-z0-9-]+")
-_HEADER_RULE = 'the name of a header as it is sent, such as "X-Real-IP", not "HTTP_X_REAL_IP"'
+# Only clients send Remote-Addr, which isn't REMOTE_ADDR.
+_HEADER = re.compile(r"(?!(?i:remote-addr)\Z)[A-Za-z0-9-]+")
+_HEADER_RULE = (
+    'the name of a header as it is sent, such as "X-Real-IP", not "HTTP_X_REAL_IP" or "Remote-Addr"'
+)
 _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
