@@ -19,8 +19,11 @@ from .rates import Rate, parse_rate
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
 _PREFIX_RULE = "1 to 20 letters, digits, '_', '-' or '.'"
 # No underscore: servers drop headers with one, because META doesn't tell it from a hyphen.
-_HEADER = re.compile(r"[A-Za-z0-9-]+")
-_HEADER_RULE = 'the name of a header as it is sent, such as "X-Real-IP", not "HTTP_X_REAL_IP"'
+# Only clients send Remote-Addr, which isn't REMOTE_ADDR.
+_HEADER = re.compile(r"(?!(?i:remote-addr)\Z)[A-Za-z0-9-]+")
+_HEADER_RULE = (
+    'the name of a header as it is sent, such as "X-Real-IP", not "HTTP_X_REAL_IP" or "Remote-Addr"'
+)
 _KEYS_URL = re.compile(r"(https://|http://(127\.0\.0\.1|localhost)[:/])[!-~]+")
 # Without a path, which reverse() adds.
 _SITE_URL = re.compile(r"(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?")

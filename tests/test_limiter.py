@@ -4,6 +4,7 @@ import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 import time_machine
@@ -90,6 +91,19 @@ def test_another_limit_applies_at_once(keys, settings):
     for limit in (None, "100/minute"):
         limit_to(settings, limit)
         assert {code(broken) for _ in range(3)} == {"invalid_credentials"}
+
+
+def test_token_that_failed_at_one_tenant_is_not_refused_at_another(keys, settings, monkeypatch):
+    """As with ``KEY_FUNCTION`` and django-tenants, where a key belongs to one of them."""
+    tenant = partial(monkeypatch.setattr, caches["default"], "key_func")
+    limit_to(settings, "2/minute")
+    broken = wrong(keys)
+
+    tenant(lambda key, prefix, version: f"one:{key}")
+    assert [code(broken) for _ in range(3)][-1] == "too_many_failures"
+
+    tenant(lambda key, prefix, version: f"other:{key}")
+    assert code(broken) == "invalid_credentials"
 
 
 # A correct credential is never refused for failures of others

@@ -1,12 +1,16 @@
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from frappe_tokens.account import views as account_views
 from frappe_tokens.api import keys as api_keys
 from frappe_tokens.api import rpc
-from frappe_tokens.keys import locking
+from frappe_tokens.keys import generate_keys, generate_keys_for_source, locking, set_up_pair
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.keys.locking import lock_active_users, lock_users
+from frappe_tokens.models import ApiKey
+
+from .groups import leave_out
+from .test_parallel import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -64,3 +68,32 @@ def test_locks_every_active_user(make_user):
     grace = make_user("grace")
 
     assert lock_active_users() == [ada.pk, grace.pk]
+
+
+@pytest.mark.parallel
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "rotate",
+    [
+        lambda keys: generate_keys(keys.instance.user),
+        lambda keys: set_up_pair(keys.instance.user, keys.api_key, "Canary" * 6),
+        lambda keys: generate_keys_for_source(keys.instance),
+    ],
+    ids=["by name", "by pair", "by row"],
+)
+def test_key_that_is_newer_than_the_transaction_is_found(user, rotate):
+    if connection.vendor != "mysql":
+        leave_out("database server", "only MySQL locks rows that a snapshot hasn't", in_ci_too=True)
+    level = "SET SESSION TRANSACTION ISOLATION LEVEL"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{level} REPEATABLE READ")
+    try:
+        with transaction.atomic():
+            assert not ApiKey.objects.exists()
+            (first,), _errors = at_once(lambda: generate_keys(user))
+            rotate(first)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"{level} READ COMMITTED")
+
+    assert ApiKey.objects.get().api_key == first.api_key

@@ -190,7 +190,8 @@ def test_refuses_a_pair_that_is_in_use_otherwise(
         ("a b", SECRET, {}, "The API key must have 1 to 64 printable ASCII characters"),
         (SECRET, SECRET, {}, "The API key is a secret. Are the two mixed up?"),
         (GENERATED, SECRET, {}, "The API key is a secret. Are the two mixed up?"),
-        (API_KEY, "", {}, "The secret of API key ftk_robot is missing."),
+        (SECRET, API_KEY, {}, "The API key is a secret. Are the two mixed up?"),
+        (API_KEY, "", {}, "The secret is missing."),
         (API_KEY, "elevenchars", {}, "can be guessed: it has fewer than 12 characters"),
         (API_KEY, f"{SECRET}\n", {}, "must have at most 256 printable ASCII characters"),
         (API_KEY, GENERATED[:-1], {}, "its checksum is wrong"),
@@ -288,3 +289,23 @@ def test_rotating_here_and_there_at_once_leaves_one_of_the_secrets(user):
     digest = ApiKey.objects.get().secret_digest
     secrets = [SECRET, *(result.api_secret for result in results if hasattr(result, "api_secret"))]
     assert sum(crypto.matches(secret, digest) for secret in secrets) == 1
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "api_key"),
+    [
+        ({"KEY_PREFIX": "C"}, "robot"),
+        ({"KEY_PREFIX": "Can", "SECRET_PREFIX": "Canary"}, "robot"),
+        ({"KEY_PREFIX": "Can"}, "Can_robot"),
+    ],
+    ids=["short", "of both", "of both halves"],
+)
+def test_secret_may_begin_like_an_api_key_where_that_proves_nothing(
+    user, settings, prefixes, api_key
+):
+    settings.FRAPPE_TOKENS = prefixes
+    secret = "Canaries" * 6
+    if "SECRET_PREFIX" in prefixes:
+        secret = crypto.generate_api_secret()
+
+    assert set_up_pair(user, api_key, secret).outcome == "created"

@@ -62,12 +62,14 @@ def _bound_mysql(connection: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _bound_sqlite(connection: BaseDatabaseWrapper) -> Iterator[None]:
+def _bound_sqlite(
+    connection: BaseDatabaseWrapper, lock_seconds: int = LOCK_SECONDS
+) -> Iterator[None]:
     connection.ensure_connection()
     # Not by a cursor of Django's, which would count them as queries.
     execute = connection.connection.execute
     (before,) = execute("PRAGMA busy_timeout").fetchone()
-    execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+    execute(f"PRAGMA busy_timeout = {lock_seconds * 1000}")
     try:
         yield
     finally:
@@ -82,7 +84,7 @@ _BOUNDS: dict[str, Callable[[BaseDatabaseWrapper], AbstractContextManager[None]]
 
 
 @contextmanager
-def bounded_insert(connection: Any) -> Iterator[str]:
+def bounded_insert(connection: Any, lock_seconds: int = LOCK_SECONDS) -> Iterator[str]:
     """Limit how long an INSERT waits for locks, if possible without another round trip.
 
     In a transaction there is no limit, because it would also apply to the rest of it.
@@ -94,19 +96,19 @@ def bounded_insert(connection: Any) -> Iterator[str]:
     if vendor == "postgresql" and connection.settings_dict["OPTIONS"].get("server_side_binding"):
         # It allows one statement per string only.
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            cursor.execute(f"SET LOCAL lock_timeout = '{lock_seconds}s'")
             yield "INSERT"
     elif vendor == "postgresql":
         # Two statements in one string are one transaction, and one round trip.
-        yield f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; INSERT"
+        yield f"SET LOCAL lock_timeout = '{lock_seconds}s'; INSERT"
     elif vendor == "mysql" and connection.mysql_is_mariadb:
-        limits = f"lock_wait_timeout={LOCK_SECONDS}, innodb_lock_wait_timeout={LOCK_SECONDS}"
+        limits = f"lock_wait_timeout={lock_seconds}, innodb_lock_wait_timeout={lock_seconds}"
         yield f"SET STATEMENT {limits} FOR INSERT"
     elif vendor == "mysql":
         # InnoDB's own can't be set for one statement, and the session's is the project's.
-        yield f"INSERT /*+ SET_VAR(lock_wait_timeout={LOCK_SECONDS}) */"
+        yield f"INSERT /*+ SET_VAR(lock_wait_timeout={lock_seconds}) */"
     elif vendor == "sqlite":
-        with _bound_sqlite(connection):
+        with _bound_sqlite(connection, lock_seconds):
             yield "INSERT"
     else:
         yield "INSERT"

@@ -174,10 +174,11 @@ def _find_users(names: set[str]) -> dict[str, User]:
 def check_pair(api_key: str, api_secret: Secret) -> None:
     """Raise ValidationError unless a pair is safe, and accepted in the Authorization header.
 
-    Its message contains no secret.
+    Its message contains neither half, because the two may be mixed up.
     """
     # API keys are shown, so none may be a secret.
-    if api_key and (api_key == api_secret or looks_secret(api_key)):
+    is_secret = api_key == api_secret or looks_secret(api_key)
+    if api_key and (is_secret or _are_mixed_up(api_key, api_secret)):
         raise ValidationError(_("The API key is a secret. Are the two mixed up?"))
     if not _is_well_formed(api_key, Secret("0")):
         problem = _(
@@ -185,27 +186,36 @@ def check_pair(api_key: str, api_secret: Secret) -> None:
             "colons."
         )
     elif not api_secret:
-        problem = _("The secret of API key %(api_key)s is missing.")
+        problem = _("The secret is missing.")
     elif len(api_secret) < SECRET_MIN_LENGTH:
         problem = _(
-            "The secret of API key %(api_key)s can be guessed: it has fewer than %(secret_min)d "
-            "characters. Generate a new one instead."
+            "The secret can be guessed: it has fewer than %(secret_min)d characters. Generate a "
+            "new one instead."
         )
     elif _is_well_formed(api_key, api_secret):
         return
     elif api_secret.startswith(conf.SECRET_PREFIX) and not crypto.has_valid_checksum(api_secret):
         problem = _(
-            "The secret of API key %(api_key)s starts with %(prefix)s like generated ones, but its "
-            "checksum is wrong. It was mistyped or cut off."
+            "The secret starts with %(prefix)s like generated ones, but its checksum is wrong. It "
+            "was mistyped or cut off."
         )
     else:
         problem = _(
-            "The secret of API key %(api_key)s must have at most %(secret_max)d printable ASCII "
-            "characters, without spaces."
+            "The secret must have at most %(secret_max)d printable ASCII characters, without "
+            "spaces."
         )
-    params = {"api_key": api_key, "prefix": conf.SECRET_PREFIX, "key_max": API_KEY_MAX_LENGTH}
-    limits = {"secret_min": SECRET_MIN_LENGTH, "secret_max": API_SECRET_MAX_LENGTH}
-    raise ValidationError(problem, params={**params, **limits})
+    limits = {"key_max": API_KEY_MAX_LENGTH, "secret_max": API_SECRET_MAX_LENGTH}
+    params = {**limits, "secret_min": SECRET_MIN_LENGTH, "prefix": conf.SECRET_PREFIX}
+    raise ValidationError(problem, params=params)
+
+
+def _are_mixed_up(api_key: str, api_secret: Secret) -> bool:
+    """Whether only what should be the secret begins as generated API keys do."""
+    prefix = conf.KEY_PREFIX
+    # A short prefix may begin any secret, and the same may begin generated ones.
+    if len(prefix) < 3 or conf.SECRET_PREFIX.startswith(prefix):
+        return False
+    return api_secret.startswith(prefix) and not api_key.startswith(prefix)
 
 
 def _is_well_formed(api_key: str, api_secret: Secret) -> bool:

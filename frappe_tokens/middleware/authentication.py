@@ -38,7 +38,7 @@ class TokenAuthenticationMiddleware:
     Put it right after ``AuthenticationMiddleware``, whose user it replaces if there is a
     credential. A request with an accepted credential needs no CSRF token. A refusal is answered
     here, in JSON, or in HTML if the client accepts only that. A request without the header, or with
-    another scheme, is passed on unchanged, but not one with a token of ours and no scheme. It works
+    another scheme, is passed on unchanged. A token of ours without a scheme is refused. It works
     for sync and async.
 
     Views for which :meth:`leaves` returns True are left to their own authentication. Pages for

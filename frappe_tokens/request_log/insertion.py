@@ -11,20 +11,22 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.db.models.sql import InsertQuery
 
-from ..db import bounded_insert, statement_timeout
+from ..db import LOCK_SECONDS, bounded_insert, statement_timeout
 from ..models import OTHER, ApiRequestLog
 from .entries import Entry
 
 _FIELDS = [field for field in ApiRequestLog._meta.concrete_fields if not field.primary_key]
 
 
-def insert(entries: Sequence[Entry], *, commit: bool = False, patient: bool = False) -> None:
+def insert(
+    entries: Sequence[Entry], *, commit: bool = False, lock_seconds: int = LOCK_SECONDS
+) -> None:
     """Write all of ``entries``, at least one, or none.
 
     Args:
         entries: what to write.
         commit: commit them even if the project has switched off Django's autocommit.
-        patient: wait for locks as long as the database's settings say.
+        lock_seconds: how long to wait for locks.
 
     Raises:
         django.db.DatabaseError: they are not written. The caller's transaction continues.
@@ -40,7 +42,7 @@ def insert(entries: Sequence[Entry], *, commit: bool = False, patient: bool = Fa
     ((sql, params),) = query.get_compiler(alias).as_sql()
     with (
         nullcontext() if connection.get_autocommit() else transaction.atomic(using=alias),
-        nullcontext("INSERT") if patient else bounded_insert(connection) as insert_,
+        bounded_insert(connection, lock_seconds) as insert_,
         connection.cursor() as cursor,
     ):
         cursor.execute(sql.replace("INSERT", insert_, 1), params)

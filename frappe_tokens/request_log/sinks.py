@@ -27,6 +27,10 @@ _PATHS = {
 SLOW = LOCK_SECONDS / 2
 REST = 5
 
+# How long a row of counts waits for a lock (s). No request waits for it, but the end of the process
+# does.
+COUNTS_LOCK_SECONDS = 5
+
 
 class Sink:
     """Takes entries. Extend it for your own, created once per process without arguments.
@@ -77,8 +81,8 @@ class DurableSink(Sink):
             self._lost += entry.number
             return
         try:
-            # Counts come from a thread, for which no request waits.
-            insertion.insert([entry], patient=entry.number > 1)
+            seconds = LOCK_SECONDS if entry.method else COUNTS_LOCK_SECONDS
+            insertion.insert([entry], lock_seconds=seconds)
         except Exception:
             self._lost += entry.number
             ended = time.monotonic()

@@ -96,12 +96,16 @@ class Limit:
         """Pass the counts so far to the request log."""
         with self._lock:
             self._timer = None
-        while True:
+            waiting = len(self._counted)
+        # Not those that come meanwhile: if requests came as fast as rows are written, each would
+        # have its row, without an end.
+        for _ in range(waiting):
             # One by one, so that the end of the process writes what a thread has not yet written.
             with self._lock:
                 if not self._counted:
                     return
-                (network, outcome), (at, number) = self._counted.popitem()
+                place = network, outcome = next(iter(self._counted))
+                at, number = self._counted.pop(place)
             try:
                 current_sink().write(
                     Entry(at, None, "", "", "", "", 0, 0, network or None, "", outcome, number)

@@ -130,8 +130,10 @@ def _too_many(api_key: str, seconds: float) -> Refused:
 
 
 def _digest(limit: Rate, network: str, api_key: str, api_secret: str, source: str) -> bytes:
-    # With the source: a key that is unknown in one may be correct in another.
-    identity = repr((limit, network, api_key, source)).encode()
+    # With the source: a key that is unknown in one may be correct in another. And with what a
+    # KEY_FUNCTION adds to the count, for a site with tenants.
+    whose = caches[conf.CACHE or "default"].make_key("")
+    identity = repr((whose, limit, network, api_key, source)).encode()
     digest = hashlib.blake2b(identity, digest_size=16, key=_digest_key)
     digest.update(api_secret.encode())
     return digest.digest()

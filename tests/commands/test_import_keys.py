@@ -268,9 +268,9 @@ CUT_OFF = COMPLETE[:-1]
 IS_SECRET = "The API key is a secret. Are the two mixed up?"
 IS_NO_USER = "The user is not a username. Are the columns mixed up?"
 KEY_FORM = "The API key must have 1 to 64 printable ASCII characters"
-SECRET_FORM = "The secret of API key KEY must have at most 256 printable"
-GUESSED = "The secret of API key KEY can be guessed"
-CHECKSUM = "The secret of API key KEY starts with fts_ like generated ones"
+SECRET_FORM = "The secret must have at most 256 printable"
+GUESSED = "The secret can be guessed"
+CHECKSUM = "The secret starts with fts_ like generated ones"
 NOT_TEXT = "The line is not valid CSV: it is not text in UTF-8."
 
 
@@ -288,7 +288,9 @@ NOT_TEXT = "The line is not valid CSV: it is not text in UTF-8."
         (f"ada,{'k' * 65},{CANARY}", KEY_FORM),
         (f"ada,{CANARY},{CANARY}", IS_SECRET),
         (f"ada,{COMPLETE},{CANARY}", IS_SECRET),
-        ("ada,KEY,", "The secret of API key KEY is missing."),
+        (f"ada,{CANARY},ftk_a_longer_name", IS_SECRET),
+        (f"ada,{CANARY},short", GUESSED),
+        ("ada,KEY,", "The secret is missing."),
         ("ada,KEY,elevenchars", GUESSED),
         (f"ada,KEY,{CANARY * 17}", SECRET_FORM),
         (f"ada,KEY,{CANARY}é", SECRET_FORM),

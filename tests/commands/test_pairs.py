@@ -186,8 +186,11 @@ MALFORMED = "must contain <api_key>:<api_secret>."
         (f"{PAIR}\0", "must have at most 256 printable ASCII characters"),
         (f"user,{PAIR} ", "must have at most 256 printable ASCII characters"),
         (f"{API_KEY} :{SECRET}", "The API key must have 1 to 64 printable ASCII characters"),
-        (f"{API_KEY}:{SECRET[:11]}", f"The secret of API key {API_KEY} can be guessed"),
+        (f"{API_KEY}:{SECRET[:11]}", "The secret can be guessed"),
         (f"{SECRET}:{SECRET}", "The API key is a secret. Are the two mixed up?"),
+        (f"{SECRET}:{API_KEY}", "The API key is a secret. Are the two mixed up?"),
+        (f"{SECRET}:robot", "The secret can be guessed"),
+        (f"{SECRET}:", "The secret is missing."),
     ],
 )
 def test_refuses_a_file_that_is_not_a_pair(write, content, problem):

@@ -195,16 +195,25 @@ def test_durable_waits_for_a_lock_only_once_in_a_while(monkeypatch):
 
 
 @commits
-def test_row_of_counts_which_no_request_waits_for_waits_for_the_lock():
+@pytest.mark.parametrize("is_unlocked", [True, False])
+def test_row_of_counts_which_no_request_waits_for_waits_longer_for_the_lock(
+    monkeypatch, is_unlocked
+):
+    monkeypatch.setattr(sinks, "COUNTS_LOCK_SECONDS", 60 if is_unlocked else 2)
+
     def write():
         with closing(connection):
-            DurableSink().write(an_entry("", number=3))
+            DurableSink().write(an_entry("", method=""))
 
     thread = threading.Thread(target=write)
     with locked():
         thread.start()
         thread.join(LOCK_SECONDS * 1.5)
         assert thread.is_alive()
+        if not is_unlocked:
+            # The end of the process waits for it, but not without an end.
+            thread.join(30)
+            assert not thread.is_alive()
     thread.join()
 
-    assert ApiRequestLog.objects.get().number == 3
+    assert ApiRequestLog.objects.count() == is_unlocked

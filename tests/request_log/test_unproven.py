@@ -236,6 +236,23 @@ def test_thread_that_can_not_start_is_tried_again(monkeypatch):
     assert process._timer is not None
 
 
+def test_requests_while_counts_are_written_wait_for_the_next_minute(settings):
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG": f"{__name__}.Shipper", "REQUEST_LOG_LIMIT": 0}
+    log_one("192.0.2.1")
+    log_one("192.0.2.2")
+    sink = current_sink()
+
+    def write_while_requests_come(entry):
+        sink.entries.append(entry)
+        if len(sink.entries) <= 2:
+            log_one(entry.ip)
+
+    sink.write = write_while_requests_come
+    for minute in (1, 2):
+        process.write_counts()
+        assert [entry.ip for entry in sink.entries] == ["192.0.2.1", "192.0.2.2"] * minute
+
+
 def test_counts_of_a_slow_log_survive_the_end_of_the_process(settings):
     settings.FRAPPE_TOKENS |= {"REQUEST_LOG": f"{__name__}.Shipper", "REQUEST_LOG_LIMIT": 0}
     for number in range(3):
