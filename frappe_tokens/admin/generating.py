@@ -90,8 +90,7 @@ class ApiAccessBase(ModelAdmin):
 
     def has_generate_keys_permission(self, request: HttpRequest) -> bool:
         """Django calls this before it offers or runs the action."""
-        actor = Actor.of(request)
-        return actor.may_generate or actor.is_lead
+        return (actor := Actor.of(request)).may_generate or actor.is_lead
 
     @abstractmethod
     def api_access(self, obj: Any) -> Mapping[str, object]:
@@ -130,9 +129,8 @@ class ApiAccessBase(ModelAdmin):
 
     def _get_live_object(self, request: HttpRequest, object_id: str) -> Any:
         actor = Actor.of(request)
-        if not (actor.may_generate or actor.may_lead):
-            raise PermissionDenied
-        obj = self.get_object(request, unquote(object_id))
+        may_ask = actor.may_generate or actor.may_lead
+        obj = self.get_object(request, unquote(object_id)) if may_ask else None
         owner = obj.user if isinstance(obj, AbstractApiKey) else obj
         if not actor.has_permission_for(owner):
             raise PermissionDenied
