@@ -23,7 +23,6 @@ from ..verification import RequestInfo, check_failures, count_failure, secret_la
 from . import serializers
 from .errors import Unavailable
 from .keys import KeysView, validated, with_secret
-from .rotation_serializers import ApiKeyRotationSerializer
 from .signatures import check_signature
 
 _log_error = RateLimitedLogger(logging.getLogger(__name__), "The request log can't be read.")
@@ -35,7 +34,7 @@ MAX_FINDINGS = 250
 class RotateKey(KeysView):
     """A new secret for a key. The old one keeps working for ``grace`` seconds."""
 
-    serializer_class = ApiKeyRotationSerializer
+    serializer_class = serializers.ApiKeyRotationSerializer
 
     @sensitive_variables()
     def post(self, request: Request, api_key: str) -> Response:

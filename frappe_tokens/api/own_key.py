@@ -18,8 +18,8 @@ from ..keys import rotate_itself
 from ..verification import AccessToken, Outcome, get_outcome
 from . import serializers
 from .errors import NoSuchKey
+from .fields import StrictDateTimeField
 from .keys import KeysView, validated, with_secret
-from .rotation_serializers import ApiKeyRotationSerializer
 
 
 class NoCredential(NotFound):
@@ -54,7 +54,7 @@ class RotateOwnKey(KeysView):
 
     accepts_any_scope = True
     accepts_read_only = True
-    serializer_class = ApiKeyRotationSerializer
+    serializer_class = serializers.ApiKeyRotationSerializer
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
@@ -67,7 +67,7 @@ class RotateOwnKey(KeysView):
 
 def _described(token: AccessToken) -> dict[str, object]:
     ends_at = token.expires_at
-    moment = serializers.StrictDateTimeField()
+    moment = StrictDateTimeField()
     return {
         "user": token.auth.user.get_username(),
         "scopes": str(getattr(token.auth, "scope", "")).split(),

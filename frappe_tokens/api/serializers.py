@@ -3,142 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import models
-from django.utils.timezone import get_default_timezone, is_naive, make_naive
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from rest_framework import ISO_8601, serializers
+from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
-from rest_framework.fields import empty
 
 from ..base_models import AbstractApiKey, KeyState
-from ..crypto import Secret
-from ..keys import clean_changes, clean_grace
+from ..keys import clean_changes
 from ..models import SHOWN_FIELDS, ApiKey
 from ..request_log import DAYS, DAYS_MAX
 from ..validators import (
     DESCRIPTION_MAX_LENGTH,
-    ITEM_MAX_LENGTH,
     LIST_MAX_LENGTH,
     RATE_MAX_LENGTH,
     REASON_MAX_LENGTH,
 )
-
-
-class StrictDateTimeField(serializers.DateTimeField):
-    """A time with its zone, in UTC. Without ``USE_TZ``, in the server's zone and without it."""
-
-    # Not the project's formats, so that clients of this app can rely on one.
-    format = ISO_8601
-    input_formats = [ISO_8601]
-    default_error_messages = {
-        "naive": gettext_lazy("The time needs a time zone, for example 2026-01-31T12:30:00Z."),
-    }
-
-    def enforce_timezone(self, value: datetime) -> datetime:
-        if is_naive(value):
-            if settings.USE_TZ:
-                self.fail("naive")
-            return value
-        try:
-            moment = value.astimezone(timezone.utc)
-            return moment if settings.USE_TZ else make_naive(moment, get_default_timezone())
-        except OverflowError:
-            self.fail("overflow")
-
-
-class OfType(serializers.Field[Any, Any, Any, Any]):
-    """Accepts one type of JSON. DRF's fields convert others, such as numbers and "false"."""
-
-    types: tuple[type, ...] = (str,)
-
-    def run_validation(self, data: object = empty) -> object:
-        if data is not empty and data is not None and type(data) not in self.types:
-            self.fail("invalid", input=data)
-        return super().run_validation(data)
-
-
-class TextField(OfType, serializers.CharField):
-    """A string."""
-
-
-class StrictBooleanField(OfType, serializers.BooleanField):
-    """True or false."""
-
-    types = (bool,)
-
-
-class FlagField(serializers.Field[bool, str, object, object]):
-    """``true`` or ``false`` in a query."""
-
-    default_error_messages = {"invalid": gettext_lazy("Enter true or false.")}
-
-    def to_internal_value(self, data: str) -> bool:
-        if data not in {"true", "false"}:
-            self.fail("invalid")
-        return data == "true"
-
-
-class StringListField(serializers.ListField):
-    """A list of strings, without duplicates."""
-
-    child = TextField(max_length=ITEM_MAX_LENGTH)
-
-    def to_internal_value(self, data: list[object]) -> list[str]:
-        return list(dict.fromkeys(super().to_internal_value(data)))
-
-
-class SecondsField(OfType):
-    """A grace period in seconds."""
-
-    types = (int, float)
-    default_error_messages = {
-        "invalid": gettext_lazy("Enter the grace period in seconds, for example 3600."),
-    }
-
-    def to_internal_value(self, data: float) -> timedelta:
-        try:
-            grace = timedelta(seconds=data)
-        except (OverflowError, ValueError):  # such as 1e999, which JSON readers take for infinity
-            grace = timedelta.max
-        return clean_grace(grace)
-
-
-class MetadataField(serializers.JSONField):
-    """A JSON object. The core says what is wrong with another value."""
-
-
-class TokenField(OfType):
-    """``<api_key>:<api_secret>`` or a secret alone, well formed or not."""
-
-    default_error_messages = {
-        "invalid": gettext_lazy(
-            "Enter the token as a string: <api_key>:<api_secret>, or the API secret alone."
-        ),
-    }
-
-    def to_internal_value(self, data: str) -> Secret:
-        return Secret(data)
-
-
-class ZoneField(serializers.Field[ZoneInfo, str, object, object]):
-    """A time zone by its name."""
-
-    default_error_messages = {
-        "invalid": gettext_lazy("Enter the name of a time zone, for example Asia/Kolkata or UTC."),
-    }
-
-    def to_internal_value(self, data: str) -> ZoneInfo:
-        try:
-            return ZoneInfo(data)
-        except (KeyError, OSError, ValueError):  # a directory, or an impossible name of a file
-            self.fail("invalid")
+from .fields import (
+    FlagField,
+    LifetimeField,
+    MetadataField,
+    SecondsField,
+    StrictBooleanField,
+    StrictDateTimeField,
+    StringListField,
+    TextField,
+    TokenField,
+    ZoneField,
+)
 
 
 class ApiKeySerializer(serializers.ModelSerializer[AbstractApiKey]):
@@ -212,6 +108,22 @@ class NewApiKeySerializer(ApiKeyPoliciesSerializer):
     """Also the user of a new key, by default the caller."""
 
     user = TextField(required=False)
+
+
+class ApiKeyRotationSerializer(StrictSerializer):
+    grace = SecondsField(required=False)
+    expires_at = StrictDateTimeField(required=False)
+    expires_in = LifetimeField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "expires_in" not in attrs:
+            # Here as well as in the core, so that an error has the name of its field.
+            clean_changes({name: value for name, value in attrs.items() if name == "expires_at"})
+        elif "expires_at" in attrs:
+            raise ValidationError({"expires_in": [_("Enter expires_at or expires_in, not both.")]})
+        else:
+            attrs["expires_at"] = attrs.pop("expires_in")
+        return attrs
 
 
 class RevocationSerializer(StrictSerializer):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from drf_spectacular.settings import spectacular_settings
 
 # Its descriptions count as soon as they are imported.
-from . import own_key as own_key
+from . import calls as calls
 from .operations import exclude_operations
 from .schemes import describe_refusals
 

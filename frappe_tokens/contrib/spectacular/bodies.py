@@ -17,9 +17,8 @@ from rest_framework.serializers import (
     ListField,
 )
 
-from ...api import serializers
+from ...api import fields, serializers
 from ...api.key_actions import MAX_FINDINGS
-from ...api.rotation_serializers import LifetimeField
 from ...conf import LONGEST
 from ...keys import GRACE_MAX
 
@@ -144,7 +143,7 @@ class StrictExtension(OpenApiSerializerExtension):
         return {**schema, "additionalProperties": False}
 
 
-extend_schema_field({"type": "object", "additionalProperties": {}})(serializers.MetadataField)
+extend_schema_field({"type": "object", "additionalProperties": {}})(fields.MetadataField)
 extend_schema_field(
     {
         "type": "number",
@@ -152,7 +151,7 @@ extend_schema_field(
         "maximum": int(GRACE_MAX.total_seconds()),
         "description": "How many seconds the old secret keeps working.",
     }
-)(serializers.SecondsField)
+)(fields.SecondsField)
 extend_schema_field(
     {
         "type": "number",
@@ -161,4 +160,4 @@ extend_schema_field(
         "maximum": int(LONGEST.total_seconds()),
         "description": "How many seconds the key lives from now on. Instead of `expires_at`.",
     }
-)(LifetimeField)
+)(fields.LifetimeField)

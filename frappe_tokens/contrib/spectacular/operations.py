@@ -1,19 +1,15 @@
-"""Describes the requests and responses of the app's own URLs."""
+"""Describes the requests and responses of ``keys/``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiRequest,
     OpenApiResponse,
-    extend_schema,
-    extend_schema_view,
+    PolymorphicProxySerializer,
 )
-from rest_framework.views import APIView
 
 from ...api.serializers import ApiKeySerializer
 from ...base_models import KeyState
@@ -21,52 +17,25 @@ from ...conf import conf
 from ...request_log import DAYS, DAYS_MAX
 from ...validators import REASON_MAX_LENGTH
 from . import bodies
+from .describing import API_KEY, NO_WIDER, describe, operation, query
 
 # As drf-spectacular has it: path, its regular expression, method, view function.
 Endpoint = tuple[str, str, str, Any]
 
-_DESCRIPTIONS = {
-    400: "A value is invalid, or the request can't be read.",
-    403: "The signature of a list is missing or wrong.",
-    404: "There is no such key, or you don't have access to it.",
-    409: "The key's name is taken, or the key is revoked.",
-    415: "The body's type isn't one of those listed here.",
-    417: "A value is missing or invalid.",
-    429: "Too many tokens from this address.",
-    503: "The database doesn't answer.",
-}
 _NO_PAGE = OpenApiResponse(bodies.ERROR, "There is no such page.")
-_NO_USER = OpenApiResponse(bodies.FRAPPE_ERROR, "There is no user with this username.")
-_NO_WIDER = (
-    "403 for keys of users with more rights than yours, and for keys that would allow more than "
-    "the key that authenticates the request."
-)
-
-
-def _query(name: str, description: str, **schema: object) -> OpenApiParameter:
-    return OpenApiParameter(name, {"type": "string", **schema}, description=description)
-
-
 _LOCATION = OpenApiParameter(
     "Location", location="header", response=[201], description="The URL of the new key."
 )
-_API_KEY = OpenApiParameter(
-    "api_key",
-    {"type": "string", "pattern": "^[!-~]+$"},
-    "path",
-    description="As generated or imported. Percent-encode it if necessary.",
-)
 _FILTERS = [
-    _query("user", "Keys of the user with this username."),
-    _query("name", "Keys with this name. If empty, keys without a name."),
-    _query("state", "Keys in this state.", enum=KeyState.values),
-    _query("read_only", "Whether keys are read-only.", enum=["true", "false"]),
-    _query("unused", "Whether keys have never been used.", enum=["true", "false"]),
-    _query("last_used_before", "Keys last used before this time.", format="date-time"),
-    _query("expires_before", "Keys that expire before this time.", format="date-time"),
+    query("user", "Keys of the user with this username."),
+    query("name", "Keys with this name. If empty, keys without a name."),
+    query("state", "Keys in this state.", enum=KeyState.values),
+    query("read_only", "Whether keys are read-only.", enum=["true", "false"]),
+    query("unused", "Whether keys have never been used.", enum=["true", "false"]),
+    query("last_used_before", "Keys last used before this time.", format="date-time"),
+    query("expires_before", "Keys that expire before this time.", format="date-time"),
 ]
-_USER = _query("user", "The username.")
-_REASON = _query("reason", "Why the key is revoked, for the record.", maxLength=REASON_MAX_LENGTH)
+_REASON = query("reason", "Why the key is revoked, for the record.", maxLength=REASON_MAX_LENGTH)
 _SIGNATURE = [
     OpenApiParameter(f"Github-Public-Key-{name}", location="header", description=description)
     for name, description in {
@@ -75,7 +44,7 @@ _SIGNATURE = [
     }.items()
 ]
 _PERIOD = [
-    _query(
+    query(
         "days",
         "The number of days, up to today.",
         type="integer",
@@ -83,47 +52,14 @@ _PERIOD = [
         maximum=DAYS_MAX,
         default=DAYS,
     ),
-    _query(
+    query(
         "time_zone", "The time zone in which days start, for example Asia/Kolkata.", default="UTC"
     ),
 ]
 
-
-def _operation(
-    summary: str,
-    description: str,
-    responses: dict[int, object],
-    errors: Sequence[int] = (),
-    *parameters: OpenApiParameter,
-    body: object = bodies.ERROR,
-    **options: Any,
-) -> Callable[..., object]:
-    """Describe an operation that also responds with ``errors``, in the form ``body``.
-
-    Its request is the view's ``serializer_class``, unless ``options`` has another ``request``.
-    """
-    for status in errors:
-        form = bodies.INVALID if status == 400 else body
-        responses = {status: OpenApiResponse(form, _DESCRIPTIONS[status]), **responses}
-    options.update(summary=summary, description=description)
-    return extend_schema(responses=responses, parameters=list(parameters), **options)
-
-
-def _describe(view: str, **methods: Callable[..., object]) -> None:
-    """Describe the methods of one of the app's views, and of the project's subclasses of it."""
-
-    class Extension(OpenApiViewExtension):
-        target_class = f"frappe_tokens.api.{view}"
-        match_subclasses = True
-
-        def view_replacement(self) -> type[APIView]:
-            subclass = type(self.target.__name__, (self.target,), {"__doc__": self.target.__doc__})
-            return extend_schema_view(**methods)(subclass)
-
-
-_describe(
+describe(
     "keys.KeyList",
-    get=_operation(
+    get=operation(
         "List API keys",
         "Those that you have access to, the latest first, without their secrets. "
         # OpenAPI has no parameters whose names vary, except in brackets.
@@ -133,87 +69,87 @@ _describe(
         [400],
         *_FILTERS,
     ),
-    post=_operation(
+    post=operation(
         "Generate an API key",
         "For `user`, by default yourself. If the user has a live key with this name, nothing "
         "changes and the response is 409. Expiry, addresses and rate are those of the key that "
-        f"authenticates the request, unless the body has others. {_NO_WIDER}",
+        f"authenticates the request, unless the body has others. {NO_WIDER}",
         {201: bodies.ApiKeyWithSecretSerializer},
         [400, 409, 415],
         _LOCATION,
     ),
 )
-_describe(
+describe(
     "keys.KeyDetail",
-    get=_operation(
-        "Retrieve an API key", "Without its secret.", {200: ApiKeySerializer}, [404], _API_KEY
+    get=operation(
+        "Retrieve an API key", "Without its secret.", {200: ApiKeySerializer}, [404], API_KEY
     ),
-    patch=_operation(
+    patch=operation(
         "Change an API key's name, description, metadata and policies",
-        f"What you leave out doesn't change. {_NO_WIDER}",
+        f"What you leave out doesn't change. {NO_WIDER}",
         {200: ApiKeySerializer},
         [400, 404, 409, 415],
-        _API_KEY,
+        API_KEY,
     ),
-    delete=_operation(
+    delete=operation(
         "Revoke an API key",
         "Permanently. Its record stays, and revoking it again changes nothing. `reason` may also "
         "be in the body.",
         {204: OpenApiResponse(description="Revoked.")},
         [400, 404, 415],
-        _API_KEY,
+        API_KEY,
         _REASON,
     ),
 )
-_describe(
+describe(
     "key_actions.RotateKey",
-    post=_operation(
+    post=operation(
         "Rotate an API key's secret",
         "The old secret keeps working for `grace` seconds. An expired key needs a later expiry: "
-        f"`expires_at` or `expires_in`. {_NO_WIDER}",
+        f"`expires_at` or `expires_in`. {NO_WIDER}",
         {200: bodies.ApiKeyWithSecretSerializer},
         [400, 404, 409, 415],
-        _API_KEY,
+        API_KEY,
     ),
 )
-_describe(
+describe(
     "key_actions.DisableKey",
-    post=_operation(
+    post=operation(
         "Disable an API key",
         "Until it is enabled again. Disabling it again changes nothing.",
         {200: ApiKeySerializer},
         [400, 404, 409, 415],
-        _API_KEY,
+        API_KEY,
         request=None,
     ),
 )
-_describe(
+describe(
     "key_actions.EnableKey",
-    post=_operation(
+    post=operation(
         "Enable a disabled API key",
         "With the secret that it had. Without the permission to manage the user's keys, only if "
-        f"you have disabled it. {_NO_WIDER}",
+        f"you have disabled it. {NO_WIDER}",
         {200: ApiKeySerializer},
         [400, 404, 409, 415],
-        _API_KEY,
+        API_KEY,
         request=None,
     ),
 )
-_describe(
+describe(
     "key_actions.KeyUsage",
-    get=_operation(
+    get=operation(
         "Retrieve an API key's usage",
         "Requests per day and outcome, from the request log: `accepted`, the code of a refusal, "
         "or `other`. Includes every day, the oldest first.",
         {200: bodies.USAGE},
         [400, 404],
-        _API_KEY,
+        API_KEY,
         *_PERIOD,
     ),
 )
-_describe(
+describe(
     "key_actions.RevokeLeaked",
-    post=_operation(
+    post=operation(
         "Revoke a leaked token",
         "A pair, or a generated secret alone. Needs no authentication besides it. The response "
         "doesn't say whether there was such a key. A list of findings, as GitHub's secret scanning "
@@ -227,43 +163,30 @@ _describe(
         request=OpenApiRequest(bodies.LEAKED),
     ),
 )
-# Frappe's clients may use GET and POST for each call. One of them describes it.
-_OTHER_METHOD = extend_schema(exclude=True)
-_describe(
-    "rpc.GetLoggedUser",
-    get=_operation(
-        "Retrieve the request's user",
-        "Frappe's `frappe.auth.get_logged_user`.",
-        {200: bodies.USERNAME},
+describe(
+    "own_key.OwnKey",
+    get=operation(
+        "Retrieve the presented credential",
+        "The API key or access token that authenticates the request, also if it is read-only or "
+        "scoped. 404 for a session.",
+        {
+            200: PolymorphicProxySerializer(
+                "PresentedCredential",
+                [ApiKeySerializer, bodies.ACCESS_TOKEN],
+                resource_type_field_name=None,
+            )
+        },
+        [404],
     ),
-    post=_OTHER_METHOD,
 )
-_describe(
-    "rpc.Ping",
-    get=_operation(
-        "Check that the site answers",
-        "Frappe's `ping`. Needs no authentication, but refuses an invalid credential.",
-        {200: bodies.PONG},
-    ),
-    post=_OTHER_METHOD,
-)
-_describe(
-    "rpc.Version",
-    get=_operation("Retrieve the app's version", "Frappe's `version`.", {200: bodies.VERSION}),
-    post=_OTHER_METHOD,
-)
-_describe(
-    "rpc.GenerateKeys",
-    get=_OTHER_METHOD,
-    post=_operation(
-        "Generate a user's API secret",
-        "Frappe's `frappe.core.doctype.user.user.generate_keys`, for the user's key without a "
-        "name, which is created if there is none. The old secret stops working. " + _NO_WIDER,
-        {200: bodies.GENERATED_KEYS, 404: _NO_USER},
-        [415, 417],
-        _USER,
-        body=bodies.FRAPPE_ERROR,
-        request=OpenApiRequest(bodies.GENERATE_KEYS),
+describe(
+    "own_key.RotateOwnKey",
+    post=operation(
+        "Rotate the presented API key",
+        "If it has the right to (`self_rotate`), also if it is read-only or scoped, and with its "
+        "current secret. Its lifetime from now on can be at most what it was at the last rotation.",
+        {200: bodies.ApiKeyWithSecretSerializer},
+        [400, 404, 409, 415],
     ),
 )
 

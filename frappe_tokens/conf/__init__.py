@@ -13,7 +13,10 @@ from django.conf import settings
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 
-from .rates import Rate, parse_rate
+from ..rates import Rate, parse_rate
+from .reading import LONGEST, Reader
+
+__all__ = ["LONGEST", "PEPPER_MIN_LENGTH", "REQUEST_LOGS", "Settings", "conf"]
 
 # No colon (the token's separator) and nothing that a header or a shell would need quoted.
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
@@ -34,17 +37,12 @@ PEPPER_MIN_LENGTH = 32
 # The built-in ones.
 REQUEST_LOGS = ("durable", "buffered", "null")
 
-# Later times are out of range sooner or later, of a database or a time zone.
-LONGEST = timedelta(days=36_500)
-
 _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
 _MINUTE = timedelta(minutes=1)
 _DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
 
-T = TypeVar("T")
 
-
-class Settings:
+class Settings(Reader):
     """A live view of ``settings.FRAPPE_TOKENS``. Each property documents its default.
 
     Raises:
@@ -234,43 +232,6 @@ class Settings:
     def REALM(self) -> str:
         """The realm in the challenge of a 401 (RFC 9110, section 11.5): ``"api"``."""
         return self._text("REALM", "api", _REALM, "printable ASCII without quotes and backslashes")
-
-    def _text(self, name: str, default: str, pattern: re.Pattern[str], rule: str) -> str:
-        text = self._get(name, (str,), default)
-        if text is not default and not pattern.fullmatch(text):
-            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be {rule}.")
-        return text
-
-    def _optional_int(self, name: str, default: int | None, least: int = 0) -> int | None:
-        number: int | None = self._get(name, (int, NoneType), default)
-        if number is not None and number < least:
-            problem = f"be at least {least}, or None" if least else "not be negative"
-            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must {problem}.")
-        return number
-
-    def _optional_timedelta(self, name: str) -> timedelta | None:
-        lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)
-        if lifetime is not None and not timedelta(0) < lifetime <= LONGEST:
-            raise ImproperlyConfigured(
-                f"FRAPPE_TOKENS[{name!r}] must be positive, at most {LONGEST.days} days, or None."
-            )
-        return lifetime
-
-    def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
-        own: Any = getattr(settings, "FRAPPE_TOKENS", None)
-        if own is None:
-            return default
-        # The exact type first, which is faster: each request comes here several times.
-        if type(own) is not dict and not isinstance(own, Mapping):
-            raise ImproperlyConfigured("FRAPPE_TOKENS must be a dictionary.")
-        if name not in own:
-            return default
-        value: T = own[name]
-        # A bool is an int in Python, and a mistake for one here.
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            names = " or ".join("None" if t is NoneType else t.__name__ for t in types)
-            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type {names}.")
-        return value
 
 
 conf = Settings()

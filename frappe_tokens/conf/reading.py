@@ -1,0 +1,62 @@
+"""Reads a setting of ``FRAPPE_TOKENS`` and checks its type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from types import NoneType
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+# Later times are out of range sooner or later, of a database or a time zone.
+LONGEST = timedelta(days=36_500)
+
+T = TypeVar("T")
+
+
+class Reader:
+    """What the settings are read with, at every access.
+
+    Raises:
+        ImproperlyConfigured: from any method, if the value is invalid; the message says why.
+    """
+
+    def _text(self, name: str, default: str, pattern: re.Pattern[str], rule: str) -> str:
+        text = self._get(name, (str,), default)
+        if text is not default and not pattern.fullmatch(text):
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be {rule}.")
+        return text
+
+    def _optional_int(self, name: str, default: int | None, least: int = 0) -> int | None:
+        number: int | None = self._get(name, (int, NoneType), default)
+        if number is not None and number < least:
+            problem = f"be at least {least}, or None" if least else "not be negative"
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must {problem}.")
+        return number
+
+    def _optional_timedelta(self, name: str) -> timedelta | None:
+        lifetime: timedelta | None = self._get(name, (timedelta, NoneType), None)
+        if lifetime is not None and not timedelta(0) < lifetime <= LONGEST:
+            raise ImproperlyConfigured(
+                f"FRAPPE_TOKENS[{name!r}] must be positive, at most {LONGEST.days} days, or None."
+            )
+        return lifetime
+
+    def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
+        own: Any = getattr(settings, "FRAPPE_TOKENS", None)
+        if own is None:
+            return default
+        # The exact type first, which is faster: each request comes here several times.
+        if type(own) is not dict and not isinstance(own, Mapping):
+            raise ImproperlyConfigured("FRAPPE_TOKENS must be a dictionary.")
+        if name not in own:
+            return default
+        value: T = own[name]
+        # A bool is an int in Python, and a mistake for one here.
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            names = " or ".join("None" if t is NoneType else t.__name__ for t in types)
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type {names}.")
+        return value
