@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from importlib.util import find_spec
 from types import NoneType
-from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.cache import caches
