@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 from django.core.cache import cache
 from django.test import RequestFactory
@@ -8,11 +11,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from frappe_tokens.authentication import TokenAuthentication
-from frappe_tokens.keys import generate_keys
+from frappe_tokens.keys import generate_keys, revoke
 
 from .conftest import token_header
 
 pytestmark = pytest.mark.django_db
+
+PAGE = (Path(__file__).parent.parent / "docs/views.md").read_text()
 
 
 class Who(APIView):
@@ -49,3 +54,24 @@ def test_djangos_cache_keeps_the_answers_of_two_keys_apart(make_user):
         assert ask(token_header(ada)).content == b'"ada"'
         assert ask(token_header(grace)).content == b'"grace"'
     assert ask("").status_code == 401
+
+
+def test_documented_view_checks_the_credential_before_the_cache(make_user):
+    cache.clear()
+    (example,) = re.findall(r"```python\n([^`]*class Balance.*?)```", PAGE, re.DOTALL)
+    names = {"__name__": __name__}
+    exec(example, names)  # noqa: S102 - the example on the page
+    view = names["Balance"].as_view(
+        authentication_classes=[TokenAuthentication], permission_classes=[IsAuthenticated]
+    )
+    ada, grace = (generate_keys(make_user(name)) for name in ("ada", "grace"))
+
+    def ask(keys):
+        request = RequestFactory().get("/", headers={"authorization": token_header(keys)})
+        return view(request).render()
+
+    for _ in range(2):
+        assert ask(ada).content == b'{"user":"ada"}'
+        assert ask(grace).content == b'{"user":"grace"}'
+    revoke(ada.instance)
+    assert ask(ada).status_code == 401

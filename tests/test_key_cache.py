@@ -2,6 +2,7 @@ import logging
 import math
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from importlib import import_module
 
 import pytest
@@ -359,6 +360,22 @@ def test_keys_of_one_database_are_not_those_of_another(keys, settings, django_as
     tenants.present = "replica"
     with django_assert_num_queries(1, using="replica"):
         assert not is_cached(keys)
+
+
+def test_keys_of_one_schema_are_not_those_of_another(keys, monkeypatch):
+    """As django-tenants names it. Without a ``KEY_FUNCTION``, the tenants share the cache."""
+    backend = type(connections["default"])
+    schema = partial(monkeypatch.setattr, backend, "schema_name", raising=False)
+    monkeypatch.setattr(statements, "_statements", {})
+    schema("one")
+    ask(keys)
+    assert is_cached(keys)
+
+    schema("other")
+    assert not is_cached(keys)
+
+    schema("one")
+    assert is_cached(keys)
 
 
 @pytest.mark.parametrize("due", [timedelta(0), timedelta(hours=1)])

@@ -177,6 +177,21 @@ def test_use_is_written_down_in_a_transaction_run_by_hand(keys):
     assert ApiKey.objects.get().last_used_at == NOON
 
 
+def test_update_that_fails_leaves_what_was_done_in_a_transaction_run_by_hand(keys):
+    transaction.set_autocommit(False)
+    try:
+        with connection.execute_wrapper(break_updates):
+            record(keys.instance, NOON, keys.api_secret)
+        Group.objects.create(name="made by the request")
+        transaction.commit()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+    assert Group.objects.filter(name="made by the request").exists()
+    assert ApiKey.objects.get().last_used_at is None
+
+
 def refuse_updates(error):
     def refuse(execute, sql, *rest):
         assert sql.startswith("UPDATE")

@@ -81,8 +81,11 @@ def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
     if cache_alias is None or not statement.is_cacheable:
         row = statement.fetch(connections[alias], api_key)
         return Found(statement.instance(alias, row)) if row is not None else None
-    # The database is part of the name: two tenants' databases may hold the same key.
-    origin, factory = f"{alias}:{statement.fingerprint}", partial(statement.factory, alias)
+    # The database is part of the name, and so is the schema where a package gives each tenant one
+    # (django-tenants): the key of one tenant must not open the site of another.
+    schema = getattr(connections[alias], "schema_name", "") if statement.has_schemas else ""
+    origin = f"{alias}:{schema}:{statement.fingerprint}"
+    factory = partial(statement.factory, alias)
     entry, slot = cache.look(Slot(cache_alias, statement.label, api_key, origin, factory))
     if entry is not None:
         return Found(entry.make(), entry.columns, None, entry)

@@ -60,6 +60,7 @@ class LookupStatement:
         label: the name of the model in a cache.
         fingerprint: changes with the columns, as after an upgrade.
         is_cacheable: whether keys and users may come from a cache.
+        has_schemas: whether connections have a schema of the moment, ``schema_name``.
     """
 
     def __init__(self, model: type[AbstractApiKey], connection: BaseDatabaseWrapper) -> None:
@@ -114,6 +115,7 @@ class LookupStatement:
             self._keys.has_default_constructor or self._private.isdisjoint(self._key_names)
         )
         self.label = model.cache_label()
+        self.has_schemas = hasattr(connection, "schema_name")
         fingerprint = f"{sql}{sorted(self._private)}".encode()
         self.fingerprint = hashlib.sha256(fingerprint).hexdigest()[:16]
         # A named parameter: for "%s", Django's SQLite backend searches the text every time.

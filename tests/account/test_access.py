@@ -71,13 +71,11 @@ def test_is_open_to_superusers_and_without_self_service_to_managers(
 
 
 @unchanged_keys
-@pytest.mark.parametrize("is_superuser", [False, True])
-def test_key_of_another_user_or_of_none_is_not_found(client, keys, make_user, is_superuser):
-    client.force_login(make_user("grace", is_superuser=is_superuser))
-    pages = [page_of(keys.instance, what) for what in ("rotate", "edit", "revoke")]
-    pages += [f"{LIST}{pk}/rotate/" for pk in ("0", "9" * 40, "-1", "x")]
+def test_superuser_finds_only_their_own_keys(client, keys, make_user):
+    client.force_login(make_user("grace", is_superuser=True))
 
-    for page in pages:
+    for pk in (keys.instance.pk, "0", "9" * 40, "-1", "x"):
+        page = f"{LIST}{pk}/rotate/"
         for answer in (client.get(page), client.post(page, FORM)):
             assert answer.status_code == 404
             assert keys.api_key not in text_of(answer)

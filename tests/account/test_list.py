@@ -129,7 +129,7 @@ def test_escapes_what_users_have_written(ada, user):
 
 def test_many_keys_take_as_many_queries_as_one(ada, user, keys, statements, settings):
     # Keys are read from the database that they are written to.
-    settings.DATABASE_ROUTERS = ["tests.admin.test_user_page.LaggingReplica"]
+    settings.DATABASE_ROUTERS = ["tests.admin.test_users.LaggingReplica"]
     with statements() as few:
         assert keys.api_key in text_of(ada.get(LIST))
     for name in ("a", "b", "c"):

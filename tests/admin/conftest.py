@@ -23,6 +23,17 @@ def root_client(client, make_user):
 
 
 @pytest.fixture
+def staff(client, make_user):
+    """Signs in someone with these permissions alone: ``staff("auth.view_user")``."""
+
+    def sign_in(*permissions):
+        client.force_login(make_user("staff", permissions, is_staff=True))
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
 def key(user):
     return generate_keys(user).instance
 

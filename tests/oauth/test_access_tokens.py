@@ -29,6 +29,7 @@ from frappe_tokens.signals import authentication_failed, authentication_succeede
 from frappe_tokens.throttling import ApiKeyRateThrottle
 from frappe_tokens.verification import access_tokens, get_outcome, limiter
 
+from ..conftest import receiving
 from .conftest import HOUR, drf, refusal
 
 pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
@@ -415,34 +416,26 @@ def test_no_token_is_logged_cached_repeated_or_sent_with_a_failure(
 ):
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "1/hour"}
     caplog.set_level(logging.DEBUG)
-    signals, texts = [], []
-    increment = limiter.increment
-
-    def hear(signal, **sent):
-        signals.append(sent)
+    increment, texts = limiter.increment, []
 
     def watched(cache, name, *args):
         texts.append(name)
         return increment(cache, name, *args)
 
     monkeypatch.setattr(limiter, "increment", watched)
-    authentication_succeeded.connect(hear)
-    authentication_failed.connect(hear)
     good, wrong = issue(user), "nobody-issued-this-token"
     sent = [good.raw, *[wrong] * 3, *[issue(user, expires=NOW).raw] * 3]
-    try:
-        texts += [ask(f"Bearer {raw}").content.decode() for raw in sent]
-    finally:
-        authentication_succeeded.disconnect(hear)
-        authentication_failed.disconnect(hear)
 
-    succeeded, failed, *too_many = signals[:4]
+    with receiving(authentication_succeeded, authentication_failed) as calls:
+        texts += [ask(f"Bearer {raw}").content.decode() for raw in sent]
+
+    succeeded, failed, *too_many = calls[:4]
     assert (succeeded["sender"], succeeded["instance"]) == (AccessToken, good.instance)
     assert succeeded["address"] == "127.0.0.1"
     assert (failed["sender"], failed["code"]) == (None, "invalid_credentials")
     assert {each["code"] for each in too_many} == {"too_many_failures"}
     # Not even the label that failures are counted by.
-    assert {each["api_key"] for each in signals[1:]} == {""}
+    assert {each["api_key"] for each in calls[1:]} == {""}
     text = "\n".join([*texts, *(f"{vars(record)}" for record in caplog.records)])
     assert "request_refused" in text
     assert "access-token:" in text

@@ -1,7 +1,5 @@
 """Who may change an OAuth application or a token in the admin, and as whom it then runs."""
 
-from html.parser import HTMLParser
-
 import pytest
 from django.contrib import admin
 from django.contrib.admin import AdminSite
@@ -28,6 +26,7 @@ from frappe_tokens.contrib.oauth2.admin import (
 from frappe_tokens.keys import is_application_allowed
 from frappe_tokens.models import OAuthApplicationUser
 
+from ..html import elements
 from .conftest import METHODS, SECRET, set_user
 
 pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
@@ -150,11 +149,7 @@ def runs_as(client_id):
 
 
 def has_checkbox(response):
-    names = set()
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attrs: names.add(dict(attrs).get("name"))
-    parser.feed(response.content.decode())
-    return ALLOW in names
+    return bool(elements(response.content.decode(), "input", name_=ALLOW))
 
 
 # The user

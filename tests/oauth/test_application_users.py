@@ -9,9 +9,8 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.management import CommandError, call_command
-from django.test import Client
 from django.utils import timezone
-from oauth2_provider.models import AccessToken, Application
+from oauth2_provider.models import Application
 
 from frappe_tokens.contrib.oauth2 import allow_application
 from frappe_tokens.contrib.oauth2.application_changes import check_change, is_superuser, may_change
@@ -19,7 +18,7 @@ from frappe_tokens.keys import Actor, is_application_allowed
 from frappe_tokens.models import ApiKey, OAuthApplicationUser
 from frappe_tokens.verification import get_outcome
 
-from .conftest import METHODS, SECRET, drf, refusal, set_user
+from .conftest import SECRET, drf, refusal, set_user
 
 pytestmark = [pytest.mark.urls("tests.oauth.test_access_tokens"), pytest.mark.django_db]
 
@@ -82,29 +81,6 @@ def test_token_with_a_user_of_its_own_runs_as_this_user(ask, issue, planted, use
 
 
 # The toolkit's URLs
-
-
-@pytest.mark.urls("testproject.urls")
-def test_no_token_is_issued_and_the_client_learns_why(service, planted):
-    response = service("get_token", grant_type="client_credentials")
-
-    assert (response.status_code, response.json()["error"]) == (400, "unauthorized_client")
-    assert not AccessToken.objects.exists()
-
-
-@pytest.mark.urls("testproject.urls")
-def test_refused_token_is_inactive_and_opens_no_url_of_the_toolkit(service, issue, planted, user):
-    token = issue(None, "openid introspection", application=planted)
-    header = {"Authorization": token.header}
-
-    assert service("introspect_token", token=token.raw).json() == {"active": False}
-    assert refusal(Client().get(METHODS + "openid_profile", headers=header)) == UNKNOWN
-    asked = {"token": issue(user).raw}
-    refused = Client().post(METHODS + "introspect_token", asked, headers=header)
-    assert refused.status_code == 401
-
-    allow_application(planted)
-    assert service("introspect_token", token=token.raw).json()["active"] is True
 
 
 def test_own_registration_runs_as_nobody_until_somebody_allows_it(client, user):

@@ -16,7 +16,7 @@ from oauth2_provider.models import AccessToken
 from frappe_tokens.contrib.oauth2.admin import OAuthApplicationAdminMixin
 from frappe_tokens.exceptions import Reason
 
-from .test_flows import Person
+from .conftest import visit
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs/oauth.md").read_text()
@@ -62,7 +62,7 @@ class Reader:
 
     def _answer(self, prompt):
         (url,) = re.findall(r"http\S+", prompt)
-        return Person("ada").visit(url)
+        return visit("ada", url)
 
 
 @pytest.fixture

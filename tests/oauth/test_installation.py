@@ -1,13 +1,10 @@
 """Without the extra nothing asks for it; with models of one's own it works too."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from ..test_without_drf import ROOT, finish
 
 SETUP = """
 import sys
@@ -123,13 +120,7 @@ assert isinstance(site.get_model_admin(Application), OAuthApplicationAdminMixin)
 
 
 def run(script, path=""):
-    subprocess.run(
-        [sys.executable, "-W", "error", "-c", SETUP + script],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}"},
-        check=True,
-        cwd=ROOT,
-        timeout=120,
-    )
+    finish("-c", SETUP + script, PYTHONPATH=f"{ROOT}{os.pathsep}{path}")
 
 
 def test_opaque_token_is_401_without_the_extra_and_the_check_names_it():

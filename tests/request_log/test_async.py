@@ -5,13 +5,12 @@ import threading
 from contextlib import suppress
 
 import pytest
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.db import connections
 from django.http import HttpResponse, StreamingHttpResponse
-from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
+from django.test import AsyncClient, AsyncRequestFactory, Client
 from django.urls import path
-from django.utils.decorators import sync_and_async_middleware
 
 from frappe_tokens.asgi import close_at_shutdown
 from frappe_tokens.exceptions import Reason, Refused
@@ -77,23 +76,18 @@ async def streaming(request):
     return StreamingHttpResponse(parts())
 
 
-@sync_and_async_middleware
-def names_no_log(get_response):
-    """Have ``REQUEST_LOG`` name no log from the first request on."""
+def names_no_log(request):
+    django_settings.FRAPPE_TOKENS = {"REQUEST_LOG": "no.such.Sink"}
+    return HttpResponse("plain", status=201)
 
-    def sync_names_no_log(request):
-        django_settings.FRAPPE_TOKENS = {"REQUEST_LOG": "no.such.Sink"}
-        return get_response(request)
 
-    async def async_names_no_log(request):
-        django_settings.FRAPPE_TOKENS = {"REQUEST_LOG": "no.such.Sink"}
-        return await get_response(request)
-
-    return async_names_no_log if iscoroutinefunction(get_response) else sync_names_no_log
+async def anames_no_log(request):
+    return names_no_log(request)
 
 
 urlpatterns = [
-    path(f"{view.__name__}/", view) for view in (plain, aplain, failing, afailing, streaming)
+    path(f"{view.__name__}/", view)
+    for view in (plain, aplain, failing, afailing, streaming, names_no_log, anames_no_log)
 ]
 
 
@@ -133,25 +127,9 @@ def test_exception_that_reaches_the_server_is_logged(get, sink, settings, url):
     assert (entry.path, entry.status) == (url, 500)
 
 
-@pytest.mark.parametrize("sink", [BlockingSink], indirect=True)
-def test_request_that_is_dropped_unfinished_is_closed(sink):
-    async def view(request):
-        await asyncio.sleep(60)
-
-    async def drop():
-        request = RequestFactory().get("/", headers=HEADERS)
-        running = RequestLogMiddleware(view)(request).__await__()
-        next(running)
-        running.close()
-
-    asyncio.run(drop())
-
-
 @pytest.mark.urls(__name__)
-@pytest.mark.parametrize("url", ["/plain/", "/aplain/"])
-def test_setting_that_becomes_wrong_fails_no_request(get, sink, settings, url):
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.names_no_log"]
-
+@pytest.mark.parametrize("url", ["/names_no_log/", "/anames_no_log/"])
+def test_setting_that_becomes_wrong_fails_no_request(get, sink, url):
     assert get(url).status_code == 201
 
 
@@ -286,28 +264,19 @@ def test_async_requests_are_in_the_table(keys, settings, log):
     assert logged_paths() == [url]
 
 
-def lifespan():
-    """What the documented application answers to a server that starts and stops."""
-    answers = []
-
-    async def live():
-        messages = iter(["lifespan.startup", "lifespan.shutdown"])
-
-        async def receive():
-            return {"type": next(messages)}
-
-        async def send(message):
-            answers.append(message["type"])
-
-        await asgi.application({"type": "lifespan"}, receive, send)
-
-    asyncio.run(live())
-    return answers
-
-
 @pytest.mark.parametrize("sink", [BrokenSink], indirect=True)
 def test_asgi_server_stops_even_if_the_log_cannot_be_closed(sink, caplog):
-    assert lifespan() == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    messages, answers = iter(["lifespan.startup", "lifespan.shutdown"]), []
+
+    async def receive():
+        return {"type": next(messages)}
+
+    async def send(message):
+        answers.append(message["type"])
+
+    asyncio.run(asgi.application({"type": "lifespan"}, receive, send))
+
+    assert answers == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert caplog.messages == ["The request log couldn't be written completely."]
 
 

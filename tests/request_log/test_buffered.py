@@ -1,7 +1,6 @@
 """The buffered log: rows are written soon, in batches, and never delay a request."""
 
 import logging
-import math
 import threading
 import time
 
@@ -100,16 +99,6 @@ def test_many_rows_are_written_at_once_and_in_order(sink, slow):
     write(sink, *paths)
 
     wait_until(lambda: logged_paths() == paths)
-
-
-def test_insert_takes_as_many_rows_as_the_database_allows(sink, slow, django_assert_num_queries):
-    write(sink, *["/api/"] * (ENOUGH - 1))
-    rows = insertion.rows_max()
-
-    with django_assert_num_queries(math.ceil((ENOUGH - 1) / min(rows, BATCH))):
-        sink.flush()
-
-    assert len(logged_paths()) == ENOUGH - 1
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

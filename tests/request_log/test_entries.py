@@ -12,16 +12,11 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import connections
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
-from rest_framework.response import Response
-from rest_framework.views import APIView
-from rest_framework_simplejwt.authentication import JWTStatelessUserAuthentication
-from rest_framework_simplejwt.tokens import AccessToken
 
 from frappe_tokens import crypto
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.middleware import RequestLogMiddleware
 from frappe_tokens.models import ApiKey, ApiRequestLog
-from frappe_tokens.request_log import Entry
 from frappe_tokens.request_log.entries import entry_for
 from frappe_tokens.request_log.usage import requests_of_key, requests_of_user, usage_of
 from frappe_tokens.verification import Outcome
@@ -45,7 +40,7 @@ def make_request(method="GET", path="/todos/", outcome=None, **meta):
     return request
 
 
-def entry_of(request, seconds=0.0129):
+def entry_of(request, seconds=0.1):
     return entry_for(request, AT, seconds, 200)
 
 
@@ -55,29 +50,6 @@ def key_of(model=ApiKey, **fields):
 
 def refused(reason):
     return Refused(reason, api_key="ftk_1")
-
-
-def test_entry_has_the_columns_of_the_model():
-    columns = {field.attname for field in ApiRequestLog._meta.concrete_fields}
-    assert {*Entry._fields, "id"} == columns
-
-
-def test_entry_of_an_accepted_request():
-    outcome = Outcome(key_of(user=get_user_model()(pk=7)))
-
-    assert entry_of(make_request(path="/todos/?token=x", outcome=outcome)) == Entry(
-        at=AT,
-        user_id=7,
-        api_key="ftk_1",
-        source="User",
-        method="GET",
-        path="/todos/",
-        status=200,
-        duration_ms=12,
-        ip="192.0.2.7",
-        user_agent=AGENT,
-        outcome="accepted",
-    )
 
 
 @pytest.mark.parametrize(
@@ -133,8 +105,9 @@ def test_text_of_the_client_is_redacted_and_cut():
     assert entry_of(make_request(path="/" + "a-" * 400)).path == ("/" + "a-" * 400)[:500]
 
 
-def test_duration_fits_its_column():
-    assert entry_of(make_request(), seconds=1e9).duration_ms == 2**31 - 1
+@pytest.mark.parametrize(("seconds", "duration"), [(0.0129, 12), (1e9, 2**31 - 1)])
+def test_duration_is_in_milliseconds_and_fits_its_column(seconds, duration):
+    assert entry_of(make_request(), seconds).duration_ms == duration
 
 
 def test_missing_address_and_user_agent_are_empty():
@@ -213,31 +186,6 @@ def test_user_that_an_async_view_loaded_is_logged(user):
     assert entry_of(request).user_id == user.pk
 
 
-class Stateless(APIView):
-    """The user is an object made from the token."""
-
-    authentication_classes = [JWTStatelessUserAuthentication]
-
-    def get(self, request):
-        return Response({"pk": request.user.pk})
-
-
-def logged_after(view, header):
-    RequestLogMiddleware(view)(make_request(HTTP_AUTHORIZATION=header))
-    return ApiRequestLog.objects.get()
-
-
-@pytest.mark.django_db
-def test_user_made_from_a_token_does_not_lose_the_row():
-    token = AccessToken()
-    token["user_id"] = "6f1c no number"
-
-    row = logged_after(Stateless.as_view(), f"Bearer {token}")
-
-    assert (row.user_id, row.outcome, row.status) == (None, "other", 200)
-    assert str(token) not in repr(vars(row))
-
-
 @pytest.mark.django_db
 def test_user_deleted_by_the_view_does_not_lose_the_row(keys, user):
     def view(request):
@@ -245,7 +193,9 @@ def test_user_deleted_by_the_view_does_not_lose_the_row(keys, user):
         user.delete()
         return HttpResponse()
 
-    assert logged_after(view, "Digest x").user_id is None
+    RequestLogMiddleware(view)(make_request(HTTP_AUTHORIZATION="Digest x"))
+
+    assert ApiRequestLog.objects.get().user_id is None
 
 
 # Through the whole project

@@ -67,7 +67,7 @@ def test_nothing_is_deleted_by_default(settings, keys):
     assert len(logged()) == 2
 
 
-def test_a_process_looks_every_ten_minutes(keys, monkeypatch):
+def test_processes_look_every_ten_minutes_and_one_deletes_for_all(keys, monkeypatch):
     ask(keys)
     wait_until(lambda: not threads())
     log_old()
@@ -76,22 +76,15 @@ def test_a_process_looks_every_ten_minutes(keys, monkeypatch):
     assert not threads()
     assert len(logged()) == 3
 
-    monkeypatch.setattr(pruning, "_next", time.monotonic())
-    caches["default"].clear()  # which forgets by then that somebody looked
-    ask(keys)
-    wait_until(lambda: len(logged()) == 3)
-
-
-def test_one_process_deletes_for_all(keys, monkeypatch):
-    ask(keys)
-    wait_until(lambda: not threads())
-    log_old()
-
     monkeypatch.setattr(pruning, "_next", 0.0)  # as in another process
     ask(keys)
     wait_until(lambda: not threads())
+    assert len(logged()) == 4
 
-    assert len(logged()) == 3
+    monkeypatch.setattr(pruning, "_next", time.monotonic())
+    caches["default"].clear()  # which forgets by then that somebody looked
+    ask(keys)
+    wait_until(lambda: len(logged()) == 4)
 
 
 def test_deletes_without_the_cache_too(settings, keys):

@@ -86,13 +86,14 @@ def test_requests_beyond_the_limit_are_counted_in_one_row(credential, outcome, s
     assert ask(10, credential) == [status] * 10
 
     assert rows().count() == 3
-    process.write_counts()
+    close()
     counted = rows().get(method="")
     assert counted.outcome == outcome
     assert counted.number == 7
     assert counted.ip == "192.0.2.1"
     assert counted.at == began
     assert (counted.path, counted.api_key, counted.user_agent, counted.user) == ("", "", "", None)
+    assert usage_of(rows(), days=1).outcomes == {outcome: 10}
 
 
 def test_requests_after_too_many_failures_are_counted_too(settings):
@@ -118,33 +119,35 @@ def test_requests_with_a_correct_secret_are_always_written(keys):
     assert rows(outcome="other").aggregate(Sum("number")) == {"number__sum": 5}
 
 
-def test_pictures_add_up_what_was_counted():
-    ask(10)
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ([(0, 5), (1, 5)], 6),
+        ([(0, 5), (-60, 5)], 6),
+        # By a thread that has read the clock before.
+        ([(0, 2), (1, 1), (0, 1), (1, 2)], 5),
+    ],
+    ids=["next minute", "clock set back", "late thread"],
+)
+def test_each_minute_has_its_own_limit(asked, written):
+    start = timezone.now()
+
+    for minutes, times in asked:
+        with time_machine.travel(start + timedelta(minutes=minutes), tick=False):
+            ask(times)
     process.write_counts()
 
-    assert usage_of(rows(), days=1).outcomes == {"other": 10}
+    assert rows(method="GET").count() == written
+    assert rows().aggregate(Sum("number")) == {"number__sum": sum(times for _, times in asked)}
 
 
-def test_each_minute_has_its_own_limit():
-    start = timezone.now()
-    ask(5)
+@pytest.mark.parametrize(("limit", "written"), [(None, 10), (0, 0)])
+def test_limit_may_be_none_or_zero(settings, limit, written):
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG_LIMIT": limit}
 
-    with time_machine.travel(start + timedelta(minutes=1), tick=False):
-        ask(5)
-        process.write_counts()
+    ask(10)
 
-    assert rows(number=1, method="GET").count() == 6
-    assert rows().aggregate(Sum("number")) == {"number__sum": 10}
-
-
-def test_clock_that_is_set_back_starts_again():
-    start = timezone.now()
-    ask(5)
-
-    with time_machine.travel(start - timedelta(hours=1), tick=False):
-        ask(1)
-
-    assert rows(method="GET").count() == 4
+    assert rows(method="GET").count() == written
 
 
 def test_addresses_are_counted_by_themselves_and_ipv6_by_network():
@@ -206,14 +209,6 @@ def test_each_process_has_the_limit_without_the_cache(settings, monkeypatch, cap
     assert len(reported) == (cache == "away")
 
 
-def test_none_is_no_limit(settings):
-    settings.FRAPPE_TOKENS |= {"REQUEST_LOG_LIMIT": None}
-
-    ask(10)
-
-    assert rows(method="GET").count() == 10
-
-
 def test_counts_are_written_when_the_minute_ends(settings, monkeypatch):
     monkeypatch.setattr(threading.Timer, "start", START)
     monkeypatch.setattr(unproven, "SECONDS", 0.2)
@@ -221,9 +216,8 @@ def test_counts_are_written_when_the_minute_ends(settings, monkeypatch):
 
     with time_machine.travel(timezone.now(), tick=True):
         ask(3)
-        wait_until(lambda: rows(method="").exists())
+        wait_until(lambda: rows(method="").aggregate(Sum("number")) == {"number__sum": 3})
 
-    assert rows().aggregate(Sum("number")) == {"number__sum": 3}
     wait_until(
         lambda: "frappe_tokens request counts" not in [t.name for t in threading.enumerate()]
     )
@@ -257,37 +251,6 @@ def test_counts_of_a_slow_log_survive_the_end_of_the_process(settings):
     process.write_counts()
 
     assert {entry.ip for entry in sink.entries} == {"192.0.2.0", "192.0.2.1", "192.0.2.2"}
-
-
-def test_closing_the_log_writes_the_counts():
-    ask(10)
-
-    close()
-
-    assert rows().aggregate(Sum("number")) == {"number__sum": 10}
-
-
-def test_late_thread_leaves_the_next_minute_alone(monkeypatch):
-    start = timezone.now()
-    ask(5)
-    with time_machine.travel(start + timedelta(minutes=1), tick=False):
-        ask(1)
-        with time_machine.travel(start, tick=False):
-            ask(1)  # it has read the clock before
-
-        ask(2)
-
-    assert rows(method="GET").count() == 6
-
-
-def test_zero_remembers_no_address(settings):
-    settings.FRAPPE_TOKENS |= {"REQUEST_LOG_LIMIT": 0}
-
-    ask(5)
-
-    assert not rows().exists()
-    assert not process._full
-    assert not process._logged
 
 
 def test_null_log_asks_no_cache(settings, monkeypatch, caplog):
@@ -356,4 +319,4 @@ def test_threads_count_every_request():
     process.write_counts()
 
     assert rows().aggregate(Sum("number")) == {"number__sum": 200}
-    assert rows(method="GET").count() == 3
+    assert rows(method="GET").count() <= 3

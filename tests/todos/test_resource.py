@@ -119,12 +119,6 @@ def test_file_is_refused(api):
         assert_error(api.post(LIST, body, format="multipart"), 417, "ValidationError")
 
 
-def test_unusable_update_is_refused(api, todo):
-    response = api.put(url(todo), {"status": "Done"}, format="json")
-
-    assert_error(response, 417, "ValidationError", "is not a valid choice")
-
-
 def test_missing_document_is_404(api):
     for ask in (api.get, api.put, api.delete):
         response = ask(f"{LIST}/unknown")

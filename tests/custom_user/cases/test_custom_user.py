@@ -1,9 +1,8 @@
-import uuid
 from datetime import date
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -33,15 +32,6 @@ def manager(make_user):
     manager = make_user("manager@example.com")
     manager.groups.add(Group.objects.get(name="System Manager"))
     return manager
-
-
-def test_user_model_is_the_projects_own():
-    assert get_user_model() is Person
-    assert not hasattr(Person, "username")
-    column = ApiKey._meta.get_field("user")
-    assert column.related_model is Person
-    assert isinstance(Person(email="x@example.com").id, uuid.UUID)
-    assert str(Person(email="x@example.com")) == "x@example.com"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -123,3 +113,32 @@ def test_saving_a_related_model_ends_the_cached_key(remembered, settings, model)
     saved.save()
     assert Client().get(WHO, headers=headers).json()["code"] == "user_inactive"
     cache.clear()
+
+
+# Whose keys a manager may not touch
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "custom_user.change_person",
+        "custom_user.change_account",  # the table that the user model extends
+        "custom_user.change_employee",  # what extends the user model
+        "custom_user.add_role",
+        "auth.change_group",
+    ],
+)
+def test_user_who_can_change_what_others_may_do_is_protected(manager, make_user, name):
+    assert not Actor(manager).may_manage(make_user("mighty@example.com", permissions=(name,)))
+
+
+def test_user_with_ordinary_permissions_is_not_protected(manager, make_user):
+    names = ("custom_user.change_note", "custom_user.pin_note")
+    assert Actor(manager).may_manage(make_user("worker@example.com", permissions=names))
+
+
+def test_permission_that_no_model_declares_protects_in_the_app_of_the_user_model(manager, person):
+    content_type = ContentType.objects.get_for_model(Person)
+    person.user_permissions.create(codename="impersonate", content_type=content_type)
+
+    assert not Actor(manager).may_manage(person)

@@ -75,13 +75,12 @@ def test_imports_lists_and_revokes_by_email(make_user, tmp_path):
 
 
 @pytest.mark.parametrize("log", ["durable", "buffered"])
-@pytest.mark.parametrize("number", [1, 2])
-def test_requests_are_logged_with_their_user(make_user, settings, log, number):
+def test_requests_are_logged_with_their_user(make_user, settings, log):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": log}
     ada = generate_keys(make_user("ada@example.com"))
 
-    for _ in range(number):
+    for _ in range(2):
         Client().get("/api/keys/", headers={"Authorization": token_header(ada)})
     current_sink().flush()
 
-    assert [row.user for row in ApiRequestLog.objects.all()] == [ada.instance.user] * number
+    assert [row.user for row in ApiRequestLog.objects.all()] == [ada.instance.user] * 2
