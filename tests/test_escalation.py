@@ -283,7 +283,7 @@ def test_secret_cannot_be_chosen(manager, keys, settings, way):
 @pytest.mark.parametrize("flag", ["--api-secret", "--secret", "--api-key"])
 def test_command_takes_no_secret(user, flag):
     # --secret is short for --secret-file.
-    with pytest.raises(CommandError, match="unrecognized arguments|file .* can't be read"):
+    with pytest.raises(CommandError, match=r"unrecognized arguments|file .* can't be read"):
         call_command("generate_keys", user.get_username(), flag, CHOSEN, stderr=StringIO())
     assert not ApiKey.objects.exists()
 

@@ -16,11 +16,8 @@ from drf_spectacular.utils import (
 from rest_framework.views import APIView
 
 from ...api.serializers import ApiKeySerializer
-from ...base_models import KeyState
 from ...conf import conf
-from ...request_log import DAYS, DAYS_MAX
-from ...validators import REASON_MAX_LENGTH
-from . import bodies
+from . import bodies, parameters
 
 # As drf-spectacular has it: path, its regular expression, method, view function.
 Endpoint = tuple[str, str, str, Any]
@@ -42,51 +39,12 @@ _NO_WIDER = (
 )
 
 
-def _query(name: str, description: str, **schema: object) -> OpenApiParameter:
-    return OpenApiParameter(name, {"type": "string", **schema}, description=description)
-
-
-_LOCATION = OpenApiParameter(
-    "Location", location="header", response=[201], description="The URL of the new key."
-)
-_API_KEY = OpenApiParameter(
-    "api_key",
-    {"type": "string", "pattern": "^[!-~]+$"},
-    "path",
-    description="As generated or imported. Percent-encode it if necessary.",
-)
-_FILTERS = [
-    _query("user", "Keys of the user with this username."),
-    _query("name", "Keys with this name. If empty, keys without a name."),
-    _query("state", "Keys in this state.", enum=KeyState.values),
-    _query("read_only", "Whether keys are read-only.", enum=["true", "false"]),
-    _query("unused", "Whether keys have never been used.", enum=["true", "false"]),
-    _query("last_used_before", "Keys last used before this time.", format="date-time"),
-    _query("expires_before", "Keys that expire before this time.", format="date-time"),
-]
-_USER = _query("user", "The username.")
-_REASON = _query("reason", "Why the key is revoked, for the record.", maxLength=REASON_MAX_LENGTH)
-_PERIOD = [
-    _query(
-        "days",
-        "The number of days, up to today.",
-        type="integer",
-        minimum=1,
-        maximum=DAYS_MAX,
-        default=DAYS,
-    ),
-    _query(
-        "time_zone", "The time zone in which days start, for example Asia/Kolkata.", default="UTC"
-    ),
-]
-
-
 def _operation(
     summary: str,
     description: str,
     responses: dict[int, object],
     errors: Sequence[int] = (),
-    *parameters: OpenApiParameter,
+    *described: OpenApiParameter,
     body: object = bodies.ERROR,
     **options: Any,
 ) -> Callable[..., object]:
@@ -98,7 +56,7 @@ def _operation(
         form = bodies.INVALID if status == 400 else body
         responses = {status: OpenApiResponse(form, _DESCRIPTIONS[status]), **responses}
     options.update(summary=summary, description=description)
-    return extend_schema(responses=responses, parameters=list(parameters), **options)
+    return extend_schema(responses=responses, parameters=list(described), **options)
 
 
 def _describe(view: str, **methods: Callable[..., object]) -> None:
@@ -123,7 +81,7 @@ _describe(
         "`?metadata.team=ops`. It may be repeated with other names.",
         {200: ApiKeySerializer(many=True), 404: _NO_PAGE},
         [400],
-        *_FILTERS,
+        *parameters.FILTERS,
     ),
     post=_operation(
         "Generate an API key",
@@ -132,20 +90,24 @@ _describe(
         f"authenticates the request, unless the body has others. {_NO_WIDER}",
         {201: bodies.ApiKeyWithSecretSerializer},
         [400, 409, 415],
-        _LOCATION,
+        parameters.LOCATION,
     ),
 )
 _describe(
     "keys.KeyDetail",
     get=_operation(
-        "Retrieve an API key", "Without its secret.", {200: ApiKeySerializer}, [404], _API_KEY
+        "Retrieve an API key",
+        "Without its secret.",
+        {200: ApiKeySerializer},
+        [404],
+        parameters.API_KEY,
     ),
     patch=_operation(
         "Change an API key's name, description, metadata and policies",
         f"What you leave out doesn't change. {_NO_WIDER}",
         {200: ApiKeySerializer},
         [400, 404, 409, 415],
-        _API_KEY,
+        parameters.API_KEY,
     ),
     delete=_operation(
         "Revoke an API key",
@@ -153,8 +115,8 @@ _describe(
         "be in the body.",
         {204: OpenApiResponse(description="Revoked.")},
         [400, 404, 415],
-        _API_KEY,
-        _REASON,
+        parameters.API_KEY,
+        parameters.REASON,
     ),
 )
 _describe(
@@ -164,7 +126,7 @@ _describe(
         f"The old secret keeps working for `grace` seconds. {_NO_WIDER}",
         {200: bodies.ApiKeyWithSecretSerializer},
         [400, 404, 409, 415],
-        _API_KEY,
+        parameters.API_KEY,
     ),
 )
 _describe(
@@ -174,7 +136,7 @@ _describe(
         "Until it is enabled again. Disabling it again changes nothing.",
         {200: ApiKeySerializer},
         [400, 404, 409, 415],
-        _API_KEY,
+        parameters.API_KEY,
         request=None,
     ),
 )
@@ -186,7 +148,7 @@ _describe(
         f"you have disabled it. {_NO_WIDER}",
         {200: ApiKeySerializer},
         [400, 404, 409, 415],
-        _API_KEY,
+        parameters.API_KEY,
         request=None,
     ),
 )
@@ -198,8 +160,8 @@ _describe(
         "or `other`. Includes every day, the oldest first.",
         {200: bodies.USAGE},
         [400, 404],
-        _API_KEY,
-        *_PERIOD,
+        parameters.API_KEY,
+        *parameters.PERIOD,
     ),
 )
 _describe(
@@ -246,7 +208,7 @@ _describe(
         "name, which is created if there is none. The old secret stops working. " + _NO_WIDER,
         {200: bodies.GENERATED_KEYS, 404: _NO_USER},
         [415, 417],
-        _USER,
+        parameters.USER,
         body=bodies.FRAPPE_ERROR,
         request=OpenApiRequest(bodies.GENERATE_KEYS),
     ),
