@@ -3,11 +3,15 @@
 UNREAD = {
     "created_at",
     "created_by_id",
+    "description",
+    "disabled_by_id",
     "last_used_ip",
     "live",
+    "metadata",
     "revoked_by_id",
     "revoked_reason",
     "rotated_at",
+    "self_rotate",
 }
 
 

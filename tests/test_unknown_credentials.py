@@ -149,7 +149,7 @@ def pages_of(key, consumer):
         f"{consumers}{consumer.pk}/revoke/",
         own,
         f"{own}new/",
-        *(f"{own}{key.pk}/{what}/" for what in ("rotate", "rename", "revoke")),
+        *(f"{own}{key.pk}/{what}/" for what in ("rotate", "edit", "revoke")),
         "/api/keys/",
         f"/api/keys/{key.api_key}/",
         f"/api/keys/{key.api_key}/rotate/",
