@@ -40,6 +40,7 @@ def test_only_given_fields_change(keys):
         "allowed_ips": ["192.0.2.0/24"],
         "rate_limit": "5/minute",
         "expires_at": NOON + DAY,
+        "self_rotate": True,
     }
     change_key(keys.instance, **changes)
     assert ApiKey.objects.values().get() == {**before, **changes}
@@ -214,7 +215,7 @@ def test_own_key_cannot_be_widened_by_rotating_it(user, settings):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     narrowed(user)
     before = rows()
-    for wider in ({"scopes": ["todos", "more"]}, {"expires_at": NOON + 2 * DAY}):
+    for wider in ({"scopes": ["todos", "more"]}, {"self_rotate": True}):
         with pytest.raises(PermissionDenied, match="can't extend"):
             generate_keys(user, by=Actor(user), **wider)
     assert rows() == before
@@ -231,7 +232,7 @@ def test_own_key_may_be_narrowed_and_renamed(user, settings):
         "expires_at": NOON + DAY / 2,
     }
     change_key(key, by=Actor(user), name="mine", **narrower)
-    assert key.policies == {"read_only": True, **narrower}
+    assert key.policies == {"read_only": True, "self_rotate": False, **narrower}
 
 
 def test_without_self_service_an_own_key_cannot_be_changed(user):

@@ -218,8 +218,8 @@ def test_opentelemetry_counts(user, run):
 
 
 def test_numbers_and_names_are_right():
-    assert "there are thirteen" in PAGE
-    assert len({ACCEPTED, *(reason.code for reason in Reason)}) == 13
+    assert "there are fourteen" in PAGE
+    assert len({ACCEPTED, *(reason.code for reason in Reason)}) == 14
     named = set(re.findall(r"`(frappe_tokens\.[a-z_]+)`", PAGE))
     assert len(named) > 4
     assert named <= set(logging.Logger.manager.loggerDict)
