@@ -78,8 +78,9 @@ class RenewalForm(forms.Form):
         field, now = self.fields["expires_at"], timezone.now()
         field.required = policy.has_ended(expires_at, now)
         if field.required:
-            field.error_messages["required"] = gettext("The key has expired. Enter a later expiry.")
-            field.help_text = expiry_help()
+            problem = gettext("The key has expired. Enter a later expiry.")
+            field.error_messages["required"] = problem
+            field.help_text = f"{problem} ({expiry_help()})"
         else:
             latest = now + conf.MAX_LIFETIME if conf.MAX_LIFETIME is not None else None
             ends = [end for end in (expires_at, latest) if end is not None]

@@ -87,8 +87,10 @@ def leak(django_capture_on_commit_callbacks):
 
 
 @time_machine.travel(NOON, tick=False)
-def test_user_of_a_leaked_key_gets_a_mail(make_user, leak, mailoutbox):
-    keys = generate_keys(make_user("ada", email="ada@example.com"), name="R&D <deploy>")
+def test_user_of_a_leaked_key_gets_a_mail(make_user, leak, mailoutbox, settings):
+    settings.FRAPPE_TOKENS = {"SITE_URL": "https://keys.example"}
+    ada = make_user("ada", email="ada@example.com")
+    keys = generate_keys(ada, name="R&D <deploy>", description="In CI")
     ApiKey.objects.update(last_used_at=NOON)
 
     (sent,) = leak(keys, URL)
@@ -97,8 +99,9 @@ def test_user_of_a_leaked_key_gets_a_mail(make_user, leak, mailoutbox):
     assert (sent.to, media_type) == (["ada@example.com"], "text/html")
     assert sent.subject == "Your API key was found in public and has been revoked"
     for text in (sent.body, html):
-        for part in ("Hello ada,", keys.api_key, "Generate a new API key", URL):
+        for part in ("Hello ada,", keys.api_key, "In CI", "Generate a new API key", URL):
             assert part in text
+        assert "https://keys.example/account/api-keys/" in text
         assert text.count("2026-01-31 12:00 UTC") == 2
         assert "fts_" not in text
         assert "sha256$" not in text
@@ -120,7 +123,7 @@ def test_mail_leaves_out_what_is_not_known(make_user, leak, mailoutbox):
     (sent,) = leak(generate_keys(make_user("ada", email="ada@example.com")))
 
     for text in (sent.body, sent.alternatives[0][0]):
-        for part in ("Name:", "Found at:", "Last used:"):
+        for part in ("Name:", "Description:", "Found at:", "Manage"):
             assert part not in text
 
 
@@ -156,5 +159,7 @@ def test_failure_of_the_mail_is_logged_and_changes_nothing(make_user, leak, sett
     leak(keys)
 
     assert ApiKey.objects.get().is_revoked
+    (record,) = caplog.records
+    assert record.name == "frappe_tokens.notices"
     assert f"The mail about the leaked API key {keys.api_key} can't be sent." in caplog.text
     assert keys.api_secret not in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,13 +31,10 @@ from ..keys import (
     find_visible_user,
     revoke,
 )
-from ..logs import RateLimitedLogger
 from ..models import ApiKey
 from . import serializers
 from .errors import Conflict, NoSuchKey, keys_exception_handler
 from .rpc import AppView
-
-_log_error = RateLimitedLogger(logging.getLogger(__name__), "The request log can't be read.")
 
 # No key contains other characters, for which some databases raise their own errors.
 _PRINTABLE = re.compile(r"[!-~]+")

@@ -66,7 +66,7 @@ class Actor:
 
     @property
     def is_restricted(self) -> bool:
-        """Whether the credential of the request can't manage keys, whoever its user is.
+        """Whether the credential of the request can't manage keys, for any user.
 
         Only unscoped API keys that aren't read-only can. An old secret in its grace period can't,
         because it ends soon and must not generate one that lasts.

@@ -24,7 +24,7 @@ from . import mail
 from .actors import Actor
 from .change_mails import mail_changes
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("frappe_tokens.notices")
 
 
 def announce_generated(
@@ -66,17 +66,10 @@ def announce_leaked(key: AbstractApiKey, url: str) -> None:
         url: where its secret was found, "" if unknown.
     """
     user = key.user
-    shown = {
-        "api_key": key.api_key,
-        "name": getattr(key, "name", ""),
-        "revoked_at": key.revoked_at,
-        "last_used_at": key.last_used_at,
-        "url": url,
-    }
 
     def notify() -> None:
         try:
-            mail.send(user, "key_leaked", shown)
+            mail.send(user, "key_leaked", {"key": key, "url": url})
         except Exception:  # whatever the project's backend and templates raise
             _logger.exception("The mail about the leaked API key %s can't be sent.", key.api_key)
 

@@ -67,8 +67,9 @@ def set_up_pair(
 
     Raises:
         ValidationError: the pair or an option is invalid; the user is inactive; the API key belongs
-            to someone else, is in another source, has another name, is revoked or has expired; or
-            the user has another key of this name, or can't have another key. Nothing was changed.
+            to someone else, is in another source, has another name, is revoked or has expired, or
+            is disabled and would get another secret; or the user has another key of this name, or
+            can't have another key. Nothing was changed.
     """
     api_secret = Secret(api_secret)
     # Before any query: databases log statements, and the halves may be mixed up.

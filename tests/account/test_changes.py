@@ -107,7 +107,7 @@ def test_expired_key_is_renewed_by_a_later_expiry(ada, user, settings, expires_a
         ApiKey.objects.update(expires_at=NOON)
         settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "MAX_LIFETIME": timedelta(days=1)}
         page = text_of(ada.get(page_of(keys.instance, "rotate")))
-        assert "at the latest: March 2, 2026, noon; time zone: UTC" in page
+        assert "Enter a later expiry. (at the latest: March 2, 2026, noon; time zone: UTC)" in page
         assert "Empty:" not in page
 
         answer = rotate(ada, keys.instance, expires_at=expires_at)

@@ -69,6 +69,7 @@ def test_shows_a_key_that_was_never_used_and_has_no_limits(ada, keys):
     for shown in (
         "None yet",
         "Expired",
+        "Rotate it with a later expiry, or revoke it.",
         *(page_of(keys.instance, w) for w in ("revoke", "rotate")),
     ):
         assert shown in page
