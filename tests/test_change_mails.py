@@ -46,7 +46,8 @@ def by(make_user):
 
 def test_tells_users_what_others_did_to_their_keys(ada, by, mailoutbox):
     made = generate_keys(ada, name="ci", by=by)
-    rotated = generate_keys(ada, name="ci", grace=timedelta(hours=1), by=by)
+    until = timezone.now() + timedelta(days=1)
+    rotated = generate_keys(ada, name="ci", grace=timedelta(hours=1), expires_at=until, by=by)
     key = rotated.instance
     disable(key, by=by)
     enable(key, by=by)
@@ -69,8 +70,22 @@ def test_tells_users_what_others_did_to_their_keys(ada, by, mailoutbox):
             assert made.api_key in text
             assert made.api_secret not in text
             assert rotated.api_secret not in text
-    assert "Old secret works until: " in mailoutbox[1].body
+    for part in ("Expires: ", "Old secret works until: "):
+        assert [part in mail.body for mail in mailoutbox] == [False, True, False, False, False]
     assert "Reason: fts_******** was in a chat\nBy: root\n" in mailoutbox[-1].body
+
+
+def test_digest_that_is_kept_against_replays_is_no_old_secret_that_works(
+    ada, by, mailoutbox, settings
+):
+    settings.FRAPPE_TOKENS |= {"REVOKE_ON_REPLAY": True}
+    generate_keys(ada)
+
+    generate_keys(ada, by=by)
+
+    assert mailoutbox[-1].subject == "Your API key has a new secret"
+    assert "Old secret" not in mailoutbox[-1].body
+    assert "Old secret" not in mailoutbox[-1].alternatives[0][0]
 
 
 @pytest.mark.parametrize("command", [["generate_keys", "ada"], ["revoke_keys", "--user", "ada"]])
