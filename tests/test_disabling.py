@@ -131,7 +131,9 @@ class TestSelfService:
     ):
         if first:
             disable(keys.instance, by=Actor(user))
-        disable(keys.instance, by=None if trusted else Actor(system_manager))
+        by = None if trusted else Actor(system_manager)
+        assert disable(keys.instance, by=by)
+        assert not disable(keys.instance, by=by)
 
         with pytest.raises(PermissionDenied, match="someone else"):
             enable(keys.instance, by=Actor(user))

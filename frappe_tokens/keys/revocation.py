@@ -81,7 +81,8 @@ def disable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
         by: who does it. None is trusted code.
 
     Returns:
-        Whether it was enabled. Disabling again changes nothing.
+        Whether this changed anything: the key was enabled, or its user had disabled it, who can't
+        enable it any more.
 
     Raises:
         PermissionDenied: ``by`` may not do this.
@@ -90,10 +91,11 @@ def disable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
     if by is not None and not by.may_revoke(key):
         raise PermissionDenied(_("You don't have permission to disable API keys."))
     with locked_key(key, by) as stored:
-        changed = not stored.is_disabled
         user = by.user if by is not None else None
         # Someone else's word counts more than that of the key's user, who could enable it again.
-        if changed or (stored.disabled_by_id == stored.user_id and user != stored.user):
+        is_overruled = stored.disabled_by_id == stored.user_id and user != stored.user
+        changed = not stored.is_disabled or is_overruled
+        if changed:
             stored.disabled_at, stored.disabled_by = timezone.now(), user
             stored.save(update_fields=["disabled_at", "disabled_by"])
             announce_disabled(stored, by)

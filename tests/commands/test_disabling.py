@@ -2,7 +2,7 @@
 
 import pytest
 
-from frappe_tokens.keys import disable, generate_keys, revoke
+from frappe_tokens.keys import Actor, disable, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from ..sources.models import Robot
@@ -25,21 +25,20 @@ def test_disables_and_enables_the_named_keys(keys):
 
 
 def test_changes_all_keys_of_a_user_that_can_be(user, settings):
-    settings.FRAPPE_TOKENS = {"SOURCES": {"User": "frappe_tokens.ApiKey", "Robot": "sources.Robot"}}
+    sources = {"User": "frappe_tokens.ApiKey", "Robot": "sources.Robot"}
+    settings.FRAPPE_TOKENS = {"SOURCES": sources, "SELF_SERVICE": True}
     first, second, revoked = (generate_keys(user, name=name).instance for name in "abc")
     robot = Robot.objects.create(user=user)
-    disable(first)
+    disable(first, by=Actor(user))
     revoke(revoked)
 
     disabled, _ = run("disable_keys", "--user", "ada")
     enabled, _ = run("enable_keys", "--user", "ada")
 
-    assert [line.split()[1] for line in disabled.splitlines()] == [second.api_key, robot.api_key]
-    assert [line.split()[1] for line in enabled.splitlines()] == [
-        first.api_key,
-        second.api_key,
-        robot.api_key,
-    ]
+    # The first one too, which its user could have enabled.
+    api_keys = [first.api_key, second.api_key, robot.api_key]
+    assert [line.split()[1] for line in disabled.splitlines()] == api_keys
+    assert [line.split()[1] for line in enabled.splitlines()] == api_keys
     assert run("enable_keys", "--user", "ada") == ("", "There are no keys to enable.\n")
 
 

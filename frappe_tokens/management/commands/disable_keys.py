@@ -16,7 +16,8 @@ class Command(KeyCommand):
         "until enable_keys enables them."
     )
     verb, participle = "disable", "disabled"
-    affected = {"revoked_at__isnull": True, "disabled_at__isnull": True}
+    # Those too that are disabled: their user could enable what they have disabled themselves.
+    affected = {"revoked_at__isnull": True}
 
     def change(self, key: AbstractApiKey, options: Mapping[str, Any]) -> bool:
         return disable(key)
