@@ -15,6 +15,7 @@ from .conftest import (
     KEY,
     SECRET,
     SUBMIT,
+    WINDOWS,
     each_window,
     fits,
     tab_to,
@@ -55,6 +56,17 @@ def test_shows_a_working_secret_once(open_page, system_manager, target, whoami, 
         expect(page.locator("#frappe-tokens-content")).to_contain_text("Nothing was generated.")
     page.goto(user_path(target))
     assert secret not in page.content()
+
+
+def test_expiry_fits_into_the_dialog_on_a_phone(open_page, system_manager, target):
+    generate_keys(target)
+    page = open_page(user_path(target), system_manager, **WINDOWS["phone"])
+
+    page.click(GENERATE)
+
+    dialog = page.locator("#frappe-tokens-content").bounding_box()
+    field = page.locator("#frappe-tokens-content [name=expires_at]").bounding_box()
+    assert field["x"] + field["width"] <= dialog["x"] + dialog["width"]
 
 
 def test_copies_the_values(user_page):
