@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from frappe_tokens.keys import (
     Actor,
     change_key,
+    change_user,
     disable,
     enable,
     generate_keys,
@@ -117,6 +118,23 @@ def test_lead_does_nothing_with_other_keys(lead, keys):
 
     assert list(ApiKey.objects.order_by("pk").values()) == before
     assert not by.may_manage(None)
+
+
+def test_lead_may_not_make_a_row_of_a_member_their_own_that_they_could_not_generate(
+    lead, member, settings
+):
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    by, row = Actor(lead), EventConsumer.objects.create(name="row", user=member)
+    extras = {"self_rotate": True, "rate_limit": "9/second"}
+
+    for name, value in extras.items():
+        change_key(row, by=by, **{name: value})
+        with pytest.raises(PermissionDenied, match="can't extend"):
+            change_user(row, lead, by=by)
+        change_key(row, by=None, **{name: type(value)()})
+
+    change_user(row, lead, by=by)
+    assert row.user == lead
 
 
 @pytest.mark.parametrize(
@@ -351,6 +369,24 @@ def test_row_of_another_source_needs_its_models_permissions(lead_client, lead, m
     lead.user_permissions.add(Permission.objects.get(codename="view_eventconsumer"))
     shown = ["Generate Keys" in lead_client.get(page).content.decode() for page in pages]
     assert shown == [True, False]
+
+
+def test_lead_adds_no_row_of_their_own_that_may_do_more(
+    lead_client, is_named, lead, member, settings
+):
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    lead.user_permissions.add(
+        *Permission.objects.filter(codename__in=("add_eventconsumer", "view_eventconsumer"))
+    )
+
+    def add(owner, **policies):
+        form = {"name": "new", "user": owner.pk, **policies}
+        lead_client.post("/admin/events/eventconsumer/add/", form)
+        return EventConsumer.objects.filter(user=owner).exists()
+
+    assert not add(lead, self_rotate="on")
+    assert not add(lead, rate_limit="9/second")
+    assert add(lead) == add(member, self_rotate="on", rate_limit="9/second") == is_named
 
 
 # Stock projects
