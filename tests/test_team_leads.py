@@ -336,6 +336,20 @@ def test_lead_adds_keys_of_members_in_the_admin(lead_client, is_named, lead, mem
     assert ApiKey.objects.count() == is_named
 
 
+def test_admin_names_no_other_user_to_a_lead_who_sees_none(
+    lead_client, is_named, lead, member, make_user
+):
+    lead.user_permissions.clear()
+    form = {"user": make_user("stranger").pk, "name": "new"}
+
+    pages = [lead_client.get(f"{KEYS}add/", form), lead_client.post(f"{KEYS}add/", form)]
+
+    for page in pages:
+        assert page.status_code == (200 if is_named else 403)
+        assert "stranger" not in page.content.decode()
+        assert (f">{member}</option>" in page.content.decode()) == is_named
+
+
 def test_lead_generates_on_the_page_of_a_member(lead_client, member, user):
     assert "Generate Keys" in lead_client.get(user_page(member)).content.decode()
     assert "API Access" not in lead_client.get(user_page(user)).content.decode()
