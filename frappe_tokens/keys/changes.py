@@ -95,6 +95,8 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
 
 def check_as_new(key: AbstractApiKey, by: Actor | None) -> None:
     """Raise PermissionDenied if ``by`` may not generate a key for this user that allows as much."""
-    usual = {name: key._meta.get_field(name).get_default() for name in POLICIES}
+    usual = {
+        field.name: field.get_default() for field in key._meta.fields if field.name in POLICIES
+    }
     # As for KeyOptions: MAX_LIFETIME limits it.
     check_widening({**usual, "expires_at": key.expires_at}, key, by)
