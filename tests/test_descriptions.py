@@ -72,9 +72,9 @@ def test_description_is_short_and_printable(keys, description):
 
 
 @pytest.mark.parametrize("text", ["{}", "key:{}", 'Authorization: token "a:{}"', "use {}, now"])
-def test_neither_takes_a_secret(keys, text):
+def test_no_text_takes_a_secret(keys, text):
     text = text.format(crypto.generate_api_secret())
 
-    for change in ({"description": text}, {"metadata": {"note": [text]}}):
+    for change in ({"name": text}, {"description": text}, {"metadata": {"note": [text]}}):
         with pytest.raises(ValidationError, match="secret"):
             change_key(keys.instance, **change)

@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from frappe_tokens.keys import (
     Actor,
     change_key,
+    change_user,
     disable,
     enable,
     generate_keys,
@@ -117,6 +118,23 @@ def test_lead_does_nothing_with_other_keys(lead, keys):
 
     assert list(ApiKey.objects.order_by("pk").values()) == before
     assert not by.may_manage(None)
+
+
+def test_lead_may_not_make_a_row_of_a_member_their_own_that_they_could_not_generate(
+    lead, member, settings
+):
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    by, row = Actor(lead), EventConsumer.objects.create(name="row", user=member)
+    extras = {"self_rotate": True, "rate_limit": "9/second"}
+
+    for name, value in extras.items():
+        change_key(row, by=by, **{name: value})
+        with pytest.raises(PermissionDenied, match="can't extend"):
+            change_user(row, lead, by=by)
+        change_key(row, by=None, **{name: type(value)()})
+
+    change_user(row, lead, by=by)
+    assert row.user == lead
 
 
 @pytest.mark.parametrize(
@@ -318,6 +336,20 @@ def test_lead_adds_keys_of_members_in_the_admin(lead_client, is_named, lead, mem
     assert ApiKey.objects.count() == is_named
 
 
+def test_admin_names_no_other_user_to_a_lead_who_sees_none(
+    lead_client, is_named, lead, member, make_user
+):
+    lead.user_permissions.clear()
+    form = {"user": make_user("stranger").pk, "name": "new"}
+
+    pages = [lead_client.get(f"{KEYS}add/", form), lead_client.post(f"{KEYS}add/", form)]
+
+    for page in pages:
+        assert page.status_code == (200 if is_named else 403)
+        assert "stranger" not in page.content.decode()
+        assert (f">{member}</option>" in page.content.decode()) == is_named
+
+
 def test_lead_generates_on_the_page_of_a_member(lead_client, member, user):
     assert "Generate Keys" in lead_client.get(user_page(member)).content.decode()
     assert "API Access" not in lead_client.get(user_page(user)).content.decode()
@@ -351,6 +383,24 @@ def test_row_of_another_source_needs_its_models_permissions(lead_client, lead, m
     lead.user_permissions.add(Permission.objects.get(codename="view_eventconsumer"))
     shown = ["Generate Keys" in lead_client.get(page).content.decode() for page in pages]
     assert shown == [True, False]
+
+
+def test_lead_adds_no_row_of_their_own_that_may_do_more(
+    lead_client, is_named, lead, member, settings
+):
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
+    lead.user_permissions.add(
+        *Permission.objects.filter(codename__in=("add_eventconsumer", "view_eventconsumer"))
+    )
+
+    def add(owner, **policies):
+        form = {"name": "new", "user": owner.pk, **policies}
+        lead_client.post("/admin/events/eventconsumer/add/", form)
+        return EventConsumer.objects.filter(user=owner).exists()
+
+    assert not add(lead, self_rotate="on")
+    assert not add(lead, rate_limit="9/second")
+    assert add(lead) == add(member, self_rotate="on", rate_limit="9/second") == is_named
 
 
 # Stock projects

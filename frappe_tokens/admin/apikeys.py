@@ -10,6 +10,7 @@ from django.contrib.admin.widgets import AdminTextareaWidget
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import JSONField, TextField
+from django.forms import Select
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -120,6 +121,9 @@ class ApiKeyAdmin(ApiKeySourceMixin):
     ) -> ModelChoiceField[Any] | None:
         if db_field.name == "user" and not Actor.of(request).may_generate:
             kwargs["queryset"] = led_by(request.user)
+            if "user" not in self.get_autocomplete_fields(request):
+                # The one for an id shows the name of any user.
+                kwargs["widget"] = Select()
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_module_permission(self, request: HttpRequest) -> bool:

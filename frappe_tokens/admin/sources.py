@@ -28,6 +28,7 @@ from ..keys import (
     Plan,
     change_key,
     change_user,
+    check_as_new,
     check_reach,
     check_target,
     default_expiry,
@@ -195,6 +196,7 @@ class ApiKeySourceMixin(DisablingActionsMixin):
         if not change:
             if obj.user is not None:
                 check_target(obj.user, actor)
+                check_as_new(obj, actor)
             obj.created_by = actor.user
             chosen = [name for name in POLICIES if getattr(obj, name)]
             obj.expires_at = obj.expires_at or default_expiry(timezone.now())

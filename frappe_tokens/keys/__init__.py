@@ -12,7 +12,7 @@ from .actors import (
     check_reach,
     check_target,
 )
-from .changes import change_key, change_user
+from .changes import change_key, change_user, check_as_new
 from .generation import (
     BATCH_SIZE,
     GeneratedKeys,
@@ -80,6 +80,7 @@ __all__ = [
     "allow_application",
     "change_key",
     "change_user",
+    "check_as_new",
     "check_manager",
     "check_number",
     "check_reach",

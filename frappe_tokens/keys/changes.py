@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import router
 from django.utils.translation import gettext as _
 
-from ..base_models import AbstractApiKey
+from ..base_models import POLICIES, AbstractApiKey
 from ..models import ApiKey
 from .actors import Actor, check_manager, check_reach, check_target, check_widening
 from .announcements import record_history
@@ -60,7 +60,8 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
 
     Raises:
         PermissionDenied: ``by`` may not manage the keys of both users, the old and the new one, or
-            the row allows more than the key that authenticated their request.
+            the row allows more than the key that authenticated their request, or than a key that
+            they may generate for the new user.
         ValidationError: the key is revoked or deleted, or the user is inactive, deleted, or already
             has a key and may have only one.
         TypeError: the key is an ``ApiKey``, which stays with its user.
@@ -83,9 +84,19 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
                     _("Choose the user that the key runs as first."), code="no_user"
                 )
             before, stored.user = stored.user, user
+            check_as_new(stored, by)
             stored.validate_unique({"api_key"})
             stored.validate_constraints({"api_key"})
             stored.save(update_fields=["user"])
             text = _("Changed the user of API key %(api_key)s.") % {"api_key": key.api_key}
             record_history(by, [(changed, text) for changed in (before, user, stored)])
     key.refresh_from_db(using=stored._state.db)
+
+
+def check_as_new(key: AbstractApiKey, by: Actor | None) -> None:
+    """Raise PermissionDenied if ``by`` may not generate a key for this user that allows as much."""
+    usual = {
+        field.name: field.get_default() for field in key._meta.fields if field.name in POLICIES
+    }
+    # As for KeyOptions: MAX_LIFETIME limits it.
+    check_widening({**usual, "expires_at": key.expires_at}, key, by)

@@ -109,6 +109,7 @@ def clean_name(name: str) -> str:
     if len(name) > NAME_MAX_LENGTH or not name.isprintable():
         problem = _("Enter a name of at most %(length)s printable characters.")
         raise ValidationError(problem, code="name", params={"length": NAME_MAX_LENGTH})
+    _refuse_secrets(name)
     return name
 
 
