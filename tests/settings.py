@@ -7,6 +7,9 @@ from pathlib import Path
 from testproject.settings import *  # noqa: F403 - all settings that this module doesn't replace
 from testproject.settings import DATABASES, FRAPPE_TOKENS, INSTALLED_APPS, MIDDLEWARE
 
+# Django 6.1 warns without it, and 5.2 doesn't read it.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+
 SECRET_KEY = "only for tests, and long enough to sign JSON Web Tokens with"
 DEBUG = False
 SECURE_SSL_REDIRECT = False

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from ..base_models import AbstractApiKey
+from ..conf import conf
 from .actors import Actor, check_target
 from .announcements import announce_generated
 from .generation import SECRET_FIELDS, GeneratedKeys, set_secret
@@ -19,6 +20,9 @@ from .options import clean_expiry, clean_grace
 
 # A client asks for the same lifetime again a moment before, or by its own clock.
 _TOLERANCE = timedelta(minutes=1)
+
+# Whoever stole a secret must not keep it alive: the owner's next rotation ends it within this time.
+_GRACE_MAX = timedelta(days=1)
 
 
 @sensitive_variables()
@@ -31,7 +35,8 @@ def rotate_itself(
 
     Args:
         key: the key, of any source, as it authenticated the request (``request.auth``).
-        grace: how long the replaced secret keeps working; None is ``ROTATION_GRACE``.
+        grace: how long the replaced secret keeps working, at most a day or ``ROTATION_GRACE``,
+            whichever is longer; None is ``ROTATION_GRACE``.
         expires_at: when the key expires (aware); None: as before. Its lifetime from now on can be
             at most what it was at the last rotation.
 
@@ -41,6 +46,11 @@ def rotate_itself(
             deleted, has expired, or its user was deactivated, in the meantime.
     """
     grace = clean_grace(grace)
+    longest = max(_GRACE_MAX, conf.ROTATION_GRACE)
+    if grace > longest:
+        problem = _("A key that rotates itself can have a grace period of at most %(hours)d hours.")
+        params = {"hours": longest.total_seconds() // 3600}
+        raise ValidationError(problem, code="grace", params=params)
     expires_at = None if expires_at is None else clean_expiry(expires_at)
     with locked_key(key, None) as stored:
         if not stored.self_rotate:

@@ -149,9 +149,13 @@ def test_lifespan_messages_are_passed_on():
 
 def test_connection_older_than_conn_max_age_is_not_reused(keys, monkeypatch):
     """No request ends in Channels' thread, so that nothing else would close it."""
-    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 600)
     scope = {"type": "websocket", "path": "/", "headers": headers_of(token_header(keys))}
     used = []
+
+    def keep():
+        # Another test may have connected in this thread.
+        connection.close()
+        monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 600)
 
     def present():
         connection.ensure_connection()
@@ -162,6 +166,7 @@ def test_connection_older_than_conn_max_age_is_not_reused(keys, monkeypatch):
 
     async def serve():
         application = TokenAuthMiddleware(inner)
+        await sync_to_async(keep)()
         used.append(await sync_to_async(present)())
         await application(scope, None, None)
         await sync_to_async(lambda: setattr(connection, "close_at", 0))()

@@ -8,13 +8,11 @@ from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, extend_schema_field, inline_serializer
 from rest_framework.serializers import (
-    BooleanField,
     CharField,
     DateField,
     DateTimeField,
     DictField,
     IntegerField,
-    ListField,
 )
 
 from ...api import fields, serializers
@@ -82,15 +80,23 @@ USAGE = inline_serializer(
         "usage": _USAGE_DAYS,
     },
 )
-ACCESS_TOKEN = inline_serializer(
-    "PresentedAccessToken",
-    {
-        "user": CharField(help_text="The username."),
-        "scopes": ListField(child=CharField()),
-        "read_only": BooleanField(),
-        "expires_at": DateTimeField(allow_null=True),
-    },
-)
+# Not oneOf: a key has the properties of an access token too.
+PRESENTED: Schema = {
+    "anyOf": [
+        {"$ref": "#/components/schemas/ApiKey"},
+        {
+            "type": "object",
+            "description": "An access token.",
+            "properties": {
+                "user": {"type": "string", "description": "The username."},
+                "scopes": {"type": "array", "items": {"type": "string"}},
+                "read_only": {"type": "boolean"},
+                "expires_at": {"type": "string", "format": "date-time", "nullable": True},
+            },
+            "required": ["expires_at", "read_only", "scopes", "user"],
+        },
+    ]
+}
 USERNAME = inline_serializer("FrappeUsername", {"message": CharField(help_text="The username.")})
 PONG = inline_serializer("FrappePong", {"message": CharField(help_text="`pong`.")})
 VERSION = inline_serializer("FrappeVersion", {"message": CharField(help_text="Of the app.")})

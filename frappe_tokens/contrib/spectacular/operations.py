@@ -8,7 +8,6 @@ from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiRequest,
     OpenApiResponse,
-    PolymorphicProxySerializer,
 )
 
 from ...api.serializers import ApiKeySerializer
@@ -169,13 +168,7 @@ describe(
         "Retrieve the presented credential",
         "The API key or access token that authenticates the request, also if it is read-only or "
         "scoped. 404 for a session.",
-        {
-            200: PolymorphicProxySerializer(
-                "PresentedCredential",
-                [ApiKeySerializer, bodies.ACCESS_TOKEN],
-                resource_type_field_name=None,
-            )
-        },
+        {200: bodies.PRESENTED},
         [404],
     ),
 )
