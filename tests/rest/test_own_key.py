@@ -148,6 +148,16 @@ def test_narrow_key_rotates_itself_and_keeps_its_policies(ci):
     )
 
 
+@pytest.mark.parametrize(("setting", "days"), [(0, 1), (2, 2)])
+def test_old_secret_does_not_stay_for_long(ci, settings, setting, days):
+    settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(days=setting)}
+    longest = days * 86_400
+
+    with assert_unchanged():
+        assert_refused(rotate(ci, {"grace": longest + 1}), 400, "grace")
+    assert rotate(ci, {"grace": longest}).status_code == 200
+
+
 def test_row_of_another_source_rotates_itself(user, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
     row = Robot.objects.create(user=user, self_rotate=True, read_only=True)
