@@ -5,7 +5,14 @@ from django.contrib.admin.models import LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
 
 from frappe_tokens.base_models import KeyState
-from frappe_tokens.keys import disable, enable, generate_keys, generate_keys_for_source, revoke
+from frappe_tokens.keys import (
+    disable,
+    enable,
+    generate_keys,
+    generate_keys_for_source,
+    plan_for,
+    revoke,
+)
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import key_disabled, key_enabled
@@ -79,6 +86,14 @@ def test_disabled_key_gets_no_secret(keys, user):
         with pytest.raises(ValidationError, match="Enable it") as error:
             generate()
         assert error.value.code == "key_disabled"
+
+
+def test_page_says_before_that_a_disabled_key_gets_none(keys, user, system_manager):
+    disable(keys.instance)
+
+    (plan,) = plan_for([user], Actor(system_manager))
+
+    assert "Enable it" in plan.blocked_by
 
 
 @pytest.mark.parametrize("change", [disable, enable])

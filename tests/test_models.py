@@ -19,7 +19,7 @@ from frappe_tokens.base_models import (
     validate_scopes,
 )
 from frappe_tokens.keys import generate_keys, revoke
-from frappe_tokens.models import ApiKey
+from frappe_tokens.models import ApiKey, SentNotice
 
 pytestmark = pytest.mark.django_db
 
@@ -121,6 +121,7 @@ def test_new_keys_default_to_a_generated_api_key_and_no_secret():
 
 def test_text_of_a_key_is_its_name_and_api_key(user):
     assert str(ApiKey(user=user, api_key="ftk_1")) == "ftk_1"
+    assert str(SentNotice(kind="unused", api_key="ftk_1")) == "unused ftk_1"
     assert str(ApiKey(user=user, api_key="ftk_1", name="backup")) == "backup (ftk_1)"
     assert repr(ApiKey(user=user, api_key="ftk_1")) == "<ApiKey: ftk_1>"
     assert AbstractApiKey.__str__(ApiKey(api_key="ftk_1", name="backup")) == "ftk_1"

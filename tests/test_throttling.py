@@ -243,6 +243,14 @@ def test_each_throttle_has_its_item_and_the_closest_limit_counts(keys, settings)
     }
 
 
+def test_closest_limit_may_be_the_first(keys, settings):
+    settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"api_key": "2/hour", "burst": "3/minute"}}
+
+    response = Client().get("/twice", headers={"authorization": token_header(keys)})
+
+    assert (response["X-RateLimit-Limit"], response["X-RateLimit-Remaining"]) == ("2", "1")
+
+
 def test_rate_of_zero_has_no_end(user):
     response = ask(generate_keys(user, rate_limit="0/minute"))
 

@@ -35,7 +35,16 @@ class DroneAdmin(ApiKeySourceMixin, admin.ModelAdmin):
 
     actions = None
     list_display = ["range", "api_key", "user"]
-    fields = ["rate_limit", "range", "user", "scopes", "allowed_ips", "read_only", "expires_at"]
+    fields = [
+        "rate_limit",
+        "range",
+        "user",
+        "scopes",
+        "allowed_ips",
+        "read_only",
+        "expires_at",
+        "self_rotate",
+    ]
 
 
 @admin.register(Sensor, site=site)
