@@ -33,12 +33,13 @@ class SeparatedListField(forms.CharField):
     def prepare_value(self, value: object) -> object:
         return "\n".join(value) if isinstance(value, list) else value
 
-    # Django lets a field clean to any type; the stubs fix a CharField's to str.
-    def to_python(self, value: object) -> list[str]:  # type: ignore[override]
+    # Any: Django lets a field clean to any type, but the stubs fix a CharField's to str.
+    def to_python(self, value: object) -> Any:
+        """Return a list of strings."""
         return (super().to_python(value) or "").replace(",", " ").split()
 
     def has_changed(self, initial: object, data: object) -> bool:
-        return self.to_python(data) != (initial or [])
+        return bool(self.to_python(data) != (initial or []))
 
 
 class ScopesField(SeparatedListField):

@@ -91,8 +91,9 @@ class ApiKeyPoliciesSerializer(StrictSerializer):
     description = TextField(required=False, allow_blank=True, max_length=DESCRIPTION_MAX_LENGTH)
     metadata = MetadataField(required=False)
     scopes = StringListField(required=False, max_length=LIST_MAX_LENGTH)
-    # DRF's metaclass takes fields out of the class, so that this doesn't replace its read_only.
-    read_only = StrictBooleanField(required=False)  # type: ignore[assignment]
+    # Any: DRF's own read_only is a bool. This doesn't replace it, because DRF's metaclass takes
+    # fields out of the class.
+    read_only: Any = StrictBooleanField(required=False)
     allowed_ips = StringListField(required=False, max_length=LIST_MAX_LENGTH)
     rate_limit = TextField(required=False, allow_blank=True, max_length=RATE_MAX_LENGTH)
     expires_at = StrictDateTimeField(required=False, allow_null=True)
@@ -142,8 +143,7 @@ class FilterSerializer(serializers.Serializer[ApiKey]):
             )
         },
     )
-    # A field too: DRF's metaclass takes it out of the class, so that read_only isn't replaced.
-    read_only = FlagField(required=False)  # type: ignore[assignment]
+    read_only: Any = FlagField(required=False)  # as above
     unused = FlagField(source="last_used_at__isnull", required=False)
     last_used_before = StrictDateTimeField(source="last_used_at__lt", required=False)
     expires_before = StrictDateTimeField(source="expires_at__lt", required=False)

@@ -40,23 +40,27 @@ def mail_changes(
     if not conf.NOTIFY_CHANGES:
         return
     actor = by.user if by is not None else None
-    told = [(key, rotated) for key, rotated in changes if _is_told(key, actor)]
+    notified = [(key, rotated) for key, rotated in changes if _is_notified(key, actor)]
 
     def send_all() -> None:
-        if max(total, len(told)) > MOST_MAILS:
-            logger.warning("%s of %d users at once: they get no mail.", event, len(told))
+        if max(total, len(notified)) > MOST_MAILS:
+            logger.warning(
+                "No mail is sent about %s, because the keys of more than %d users changed at once.",
+                event,
+                MOST_MAILS,
+            )
             return
-        for key, rotated in told:
+        for key, rotated in notified:
             context = {"event": event, "key": key, "rotated": rotated, "by": actor}
             try:
                 send(key.user, "key_changed", {**context, "reason": reason})
             except Exception:
                 logger.exception("The user of API key %s could not be notified.", key.api_key)
 
-    if told:
-        alias = router.db_for_write(type(told[0][0]))
+    if notified:
+        alias = router.db_for_write(type(notified[0][0]))
         transaction.on_commit(send_all, using=alias, robust=True)
 
 
-def _is_told(key: AbstractApiKey, actor: object) -> bool:
+def _is_notified(key: AbstractApiKey, actor: object) -> bool:
     return key.user is not None and key.user.is_active and key.user != actor

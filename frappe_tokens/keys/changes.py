@@ -1,4 +1,4 @@
-"""Changes what keys may do, and whom they run as."""
+"""Changes what keys may do, and the user that they run as."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ from .options import clean_expiry, clean_grace
 # A client asks for the same lifetime again a moment before, or by its own clock.
 _TOLERANCE = timedelta(minutes=1)
 
-# Whoever stole a secret must not keep it alive: the owner's next rotation ends it within this time.
+# Someone who stole the secret and rotates the key must not keep the owner's secret working, and so
+# go unnoticed, for longer.
 _GRACE_MAX = timedelta(days=1)
 
 

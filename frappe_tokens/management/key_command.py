@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from .selection import add_selection, check_found, named_users, owner_of, source
 Models = list[type[AbstractApiKey]]
 
 
-class KeyCommand(BaseCommand):
+class KeyCommand(BaseCommand, ABC):
     """Changes each KEY, or the keys of a user, in all ``SOURCES``: all of them or none.
 
     Attributes:

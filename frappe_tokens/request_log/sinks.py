@@ -44,7 +44,7 @@ class Sink:
 
     def write(self, entry: Entry) -> None:
         """Take ``entry``, in any thread. Errors are logged and never reach the request."""
-        raise NotImplementedError
+        raise NotImplementedError("A sink must define write().")
 
     def flush(self) -> None:
         """Return once everything written so far is stored, or raise an exception."""
