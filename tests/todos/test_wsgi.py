@@ -2,9 +2,12 @@
 
 from wsgiref.util import setup_testing_defaults
 
+import pytest
 from django.core.servers.basehttp import get_internal_wsgi_application
 
 
+# Django looks at the connections that this thread has open.
+@pytest.mark.django_db
 def test_entry_point_answers():
     environ = {"PATH_INFO": "/api/method/ping"}
     setup_testing_defaults(environ)
