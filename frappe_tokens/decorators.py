@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial, wraps
 from inspect import ismethod
@@ -14,11 +13,9 @@ from django.http import HttpResponse
 
 from . import credentials, verification
 from .base_models import AbstractApiKey
+from .conf import SCOPE
 from .exceptions import Reason, Refused
 from .keys import credential_of
-
-# RFC 6749, section 3.3.
-_SCOPE = re.compile(r"[!#-+\--\[\]-~]+")
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -83,7 +80,7 @@ def check_scopes(scopes: tuple[str, ...]) -> None:
     for scope in scopes:
         if not isinstance(scope, str):
             raise TypeError('Name the scopes: @require_scopes("todos:read").')
-        if not _SCOPE.fullmatch(scope):
+        if not SCOPE.fullmatch(scope):
             raise ValueError(
                 f"{scope!r} is not a valid scope. Use printable ASCII characters without spaces, "
                 "commas, quotes and backslashes. Pass several scopes as several arguments."

@@ -11,12 +11,17 @@ from django.forms.fields import InvalidJSONInput
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from . import policy
-from .conf import conf
+from .conf import Scopes, conf
 from .validators import validate_networks, validate_scopes
+
+# How a form has check boxes in groups: a value and its label, or a heading and several of these.
+Choices = list[tuple[str, Any]]
 
 
 class SeparatedListField(forms.CharField):
@@ -42,10 +47,59 @@ class SeparatedListField(forms.CharField):
         return bool(self.to_python(data) != (initial or []))
 
 
+class ScopesWidget(forms.CheckboxSelectMultiple):
+    """Check boxes for the scopes that the project declares; a text area if it doesn't."""
+
+    def __init__(self, textarea: forms.Widget) -> None:
+        super().__init__()
+        self.textarea = textarea
+
+    def id_for_label(self, id_: str, index: str | None = None) -> str:
+        if conf.SCOPES is None:
+            return self.textarea.id_for_label(id_)
+        return super().id_for_label(id_, index)
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
+        sent = super().value_from_datadict(data, files, name) or ""
+        return sent if isinstance(sent, str) else "\n".join(sent)
+
+    def render(
+        self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None
+    ) -> SafeString:
+        declared = conf.SCOPES
+        if declared is None:
+            return self.textarea.render(name, value, attrs, renderer)
+        held = (value or "").split()
+        self.choices = _scope_choices(declared, held)
+        return super().render(name, held, attrs, renderer)
+
+
+def _scope_choices(declared: Scopes, held: list[str]) -> Choices:
+    """Return the check boxes, in groups by the part of a scope before the colon."""
+    choices: Choices = []
+    groups: dict[str, Choices] = {}
+    for scope, description in declared.items():
+        group, colon, _rest = scope.partition(":")
+        box = (scope, format_html("<code>{}</code> {}", scope, description))
+        (groups.setdefault(group, []) if colon else choices).append(box)
+    # Without their boxes, saving a form would take them from the key, which could open all views.
+    others = [(scope, scope) for scope in held if scope not in declared]
+    if others:
+        groups[gettext("Not declared by this site")] = others
+    return [*choices, *groups.items()]
+
+
 class ScopesField(SeparatedListField):
     default_validators = [validate_scopes]
     label = _("Scopes")
-    help_text = _("One per line. A key with scopes opens only views that require some of them.")
+    help_text = _("A key with scopes opens only views that require some of them.")
+
+    def __init__(self, *, widget: forms.Widget | None = None) -> None:
+        super().__init__(widget=ScopesWidget(widget or forms.Textarea(attrs={"rows": 2})))
+
+    def get_bound_field(self, form: forms.BaseForm, field_name: str) -> forms.BoundField:
+        self.widget.use_fieldset = conf.SCOPES is not None
+        return super().get_bound_field(form, field_name)
 
 
 class NetworksField(SeparatedListField):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from .addresses import parse_network
+from .conf import SCOPE, conf
 from .rates import parse_rate
 
 NAME_MAX_LENGTH = 100
@@ -33,12 +35,31 @@ def validate_scopes(scopes: Any) -> None:
     """
     _check_list(scopes, _("Enter the scopes as a list of strings."))
     for scope in scopes:
-        if not scope or not all(" " < char <= "~" and char not in '",\\' for char in scope):
+        if not SCOPE.fullmatch(scope):
             problem = _(
                 "%(scope)r is not a valid scope. Use printable ASCII characters without spaces, "
                 "commas, quotes and backslashes."
             )
             raise ValidationError(problem, params={"scope": scope})
+
+
+def validate_declared(scopes: Collection[str], held: Collection[str] = ()) -> None:
+    """Raise ValidationError unless the project declares ``scopes``, or doesn't declare any.
+
+    Args:
+        scopes: the new scopes of a key.
+        held: those that the key already has. They may stay, even if they're no longer declared.
+    """
+    declared = conf.SCOPES
+    if declared is None:
+        return
+    for scope in scopes:
+        if scope not in declared and scope not in held:
+            raise ValidationError(
+                _("%(scope)r is not a scope of this site. The scopes are: %(scopes)s."),
+                code="scopes",
+                params={"scope": scope, "scopes": ", ".join(declared) or "-"},
+            )
 
 
 def validate_networks(networks: Any) -> None:

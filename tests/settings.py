@@ -5,7 +5,13 @@ import tempfile
 from pathlib import Path
 
 from testproject.settings import *  # noqa: F403 - all settings that this module doesn't replace
-from testproject.settings import DATABASES, FRAPPE_TOKENS, INSTALLED_APPS, MIDDLEWARE
+from testproject.settings import (
+    DATABASES,
+    FRAPPE_TOKENS,
+    INSTALLED_APPS,
+    MIDDLEWARE,
+    OAUTH2_PROVIDER,
+)
 
 # Django 6.1 warns without it, and 5.2 doesn't read it.
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
@@ -55,6 +61,15 @@ SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 
 # As it is where nobody says otherwise; tests of self-service switch it on.
 FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None}
+
+# Those of the tests' views and keys. Without SCOPES, these are the scopes that keys may have.
+_SCOPES = ["a", "b", "keys", "more", "notes", "other", "prices", "reports", "todo", "user", "weld"]
+_SCOPES += [f"{group}:read" for group in ("prices", "reports", "todos", "users")]
+_SCOPES += ["reports:write", "todos:write", "todos:done"]
+OAUTH2_PROVIDER = {
+    **OAUTH2_PROVIDER,
+    "SCOPES": {**OAUTH2_PROVIDER["SCOPES"], **dict.fromkeys(_SCOPES, "For a test")},
+}
 
 # Rows are in the table as soon as a test looks, even if it commits.
 FRAPPE_TOKENS["REQUEST_LOG"] = "durable"

@@ -20,7 +20,7 @@ from rest_framework.viewsets import ViewSet
 from frappe_tokens import policy
 from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys
-from frappe_tokens.verification.scopes import declared_scopes
+from frappe_tokens.verification.scopes import view_scopes
 
 from .conftest import token_header
 
@@ -251,7 +251,7 @@ DECLARED = [
 
 @pytest.mark.parametrize(("view", "method", "scopes"), DECLARED)
 def test_scopes_of_view_class_and_handler_add_up(view, method, scopes):
-    assert declared_scopes(view, method) == scopes
+    assert view_scopes(view, method) == scopes
 
 
 def test_arguments_of_as_view_name_no_other_entry_than_the_method():
@@ -264,4 +264,4 @@ def test_arguments_of_as_view_name_no_other_entry_than_the_method():
     scopes = {"get": ["read"], "post": ["write"], "export": ["read"]}
     view = Plain.as_view(required_scopes=scopes, action="export")
 
-    assert declared_scopes(view, "POST") == ("write",)
+    assert view_scopes(view, "POST") == ("write",)

@@ -39,6 +39,9 @@ from ..models import ApiKey
 from .forms import EditForm, NewKeyForm, RotateForm
 from .pages import account_page, done, form_page, key_page, notice, posted
 
+# The fields of a form by the codes of the core's errors.
+FIELDS = {"name_taken": "name", "expiry": "expires_at", "scopes": "scopes"}
+
 # How many revoked keys are listed: their number only grows.
 REVOKED_SHOWN = 20
 
@@ -146,7 +149,7 @@ def _generate(
         try:
             return _generated(request, generate(**form.cleaned_data))
         except ValidationError as error:
-            field = {"name_taken": "name", "expiry": "expires_at"}.get(error.code or "")
+            field = FIELDS.get(error.code or "")
             form.add_error(field, error)
     return form_page(request, name, form, version=version, stale=stale, **context)
 

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..base_models import POLICIES, AbstractApiKey, KeyState
 from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users, locked_key
+from ..validators import validate_declared
 from .bases import ModelForm
 
 KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
@@ -33,12 +34,12 @@ class SourceFormMixin(ModelForm):
         if not self.has_changed():
             return cleaned  # an untouched row of a list
         changed = {name for name in CREDENTIALS if name in self.changed_data}
-        user, owner = cleaned.get("user"), None
+        user, owner, held = cleaned.get("user"), None, []
         # Until the form is saved, the old user and the new one together: see lock_users.
         lock_users([self.instance.user_id, getattr(user, "pk", None)], self.actor)
         if not self.instance._state.adding:
             with locked_key(self.instance, self.actor) as stored:
-                owner = stored.user
+                owner, held = stored.user, stored.scopes
         try:
             if changed and not self.instance._state.adding:
                 check_manager(owner, self.actor)
@@ -47,11 +48,13 @@ class SourceFormMixin(ModelForm):
         except (PermissionDenied, ValidationError) as error:
             message = error if isinstance(error, ValidationError) else str(error)
             self.add_error("user" if "user" in self.fields else None, message)
-        if "expires_at" in changed and cleaned.get("expires_at") is not None:
-            try:
+        try:
+            if "expires_at" in changed and cleaned.get("expires_at") is not None:
                 clean_expiry(cleaned["expires_at"])
-            except ValidationError as error:
-                self.add_error("expires_at", error)
+            if "scopes" in changed:
+                validate_declared(cleaned.get("scopes", ()), held)
+        except ValidationError as error:
+            self.add_error({"expiry": "expires_at", "scopes": "scopes"}[error.code or ""], error)
         return cleaned
 
 

@@ -83,6 +83,10 @@ class StringListField(serializers.ListField):
         return list(dict.fromkeys(super().to_internal_value(data)))
 
 
+class ScopesField(StringListField):
+    """The new scopes of a key. The core says which of them the project doesn't declare."""
+
+
 class SecondsField(OfType):
     """A grace period in seconds."""
 

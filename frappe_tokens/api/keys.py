@@ -141,7 +141,7 @@ class KeyDetail(KeysView):
     def patch(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
         check_manager(key.user, self.actor)
-        changes = validated(self.get_serializer(data=request.data, partial=True))
+        changes = validated(self.get_serializer(key, data=request.data, partial=True))
         if key.is_revoked:
             raise Conflict(_("This API key is revoked, which is final."), "key_revoked")
         if changes:

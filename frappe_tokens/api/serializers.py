@@ -27,6 +27,7 @@ from .fields import (
     FlagField,
     LifetimeField,
     MetadataField,
+    ScopesField,
     SecondsField,
     StrictBooleanField,
     StrictDateTimeField,
@@ -90,7 +91,7 @@ class ApiKeyPoliciesSerializer(StrictSerializer):
     name = TextField(required=False, allow_blank=True)
     description = TextField(required=False, allow_blank=True, max_length=DESCRIPTION_MAX_LENGTH)
     metadata = MetadataField(required=False)
-    scopes = StringListField(required=False, max_length=LIST_MAX_LENGTH)
+    scopes = ScopesField(required=False, max_length=LIST_MAX_LENGTH)
     # Any: DRF's own read_only is a bool. This doesn't replace it, because DRF's metaclass takes
     # fields out of the class.
     read_only: Any = StrictBooleanField(required=False)
@@ -101,7 +102,8 @@ class ApiKeyPoliciesSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         # Here as well as in the core, so that an error has the name of its field.
-        clean_changes({name: value for name, value in attrs.items() if name != "user"})
+        held = self.instance.scopes if self.instance is not None else ()
+        clean_changes({name: value for name, value in attrs.items() if name != "user"}, held)
         return attrs
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from django.core import checks
 from django.core.checks import Tags
 
-from . import authentication_classes, configuration, deployment
+from . import authentication_classes, configuration, deployment, scopes
 
 TAG = "frappe_tokens"
 
@@ -28,6 +28,7 @@ def register() -> None:
     checks.register(authentication_classes.check_order, TAG, Tags.security)
     checks.register(authentication_classes.check_ninja, TAG, Tags.security)
     checks.register(authentication_classes.check_oauth2, TAG, Tags.security, deploy=True)
+    checks.register(scopes.check_scopes, TAG)
     checks.register(deployment.check_cache, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_https, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_failure_limit, TAG, Tags.security, deploy=True)

@@ -11,10 +11,9 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.http import HttpRequest
-from django.urls import URLResolver, get_resolver
+from django.urls import get_resolver
 
-from ..middleware.authentication import ninja_operations
-from ..verification import are_known
+from ..verification import are_known, ninja_operations, routed_views
 
 Classes = tuple[type[Any], ...]
 
@@ -34,7 +33,7 @@ def check_order(**kwargs: object) -> Iterator[CheckMessage]:
     orders = _default_classes()
     # Django's check of the URLconf reports a broken one.
     with suppress(Exception):
-        for view in _views(get_resolver()):
+        for _route, view in routed_views(get_resolver()):
             for name, classes in _rest_classes(view):
                 orders.setdefault(classes, f"{name}.authentication_classes")
     for classes, where in orders.items():
@@ -55,7 +54,7 @@ def check_ninja(**kwargs: object) -> Iterator[CheckMessage]:
     # An API's order holds for all operations without their own, a router's for all of its.
     orders: dict[tuple[Any, ...], str] = {}
     with suppress(Exception):
-        for view in _views(get_resolver()):
+        for _route, view in routed_views(get_resolver()):
             for operation in ninja_operations(view):
                 api, callbacks = operation.api, list(operation.auth_callbacks)
                 where = _name(operation.view_func)
@@ -145,14 +144,6 @@ def _default_classes() -> dict[Classes, str]:
             classes: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
             return {tuple(classes): "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES']"}
     return {}
-
-
-def _views(resolver: URLResolver) -> Iterator[object]:
-    for pattern in resolver.url_patterns:
-        if isinstance(pattern, URLResolver):
-            yield from _views(pattern)
-        else:
-            yield pattern.callback
 
 
 def _rest_classes(view: object) -> Iterator[tuple[str, Classes]]:

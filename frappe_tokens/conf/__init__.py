@@ -14,8 +14,18 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..rates import Rate, parse_rate
 from .reading import LONGEST, Reader
+from .scopes import SCOPE, Scopes, check_scopes, scopes_of_toolkit
 
-__all__ = ["LONGEST", "PEPPER_MIN_LENGTH", "REQUEST_LOGS", "Settings", "conf"]
+__all__ = [
+    "LONGEST",
+    "PEPPER_MIN_LENGTH",
+    "REQUEST_LOGS",
+    "SCOPE",
+    "Scopes",
+    "Settings",
+    "conf",
+    "scopes_of_toolkit",
+]
 
 # No colon (the token's separator) and nothing that a header or a shell would need quoted.
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
@@ -133,6 +143,12 @@ class Settings(Reader):
         if timeout <= timedelta(0):
             raise ImproperlyConfigured("FRAPPE_TOKENS['CACHE_TIMEOUT'] must be positive.")
         return timeout
+
+    @property
+    def SCOPES(self) -> Scopes | None:
+        """The scopes that keys may have, and what each allows: django-oauth-toolkit's, else any."""
+        scopes = self._get("SCOPES", (dict, NoneType), None)
+        return scopes_of_toolkit() if scopes is None else check_scopes(scopes)
 
     @property
     def SELF_SERVICE(self) -> bool:

@@ -34,7 +34,7 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: objec
     with locked_key(key, by) as stored:
         check_manager(stored.user, by)
         before = stored.policies
-        for name, value in clean_changes(changes).items():
+        for name, value in clean_changes(changes, stored.scopes).items():
             setattr(stored, name, value)
         check_widening(before, stored, by)
         if not changes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
@@ -23,6 +23,7 @@ from ..models import ApiKey
 from ..validators import (
     DESCRIPTION_MAX_LENGTH,
     NAME_MAX_LENGTH,
+    validate_declared,
     validate_metadata,
     validate_networks,
     validate_rate,
@@ -152,8 +153,12 @@ def default_expiry(now: datetime) -> datetime | None:
     return now + min(lifetimes) if lifetimes else None
 
 
-def clean_changes(changes: Mapping[str, object]) -> dict[str, object]:
+def clean_changes(changes: Mapping[str, object], held: Collection[str] = ()) -> dict[str, object]:
     """Clean new values of a key's policies and name.
+
+    Args:
+        changes: the values by the names of the fields.
+        held: the scopes that the key already has.
 
     Raises:
         ValidationError: some of them are invalid, by the names of the fields.
@@ -164,7 +169,7 @@ def clean_changes(changes: Mapping[str, object]) -> dict[str, object]:
     cleaned, errors = {}, {}
     for name, value in changes.items():
         try:
-            cleaned[name] = _clean(name, value)
+            cleaned[name] = _clean(name, value, held)
         except ValidationError as error:
             errors[name] = error
     if errors:
@@ -186,8 +191,12 @@ def _clean_given(options: Mapping[str, Any]) -> dict[str, object]:
     return values
 
 
-def _clean(name: str, value: Any) -> object:
+def _clean(name: str, value: Any, held: Collection[str] = ()) -> object:
     """Return the value of a policy, of the name or of another text, cleaned."""
+    if name == "scopes":
+        validate_scopes(value)
+        validate_declared(value, held)
+        return value
     if name == "name":
         return clean_name(value)
     if name == "expires_at":
@@ -229,7 +238,6 @@ def _refuse_secrets(text: str) -> None:
 
 
 _VALIDATORS: dict[str, Callable[[Any], object]] = {
-    "scopes": validate_scopes,
     "allowed_ips": validate_networks,
     "rate_limit": validate_rate,
     "metadata": clean_metadata,

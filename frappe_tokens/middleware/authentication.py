@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
@@ -159,25 +158,11 @@ def _resolve(request: HttpRequest) -> ResolverMatch | None:
     return None
 
 
-def ninja_operations(view: object) -> Iterable[Any]:
-    """Return the operations of Django Ninja that ``view`` consists of; none for other views."""
-    inner = inspect.unwrap(view) if callable(view) else None
-    if getattr(inner, "__module__", "") != "ninja.operation":
-        return ()
-    # Nothing public leads from a view to its operations. It is a method of the PathView that has
-    # them (Ninja 1.4), or a function that refers to it. If neither, the middleware decides.
-    path_view = getattr(inner, "__self__", None)
-    if inspect.isfunction(inner):
-        path_view = inspect.getclosurevars(inner).nonlocals.get("self")
-    operations: Iterable[Any] = getattr(path_view, "operations", ())
-    return operations
-
-
 def _has_ninja_authentication(request: HttpRequest, view: object) -> bool:
     """Return whether an operation of Django Ninja will answer that reads the header itself."""
     return any(
         request.method in operation.methods and getattr(callback, "openapi_type", "") == "http"
-        for operation in ninja_operations(view)
+        for operation in verification.ninja_operations(view)
         for callback in operation.auth_callbacks
     )
 

@@ -16,6 +16,7 @@ from .request import DEFAULT_SOURCE, Outcome, RequestInfo, get_outcome, parse_he
 from .responses import RETRY_AFTER_SECONDS, challenge, refusal_response, retry_after
 from .scopes import opens
 from .threads import run_in_thread
+from .views import RoutedView, ninja_operations, routed_views
 
 __all__ = [
     "DEFAULT_SOURCE",
@@ -23,6 +24,7 @@ __all__ = [
     "AccessToken",
     "Outcome",
     "RequestInfo",
+    "RoutedView",
     "are_known",
     "averify",
     "challenge",
@@ -32,12 +34,14 @@ __all__ = [
     "increment",
     "may_be_browser",
     "network_of",
+    "ninja_operations",
     "opens",
     "parse_header",
     "refusal_response",
     "register_access_tokens",
     "report_failure",
     "retry_after",
+    "routed_views",
     "run_in_thread",
     "secret_label",
     "unclaimed",

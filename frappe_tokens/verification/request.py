@@ -109,7 +109,7 @@ class RequestInfo:
     @property
     def required_scopes(self) -> tuple[str, ...]:
         """What the view declares."""
-        return scopes.declared_scopes(self._view, self._given.method or "")
+        return scopes.view_scopes(self._view, self._given.method or "")
 
     def described(self) -> dict[str, str]:
         """Return what receivers of signals may know: no header, query string or body."""

@@ -10,7 +10,7 @@ from .. import policy
 from ..base_models import AbstractApiKey
 
 
-def declared_scopes(view: Any, method: str) -> tuple[str, ...]:
+def view_scopes(view: Any, method: str) -> tuple[str, ...]:
     """Return all scopes that a view declares: itself, by its class, and by the class's handler.
 
     The view is a function, the result of ``as_view()``, any object with ``required_scopes``, or

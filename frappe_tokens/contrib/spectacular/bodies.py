@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, extend_schema_field, inline_serializer
 from rest_framework.serializers import (
@@ -17,7 +17,7 @@ from rest_framework.serializers import (
 
 from ...api import fields, serializers
 from ...api.key_actions import MAX_FINDINGS
-from ...conf import LONGEST
+from ...conf import LONGEST, conf
 from ...keys import GRACE_MAX
 
 # As drf-spectacular types them.
@@ -147,6 +147,22 @@ class StrictExtension(OpenApiSerializerExtension):
         # The base class would describe the class, and lose the instance's arguments (partial=True).
         schema: Schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         return {**schema, "additionalProperties": False}
+
+
+class ScopesExtension(OpenApiSerializerFieldExtension):
+    """Names the scopes that the project declares."""
+
+    target_class = "frappe_tokens.api.fields.ScopesField"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> Schema:
+        schema: Schema = auto_schema._map_serializer_field(
+            self.target, direction, bypass_extensions=True
+        )
+        if (declared := conf.SCOPES) is None:
+            return schema
+        lines = [f"* `{scope}`: {description}" for scope, description in declared.items()]
+        items = {**schema["items"], "enum": [*declared]}
+        return {**schema, "items": items, "description": "\n".join(lines)}
 
 
 extend_schema_field({"type": "object", "additionalProperties": {}})(fields.MetadataField)
