@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from django.urls import URLPattern, URLResolver
+from django.views import View
 
 from .. import policy
 from .scopes import view_scopes
@@ -23,6 +24,8 @@ class RoutedView(NamedTuple):
     def name(self) -> str:
         """The dotted path of the view, or of its class."""
         named = getattr(self.view, "cls", None) or getattr(self.view, "view_class", self.view)
+        for operation in ninja_operations(self.view):
+            named = operation.view_func
         if not hasattr(named, "__name__"):
             named = type(named)
         return f"{named.__module__}.{named.__name__}"
@@ -76,7 +79,8 @@ def _methods(view: Any) -> list[str]:
     names = getattr(view, "actions", None) or [
         name for name in cls.http_method_names if name != "options" and hasattr(cls, name)
     ]
-    return [name.upper() for name in names]
+    # In Django's order: those of @api_view have none.
+    return [name.upper() for name in View.http_method_names if name in names]
 
 
 def _required(view: Any, method: str) -> tuple[str, ...]:

@@ -161,7 +161,7 @@ class ScopesExtension(OpenApiSerializerFieldExtension):
         if (declared := conf.SCOPES) is None:
             return schema
         lines = [f"* `{scope}`: {description}" for scope, description in declared.items()]
-        items = {**schema["items"], "enum": [*declared]}
+        items = {"type": "string", "enum": [*declared]}
         return {**schema, "items": items, "description": "\n".join(lines)}
 
 
