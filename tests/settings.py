@@ -65,7 +65,7 @@ FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None}
 # Those of the tests' views and keys. Without SCOPES, these are the scopes that keys may have.
 _SCOPES = ["a", "b", "keys", "more", "notes", "other", "prices", "reports", "todo", "user", "weld"]
 _SCOPES += [f"{group}:read" for group in ("prices", "reports", "todos", "users")]
-_SCOPES += ["reports:write", "todos:write", "todos:done"]
+_SCOPES += ["event", "reports:write", "todos:all", "todos:done", "todos:write"]
 OAUTH2_PROVIDER = {
     **OAUTH2_PROVIDER,
     "SCOPES": {**OAUTH2_PROVIDER["SCOPES"], **dict.fromkeys(_SCOPES, "For a test")},

@@ -526,7 +526,7 @@ def test_project_orders_the_fields(root_client, user):
     url = f"/sources/sources/drone/{drone.pk}"
     for page_url in (f"{url}/change/", f"{ROBOTS}{robot.pk}/change/"):
         page = text_of(root_client.get(page_url))
-        assert page.count('name="scopes"') == page.count('name="read_only"') == 1
+        assert page.count('name="allowed_ips"') == page.count('name="read_only"') == 1
 
     form = form_of(user=user.pk, range="01:00:00", scopes="a b", rate_limit="1/day")
     assert root_client.post(f"{url}/change/", form).status_code == 302
