@@ -157,6 +157,8 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         help_text=_("For views that limit the rate of each key, for example 100/minute."),
     )
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    # From when the expiry was given. A key that rotates itself gets no more.
+    lifetime = models.DurationField(null=True, blank=True, editable=False)
     self_rotate = models.BooleanField(
         _("may rotate itself"),
         default=False,

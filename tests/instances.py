@@ -6,6 +6,7 @@ UNREAD = {
     "description",
     "disabled_by_id",
     "last_used_ip",
+    "lifetime",
     "live",
     "metadata",
     "revoked_by_id",

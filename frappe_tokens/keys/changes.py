@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import router
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..base_models import POLICIES, AbstractApiKey
@@ -13,7 +14,7 @@ from ..models import ApiKey
 from .actors import Actor, check_manager, check_reach, check_target, check_widening
 from .announcements import record_history
 from .locking import lock_users, locked_key, transaction_for
-from .options import clean_changes
+from .options import clean_changes, set_value
 
 
 def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: object) -> None:
@@ -35,13 +36,14 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: objec
         check_manager(stored.user, by)
         before = stored.policies
         for name, value in clean_changes(changes, stored.scopes).items():
-            setattr(stored, name, value)
+            set_value(stored, name, value, timezone.now())
         check_widening(before, stored, by)
         if not changes:
             return
         if "name" in changes:
             stored.validate_constraints(exclude={"api_key"})
-        stored.save(update_fields=[*changes])
+        extra = {"lifetime"} if "expires_at" in changes else ()
+        stored.save(update_fields=[*changes, *extra])
         labels = {field.name: str(field.verbose_name) for field in stored._meta.fields}
         names = ", ".join(labels[name] for name in changes)
         text = _("Changed %(fields)s of API key %(api_key)s.")

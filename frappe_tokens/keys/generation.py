@@ -24,7 +24,7 @@ from .actors import Actor, check_reach, check_target
 from .announcements import announce_generated
 from .locking import lock_targets, locked_key, locking_read
 from .number import check_number
-from .options import KeyOptions, Options, clean_expiry, clean_grace
+from .options import KeyOptions, Options, clean_expiry, clean_grace, set_value
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -34,6 +34,7 @@ BATCH_SIZE = 250  # users per statement; larger batches are not faster
 
 SECRET_FIELDS = (
     "expires_at",
+    "lifetime",
     "secret_digest",
     "previous_digest",
     "previous_expires_at",
@@ -190,9 +191,9 @@ def generate_keys_for_source(
         if stored.user is None:
             raise ValidationError(_("Choose the user that the key runs as first."), code="no_user")
         check_target(stored.user, by)
-        stored.expires_at = expires_at or stored.expires_at
-        rotated = bool(stored.secret_digest)
-        generated = set_secret(stored, grace, timezone.now(), by)
+        rotated, now = bool(stored.secret_digest), timezone.now()
+        set_value(stored, "expires_at", expires_at or stored.expires_at, now)
+        generated = set_secret(stored, grace, now, by)
         stored.save(update_fields=SECRET_FIELDS)
         announce_generated([(generated.instance, rotated)], by)
     key.refresh_from_db(using=stored._state.db)
@@ -217,7 +218,10 @@ def set_secret(
     """
     if conf.MAX_LIFETIME is not None:
         latest = now + conf.MAX_LIFETIME
-        key.expires_at = min(key.expires_at or latest, latest)
+        set_value(key, "expires_at", min(key.expires_at or latest, latest), now)
+    # A new key, or one whose expiry other code has written.
+    if key.lifetime is None and key.expires_at is not None:
+        key.lifetime = key.expires_at - now
     params = {"api_key": key.api_key}
     if key.is_disabled:
         problem = _("API key %(api_key)s is disabled. Enable it, then try again.")

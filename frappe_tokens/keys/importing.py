@@ -102,6 +102,7 @@ def _write(pairs: list[CheckedPair], show_progress: Callable[[int], object]) -> 
                 created_at=now,
                 rotated_at=now,
                 expires_at=expires_at,
+                lifetime=None if expires_at is None else expires_at - now,
             )
             for pair in batch
         ]

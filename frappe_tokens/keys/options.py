@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from ..base_models import POLICIES
+from ..base_models import POLICIES, AbstractApiKey
 from ..conf import LONGEST, conf
 from ..credentials import looks_secret
 from ..models import ApiKey
@@ -96,7 +96,7 @@ class KeyOptions:
         key.user = user
         for name, value in self.values.items():
             # A copy for each key, so that changing one key's list doesn't change another's.
-            setattr(key, name, copy.copy(value))
+            set_value(key, name, copy.copy(value), now)
         # Another expiry with another secret widens nothing: it could be that of a new key.
         # MAX_LIFETIME limits it.
         before["expires_at"] = key.expires_at
@@ -151,6 +151,13 @@ def default_expiry(now: datetime) -> datetime | None:
     """Return when a key made ``now`` expires by default; None for never."""
     lifetimes = [span for span in (conf.DEFAULT_LIFETIME, conf.MAX_LIFETIME) if span is not None]
     return now + min(lifetimes) if lifetimes else None
+
+
+def set_value(key: AbstractApiKey, name: str, value: Any, now: datetime) -> None:
+    """Set one of ``VALUES``, or the name. Another expiry is a lifetime that is given ``now``."""
+    if name == "expires_at" and value != key.expires_at:
+        key.lifetime = None if value is None else value - now
+    setattr(key, name, value)
 
 
 def clean_changes(changes: Mapping[str, object], held: Collection[str] = ()) -> dict[str, object]:

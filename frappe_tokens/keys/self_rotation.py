@@ -38,8 +38,8 @@ def rotate_itself(
         key: the key, of any source, as it authenticated the request (``request.auth``).
         grace: how long the replaced secret keeps working, at most a day or ``ROTATION_GRACE``,
             whichever is longer; None is ``ROTATION_GRACE``.
-        expires_at: when the key expires (aware); None: as before. Its lifetime from now on can be
-            at most what it was at the last rotation.
+        expires_at: when the key expires (aware); None: as before. From now on, the key can live at
+            most as long as it was given, when its expiry was last set in another way.
 
     Raises:
         PermissionDenied: the key may not rotate itself, or its secret has been replaced.
@@ -65,21 +65,15 @@ def rotate_itself(
                 _("The secret of this request was replaced. Rotate the key with its current one.")
             )
         check_target(stored.user, None)
-        lifetime = _lifetime(stored)
-        now = timezone.now()
+        had_expiry, now = stored.expires_at is not None, timezone.now()
         generated = set_secret(stored, grace, now, None)
         if expires_at is not None:
+            lifetime = stored.lifetime if had_expiry else None
+            # The lifetime stays: only others give another one.
             stored.expires_at = _limited(expires_at, now, lifetime)
         stored.save(update_fields=SECRET_FIELDS)
         announce_generated([(stored, True)], Actor(stored.user))
     return generated
-
-
-def _lifetime(key: AbstractApiKey) -> timedelta | None:
-    """Return how long ``key`` was to live when its secret was generated; None: without an end."""
-    if key.expires_at is None:
-        return None
-    return key.expires_at - (key.rotated_at or key.created_at)
 
 
 def _limited(expires_at: datetime, now: datetime, lifetime: timedelta | None) -> datetime:

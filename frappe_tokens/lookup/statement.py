@@ -40,6 +40,7 @@ _DEFERRED = frozenset(
         "description",
         "disabled_by",
         "last_used_ip",
+        "lifetime",
         "live",
         "metadata",
         "revoked_by",

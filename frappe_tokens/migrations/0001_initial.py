@@ -183,6 +183,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires")),
+                ("lifetime", models.DurationField(blank=True, editable=False, null=True)),
                 (
                     "self_rotate",
                     models.BooleanField(

@@ -84,6 +84,7 @@ def test_changes_what_was_edited_and_nothing_else(manager_client, user):
     changed = ApiKey.objects.get()
     expected = {**key.policies, "scopes": ["todos"], "read_only": True}
     assert (changed.name, changed.policies) == ("ci", expected)
+    assert changed.lifetime == key.lifetime
     assert (changed.api_key, changed.secret_digest) == (key.api_key, key.secret_digest)
 
 
@@ -108,6 +109,7 @@ def test_cleared_expiry_stays_within_the_longest_lifetime(manager_client, user, 
 
     key.refresh_from_db()
     assert timedelta(days=29) < key.expires_at - timezone.now() <= timedelta(days=30)
+    assert key.lifetime == timedelta(days=30)
 
 
 def test_shows_the_name_of_a_source_that_is_not_the_default(manager_client, keys, settings):

@@ -238,14 +238,61 @@ def test_expiry_moves_by_at_most_the_lifetime(ci, body, expires_at):
     assert stored(ci).expires_at == expires_at
 
 
-def test_repeated_rotations_dont_extend_the_lifetime(ci):
-    new = rotate(ci, {}, NOW + DAY / 2).json()["api_secret"]
+@pytest.mark.parametrize("first", [{}, {"expires_in": 60}, {"expires_in": 86400}], ids=str)
+def test_repeated_rotations_dont_change_the_lifetime(ci, first):
+    at = NOW + DAY / 2
+    new = rotate(ci, first, at).json()["api_secret"]
     current = GeneratedKeys(ci.api_key, new, ci.instance)
 
     with assert_unchanged():
-        response = rotate(current, {"expires_in": 86400}, NOW + DAY / 2)
+        assert_refused(
+            rotate(current, {"expires_in": 86461}, at), 400, "expiry", "The key must expire by"
+        )
+    assert rotate(current, {"expires_in": 86400}, at).status_code == 200
+    assert (stored(ci).expires_at, stored(ci).lifetime) == (at + DAY, DAY)
 
-    assert_refused(response, 400, "expiry", "The key must expire by")
+
+@pytest.mark.parametrize("by_rest", [False, True])
+def test_expiry_that_a_person_shortened_moves_by_no_more(ci, root, by_rest):
+    with time_machine.travel(NOW + DAY / 4, tick=False):
+        ends = NOW + DAY / 2
+        if by_rest:
+            send(root, "PATCH", ci.api_key, {"expires_at": ends.isoformat()})
+        else:
+            change_key(ci.instance, expires_at=ends)
+    later = NOW + DAY / 3
+
+    with assert_unchanged():
+        assert_refused(rotate(ci, {"expires_in": 86400}, later), 400, "expiry", "must expire by")
+        assert_refused(rotate(ci, {"expires_in": 21661}, later), 400, "expiry", "must expire by")
+    assert rotate(ci, {"expires_in": 21600}, later).status_code == 200
+    assert stored(ci).expires_at == later + DAY / 4
+
+
+def test_same_expiry_is_no_other_lifetime(ci, root):
+    with time_machine.travel(NOW + DAY / 2, tick=False):
+        body = {"expires_at": (NOW + DAY).isoformat(), "name": "renamed"}
+        assert send(root, "PATCH", ci.api_key, body).status_code == 200
+
+    assert stored(ci).lifetime == DAY
+
+
+def test_expiry_that_other_code_wrote_is_the_latest(user):
+    keys = generate_keys(user, self_rotate=True)
+    ApiKey.objects.update(expires_at=NOW + DAY)
+
+    with assert_unchanged():
+        assert_refused(rotate(keys, {"expires_in": 86461}), 400, "expiry", "must expire by")
+    assert rotate(keys, {"expires_in": 86400}, NOW).status_code == 200
+    assert stored(keys).lifetime == DAY
+
+
+def test_lifetime_is_bounded_by_the_setting(ci, settings):
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": DAY / 2}
+
+    assert rotate(ci).status_code == 200
+
+    assert (stored(ci).expires_at, stored(ci).lifetime) == (NOW + DAY / 2, DAY / 2)
 
 
 def test_later_expiry_is_refused(ci, settings):
@@ -263,13 +310,6 @@ def test_key_without_an_expiry_keeps_none(user):
     assert_refused(response, 400, "expiry", "Leave it out.")
 
     assert rotate(keys).json()["expires_at"] is None
-
-
-def test_imported_key_lives_from_its_creation(user):
-    keys = generate_keys(user, self_rotate=True)
-    ApiKey.objects.update(rotated_at=None, created_at=NOW, expires_at=NOW + DAY)
-
-    assert rotate(keys, {"expires_in": 86400}).json()["expires_at"] == "2026-02-01T12:00:00Z"
 
 
 def test_header_decides_before_the_middleware_too(ci, settings):
