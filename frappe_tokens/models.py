@@ -45,6 +45,7 @@ SHOWN_FIELDS = [
     "last_used_at",
     "last_used_ip",
     "created_at",
+    "rotated_at",
 ]
 
 

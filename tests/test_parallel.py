@@ -322,7 +322,7 @@ def test_parallel_run_waits_for_the_mail_and_leaves_the_key_out(make_user, mailo
 
     key_expiring.connect(receive)
     try:
-        first = ["notify_keys", "--expiring-within", "1d"]
+        first = ["notify_keys", "--expiring-in", "1d"]
         _, errors = at_once(lambda: call_command(*first, verbosity=0), second)
     finally:
         key_expiring.disconnect(receive)

@@ -34,7 +34,15 @@ from .locking import (
     transaction_for,
 )
 from .mail import address_of
-from .notices import UNUSED, DueNotices, Notice, expiring_within, send_notices, unused_for
+from .notices import (
+    UNUSED,
+    DueNotices,
+    Notice,
+    expiring_within,
+    prune_notices,
+    send_notices,
+    unused_for,
+)
 from .number import check_number
 from .oauth_applications import (
     allow_application,
@@ -113,6 +121,7 @@ __all__ = [
     "outside_atomic_requests",
     "plan_for",
     "plan_for_row",
+    "prune_notices",
     "revoke",
     "revoke_leaked",
     "rotate_itself",

@@ -29,6 +29,10 @@ EXPIRING, LAST_DAY, UNUSED = "expiring", "last_day", "unused"
 # By hours rather than the calendar: a key must not expire between the runs of two days.
 _DAY = timedelta(days=1)
 
+# How long notices are kept that can't be sent again: longer than any run takes, which may have read
+# the keys before they changed.
+KEPT_FOR = timedelta(days=30)
+
 # Few, because what was read about their keys may change while mails are sent.
 BATCH_SIZE = 100  # users
 
@@ -132,9 +136,13 @@ class DueNotices:
         if key.expires_at is not None and key.expires_at <= now + expiring:
             kind = LAST_DAY if key.expires_at <= now + _DAY else EXPIRING
             yield Notice(label, key.api_key, kind, key.expires_at, key)
-        since = key.last_used_at or key.rotated_at or key.created_at
+        since = _unused_since(key)
         if unused and since <= now - unused:
             yield Notice(label, key.api_key, UNUSED, since, key)
+
+
+def _unused_since(key: AbstractApiKey) -> datetime:
+    return key.last_used_at or key.rotated_at or key.created_at
 
 
 def _sent(notices: list[Notice]) -> set[tuple[str, str, str, datetime]]:
@@ -193,3 +201,36 @@ def _announce(notices: list[Notice], alias: str) -> None:
         for notice in notices:
             signal = key_unused if notice.kind == UNUSED else key_expiring
             signal.send_robust(sender=type(notice.key), instance=notice.key)
+
+
+def prune_notices(models: Collection[type[AbstractApiKey]]) -> int:
+    """Delete notices that have been over for ``KEPT_FOR``, and return how many.
+
+    One is over if it can't be sent again: the key has passed the expiry, was used again, or was
+    revoked or deleted. An expired key may be renewed, and is then as unused as before.
+    """
+    ended = timezone.now() - KEPT_FOR
+    notices = SentNotice.objects.using(router.db_for_write(SentNotice))
+    expired = notices.exclude(kind=UNUSED).filter(about__lte=ended)
+    over: list[Any] = list(expired.values_list("pk", flat=True))
+    old = notices.filter(kind=UNUSED, sent_at__lte=ended)
+    for model in models:
+        stored = model._base_manager.using(router.db_for_write(model)).only(
+            "api_key", "last_used_at", "rotated_at", "created_at", "revoked_at"
+        )
+        of_model = old.filter(source=model.cache_label())
+        for batch in in_batches(of_model.values_list("pk", "api_key", "about")):
+            found = stored.filter(api_key__in={api_key for _, api_key, _ in batch})
+            keys = {key.api_key: key for key in found}
+            over += [pk for pk, api_key, about in batch if _is_over(keys.get(api_key), about, ended)]
+    # By their primary keys, in order, so that parallel runs don't lock other rows.
+    return sum(notices.filter(pk__in=batch).delete()[0] for batch in in_batches(sorted(over)))
+
+
+def _is_over(key: AbstractApiKey | None, about: datetime, ended: datetime) -> bool:
+    """Whether a time without use, since ``about``, had an end before ``ended``."""
+    if key is None:
+        return True
+    if key.revoked_at is not None:
+        return key.revoked_at <= ended
+    return about < _unused_since(key) <= ended

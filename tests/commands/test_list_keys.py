@@ -110,6 +110,7 @@ def test_prints_one_json_object_per_line_like_the_rest_api(make_user):
         "last_used_at": "2026-11-01T11:59:59.999000Z",
         "last_used_ip": "192.0.2.7",
         "created_at": "2026-11-01T12:00:00Z",
+        "rotated_at": None,
     }
     assert plain.keys() == narrow.keys()
     assert (plain["expires_at"], plain["last_used_at"], plain["last_used_ip"]) == (None,) * 3

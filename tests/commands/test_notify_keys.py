@@ -13,6 +13,7 @@ from frappe_tokens.keys import (
     DueNotices,
     change_key,
     disable,
+    enable,
     generate_keys,
     generate_keys_for_source,
     revoke,
@@ -108,9 +109,9 @@ def test_mails_about_keys_that_expire_soon_and_unused_ones(ada, mailoutbox):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--expiring-within", "3d"], ["soon", "unused"]),
-        (["--expiring-within", "1d"], ["unused"]),
-        (["--expiring-within", "0d"], ["unused"]),
+        (["--expiring-in", "3d"], ["soon", "unused"]),
+        (["--expiring-in", "1d"], ["unused"]),
+        (["--expiring-in", "0d"], ["unused"]),
         (["--unused-for", "200d"], ["soon"]),
         (["--unused-for", "0d"], ["soon"]),
         (["--unused-for", "12h"], ["soon", "unused", "soon"]),
@@ -206,7 +207,7 @@ def test_tells_twice_of_an_expiry_and_once_of_a_time_without_use(ada, mailoutbox
     for day in range(12):
         clock.move_to(NOW + day * DAY)
         run()
-        run("--expiring-within", "30d", "--unused-for", "95d")
+        run("--expiring-in", "30d", "--unused-for", "95d")
         sent.append([reported(mail) for mail in mailoutbox])
         mailoutbox.clear()
 
@@ -228,6 +229,102 @@ def test_new_expiry_and_new_use_are_new_periods(ada, mailoutbox, clock):
     run()
 
     assert reported(mailoutbox[-1]) == ["used"]
+
+
+# How long notices are kept
+
+
+def test_notices_about_an_expiry_are_deleted_a_month_after_it(ada, clock):
+    make_key(ada, "soon", expires_at=NOW + 2 * DAY)
+    run()
+    clock.move_to(NOW + DAY)
+    run()
+
+    clock.move_to(NOW + 32 * DAY - SECOND)
+    run()
+    assert [kind for _, _, kind, _ in claims()] == ["expiring", "last_day"]
+    clock.move_to(NOW + 32 * DAY)
+    run("--dry-run")
+    assert len(claims()) == 2
+    run()
+    assert claims() == []
+
+
+ENDS = {
+    "used": lambda key: ApiKey.objects.filter(pk=key.pk).update(last_used_at=NOW + DAY),
+    "rotated": lambda key: ApiKey.objects.filter(pk=key.pk).update(rotated_at=NOW + DAY),
+    "revoked": revoke,
+    "deleted": lambda key: key.delete(),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_notices_about_a_time_without_use_are_deleted_a_month_after_its_end(
+    ada, mailoutbox, clock, end
+):
+    key = make_key(ada, "unused", created_at=NOW - 100 * DAY)
+    run()
+    clock.move_to(NOW + DAY)
+    end(key)
+
+    clock.move_to(NOW + 30 * DAY - SECOND)
+    run("--unused-for", "0d")
+    assert len(claims()) == 1
+    clock.move_to(NOW + 31 * DAY)
+    run("--unused-for", "0d")
+
+    assert claims() == []
+    assert len(mailoutbox) == 1
+
+
+def test_notice_is_kept_a_month_even_if_the_time_ended_long_ago(ada, clock):
+    make_key(ada, "gone", last_used_at=NOW - 100 * DAY)
+    run()
+    ApiKey.objects.all().delete()
+
+    run()
+
+    assert len(claims()) == 1
+
+
+def test_notice_about_a_key_that_may_come_back_stays_and_is_not_sent_again(
+    ada, mailoutbox, clock, settings
+):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"User": "frappe_tokens.ApiKey", "Robot": "sources.Robot"}}
+    columns = {"created_at": NOW - 200 * DAY, "last_used_at": NOW - 100 * DAY}
+    disabled, expired = (make_key(ada, name, **columns) for name in ("disabled", "expired"))
+    make_key(ada, "unused", **columns)
+    Robot.objects.create(user=ada, api_key="robot", secret_digest=DIGEST, **columns)
+    run()
+    disable(disabled)
+    ApiKey.objects.filter(pk=expired.pk).update(expires_at=NOW)
+
+    clock.move_to(NOW + 200 * DAY)
+    settings.FRAPPE_TOKENS = {}
+    run()
+    assert [api_key for _, api_key, _, _ in claims()] == ["disabled", "expired", "unused", "robot"]
+    settings.FRAPPE_TOKENS = {"SOURCES": {"User": "frappe_tokens.ApiKey", "Robot": "sources.Robot"}}
+    enable(disabled)
+    generate_keys(ada, name="expired", expires_at=NOW + 400 * DAY)
+    run()
+
+    assert len(mailoutbox) == 1
+
+
+def test_parallel_run_that_read_a_key_before_it_was_used_again_sends_nothing(
+    ada, mailoutbox, clock
+):
+    key = make_key(ada, "unused", created_at=NOW - 100 * DAY)
+    ((_user, notices),) = DueNotices([ApiKey], 14 * DAY, 90 * DAY)
+    run()
+    mailoutbox.clear()
+
+    clock.move_to(NOW + 40 * DAY)
+    ApiKey.objects.filter(pk=key.pk).update(last_used_at=NOW + 40 * DAY)
+    run()
+
+    assert send_notices(ada, notices) == []
+    assert mailoutbox == []
 
 
 def test_notice_that_a_parallel_run_has_sent_is_left_out(ada, mailoutbox):
@@ -289,7 +386,8 @@ def test_reads_all_keys_of_a_batch_with_the_same_queries(make_user, django_asser
         user = make_user(f"user{number}", email=f"{number}@example.com")
         make_key(user, f"key{number}", expires_at=NOW + DAY)
 
-    reading = 3
+    # The notices to delete: about expiries, and about times without use.
+    reading = 3 + 2
     # The INSERT; begin and end of the transaction, and of two savepoints.
     sending = 7
     add(0)
@@ -391,7 +489,7 @@ def test_mail_about_several_keys(ada, mailoutbox):
     make_key(ada, "used", last_used_at=NOW - 200 * DAY)
 
     run()
-    run("--expiring-within", "0d", "--unused-for", "80d")
+    run("--expiring-in", "0d", "--unused-for", "80d")
 
     (mail,) = mailoutbox
     assert mail.subject == "2 of your API keys expire, the first on 2026-11-02"

@@ -17,7 +17,7 @@ GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 FIELDS = {
     *("api_key", "name", "user", "scopes", "read_only", "allowed_ips", "rate_limit"),
-    *("expires_at", "revoked_at", "last_used_at", "last_used_ip", "created_at"),
+    *("expires_at", "revoked_at", "last_used_at", "last_used_ip", "created_at", "rotated_at"),
     *("description", "metadata", "self_rotate", "disabled_at"),
 }
 

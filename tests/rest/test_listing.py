@@ -59,6 +59,7 @@ def test_digests_are_not_shown(user):
         "last_used_at": None,
         "last_used_ip": None,
         "created_at": "2026-01-01T09:30:00Z",
+        "rotated_at": "2026-01-01T09:30:00Z",
     }
 
 

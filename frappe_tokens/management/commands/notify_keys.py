@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...keys import UNUSED, DueNotices, Notice, address_of, send_notices
+from ...keys import UNUSED, DueNotices, Notice, address_of, prune_notices, send_notices
 from ...types import User
 from ..progress import progress_bar
 from ..selection import counted, duration, moment, owner_of, printable, source_models
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--expiring-within",
+            "--expiring-in",
             type=duration,
             default=timedelta(days=14),
             metavar="14d",
@@ -41,7 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         models = source_models(None).values()
-        due = DueNotices(models, options["expiring_within"], options["unused_for"])
+        due = DueNotices(models, options["expiring_in"], options["unused_for"])
         verbosity, dry_run = options["verbosity"], options["dry_run"]
         mails = keys = failed = inactive = without_address = 0
         with progress_bar(self.stderr, 0 if dry_run else len(due.users), verbosity) as show:
@@ -64,6 +64,8 @@ class Command(BaseCommand):
                         if sent and verbosity > (0 if dry_run else 1):
                             self.stdout.write("\n".join(_lines(user, sent)))
                 show(done)
+        if not dry_run:
+            prune_notices(models)
         if verbosity:
             verb = "Would send" if dry_run else "Sent"
             self.stdout.write(f"{verb} {counted(mails, 'mail')} about {counted(keys, 'key')}.")
