@@ -131,6 +131,36 @@ def test_announces_new_secrets(user, log):
     ]
 
 
+@time_machine.travel(NOON, tick=False)
+def test_another_secret_renews_an_expired_key_with_a_later_expiry(user):
+    set_up_pair(user, API_KEY, SECRET, expires_at=NOON + DAY)
+    with time_machine.travel(NOON + DAY, tick=False):
+        before = rows()
+        with pytest.raises(ValidationError, match="Give it a later expiry"):
+            set_up_pair(user, API_KEY, OTHER)
+        assert rows() == before
+
+        result = set_up_pair(user, API_KEY, OTHER, expires_at=NOON + 3 * DAY)
+
+        assert (result.outcome, result.key.expires_at) == ("rotated", NOON + 3 * DAY)
+        assert (status_of(SECRET), status_of(OTHER)) == (401, 200)
+
+
+@time_machine.travel(NOON, tick=False)
+@pytest.mark.parametrize("secret", [OTHER, SECRET], ids=["current", "older"])
+def test_expired_secret_is_not_renewed_by_a_restart(user, secret):
+    set_up_pair(user, API_KEY, SECRET)
+    set_up_pair(user, API_KEY, OTHER, grace=9 * DAY, expires_at=NOON + DAY)
+    with time_machine.travel(NOON + DAY, tick=False):
+        before = rows()
+
+        with pytest.raises(ValidationError, match="and so has this secret") as raised:
+            set_up_pair(user, API_KEY, secret, expires_at=NOON + 3 * DAY)
+
+        assert raised.value.code == "key_expired"
+        assert rows() == before
+
+
 def store(make_user, user, what):
     """Make ``what`` is in the way."""
     if what == "another user's":
@@ -159,7 +189,7 @@ def store(make_user, user, what):
         ("another user's", "api_key_taken", "API key ftk_robot belongs to another user."),
         ("another source's", "api_key_taken", "belongs to another source (sources.Robot)."),
         ("revoked", "key_revoked", "was revoked, which is final. Choose a pair with another API"),
-        ("expired", "key_expired", "has expired. Change its expiry, or revoke it and choose"),
+        ("expired", "key_expired", "has expired"),
         ("named", "name", "has the name 'ci'. Use this name, or rename the key."),
         ("another key", "name_taken", "already has a live key with the name '', ftk_other. Revoke"),
         ("inactive", "user_inactive", "The user is inactive. Activate the user first."),

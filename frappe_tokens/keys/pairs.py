@@ -67,9 +67,10 @@ def set_up_pair(
 
     Raises:
         ValidationError: the pair or an option is invalid; the user is inactive; the API key belongs
-            to someone else, is in another source, has another name, is revoked or has expired, or
-            is disabled and would get another secret; or the user has another key of this name, or
-            can't have another key. Nothing was changed.
+            to someone else, is in another source, has another name or is revoked; it has expired,
+            unless another secret comes with a later expiry; it is disabled and would get another
+            secret; or the user has another key of this name, or can't have another key. Nothing was
+            changed.
     """
     api_secret = Secret(api_secret)
     # Before any query: databases log statements, and the halves may be mixed up.
@@ -95,12 +96,13 @@ def _set_up(user: User, api_key: str, api_secret: Secret, options: KeyOptions) -
         _check_free(target, api_key, options.name)
         check_number([target])
     else:
-        _check_usable(key, target, options.name, now)
+        _check_usable(key, target, options.name)
         key.user = target
         in_grace = not policy.has_ended(key.previous_expires_at, now)
         older = key.previous_digest if in_grace else ""
         is_current, is_older = crypto.matches_which(api_secret, key.secret_digest, older)
         if is_current or is_older:
+            _check_unexpired(key, now)
             ignored = [
                 name
                 for name, value in options.values.items()
@@ -115,6 +117,20 @@ def _set_up(user: User, api_key: str, api_secret: Secret, options: KeyOptions) -
     key.save(using=router.db_for_write(ApiKey))
     announce_generated([(key, existed)], None)
     return PairResult(key, "rotated" if existed else "created", [], is_short)
+
+
+def _check_unexpired(key: ApiKey, now: datetime) -> None:
+    """Raise ValidationError if ``key`` has expired.
+
+    A new secret may come with a new expiry. One that has ended with its expiry may not: otherwise,
+    the next start of the program would renew it, whether or not someone has it who shouldn't.
+    """
+    if key.is_expired(now):
+        problem = _(
+            "API key %(api_key)s has expired, and so has this secret. Choose another secret and a "
+            "later expiry, or change the expiry of the key."
+        )
+        raise ValidationError(problem, "key_expired", {"api_key": key.api_key})
 
 
 def _check_free(user: User, api_key: str, name: str) -> None:
@@ -136,8 +152,8 @@ def _check_free(user: User, api_key: str, name: str) -> None:
         raise ValidationError(problem, code="name_taken", params=params)
 
 
-def _check_usable(key: ApiKey, user: User, name: str, now: datetime) -> None:
-    """Raise ValidationError unless the stored ``key`` is a live one of ``user`` with this name."""
+def _check_usable(key: ApiKey, user: User, name: str) -> None:
+    """Raise ValidationError unless the stored ``key`` is an unrevoked one of ``user`` with this name."""
     if key.user_id != user.pk:
         problem, code = _("API key %(api_key)s belongs to another user."), "api_key_taken"
     elif key.is_revoked:
@@ -148,12 +164,6 @@ def _check_usable(key: ApiKey, user: User, name: str, now: datetime) -> None:
     elif key.name != name:
         problem = _("API key %(api_key)s has the name %(name)r. Use this name, or rename the key.")
         code = "name"
-    elif key.is_expired(now):
-        problem = _(
-            "API key %(api_key)s has expired. Change its expiry, or revoke it and choose a pair "
-            "with another API key."
-        )
-        code = "key_expired"
     else:
         return
     raise ValidationError(problem, code, {"api_key": key.api_key, "name": key.name})
