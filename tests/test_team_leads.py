@@ -208,7 +208,7 @@ def test_generating_for_many_members_costs_no_permission_query_each(kind, lead, 
         by.preload(members)
         assert all(map(by.has_permission_for, members))
 
-    assert len(captured) <= 5
+    assert len(captured) <= 6
 
 
 # REST and RPC
@@ -372,6 +372,57 @@ def test_action_leaves_out_other_users(lead_client, is_named, member, keys):
     assert keys.api_key not in confirmation + page
     assert len(set(re.findall(r"fts_\w{49}", page))) == 1
     assert ApiKey.objects.get(user=member)
+
+
+@pytest.mark.parametrize("action", ["generate_keys", "disable_keys", "enable_keys"])
+@pytest.mark.parametrize("page", ["/admin/auth/user/", KEYS], ids=["users", "keys"])
+def test_actions_ask_for_all_members_at_once(lead_client, kind, lead, make_user, page, action):
+    """Apart from what they do with each key."""
+    of_users = page != KEYS
+    if kind.startswith("rules") or (of_users and action != "generate_keys"):
+        return
+
+    def questions(count):
+        members = [make_user(f"member{count}-{number}") for number in range(count)]
+        let_lead(kind, lead, *members)
+        generate_keys_for_users(members)
+        keys = ApiKey.objects.filter(user__in=members)
+        if action == "enable_keys":
+            for key in keys:
+                disable(key)
+        selected = [row.pk for row in (members if of_users else keys)]
+        form = {"action": action, "_selected_action": selected}
+        with CaptureQueriesContext(connection) as captured:
+            response = (
+                generate(lead_client, page, **form)
+                if action == "generate_keys"
+                else lead_client.post(page, form)
+            )
+        if action == "generate_keys":
+            assert len(set(re.findall(r"fts_\w{49}", response.content.decode()))) == count
+        else:
+            is_disabled = keys.filter(disabled_at__isnull=False).count() == count
+            assert is_disabled == (action == "disable_keys")
+        return len([query for query in captured if of_users or "guardian" in query["sql"]])
+
+    assert questions(2) == questions(6) == questions(20)
+
+
+def test_action_leaves_out_a_member_who_leads_others(lead_client, is_named, kind, lead, make_user):
+    if not is_named:
+        return
+    members = [make_user(f"member{number}") for number in range(30)]
+    let_lead(kind, lead, *members)
+    if kind.startswith("rules"):
+        make_user("other", last_name="member28")
+    else:
+        let_lead(kind, members[28], make_user("other"))
+    form = {"action": "generate_keys", "_selected_action": [member.pk for member in members]}
+
+    page = generate(lead_client, "/admin/auth/user/", **form).content.decode()
+
+    assert len(set(re.findall(r"fts_\w{49}", page))) == 29
+    assert not ApiKey.objects.filter(user=members[28]).exists()
 
 
 def test_row_of_another_source_needs_its_models_permissions(lead_client, lead, member, user):

@@ -89,7 +89,9 @@ class DisablingActionsMixin(DisablingMixin):
         keys = [key for key in keys if self.has_view_or_change_permission(request, key)]
         with transaction_for(router.db_for_write(self.model)):
             # All users and rows at once: each call would lock its own, in the order of the list.
-            for key in lock_rows(self.model, keys, actor).values():
+            rows = lock_rows(self.model, keys, actor).values()
+            actor.preload(key.user for key in rows)
+            for key in rows:
                 try:
                     changed += change(key, by=actor)
                 except (PermissionDenied, ValidationError):

@@ -19,7 +19,7 @@ from ..types import User
 from . import rights, teams
 from .requests import UNKNOWN, began_with_access_token, credential_of
 from .rights import OWN_PERMISSION
-from .teams import PERMISSION
+from .teams import PERMISSION, Known
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -48,8 +48,8 @@ class Actor:
     user: Any
     credential: Any = None
     history: bool = True
-    # What :meth:`preload` has read of permissions for single users, by their primary keys.
-    _named: dict[object, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # What :meth:`preload` has read about users, by their primary keys.
+    _known: dict[object, Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, request: HttpRequest, *, history: bool = True) -> Actor:
@@ -116,7 +116,7 @@ class Actor:
         return self.may_generate or (
             user is not None
             and self.may_lead
-            and teams.leads(self.user, user, self._named.get(user.pk))
+            and teams.leads(self.user, user, self._known.get(user.pk))
         )
 
     def may_manage(self, user: User | AnonymousUser | None) -> bool:
@@ -129,8 +129,9 @@ class Actor:
             return False
         if self._is_superuser or user is None:
             return True
-        exceeds = rights.exceed(user, self.user)
-        return not exceeds and (self.may_generate or not teams.exceed(user, self.user))
+        if rights.exceed(user, self.user):
+            return False
+        return self.may_generate or not teams.exceed(user, self.user, self._known.get(user.pk))
 
     def may_see(self, key: AbstractApiKey) -> bool:
         """Whether this user may see ``key``, although it may not be in their lists."""
@@ -152,7 +153,7 @@ class Actor:
             return
         owners = [user for user in users if user is not None]
         if not self.may_generate:
-            self._named.update(teams.names_of(self.user, owners))
+            self._known.update(teams.read(self.user, owners))
         rights.load_permissions(owners)
 
     @property

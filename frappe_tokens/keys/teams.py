@@ -9,12 +9,12 @@ it, they don't contain the keys of other users.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib import auth
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
 
 from ..db import in_batches
 from ..types import User
@@ -29,17 +29,29 @@ PERMISSION = "frappe_tokens.generate_keys"
 _CODENAME = "generate_keys"
 _METHOD = "users_whose_keys_may_be_managed"
 
+# Users per statement, which has a SELECT with about 20 parameters for each.
+BATCH_SIZE = 25
+
 
 def are_possible() -> bool:
     """Whether a backend, or the project's user model, may grant permissions for single users."""
     return not rights.is_djangos_own() or any(map(rights.is_guardians, auth.get_backends()))
 
 
-def leads(user: Any, target: User | AnonymousUser, named: bool | None = None) -> bool:
-    """Whether ``user`` has the permission to generate keys for ``target``.
+class Known(NamedTuple):
+    """What :func:`read` found out about a user.
 
-    ``named`` is what :func:`names_of` says about ``target``, if it was asked.
+    Attributes:
+        is_named: django-guardian names them; None: it isn't used.
+        exceeds: they lead someone whom the asker doesn't.
     """
+
+    is_named: bool | None
+    exceeds: bool
+
+
+def leads(user: Any, target: User | AnonymousUser, known: Known | None = None) -> bool:
+    """Whether ``user`` has the permission to generate keys for ``target``."""
     backends = auth.get_backends()
     others: list[Any] = [backend for backend in backends if not rights.is_guardians(backend)]
     if len(others) == len(backends):
@@ -52,19 +64,29 @@ def leads(user: Any, target: User | AnonymousUser, named: bool | None = None) ->
                 return True
     except PermissionDenied:
         return False
-    return _by_guardian(user).filter(pk=target.pk).exists() if named is None else named
+    if known is not None and known.is_named is not None:
+        return known.is_named
+    return _by_guardian(user).filter(pk=target.pk).exists()
 
 
-def names_of(user: User, targets: Iterable[User]) -> dict[object, bool]:
-    """Return whether django-guardian names each of ``targets``, by primary key."""
-    named: dict[object, bool] = {}
-    if any(map(rights.is_guardians, auth.get_backends())):
-        for batch in in_batches(targets):
-            pks = [target.pk for target in batch]
-            named |= dict.fromkeys(pks, False)
-            led = _by_guardian(user).filter(pk__in=pks).values_list("pk", flat=True)
-            named |= dict.fromkeys(led, True)
-    return named
+def read(asker: User, targets: Iterable[User]) -> dict[object, Known]:
+    """Read about many users, with two queries for each ``BATCH_SIZE``, by primary key."""
+    uses_guardian = any(map(rights.is_guardians, auth.get_backends()))
+    known: dict[object, Known] = {}
+    for batch in in_batches(targets, BATCH_SIZE):
+        pks = [target.pk for target in batch]
+        named: set[object] = set()
+        if uses_guardian:
+            named.update(_by_guardian(asker).filter(pk__in=pks).values_list("pk", flat=True))
+        first, *others = (
+            _led_by_alone(target, asker).order_by().values_list(Value(number))
+            for number, target in enumerate(batch)
+        )
+        exceeding = {batch[number] for (number,) in first.union(*others)} - {asker}
+        for target in batch:
+            is_named = target.pk in named if uses_guardian else None
+            known[target.pk] = Known(is_named, target in exceeding)
+    return known
 
 
 def led_by(user: User | AnonymousUser) -> QuerySet[Any]:
@@ -86,9 +108,15 @@ def leads_anyone(user: Any) -> bool:
     return bool(user._frappe_tokens_leads)
 
 
-def exceed(user: User | AnonymousUser, asker: User) -> bool:
+def exceed(user: User | AnonymousUser, asker: User, known: Known | None = None) -> bool:
     """Whether ``user`` leads someone whom ``asker``, who is a team lead, doesn't."""
-    return user != asker and led_by(user).exclude(pk__in=led_by(asker).values("pk")).exists()
+    if known is not None:
+        return known.exceeds
+    return user != asker and _led_by_alone(user, asker).exists()
+
+
+def _led_by_alone(user: User | AnonymousUser, asker: User) -> QuerySet[Any]:
+    return led_by(user).exclude(pk__in=led_by(asker).values("pk"))
 
 
 def _by_guardian(user: User | AnonymousUser) -> QuerySet[Any]:
