@@ -25,13 +25,13 @@ from .team_leads import BACKENDS, PERMISSION, let_lead
 pytestmark = pytest.mark.django_db
 
 PAGE = (Path(__file__).parent.parent / "docs/security.md").read_text()
-TARGETS = ["own", "members", "others", "mighty", "inactive"]
+TARGETS = ["own", "members", "others", "more powerful", "inactive"]
 ALL = frozenset(TARGETS)
 
 
 def read_table():
     """Return whose keys are open, by who and deed."""
-    table = PAGE[PAGE.index("| Deed |") :].split("\n\n")[0]
+    table = PAGE[PAGE.index("| Action |") :].split("\n\n")[0]
     lines = re.findall(r"^\| (.*) \|$", table, re.MULTILINE)
     (_, *names), *rows = ([cell.strip() for cell in line.split("|")] for line in lines)
     return {
@@ -103,7 +103,7 @@ def make_targets(make_user, asker):
     targets = {
         "members": make_user("member"),
         "others": make_user("other"),
-        "mighty": make_user("mighty", is_superuser=True),
+        "more powerful": make_user("mighty", is_superuser=True),
         "inactive": make_user("inactive", is_active=False),
     }
     return targets if asker.is_anonymous else {**targets, "own": asker}
@@ -126,7 +126,7 @@ def test_deed_is_open_for_the_keys_in_the_table_only(make_user, actor_of, name, 
     by = actor_of(name)
     targets = make_targets(make_user, by.user)
     if name == "team lead":
-        team = (targets[word] for word in ("members", "mighty", "inactive"))
+        team = (targets[word] for word in ("members", "more powerful", "inactive"))
         let_lead("guardian", by.user, *team)
 
     done = set()

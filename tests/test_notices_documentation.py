@@ -61,7 +61,7 @@ def test_task_of_celery_calls_the_command(capsys):
 
     exec(call, {"call_command": call_command})  # noqa: S102 - our own documentation
 
-    assert capsys.readouterr().out == "Sent 0 mails about 0 keys.\n"
+    assert capsys.readouterr().out == "Sent 0 emails about 0 keys.\n"
 
 
 def test_templates_and_their_variables_are_named():

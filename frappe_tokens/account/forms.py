@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
@@ -13,7 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from ..conf import conf
 from ..form_fields import ExpiryField, NetworksField, RenewalForm, ScopesField, expiry_help
 from ..keys import clean_description, clean_name, default_expiry
+from ..models import ApiKey
 from ..validators import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
+
+_CHANGEABLE = ("name", "description", "self_rotate")
 
 # In seconds.
 GRACES = [
@@ -35,7 +38,7 @@ def _expiry_help() -> str:
 
 
 class EditForm(forms.Form):
-    """The name and the description of a key."""
+    """What users may change of a key of their own."""
 
     name = forms.CharField(
         required=False,
@@ -55,6 +58,30 @@ class EditForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2}),
     )
 
+    self_rotate = forms.BooleanField(
+        required=False,
+        label=_("May rotate itself"),
+        help_text=_("Requests with the key may replace its secret."),
+    )
+
+    def __init__(
+        self, data: QueryDict | None, *, may_extend: bool, key: ApiKey | None = None
+    ) -> None:
+        """Make the form for an existing ``key``, or for a new one.
+
+        Users without the permission to manage their keys may not extend (``may_extend``) what a key
+        may do.
+        """
+        initial = {name: getattr(key, name) for name in _CHANGEABLE} if key is not None else None
+        super().__init__(data, initial=initial)
+        if not may_extend and not (key is not None and key.self_rotate):
+            del self.fields["self_rotate"]
+        elif not may_extend:
+            self.fields["self_rotate"].help_text = _(
+                "Requests with the key may replace its secret. You can forbid this, but not allow "
+                "it again."
+            )
+
     def clean_name(self) -> str:
         return clean_name(self.cleaned_data["name"])
 
@@ -71,17 +98,6 @@ class NewKeyForm(EditForm):
     )
     scopes = ScopesField()
     allowed_ips = NetworksField()
-    self_rotate = forms.BooleanField(
-        required=False,
-        label=_("May rotate itself"),
-        help_text=_("Requests with the key may replace its secret."),
-    )
-
-    def __init__(self, *args: Any, may_extend: bool, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Users without the permission to manage their keys may not extend what a key may do.
-        if not may_extend:
-            del self.fields["self_rotate"]
 
 
 class RotateForm(RenewalForm):

@@ -85,9 +85,8 @@ def rotate_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
 
 @key_page
 def edit_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
-    """GET asks for another name and description. POST sets them."""
-    initial = {"name": key.name, "description": key.description}
-    form = EditForm(posted(request), initial=initial)
+    """GET asks for another name and description, and if it may rotate itself. POST sets them."""
+    form = EditForm(posted(request), may_extend=actor.may_manage(request.user), key=key)
     if form.is_valid():
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         try:

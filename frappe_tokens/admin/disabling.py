@@ -26,8 +26,8 @@ Change = Callable[..., bool]
 class DisablingMixin(ApiAccessBase):
     """The buttons *Disable* and *Enable* in the section *API Access*."""
 
-    api_access_disable = part("disable", _("Disabling"), "disable_key")
-    api_access_enable = part("enable", _("Disabling"), "enable_key")
+    api_access_disable = part("disable", _("Access"), "disable_key")
+    api_access_enable = part("enable", _("Access"), "enable_key")
 
     def get_urls(self) -> list[URLPattern]:
         return [

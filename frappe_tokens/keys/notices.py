@@ -222,7 +222,9 @@ def prune_notices(models: Collection[type[AbstractApiKey]]) -> int:
         for batch in in_batches(of_model.values_list("pk", "api_key", "about")):
             found = stored.filter(api_key__in={api_key for _, api_key, _ in batch})
             keys = {key.api_key: key for key in found}
-            over += [pk for pk, api_key, about in batch if _is_over(keys.get(api_key), about, ended)]
+            for pk, api_key, about in batch:
+                if _is_over(keys.get(api_key), about, ended):
+                    over.append(pk)
     # By their primary keys, in order, so that parallel runs don't lock other rows.
     return sum(notices.filter(pk__in=batch).delete()[0] for batch in in_batches(sorted(over)))
 

@@ -153,7 +153,7 @@ def _check_free(user: User, api_key: str, name: str) -> None:
 
 
 def _check_usable(key: ApiKey, user: User, name: str) -> None:
-    """Raise ValidationError unless the stored ``key`` is an unrevoked one of ``user`` with this name."""
+    """Raise ValidationError unless ``key`` isn't revoked, and is ``user``'s with this name."""
     if key.user_id != user.pk:
         problem, code = _("API key %(api_key)s belongs to another user."), "api_key_taken"
     elif key.is_revoked:

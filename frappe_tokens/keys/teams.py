@@ -42,11 +42,11 @@ class Known(NamedTuple):
     """What :func:`read` found out about a user.
 
     Attributes:
-        is_named: django-guardian names them; None: it isn't used.
+        is_named: django-guardian names them.
         exceeds: they lead someone whom the asker doesn't.
     """
 
-    is_named: bool | None
+    is_named: bool
     exceeds: bool
 
 
@@ -64,9 +64,9 @@ def leads(user: Any, target: User | AnonymousUser, known: Known | None = None) -
                 return True
     except PermissionDenied:
         return False
-    if known is not None and known.is_named is not None:
+    if known is not None:
         return known.is_named
-    return _by_guardian(user).filter(pk=target.pk).exists()
+    return bool(_by_guardian(user).filter(pk=target.pk).exists())
 
 
 def read(asker: User, targets: Iterable[User]) -> dict[object, Known]:
@@ -84,8 +84,7 @@ def read(asker: User, targets: Iterable[User]) -> dict[object, Known]:
         )
         exceeding = {batch[number] for (number,) in first.union(*others)} - {asker}
         for target in batch:
-            is_named = target.pk in named if uses_guardian else None
-            known[target.pk] = Known(is_named, target in exceeding)
+            known[target.pk] = Known(target.pk in named, target in exceeding)
     return known
 
 
@@ -116,7 +115,8 @@ def exceed(user: User | AnonymousUser, asker: User, known: Known | None = None) 
 
 
 def _led_by_alone(user: User | AnonymousUser, asker: User) -> QuerySet[Any]:
-    return led_by(user).exclude(pk__in=led_by(asker).values("pk"))
+    alone: QuerySet[Any] = led_by(user).exclude(pk__in=led_by(asker).values("pk"))
+    return alone
 
 
 def _by_guardian(user: User | AnonymousUser) -> QuerySet[Any]:

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from frappe_tokens.keys import Actor, disable, revoke
+from frappe_tokens.keys import Actor, disable, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
 from .conftest import LIST, make_key, page_of, text_of
@@ -101,3 +101,31 @@ def test_right_to_rotate_itself_is_offered_to_those_who_may_give_it(
     make_key(client, self_rotate="on")
 
     assert ApiKey.objects.get().self_rotate is may
+    assert ("requests with the key may replace" in text_of(client.get(LIST))) is may
+
+
+@pytest.mark.parametrize("may", [False, True], ids=["self-service", "permission"])
+def test_right_to_rotate_itself_is_taken_by_its_user_and_given_by_permission(
+    client, user, system_manager, may
+):
+    owner = system_manager if may else user
+    client.force_login(owner)
+    key = generate_keys(owner, name="ci", description="Nightly", self_rotate=True).instance
+    page = page_of(key, "edit")
+    form = {"name": "ci", "description": "Nightly"}
+
+    offered = text_of(client.get(page))
+    assert 'name="self_rotate"' in offered
+    assert "checked" in offered
+    assert ("not allow it again" in offered) is not may
+    client.post(page, {**form, "self_rotate": "on"})
+    key.refresh_from_db()
+    assert key.self_rotate
+    client.post(page, form)
+    key.refresh_from_db()
+    assert not key.self_rotate
+    assert ('name="self_rotate"' in text_of(client.get(page))) is may
+    client.post(page, {**form, "self_rotate": "on"})
+    key.refresh_from_db()
+
+    assert key.self_rotate is may

@@ -91,7 +91,7 @@ def test_mails_about_keys_that_expire_soon_and_unused_ones(ada, mailoutbox):
 
     out, err = run()
 
-    assert (out, err) == ("Sent 1 mail about 4 keys.\n", "")
+    assert (out, err) == ("Sent 1 email about 4 keys.\n", "")
     (mail,) = mailoutbox
     assert (mail.to, reported(mail)) == (
         ["ada@example.com"],
@@ -134,7 +134,7 @@ def test_leaves_out_keys_that_do_not_work(ada, mailoutbox):
     make_key(ada, "expired", **soon | {"expires_at": NOW})
     make_key(ada, "without a secret", **soon | {"secret_digest": ""})
 
-    assert run()[0] == "Sent 0 mails about 0 keys.\n"
+    assert run()[0] == "Sent 0 emails about 0 keys.\n"
     assert (mailoutbox, claims()) == ([], [])
 
 
@@ -148,7 +148,7 @@ def test_counts_users_who_can_not_be_told(make_user, ada, mailoutbox):
         make_key(user, f"key of {user}", expires_at=NOW + DAY)
 
     assert run()[0].splitlines() == [
-        "Sent 1 mail about 1 key.",
+        "Sent 1 email about 1 key.",
         "Left out 1 inactive user, and 2 users without an address.",
     ]
     assert [api_key for _label, api_key, *_ in claims()] == ["key of ada"]
@@ -164,7 +164,7 @@ def test_tells_each_user_once_of_the_keys_of_all_sources(make_user, ada, setting
     Drone.objects.create(user=grace, api_key="drone", **soon)
     Sensor.objects.create(api_key="unowned", **soon)
 
-    assert run()[0] == "Sent 2 mails about 3 keys.\n"
+    assert run()[0] == "Sent 2 emails about 3 keys.\n"
     assert [sorted(reported(mail)) for mail in mailoutbox] == [["key", "robot"], ["drone"]]
     assert [claim[:2] for claim in claims()] == [
         ("frappe_tokens.apikey", "key"),
@@ -363,7 +363,7 @@ def test_dry_run_prints_and_sends_and_claims_nothing(ada, mailoutbox):
         "ada <ada@example.com>",
         "  soon of ada (soon): expires 2026-11-02 12:00 UTC",
         "  unused of ada (unused): unused since 2026-07-24 12:00 UTC",
-        "Would send 1 mail about 2 keys.",
+        "Would send 1 email about 2 keys.",
     ]
     assert (calls, mailoutbox, claims()) == ([], [], [])
 

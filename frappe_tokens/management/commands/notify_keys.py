@@ -18,8 +18,8 @@ logger = logging.getLogger("frappe_tokens.notices")
 
 class Command(BaseCommand):
     help = (
-        "Mail users about their API keys that expire soon or are unused, of all SOURCES: each user "
-        "at most once per run, and never twice about the same expiry or time without use."
+        "Email users about their API keys that expire soon or are unused, of all SOURCES: each "
+        "user at most once per run, and never twice about the same expiry or time without use."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             prune_notices(models)
         if verbosity:
             verb = "Would send" if dry_run else "Sent"
-            self.stdout.write(f"{verb} {counted(mails, 'mail')} about {counted(keys, 'key')}.")
+            self.stdout.write(f"{verb} {counted(mails, 'email')} about {counted(keys, 'key')}.")
             if inactive or without_address:
                 self.stdout.write(
                     f"Left out {counted(inactive, 'inactive user')}, and "
@@ -77,7 +77,7 @@ class Command(BaseCommand):
         if failed:
             raise CommandError(
                 f"{counted(failed, 'user')} could not be notified; the log says why. Run it again "
-                "to try again: nobody gets a second mail."
+                "to try again: nobody gets a second email."
             )
 
 
