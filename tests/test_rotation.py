@@ -96,6 +96,28 @@ def test_expired_key_is_renewed_with_a_new_secret(user, settings, renew):
 
 @pytest.mark.django_db
 @each_renewal
+@pytest.mark.parametrize("replay", [False, True])
+@pytest.mark.parametrize("left", [timedelta(0), HOUR / 2], ids=["expired", "in time"])
+def test_renewal_with_a_grace_period_does_not_extend_the_old_secret(
+    user, settings, renew, replay, left
+):
+    settings.FRAPPE_TOKENS = {"REVOKE_ON_REPLAY": replay, "ROTATION_GRACE": 5 * HOUR}
+    with time_machine.travel(NOON, tick=False) as clock:
+        old = generate_keys(user, expires_at=NOON + HOUR)
+        clock.move_to(NOON + HOUR - left)
+        new = renew(old.instance, expires_at=NOON + 9 * HOUR)
+        assert (works(new), new.instance.previous_expires_at) == (True, NOON + HOUR)
+        if left:
+            assert works(old)
+
+        clock.move_to(NOON + HOUR)
+
+        assert works(new)
+        assert not works(old)
+
+
+@pytest.mark.django_db
+@each_renewal
 def test_user_may_renew_an_own_key_but_not_extend_its_secret(user, settings, renew):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     by = Actor(user)

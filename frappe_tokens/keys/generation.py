@@ -33,13 +33,8 @@ if TYPE_CHECKING:
 BATCH_SIZE = 250  # users per statement; larger batches are not faster
 
 SECRET_FIELDS = (
-    "expires_at",
-    "lifetime",
-    "secret_digest",
-    "previous_digest",
-    "previous_expires_at",
-    "previous_used_at",
-    "rotated_at",
+    *("expires_at", "lifetime", "secret_digest", "rotated_at"),
+    *("previous_digest", "previous_expires_at", "previous_used_at"),
 )
 
 
@@ -113,9 +108,9 @@ def _generate(
             )
         if existing is None:
             check_number([target])
-        now = timezone.now()
+        now, ends_at = timezone.now(), existing.expires_at if existing is not None else None
         key = options.apply(target, existing, now)
-        generated = set_secret(key, options.grace, now, options.by)
+        generated = set_secret(key, options.grace, now, options.by, ends_at=ends_at)
         key.save(using=alias)
         announce_generated([(key, existing is not None)], options.by)
     return generated
@@ -154,8 +149,12 @@ def generate_keys_for_users(
         for batch in in_batches(targets, BATCH_SIZE):
             existing = unrevoked_keys(batch, cleaned.name)
             check_number([target for target in batch if target.pk not in existing])
+            ends = {pk: key.expires_at for pk, key in existing.items()}
             rows = [cleaned.apply(target, existing.get(target.pk), now) for target in batch]
-            results += [set_secret(key, cleaned.grace, now, by) for key in rows]
+            results += [
+                set_secret(key, cleaned.grace, now, by, ends_at=ends.get(key.user_id))
+                for key in rows
+            ]
             if new := [key for key in rows if key._state.adding]:
                 insert_rows(new, "api_key", alias)
             if changed := [key for key in rows if key.user_id in existing]:
@@ -192,8 +191,9 @@ def generate_keys_for_source(
             raise ValidationError(_("Choose the user that the key runs as first."), code="no_user")
         check_target(stored.user, by)
         rotated, now = bool(stored.secret_digest), timezone.now()
+        ends_at = stored.expires_at
         set_value(stored, "expires_at", expires_at or stored.expires_at, now)
-        generated = set_secret(stored, grace, now, by)
+        generated = set_secret(stored, grace, now, by, ends_at=ends_at)
         stored.save(update_fields=SECRET_FIELDS)
         announce_generated([(generated.instance, rotated)], by)
     key.refresh_from_db(using=stored._state.db)
@@ -207,10 +207,13 @@ def set_secret(
     now: datetime,
     by: Actor | None,
     secret: Secret | None = None,
+    *,
+    ends_at: datetime | None,
 ) -> GeneratedKeys:
-    """Set a new secret on ``key``, of any source and as stored now, without saving it.
+    """Set a new secret on ``key``, of any source, without saving it.
 
-    It's generated unless trusted code gives a ``secret``.
+    It's generated unless trusted code gives a ``secret``. The old one ends with the expiry that the
+    key had, ``ends_at``: the new expiry must not extend its life.
 
     Raises:
         PermissionDenied: ``by`` used a narrower key.
@@ -232,7 +235,7 @@ def set_secret(
     check_reach(key, by)
     keep = bool(key.secret_digest and (grace or conf.REVOKE_ON_REPLAY))
     key.previous_digest = key.secret_digest if keep else ""
-    key.previous_expires_at = now + grace if keep else None
+    key.previous_expires_at = min(now + grace, ends_at or now + grace) if keep else None
     key.previous_used_at = None
     if secret is None:
         secret = crypto.generate_api_secret()

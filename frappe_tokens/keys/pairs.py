@@ -110,10 +110,10 @@ def _set_up(user: User, api_key: str, api_secret: Secret, options: KeyOptions) -
                 if name != "expires_at" and getattr(key, name) != value
             ]
             return PairResult(key, "unchanged" if is_current else "superseded", ignored, is_short)
-    existed = key is not None
+    existed, ends_at = key is not None, key.expires_at if key is not None else None
     key = options.apply(target, key, now)
     key.api_key = api_key
-    set_secret(key, options.grace, now, None, api_secret)
+    set_secret(key, options.grace, now, None, api_secret, ends_at=ends_at)
     key.save(using=router.db_for_write(ApiKey))
     announce_generated([(key, existed)], None)
     return PairResult(key, "rotated" if existed else "created", [], is_short)

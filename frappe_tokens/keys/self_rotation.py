@@ -66,7 +66,7 @@ def rotate_itself(
             )
         check_target(stored.user, None)
         had_expiry, now = stored.expires_at is not None, timezone.now()
-        generated = set_secret(stored, grace, now, None)
+        generated = set_secret(stored, grace, now, None, ends_at=stored.expires_at)
         if expires_at is not None:
             lifetime = stored.lifetime if had_expiry else None
             # The lifetime stays: only others give another one.
