@@ -222,8 +222,7 @@ def set_secret(
     if conf.MAX_LIFETIME is not None:
         latest = now + conf.MAX_LIFETIME
         set_value(key, "expires_at", min(key.expires_at or latest, latest), now)
-    # A new key, or one whose expiry other code has written.
-    if key.lifetime is None and key.expires_at is not None:
+    if key.lifetime is None and key.expires_at is not None:  # new, or written by other code
         key.lifetime = key.expires_at - now
     params = {"api_key": key.api_key}
     if key.is_disabled:

@@ -97,8 +97,7 @@ class KeyOptions:
         for name, value in self.values.items():
             # A copy for each key, so that changing one key's list doesn't change another's.
             set_value(key, name, copy.copy(value), now)
-        # Another expiry with another secret widens nothing: it could be that of a new key.
-        # MAX_LIFETIME limits it.
+        # Another expiry with another secret, within MAX_LIFETIME, could be that of a new key.
         before["expires_at"] = key.expires_at
         check_widening(before, key, self.by)
         return key
