@@ -1,7 +1,7 @@
 """Decides whether a request with a credential is accepted.
 
-:func:`verify` is the one decision, for every way in. The other modules hold what it needs (what it
-reads of a request, the failure limit, access tokens, scopes) and the responses to refusals.
+:func:`verify` decides, for every way in. The other modules have what it needs, and the responses
+to refusals.
 """
 
 from .access_tokens import AccessToken, are_known

@@ -1,7 +1,7 @@
-"""OAuth 2 access tokens as the decision sees them, whoever issued them.
+"""OAuth 2 access tokens as the decision sees them.
 
-The core knows no OAuth 2 server. An installed server registers a function that finds its tokens
-(:mod:`frappe_tokens.contrib.oauth2` does this for django-oauth-toolkit).
+The core knows no OAuth 2 server. An installed server registers a function that finds its tokens;
+:mod:`frappe_tokens.contrib.oauth2` does this for django-oauth-toolkit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class AccessToken:
     Attributes:
         auth: the server's own object, which becomes ``request.auth``. Its ``user`` must be
             ``user``, and :func:`frappe_tokens.verification.opens` must know its scopes.
-        user: the user that requests run as; None if it has none.
+        user: the user that requests run as, if any.
         expires_at: when it ends; None for never.
         read_only: whether its scopes allow GET, HEAD and OPTIONS only.
         is_valid_here: False if it was issued for another service.
@@ -73,15 +73,15 @@ def are_known() -> bool:
 
 
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
-    """Return the token that was sent, by the registered finder; None if nobody issued it."""
+    """Return the token that was sent, by the registered finder; None if it wasn't issued."""
     return _finder(token, request) if _finder is not None else None
 
 
 def label(token: Secret) -> str:
-    """Return what failures with ``token``, or with a secret alone, are counted by.
+    """Return the name under which failures with ``token`` are counted. It doesn't reveal the token.
 
-    It doesn't reveal the token.
+    It also serves for a secret without its API key.
     """
     digest = salted_hmac("frappe_tokens", token, algorithm="sha256").hexdigest()
-    # Not to be mistaken for an API key: those contain no colon.
+    # API keys contain no colon, so this can't be one.
     return f"access-token:{digest[:16]}"

@@ -1,4 +1,4 @@
-"""What a browser reports about the page that made it send a request. Pages can't forge this.
+"""What browsers report about the page that made them send a request. Pages can't forge this.
 
 Sources: https://www.w3.org/TR/fetch-metadata/ (``Sec-Fetch-Site``, sent to HTTPS and to this
 machine only), https://fetch.spec.whatwg.org/#origin-header (``Origin``, sent with every method but
@@ -19,20 +19,20 @@ from ..types import AnyRequest
 def from_another_site(request: AnyRequest) -> bool:
     """Whether a page of another site made a browser send ``request``.
 
-    Another site is any origin other than this one and ``CSRF_TRUSTED_ORIGINS``. A request with
-    neither header doesn't come from a browser, unless it's a GET or HEAD over plain HTTP.
+    That is any origin other than this one and ``CSRF_TRUSTED_ORIGINS``. A request with neither
+    header doesn't come from a browser, unless it's a GET or HEAD over plain HTTP.
     """
     site, origin = request.META.get("HTTP_SEC_FETCH_SITE"), request.META.get("HTTP_ORIGIN")
     if site == "same-origin" or (origin is None and site in (None, "none")):
         return False
     if origin is not None and _is_trusted(origin):
         return False
-    # "none" means that the user asked for it, but a reload may repeat another site's form.
+    # "none" means that the user typed the address, but a reload may repeat another site's form.
     return site not in (None, "none") or origin != _own_origin(request)
 
 
 def may_be_browser(request: AnyRequest) -> bool:
-    """Whether ``request`` may come from a browser, other than from a page of this very site.
+    """Whether ``request`` may come from a browser, but not from a page of this site.
 
     When following a link over plain HTTP, a browser sends only its ``User-Agent``, which starts
     with "Mozilla/" in all of them.

@@ -1,7 +1,6 @@
 """The decision whether a request with a credential is accepted. There is no other.
 
-It deletes nothing and writes no response. Callers translate
-:class:`~frappe_tokens.exceptions.Refused` into a response.
+Callers translate :class:`~frappe_tokens.exceptions.Refused` into a response.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _log_error = RateLimitedLogger(
     logging.getLogger("frappe_tokens.verification"), "Credentials can't be checked: %s"
 )
 
-# What a misconfigured client repeats endlessly. A malformed credential costs nothing.
+# Refusals that cost a query, and that a misconfigured client repeats endlessly.
 _COUNTED = {
     Reason.INVALID_CREDENTIALS,
     Reason.KEY_REVOKED,
@@ -49,30 +48,30 @@ def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool) ->
 def verify(
     credential: Credential, info: RequestInfo, *, leave_unknown: bool = False
 ) -> Auth | None:
-    """Accept or refuse a request, in the order that the documentation of refusals gives.
+    """Accept or refuse a request. The order of the checks is documented in ``docs/guide.md``.
 
     Args:
         credential: from :func:`frappe_tokens.credentials.parse`.
         info: the rest of the request.
-        leave_unknown: return None for an access token that no installed server issued, because
-            another authentication class may know it.
+        leave_unknown: return None for an access token that no installed server issued. Another
+            authentication class may know it.
 
     Returns:
-        What becomes ``request.auth``: the API key, or the OAuth 2 access token. Its ``user``, as
-        whom the request runs, is loaded. This takes one SELECT, or none if the key is cached.
+        The value of ``request.auth``: the API key, or the OAuth 2 access token, with the ``user``
+        that the request runs as. This takes one SELECT, or none if the key is cached.
 
     Raises:
-        Refused: the reason says no more than ``invalid_credentials`` unless the secret is correct.
+        Refused: unless the secret is correct, the reason reveals nothing about the key.
     """
     presented: PresentedKey | PresentedToken
-    # An unknown access token may belong to another server, which the failure limit doesn't concern.
+    # Another server's tokens must not count as failures.
     may_be_foreign = leave_unknown and bool(credential.access_token)
     if credential.access_token and access_tokens.are_known():
         presented = PresentedToken(credential, may_be_foreign=may_be_foreign)
     elif may_be_foreign:
         return None
     elif not credential.well_formed:
-        # Before anything else, because nonsense must cost next to nothing.
+        # First, because nonsense must cost next to nothing.
         raise report_failure(_malformed(credential), info)
     else:
         presented = PresentedKey(credential)
@@ -102,18 +101,15 @@ def verify(
 
 
 async def averify(credential: Credential, info: RequestInfo) -> Auth:
-    """Do what :func:`verify` does, from async code: in a thread, of which there are few.
+    """Run :func:`verify` in one of a limited number of threads.
 
-    Django's async ORM uses a thread for each query. This uses one for the queries, the cache and
-    the counters together.
-
-    Args and raises: as for :func:`verify`.
+    Django's async ORM would use a thread for each query, and the cache is not async.
     """
     return await threads.run_in_thread(verify, credential, info)
 
 
 def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
-    """Return the refusal of a credential that was left to other classes, none of which took it."""
+    """Return the refusal of a credential that no other authentication class accepted either."""
     if not (credential.access_token and access_tokens.are_known()):
         return report_failure(_malformed(credential), info)
     presented = PresentedToken(credential)
@@ -155,7 +151,7 @@ def _look_up(presented: PresentedKey | PresentedToken, info: RequestInfo) -> boo
 
 
 def _counted(refused: Refused, info: RequestInfo, label: str, api_secret: str = "") -> Refused:
-    """Count a failure. Return ``refused``, or what replaces it after too many of them."""
+    """Count a failure. Return ``refused``, or its replacement after too many failures."""
     if refused.reason in _COUNTED:
         try:
             limiter.count(info.address(), label, api_secret, info.source)
@@ -179,13 +175,17 @@ def _reason_against(
         return Reason.USER_INACTIVE
     if found.allowed_ips and not addresses.is_allowed(found.allowed_ips, info.address()):
         return Reason.IP_NOT_ALLOWED
-    if found.read_only and not policy.are_safe(info.methods) and not info.accepts_read_only:
+    if found.read_only and not (
+        policy.are_safe(info.methods) or info.view_has("accepts_read_only")
+    ):
         return Reason.KEY_READ_ONLY
-    # Of our schemes, browsers send only Basic without being told to by a page's script.
+    # Of our schemes, browsers send only Basic by themselves.
     if from_browser and info.is_forgeable:
         return Reason.CROSS_SITE_REQUEST
     if info.for_people and not conf.PAGES_ACCEPT_CREDENTIALS:
         return Reason.SESSION_REQUIRED
-    if found.is_scoped and not found.opens(info.required_scopes) and not info.accepts_any_scope:
+    if found.is_scoped and not (
+        found.opens(info.required_scopes) or info.view_has("accepts_any_scope")
+    ):
         return Reason.INSUFFICIENT_SCOPE
     return None

@@ -1,12 +1,12 @@
-"""Clients that fail again and again, and how long they have to wait.
+"""Limits repeated failures.
 
 Failures are counted in Django's cache, per address and presented key, up to ``FAILURE_LIMIT``. Time
 is divided into windows as long as the rate's period, and a count ends with its window. Beyond the
 limit, a failure is answered with 429 instead of its own code. A success uses and resets nothing.
 
 A correct credential is never refused for failures of others: clients share addresses, and API keys
-are not secret. Only the very token that failed, from the same address, is refused without a query
-once its count is full. Each process remembers the tokens that it met, by a keyed digest.
+are not secret. Only the same token from the same address is refused without a query once it has
+failed too often. Each process remembers such tokens, by a keyed digest.
 """
 
 from __future__ import annotations
@@ -61,16 +61,14 @@ def reset() -> None:
 def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
     """Refuse a token that failed too often from this address, with no query and no cache access.
 
-    For an access token, ``api_key`` is its label and ``api_secret`` is "". ``source`` is where the
-    key is looked up.
+    For an access token, ``api_key`` is its label and ``api_secret`` is "".
     """
     limit = conf.FAILURE_LIMIT if _refused else None
     if limit is None:
         return
     wait = _ends_at - time.time()
     if not 0 < wait <= limit.seconds:
-        # The window has ended, the limit has changed, or the clock was set back: nobody waits
-        # longer than one period.
+        # The window has ended, the limit has changed, or the clock was set back.
         with _lock:
             _refused.clear()
     elif _digest(limit, network_of(address), api_key, api_secret, source) in _refused:
@@ -78,7 +76,7 @@ def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
 
 
 def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
-    """Count a failure, and refuse one too many. Nothing is counted if the cache doesn't answer."""
+    """Count a failure, and refuse one too many. If the cache doesn't answer, nothing is counted."""
     global _ends_at
     limit = conf.FAILURE_LIMIT
     network = network_of(address)
@@ -130,17 +128,17 @@ def _too_many(api_key: str, seconds: float) -> Refused:
 
 
 def _digest(limit: Rate, network: str, api_key: str, api_secret: str, source: str) -> bytes:
-    # With the source: a key that is unknown in one may be correct in another. And with what a
-    # KEY_FUNCTION adds to the count, for a site with tenants.
-    whose = caches[conf.CACHE or "default"].make_key("")
-    identity = repr((whose, limit, network, api_key, source)).encode()
+    # A key that is unknown in one source may be correct in another. The cache's KEY_FUNCTION may
+    # tell tenants apart.
+    tenant = caches[conf.CACHE or "default"].make_key("")
+    identity = repr((tenant, limit, network, api_key, source)).encode()
     digest = hashlib.blake2b(identity, digest_size=16, key=_digest_key)
     digest.update(api_secret.encode())
     return digest.digest()
 
 
 def network_of(address: str) -> str:
-    """Return whom ``address`` is counted for: itself, its IPv6 network, or "" if it is invalid."""
+    """Return what ``address`` is counted by: itself or its IPv6 network; "" if it is invalid."""
     parsed = parse_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False).network_address)

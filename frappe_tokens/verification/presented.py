@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 from .. import crypto, lookup, policy
 from ..base_models import AbstractApiKey
@@ -29,39 +28,8 @@ class Auth(Protocol):
     def user(self) -> User: ...
 
 
-class Verifiable(Protocol):
-    """What the decision reads of an API key or an access token once its secret is correct."""
-
-    @property
-    def auth(self) -> Auth:
-        """What becomes ``request.auth``; its ``user`` is loaded."""
-
-    @property
-    def user(self) -> User | None: ...
-
-    @property
-    def api_key(self) -> str: ...
-
-    @property
-    def allowed_ips(self) -> Collection[str]: ...
-
-    @property
-    def read_only(self) -> bool: ...
-
-    @property
-    def is_revoked(self) -> bool: ...
-
-    @property
-    def is_disabled(self) -> bool: ...
-
-    def is_expired(self, now: datetime) -> bool: ...
-
-    @property
-    def is_scoped(self) -> bool:
-        """Whether it opens only some views."""
-
-    def opens(self, required: Collection[str]) -> bool:
-        """Whether it opens a view that declares the scopes ``required``."""
+# What the decision reads once the secret is correct.
+Verifiable: TypeAlias = AbstractApiKey | AccessToken
 
 
 class PresentedKey:
@@ -84,7 +52,7 @@ class PresentedKey:
         return self._found is not None
 
     def matched(self, now: datetime) -> AbstractApiKey:
-        """Return the key, or refuse it. An unknown key takes the same work as a wrong secret."""
+        """Return the key, or refuse it. An unknown key takes as much work as a wrong secret."""
         key = self._found.key if self._found is not None else None
         current, previous = crypto.matches_which(
             self.secret,
@@ -101,14 +69,14 @@ class PresentedKey:
         return key
 
     def refusal(self, refused: Refused) -> Refused:
-        """Return ``refused`` as it may be reported."""
+        """Return ``refused`` without a possible secret."""
         if self._found is None:
-            # The "key" is unknown, and may be a secret in the wrong place.
+            # An unknown "API key" may be a secret in the wrong place.
             refused.api_key = redacted(refused.api_key, API_KEY_MAX_LENGTH)
         return refused
 
     def record_use(self, info: RequestInfo, now: datetime) -> None:
-        """Record when and from where the key was used. Its secret has matched."""
+        """Record when and from where the key was used, once its secret has matched."""
         found = cast("Found", self._found)
         lookup.record_use(found, now=now, address=info.address, secret=self.secret, slot=self._slot)
         if self._slot == "previous_digest":
@@ -141,13 +109,13 @@ class PresentedToken:
         return self._found is not None
 
     def matched(self, now: datetime) -> AccessToken:
-        """Return the token, or refuse one that no server issued or that is for another service."""
+        """Return the token. Refuse one that no server issued, or that is for another service."""
         if self._found is None or not self._found.is_valid_here:
             raise Refused(Reason.INVALID_CREDENTIALS, mistake=self._mistake)
         return self._found
 
     def refusal(self, refused: Refused) -> Refused:
-        """Return ``refused`` in the words for access tokens, without what it was counted by."""
+        """Return ``refused`` with the sentence for access tokens, and without the label."""
         refused.api_key = ""
         refused.access_token = True
         return refused

@@ -1,4 +1,4 @@
-"""What the decision reads of a request, and what it leaves on it."""
+"""What the decision reads from a request, and stores on it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _OUTCOME = "_frappe_tokens_outcome"
 
 
 class Outcome(NamedTuple):
-    """What was decided about a request.
+    """The decision about a request.
 
-    ``key`` is the API key whose secret was correct, or the access token, if any; ``refused`` is why
-    the request was refused, if it was.
+    Attributes:
+        key: the API key whose secret was correct, or the access token, if any.
+        refused: why the request was refused; None if it wasn't.
     """
 
     key: Any = None
@@ -41,7 +42,7 @@ def get_outcome(request: AnyRequest) -> Outcome | None:
 
 
 class RequestInfo:
-    """What the decision reads of a request besides its credential.
+    """What the decision reads from a request besides its credential.
 
     Args:
         request: Django's request, the one that DRF wraps around it, or an object that resembles it.
@@ -72,14 +73,14 @@ class RequestInfo:
 
     @property
     def methods(self) -> tuple[str, str]:
-        """The method that was sent, and the current one."""
-        # Both, so that no override opens more than was sent, in a middleware or on DRF's request.
+        """The method that was sent, and the current one, which a middleware may have overridden."""
+        # An override must not allow more than the method that was sent.
         return self._meta.get("REQUEST_METHOD", "").upper(), self._given.method or ""
 
     @property
     def is_forgeable(self) -> bool:
-        """Whether another site may have made a browser send it, to that site's benefit."""
-        # Of a safe method it has none, because it can't read the response. A WebSocket can do more.
+        """Whether another site may have made a browser send it, and can gain from that."""
+        # It gains nothing from a safe method, because it can't read the response.
         is_safe = not self._is_websocket and policy.are_safe(self.methods)
         return not is_safe and browsers.from_another_site(self.request)
 
@@ -91,28 +92,19 @@ class RequestInfo:
 
     @property
     def source_name(self) -> str:
-        """The source for logs: "" if it isn't in ``SOURCES``, as the header may hold anything."""
+        """The source for logs: "" if it isn't in ``SOURCES``. The header may hold anything."""
         return self.source if self.source in conf.SOURCES else ""
 
-    @property
-    def accepts_any_scope(self) -> bool:
-        """Whether the view is one of ours that tells every credential about itself."""
-        cls = getattr(self._view, "view_class", self._view)
-        return getattr(cls, "accepts_any_scope", False) is True
-
-    @property
-    def accepts_read_only(self) -> bool:
-        """Whether the view is the one of ours that read-only keys may change themselves by."""
-        cls = getattr(self._view, "view_class", self._view)
-        return getattr(cls, "accepts_read_only", False) is True
+    def view_has(self, flag: str) -> bool:
+        """Whether the view sets ``flag``, as some of ours do: to be open to every credential."""
+        return getattr(getattr(self._view, "view_class", self._view), flag, False) is True
 
     @property
     def required_scopes(self) -> tuple[str, ...]:
-        """What the view declares."""
         return scopes.view_scopes(self._view, self._given.method or "")
 
     def described(self) -> dict[str, str]:
-        """Return what receivers of signals may know: no header, query string or body."""
+        """Return the arguments for signals: no header, query string or body."""
         return {
             "address": self.address(),
             "method": self.methods[0],
@@ -131,7 +123,7 @@ class RequestInfo:
 
 def parse_header(request: AnyRequest, schemes: Iterable[str]) -> Credential | None:
     """Return the credential in the ``Authorization`` header for one of ``schemes``, if any."""
-    # Neither the header nor META is in a variable here, as debug pages show those.
+    # Debug pages show variables, so neither the header nor META is in one.
     return credentials.parse(
         getattr(request, "_request", request).META.get("HTTP_AUTHORIZATION"), *schemes
     )

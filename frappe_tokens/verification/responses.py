@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from ..conf import conf
 from ..exceptions import Reason, Refused
 
-# For refusals that have no waiting time of their own, in seconds.
+# For a database that doesn't answer.
 RETRY_AFTER_SECONDS = 5
 
 _NAMES = {"basic": "Basic", "bearer": "Bearer"}
@@ -20,19 +20,12 @@ _NAMES = {"basic": "Basic", "bearer": "Bearer"}
 def refusal_response(request: HttpRequest, refused: Refused, scheme: str) -> HttpResponse:
     """Return Django's response to a refusal: JSON, or HTML if the client accepts only that."""
     code, status = refused.reason.code, refused.reason.status
-    response: HttpResponse
-    if not _wants_html(request):
-        body = {"detail": str(refused.sentence), "code": code}
-        response = JsonResponse(body, status=status)
+    if _wants_html(request):
+        page = "<!DOCTYPE html><title>{0}</title><h1>{0}</h1><p>{1}</p><p>{2}</p>"
+        title = f"{status} {HTTPStatus(status).phrase}"
+        response = HttpResponse(format_html(page, title, refused.sentence, code), status=status)
     else:
-        page = format_html(
-            "<!DOCTYPE html><title>{0} {1}</title><h1>{0} {1}</h1><p>{2}</p><p>{3}</p>",
-            status,
-            HTTPStatus(status).phrase,
-            refused.sentence,
-            code,
-        )
-        response = HttpResponse(page, status=status)
+        response = JsonResponse({"detail": str(refused.sentence), "code": code}, status=status)
     if challenged := challenge(scheme, refused):
         response["WWW-Authenticate"] = challenged
     if (seconds := retry_after(refused)) is not None:
@@ -44,7 +37,7 @@ def refusal_response(request: HttpRequest, refused: Refused, scheme: str) -> Htt
 def _wants_html(request: HttpRequest) -> bool:
     try:
         return request.accepts("text/html") and not request.accepts("application/json")
-    except (LookupError, ValueError):  # Django's parser, of parameters in odd character sets
+    except (LookupError, ValueError):  # Django's parser fails for some character sets
         return False
 
 

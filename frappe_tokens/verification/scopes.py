@@ -1,4 +1,4 @@
-"""Which scopes a view declares, and whether a credential holds them."""
+"""Which scopes a view declares, and whether a credential has them."""
 
 from __future__ import annotations
 

@@ -21,27 +21,26 @@ _semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = W
 
 
 async def run_in_thread(work: Callable[..., Result], *args: Any) -> Result:
-    """Call ``work(*args)`` in a thread, and return or raise what it does.
+    """Return ``work(*args)``, run in the thread of the request.
 
-    The thread is the request's own, where a middleware may have prepared the connection, for a
-    tenant for example. A connection that ``work`` opened is closed afterwards unless it's
-    persistent, so that a view that waits for long doesn't hold one.
+    There, a middleware may have prepared the connection, for a tenant for example. A connection
+    that ``work`` opened is closed afterwards unless it's persistent, so that a slow view doesn't
+    hold one.
     """
     free = semaphore()
     await free.acquire()
     task = asyncio.ensure_future(sync_to_async(_work_and_close)(work, args))
-    # Threads can't be stopped: one that is no longer awaited counts until it ends.
+    # Threads can't be stopped: one counts until it ends, even if nothing awaits it any more.
     task.add_done_callback(lambda _task: free.release())
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        # If this returned earlier, older versions of asgiref would block the loop until it ends.
+        # Otherwise, older versions of asgiref would block the event loop until the thread ends.
         await asyncio.wait([task])
         raise
 
 
 def semaphore() -> asyncio.Semaphore:
-    """Return that of the running event loop."""
     return _semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(CONCURRENT))
 
 
