@@ -247,7 +247,7 @@ class OtherOrder(SQLCompiler):
     ("compiler", "why"),
     [
         (MoreParameters, "parameters other than"),
-        (OtherOrder, "does not bring the columns"),
+        (OtherOrder, "doesn't return the columns"),
         (Percent, "percent sign"),
     ],
 )

@@ -1,9 +1,9 @@
-"""System checks: what is wrong, or dangerous, in how a project is set up.
+"""System checks of a project's configuration.
 
-Their ids are stable (``SILENCED_SYSTEM_CHECKS``). ``manage.py check --tag frappe_tokens`` runs them
-alone; with ``--deploy`` also those about a deployment. The one that queries the database runs with
-``manage.py check --database default``, and before migrations. A check never raises: other checks
-report what keeps it from looking.
+Their ids are stable (``SILENCED_SYSTEM_CHECKS``). ``manage.py check --tag frappe_tokens`` runs only
+these; with ``--deploy`` also those about a deployment. The one that queries the database runs with
+``manage.py check --database default``, and before migrations. A check never raises an exception,
+because other checks report what prevents it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ TAG = "frappe_tokens"
 
 
 def register() -> None:
-    """Register all checks. Doing so again changes nothing."""
     checks.register(configuration.check_settings, TAG)
     checks.register(configuration.check_client_address, TAG, Tags.security)
     checks.register(configuration.check_sources, TAG)
@@ -34,5 +33,5 @@ def register() -> None:
     checks.register(deployment.check_failure_limit, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_proxies, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_retention, TAG, deploy=True)
-    # Without our tag, because naming that doesn't ask for queries.
+    # Without our tag, because "check --tag frappe_tokens" must not query.
     checks.register(deployment.check_secrets, Tags.database)

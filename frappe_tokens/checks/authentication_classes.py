@@ -1,4 +1,4 @@
-"""Whether credentials reach our authentication classes."""
+"""Checks that credentials reach our authentication classes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..verification import are_known, ninja_operations, routed_views
 
 Classes = tuple[type[Any], ...]
 
-# The starts of names, to import nothing of DRF or Django Ninja where it isn't used.
+# Prefixes of names, because DRF and Django Ninja must not be imported where they aren't used.
 _OURS = "frappe_tokens.authentication."
 _BEARER = "frappe_tokens.authentication.BearerAuthentication"
 _SESSION = "rest_framework.authentication.SessionAuthentication"
 _VIEWS = "rest_framework.views."
 _OURS_FOR_NINJA = "frappe_tokens.contrib.ninja."
 _COOKIE = "ninja.security.apikey.APIKeyCookie"
-# It answers only tokens that it knows, which may be ours to check, and passes over all others.
+# It accepts only its own tokens, which ours may check too, and ignores all others.
 _TOOLKIT = "oauth2_provider.contrib.rest_framework.authentication.OAuth2Authentication"
 
 
@@ -51,7 +51,7 @@ def check_order(**kwargs: object) -> Iterator[CheckMessage]:
 
 def check_ninja(**kwargs: object) -> Iterator[CheckMessage]:
     """W014: in ``auth`` of Django Ninja, a class that reads a cookie comes before ours."""
-    # An API's order holds for all operations without their own, a router's for all of its.
+    # One warning for all operations that have the order of their API or router.
     orders: dict[tuple[Any, ...], str] = {}
     with suppress(Exception):
         for _route, view in routed_views(get_resolver()):
@@ -76,7 +76,7 @@ def check_ninja(**kwargs: object) -> Iterator[CheckMessage]:
 
 
 def check_oauth2(**kwargs: object) -> Iterator[CheckMessage]:
-    """I001: no class knows OAuth 2 access tokens. Most projects don't need one."""
+    """I001: no class accepts OAuth 2 access tokens. Most projects don't need one."""
     if apps.is_installed("oauth2_provider"):
         return
     for classes, where in _default_classes().items():
@@ -136,7 +136,7 @@ def _scheme(cls: type[Any]) -> str:
 
 
 def _default_classes() -> dict[Classes, str]:
-    """Return those of the settings; none if DRF isn't used, or can't import them."""
+    """Return those of the settings; none if DRF isn't used or can't import them."""
     if hasattr(settings, "REST_FRAMEWORK"):
         with suppress(Exception):
             from rest_framework.settings import api_settings
@@ -147,7 +147,7 @@ def _default_classes() -> dict[Classes, str]:
 
 
 def _rest_classes(view: object) -> Iterator[tuple[str, Classes]]:
-    """Yield the name and the classes of a DRF view, and nothing for another one."""
+    """Yield the name and the classes of a DRF view; nothing for other views."""
     cls = getattr(view, "cls", None)
     if isinstance(cls, type) and _extends(cls, _VIEWS):
         # A router's extra action may have other classes than its viewset.

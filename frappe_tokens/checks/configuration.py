@@ -1,4 +1,4 @@
-"""Whether ``FRAPPE_TOKENS`` and ``MIDDLEWARE`` are valid."""
+"""Checks ``FRAPPE_TOKENS`` and ``MIDDLEWARE``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from ..middleware.installed import logs_requests, misplaced
 from ..models import ApiRequestLog
 from ..request_log import current_sink
 
-# Each is documented by its property.
 NAMES = sorted(name for name in vars(Settings) if name.isupper())
 
 _REQUEST_LOG = "frappe_tokens.middleware.RequestLogMiddleware"
 
-# They respond instead of later ones, or change the status of their response.
+# They respond instead of later middleware, or change the status of its response.
 _RESPONDING = frozenset(
     {
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -133,8 +132,8 @@ def check_authentication(**kwargs: object) -> Iterator[CheckMessage]:
         yield checks.Error(
             f"In MIDDLEWARE, {name} comes after TokenAuthenticationMiddleware.",
             hint="Put frappe_tokens.middleware.TokenAuthenticationMiddleware right after "
-            "django.contrib.auth.middleware.AuthenticationMiddleware. The server doesn't start "
-            "before.",
+            "django.contrib.auth.middleware.AuthenticationMiddleware. Until then, the server "
+            "doesn't start.",
             id="frappe_tokens.E006",
         )
 
@@ -144,7 +143,7 @@ def check_request_log(**kwargs: object) -> Iterator[CheckMessage]:
     paths = list(settings.MIDDLEWARE)
     place = next((place for place, path in enumerate(paths) if logs_requests(path)), None)
     if place is None:
-        # Without the setting, a project may want no log. If it is valid, there is a dictionary.
+        # Without the setting, a project may not want a log.
         is_valid = value_of("REQUEST_LOG", "null") != "null"
         if is_valid and "REQUEST_LOG" in (getattr(settings, "FRAPPE_TOKENS", None) or {}):
             yield checks.Warning(

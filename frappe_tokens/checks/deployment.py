@@ -1,7 +1,4 @@
-"""What is fine during development, but dangerous for others to reach: ``check --deploy``.
-
-Secrets in the database are checked by ``check --database default``, and before migrations.
-"""
+"""Checks what is fine during development, but not in a deployment."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from ..middleware.installed import logs_requests
 from .configuration import source_models, value_of
 
 _UNPEPPERED = "sha256$"
-# As Frappe generates them. Its secrets have as many digits: 60 bits.
+# Frappe's form. Its secrets have as many digits: 60 bits.
 _SHORT = Q(api_key__regex=r"^[0-9a-f]{15}$", secret_digest__startswith=_UNPEPPERED)
 # A secret that was generated since the import is long.
 _AS_IMPORTED = Q(rotated_at__isnull=True) | Q(rotated_at__lte=F("created_at"))
@@ -32,7 +29,7 @@ _SECURITY_MIDDLEWARE = "django.middleware.security.SecurityMiddleware"
 
 
 def check_cache(**kwargs: object) -> Iterator[CheckMessage]:
-    """W003, W008: a cache that processes don't share, or that forgets failed attempts."""
+    """W003, W008: processes don't share the cache, or it forgets failed attempts."""
     holds_keys = value_of("CACHE") is not None
     counts_failures = value_of("FAILURE_LIMIT") is not None
     alias = value_of("CACHE") or "default"
@@ -120,7 +117,7 @@ def check_retention(**kwargs: object) -> Iterator[CheckMessage]:
 def check_secrets(
     databases: Sequence[str] | None = None, **kwargs: object
 ) -> Iterator[CheckMessage]:
-    """W004: anyone who steals the table can find out short secrets."""
+    """W004: short secrets could be found by trying, with a stolen table."""
     hint = (
         "Set FRAPPE_TOKENS['PEPPERS']: each is then stored with the pepper at the key's next use. "
         "Or rotate the keys: generated secrets are long enough."

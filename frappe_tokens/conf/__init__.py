@@ -30,8 +30,8 @@ __all__ = [
 # No colon (the token's separator) and nothing that a header or a shell would need quoted.
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,20}")
 _PREFIX_RULE = "1 to 20 letters, digits, '_', '-' or '.'"
-# No underscore: servers drop headers with one, because META doesn't tell it from a hyphen.
-# Only clients send Remote-Addr, which isn't REMOTE_ADDR.
+# Servers drop headers with an underscore, because META doesn't tell it from a hyphen. Remote-Addr
+# isn't REMOTE_ADDR: only clients send it.
 _HEADER = re.compile(r"(?!(?i:remote-addr)\Z)[A-Za-z0-9-]+")
 _HEADER_RULE = (
     'the name of a header as it is sent, such as "X-Real-IP", not "HTTP_X_REAL_IP" or "Remote-Addr"'
@@ -43,7 +43,6 @@ _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
 
-# The built-in ones.
 REQUEST_LOGS = ("durable", "buffered", "null")
 
 _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
@@ -60,7 +59,7 @@ class Settings(Reader):
 
     @property
     def SOURCES(self) -> Mapping[str, str]:
-        """The models that ``Frappe-Authorization-Source`` may name: ``ApiKey`` as "User"."""
+        """The models for ``Frappe-Authorization-Source``, by name: ``ApiKey`` as "User"."""
         sources = self._get("SOURCES", (dict,), _DEFAULT_SOURCES)
         return sources if "User" in sources else {**_DEFAULT_SOURCES, **sources}
 
@@ -76,7 +75,7 @@ class Settings(Reader):
 
     @property
     def PEPPERS(self) -> tuple[str, ...]:
-        """Keys of the HMAC that digests are made with, newest first: none."""
+        """Keys of the HMAC for digests, newest first: none."""
         peppers: tuple[str, ...] = self._get("PEPPERS", (list, tuple), ())
         for pepper in peppers:
             if not isinstance(pepper, str) or len(pepper) < PEPPER_MIN_LENGTH:
@@ -112,7 +111,7 @@ class Settings(Reader):
 
     @property
     def LAST_USED_INTERVAL(self) -> timedelta:
-        """How old the recorded last use of a key must be before it's written again: a minute."""
+        """How often the last use of a key is recorded at most: once a minute."""
         interval = self._get("LAST_USED_INTERVAL", (timedelta,), _MINUTE)
         if interval > LONGEST:
             raise ImproperlyConfigured(
@@ -157,7 +156,7 @@ class Settings(Reader):
 
     @property
     def NOTIFY_CHANGES(self) -> bool:
-        """Whether users get a mail when somebody else generates or revokes their key: False."""
+        """Whether users get a mail when someone else generates or revokes their key: False."""
         return self._get("NOTIFY_CHANGES", (bool,), False)
 
     @property
@@ -192,9 +191,9 @@ class Settings(Reader):
 
     @property
     def NUM_PROXIES(self) -> int | None:
-        """How many trusted proxies stand before the app: DRF's setting, else None."""
+        """How many trusted proxies are in front of the app: DRF's setting, else None."""
         own = self._optional_int("NUM_PROXIES", None)
-        # From the settings rather than DRF, because the core must run without it.
+        # Not from DRF, because the core must run without it.
         shared: int | None = getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
         return shared if own is None else own
 
@@ -216,7 +215,7 @@ class Settings(Reader):
 
     @property
     def REQUEST_LOG_LIMIT(self) -> int | None:
-        """How many requests per minute that prove nothing an address has in the log: 60.
+        """How many requests without a correct secret are logged per address and minute: 60.
 
         More are only counted. None: all are logged.
         """
@@ -234,7 +233,7 @@ class Settings(Reader):
 
     @property
     def SECRET_SCANNING_KEYS_URL(self) -> str | None:
-        """Where the public keys are that sign reports of secret scanning: reports are off."""
+        """The URL of the public keys that verify secret scanning reports: reports are off."""
         own: str | None = self._get("SECRET_SCANNING_KEYS_URL", (str, NoneType), None)
         if own is not None and not (_KEYS_URL.fullmatch(own) and find_spec("cryptography")):
             raise ImproperlyConfigured(

@@ -11,17 +11,17 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-# Later times are out of range sooner or later, of a database or a time zone.
+# Later times may be out of range for a database or a time zone.
 LONGEST = timedelta(days=36_500)
 
 T = TypeVar("T")
 
 
 class Reader:
-    """What the settings are read with, at every access.
+    """Reads the settings, at every access.
 
     Raises:
-        ImproperlyConfigured: from any method, if the value is invalid; the message says why.
+        ImproperlyConfigured: from any method, if the value is invalid.
     """
 
     def _text(self, name: str, default: str, pattern: re.Pattern[str], rule: str) -> str:
@@ -49,13 +49,13 @@ class Reader:
         own: Any = getattr(settings, "FRAPPE_TOKENS", None)
         if own is None:
             return default
-        # The exact type first, which is faster: each request comes here several times.
+        # The exact type first, which is faster.
         if type(own) is not dict and not isinstance(own, Mapping):
             raise ImproperlyConfigured("FRAPPE_TOKENS must be a dictionary.")
         if name not in own:
             return default
         value: T = own[name]
-        # A bool is an int in Python, and a mistake for one here.
+        # In Python, a bool is an int.
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             names = " or ".join("None" if t is NoneType else t.__name__ for t in types)
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type {names}.")

@@ -1,4 +1,4 @@
-"""Writes many rows with few statements."""
+"""Writes many rows in few statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creates model instances fast, and has those from a cache save only what was changed."""
+"""Creates model instances fast. Those from a cache save only what was changed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ from django.db.models.signals import post_init, pre_init
 _IMMUTABLE = frozenset(
     {bool, bytes, date, datetime, time, timedelta, Decimal, float, int, str, type(None), UUID}
 )
-
-_NOTHING = object()
-
 
 # For the type checker: the mixin calls the methods of a model.
 if TYPE_CHECKING:
@@ -62,7 +59,8 @@ class WritesChangesOnly(_Model):
                     f.attname
                     for f in loaded
                     if getattr(f, "auto_now", False)
-                    or own[f.attname] != cached.get(f.attname, _NOTHING)
+                    or f.attname not in cached
+                    or own[f.attname] != cached[f.attname]
                 )
                 if not update_fields:
                     return
@@ -89,7 +87,7 @@ class WritesChangesOnly(_Model):
     def refresh_from_db(
         self: Any, using: Any = None, fields: Any = None, from_queryset: Any = None
     ) -> None:
-        """Treat what was read from the database again as unchanged."""
+        """Treat the values that were read again as unchanged."""
         super().refresh_from_db(using, fields, from_queryset)
         if getattr(self._state, "cached", None) is None:
             return
@@ -128,7 +126,7 @@ def _class_from_cache(model: Any) -> Any:
     names = {
         "__module__": model.__module__,
         "__qualname__": model.__qualname__,
-        # For the senders of signals, among others, the class is the model.
+        # The sender of signals, for example, is the model.
         "__class__": property(lambda _self: model),
     }
     # The metaclass would register a model.
@@ -143,7 +141,7 @@ class InstanceFactory:
     That takes a quarter of the time.
 
     Attributes:
-        has_default_constructor: whether Django alone creates instances, and no signal reports it.
+        has_default_constructor: whether creating an instance runs no code of the project.
         is_plain: whether, in addition, all columns are attributes that just hold a value.
     """
 

@@ -11,16 +11,14 @@ from django.db.models.lookups import Exact
 
 
 def with_json_text(rows: QuerySet[Any], field: str, name: str, text: str) -> QuerySet[Any]:
-    """Return those of ``rows`` whose JSON object ``field`` has ``text`` under ``name``.
+    """Return the ``rows`` whose JSON object ``field`` has ``text`` under ``name``.
 
     Django's own lookup also finds other types than text: on SQLite lists, and ``true`` for the text
     "true"; on MariaDB numbers too, and texts with other spaces at the end.
 
     Args:
-        rows: the rows to filter.
         field: the name of a JSONField.
         name: letters, digits, "_", "-" and ".", starting with a letter.
-        text: the text.
     """
     value = KeyTransform(name, field)
     vendor, is_text = connections[rows.db].vendor, Q()

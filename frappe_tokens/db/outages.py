@@ -1,4 +1,4 @@
-"""Why a database can't be used now, as opposed to a statement that is wrong."""
+"""Tells a database that can't be used now from a statement that is wrong."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ _MISSING_SENTENCES = re.compile("no such (table|column)|table .* has no column n
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether a request fails with ``error`` because the database is away, or not yet migrated."""
+    """Whether ``error`` means that the database doesn't answer, or isn't migrated yet."""
     return isinstance(error, OperationalError | InterfaceError) or _is_missing_schema(error)
 
 
 def explain(error: Exception) -> str:
-    """Return what ``error``, from Django's ORM or a cursor, says of the database, and what to do.
-
-    It fits after a colon, for a log.
-    """
+    """Explain ``error`` and what to do, for a log, after a colon."""
     if _is_missing_schema(error):
         return (
             "a table or a column is missing. Run manage.py migrate. With django-tenants, run "
@@ -34,7 +31,7 @@ def explain(error: Exception) -> str:
 
 
 def mark_broken_transactions() -> None:
-    """Have Django roll back what it can't commit, which else would replace the response.
+    """Make Django roll back what it can't commit. A failing commit would replace the response.
 
     On PostgreSQL, an error ends the transaction. On all databases, the connection may be lost.
     """

@@ -1,4 +1,4 @@
-"""Limits for statements that a page or a request can do without."""
+"""Time limits for statements that a page or a request doesn't depend on."""
 
 from __future__ import annotations
 

@@ -1,20 +1,23 @@
-"""Verified keys in Django's cache, invalidated for all processes at once.
+"""Verified keys in Django's cache. A change takes effect in all processes at once.
 
-A key's *slot* holds the word of the reader that cached the key, or the mark that the key changed.
-Its *entry* holds the columns, and counts only while the slot holds its word. A *barrier* marks a
-change to many keys of a model. A reader looks at both before it asks the database; only where both
-are free it caches the row, by ``add()``, which overwrites no mark. A writer sets the mark before
-its commit and again after it. A mark outlives every entry that was read before it: a slow reader
-brings no old row back, and a writer that dies after its commit leaves none behind. A change that is
-rolled back costs queries until its mark expires, and nothing else.
+A key's *slot* holds the random word of the reader that cached the key, or a mark that the key has
+changed. Its *entry* holds the columns, and is valid only while the slot holds its word. A *barrier*
+marks a change to many keys of a model.
 
-Where the cache does not answer, the database does. A process trusts only what was cached while it
-was in touch with the cache: after an error, a slow answer, or ``OUT_OF_TOUCH`` seconds of silence,
-older entries do not count for it. So what changed while the cache was away counts at once when it
-is back, even with older data. A process that could not set a mark sets the barrier when it reaches
-the cache again. Not covered: the cache loses its last writes without any of these signs, it evicts
-a mark, or only the process that makes a change is cut off from it. An old entry then counts until
-it expires, at most ``CACHE_TIMEOUT`` after its row was read.
+A reader looks at slot and barrier before it queries the database. Only if both are empty does it
+cache the row, by ``add()``, which overwrites no mark. A writer sets the mark before its commit and
+again after it. A mark outlives every entry that was read before it, so a slow reader can't restore
+an old row, and neither can a writer that dies after its commit leave one behind. The mark of a
+change that is rolled back only costs queries until it expires.
+
+If the cache doesn't answer, the database does. After an error, a slow answer, or ``OUT_OF_TOUCH``
+seconds of silence, a process doesn't trust older entries. So changes that were made while the cache
+was down take effect at once when it is back, even with older data. A process that couldn't set a
+mark sets the barrier when it reaches the cache again.
+
+Not covered: the cache loses its last writes without any of these signs, it evicts a mark, or only
+the process that makes a change is cut off from it. An old entry is then used until it expires, at
+most ``CACHE_TIMEOUT`` after its row was read.
 """
 
 from __future__ import annotations
@@ -43,22 +46,22 @@ _log_lost_mark = RateLimitedLogger(
     "The cache can't be notified of a change. Other processes may use the old state for a while.",
 )
 
-# In seconds. Transactions that change keys take less than a mark outlives an entry by. A call that
-# is slow may have been retried, after a change of servers. Clocks of machines differ.
+# In seconds. Transactions that change keys must take less than MARGIN, by which a mark outlives an
+# entry. A slow call may have been retried on another server. Clocks of machines differ.
 MARGIN, OUT_OF_TOUCH, SLOW, CLOCK_SKEW = 120, 10, 1, 10
-# Entries that a process remembers, so that it asks the cache for their words only.
+# How many entries a process remembers. It only needs their words from the cache.
 MEMORY_SIZE = 1_000
 
 _CHANGED = "changed"
 
 
 class Slot(NamedTuple):
-    """Where a key is cached, or may be.
+    """Where a key is cached, or may be cached.
 
     Attributes:
-        label: the model that the column ``api_key`` belongs to, as ``app.model``.
-        origin: names the database and the statement that the columns have to come from.
-        factory: returns a function that makes new instances of columns.
+        label: the model with the column ``api_key``, as ``app.model``.
+        origin: the database and the statement that the columns must come from.
+        factory: returns a function that creates instances from columns.
         read_at: when the slot was free, in seconds since 1970.
     """
 
@@ -75,7 +78,7 @@ class Slot(NamedTuple):
 
 
 class CacheEntry(NamedTuple):
-    """A cached key. ``make`` makes a new instance of its ``columns``, which nobody changes."""
+    """A cached key. ``make`` creates an instance from ``columns``, which must not be changed."""
 
     slot: Slot
     word: str
@@ -85,15 +88,15 @@ class CacheEntry(NamedTuple):
 
 
 _memory: dict[tuple[str, str], CacheEntry] = {}
-# By cache: since when this process is in touch (s since 1970), and when it heard last (monotonic).
+# By cache: since when this process is in touch (s since 1970), and its last answer (monotonic).
 _in_touch: dict[str, float] = {}
 _heard_at: dict[str, float] = {}
-# By cache: the barriers that it could not be given.
+# By cache: the barriers that couldn't be set.
 _owed: dict[str, set[str]] = {}
 
 
 def reset() -> None:
-    """Forget what this process knows, as a new one does. For tests."""
+    """Forget everything, like a new process. For tests."""
     for known in (_memory, _in_touch, _heard_at, _owed):
         known.clear()
 
@@ -122,8 +125,8 @@ def look(slot: Slot) -> tuple[CacheEntry | None, Slot | None]:
         if entry is None or entry.word != word or entry.slot.origin != slot.origin:
             stored = cache.get(f"{name}:entry") if entry else answer.get(f"{name}:entry")
             if type(stored) not in (tuple, type(None)):
-                raise TypeError("The cache's serializer must give back what it was given.")
-            # With another word it is an older entry, with another origin another version's.
+                raise TypeError("The cache's serializer must preserve tuples.")
+            # Another word means an older entry, another origin another version of the app.
             if stored is None or stored[:2] != (word, slot.origin):
                 return None, None
             _word, _origin, read_at, ends_at, columns = stored
@@ -138,7 +141,7 @@ def look(slot: Slot) -> tuple[CacheEntry | None, Slot | None]:
 def put(slot: Slot, columns: Columns, due_at: float) -> None:
     """Cache a verified key until its next use is ``due_at`` (s since 1970). Never raises."""
     ends_at = min(slot.read_at + conf.CACHE_TIMEOUT.total_seconds(), due_at)
-    seconds = math.ceil(ends_at - time.time())  # some caches know whole ones only
+    seconds = math.ceil(ends_at - time.time())  # some caches take only whole ones
     if seconds <= 0:
         return
     word = secrets.token_hex(8)
@@ -161,7 +164,7 @@ def remember(slot: Slot, word: str, ends_at: float, columns: Columns) -> CacheEn
 
 
 def invalidate(label: str, api_keys: Iterable[str] | None, using: str) -> None:
-    """End the entries of ``api_keys`` (None: of all), now and at the commit. Never raises."""
+    """End the entries of ``api_keys`` (None: all), now and at the commit. Never raises."""
     alias, barrier = conf.CACHE, f"ft:{label}"
     names = {barrier} if api_keys is None else {f"{barrier}:{api_key}" for api_key in api_keys}
     if alias is None or not names:
@@ -174,7 +177,7 @@ def invalidate(label: str, api_keys: Iterable[str] | None, using: str) -> None:
 def _mark(alias: str, names: set[str]) -> None:
     seconds = conf.CACHE_TIMEOUT.total_seconds() + MARGIN
     try:
-        # Memcached returns the names that it did not take.
+        # Memcached returns the names that it didn't store.
         if not caches[alias].set_many(dict.fromkeys(names, _CHANGED), seconds):
             return
     except Exception:
@@ -190,7 +193,7 @@ def _lost_touch(alias: str) -> None:
 
 
 def _heard(alias: str, called_at: float, now: float) -> float:
-    """Note that the cache has answered. Returns since when this process is in touch with it."""
+    """Record that the cache answered. Return since when this process is in touch with it."""
     heard_at, _heard_at[alias] = _heard_at.get(alias, called_at), time.monotonic()
     since = _in_touch.setdefault(alias, now)
     silent = called_at - heard_at > OUT_OF_TOUCH or _heard_at[alias] - called_at > SLOW

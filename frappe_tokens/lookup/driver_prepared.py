@@ -1,4 +1,4 @@
-"""A SELECT that psycopg prepares in the server, if the project has chosen that.
+"""A SELECT that psycopg prepares in the server, if the project has chosen this.
 
 Django's switch is ``OPTIONS["prepare_threshold"]`` of a database. It is off by default, because
 connection poolers may lose prepared statements. Even if it's on, psycopg prepares nothing that
@@ -7,7 +7,7 @@ uses a cursor that leaves them to the server.
 
 psycopg names prepared statements ``_pg3_0``, ``_pg3_1`` and so on, the same in each process. Behind
 a pooler, such a name may be gone, or be the statement of another process. So the SELECT gives its
-first column a unique name, and the rows of other statements are not used.
+first column a unique name, by which rows of other statements are recognized.
 
 Sources: https://www.psycopg.org/psycopg3/docs/advanced/prepare.html and
 https://docs.djangoproject.com/en/stable/ref/databases/#transaction-pooling-server-side-cursors.
@@ -26,9 +26,9 @@ from django.db.backends.utils import CursorWrapper
 
 logger = logging.getLogger("frappe_tokens.driver_prepared")
 
-# Classes of SQLSTATE that a repetition would only meet again: rollbacks, resources, locks, and
-# timeouts and shutdowns. A lost connection has no SQLSTATE.
-_OF_THE_MOMENT = ("40", "53", "55", "57")
+# Classes of SQLSTATE for which repeating doesn't help: rollbacks, resources, locks, timeouts and
+# shutdowns. A lost connection has no SQLSTATE.
+_TEMPORARY = ("40", "53", "55", "57")
 
 
 def is_chosen(connection: BaseDatabaseWrapper) -> bool:
@@ -52,7 +52,7 @@ class DriverPrepared:
         backend: Any = import_module("django.db.backends.postgresql.base")
         given = cursor.cursor
         failure = ""
-        # Wrappers that log queries ask for the text, which the cursor doesn't know if prepared.
+        # Wrappers that log queries need the text, which a prepared statement's cursor doesn't have.
         if type(cursor) is CursorWrapper and _is_djangos_default(given, backend):
             driver = given.connection
             # In a transaction, a lost statement would end the transaction.
@@ -64,9 +64,9 @@ class DriverPrepared:
             # Not prepared, even with Django's ``server_side_binding``.
             cursor.cursor = backend.Cursor(driver)
         cursor.execute(self._sql, parameters)
-        # If it failed again, as it does without its table, preparing is not to blame.
+        # If this fails too, as without its table, preparing is not the cause.
         if failure:
-            # psycopg would prepare it again and again. This connection doesn't from now on.
+            # Otherwise, psycopg would prepare it again and again.
             cursor.cursor.connection.prepare_threshold = None
             logger.warning(
                 "The database %r answered a prepared statement with %s, which may happen behind a"
@@ -77,7 +77,7 @@ class DriverPrepared:
             )
 
     def _try(self, cursor: Any, parameters: Mapping[str, str]) -> str:
-        """Execute the prepared statement. Return what was wrong with its answer, "" for nothing."""
+        """Execute the prepared statement. Return what was wrong; "" for nothing."""
         try:
             cursor.execute(self._sql, parameters)
             if cursor.cursor.pgresult.fname(0) == self._first_column:
@@ -85,7 +85,7 @@ class DriverPrepared:
             return "another statement's rows"
         except DatabaseError as error:
             code = getattr(error.__cause__, "sqlstate", None)
-            if not code or code.startswith(_OF_THE_MOMENT):
+            if not code or code.startswith(_TEMPORARY):
                 raise
             return f"the error {code}"
 

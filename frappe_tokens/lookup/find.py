@@ -26,7 +26,7 @@ class Found(NamedTuple):
         columns: its columns as they were read, to be cached. The view may change the instances
             without saving them.
         slot: where to cache it; None if it must not be cached.
-        entry: the cache entry that it was made from, without a query.
+        entry: the cache entry that it comes from, if any.
     """
 
     key: AbstractApiKey
@@ -53,7 +53,7 @@ class Found(NamedTuple):
         if self.slot is not None:
             cache.put(self.slot, self.columns, due_at)
         elif self.entry is not None:
-            # Readers never overwrite an entry, so only this process remembers what it recorded.
+            # Readers never overwrite an entry, so only this process knows about the use.
             cache.remember(self.entry.slot, self.entry.word, self.entry.ends_at, self.columns)
 
 
@@ -81,8 +81,7 @@ def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
     if cache_alias is None or not statement.is_cacheable:
         row = statement.fetch(connections[alias], api_key)
         return Found(statement.instance(alias, row)) if row is not None else None
-    # The database is part of the name, and so is the schema where a package gives each tenant one
-    # (django-tenants): the key of one tenant must not open the site of another.
+    # With django-tenants, each tenant has a schema. A key must not open the site of another tenant.
     schema = getattr(connections[alias], "schema_name", "") if statement.has_schemas else ""
     origin = f"{alias}:{schema}:{statement.fingerprint}"
     factory = partial(statement.factory, alias)
@@ -92,7 +91,7 @@ def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
     # Only the current row may be cached, and a replica may lag behind.
     alias = router.db_for_write(model)
     connection = connections[alias]
-    # That database may be of another kind, which has its own statement.
+    # That database may need another statement.
     row = (statement_for(model, alias) or statement).fetch(connection, api_key)
     if row is None:
         return None

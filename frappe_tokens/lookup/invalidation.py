@@ -1,4 +1,4 @@
-"""Ends cache entries when keys, or their users, are saved, updated or deleted."""
+"""Ends cache entries when keys or their users are saved, updated or deleted."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from .cache import invalidate
 
 
 def connect() -> None:
-    """Connect to the signals of the models that matter only: receivers slow a model's deletions.
+    """Connect to the signals before and after changes, but only of models that matter.
 
-    Also to those before a change: outside a transaction, it's committed before the second signal.
+    Receivers slow down a model's deletions. Outside a transaction, a change is committed before the
+    signal after it.
     """
     keys_updated.connect(_keys_updated)
     user_model = get_user_model()
@@ -28,7 +29,7 @@ def connect() -> None:
             receiver, signals = _key_changed, [pre_save, post_save, pre_delete, post_delete]
         # A user may be saved as an instance of a parent model or of a child model.
         elif issubclass(model, user_model) or issubclass(user_model, model):
-            # Not after a deletion, when it's unknown whose the keys were.
+            # Not after a deletion, when their keys are unknown.
             receiver, signals = _user_changed, [pre_save, post_save, pre_delete]
         else:
             continue
@@ -44,7 +45,7 @@ def _key_changed(instance: AbstractApiKey, using: str, **sent: Any) -> None:
     if _is_new(instance, **sent):
         return
     api_key = instance.__dict__.get("api_key")
-    # If it's deferred and the row was deleted, it can't be loaded any more.
+    # Not getattr(): if it's deferred, and the row was deleted, it can't be loaded.
     invalidate(instance.cache_label(), None if api_key is None else [api_key], using)
 
 

@@ -45,8 +45,8 @@ def record_use(
     # A later time was recorded before the clock was set back.
     ahead = now + conf.LAST_USED_INTERVAL
     changes: dict[str, Any] = {}
-    # The UPDATE repeats each condition. If many processes find it due, only one writes, and a
-    # secret that is being replaced at this moment stays replaced.
+    # The UPDATE repeats each condition, so that only one of many processes writes, and not over a
+    # secret that is being replaced.
     conditions = []
     for name in used:
         last = getattr(key, name)
@@ -59,7 +59,7 @@ def record_use(
         changes[slot] = crypto.make_digest(secret)
         conditions.append(Q(**{slot: digest}))
     used_at: Any = changes.get("last_used_at", key.last_used_at)
-    # By the difference, because both may be naive and in the local time of Django's settings.
+    # Relative to now, because the times may be naive and local.
     due_at = time.time() + (used_at - due).total_seconds()
     if not changes:
         if not found.is_from_cache:
@@ -71,9 +71,9 @@ def record_use(
         # The model's own queryset would invalidate the cache entries of all keys.
         stored = type(key)._base_manager.using(alias).filter(*conditions, pk=key.pk)
         try:
-            # An error would end a transaction that is managed by hand.
-            by_hand = not connection.get_autocommit()
-            with transaction.atomic(using=alias) if by_hand else nullcontext():
+            # An error would end a transaction that the project manages itself.
+            is_manual = not connection.get_autocommit()
+            with transaction.atomic(using=alias) if is_manual else nullcontext():
                 stored.update(**changes)
         except (DatabaseError, InterfaceError) as error:
             _log_error(key.api_key, explain(error))
@@ -86,10 +86,10 @@ def record_use(
     try:
         connection = connections[alias]
         if connection.in_atomic_block or connection.get_autocommit():
-            # After the request's transaction, until whose end the row would stay locked.
+            # In the request's transaction, the row would stay locked until its end.
             transaction.on_commit(write, using=alias, robust=True)
         else:
-            # A transaction that is managed by hand has no hooks at its end.
+            # A transaction that the project manages itself has no hooks.
             write()
     except (DatabaseError, InterfaceError) as error:
         # If the key came from the cache, this is the first use of the database.

@@ -61,7 +61,7 @@ class LookupStatement:
         label: the name of the model in a cache.
         fingerprint: changes with the columns, as after an upgrade.
         is_cacheable: whether keys and users may come from a cache.
-        has_schemas: whether connections have a schema of the moment, ``schema_name``.
+        has_schemas: whether connections have a current schema, ``schema_name``.
     """
 
     def __init__(self, model: type[AbstractApiKey], connection: BaseDatabaseWrapper) -> None:
@@ -69,10 +69,10 @@ class LookupStatement:
 
         Args:
             model: a source of keys.
-            connection: stays referenced by the converters: one that no thread uses.
+            connection: not used by any thread, because converters keep a reference to it.
 
         Raises:
-            ValueError: the model's own queryset would do something else; the message says why.
+            ValueError: the model's queryset may have another result; the message says why.
         """
         manager, fields = model._default_manager, model._meta.concrete_fields
         if type(manager).get_queryset is not BaseManager.get_queryset:
@@ -83,7 +83,7 @@ class LookupStatement:
         # A model with its own constructor or attributes may need all columns.
         deferred = {f.name for f in fields} & _DEFERRED if self._keys.is_plain else set()
         keys = manager.using(connection.alias).select_related("user").defer(*deferred).order_by()
-        # The value only serves to recognize the parameter. It's never executed.
+        # The value only serves to recognize the parameter.
         compiler: Any = keys.filter(api_key=__name__).query.get_compiler(connection=connection)
         sql, parameters = compiler.as_sql()
         if tuple(parameters) != (__name__,):
@@ -98,14 +98,14 @@ class LookupStatement:
         if [*key["select_fields"], *user["select_fields"]] != list(range(len(columns))) or (
             names != [column.target.attname for column in columns]
         ):
-            raise ValueError("its statement does not bring the columns of both models in order")
+            raise ValueError("its statement doesn't return the columns of both models in order")
         self._user_pk = user["model"]._meta.pk.attname
         self._api_key = names.index("api_key")
         self._set_user, self._set_key = user["local_setter"], user["remote_setter"]
         self._users = InstanceFactory(user["model"])
         self._converters = compiler.get_converters(columns)
-        # A cache must hold neither password hashes nor what a project's own field may have
-        # decrypted. They are loaded on first access, as the ORM does for deferred columns.
+        # Neither password hashes nor values that a project's own field may have decrypted belong in
+        # a cache. They are loaded on first access, like deferred columns.
         self._private = {"password"} | {
             column.target.attname
             for functions, column in self._converters.values()
@@ -169,10 +169,10 @@ class LookupStatement:
         return key, user or None
 
     def factory(self, alias: str, columns: Columns) -> Callable[[], AbstractApiKey]:
-        """Return a function that makes the key and its user of cached columns, without a query.
+        """Return a function that creates the key and its user from cached columns.
 
         Args:
-            alias: the database that they come from.
+            alias: the database of the columns.
             columns: from :meth:`columns_to_cache`. Changes to the instances don't affect them.
         """
         key, user = columns
@@ -204,14 +204,14 @@ def statement_for(model: type[AbstractApiKey], alias: str) -> LookupStatement | 
 
 
 def _compile(model: type[AbstractApiKey], alias: str) -> LookupStatement | None:
-    # Some converters keep a reference to the connection that they were made for, which would keep
-    # this thread's open after the thread has ended.
+    # Some converters keep a reference to their connection. This thread's would stay open after the
+    # thread has ended.
     connection = connections[alias]
     try:
         with closing(connection.copy()) as unused:
             return LookupStatement(model, unused)
     except Exception as error:
-        # The queryset gives the same result, or a better error.
+        # The queryset has the same result, or a better error.
         logger.info("%s is looked up through a queryset: %s", model._meta.label, error)
         return None
 

@@ -12,15 +12,14 @@ from django.http import HttpRequest
 
 
 def admit(request: HttpRequest, credential: Any) -> None:
-    """Let ``request`` run as the user of ``credential``, which was accepted.
+    """Run ``request`` as the user of ``credential``, which was accepted.
 
-    It needs no CSRF token: a Basic login that another site made a browser send has been refused,
-    and browsers send nothing else by themselves. It gets its own, empty session, because that of a
-    cookie belongs to another login. What a view stores there ends with the request, unless the view
-    starts a session by ``login()``.
+    It needs no CSRF token: browsers send only Basic by themselves, and a Basic login that another
+    site caused has been refused. It gets its own, empty session, because the cookie's belongs to
+    another login. The session ends with the request, unless the view calls ``login()``.
     """
 
-    # Not read again in an event loop: a view may have refreshed the credential.
+    # Read once: after a view has refreshed the credential, it would query in an event loop.
     user = credential.user
 
     async def auser() -> Any:
@@ -34,7 +33,7 @@ def admit(request: HttpRequest, credential: Any) -> None:
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
     if (session := getattr(request, "session", None)) is not None:
         request.session = _subclass(session.__class__)()
-        # If it is sent, SessionMiddleware would have the client delete it.
+        # Otherwise, SessionMiddleware would delete the client's cookie.
         request.COOKIES = dict(request.COOKIES)
         request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
@@ -52,7 +51,7 @@ class _NotStarted(_Base):
     _session_key: str | None
 
     def is_empty(self) -> bool:
-        """Return whether SessionMiddleware has nothing to store, and no cookie to send."""
+        """Return whether there is nothing to store, and no cookie to send."""
         return not self._session_key and SESSION_KEY not in getattr(self, "_session_cache", ())
 
     # Changing a password calls these, and would store a session that nobody is logged in to.

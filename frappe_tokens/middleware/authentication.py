@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import cast
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import ImproperlyConfigured
@@ -14,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch, resolve
 from django.utils.cache import patch_vary_headers
+from django.utils.deprecation import MiddlewareMixin
 
 from .. import credentials, verification
 from ..credentials import Credential
@@ -31,29 +31,27 @@ _APPS_FOR_PEOPLE = frozenset({"admin", "frappe_tokens_account"})
 _CHECKED_FOR = "_frappe_tokens_checked_for"
 
 
-class TokenAuthenticationMiddleware:
+class TokenAuthenticationMiddleware(MiddlewareMixin):
     """Sets ``request.user`` and ``request.auth`` by the ``Authorization`` header, for every view.
 
     Put it right after ``AuthenticationMiddleware``, whose user it replaces if there is a
-    credential. A request with an accepted credential needs no CSRF token. A refusal is answered
-    here, in JSON, or in HTML if the client accepts only that. A request without the header, or with
-    another scheme, is passed on unchanged. A token of ours without a scheme is refused. It works
-    for sync and async.
+    credential. A request with an accepted credential needs no CSRF token. A refused one gets a
+    response in JSON, or in HTML if the client accepts only that. A request without the header, or
+    with another scheme, isn't changed. A token of ours without a scheme is refused. Works for sync
+    and async.
 
-    Views for which :meth:`leaves` returns True are left to their own authentication. Pages for
-    which :meth:`is_for_people` returns True accept no credential, unless
-    ``PAGES_ACCEPT_CREDENTIALS`` is set.
+    Views for which :meth:`leaves` returns True authenticate requests themselves. Pages for which
+    :meth:`is_for_people` returns True accept no credential, unless ``PAGES_ACCEPT_CREDENTIALS`` is
+    set.
 
     Attributes:
-        schemes: the schemes that it answers. A subclass may have fewer.
+        schemes: the schemes that it accepts. A subclass may have fewer.
 
     Raises:
         ImproperlyConfigured: when the server starts, if a middleware that must come before it comes
             after it; for a request, if a later middleware has changed which view or method answers.
     """
 
-    sync_capable = True
-    async_capable = True
     schemes: tuple[str, ...] = credentials.SCHEMES
     process_view: Callable[..., object]
 
@@ -62,16 +60,13 @@ class TokenAuthenticationMiddleware:
             raise ImproperlyConfigured(
                 f"In MIDDLEWARE, put {' and '.join(late)} before {type(self).__qualname__}."
             )
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
+        super().__init__(get_response)
         # Django would call one of the other kind in a thread, for every request.
-        self.process_view = _acheck_view if self._is_async else _check_view
-        if self._is_async:
-            markcoroutinefunction(self)
+        self.process_view = _acheck_view if self.async_mode else _check_view
 
     def __call__(self, request: HttpRequest) -> Answer:
-        if self._is_async:
-            return self._acall(request)
+        if self.async_mode:
+            return self.__acall__(request)
         credential, info = self._read(request)
         if credential is not None and info is not None:
             try:
@@ -80,7 +75,7 @@ class TokenAuthenticationMiddleware:
                 return verification.refusal_response(request, refused, credential.scheme)
         return _vary(request, credential, cast(HttpResponse, self.get_response(request)))
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         credential, info = self._read(request)
         if credential is not None and info is not None:
             try:
@@ -91,14 +86,14 @@ class TokenAuthenticationMiddleware:
         return _vary(request, credential, response)
 
     def leaves(self, request: HttpRequest, view: object) -> bool:
-        """Return whether ``view`` handles the header itself. A subclass may name more views.
+        """Return whether ``view`` handles the header itself. A subclass may add views.
 
-        These are views of Django REST framework, operations of Django Ninja that have ``auth``, and
+        Views of Django REST framework do, operations of Django Ninja that have ``auth``, and
         django-oauth-toolkit's for its clients.
 
         Args:
             request: it has a credential with one of our schemes.
-            view: the view that the path resolves to; None if it resolves to nothing.
+            view: the view that the path resolves to, if any.
         """
         if hasattr(getattr(view, "cls", None), "authentication_classes"):
             return True
@@ -109,7 +104,7 @@ class TokenAuthenticationMiddleware:
         return _has_ninja_authentication(request, view)
 
     def is_for_people(self, request: HttpRequest, match: ResolverMatch) -> bool:
-        """Return whether a path is a page for people in browsers. A subclass may name more.
+        """Return whether a path is a page for people in browsers. A subclass may add pages.
 
         These are the admin sites, the users' own page, and django-oauth-toolkit's pages that
         require a login: consent, devices, applications and their tokens.
@@ -129,7 +124,7 @@ class TokenAuthenticationMiddleware:
         )
 
     def _read(self, request: HttpRequest) -> tuple[Credential | None, RequestInfo | None]:
-        """Return the credential, if any, and what to check it for, if this isn't left to a view."""
+        """Return the credential, if any, and what to check it for, unless the view does."""
         credential = verification.parse_header(request, self.schemes)
         if credential is None:
             return None, None
@@ -143,7 +138,6 @@ class TokenAuthenticationMiddleware:
 
 
 def _is_from_toolkit(view_class: type[object]) -> bool:
-    """Whether it is, or extends, one of django-oauth-toolkit's views."""
     return any(base.__module__.startswith("oauth2_provider.") for base in view_class.__mro__)
 
 
@@ -152,7 +146,7 @@ def _resolve(request: HttpRequest) -> ResolverMatch | None:
     with suppress(Http404):
         return resolve(path, urlconf)
     with suppress(Http404):
-        # CommonMiddleware redirects there, and should do so for a scoped key as well.
+        # CommonMiddleware redirects there, and should also do so for a scoped key.
         if settings.APPEND_SLASH and not path.endswith("/"):
             return resolve(f"{path}/", urlconf)
     return None
@@ -185,9 +179,9 @@ async def _acheck_view(request: HttpRequest, view: object, args: object, kwargs:
 def _vary(
     request: HttpRequest, credential: Credential | None, response: HttpResponse
 ) -> HttpResponse:
-    """Have caches, Django's own too, keep the responses for different keys apart."""
+    """Make caches, including Django's, keep the responses for different keys apart."""
     session = getattr(request, "session", None)
-    # Where the session was read, the response depends on the user.
+    # If the session was read, the response depends on the user.
     if credential is not None or getattr(session, "accessed", False):
         patch_vary_headers(response, ["Authorization"])
     return response

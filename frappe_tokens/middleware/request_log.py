@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.deprecation import MiddlewareMixin
 
 from ..logs import RateLimitedLogger
 from ..request_log import current_sink, record, waits
@@ -23,43 +23,39 @@ logger = logging.getLogger(__name__)
 CLIENT_CLOSED_REQUEST = 499
 
 
-class RequestLogMiddleware:
+class RequestLogMiddleware(MiddlewareMixin):
     """Passes every request with an ``Authorization`` header to the request log.
 
     Put it first in ``MIDDLEWARE``, so that it sees the final status and the whole duration. The log
-    is written before the response is sent, even a streaming one. It works for sync and async.
+    is written before the response is sent, even a streaming one. Works for sync and async.
 
     Raises:
-        ImproperlyConfigured: when the server starts, if ``REQUEST_LOG`` names no log.
+        ImproperlyConfigured: when the server starts, if ``REQUEST_LOG`` is invalid.
     """
 
-    sync_capable = True
-    async_capable = True
+    get_response: Any
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
+        super().__init__(get_response)
         self._log_error = RateLimitedLogger(logger, "A request can't be logged.")
         current_sink()
 
     def __call__(self, request: HttpRequest) -> Any:
         if not request.META.get("HTTP_AUTHORIZATION"):
             return self.get_response(request)
-        if self._is_async:
-            return self._acall(request)
+        if self.async_mode:
+            return self.__acall__(request)
         log = self._watch(request)
         try:
             response = self.get_response(request)
         except Exception:
-            # With DEBUG_PROPAGATE_EXCEPTIONS only. Else Django has made a response of it.
+            # Only with DEBUG_PROPAGATE_EXCEPTIONS. Otherwise, Django returns a response.
             log(500)
             raise
         log(response.status_code)
         return response
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         log = self._watch(request)
         try:
             response: HttpResponseBase = await self.get_response(request)
@@ -86,8 +82,8 @@ class RequestLogMiddleware:
 
 
 async def _alog(log: Callable[[int], None], request: HttpRequest, status: int) -> None:
-    # If the client has left, the view may still run in the request's thread, or not even be
-    # authenticated yet. The log waits for it there.
+    # If the client has left, the request's thread may still run the view, or authenticate. Wait for
+    # that.
     if status != CLIENT_CLOSED_REQUEST and not _blocks(request):
         log(status)
         return
@@ -95,7 +91,7 @@ async def _alog(log: Callable[[int], None], request: HttpRequest, status: int) -
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:
-        # The client has left. What is still on its way to the thread would be lost.
+        # The client has left. Without waiting, an entry may be lost.
         await writing
         raise
 
@@ -104,4 +100,4 @@ def _blocks(request: HttpRequest) -> bool:
     try:
         return waits(request)
     except Exception:
-        return False  # the setting has changed, or is wrong; ``log`` reports it
+        return False  # the setting is wrong; ``log`` reports it

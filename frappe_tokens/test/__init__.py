@@ -1,7 +1,4 @@
-"""Helps a project to test its views with API keys.
-
-With pytest, ``frappe_tokens.test.fixtures`` has the same as fixtures.
-"""
+"""Helpers for tests of views with API keys; for pytest in ``frappe_tokens.test.fixtures``."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ else:
 def make_key(
     user: User, *, disabled: bool = False, revoked: bool = False, **policies: Unpack[Options]
 ) -> GeneratedKeys:
-    """Make another API key for ``user``, with a name that isn't used yet.
+    """Make an API key for ``user``, with a name that isn't used yet.
 
     Args:
         user: whose requests the key is for.
@@ -64,10 +61,10 @@ class ApiKeyClientMixin(_Client):
     def use_key(
         self, keys: GeneratedKeys | None, *, scheme: str = "token", source: str = ""
     ) -> None:
-        """Send ``keys`` with all requests from now on. None: send no key.
+        """Send ``keys`` with all further requests. None: send no key.
 
         Args:
-            keys: from :func:`make_key`, or another function that generates keys.
+            keys: from :func:`make_key` or :func:`frappe_tokens.keys.generate_keys`.
             scheme: ``token``, ``Basic`` or ``Bearer``.
             source: for ``Frappe-Authorization-Source``.
         """
