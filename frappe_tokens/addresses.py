@@ -1,4 +1,4 @@
-"""Client addresses and networks. Pure functions: no request and no settings."""
+"""Client addresses and networks. Nothing here reads a request or a setting."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Some proxies forward the client's port as well; in Forwarded, perhaps under another name.
+# Some proxies append the client's port, or in Forwarded a name for it.
 _WITH_PORT = re.compile(
     r"(?:(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?:[0-9]+|_[0-9A-Za-z._-]+))?"
 )
 
-# The headers, in lower case, that are lists. Each proxy appends to them.
+# The headers that proxies append to, in lower case.
 X_FORWARDED_FOR = "x-forwarded-for"
 FORWARDED = "forwarded"
 
@@ -39,13 +39,13 @@ def client_address(
 ) -> str:
     """Return the address that a request came from, in its shortest form; "" if there is none.
 
-    ``X-Forwarded-For`` and ``Forwarded`` (RFC 7239) are lists, to which each proxy appends. Anyone
-    can send them, so only the part at their end that trusted proxies have written is read. Any
-    other header has one address, and must be overwritten by the proxy.
+    ``X-Forwarded-For`` and ``Forwarded`` (RFC 7239) are lists to which each proxy appends. Anyone
+    can send them, so only the end that trusted proxies have written is read. Any other header has
+    one address, and must be overwritten by the proxy.
 
     Args:
         remote_addr: the other end of the connection (``REMOTE_ADDR``).
-        header: the name of the header that proxies write the client's address into.
+        header: the name of the header with the client's address.
         value: its value; None if the request doesn't have it.
         num_proxies: how many trusted proxies append to a list. None and 0 mean none.
     """
@@ -53,18 +53,18 @@ def client_address(
         return _normalize(remote_addr)
     name = header.lower()
     if name not in (X_FORWARDED_FOR, FORWARDED):
-        # A header that was sent twice arrives as one, with a comma.
+        # A header that was sent twice arrives as one value, with a comma.
         return _normalize(value.strip()) if "," not in value else ""
     if not num_proxies or not value.strip():
         return _normalize(remote_addr)
     if name == FORWARDED:
-        # Of too few elements, none counts: a proxy that can't parse the others drops them.
+        # If there are too few elements, none counts: a proxy drops those that it can't parse.
         element = next(islice(_forwarded_elements(value), num_proxies - 1, None), "")
         return _normalize(_forwarded_node(element.strip()))
-    # An empty hop counts: skipping it would move a hop that anyone can send into its place.
+    # An empty hop counts. Otherwise, one that anyone can send would take its place.
     hops = value.split(",")
     if len(hops) < num_proxies:
-        # The request didn't pass all proxies, so they vouch for none of the hops.
+        # The request didn't pass all proxies, so no hop can be trusted.
         return _normalize(remote_addr)
     return _normalize(hops[-num_proxies].strip())
 
@@ -114,8 +114,7 @@ def is_wider(before: Collection[str], after: Collection[str]) -> bool:
         old = [parse_network(network) for network in before]
         new = [parse_network(network) for network in after]
     except ValueError:
-        # Written past the validation. An invalid network allows nobody.
-        return True
+        return True  # stored without validation
     return not new or not all(any(_is_within(one, other) for other in old) for one in new)
 
 
@@ -128,15 +127,13 @@ def _contains(network: str, address: Address) -> bool:
     try:
         return address in parse_network(network)
     except ValueError:
-        # Written past the validation. An invalid network allows nobody.
-        return False
+        return False  # stored without validation
 
 
 def _forwarded_elements(value: str) -> Iterator[str]:
     """Yield the elements of ``Forwarded``, the last one first. Quoted strings may have commas.
 
-    From the end, because anyone can send the beginning: a quote that is opened there must not
-    swallow what proxies append.
+    Anyone can send the beginning. A quote that is opened there must not hide what proxies append.
     """
     parts: list[str] = []
     quotes = 0
@@ -151,7 +148,7 @@ def _forwarded_elements(value: str) -> Iterator[str]:
 
 
 def _forwarded_node(element: str) -> str:
-    """Return the address, perhaps with a port, that ``for`` has in an element; "" if there is none.
+    """Return the address of ``for`` in an element, perhaps with a port; "" if there is none.
 
     "unknown" and names such as "_hidden" are not addresses. IPv6 addresses must be in brackets.
     """
@@ -163,11 +160,11 @@ def _forwarded_node(element: str) -> str:
 
 
 def _normalize(text: str) -> str:
-    # Longer texts are not cached: X-Forwarded-For may be as long as the server allows.
+    # X-Forwarded-For may be as long as the server allows.
     return _shortest_form(text) if len(text) <= _MAX_LENGTH else ""
 
 
-# Clients return, and parsing takes as long as all the rest of a row in the request log.
+# Cached, because parsing takes as long as the rest of a row in the request log.
 @lru_cache(maxsize=1024)
 def _shortest_form(text: str) -> str:
     address = parse_address(text)

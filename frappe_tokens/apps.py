@@ -22,7 +22,7 @@ class FrappeTokensConfig(AppConfig):
 
             from .admin import add_api_access
 
-            # Again, in case another app has registered a ModelAdmin of users since.
+            # Again, because another app may have registered a ModelAdmin of users since.
             add_api_access(admin.site)
         if apps.is_installed("oauth2_provider"):
             from .contrib import oauth2

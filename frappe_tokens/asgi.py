@@ -15,11 +15,11 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def close_at_shutdown(application: Application) -> Application:
-    """Answer the server's lifespan messages for ``application``, and close the request log.
+    """Close the request log when the server shuts down.
 
-    Django ignores these messages (https://asgi.readthedocs.io/en/latest/specs/lifespan.html).
-    uvicorn ends by the signal that stops it, so that Python's exit handlers don't run, but
-    announces that after the last response.
+    Django ignores the server's lifespan messages
+    (https://asgi.readthedocs.io/en/latest/specs/lifespan.html). uvicorn sends one after the last
+    response, but Python's exit handlers don't run there, because it ends by the signal it got.
 
     Args:
         application: the result of ``get_asgi_application()``.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("frappe_tokens")
 
-# The attributes of each event's record besides ``event``.
+# The attributes of each event's record, without ``event``.
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "request_refused": ("code", "status", "api_key", "source", "user", "ip", "method", "path"),
     "keys_generated": ("api_key", "key_model", "key_name", "user", "by", "rotated"),
@@ -44,7 +44,7 @@ _TEXT_LENGTH = 200
 
 
 def is_heard() -> bool:
-    """Whether anyone listens. With Django's default ``LOGGING``, nobody does."""
+    """Whether events are logged. With Django's default ``LOGGING``, they aren't."""
     return logger.isEnabledFor(logging.INFO)
 
 
@@ -52,9 +52,8 @@ def refused(refused: Refused, key: object, source: str, request: Mapping[str, st
     """Log ``request_refused``.
 
     Args:
-        refused: why.
-        key: the key whose secret was right, or None. Only then is its user named.
-        source: the name of the requested source, "" if it doesn't exist.
+        key: the key whose secret was correct, if any. Only then is its user logged.
+        source: the name of the requested source; "" if it doesn't exist.
         request: ``address``, ``method`` and ``path``.
     """
     _log(
@@ -75,9 +74,8 @@ def key_event(event: str, key: AbstractApiKey, by: User | None, *details: object
 
     Args:
         event: the name of its signal.
-        key: the key.
         by: the user who did it; None for trusted code.
-        details: the last of the event's ``FIELDS``, if it has more than the others.
+        details: the event's own ``FIELDS``, after those that all have.
     """
     name = redacted(str(getattr(key, "name", "")), _TEXT_LENGTH)
     _log(event, key.api_key, key._meta.label, name, _name(key.user), _name(by), *details)

@@ -19,14 +19,14 @@ _WRONG_HEADER = "Send the token in the Authorization header, not in X-Api-Key."
 
 
 class _SchemeAuthentication(BaseAuthentication):
-    """What the three classes share. ``scheme`` is the scheme in lower case."""
+    """The base of the three classes. ``scheme`` is in lower case."""
 
     scheme: str
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         """Return the user and the API key or access token; None if the header isn't for this class.
 
-        A credential that isn't ours is passed to the later classes of the view.
+        A credential that isn't ours is left to the later classes of the view.
 
         Raises:
             AuthenticationRefused: the request is refused; with 401 a ``RefusedCredentials``.
@@ -39,8 +39,7 @@ class _SchemeAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge for a request without credentials (RFC 9110, 11.6.1).
 
-        If a token of ours is in ``X-Api-Key``, it says where that belongs. DRF asks only when it
-        refuses a request, so a view that needs no credentials stays open.
+        If one of our tokens is in ``X-Api-Key``, the challenge says where it belongs.
         """
         challenge = verification.challenge(self.scheme)
         if "HTTP_AUTHORIZATION" not in request.META and credentials.is_bare_token(
@@ -59,8 +58,8 @@ class _SchemeAuthentication(BaseAuthentication):
                     return auth.user, auth
         except Refused as refused:
             raise refusal(refused, self.scheme) from refused
-        # If DRF asked them, a class between, such as the session's, would come first; and a
-        # credential that none of them takes would pass as anonymous.
+        # If DRF called them, a class in between, such as the session's, would come first, and a
+        # credential that none of them accepts would pass as anonymous.
         for other in later:
             authenticate = other.authenticate
             if iscoroutinefunction(authenticate):
@@ -77,7 +76,7 @@ class _SchemeAuthentication(BaseAuthentication):
             return []  # another class wraps this one
         later = authenticators[authenticators.index(self) + 1 :]
         # A pair without our prefixes may be an imported key, so only classes with the same scheme
-        # may have it. Anything else isn't ours, and a class may take more than its challenge says.
+        # get it. Anything else isn't ours, and a class may accept more than its challenge says.
         any_scheme = not credential.well_formed
         return [other for other in later if self._may_answer(other, any_scheme, request)]
 
@@ -111,7 +110,7 @@ class BearerAuthentication(_SchemeAuthentication):
 
 
 def _vary_on_header(request: Request) -> None:
-    """Have caches keep the responses for different keys apart."""
+    """Make caches keep the responses for different keys apart."""
     headers = getattr(_view(request), "headers", None)
     if headers is not None and "Authorization" not in headers.get("Vary", ""):
         headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Authorization")))

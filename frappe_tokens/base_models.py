@@ -27,7 +27,7 @@ from .validators import (
 
 _Key = TypeVar("_Key", bound="AbstractApiKey")
 
-# The fields that say what a key may do, from where, how often and for how long.
+# The fields for what a key may do, from where, how often and for how long.
 POLICIES = ("scopes", "read_only", "allowed_ips", "rate_limit", "expires_at", "self_rotate")
 
 
@@ -53,7 +53,7 @@ class KeyState(models.TextChoices):
 
 
 class ApiKeyQuerySet(models.QuerySet[_Key]):
-    """A queryset whose writes invalidate cached keys. Django's own signals cover single instances.
+    """A queryset whose writes invalidate cached keys. Django's signals cover single instances.
 
     Build the manager of your own source of keys from it:
     ``objects = MyManager.from_queryset(ApiKeyQuerySet)()``.
@@ -205,10 +205,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
     @classmethod
     def cache_label(cls) -> str:
-        """Return the name of this model's keys in a cache.
-
-        It is the label of the model whose table has them, also for proxies and extending models.
-        """
+        """Return the name of this model's keys in a cache, shared with its proxies and children."""
         owner: Any = cls._meta.get_field("api_key").model
         return str(owner._meta.concrete_model._meta.label_lower)
 

@@ -25,13 +25,13 @@ API_SECRET_MAX_LENGTH = 256
 # JSON Web Tokens are long. Servers limit a header to about twice this.
 ACCESS_TOKEN_MAX_LENGTH = 4096
 
-# Anything longer isn't decoded or split, so that a header of ten megabytes costs no more than a
-# short one.
+# Anything longer isn't decoded or split, so that a header of ten megabytes costs nothing.
 _TOKEN_MAX_LENGTH = API_KEY_MAX_LENGTH + 1 + API_SECRET_MAX_LENGTH
 _BASE64_MAX_LENGTH = (_TOKEN_MAX_LENGTH + 2) // 3 * 4
 
 # A scheme is a token of RFC 9110, section 5.6.2, followed by a space, a tab or the end.
-# "token<NBSP>key:secret" has our scheme and no credential.
+# "token<NBSP>key:secret" has our scheme and no credential. Spaces before it, which servers should
+# strip (section 5.5), must not hide it: the request would run as the session's user.
 _SCHEME = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]?)")
 
 # Printable ASCII within the limits. The API key ends at the first colon.
@@ -79,11 +79,9 @@ def parse(header: str | None, *schemes: str) -> Credential | None:
         schemes: of ``token``, ``basic`` and ``bearer``.
 
     Returns:
-        None if there is no such header or it names another scheme. A token of ours without any
-        scheme is malformed, and belongs to the first of ``schemes``.
+        None if there is no such header or it has another scheme. One of our tokens without any
+        scheme is malformed, and gets the first of ``schemes``.
     """
-    # Servers strip the value (RFC 9110, section 5.5). If one doesn't, a space before the scheme
-    # must not hide the credential: the request would run as the session's user.
     if header is None:
         return None
     header = Secret(header)
@@ -96,18 +94,17 @@ def parse(header: str | None, *schemes: str) -> Credential | None:
         return Credential(schemes[0], ours=True, mistake=_NO_SCHEME[schemes[0]])
     value = Secret(header[named.end() :].strip(" \t"))
     if not named[2] or not value:
-        # The scheme alone, or something stuck to it. Other classes would see no credential in it
-        # either, and let it pass as anonymous.
+        # No credential. Other classes would let it pass as anonymous.
         return Credential(scheme, ours=True)
     return _parse_token(scheme, _decode_base64(value) if scheme == "basic" else value)
 
 
 def parse_found(text: str) -> tuple[str, Secret]:
-    """Return the API key and the API secret in what someone has found. Never raises.
+    """Return the API key and the API secret of a leaked token. Never raises.
 
     Returns:
-        The API key is "" for a secret alone, which must have a valid checksum: nobody can guess
-        one of that length. Both are "" for anything else.
+        The API key is "" for a secret alone, which must have a valid checksum, because such secrets
+        can't be guessed. Both are "" for anything else.
     """
     credential = parse(f"token {text}", "token")
     if credential is not None and credential.well_formed:
@@ -118,7 +115,7 @@ def parse_found(text: str) -> tuple[str, Secret]:
 
 
 def is_bare_token(text: str) -> bool:
-    """Whether ``text`` is ``<api_key>:<api_secret>`` with marks that only our tokens have."""
+    """Whether ``text`` is certainly one of our tokens, ``<api_key>:<api_secret>``."""
     if len(text) > _TOKEN_MAX_LENGTH:
         return False
     token = Secret(text.strip(" \t"))
@@ -134,34 +131,34 @@ def is_bare_token(text: str) -> bool:
 def looks_secret(text: str) -> bool:
     """Whether ``text`` contains most of a generated secret, which nothing may show."""
     if len(text) <= API_KEY_RANDOM_LENGTH + 4:
-        # No longer than an API key with the default prefix, like in most requests.
+        # As short as an API key with the default prefix, as in most requests.
         return False
     if crypto.has_valid_checksum(text):
         return True
-    # Cut off, mistyped, or in quotes. An API key with a similar prefix is shorter.
+    # Cut off, mistyped or in quotes. An API key with a similar prefix is shorter.
     found = piece_of_secret(conf.SECRET_PREFIX).search(text)
     return found is not None and not (found.start() == 0 and text.startswith(conf.KEY_PREFIX))
 
 
 def _parse_token(scheme: str, token: str) -> Credential:
-    """Split ``<api_key>:<api_secret>`` at the first colon, and see whether it is ours."""
+    """Split ``<api_key>:<api_secret>`` at the first colon, and decide whether it is ours."""
     if len(token) > _TOKEN_MAX_LENGTH:
         return _parse_opaque(scheme, token)
     api_key, colon, api_secret = token.partition(":")
     if not colon:
         return _parse_half(scheme, token)
-    # Hidden before any setting is read, so that no debug page about a wrong one shows it.
+    # Before any setting is read: a debug page about an invalid one shows variables.
     api_secret = Secret(api_secret)
-    # The prefixes are only read if nothing else decides, because this runs at every request.
+    # The prefixes are read last, because each request comes here.
     marked = crypto.has_valid_checksum(api_secret) or _FRAPPE_TOKEN.fullmatch(token) is not None
     misspelt = not marked and api_secret.startswith(conf.SECRET_PREFIX)
-    # A username and its password are a pair too, but the tokens of no other package that sends
-    # "Token" or "Bearer" have a colon (RFC 6750's b64token forbids it).
+    # For Basic, a username and its password are a pair too. Tokens of other packages for "Token" or
+    # "Bearer" have no colon (RFC 6750's b64token).
     ours = marked or misspelt or scheme != "basic" or api_key.startswith(conf.KEY_PREFIX)
     if misspelt or _WELL_FORMED.fullmatch(token) is None:
         return Credential(scheme, ours=ours, mistake=_mistake_in(api_key, api_secret, misspelt))
     if looks_secret(api_key):
-        # The halves are in the wrong order. API keys are logged, and this one is a secret.
+        # API keys are logged, and this one is a secret.
         return Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
     return Credential(scheme, api_key, api_secret, ours, True)
 
@@ -178,7 +175,7 @@ def _mistake_in(api_key: str, api_secret: Secret, misspelt: bool) -> Mistake | N
 
 
 def _parse_half(scheme: str, token: str) -> Credential:
-    """Return the credential for a token without a colon, which may be half of a pair."""
+    """Return the credential for a token without a colon, possibly half of a pair."""
     is_secret = crypto.has_valid_checksum(token) and token.startswith(conf.SECRET_PREFIX)
     mistake = Mistake.KEY_MISSING if is_secret else Mistake.SECRET_MISSING
     if token.startswith(conf.KEY_PREFIX):

@@ -1,8 +1,7 @@
 """Generates API keys and secrets, and compares secrets with stored digests.
 
-A secret has 256 random bits, so one round of SHA-256 is enough: nobody can guess it, and the check
-runs at every request. A pepper, stored outside the database, makes a stolen table useless even for
-shorter imported secrets.
+A secret has 256 random bits, so it can't be guessed, and one fast round of SHA-256 is enough. A
+pepper, stored outside the database, makes a stolen table useless even for shorter imported secrets.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ API_KEY_RANDOM_LENGTH = 16
 API_SECRET_RANDOM_LENGTH = 43  # 62**43 > 2**256
 CHECKSUM_LENGTH = 6  # 62**6 > 2**32
 
-# The characters of random bytes. The last eight bytes are dropped because 248 is four times 62:
-# with them, the first eight characters would be more frequent.
+# The characters of random bytes. The last eight bytes are dropped, because 248 is four times 62.
+# With them, the first eight characters would be more frequent.
 _CHARACTERS = (BASE62 * 5)[:256].encode()
 _UNEVEN = bytes(range(248, 256))
 
@@ -70,7 +69,7 @@ def has_valid_checksum(secret: str) -> bool:
 
 
 def make_digest(secret: str) -> str:
-    """Return what is stored of ``secret``, made with the newest pepper if there is one."""
+    """Return the digest to store of ``secret``, made with the newest pepper, if any."""
     peppers = conf.PEPPERS
     if not peppers:
         return "sha256$" + hashlib.sha256(secret.encode()).hexdigest()
@@ -105,13 +104,13 @@ def possible_digests(secret: str) -> list[str]:
 
 
 def is_current(digest: str) -> bool:
-    """Whether :func:`make_digest` would still make a digest like ``digest``."""
+    """Whether ``digest`` was made in the way of :func:`make_digest`, with the newest pepper."""
     peppers = conf.PEPPERS
     return digest.startswith(_hmac_label(peppers[0]) if peppers else "sha256$")
 
 
 def _digest_like(secret: str, digest: str) -> str:
-    """Digest ``secret`` in the way that ``digest`` names, or in the current way by default."""
+    """Digest ``secret`` in the way that ``digest`` was made, by default in the current way."""
     if digest.startswith("sha256$"):
         return "sha256$" + hashlib.sha256(secret.encode()).hexdigest()
     for pepper in conf.PEPPERS:
@@ -125,11 +124,10 @@ def _hmac_digest(secret: str, pepper: str) -> str:
     return _hmac_label(pepper) + mac.hex()
 
 
-# Cached, so that every comparison costs one digest, whatever pepper the stored one was made with.
+# Cached, so that a comparison costs only one digest.
 @functools.lru_cache(maxsize=32)
 def _hmac_label(pepper: str) -> str:
-    # The id is derived, so that peppers need no numbers and can't be mixed up. It reveals nothing
-    # else about the pepper.
+    # Derived, so that peppers need no numbers and can't be mixed up.
     pepper_id = hmac.digest(pepper.encode(), b"frappe_tokens pepper id", "sha256").hex()[:8]
     return f"hmac-sha256${pepper_id}$"
 

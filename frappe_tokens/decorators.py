@@ -1,4 +1,4 @@
-"""Declaring which scopes a view requires."""
+"""Declares which scopes a view requires."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
     ``required_scopes = {"post": ["todos:write"]}``.
 
     The authentication class or the middleware enforces it. On a plain Django view other than a
-    class, so does each call, for views that other views call or that another package
-    authenticates. A session isn't restricted by scopes.
+    class, each call does too, in case another view calls it or another package authenticates. A
+    session isn't restricted by scopes.
 
     Args:
         scopes: printable ASCII characters without spaces, commas, quotes and backslashes.
@@ -59,8 +59,8 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
     check_scopes(scopes)
 
     def decorate(view: Any) -> Any:
-        # If two declarations each named some, both would seem to count. Those of method_decorator,
-        # as on a class and its subclass, do: each call enforces both.
+        # Only the outer declaration would count. Those of method_decorator, as on a class and its
+        # subclass, both do: each call enforces them.
         if "required_scopes" in vars(view) and _bound_method(view) is None:
             raise TypeError(f"{view!r} declares its scopes already. Name all of them in one place.")
         if not isinstance(view, type) and not hasattr(view, "cls"):  # not DRF's
@@ -115,7 +115,7 @@ def _enforcing(view: Any, scopes: tuple[str, ...]) -> Any:
 
 
 def _bound_method(view: Any) -> partial[Any] | None:
-    """Return what ``method_decorator`` passes to its decorators when the view is called."""
+    """Return the partial that ``method_decorator`` passes to its decorators for each call."""
     while view is not None and not (isinstance(view, partial) and ismethod(view.func)):
         view = getattr(view, "__wrapped__", None)
     return view
@@ -132,7 +132,7 @@ def _refuse_method(view: Any) -> None:
 
 
 def _opens(request: Any, view: Any, scopes: tuple[str, ...]) -> bool:
-    # @api_view makes a class of a function and gives it the function's name, but not its scopes.
+    # @api_view turns a function into a class with its name, but without its scopes.
     of_view = type((getattr(request, "parser_context", None) or {}).get("view"))
     name = getattr(view, "__name__", None)
     if (of_view.__name__, of_view.__module__) == (name, getattr(view, "__module__", None)):

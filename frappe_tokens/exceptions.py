@@ -78,9 +78,9 @@ class Reason(enum.Enum):
 
 
 class Mistake(enum.Enum):
-    """What a client probably did wrong, as far as the request alone shows: the sentence about it.
+    """What a client probably did wrong, judging by the request alone: the sentence about it.
 
-    It replaces the sentence of the reason, and never its code. It says nothing about any key.
+    It replaces the sentence of the reason, but not its code.
     """
 
     NO_TOKEN_SCHEME = _(
@@ -117,7 +117,7 @@ class Mistake(enum.Enum):
         return member
 
 
-# The same for OAuth 2 access tokens.
+# The sentences of reasons for OAuth 2 access tokens.
 _ACCESS_TOKEN_SENTENCES = {
     Reason.TOO_MANY_FAILURES: _(
         "Too many failed attempts. Check the access token, then try again later."
@@ -140,9 +140,9 @@ class Refused(Exception):
         reason: why.
         api_key: the presented API key if it was well formed, else "". Never the secret.
         required_scopes: the scopes that the view requires, if that is the reason.
-        retry_after: seconds after which to try again; None if that doesn't apply.
-        access_token: the credential was an OAuth 2 access token.
-        mistake: what the client probably did wrong, if that shows.
+        retry_after: seconds after which to try again; None if waiting doesn't help.
+        access_token: whether the credential was an OAuth 2 access token.
+        mistake: what the client probably did wrong, if known.
     """
 
     def __init__(

@@ -8,10 +8,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 # The stubs make CharField generic; at run time, subscripting it is a TypeError.
 class UnicodeCharField(models.CharField):  # type: ignore[type-arg]
-    """A CharField that takes every character on every database.
+    """A CharField for all characters, including those outside utf8mb3 on MySQL and MariaDB.
 
-    On MySQL and MariaDB, a database in utf8mb3 doesn't. There, an emoji would keep a client out of
-    the request log.
+    Otherwise, a request with an emoji could not be logged.
     """
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""What the forms of the admin and of the users' own pages share."""
+"""Shared by the forms of the admin and of the users' own pages."""
 
 from __future__ import annotations
 
@@ -128,7 +128,6 @@ class RenewalForm(forms.Form):
     expires_at = ExpiryField()
 
     def __init__(self, data: QueryDict | None, *, expires_at: datetime | None) -> None:
-        """Make the form for a key that expires at ``expires_at``."""
         super().__init__(data)
         field, now = self.fields["expires_at"], timezone.now()
         field.required = policy.has_ended(expires_at, now)
@@ -143,9 +142,10 @@ class RenewalForm(forms.Form):
 
 
 def expiry_help(*default: datetime | None) -> str:
-    """Say what an empty field means, how late the expiry may be, and in which time zone.
+    """Return what an empty field means, the latest possible expiry, and the time zone.
 
-    ``default`` is the expiry without an input, if the field may be empty; None for never.
+    ``default`` is the expiry if the field is left empty, None for never. Omit it if the field is
+    required.
     """
     parts = [
         gettext("Empty: %(when)s") % {"when": gettext("never") if end is None else _formatted(end)}
@@ -189,7 +189,6 @@ class RevokeForm(forms.Form):
         max_length=200,
         label=_("Reason"),
         help_text=_("Optional. Stored with the key, for those who look at it later."),
-        # The class is the admin's.
         widget=forms.TextInput(
             attrs={"autocomplete": "off", "autofocus": True, "class": "vTextField"}
         ),

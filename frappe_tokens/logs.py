@@ -16,9 +16,7 @@ class RateLimitedLogger:
     """Logs an error, with the current exception if any, at most once a minute.
 
     Args:
-        logger: where to log it.
-        message: what is wrong, and what is done instead. May have placeholders for arguments, as
-            messages of ``logging`` may.
+        message: what is wrong, and what is done instead. It may have placeholders for arguments.
     """
 
     def __init__(self, logger: logging.Logger, message: str) -> None:
@@ -32,7 +30,7 @@ class RateLimitedLogger:
         if now - self._logged_at >= SECONDS:
             self._logged_at = now
             has_exception = sys.exc_info()[0] is not None
-            # A logging handler of the project may be as broken as what is reported.
+            # A logging handler of the project may fail.
             with suppress(Exception):
                 self._logger.error(self._message, *arguments, exc_info=has_exception)
 
@@ -41,6 +39,6 @@ _all: WeakSet[RateLimitedLogger] = WeakSet()
 
 
 def reset() -> None:
-    """Forget what was logged in this minute. For tests."""
+    """Forget what was logged. For tests."""
     for limited in _all:
         limited._logged_at = -math.inf

@@ -13,7 +13,7 @@ from .credentials import API_KEY_MAX_LENGTH
 from .fields import ExactCharField, UnicodeCharField
 from .validators import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, validate_metadata
 
-# Outcomes of requests besides the codes of refusals.
+# Outcomes of requests, in addition to the codes of refusals.
 ACCEPTED = "accepted"
 OTHER = "other"
 
@@ -141,11 +141,9 @@ class SentNotice(models.Model):
 class ApiRequestLog(models.Model):
     """A request with an ``Authorization`` header, or the number of those that were only counted.
 
-    Only the request log writes these.
-
-    They contain no headers, query strings, bodies or secrets. They outlive users and keys and refer
-    to them without a constraint, so that deleting a user doesn't touch the log and a batch of rows
-    isn't lost because of one of them.
+    Only the request log writes these rows. They contain no headers, query strings, bodies or
+    secrets. They refer to users and keys without a constraint, so that they outlive them, and so
+    that one row can't make a batch fail.
     """
 
     at = models.DateTimeField(_("at"), help_text=_("When the request arrived."))

@@ -32,9 +32,9 @@ class HasScope(BasePermission):
 
     An API key without scopes and a session (no credential and no ``Authorization`` header) open
     every view. An API key with scopes and an OAuth 2 access token, which has
-    ``allow_scopes(scopes)`` or a string of words in ``scope``, open views whose scopes they hold,
-    and none that declares no scopes. An anonymous user opens none; nor does any other credential,
-    because it's unknown how to read its scopes. A subclass may override :meth:`holds`.
+    ``allow_scopes(scopes)`` or a string of words in ``scope``, open views whose scopes they have,
+    but no view that declares none. An anonymous user opens no view. Nor does any other credential,
+    because its scopes can't be read. A subclass may override :meth:`holds`.
 
     It doesn't check who the user is. For that, add ``IsAuthenticated``.
     """
@@ -54,8 +54,8 @@ class HasScope(BasePermission):
         """Return whether ``credential`` opens a view with the scopes ``required``, if any.
 
         Args:
-            credential: ``request.auth``; another object, but never None, if that is None and the
-                request has an ``Authorization`` header.
+            credential: ``request.auth``; another object if that is None and the request has an
+                ``Authorization`` header. Never None.
             required: the view's scopes; empty if it declares none.
         """
         return opens(credential, required)

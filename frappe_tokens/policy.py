@@ -1,4 +1,4 @@
-"""What the policies of a key allow. Pure functions: no query, no request, no clock."""
+"""What the policies of a key allow. Nothing here queries, or reads a request or the clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def has_ended(moment: datetime | None, now: datetime) -> bool:
-    """Whether an expiry or a grace period is over, as it is from that very moment. None: never."""
+    """Whether an expiry or a grace period is over at ``now``. None: never."""
     return moment is not None and now >= moment
 
 
@@ -23,7 +23,7 @@ def are_safe(methods: Iterable[str]) -> bool:
 
 
 def required_scopes(view: object, method: str) -> tuple[str, ...]:
-    """Return the scopes that ``view`` declares for a request; none if it declares nothing.
+    """Return the scopes that ``view`` declares for a request, if any.
 
     Args:
         view: has ``required_scopes``: a list, a string of words, or a dictionary of these by the
@@ -67,13 +67,11 @@ def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
 
 
 def _is_faster(before: str, after: str) -> bool:
-    """Whether the rate ``after`` lets more through than ``before``, in any length of time."""
+    """Whether the rate ``after`` allows more than ``before``, in any length of time."""
     if not before or not after:
-        # A key without its own rate has the site's, which is unknown here.
-        return True
+        return True  # a key without its own rate has the site's, which is unknown here
     try:
         old, new = parse_rate(before), parse_rate(after)
     except ValueError:
-        # Written past the validation. An invalid rate lets nothing through.
-        return True
+        return True  # stored without validation
     return new.number > old.number or new.number * old.seconds > old.number * new.seconds

@@ -9,14 +9,14 @@ _MAX_DIGITS = 9
 
 
 class Rate(NamedTuple):
-    """A ``number`` of requests in a period of so many ``seconds``."""
+    """A ``number`` of requests in a period of ``seconds``."""
 
     number: int
     seconds: int
 
 
 def parse_rate(text: str) -> Rate:
-    """Return ``100/minute`` as a :class:`Rate`. Only the period's first letter counts, as in DRF.
+    """Parse ``100/minute``. Only the period's first letter counts, as in DRF.
 
     Raises:
         ValueError: it isn't a rate.

@@ -1,7 +1,7 @@
-"""Makes text that clients chose fit for logs, and for spreadsheets.
+"""Makes clients' text safe for logs and spreadsheets.
 
-Secrets belong only in the Authorization header. But people paste them into addresses, and programs
-put them into their user agent.
+Secrets belong in the Authorization header. But people paste them into addresses, and programs put
+them into their user agent.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from .conf import conf
 
 HIDDEN = "********"
 
-# One more than a UUID. 17 characters of a secret are then left to guess, which are 69 bits even for
-# someone who uses its checksum.
+# One more than a UUID's digits. A shorter piece leaves 17 characters of a secret to guess: 69 bits,
+# even with its checksum.
 WORD_LENGTH = 33
 
-# Secrets under any prefix, pairs in Base64, the tokens of DRF and knox, and digests, which look the
-# same. A word without a digit is a long name; "-" and "_" join short ones.
+# Secrets with any prefix, pairs in Base64, tokens of DRF and knox, and digests, which look the same.
+# A word without a digit is a long name; "-" and "_" join short ones.
 _WORD = re.compile(rf"[0-9A-Za-z]{{{WORD_LENGTH},}}")
 _DIGIT = re.compile(r"[0-9]")
-# Both halves, because it's unclear which one is the secret.
+# Both halves, because either may be the secret.
 _FRAPPE_PAIR = re.compile(r"[0-9A-Fa-f]{15}(?::|%3[Aa])[0-9A-Fa-f]{15}(?![0-9A-Fa-f])")
-# A reader takes an encoded query for one.
+# Also an encoded query, which people read as one.
 _QUERY = re.compile(r"(?:\?|%3[Ff]).*", re.DOTALL)
 
-# More than the random characters of an API key, which may have the same prefix.
+# Longer than the random characters of an API key, which may have the same prefix.
 _PIECE_LENGTH = 17
 
 _URL_LENGTH = 2000
 
 
 def redacted(text: str, length: int) -> str:
-    """Return ``text`` without secrets, and without characters that affect a log or a terminal.
+    """Return ``text`` without secrets and unprintable characters.
 
     It hides words of ``WORD_LENGTH`` or more letters and digits, anything that starts with
     ``SECRET_PREFIX`` and is longer than an API key, and pairs of a Frappe site. At most ``length``
@@ -51,14 +51,14 @@ def redacted(text: str, length: int) -> str:
 
 
 def redacted_path(path: str, length: int) -> str:
-    """Redact ``request.path``, and cut off anything from an encoded ``?`` (``%253F``) on."""
+    """Redact ``request.path``, and cut it off at an encoded ``?`` (``%253F``)."""
     if "?" in path or "%" in path:
         path = _QUERY.sub("", path)
     return redacted(path, length)
 
 
 def redacted_url(url: str) -> str:
-    """Return an address for people, without secrets. Its hashes of commits stay."""
+    """Return ``url`` without secrets. Hashes of commits stay."""
     return printable(piece_of_secret(conf.SECRET_PREFIX).sub(HIDDEN, url), _URL_LENGTH)
 
 

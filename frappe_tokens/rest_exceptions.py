@@ -11,7 +11,7 @@ from .exceptions import Refused
 class AuthenticationRefused(APIException):
     """The response to a refused request: ``{"detail": ..., "code": ...}`` with its headers.
 
-    With the status 401 it is a :class:`RefusedCredentials`, which is DRF's AuthenticationFailed.
+    With the status 401, it is a :class:`RefusedCredentials`, DRF's AuthenticationFailed.
 
     Attributes:
         status_code: 401, 403, 429 or 503.
@@ -36,8 +36,7 @@ class RefusedCredentials(AuthenticationRefused, AuthenticationFailed):
     """A refusal with the status 401 and the challenge of the scheme that the request used."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        # DRF would set these again: to the challenge of the view's first class, and to 403 if that
-        # class has none.
+        # DRF would set the challenge of the view's first class, or 403 if that has none.
         if name not in ("auth_header", "status_code") or name not in vars(self):
             super().__setattr__(name, value)
 

@@ -1,4 +1,4 @@
-"""The app's signals. No argument ever holds a secret or a header.
+"""The app's signals. Their arguments contain neither secrets nor headers.
 
 ``keys_generated``
     A key was generated, or its secret replaced; sent after the commit. ``sender``: the key's model;
@@ -29,10 +29,10 @@
     ``path``.
 
 Receivers are called during the request, so they should be fast. Their errors are logged (by
-``django.dispatch``) and change nothing. Nor do their return values.
+``django.dispatch``). Their return values are ignored.
 
-Two are for the app itself: ``keys_updated`` (a queryset has updated keys, which the cache has to
-know), and ``secret_replayed`` (a request presented a replaced secret after its end).
+Two are for the app itself: ``keys_updated`` (a queryset has updated keys, so the cache is
+invalidated), and ``secret_replayed`` (a request presented a replaced secret after its end).
 """
 
 from django.dispatch import Signal

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _log_cache_error = RateLimitedLogger(logger, "The cache doesn't answer. No rates are limited.")
 
-# How far ahead another machine's clock may be (s). A period that starts later than that started
-# before this clock was set back.
+# How far ahead another machine's clock may be (s). If a period starts even later, this machine's
+# clock was set back.
 _CLOCK_DIFFERENCE = 1
 
-# DRF reads both when its module is imported. A subclass or a project that sets others means those.
+# DRF reads both when it is imported. If they differ, a subclass or the project has set others.
 _IMPORTED_RATES = SimpleRateThrottle.THROTTLE_RATES
 _IMPORTED_CACHE = SimpleRateThrottle.cache
 
@@ -42,16 +42,16 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
     all tokens of its application for the same user. Requests with neither aren't throttled.
 
     A key's first request starts a period of the rate's length; the first one after it starts the
-    next. The cache counts atomically, so that no parallel requests slip through, unlike with DRF's
-    lists of times. In return, a client may send up to twice the number around the end of a period.
-    Refused requests don't count.
+    next. The cache counts atomically, so parallel requests don't exceed the limit, unlike with
+    DRF's lists of times. In return, a client may send up to twice the number around the end of a
+    period. Refused requests don't count.
 
     The counts are in the cache ``FRAPPE_TOKENS["CACHE"]``, else in ``default``. A subclass may set
     another (``cache = caches["other"]``), a ``rate``, or a ``scope``, which has its own count. If
     the cache doesn't answer, requests are allowed.
 
-    Responses, refusals included, say what is left in ``RateLimit-Policy`` and ``RateLimit``
-    (draft-ietf-httpapi-ratelimit-headers-10), one item for each of the view's throttles; the
+    Responses, including refusals, have what is left in ``RateLimit-Policy`` and ``RateLimit``
+    (draft-ietf-httpapi-ratelimit-headers-10), with one item for each of the view's throttles. The
     closest limit is also in ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and
     ``X-RateLimit-Reset`` (in seconds since 1970).
     """
@@ -80,7 +80,7 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         """Return what the request is counted by; None if it isn't throttled."""
         key = request.auth
         if isinstance(key, AbstractApiKey):
-            # The same for a key that has two sources.
+            # Shared by all sources of the key.
             ident = f"{key.cache_label()}:{key.pk}"
         elif hasattr(key, "application_id"):
             ident = f"oauth2:{key.application_id}:{request.user.pk}"
@@ -118,7 +118,6 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         try:
             return parse_rate(own)
         except ValueError:
-            # Written past the validation.
             logger.error("The API key %s allows nothing: its rate limit %r is invalid.", key, own)
             return Rate(0, 1)
 
@@ -151,8 +150,7 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
             # Nobody waits longer than one period.
             cache.set(name, now, rate.seconds)
             started_at = now
-        # With the start in its name, a count that outlives its period is never used again. It must
-        # not end before the period.
+        # The start is in its name, so a count that outlives its period is never used again.
         count, timeout = f"{name}:{started_at!r}", rate.seconds + 1
         left = rate.number - increment(cache, count, 1, timeout)
         seconds_left = math.ceil(started_at + rate.seconds - now)

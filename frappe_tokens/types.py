@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from rest_framework.request import Request
 
-# An instance of the project's user model, which need not extend AbstractUser: what it may lack,
-# such as permissions, is looked up with getattr().
+# The project's user model need not extend AbstractUser: what it may lack, such as permissions, is
+# read with getattr().
 User: TypeAlias = "AbstractUser"
 
 # Django's request, or the one that DRF wraps around it.

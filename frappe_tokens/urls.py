@@ -17,7 +17,7 @@ CALLS = {
     "frappe.core.doctype.user.user": rpc.GenerateKeys,
     "frappe.core.api.auth.generate_api_keys": rpc.GenerateKeys,
 }
-# Only these are in the OpenAPI schema. The others are the same calls by another name.
+# Only these are in the OpenAPI schema. The others are aliases.
 NAMES = {
     "ping": "ping",
     "version": "version",
@@ -51,11 +51,11 @@ urlpatterns = [
     ),
     re_path(r"^keys/?$", keys.KeyList.as_view(), name="keys"),
     re_path(r"^keys/revoke-leaked/?$", key_actions.RevokeLeaked.as_view(), name="revoke_leaked"),
-    # Before the keys, one of which may have been imported as "self".
+    # Before the keys: one may have been imported as "self".
     re_path(r"^keys/self/?$", own_key.OwnKey.as_view(), name="own_key"),
     re_path(r"^keys/self/rotate/?$", own_key.RotateOwnKey.as_view(), name="rotate_own_key"),
-    # Imported keys may contain a slash, and anything else that is not a key even a line break. The
-    # longer paths come first.
+    # Imported keys may contain a slash, and a key that doesn't exist even a line break. The longer
+    # paths come first.
     *(
         re_path(rf"^keys/(?P<api_key>[\s\S]+?)/{action}/?$", view.as_view(), name=f"{action}_key")
         for action, view in KEY_ACTIONS.items()

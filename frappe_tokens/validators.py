@@ -90,7 +90,7 @@ def validate_rate(rate: str) -> None:
 def validate_metadata(metadata: Any) -> None:
     """Raise ValidationError unless ``metadata`` is a small JSON object.
 
-    Its names start with a letter, because databases take a number for a position in a list.
+    Its names start with a letter, because databases read a number as a position in a list.
     """
     if not isinstance(metadata, dict) or not all(
         isinstance(name, str) and _METADATA_NAME.fullmatch(name) for name in metadata

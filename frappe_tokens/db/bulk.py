@@ -27,12 +27,8 @@ def in_batches(items: Iterable[T], size: int = 500) -> Iterator[list[T]]:
 def update_rows(rows: Sequence[_Row], fields: Iterable[str], alias: str) -> None:
     """Write ``fields`` of existing ``rows``, like ``bulk_update()`` in a tenth of the time.
 
-    This takes one UPDATE, or a few if the database limits the number of parameters.
-
-    Args:
-        rows: instances of one model; at least one.
-        fields: the names of the fields to write.
-        alias: the database.
+    ``rows`` has one instance at least. This takes one UPDATE, or a few if the database limits the
+    number of parameters.
     """
     model = type(rows[0])
     same: dict[str, object] = {}
@@ -62,10 +58,7 @@ def update_rows(rows: Sequence[_Row], fields: Iterable[str], alias: str) -> None
 def insert_rows(rows: Sequence[_Row], unique: str, alias: str) -> None:
     """Write new ``rows``, and set their primary keys on every database.
 
-    Args:
-        rows: new instances of one model.
-        unique: the name of a unique field that all of them have a value of.
-        alias: the database.
+    ``unique`` is the name of a unique field in which all of them have a value.
     """
     manager = type(rows[0])._default_manager.using(alias)
     manager.bulk_create(rows)
@@ -83,8 +76,8 @@ def insert_rows(rows: Sequence[_Row], unique: str, alias: str) -> None:
 class _ByRow(Expression):
     """Each row's own value, by primary key.
 
-    ``bulk_update()`` writes a CASE of conditions. Creating, resolving and compiling a condition for
-    each row takes ten times as long as the rest of the update.
+    Unlike ``bulk_update()``, it doesn't compile a condition for each row, which takes ten times as
+    long as the rest of the update.
     """
 
     def __init__(self, pk: Field[Any, Any], values: Mapping[object, object], field: Any) -> None:

@@ -45,11 +45,7 @@ class Found(NamedTuple):
         return self._replace(columns=(key, user))
 
     def store(self, due_at: float) -> None:
-        """Cache the key, if it may be cached.
-
-        Args:
-            due_at: when its next use must be recorded, in seconds since 1970.
-        """
+        """Cache the key, if allowed, until its next use must be recorded (s since 1970)."""
         if self.slot is not None:
             cache.put(self.slot, self.columns, due_at)
         elif self.entry is not None:
@@ -66,10 +62,6 @@ def source_model(source: str) -> type[AbstractApiKey] | None:
 
 def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
     """Return the key with its user, from one SELECT or the cache; None if there is no such key.
-
-    Args:
-        model: the source of keys.
-        api_key: the presented key.
 
     Raises:
         django.db.DatabaseError: the database doesn't answer.

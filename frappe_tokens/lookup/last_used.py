@@ -32,8 +32,6 @@ def record_use(
     fails the request: errors are logged.
 
     Args:
-        found: the key that was used.
-        now: the time of the use.
         address: returns the client's address, "" if unknown. Called only if it's recorded.
         secret: the secret that was verified.
         slot: the name of the field whose digest it matched.

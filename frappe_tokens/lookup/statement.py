@@ -65,11 +65,7 @@ class LookupStatement:
     """
 
     def __init__(self, model: type[AbstractApiKey], connection: BaseDatabaseWrapper) -> None:
-        """Compile the statement.
-
-        Args:
-            model: a source of keys.
-            connection: not used by any thread, because converters keep a reference to it.
+        """Compile the statement. The converters keep a reference to ``connection``.
 
         Raises:
             ValueError: the model's queryset may have another result; the message says why.
@@ -127,10 +123,6 @@ class LookupStatement:
     def fetch(self, connection: BaseDatabaseWrapper, api_key: str) -> Columns | None:
         """Return the columns of the key and its user, or None, from one SELECT.
 
-        Args:
-            connection: the current thread's, to a database of the same kind.
-            api_key: the presented key.
-
         Raises:
             django.db.DatabaseError: the database doesn't answer.
         """
@@ -171,9 +163,7 @@ class LookupStatement:
     def factory(self, alias: str, columns: Columns) -> Callable[[], AbstractApiKey]:
         """Return a function that creates the key and its user from cached columns.
 
-        Args:
-            alias: the database of the columns.
-            columns: from :meth:`columns_to_cache`. Changes to the instances don't affect them.
+        Changes to the instances don't affect ``columns``.
         """
         key, user = columns
         make_key = self._keys.from_cache(alias, key)
