@@ -17,7 +17,7 @@ HIDDEN = "********"
 # even with its checksum.
 WORD_LENGTH = 33
 
-# Secrets with any prefix, pairs in Base64, tokens of DRF and knox, and digests, which look the same.
+# Secrets with any prefix, pairs in Base64, tokens of DRF and knox; and digests, which look alike.
 # A word without a digit is a long name; "-" and "_" join short ones.
 _WORD = re.compile(rf"[0-9A-Za-z]{{{WORD_LENGTH},}}")
 _DIGIT = re.compile(r"[0-9]")

@@ -1,1 +1,1 @@
-"""What needs another package, or another framework, than Django."""
+"""Integrations of other packages."""

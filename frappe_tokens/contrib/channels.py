@@ -27,17 +27,17 @@ class TokenAuthMiddleware:
     """Sets ``scope["user"]`` and ``scope["auth"]`` from the ``Authorization`` header.
 
     ``path("prices/", TokenAuthMiddleware(Prices.as_asgi()))``, or around a ``URLRouter``. Put it
-    inside ``AuthMiddlewareStack``, if you use that. If the header has none of our schemes, the
-    session's user stays, or the user is anonymous and ``auth`` None. A refused WebSocket's
-    handshake gets a response with the refusal's status, or is closed with 4000 plus that status if
-    the server can't send one.
+    inside ``AuthMiddlewareStack``, if you use that. If the header has another scheme or none, the
+    user is the session's, else anonymous, and ``auth`` is None. The handshake of a refused
+    WebSocket gets a response with the refusal's status. If the server can't send one, it is closed
+    with 4000 plus the status.
 
     Args:
-        inner: the application: a router, or what ``as_asgi()`` returns.
+        inner: the application: a router, or the result of ``as_asgi()``.
         required_scopes: what a scoped key or an access token needs, by default the consumer's
-            ``required_scopes``. If there are none, it is refused. Wrap a router's routes one by one
-            to give each its own.
-        read_only: whether read-only keys may use it, because nothing sent over it changes anything.
+            ``required_scopes``. If there are none, it is refused. Wrap each route of a router to
+            give it its own.
+        read_only: whether read-only keys may use it, because no message changes anything.
 
     Attributes:
         schemes: the schemes that it accepts. A subclass may have fewer.
@@ -55,7 +55,7 @@ class TokenAuthMiddleware:
         self.inner = inner
         consumer = getattr(inner, "consumer_class", None)
         self.required_scopes = required_scopes or getattr(consumer, "required_scopes", ())
-        # The handshake is a GET (with HTTP/2 a CONNECT), but what follows may change anything.
+        # The handshake is a GET (with HTTP/2 a CONNECT), but later messages may change anything.
         self.method = "GET" if read_only else "CONNECT"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> object:
@@ -80,9 +80,9 @@ class TokenAuthMiddleware:
 
 @sync_to_async
 def _close_old_connections() -> None:
-    """Do what Django does between requests, which don't end in the thread that Channels uses."""
+    """Do what Django does between requests, but not in the thread that Channels uses."""
     for connection in connections.all(initialized_only=True):
-        # Not a test's, which is in a transaction.
+        # A test's is in a transaction.
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
 

@@ -26,7 +26,7 @@ from ..middleware.admission import admit
 
 
 class AuthenticationRefused(HttpError):
-    """A refused request. Without :func:`register`, Ninja answers it with the right status only.
+    """A refused request. Without :func:`register`, the response has no code and no challenge.
 
     Attributes:
         refused: why.
@@ -53,8 +53,8 @@ class TokenAuth(AuthBase):
     """``auth=TokenAuth()``: the three schemes, for sync and async operations.
 
     ``request.user`` is then the key's user, and ``request.auth`` the key. The next item of
-    ``auth=[...]`` is only called if the header has none of our schemes, so put authentication with
-    other Bearer tokens first.
+    ``auth=[...]`` is only called if the header has another scheme or none, so put authentication
+    by other Bearer tokens first.
 
     Args:
         scopes: what a scoped key or an access token needs. If there are none, it is refused.
@@ -75,7 +75,7 @@ class TokenAuth(AuthBase):
         check_scopes(scopes)
         super().__init__()
         self.required_scopes = scopes
-        # Async operations then call it in their event loop.
+        # So that async operations call it in their event loop.
         self.is_async = True
 
     def __call__(self, request: HttpRequest) -> object:
@@ -112,8 +112,8 @@ def _refusals(credential: Credential) -> Iterator[None]:
 
 def _admit(request: HttpRequest, key: object) -> object:
     admit(request, key)
-    # The response can't be made to vary on the header here, so Django's cache for a whole site
-    # would serve one user's to the next. Its UpdateCacheMiddleware reads this attribute, which
-    # the stubs don't have because it's private.
+    # The response can't vary on the header here, so Django's cache for a whole site would serve one
+    # user's to the next. UpdateCacheMiddleware reads this attribute. It's private, so the stubs
+    # don't have it.
     request._cache_update_cache = False  # type: ignore[attr-defined]
     return key

@@ -47,8 +47,8 @@ def register() -> None:
 
 
 def _report_too_long(instance: Any, **kwargs: object) -> None:
-    """Log that an access token is issued which will be refused."""
-    # If only its checksum is stored, the token is here, until it is saved.
+    """Log that an issued access token will be refused."""
+    # If only the checksum is stored, the token is in the private attribute until it is saved.
     length = len(instance.token or getattr(instance, "_raw_token", None) or "")
     if length > ACCESS_TOKEN_MAX_LENGTH:
         logger.error(
@@ -60,7 +60,7 @@ def _report_too_long(instance: Any, **kwargs: object) -> None:
 
 
 def _find(token: Secret, request: HttpRequest) -> AccessToken | None:
-    # Imported with the first token: it loads as many modules as Django itself.
+    # Imported with the first token, because it loads as many modules as Django itself.
     from .tokens import find
 
     return find(token, request)

@@ -1,7 +1,7 @@
 """Guards the toolkit's pages in the admin.
 
-Requests run as the user of an application (client credentials) or of a token. So anyone who may
-change that field, the client's secret or a stored token may act as any user. These mixins close the
+Requests run as the user of an application (client credentials) or of a token. So anyone who can
+change this user, the client's secret or a stored token can act as any user. These mixins close the
 pages to users who may not generate an API key for the same user.
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 else:
     _AdminBase = _FormBase = object
 
-# Columns that hold what a client sends as proof.
+# Columns with secrets.
 SECRETS = {"client_secret", "token", "code", "device_code", "user_code"}
 
 TOKENS = (
@@ -104,7 +104,7 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
     ) -> Application | None:
         application = super().get_object(request, object_id, from_field)
         if application is not None and not self.has_change_permission(request, application):
-            # If it isn't hashed, those who may only view it could act as the user.
+            # If it isn't hashed, users who may only view the application could act as its user.
             application.client_secret = ""
         return application
 
@@ -124,7 +124,7 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
             super().save_model(request, obj, form, change)
             if obj.user is None or not obj.user.is_active:
                 return
-            # The checkbox names the user, in case someone else has set another one meanwhile.
+            # The checkbox names the user, in case someone else has set another one.
             ticked = request.POST.get(ALLOW) == str(obj.user_id)
             if ticked or changes.has_other_user(stored, obj.user):
                 allow_application(obj, by=actor)

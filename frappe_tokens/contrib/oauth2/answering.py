@@ -1,4 +1,4 @@
-"""Answers requests to the OAuth 2 URLs that can't be served."""
+"""Responses of the OAuth 2 URLs to requests that can't be served."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ UNREADABLE = "The request can't be read."
 _CLIENT_ERRORS = (
     # Django's, and PostgreSQL's for a NUL.
     *(SuspiciousOperation, BadRequest, MultiPartParserError, DataError),
-    # oauthlib's about the query, the toolkit's about a missing parameter or an object that was
-    # deleted meanwhile, and Python's about the charset of a part's name.
+    # oauthlib's about the query, the toolkit's about a missing parameter or a deleted object, and
+    # Python's about the charset of a part's name.
     *(ValueError, LookupError, ObjectDoesNotExist),
 )
 
 
 def answering_in_json(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Check the body first, and answer errors in JSON instead of HTML."""
+    """Check the body first, and return errors as JSON instead of HTML."""
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:

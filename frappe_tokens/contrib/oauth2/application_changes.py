@@ -21,7 +21,7 @@ def is_superuser(by: Actor) -> bool:
 def may_change(application: Application, by: Actor) -> bool:
     """Whether ``by`` may change an application as it is stored.
 
-    A new secret or redirect URI is as good as a key of the application's user. An application that
+    A new secret or redirect URI works like a key of the application's user. An application that
     skips authorization gets a code from every visitor.
     """
     if application.skip_authorization and not is_superuser(by):
@@ -56,12 +56,11 @@ def check_change(
 
 
 def has_other_user(stored: Application | None, user: User) -> bool:
-    """Whether the stored application is new (None) or has another user than ``user``."""
+    """Whether the stored application is new (None), or its user isn't ``user``."""
     return stored is None or stored.user_id != user.pk
 
 
 def stored_application(application: Application, *, lock: bool = False) -> Application | None:
-    """Return the application as it is stored; None for a new one."""
     model = type(application)
     rows = model._base_manager.using(router.db_for_write(model))
     return (rows.select_for_update() if lock else rows).filter(pk=application.pk).first()

@@ -16,7 +16,7 @@ class Rules(OAuth2Validator):
     """Comes before the project's ``OAUTH2_VALIDATOR_CLASS``."""
 
     def is_pkce_required(self, client_id: str, request: Request) -> bool:
-        """A public client can't prove in another way that the code is its own (RFC 9700, 2.1.1)."""
+        """Also for public clients, which have no other proof that a code is theirs (RFC 9700)."""
         return super().is_pkce_required(client_id, request) or is_public(request.client)
 
     def validate_response_type(
@@ -29,7 +29,7 @@ class Rules(OAuth2Validator):
     def validate_grant_type(
         self, client_id: str, grant_type: str, client: models.AbstractApplication, *args: object
     ) -> bool:
-        """Issue no tokens for client credentials that would be refused anyway."""
+        """Issue no tokens for client credentials that would be refused."""
         allowed = bool(super().validate_grant_type(client_id, grant_type, client, *args))
         if grant_type != "client_credentials" or client.user_id is None:
             return allowed
@@ -40,8 +40,7 @@ class Rules(OAuth2Validator):
         try:
             return bool(super().validate_silent_login(request))
         except NotImplementedError:
-            # What oauthlib's own method raises. The response would be a 500.
-            return False
+            return False  # raised by oauthlib's own method
 
     def get_oidc_issuer_endpoint(self, request: Request) -> str:
         """Return the site, as in Frappe, and not the URL that the toolkit's are included at."""

@@ -25,8 +25,8 @@ from frappe_tokens.verification import AccessToken
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
     """Return the access token that was sent; None if the toolkit doesn't know it.
 
-    One SELECT by the token's checksum, so the settings for hashing don't matter. It brings the
-    user, the application and the application's user. Client credentials need a second SELECT.
+    One SELECT by the token's checksum, whether tokens are hashed or not, also loads the user, the
+    application and the application's user. Client credentials need a second SELECT.
     """
     validator = with_mixin(_OneSelect, oauth2_settings.OAUTH2_VALIDATOR_CLASS)()
     oauthlib_request = _oauthlib_request(request)
@@ -52,7 +52,7 @@ def find(token: Secret, request: HttpRequest) -> AccessToken | None:
 
 
 def checksum(token: str) -> str:
-    """Return what the toolkit's tokens are looked up by."""
+    """Return the ``token_checksum`` of ``token``, by which the toolkit looks tokens up."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -88,9 +88,9 @@ def _set_user(token: AbstractAccessToken) -> User | None:
 
 
 class _WithOwner(dict[str, object]):
-    """A token's related objects, with the application's user if it has no ``user``.
+    """A token's related objects, with the application's user in place of a missing ``user``.
 
-    That user can be read but isn't contained, because saving the token would store it.
+    That user can be read, but isn't an item: saving the token would store it.
     """
 
     def __init__(self, related: Mapping[str, object], owner: User | None) -> None:
@@ -114,7 +114,7 @@ class _OneSelect(OAuth2Validator):
         if getattr(load, "__func__", None) is OAuth2Validator._load_access_token:
             rows = models.get_access_token_model()._default_manager
             rows = rows.select_related("user", "application__user").order_by()
-            # At most one. Ordering them for first() would take a quarter of the time.
+            # Unordered, unlike with first(), which would take a quarter of the time.
             self.looked_up = next(iter(rows.filter(token_checksum=checksum(token))), None)
         else:
             self.looked_up = load(token)  # the project's own lookup has precedence
@@ -143,5 +143,5 @@ def _oauthlib_request(request: HttpRequest) -> Request:
         path = "/" + escape_uri_path(request.path).lstrip("/")
         return Request(request.build_absolute_uri(path), **params)
     except (AttributeError, DisallowedHost, ValueError):
-        # A WebSocket's, for example. A token for one resource is then refused.
+        # A WebSocket's, for example. A token for a certain resource is then refused.
         return Request("", **params)

@@ -27,6 +27,6 @@ _canonical = [
     for method, name, view in _VIEWS
 ]
 
-# In the toolkit's own namespace, so that it finds them if its own URLs are not included.
+# In the toolkit's namespace, so that it finds them without its own URLs.
 _namespace = ([*_other_forms, *_canonical, *well_known.urlpatterns], "oauth2_provider")
 urlpatterns = [path("", include(_namespace, namespace=well_known.NAMESPACE))]

@@ -42,7 +42,7 @@ _FOR_CLIENTS = [*DECORATORS, csrf_exempt, sensitive_post_parameters()]
 
 
 class OAuth2Mixin(OAuthLibMixin, View):
-    """What the views have in common. ``rules`` come before the project's validator."""
+    """The base of the views. ``rules`` come before the project's validator."""
 
     rules = Rules
 
@@ -52,7 +52,7 @@ class OAuth2Mixin(OAuthLibMixin, View):
 
     @classmethod
     def get_oauthlib_core(cls) -> OAuthLibCore:
-        # The toolkit would reuse one from a parent class, which may have been built with its rules.
+        # The toolkit would reuse one of a parent class, with other rules.
         return cls.get_oauthlib_backend_class()(cls.get_server())
 
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
@@ -84,11 +84,11 @@ class Authorize(OAuth2Mixin, toolkit.AuthorizationView):
         try:
             response: HttpResponse = super().form_valid(form)
         except ObjectDoesNotExist:
-            return self.form_invalid(form)  # its application was deleted meanwhile
+            return self.form_invalid(form)  # its application has been deleted
         return response
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
-        # All fields are hidden, so there is nothing that the user could correct.
+        # All fields are hidden, so the user can't correct them.
         error = InvalidRequestError(description=UNREADABLE)
         return self.render_to_response({"error": error}, status=error.status_code)
 

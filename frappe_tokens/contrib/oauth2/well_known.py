@@ -1,4 +1,4 @@
-"""The ``.well-known`` documents, in which clients look the URLs up.
+"""The ``.well-known`` documents, in which clients find the URLs.
 
 Include them at the root of a site::
 
@@ -98,7 +98,7 @@ class ResourceMetadata(toolkit.OAuthProtectedResourceMetadataView):
 
 
 _DOCUMENTS = [
-    # Without the toolkit's name, by which it would find the issuer where this is included.
+    # Without the toolkit's name, by which it would derive the issuer from this URL.
     (r"oauth-authorization-server/?", ServerMetadata, None),
     (r"oauth-protected-resource/?", ResourceMetadata, "oauth-resource-metadata"),
     (r"openid-configuration/?", OpenIdConfiguration, "oidc-connect-discovery-info"),

@@ -7,25 +7,18 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, extend_schema_field, inline_serializer
-from rest_framework.serializers import (
-    CharField,
-    DateField,
-    DateTimeField,
-    DictField,
-    IntegerField,
-)
+from rest_framework.serializers import CharField, DateField, DateTimeField, DictField, IntegerField
 
 from ...api import fields, serializers
 from ...api.key_actions import MAX_FINDINGS
 from ...conf import LONGEST, conf
 from ...keys import GRACE_MAX
 
-# As drf-spectacular types them.
 Schema = dict[str, Any]
 
 _SENTENCE = CharField(help_text="A sentence, which may be translated.")
 _CODE = CharField(help_text="Stable, for programs.")
-# The view's own permissions and throttles may answer without a code.
+# Responses of the view's own permissions and throttles may not have a code.
 _OPTIONAL_CODE = CharField(
     required=False, help_text="Stable. Always present if the API key is refused."
 )
@@ -44,7 +37,7 @@ FRAPPE_ERROR = inline_serializer(
         "code": _CODE,
     },
 )
-# By field, or for a request that can't be read at all.
+# By field, or for the whole request.
 INVALID: Schema = {
     "anyOf": [
         {"$ref": "#/components/schemas/ApiKeyRefusal"},
@@ -144,7 +137,7 @@ class StrictExtension(OpenApiSerializerExtension):
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> Schema:
-        # The base class would describe the class, and lose the instance's arguments (partial=True).
+        # The base class would lose the instance's arguments (partial=True).
         schema: Schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         return {**schema, "additionalProperties": False}
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from drf_spectacular.utils import (
-    OpenApiRequest,
-    OpenApiResponse,
-    extend_schema,
-)
+from drf_spectacular.utils import OpenApiRequest, OpenApiResponse, extend_schema
 
 from . import bodies
 from .describing import NO_WIDER, describe, operation, query

@@ -1,4 +1,4 @@
-"""How the app's own operations are described."""
+"""Describes the app's own operations."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ NO_WIDER = (
     "403 for keys of users with more rights than yours, and for keys that would allow more than "
     "the key that authenticates the request."
 )
-
-
 API_KEY = OpenApiParameter(
     "api_key",
     {"type": "string", "pattern": "^[!-~]+$"},

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import (
-    OpenApiParameter,
-    OpenApiRequest,
-    OpenApiResponse,
-)
+from drf_spectacular.utils import OpenApiParameter, OpenApiRequest, OpenApiResponse
 
 from ...api.serializers import ApiKeySerializer
 from ...base_models import KeyState
@@ -17,9 +13,6 @@ from ...request_log import DAYS, DAYS_MAX
 from ...validators import REASON_MAX_LENGTH
 from . import bodies
 from .describing import API_KEY, NO_WIDER, describe, operation, query
-
-# As drf-spectacular has it: path, its regular expression, method, view function.
-Endpoint = tuple[str, str, str, Any]
 
 _NO_PAGE = OpenApiResponse(bodies.ERROR, "There is no such page.")
 _LOCATION = OpenApiParameter(
@@ -37,10 +30,10 @@ _FILTERS = [
 _REASON = query("reason", "Why the key is revoked, for the record.", maxLength=REASON_MAX_LENGTH)
 _SIGNATURE = [
     OpenApiParameter(f"Github-Public-Key-{name}", location="header", description=description)
-    for name, description in {
-        "Identifier": "Which public key a list is signed with.",
-        "Signature": "The ECDSA signature of a list, in Base64.",
-    }.items()
+    for name, description in [
+        ("Identifier", "Which public key a list is signed with."),
+        ("Signature", "The ECDSA signature of a list, in Base64."),
+    ]
 ]
 _PERIOD = [
     query(
@@ -92,7 +85,7 @@ describe(
     ),
     delete=operation(
         "Revoke an API key",
-        "Permanently. Its record stays, and revoking it again changes nothing. `reason` may also "
+        "Permanently. Its record is kept, and revoking it again changes nothing. `reason` may also "
         "be in the body.",
         {204: OpenApiResponse(description="Revoked.")},
         [400, 404, 415],
@@ -184,13 +177,13 @@ describe(
 )
 
 
-def exclude_operations(endpoints: list[Endpoint], **kwargs: object) -> list[Endpoint]:
+def exclude_operations(endpoints: list[Any], **kwargs: object) -> list[Any]:
     """Leave out the app's own views, unless the setting is on. A hook for ``PREPROCESSING_HOOKS``.
 
-    Here rather than by ``extend_schema``, so that the tags and names of the project's operations
-    are as they would be without the app. The project's subclasses of the views stay.
+    Unlike with ``extend_schema``, they then don't affect the tags and names of the project's
+    operations. The project's subclasses of the views stay.
     """
     if conf.OPENAPI_OPERATIONS:
         return endpoints
-    package = __name__.partition(".")[0]
-    return [each for each in endpoints if each[3].cls.__module__.partition(".")[0] != package]
+    # The last item of an endpoint is the view function.
+    return [each for each in endpoints if not each[-1].cls.__module__.startswith("frappe_tokens.")]

@@ -1,4 +1,4 @@
-"""Describes the schemes, and what all operations with them share."""
+"""Describes the schemes, and the refusals of all operations with them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Scheme(OpenApiAuthenticationExtension):
 class TokenScheme(_Scheme):
     target_class = "frappe_tokens.authentication.TokenAuthentication"
     name = "apiKeyToken"
-    # Not the type "http": tools don't know this HTTP scheme, and would omit the header.
+    # Not "http": tools don't know this scheme, and would omit the header.
     definition = {
         "type": "apiKey",
         "in": "header",
@@ -105,8 +105,8 @@ def describe_refusals(
 ) -> Schema:
     """Complete the operations that name one of our schemes. A hook for ``POSTPROCESSING_HOOKS``.
 
-    They get the responses 401, 403, 429 and 503 unless they describe their own, in their
-    description the scopes that they require, and if there are several sources, the optional header.
+    They get the responses 401, 403, 429 and 503 unless they describe their own; the required scopes
+    in their description; and the header for the source if there are several.
     """
     # A path may also have a summary, a description and parameters.
     operations = (each for path in result.get("paths", {}).values() for each in path.values())
