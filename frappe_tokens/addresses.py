@@ -111,16 +111,13 @@ def is_wider(before: Collection[str], after: Collection[str]) -> bool:
     if not before:
         return False
     try:
-        old = [parse_network(network) for network in before]
-        new = [parse_network(network) for network in after]
+        old: list[Any] = [parse_network(network) for network in before]
+        new: list[Any] = [parse_network(network) for network in after]
     except ValueError:
         return True  # stored without validation
-    return not new or not all(any(_is_within(one, other) for other in old) for one in new)
-
-
-def _is_within(network: Any, other: Any) -> bool:
-    # The two families share no address.
-    return network.version == other.version and bool(network.subnet_of(other))
+    return not new or not all(
+        any(one.version == other.version and one.subnet_of(other) for other in old) for one in new
+    )
 
 
 def _contains(network: str, address: Address) -> bool:

@@ -242,5 +242,8 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         return bool(self.scopes)
 
     def opens(self, required: Collection[str]) -> bool:
-        """Whether the key opens a view that requires all of the scopes ``required``."""
-        return policy.scopes_open(self.scopes, required)
+        """Whether the key opens a view that requires all of the scopes ``required``.
+
+        A key without scopes opens every view. A scoped key opens none that declares no scopes.
+        """
+        return not self.scopes or (bool(required) and set(required) <= set(self.scopes))

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from . import policy
 from .conf import Scopes, conf
-from .validators import validate_networks, validate_scopes
+from .validators import REASON_MAX_LENGTH, validate_networks, validate_scopes
 
 # How a form has check boxes in groups: a value and its label, or a heading and several of these.
 Choices = list[tuple[str, Any]]
@@ -186,7 +186,7 @@ class RevokeForm(forms.Form):
 
     reason = forms.CharField(
         required=False,
-        max_length=200,
+        max_length=REASON_MAX_LENGTH,
         label=_("Reason"),
         help_text=_("Optional. Stored with the key, for those who look at it later."),
         widget=forms.TextInput(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -39,14 +39,6 @@ def required_scopes(view: object, method: str) -> tuple[str, ...]:
     if isinstance(declared, str):
         return tuple(declared.split())
     return tuple(declared or ())
-
-
-def scopes_open(held: Collection[str], required: Collection[str]) -> bool:
-    """Whether a key with the scopes ``held`` opens a view that requires ``required``.
-
-    A key without scopes opens everything. A scoped key opens nothing that declares no scopes.
-    """
-    return not held or (bool(required) and set(required) <= set(held))
 
 
 def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:

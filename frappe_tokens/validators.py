@@ -29,10 +29,7 @@ ITEM_MAX_LENGTH = 200
 
 
 def validate_scopes(scopes: Any) -> None:
-    """Raise ValidationError unless ``scopes`` is a list of scopes (RFC 6749, section 3.3).
-
-    Commas are not allowed, because forms separate scopes by them.
-    """
+    """Raise ValidationError unless ``scopes`` is a list of scopes."""
     _check_list(scopes, _("Enter the scopes as a list of strings."))
     for scope in scopes:
         if not SCOPE.fullmatch(scope):

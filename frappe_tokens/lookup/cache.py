@@ -6,9 +6,9 @@ marks a change to many keys of a model.
 
 A reader looks at slot and barrier before it queries the database. Only if both are empty does it
 cache the row, by ``add()``, which overwrites no mark. A writer sets the mark before its commit and
-again after it. A mark outlives every entry that was read before it, so a slow reader can't restore
-an old row, and neither can a writer that dies after its commit leave one behind. The mark of a
-change that is rolled back only costs queries until it expires.
+again after it. A mark outlives every entry that was read before it, so neither a slow reader nor a
+writer that dies after its commit leaves an old row behind. The mark of a change that is rolled back
+only costs queries until it expires.
 
 If the cache doesn't answer, the database does. After an error, a slow answer, or ``OUT_OF_TOUCH``
 seconds of silence, a process doesn't trust older entries. So changes that were made while the cache
