@@ -8,22 +8,17 @@ from .api import key_actions, keys, own_key, rpc
 
 app_name = "frappe_tokens"
 
-CALLS = {
-    "ping": rpc.Ping,
-    "version": rpc.Version,
-    "frappe.auth.get_logged_user": rpc.GetLoggedUser,
-    "frappe.core.api.auth.get_logged_user": rpc.GetLoggedUser,
-    "frappe.core.doctype.user.user.generate_keys": rpc.GenerateKeys,
-    "frappe.core.doctype.user.user": rpc.GenerateKeys,
-    "frappe.core.api.auth.generate_api_keys": rpc.GenerateKeys,
-}
-# Only these are in the OpenAPI schema. The others are aliases.
-NAMES = {
-    "ping": "ping",
-    "version": "version",
-    "frappe.auth.get_logged_user": "get_logged_user",
-    "frappe.core.doctype.user.user.generate_keys": "generate_keys",
-}
+# Calls, their views, and the names of their URLs. Calls without a name are aliases, and not in the
+# OpenAPI schema.
+CALLS = [
+    ("ping", rpc.Ping, "ping"),
+    ("version", rpc.Version, "version"),
+    ("frappe.auth.get_logged_user", rpc.GetLoggedUser, "get_logged_user"),
+    ("frappe.core.api.auth.get_logged_user", rpc.GetLoggedUser, None),
+    ("frappe.core.doctype.user.user.generate_keys", rpc.GenerateKeys, "generate_keys"),
+    ("frappe.core.doctype.user.user", rpc.GenerateKeys, None),
+    ("frappe.core.api.auth.generate_api_keys", rpc.GenerateKeys, None),
+]
 
 KEY_ACTIONS = {
     "rotate": key_actions.RotateKey,
@@ -39,15 +34,15 @@ urlpatterns = [
             view.as_view(frappe_version=version, schema=None),
         )
         for version in (1, 2)
-        for call, view in CALLS.items()
+        for call, view, _name in CALLS
     ),
     *(
         re_path(
             rf"^method/{re.escape(call)}/?$",
-            view.as_view(**({} if call in NAMES else {"schema": None})),
-            name=NAMES.get(call),
+            view.as_view(**({} if name else {"schema": None})),
+            name=name,
         )
-        for call, view in CALLS.items()
+        for call, view, name in CALLS
     ),
     re_path(r"^keys/?$", keys.KeyList.as_view(), name="keys"),
     re_path(r"^keys/revoke-leaked/?$", key_actions.RevokeLeaked.as_view(), name="revoke_leaked"),

@@ -86,7 +86,7 @@ def check_settings(**kwargs: object) -> Iterator[CheckMessage]:
 
 
 def check_client_address(**kwargs: object) -> Iterator[CheckMessage]:
-    """W015: the header that is named isn't read."""
+    """W015: ``CLIENT_ADDRESS_HEADER`` isn't read."""
     header = value_of("CLIENT_ADDRESS_HEADER", "invalid")
     if header.lower() == FORWARDED and value_of("NUM_PROXIES", "invalid") is None:
         yield checks.Warning(
