@@ -59,8 +59,8 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
     check_scopes(scopes)
 
     def decorate(view: Any) -> Any:
-        # Only the outer declaration would count. Those of method_decorator, as on a class and its
-        # subclass, both do: each call enforces them.
+        # Two declarations would seem to add up. Those of method_decorator, as on a class and its
+        # subclass, do: each call enforces both.
         if "required_scopes" in vars(view) and _bound_method(view) is None:
             raise TypeError(f"{view!r} declares its scopes already. Name all of them in one place.")
         if not isinstance(view, type) and not hasattr(view, "cls"):  # not DRF's

@@ -147,10 +147,10 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         now = time.time()
         started_at = cache.get_or_set(name, now, rate.seconds) or now
         if started_at > now + _CLOCK_DIFFERENCE:
-            # Nobody waits longer than one period.
+            # No client waits longer than one period.
             cache.set(name, now, rate.seconds)
             started_at = now
-        # The start is in its name, so a count that outlives its period is never used again.
+        # The start is in its name. A count must outlive its period, but is never used after it.
         count, timeout = f"{name}:{started_at!r}", rate.seconds + 1
         left = rate.number - increment(cache, count, 1, timeout)
         seconds_left = math.ceil(started_at + rate.seconds - now)

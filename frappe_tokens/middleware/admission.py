@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
@@ -38,14 +38,7 @@ def admit(request: HttpRequest, credential: Any) -> None:
         request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
 
-# For the type checker a session; at run time any class that comes before one.
-if TYPE_CHECKING:
-    _Base = SessionBase
-else:
-    _Base = object
-
-
-class _NotStarted(_Base):
+class _NotStarted(SessionBase):
     """A session that is neither stored nor sent until a view logs a user in or creates it."""
 
     _session_key: str | None
@@ -54,7 +47,7 @@ class _NotStarted(_Base):
         """Return whether there is nothing to store, and no cookie to send."""
         return not self._session_key and SESSION_KEY not in getattr(self, "_session_cache", ())
 
-    # Changing a password calls these, and would store a session that nobody is logged in to.
+    # Changing a password calls these, and would store a session without a login.
 
     def cycle_key(self) -> None:
         if not self.is_empty():

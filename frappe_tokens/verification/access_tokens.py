@@ -41,7 +41,7 @@ class AccessToken:
     is_valid_here: bool = True
     is_revoked: bool = False
 
-    # A token has no key and is bound to no address.
+    # Not for access tokens.
     api_key: ClassVar[str] = ""
     allowed_ips: ClassVar[Collection[str]] = ()
     is_scoped: ClassVar[bool] = True

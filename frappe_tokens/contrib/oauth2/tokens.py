@@ -117,7 +117,7 @@ class _OneSelect(OAuth2Validator):
             # Unordered, unlike with first(), which would take a quarter of the time.
             self.looked_up = next(iter(rows.filter(token_checksum=checksum(token))), None)
         else:
-            self.looked_up = load(token)  # the project's own lookup has precedence
+            self.looked_up = load(token)  # the project's own lookup
         return self.looked_up
 
 
