@@ -55,14 +55,14 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
         ValueError: one of them is not a valid scope.
     """
     if not scopes:
-        raise TypeError('Name the scopes: @require_scopes("todos:read").')
+        raise TypeError('Pass the scopes: @require_scopes("todos:read").')
     check_scopes(scopes)
 
     def decorate(view: Any) -> Any:
         # Two declarations would seem to add up. Those of method_decorator, as on a class and its
         # subclass, do: each call enforces both.
         if "required_scopes" in vars(view) and _bound_method(view) is None:
-            raise TypeError(f"{view!r} declares its scopes already. Name all of them in one place.")
+            raise TypeError(f"{view!r} already declares scopes. Declare all of them in one place.")
         if not isinstance(view, type) and not hasattr(view, "cls"):  # not DRF's
             view = _enforcing(view, scopes)
         # The result of as_view() creates its instances with these arguments.
@@ -79,7 +79,7 @@ def check_scopes(scopes: tuple[str, ...]) -> None:
     """Raise TypeError or ValueError unless each of ``scopes`` is valid (RFC 6749, 3.3)."""
     for scope in scopes:
         if not isinstance(scope, str):
-            raise TypeError('Name the scopes: @require_scopes("todos:read").')
+            raise TypeError('Pass the scopes: @require_scopes("todos:read").')
         if not SCOPE.fullmatch(scope):
             raise ValueError(
                 f"{scope!r} is not a valid scope. Use printable ASCII characters without spaces, "

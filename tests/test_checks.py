@@ -184,7 +184,7 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("E004", source("Robot", "frappe_tokens.AbstractApiKey"), ["concrete"]),
         ("E004", source("Robot", Robot), []),
         ("E004", source("User", "auth.User"), ["'User'", "AbstractApiKey"]),
-        ("E004", source(7, "sources.Robot"), ["[7]", "by a string"]),
+        ("E004", source(7, "sources.Robot"), ["[7]", "a string"]),
         ("E005", well(REQUEST_LOG="nowhere.Shipper"), ["No module named 'nowhere'"]),
         ("E005", well(REQUEST_LOG=f"{__name__}.NeedsArgument"), ["TypeError"]),
         ("E005", well(REQUEST_LOG="builtins.dict"), ["does not extend", "Sink"]),

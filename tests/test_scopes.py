@@ -185,7 +185,7 @@ def test_second_declaration_and_method_are_errors():
 
 def test_missing_and_invalid_scopes_are_errors():
     for scopes in ((), (ask,), (["todos:read"],), (None,)):
-        with pytest.raises(TypeError, match="Name the scopes"):
+        with pytest.raises(TypeError, match="Pass the scopes"):
             require_scopes(*scopes)
     for scope in ("", "todos:read todos:write", 'to"do', "to\\do", "tödo", "a\n"):
         with pytest.raises(ValueError, match="is not a valid scope"):

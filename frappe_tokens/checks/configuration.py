@@ -104,7 +104,7 @@ def check_sources(**kwargs: object) -> Iterator[CheckMessage]:
         if _source_model(name, label) is None:
             yield checks.Error(
                 f"FRAPPE_TOKENS['SOURCES'][{name!r}] is {label!r}, which is not a model of keys.",
-                hint="Name each source by a string, and a concrete model that extends "
+                hint="Map each name, a string, to a concrete model that extends "
                 'frappe_tokens.base_models.AbstractApiKey, such as "Event Consumer": '
                 '"events.EventConsumer".',
                 id="frappe_tokens.E004",
@@ -120,8 +120,8 @@ def check_sink(**kwargs: object) -> Iterator[CheckMessage]:
     except ImproperlyConfigured as error:
         yield checks.Error(
             str(error),
-            hint="Name a class that extends frappe_tokens.request_log.Sink and is created "
-            'without arguments, by its dotted path; or "durable", "buffered" or "null".',
+            hint="Set it to the dotted path of a class that extends frappe_tokens.request_log.Sink "
+            'and is created without arguments, or to "durable", "buffered" or "null".',
             id="frappe_tokens.E005",
         )
 

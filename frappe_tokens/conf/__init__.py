@@ -208,7 +208,7 @@ class Settings(Reader):
         name = self._get("REQUEST_LOG", (str,), "buffered")
         if name not in REQUEST_LOGS and "." not in name:
             raise ImproperlyConfigured(
-                f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}. Make it one of "
+                f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}. Use one of "
                 f"{', '.join(map(repr, REQUEST_LOGS))}, or the dotted path of your own sink."
             )
         return name

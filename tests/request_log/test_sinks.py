@@ -70,7 +70,7 @@ def test_each_process_has_one_sink(settings, name, kind, blocks):
         (f"{__name__}.Missing", "ImportError"),
         (f"{__name__}.Demanding", "TypeError"),
         ("builtins.object", "does not extend frappe_tokens.request_log.Sink"),
-        ("tables", "Make it one of 'durable', 'buffered', 'null'"),
+        ("tables", "Use one of 'durable', 'buffered', 'null'"),
     ],
 )
 def test_server_does_not_start_with_an_invalid_sink(settings, name, error):
