@@ -42,7 +42,6 @@ _SITE_URL = re.compile(r"(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,
 _REALM = re.compile(r"[ !#-\[\]-~]*")
 
 PEPPER_MIN_LENGTH = 32
-
 REQUEST_LOGS = ("durable", "buffered", "null")
 
 _DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
