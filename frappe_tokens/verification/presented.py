@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, cast
 
 from .. import crypto, lookup, policy
 from ..base_models import AbstractApiKey
@@ -28,8 +29,36 @@ class Auth(Protocol):
     def user(self) -> User: ...
 
 
-# What the decision reads once the secret is correct.
-Verifiable: TypeAlias = AbstractApiKey | AccessToken
+class Verifiable(Protocol):
+    """What the decision reads of an API key or an access token once the secret is correct."""
+
+    @property
+    def auth(self) -> Auth: ...
+
+    @property
+    def user(self) -> User | None: ...
+
+    @property
+    def api_key(self) -> str: ...
+
+    @property
+    def allowed_ips(self) -> Collection[str]: ...
+
+    @property
+    def read_only(self) -> bool: ...
+
+    @property
+    def is_revoked(self) -> bool: ...
+
+    @property
+    def is_disabled(self) -> bool: ...
+
+    @property
+    def is_scoped(self) -> bool: ...
+
+    def is_expired(self, now: datetime) -> bool: ...
+
+    def opens(self, required: Collection[str]) -> bool: ...
 
 
 class PresentedKey:
