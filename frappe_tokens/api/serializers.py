@@ -1,4 +1,4 @@
-"""API keys as JSON: what clients see of them, and what they may send."""
+"""API keys as JSON: what clients get, and what they may send."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .fields import (
 
 
 class ApiKeySerializer(serializers.ModelSerializer[AbstractApiKey]):
-    """What clients see of a key: everything but its digests."""
+    """A key in responses, without its digests."""
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
@@ -92,8 +92,8 @@ class ApiKeyPoliciesSerializer(StrictSerializer):
     description = TextField(required=False, allow_blank=True, max_length=DESCRIPTION_MAX_LENGTH)
     metadata = MetadataField(required=False)
     scopes = ScopesField(required=False, max_length=LIST_MAX_LENGTH)
-    # Any: DRF's own read_only is a bool. This doesn't replace it, because DRF's metaclass takes
-    # fields out of the class.
+    # Any, because DRF's own read_only is a bool. DRF's metaclass removes fields from the class, so
+    # this one doesn't replace it.
     read_only: Any = StrictBooleanField(required=False)
     allowed_ips = StringListField(required=False, max_length=LIST_MAX_LENGTH)
     rate_limit = TextField(required=False, allow_blank=True, max_length=RATE_MAX_LENGTH)
@@ -101,14 +101,14 @@ class ApiKeyPoliciesSerializer(StrictSerializer):
     self_rotate = StrictBooleanField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        # Here as well as in the core, so that an error has the name of its field.
+        # Also checked later, but here an error gets the name of its field.
         held = self.instance.scopes if self.instance is not None else ()
         clean_changes({name: value for name, value in attrs.items() if name != "user"}, held)
         return attrs
 
 
 class NewApiKeySerializer(ApiKeyPoliciesSerializer):
-    """Also the user of a new key, by default the caller."""
+    """With the user of the new key, by default the caller."""
 
     user = TextField(required=False)
 
@@ -120,7 +120,7 @@ class ApiKeyRotationSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "expires_in" not in attrs:
-            # Here as well as in the core, so that an error has the name of its field.
+            # As above.
             clean_changes({name: value for name, value in attrs.items() if name == "expires_at"})
         elif "expires_at" in attrs:
             raise ValidationError({"expires_in": [_("Enter expires_at or expires_in, not both.")]})
@@ -134,7 +134,7 @@ class RevocationSerializer(StrictSerializer):
 
 
 class FilterSerializer(serializers.Serializer[ApiKey]):
-    """The filters of the list that take some values only. Sources are lookups."""
+    """The filters of the list that accept only some values. Each ``source`` is a lookup."""
 
     state = serializers.ChoiceField(
         KeyState.choices,
@@ -163,7 +163,7 @@ class LeakedTokenSerializer(serializers.Serializer[ApiKey]):
 
 
 class FindingSerializer(LeakedTokenSerializer):
-    """What secret scanning has found, as GitHub sends it. Its ``source`` isn't used."""
+    """A finding of secret scanning, as GitHub sends it. Its ``source`` isn't used."""
 
     type = TextField(default="", allow_blank=True)
     url = TextField(default="", allow_blank=True)

@@ -1,7 +1,7 @@
-"""Mails to users about their keys that expire soon or are unused, once for each key and period.
+"""Emails users about their keys that expire soon or are unused, once for each key and period.
 
-:class:`~frappe_tokens.models.SentNotice` is the claim: it is inserted before the mail is sent and
-committed after it, so that a parallel run waits, and then leaves the key out.
+Each run claims a notice by inserting a :class:`~frappe_tokens.models.SentNotice`, and commits after
+sending the email. A parallel run waits for the commit, and then leaves the key out.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from .mail import send
 
 EXPIRING, LAST_DAY, UNUSED = "expiring", "last_day", "unused"
 
-# By hours rather than the calendar: a key must not expire between the runs of two days.
+# In hours, not by calendar day: a key must not expire between the runs of two days.
 _DAY = timedelta(days=1)
 
 # How long notices are kept that can't be sent again: longer than any run takes, which may have read
 # the keys before they changed.
 KEPT_FOR = timedelta(days=30)
 
-# Few, because what was read about their keys may change while mails are sent.
+# Small, because keys may change while emails are sent.
 BATCH_SIZE = 100  # users
 
 
 class Notice(NamedTuple):
-    """What its user is to learn about a ``key``.
+    """Something to tell a user about a ``key``.
 
     Attributes:
         source: the label of the key's source.
-        api_key: the key's.
+        api_key: the API key.
         kind: ``expiring``, ``last_day`` or ``unused``.
         about: when the key expires, or since when it is unused.
-        key: the key itself, without its digests.
+        key: the key, without its digests.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Notice(NamedTuple):
 
     @property
     def claim(self) -> tuple[str, str, str, datetime]:
-        """What is unique about it."""
+        """The unique fields of its ``SentNotice``."""
         return self[:4]
 
 
@@ -68,19 +68,20 @@ def expiring_within(period: timedelta, now: datetime) -> Q:
 def unused_for(period: timedelta, now: datetime) -> Q:
     """Return the condition for keys last used that long ago.
 
-    For one that was never used, it's when its secret was generated: rows of a source may be older.
+    For a key that was never used, the time its secret was generated counts: a row of a source may
+    have been created long before.
     """
     used = Coalesce("last_used_at", "rotated_at", "created_at")
     return Q(LessThanOrEqual(used, now - period))
 
 
 class DueNotices:
-    """The notices that are due now, for one user after the other.
+    """The notices that are due now, user by user.
 
     Args:
         models: the sources, each table once.
-        expiring: how soon keys expire.
-        unused: for how long keys are unused. Zero, here and above: no such notices.
+        expiring: how soon keys expire; zero: no such notices.
+        unused: how long keys have been unused; zero: no such notices.
     """
 
     def __init__(
@@ -92,13 +93,13 @@ class DueNotices:
         pks: set[Any] = set()
         for model in models:
             pks.update(self._keys(model).order_by().values_list("user", flat=True).distinct())
-        # In the same order everywhere: a parallel run waits for the first users only.
+        # Sorted, so that a parallel run only waits at the first users.
         self.users = sorted(pks)
 
     def __iter__(self) -> Iterator[tuple[User | None, list[Notice]]]:
-        """Yield, for each of ``users``, who it is and their notices that weren't sent yet.
+        """Yield each of ``users``, with the notices that weren't sent yet.
 
-        The user is None if they or their keys were deleted in the meantime.
+        The user is None if they or their keys were deleted meanwhile.
         """
         for batch in in_batches(self.users, BATCH_SIZE):
             users: dict[object, User] = {}
@@ -109,7 +110,7 @@ class DueNotices:
                     found += self._notices(key)
             sent = _sent(found)
             unsent: defaultdict[object, list[Notice]] = defaultdict(list)
-            # Sorted, so that parallel claims of several keys don't end in a deadlock.
+            # Sorted, so that parallel claims don't deadlock.
             for notice in sorted(found, key=lambda notice: notice.claim):
                 if notice.claim not in sent:
                     unsent[notice.key.user_id].append(notice)
@@ -124,7 +125,7 @@ class DueNotices:
         keys: QuerySet[AbstractApiKey] = (
             model._base_manager.using(router.db_for_write(model))
             .filter(KeyState("active").condition(), wanted, user__isnull=False)
-            # A row of a source that has no secret yet can't be used.
+            # A source's row without a secret can't be used.
             .exclude(secret_digest="")
             .defer("secret_digest", "previous_digest")
         )
@@ -146,7 +147,7 @@ def _unused_since(key: AbstractApiKey) -> datetime:
 
 
 def _sent(notices: list[Notice]) -> set[tuple[str, str, str, datetime]]:
-    """Return the claims on the keys of these ``notices``."""
+    """Return the claims of all notices sent about these keys."""
     sent: set[tuple[str, str, str, datetime]] = set()
     claims = SentNotice.objects.using(router.db_for_write(SentNotice))
     for batch in in_batches(dict.fromkeys(notice.api_key for notice in notices)):
@@ -156,13 +157,13 @@ def _sent(notices: list[Notice]) -> set[tuple[str, str, str, datetime]]:
 
 
 def send_notices(user: User, notices: list[Notice]) -> list[Notice]:
-    """Mail ``user``, who has an address, about all ``notices`` that no parallel run claims.
+    """Email ``user``, who has an address, about all ``notices`` that no parallel run claims.
 
     Returns:
-        The notices that are in the mail. If there are none, no mail was sent.
+        The notices in the email. If there are none, no email was sent.
 
     Raises:
-        Exception: the database, a template or the mail server failed. Nothing is claimed then.
+        Exception: the database, a template or the mail server failed. Nothing was claimed.
     """
     alias = router.db_for_write(SentNotice)
     with transaction.atomic(using=alias):
@@ -174,7 +175,7 @@ def send_notices(user: User, notices: list[Notice]) -> list[Notice]:
 
 
 def context_of(notices: list[Notice]) -> dict[str, list[Notice]]:
-    """Return the context of the mail's templates: the ``expiring`` and the ``unused``."""
+    """Return the notices ``expiring`` and ``unused``, for the templates."""
     notices = sorted(notices, key=lambda notice: notice.about)
     return {
         "expiring": [notice for notice in notices if notice.kind != UNUSED],
@@ -183,7 +184,7 @@ def context_of(notices: list[Notice]) -> dict[str, list[Notice]]:
 
 
 def _claim(notice: Notice, alias: str) -> bool:
-    """Whether this run is the one to send ``notice``. Waits for a parallel one that may be."""
+    """Whether this run may send ``notice``. Waits for a parallel run that has claimed it."""
     source, api_key, kind, about = notice.claim
     try:
         with transaction.atomic(using=alias):
@@ -196,7 +197,7 @@ def _claim(notice: Notice, alias: str) -> bool:
 
 
 def _announce(notices: list[Notice], alias: str) -> None:
-    # A failed query of a receiver must not undo the claims, which only a savepoint prevents.
+    # With a savepoint: a receiver's failed query must not undo the claims.
     with transaction.atomic(using=alias):
         for notice in notices:
             signal = key_unused if notice.kind == UNUSED else key_expiring

@@ -1,4 +1,4 @@
-"""Sets up a key whose pair was chosen elsewhere, such as in a vault, and follows its rotations."""
+"""Stores a key whose pair was chosen elsewhere, for example in a vault, and its rotations."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class PairResult(NamedTuple):
 
     Attributes:
         key: the key.
-        outcome: ``created``; ``rotated``, if another secret was replaced; ``unchanged``, if the key
-            had this secret already; ``superseded``, if this secret was replaced by another one, and
-            works for the rest of its grace period.
-        ignored: the values among the options that an unchanged key doesn't have.
+        outcome: ``created``; ``rotated`` if another secret was replaced; ``unchanged`` if the key
+            already had this secret; ``superseded`` if this secret was replaced by another one and
+            is in its grace period.
+        ignored: the options that an existing key didn't get, because nothing was written.
         is_short: the secret is only safe with a pepper.
     """
 
@@ -53,23 +53,23 @@ def set_up_pair(
 ) -> PairResult:
     """Give ``user`` a key with this pair. If the key exists, give it this secret.
 
-    It may be called at every start of a program: if nothing has changed, nothing is written. A
-    replaced secret in its grace period doesn't come back, so that a program which still has it
-    doesn't undo the rotation.
+    Call it at every start of a program: if nothing has changed, nothing is written. A replaced
+    secret in its grace period isn't restored, so a program that still has it can't undo the
+    rotation.
 
-    Only for trusted code, because it can set any secret for anyone, including superusers.
+    Only for trusted code, because it can set any secret for any user, including superusers.
 
     Args:
         user: whose requests the key is for.
         api_key: the API key.
-        api_secret: its secret. Both are checked as by :func:`import_keys`.
-        options: as for :func:`generate_keys`. Policies are for a new key or secret only.
+        api_secret: its secret. Both are checked as in :func:`import_keys`.
+        options: as for :func:`generate_keys`. They only apply to a new key or secret.
 
     Raises:
         ValidationError: the pair or an option is invalid; the user is inactive; the API key belongs
-            to someone else, is in another source, has another name or is revoked; it has expired,
-            unless another secret comes with a later expiry; it is disabled and would get another
-            secret; or the user has another key of this name, or can't have another key. Nothing was
+            to another user or source, has another name or is revoked; it has expired, unless
+            another secret comes with a later expiry; it is disabled and would get another secret;
+            or the user has another key with this name, or can't have another key. Nothing was
             changed.
     """
     api_secret = Secret(api_secret)
@@ -106,7 +106,7 @@ def _set_up(user: User, api_key: str, api_secret: Secret, options: KeyOptions) -
             ignored = [
                 name
                 for name, value in options.values.items()
-                # A duration gives another expiry at each start.
+                # From a duration: different at each start.
                 if name != "expires_at" and getattr(key, name) != value
             ]
             return PairResult(key, "unchanged" if is_current else "superseded", ignored, is_short)
@@ -134,7 +134,7 @@ def _check_unexpired(key: ApiKey, now: datetime) -> None:
 
 
 def _check_free(user: User, api_key: str, name: str) -> None:
-    """Raise ValidationError if ``user`` can't have a new key with this API key and name."""
+    """Raise ValidationError if the API key, or the name, is taken."""
     params = {"api_key": api_key, "user": user.get_username(), "name": name}
     for label in dict.fromkeys(conf.SOURCES.values()):
         model = apps.get_model(label)
@@ -153,7 +153,7 @@ def _check_free(user: User, api_key: str, name: str) -> None:
 
 
 def _check_usable(key: ApiKey, user: User, name: str) -> None:
-    """Raise ValidationError unless ``key`` isn't revoked, and is ``user``'s with this name."""
+    """Raise ValidationError unless ``key`` is an unrevoked key of ``user`` with this name."""
     if key.user_id != user.pk:
         problem, code = _("API key %(api_key)s belongs to another user."), "api_key_taken"
     elif key.is_revoked:

@@ -18,11 +18,10 @@ from .generation import SECRET_FIELDS, GeneratedKeys, set_secret
 from .locking import locked_key
 from .options import clean_expiry, clean_grace
 
-# A client asks for the same lifetime again a moment before, or by its own clock.
+# A client that asks for the same lifetime again may be early, or its clock may be ahead.
 _TOLERANCE = timedelta(minutes=1)
 
-# Someone who stole the secret and rotates the key must not keep the owner's secret working, and so
-# go unnoticed, for longer.
+# A thief who rotates the key goes unnoticed while the owner's secret still works.
 _GRACE_MAX = timedelta(days=1)
 
 
@@ -32,19 +31,17 @@ def rotate_itself(
 ) -> GeneratedKeys:
     """Generate a new secret for ``key``, for a request that its current secret authenticated.
 
-    Its other policies stay.
-
     Args:
         key: the key, of any source, as it authenticated the request (``request.auth``).
         grace: how long the replaced secret keeps working, at most a day or ``ROTATION_GRACE``,
             whichever is longer; None is ``ROTATION_GRACE``.
-        expires_at: when the key expires (aware); None: as before. From now on, the key can live at
-            most as long as it was given, when its expiry was last set in another way.
+        expires_at: when the key expires (aware); None: as before. From now, the key can't live
+            longer than the lifetime that it got when its expiry was last set in another way.
 
     Raises:
         PermissionDenied: the key may not rotate itself, or its secret has been replaced.
-        ValidationError: ``grace`` or ``expires_at`` is invalid, or the key was revoked, disabled or
-            deleted, has expired, or its user was deactivated, in the meantime.
+        ValidationError: ``grace`` or ``expires_at`` is invalid; or meanwhile, the key was revoked,
+            disabled or deleted, or expired, or its user was deactivated.
     """
     grace = clean_grace(grace)
     longest = max(_GRACE_MAX, conf.ROTATION_GRACE)
@@ -58,7 +55,7 @@ def rotate_itself(
             raise PermissionDenied(
                 _("This API key may not rotate itself. Ask an administrator to allow it.")
             )
-        # Under the lock: of two requests at once, the second used a secret that is replaced now.
+        # Checked under the lock: of two parallel requests, the first replaces the secret.
         is_current = stored.secret_digest == key.secret_digest and stored.user_id == key.user_id
         if key.authenticated_by_old_secret or not is_current:
             raise PermissionDenied(

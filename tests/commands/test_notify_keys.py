@@ -149,7 +149,7 @@ def test_counts_users_who_can_not_be_told(make_user, ada, mailoutbox):
 
     assert run()[0].splitlines() == [
         "Sent 1 email about 1 key.",
-        "Left out 1 inactive user, and 2 users without an address.",
+        "Left out 1 inactive user and 2 users without an email address.",
     ]
     assert [api_key for _label, api_key, *_ in claims()] == ["key of ada"]
 

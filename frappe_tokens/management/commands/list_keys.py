@@ -57,7 +57,7 @@ class Command(BaseCommand):
         found = (
             (source, key)
             for source, model in models.items()
-            # Digests that aren't read can't be shown.
+            # What isn't read can't be shown.
             for key in model._base_manager.defer("secret_digest", "previous_digest")
             .filter(*conditions)
             .select_related("user")
@@ -76,7 +76,6 @@ class Command(BaseCommand):
             return
         columns = len(COLUMNS) if len(models) > 1 else len(COLUMNS) - 1
         rows = ([*_cells(key), source][:columns] for source, key in found)
-        # Later rows may be wider.
         first = [COLUMNS[:columns], *islice(rows, MEASURED)]
         if len(first) == 1:
             self.stderr.write("No keys.")
@@ -99,7 +98,7 @@ def _conditions(options: dict[str, Any]) -> list[Q]:
 
 
 def _fields(key: AbstractApiKey) -> dict[str, Any]:
-    # Of the names and texts that only an ApiKey has.
+    # Only ApiKey has all of them.
     missing: dict[str, object] = {"metadata": {}}
     fields = {name: getattr(key, name, missing.get(name, "")) for name in SHOWN_FIELDS}
     return {**fields, "user": username_of(key)}
@@ -115,7 +114,6 @@ def _cell(value: Any) -> str:
 
 
 def _cells(key: AbstractApiKey) -> list[str]:
-    # To explain why a key doesn't work.
     inactive = key.state == "active" and (key.user is None or not key.user.is_active)
     read_only = "read-only" if key.read_only else ""
     limits = [read_only, " ".join(key.scopes), " ".join(key.allowed_ips), key.rate_limit]
@@ -131,5 +129,5 @@ def _cells(key: AbstractApiKey) -> list[str]:
 
 
 def _iso(at: datetime) -> str:
-    # Like Django REST framework, so that both lists can be compared.
+    # As in the REST API.
     return re.sub(r"\+00:00$", "Z", at.isoformat())

@@ -1,4 +1,4 @@
-"""``manage.py notify_keys``: mails users about their keys that expire soon or are unused."""
+"""``manage.py notify_keys``: emails users about their keys that expire soon or are unused."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ logger = logging.getLogger("frappe_tokens.notices")
 
 class Command(BaseCommand):
     help = (
-        "Email users about their API keys that expire soon or are unused, of all SOURCES: each "
-        "user at most once per run, and never twice about the same expiry or time without use."
+        "Email users about their API keys, of all SOURCES, that expire soon or are unused. A user "
+        "gets at most one email per run, and none twice about the same expiry or last use."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,14 +28,14 @@ class Command(BaseCommand):
             type=duration,
             default=timedelta(days=14),
             metavar="14d",
-            help="how soon keys expire; default: 14d; 0d: not about these",
+            help="how soon keys expire; 0d: no such notices; default: 14d",
         )
         parser.add_argument(
             "--unused-for",
             type=duration,
             default=timedelta(days=90),
             metavar="90d",
-            help="for how long keys are unused; default: 90d; 0d: not about these",
+            help="how long keys have been unused; 0d: no such notices; default: 90d",
         )
         parser.add_argument("--dry-run", action="store_true", help="only print what would be sent")
 
@@ -71,13 +71,13 @@ class Command(BaseCommand):
             self.stdout.write(f"{verb} {counted(mails, 'email')} about {counted(keys, 'key')}.")
             if inactive or without_address:
                 self.stdout.write(
-                    f"Left out {counted(inactive, 'inactive user')}, and "
-                    f"{counted(without_address, 'user')} without an address."
+                    f"Left out {counted(inactive, 'inactive user')} and "
+                    f"{counted(without_address, 'user')} without an email address."
                 )
         if failed:
             raise CommandError(
-                f"{counted(failed, 'user')} could not be notified; the log says why. Run it again "
-                "to try again: nobody gets a second email."
+                f"{counted(failed, 'user')} could not be notified. See the log, then run the "
+                "command again: no user gets the same email twice."
             )
 
 
