@@ -22,7 +22,7 @@ from frappe_tokens.keys import (
     importing,
     revoke,
 )
-from frappe_tokens.keys.change_mails import MOST_MAILS
+from frappe_tokens.keys.mail import MOST_EMAILS
 
 from .sources.models import Robot, Sensor
 
@@ -183,13 +183,13 @@ def test_failing_mail_server_is_logged_and_changes_nothing(ada, by, monkeypatch,
     assert "the mail server is away" in caplog.text
 
 
-@pytest.mark.parametrize(("count", "mails"), [(MOST_MAILS, MOST_MAILS), (MOST_MAILS + 1, 0)])
+@pytest.mark.parametrize(("count", "mails"), [(MOST_EMAILS, MOST_EMAILS), (MOST_EMAILS + 1, 0)])
 def test_bulk_generation_sends_few_mails_or_none(
     make_user, by, mailoutbox, caplog, monkeypatch, count, mails
 ):
     # The last user is a batch of their own.
     for module in (generation, importing):
-        monkeypatch.setattr(module, "BATCH_SIZE", MOST_MAILS)
+        monkeypatch.setattr(module, "BATCH_SIZE", MOST_EMAILS)
     users = [make_user(f"user{number}", email=f"{number}@example.com") for number in range(count)]
 
     generate_keys_for_users(users, by=by)
@@ -202,4 +202,4 @@ def test_bulk_generation_sends_few_mails_or_none(
     import_keys(pairs)
 
     assert len(mailoutbox) == 2 * mails
-    assert caplog.text.count("No mail is sent") == (0 if mails else 4)
+    assert caplog.text.count("No email is sent") == (0 if mails else 4)

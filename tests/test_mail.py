@@ -163,5 +163,5 @@ def test_failure_of_the_mail_is_logged_and_changes_nothing(make_user, leak, monk
     assert ApiKey.objects.get().is_revoked
     (record,) = caplog.records
     assert record.name == "frappe_tokens.notices"
-    assert f"The mail about the leaked API key {keys.api_key} can't be sent." in caplog.text
+    assert f"The email about API key {keys.api_key} can't be sent." in caplog.text
     assert keys.api_secret not in caplog.text

@@ -10,7 +10,7 @@ from django.core.management import call_command, load_command_class
 from django.template import engines
 
 from frappe_tokens.keys import BATCH_SIZE
-from frappe_tokens.keys.change_mails import MOST_MAILS
+from frappe_tokens.keys.mail import MOST_EMAILS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "notices.md").read_text()
@@ -84,5 +84,5 @@ def test_template_of_a_project_may_choose_the_language(settings):
 
 
 def test_numbers_are_right():
-    assert f"more than\n{MOST_MAILS} users" in PAGE
+    assert f"more than\n{MOST_EMAILS} users" in PAGE
     assert f"batches of {BATCH_SIZE} users" in PAGE

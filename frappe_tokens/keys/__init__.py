@@ -1,7 +1,7 @@
 """Manages keys: generates, rotates, changes, imports and revokes them. Nothing else writes them.
 
-The admin, the commands, RPC, REST and the users' own page call these functions. :class:`Actor`
-decides who may do what to whose keys, and they all ask it.
+The admin, the commands, RPC, REST and the users' own page call these functions, and
+:class:`Actor` decides for all of them who may do what to whose keys.
 """
 
 from .actors import (

@@ -40,20 +40,20 @@ class Actor:
     """Who manages keys.
 
     Attributes:
-        user: the user that the request runs as; None if a project has no anonymous user.
+        user: the user that the request runs as; None if the project has no anonymous user.
         credential: what authenticated the request (``request.auth``); None for a session.
-        history: write the admin's history. For the forms of the admin, Django writes it.
+        history: whether to write the admin's history. Django does it for the admin's own forms.
     """
 
     user: Any
     credential: Any = None
     history: bool = True
-    # What :meth:`preload` has read about users, by their primary keys.
+    # What :meth:`preload` has read about users, by primary key.
     _known: dict[object, Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, request: HttpRequest, *, history: bool = True) -> Actor:
-        """Return who sent ``request``. For the app's own pages; not for async code."""
+        """Return who sent ``request``. Not for async code."""
         credential = credential_of(request)
         if credential is None and began_with_access_token(request):
             credential = UNKNOWN
@@ -61,15 +61,15 @@ class Actor:
 
     @property
     def is_known(self) -> bool:
-        """Whether a session or an API key authenticated the request. Our pages accept no others."""
+        """Whether a session or an API key authenticated the request. Pages refuse all others."""
         return self.credential is None or isinstance(self.credential, AbstractApiKey)
 
     @property
     def is_restricted(self) -> bool:
-        """Whether the credential of the request can't manage keys, for any user.
+        """Whether the request's credential can't manage any keys.
 
-        Only unscoped API keys that aren't read-only can. An old secret in its grace period can't,
-        because it ends soon and must not generate one that lasts.
+        Only unscoped API keys that aren't read-only can. A replaced secret can't: it works for a
+        short time only, and must not generate one that lasts.
         """
         credential = self.credential
         return credential is not None and not (
@@ -86,7 +86,7 @@ class Actor:
 
     @property
     def may_serve_self(self) -> bool:
-        """Whether this user may do so with their own keys, by ``SELF_SERVICE`` or permission."""
+        """Whether this user may generate their own keys, by ``SELF_SERVICE`` or permission."""
         user = self.user
         signed_in = bool(user and user.is_authenticated and user.is_active)
         if not signed_in or self.is_restricted:
@@ -95,17 +95,17 @@ class Actor:
 
     @property
     def may_lead(self) -> bool:
-        """Whether a backend may grant the permission for single users. No query."""
+        """Whether a backend may grant the permission for single users. Without a query."""
         return self._may_ask and teams.are_possible()
 
     @property
     def is_lead(self) -> bool:
-        """Whether lists show other users' keys by such a permission."""
+        """Whether lists show this user the keys of others, by such a permission."""
         return self.may_lead and teams.leads_anyone(self.user)
 
     @property
     def _may_ask(self) -> bool:
-        """Whether the request may use permissions. A project's user model may have none."""
+        """Whether permissions count. A project's user model may have none."""
         user = self.user
         return bool(
             user and not self.is_restricted and user.is_active and hasattr(user, "has_perm")
@@ -122,8 +122,8 @@ class Actor:
     def may_manage(self, user: User | AnonymousUser | None) -> bool:
         """Whether this user may manage the keys of ``user``, or unowned ones, by permission.
 
-        Only a superuser may if ``user`` has more rights: a superuser, staff, or someone who can
-        change what others may do. Nor may a team lead if ``user`` leads other users.
+        If ``user`` has more rights (as a superuser, as staff, or because they can change what
+        others may do), only a superuser may. A team lead may not if ``user`` leads other users.
         """
         if not self.has_permission_for(user):
             return False
@@ -134,11 +134,11 @@ class Actor:
         return self.may_generate or not teams.exceed(user, self.user, self._known.get(user.pk))
 
     def may_see(self, key: AbstractApiKey) -> bool:
-        """Whether this user may see ``key``, although it may not be in their lists."""
+        """Whether this user may see ``key``, even if lists don't contain it."""
         return key.user_id == self.user.pk or self.has_permission_for(key.user)
 
     def visible(self, keys: QuerySet[Any]) -> QuerySet[Any]:
-        """Return those of ``keys`` that lists show to this user."""
+        """Return the ``keys`` that lists show to this user."""
         if self.may_generate:
             return keys
         own = Q(user=self.user.pk)
@@ -148,7 +148,7 @@ class Actor:
         return shown
 
     def preload(self, users: Iterable[User | None]) -> None:
-        """Read what :meth:`may_manage` needs to know about each of ``users``, with few queries."""
+        """Read what :meth:`may_manage` needs for all ``users``, with few queries."""
         if self._is_superuser or not (self.may_generate or self.may_lead):
             return
         owners = [user for user in users if user is not None]
@@ -161,11 +161,11 @@ class Actor:
         return bool(getattr(self.user, "is_superuser", False))
 
     def may_generate_for(self, user: User | AnonymousUser | None) -> bool:
-        """Whether this user may generate keys for ``user``: by permission, or as their own."""
+        """Whether this user may generate keys for ``user``, by permission or for themselves."""
         return (self.may_serve_self and user == self.user) or self.may_manage(user)
 
     def exceeded_by(self, key: AbstractApiKey) -> set[str]:
-        """Return the policies by which ``key`` allows more than the credential of the request."""
+        """Return the policies in which ``key`` allows more than the request's credential."""
         if self.credential is None:
             return set()
         held = self.credential.policies
@@ -174,15 +174,15 @@ class Actor:
         return wider if held["rate_limit"] else wider - {"rate_limit"}
 
     def narrow(self, key: AbstractApiKey, chosen: Collection[str]) -> None:
-        """Give a new ``key`` the policies of the credential, except for those ``chosen``."""
+        """Limit a new ``key`` to the policies of the credential, except for those ``chosen``."""
         for name in self.exceeded_by(key).difference(chosen):
             setattr(key, name, copy.copy(getattr(self.credential, name)))
 
     def may_revoke(self, key: AbstractApiKey) -> bool:
-        """Whether this user may revoke ``key``: anyone who may generate may stop a leak."""
+        """Whether this user may revoke ``key``. Anyone who may generate keys may stop a leak."""
         return (
             (self.may_serve_self and key.user_id == self.user.pk)
-            or self.may_generate  # needn't read the user
+            or self.may_generate  # doesn't read the user
             or self.has_permission_for(key.user)
         )
 
@@ -213,7 +213,7 @@ def check_target(user: User, by: Actor | None) -> None:
 def check_widening(before: dict[str, object], key: AbstractApiKey, by: Actor | None) -> None:
     """Raise PermissionDenied if ``by`` may not widen the policies ``before`` to those of ``key``.
 
-    Users may not widen their own keys without the permission.
+    Users need the permission to widen even their own keys.
     """
     widened = policy.widened(before, key.policies)
     if not widened or by is None:
@@ -229,9 +229,9 @@ def check_widening(before: dict[str, object], key: AbstractApiKey, by: Actor | N
 
 
 def check_reach(key: AbstractApiKey, by: Actor | None, names: Collection[str] = POLICIES) -> None:
-    """Raise PermissionDenied if ``key`` allows more than the credential of the request of ``by``.
+    """Raise PermissionDenied if ``key`` allows more than the credential of ``by``.
 
-    Call it before ``key`` gets a secret, which the response would contain, or another user.
+    Call it before ``key`` gets another user, or a secret, which the response would contain.
 
     Args:
         key: the key with its new policies.

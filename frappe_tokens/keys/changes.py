@@ -53,19 +53,19 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: objec
 
 
 def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> None:
-    """Have ``key`` run as another user from the next request on. Its secret stays the same.
+    """Let ``key`` run as another user, from the next request on. Its secret stays the same.
 
     Args:
         key: a row of a source other than ``ApiKey``. It's refreshed from the database.
-        user: the new user; None for nobody, if the source allows that.
+        user: the new user; None for no user, if the source allows that.
         by: who does it. None is trusted code.
 
     Raises:
-        PermissionDenied: ``by`` may not manage the keys of both users, the old and the new one, or
-            the row allows more than the key that authenticated their request, or than a key that
-            they may generate for the new user.
-        ValidationError: the key is revoked or deleted, or the user is inactive, deleted, or already
-            has a key and may have only one.
+        PermissionDenied: ``by`` may not manage the keys of both the old and the new user, or the
+            row allows more than the key that authenticated their request, or than a key that they
+            may generate for the new user.
+        ValidationError: the key is revoked or deleted, or the user is inactive or deleted, or
+            already has a key and may have only one.
         TypeError: the key is an ``ApiKey``, which stays with its user.
     """
     if isinstance(key, ApiKey):
@@ -100,5 +100,5 @@ def check_as_new(key: AbstractApiKey, by: Actor | None) -> None:
     usual = {
         field.name: field.get_default() for field in key._meta.fields if field.name in POLICIES
     }
-    # As for KeyOptions: MAX_LIFETIME limits it.
+    # As in KeyOptions: MAX_LIFETIME limits it.
     check_widening({**usual, "expires_at": key.expires_at}, key, by)

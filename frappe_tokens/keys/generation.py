@@ -61,14 +61,14 @@ class GeneratedKeys:
 def generate_keys(
     user: User, *, by: Actor | None = None, **options: Unpack[Options]
 ) -> GeneratedKeys:
-    """Generate a key for ``user``, or a new secret for the key that they have of this name.
+    """Generate a key for ``user``, or a new secret if they have a key with this name.
 
-    An existing key keeps its API key and its policies, except for those that are given here: a
-    rotation never widens a key because something was left out.
+    An existing key keeps its API key, and all policies that aren't given here: a rotation never
+    widens a key because an option was left out.
 
     Args:
         user: whose requests the key is for.
-        by: who does it. None is trusted code, such as a shell, which may do what a superuser may.
+        by: who does it. None is trusted code, which may do what a superuser may.
         options: see :class:`~frappe_tokens.keys.options.Options`.
 
     Raises:
@@ -83,7 +83,7 @@ def generate_keys(
 def create_key(
     user: User | AnonymousUser, *, by: Actor | None = None, **options: Unpack[Options]
 ) -> GeneratedKeys:
-    """Generate a new key for ``user``. Fails if they have a key of this name.
+    """Generate a new key for ``user``. Fails if they have a key with this name.
 
     Args and raises: as for :func:`generate_keys`, and ValidationError with the code ``name_taken``.
     """
@@ -120,13 +120,13 @@ def _generate(
 def generate_keys_for_users(
     users: Iterable[object], *, by: Actor | None = None, **options: Unpack[Options]
 ) -> list[GeneratedKeys]:
-    """Do what :func:`generate_keys` does for each of many users or, if one fails, for none.
+    """Call :func:`generate_keys` for many users, all of them or none.
 
-    It takes a few statements for every ``BATCH_SIZE`` users, which send no ``post_save``.
+    It takes a few statements per ``BATCH_SIZE`` users, without ``post_save`` signals.
 
     Args:
         users: the users, or their primary keys. Duplicates are ignored.
-        by, options: as for :func:`generate_keys`, which also says what is raised.
+        by, options: as for :func:`generate_keys`, which also documents the exceptions.
 
     Returns:
         The keys, in the order of ``users``.
@@ -174,7 +174,7 @@ def generate_keys_for_source(
     """Generate a secret, or a new one, for a row of any source in ``SOURCES``.
 
     Args:
-        key: the row, which got its API key when it was created. It's refreshed from the database.
+        key: the row, which has an API key from the start. It's refreshed from the database.
         grace: how long the replaced secret keeps working; None is ``ROTATION_GRACE``.
         expires_at: when the key expires (aware); None: as before. An expired key needs it.
         by: who does it, as for :func:`generate_keys`.
@@ -244,7 +244,7 @@ def set_secret(
 
 
 def unrevoked_keys(users: Iterable[User], name: str) -> dict[object, ApiKey]:
-    """Return the keys of this name, as stored now, by the primary keys of their users."""
+    """Return the keys with this name, as stored now, by the primary keys of their users."""
     pks = [user.pk for user in users]
     keys = ApiKey.objects.stored().filter(user__in=pks, name=name, live=True)
     return {key.user_id: key for key in locking_read(keys.order_by())}

@@ -1,4 +1,4 @@
-"""Checks keys from elsewhere before any of them is stored."""
+"""Checks imported keys before any of them is stored."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Checks:
             # Before any query: databases log statements, and a secret may be in the wrong column.
             try:
                 check_pair(row.api_key, row.api_secret)
-                # Drivers raise errors of their own for NULs.
+                # Drivers raise their own errors for NULs.
                 if "\0" in row.user or looks_secret(row.user.rpartition(":")[2]):
                     raise _unknown_user(row.user)
                 pairs.append(row._replace(name=clean_name(row.name)))
@@ -161,7 +161,7 @@ def _find_users(names: set[str]) -> dict[str, User]:
         batch = users.filter(**{f"{model.USERNAME_FIELD}__in": names})
         found: dict[str, User] = {str(user.get_username()): user for user in batch}
     except (TypeError, ValueError, ValidationError):
-        found = {}  # usernames are numbers, say, and one of these isn't
+        found = {}  # for example, usernames are numbers, and one of these isn't
     # Some user models, and some databases, ignore case.
     for name in names - found.keys():
         user = find_user(name)
@@ -172,11 +172,11 @@ def _find_users(names: set[str]) -> dict[str, User]:
 
 @sensitive_variables()
 def check_pair(api_key: str, api_secret: Secret) -> None:
-    """Raise ValidationError unless a pair is safe, and accepted in the Authorization header.
+    """Raise ValidationError unless a pair is safe and works in the Authorization header.
 
     Its message contains neither half, because the two may be mixed up.
     """
-    # API keys are shown, so none may be a secret.
+    # API keys are shown, so they must not be secrets.
     is_secret = api_key == api_secret or looks_secret(api_key)
     if api_key and (is_secret or _are_mixed_up(api_key, api_secret)):
         raise ValidationError(_("The API key is a secret. Are the two mixed up?"))
@@ -210,9 +210,9 @@ def check_pair(api_key: str, api_secret: Secret) -> None:
 
 
 def _are_mixed_up(api_key: str, api_secret: Secret) -> bool:
-    """Whether only what should be the secret begins as generated API keys do."""
+    """Whether the secret starts like a generated API key, and the API key doesn't."""
     prefix = conf.KEY_PREFIX
-    # A short prefix may begin any secret, and the same may begin generated ones.
+    # Other secrets may start with a short prefix; generated ones, with their own.
     if len(prefix) < 3 or conf.SECRET_PREFIX.startswith(prefix):
         return False
     return api_secret.startswith(prefix) and not api_key.startswith(prefix)

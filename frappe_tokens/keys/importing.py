@@ -24,7 +24,6 @@ from .options import default_expiry
 # Lines per statement.
 BATCH_SIZE = 250
 
-# The next attempt shows the rest.
 MOST_PROBLEMS = 20
 
 
@@ -48,9 +47,9 @@ def import_keys(
     Only for trusted code, because it can set any secret for anyone, including superusers.
 
     Args:
-        rows: the lines of the list. Of a long list, only digests of the secrets are held in memory.
+        rows: the lines of the list. Only the digests of their secrets are kept in memory.
         dry_run: only check.
-        show_progress: gets the last line of each batch that was checked, then of each that was
+        show_progress: gets the last line of each batch, first as it is checked, then as it is
             written.
 
     Raises:
@@ -79,7 +78,7 @@ def import_keys(
                     raise IntegrityError("users were deleted or deactivated")
                 _write(pairs, show_progress)
         except (IntegrityError, OperationalError) as error:
-            # Someone else stored the same API key or name, or the database ended a deadlock.
+            # Meanwhile, the same API key or name was stored, or the database ended a deadlock.
             raise ValidationError(
                 _("Keys or users changed in the meantime, or the database failed. Import again."),
                 code="changed",

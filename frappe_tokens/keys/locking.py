@@ -37,22 +37,21 @@ def outside_atomic_requests(view: _View) -> _View:
 
 
 def find_user(username: str) -> User | None:
-    """Return the user of this name; None if there is none, whatever the text contains."""
+    """Return the user with this username, which may be any text; None if there is none."""
     users = get_user_model()
     try:
         # Drivers raise their own errors for these: PostgreSQL for NULs, all for lone surrogates.
         username.encode()
         if "\0" in username:
             return None
-        # Where they are written, because a replica may not know a new one yet.
+        # A replica may not have a new user yet.
         manager = users._default_manager.db_manager(router.db_for_write(users))
         user: User = manager.get_by_natural_key(username)
         return user
     except (users.DoesNotExist, users.MultipleObjectsReturned):
         return None
     except (TypeError, ValueError, ValidationError):
-        # The names are numbers or UUIDs, and this isn't one.
-        return None
+        return None  # usernames are numbers or UUIDs, and this isn't one
 
 
 def lock_users(pks: Iterable[object], by: Actor | None = None) -> dict[object, User]:
@@ -73,15 +72,15 @@ def lock_targets(pks: Iterable[object], by: Actor | None) -> list[User]:
 def locked_users(pks: Iterable[object], by: Actor | None = None) -> Iterator[User]:
     """Lock users whose keys are about to be written, until the end of the transaction.
 
-    Call it first in a transaction. Users are always locked before keys, and in the order of their
-    primary keys, to avoid deadlocks.
+    Call it first in a transaction. To avoid deadlocks, users are always locked before keys, and in
+    the order of their primary keys.
 
     Args:
         pks: the primary keys of the users.
         by: who does it.
 
     Yields:
-        The users that exist, as stored now, in order. They are locked as they are read.
+        The users that exist, as stored now, in order. Reading them locks them.
     """
     alias = router.db_for_write(ApiKey)
     features = connections[alias].features
@@ -96,11 +95,7 @@ def locked_users(pks: Iterable[object], by: Actor | None = None) -> Iterator[Use
 
 
 def lock_active_users() -> list[Any]:
-    """Lock all active users. Only a locking read knows for sure who is active.
-
-    Returns:
-        Their primary keys, in order.
-    """
+    """Lock all active users, and return their primary keys, in order."""
     users = _lockable(get_user_model()._default_manager, router.db_for_write(ApiKey))
     # A user model may have the attribute without the column.
     if any(field.name == "is_active" for field in users.model._meta.fields):
@@ -109,15 +104,15 @@ def lock_active_users() -> list[Any]:
 
 
 def _lockable(users: Manager[Any], alias: str) -> QuerySet[Any]:
-    """Return the users in order, such that reading them locks them. SQLite is locked at once."""
+    """Return the users in order, so that reading them locks them. SQLite is locked at once."""
     features = connections[alias].features
     ordered: QuerySet[Any] = users.using(alias).order_by("pk")
     if features.has_select_for_update:
         # Not the primary key: inserting a row that refers to the user must not wait.
         ordered = ordered.select_for_update(no_key=features.has_select_for_no_key_update)
     else:
-        # SQLite locks the database at the first write, which fails if the transaction has read
-        # before and another one has written since.
+        # SQLite locks the database at the first write, which fails if another transaction has
+        # written since this one first read.
         ApiKey._base_manager.using(alias).filter(pk=0).update(name="")
     return ordered
 
@@ -125,13 +120,13 @@ def _lockable(users: Manager[Any], alias: str) -> QuerySet[Any]:
 def _in_order(pks: Collection[Any], rows_are_locked: bool) -> Iterator[list[Any]]:
     if all(isinstance(pk, int) for pk in pks):
         return in_batches(sorted(pks), LOCK_SIZE)
-    # Databases and Python order strings and UUIDs differently. A single statement keeps the order
-    # of the database.
+    # Databases and Python order strings and UUIDs differently. A single statement uses the
+    # database's order.
     return in_batches(pks, len(pks) if rows_are_locked else LOCK_SIZE)
 
 
 def find_visible_user(username: str, by: Actor) -> Any:
-    """Return the user of this name; None if ``by`` may not know whether there is one."""
+    """Return the user with this username; None if ``by`` may not know whether they exist."""
     if username == str(by.user.get_username()):
         return by.user
     user = find_user(username) if by.may_generate or by.may_lead else None
@@ -158,9 +153,9 @@ def locked_key(key: _Key, by: Actor | None) -> Iterator[_Key]:
 
 
 def lock_rows(model: type[_Key], keys: Iterable[_Key], by: Actor | None) -> dict[object, _Key]:
-    """Lock the users of ``keys`` and then the rows of the keys, which are all of ``model``.
+    """Lock the users of ``keys``, then the keys, which are all of ``model``.
 
-    Call it within :func:`transaction_for`, which releases them at its end.
+    Call it within :func:`transaction_for`.
 
     Returns:
         The keys that exist, as stored now with their users, by primary key.
@@ -180,7 +175,7 @@ def lock_rows(model: type[_Key], keys: Iterable[_Key], by: Actor | None) -> dict
 
 
 def locking_read(rows: QuerySet[_Key]) -> QuerySet[_Key]:
-    """Return ``rows`` such that reading them locks them, and reads them as stored now.
+    """Return ``rows`` so that reading them locks them, and returns them as stored now.
 
     The transaction's snapshot may be older than the lock of the user. A locking read isn't.
     """

@@ -1,30 +1,41 @@
-"""Mails to the users of keys, from templates that a project may override."""
+"""Emails to the users of keys, from templates that a project may override."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.db import router, transaction
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
 
+from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..types import User
 
+logger = logging.getLogger("frappe_tokens.notices")
+
+# What a request can send without taking long.
+MOST_EMAILS = 20
+
+Changes: TypeAlias = "Sequence[tuple[AbstractApiKey, Mapping[str, object]]]"
+
 
 def send(user: User, name: str, context: Mapping[str, object]) -> bool:
-    """Mail ``user``. A subject that renders to nothing switches the mail off.
+    """Email ``user``. A subject that renders to nothing switches the email off.
 
     Args:
         user: who gets it. It is ``user`` in the templates.
         name: of the templates ``frappe_tokens/mail/<name>_subject.txt``, ``<name>.txt`` and
             ``<name>.html``.
-        context: what else the templates show. Never a secret.
+        context: the other variables of the templates. Never a secret.
 
     Returns:
-        Whether it was sent. It isn't if the user has no address.
+        Whether it was sent. It isn't if the user has no email address.
 
     Raises:
         Exception: of the templates or of the project's ``EMAIL_BACKEND``.
@@ -33,7 +44,7 @@ def send(user: User, name: str, context: Mapping[str, object]) -> bool:
     if not address:
         return False
     template = f"frappe_tokens/mail/{name}"
-    # Not in the language and time zone of the request: someone else sent it.
+    # Not in the language and time zone of the request: another user sent it.
     with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
         shown = {**context, "user": user, "account_url": _account_url()}
         subject = " ".join(render_to_string(f"{template}_subject.txt", shown).split())
@@ -49,6 +60,60 @@ def send(user: User, name: str, context: Mapping[str, object]) -> bool:
     return bool(message.send())
 
 
+def send_changes(event: str, changes: Changes, by: User | None, total: int) -> None:
+    """Email the users of changed keys after the commit, if ``NOTIFY_CHANGES`` is set.
+
+    Users get no email about their own changes. None is sent if more than ``MOST_EMAILS`` keys
+    change at once, which is logged.
+
+    Args: as for :func:`~frappe_tokens.keys.announcements.announce`; ``by`` is its user.
+    """
+    if not conf.NOTIFY_CHANGES:
+        return
+    notified = [
+        (key, details)
+        for key, details in changes
+        if key.user is not None and key.user.is_active and key.user != by
+    ]
+
+    def send_all() -> None:
+        if max(total, len(notified)) > MOST_EMAILS:
+            logger.warning(
+                "No email is sent about %s, because more than %d keys changed at once.",
+                event,
+                MOST_EMAILS,
+            )
+            return
+        for key, details in notified:
+            context = {"event": event, "by": by, "rotated": False, "reason": "", **details}
+            _send_about(key, "key_changed", context)
+
+    if notified:
+        alias = router.db_for_write(type(notified[0][0]))
+        transaction.on_commit(send_all, using=alias, robust=True)
+
+
+def send_leaked(key: AbstractApiKey, url: str) -> None:
+    """Email the user of a key that was revoked because it leaked, after the commit.
+
+    Args:
+        key: the key.
+        url: where its secret was found, "" if unknown.
+    """
+    if key.user is not None:
+        transaction.on_commit(
+            lambda: _send_about(key, "key_leaked", {"url": url}),
+            using=router.db_for_write(type(key)),
+        )
+
+
+def _send_about(key: AbstractApiKey, name: str, context: Mapping[str, object]) -> None:
+    try:
+        send(key.user, name, {**context, "key": key})
+    except Exception:  # whatever the project's backend and templates raise
+        logger.exception("The email about API key %s can't be sent.", key.api_key)
+
+
 def address_of(user: User) -> str:
     """Return the email address of ``user``; "" if there is none."""
     return getattr(user, type(user).get_email_field_name(), "") or ""
@@ -60,5 +125,5 @@ def _account_url() -> str:
         path = reverse("frappe_tokens_account:keys")
     except NoReverseMatch:
         return ""
-    # Without a request there is no host to take, and a request's could be forged.
+    # The host of a request could be forged.
     return conf.SITE_URL and f"{conf.SITE_URL}{path}"

@@ -15,7 +15,7 @@ from .locking import locking_read
 
 
 def check_number(users: Iterable[User]) -> None:
-    """Raise ValidationError if one of ``users``, who are locked, can't have another key."""
+    """Raise ValidationError if any of the locked ``users`` can't have another key."""
     users = list(users)
     numbers = numbers_of([user.pk for user in users], lock=True)
     for user in users:

@@ -1,8 +1,8 @@
 """Decides which OAuth 2 applications may run as their user.
 
-A token of client credentials has no user of its own, so its requests run as the user of the
-application. That field alone proves nothing, because the server's pages and commands can set it to
-any user. It counts only once someone who may generate API keys for that user has allowed it.
+A token for client credentials has no user of its own, so its requests run as the application's
+user. That field alone proves nothing, because the server's pages and commands can set it to any
+user. It counts only after someone who may generate API keys for that user has allowed it.
 
 An application is any model instance with a ``user``: no OAuth 2 server is imported here.
 """
@@ -22,7 +22,7 @@ from .announcements import record_history
 
 
 def is_application_allowed(application: Any) -> bool:
-    """Whether tokens of client credentials may run as the user that ``application`` has now."""
+    """Whether tokens for client credentials may run as the current user of ``application``."""
     records = OAuthApplicationUser.objects.filter(
         application_pk=str(application.pk), user_id=application.user_id
     )
@@ -30,7 +30,7 @@ def is_application_allowed(application: Any) -> bool:
 
 
 def allow_application(application: Any, *, by: Actor | None = None) -> None:
-    """Let tokens of client credentials run as the user of ``application``, until that changes.
+    """Let tokens for client credentials run as the user of ``application``, until that changes.
 
     Args:
         application: an application of django-oauth-toolkit, saved.
@@ -57,7 +57,7 @@ def allow_application(application: Any, *, by: Actor | None = None) -> None:
 
 
 def withdraw_application(instance: Any, signal: ModelSignal, **_: Any) -> None:
-    """Handle ``post_delete``; and ``post_save``, if the application now has another user, or none.
+    """Handle ``post_delete``, and ``post_save`` if the application has another user, or none.
 
     Otherwise it would be allowed again as soon as the field is set back.
     """

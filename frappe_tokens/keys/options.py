@@ -1,4 +1,4 @@
-"""The options of a generation, the changes of a key, and how both are cleaned."""
+"""Cleans the options of a generation, and the changes of a key."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from ..validators import (
 )
 from .actors import Actor, check_widening
 
-# What is given for a key besides its name.
+# The options that are stored, besides the name.
 VALUES = (*POLICIES, "description", "metadata")
 
-# Anyone who needs an old secret for longer needs two keys.
+# For longer, use two keys.
 GRACE_MAX = timedelta(days=3650)
 
 
@@ -51,7 +51,8 @@ class Options(TypedDict, total=False):
         allowed_ips: addresses or CIDR networks that the key may be used from; empty: all.
         rate_limit: for views that limit the rate of each key, such as ``100/minute``; "": theirs.
         self_rotate: requests with the key may replace its secret.
-        description: for people; metadata: for programs. Neither affects what the key may do.
+        description: for people. It doesn't affect what the key may do.
+        metadata: for programs. It doesn't affect what the key may do.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """Cleaned options of a generation, for one key or many. ``values`` has only given ones."""
+    """Cleaned options, for one key or many. ``values`` contains only the given ones."""
 
     name: str
     values: dict[str, object]
@@ -83,7 +84,7 @@ class KeyOptions:
         return cls(name, _clean_given(options), clean_grace(options.get("grace")), by)
 
     def apply(self, user: Any, existing: ApiKey | None, now: datetime) -> ApiKey:
-        """Return the key of ``user``, a new one unless it exists, with the options and not saved.
+        """Return the unsaved ``existing`` or new key of ``user``, with the options.
 
         Raises:
             PermissionDenied: ``by`` may not widen the key.
@@ -97,7 +98,8 @@ class KeyOptions:
         for name, value in self.values.items():
             # A copy for each key, so that changing one key's list doesn't change another's.
             set_value(key, name, copy.copy(value), now)
-        # Another expiry with another secret, within MAX_LIFETIME, could be that of a new key.
+        # A later expiry with a new secret widens nothing: a new key could have it too.
+        # MAX_LIFETIME limits it.
         before["expires_at"] = key.expires_at
         check_widening(before, key, self.by)
         return key
@@ -184,13 +186,13 @@ def clean_changes(changes: Mapping[str, object], held: Collection[str] = ()) -> 
 
 
 def _clean_given(options: Mapping[str, Any]) -> dict[str, object]:
-    """Return those of ``VALUES`` among ``options`` that are not empty, cleaned."""
+    """Return the ``VALUES`` among ``options`` that aren't empty, cleaned."""
     values: dict[str, object] = {}
     for name in [name for name in VALUES if name in options]:
         value = options[name]
         if name in ("scopes", "allowed_ips") and not isinstance(value, str):
-            # Without a list, a key would be unrestricted: None is an error. list() would split a
-            # string into letters. The validators explain what is wrong with it.
+            # None raises TypeError: it must not leave a key unrestricted. The validators refuse
+            # strings, which list() would split into letters.
             value = list(value)
         if value or (name == "expires_at" and value is not None):
             values[name] = _clean(name, value)
@@ -198,7 +200,7 @@ def _clean_given(options: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _clean(name: str, value: Any, held: Collection[str] = ()) -> object:
-    """Return the value of a policy, of the name or of another text, cleaned."""
+    """Return the value of one of ``VALUES``, or of the name, cleaned."""
     if name == "scopes":
         validate_scopes(value)
         validate_declared(value, held)

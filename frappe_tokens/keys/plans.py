@@ -1,4 +1,4 @@
-"""Previews what generating would do."""
+"""Previews what a generation would do."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What generating for a user, or for a row of a source, would do.
+    """What generating keys for a user, or for a row of a source, would do.
 
     Attributes:
         subject: the user or the row.
         user: the owner of the key; None for a row that has none.
         key: the existing key, which gets a new secret; None if a key would be created.
-        blocked_by: the sentence that says why it's impossible; "" if it's possible.
+        blocked_by: a sentence that says why it's impossible; "" if it's possible.
     """
 
     subject: object
@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def version(self) -> str:
-        """Changes with every generation, to detect a form that is sent again."""
+        """Changes with every generation, to detect a form that is submitted twice."""
         key = None if self.key is None else (self.key.pk, self.key.rotated_at)
         state = (getattr(self.user, "pk", None), key, bool(self.blocked_by))
         return hashlib.sha256(repr(state).encode()).hexdigest()
@@ -62,9 +62,9 @@ def plan_for(
         users: the users.
         actor: who would do it.
         name: the name of the key.
-        may_renew: expired keys aren't blocked, because the form asks for a later expiry.
+        may_renew: whether the form asks for a later expiry, so that expired keys aren't blocked.
     """
-    # A replica may not know yet that this form was sent before.
+    # A replica may not know yet that this form was submitted before.
     keys_now = ApiKey.objects.stored().filter(name=name, live=True)
     plans = []
     for batch in in_batches(users):
@@ -89,7 +89,7 @@ def plan_for_row(row: AbstractApiKey, actor: Actor, *, may_renew: bool = False) 
 def version_for_new_key(user: User | AnonymousUser) -> str:
     """Return a value that changes with every new key of ``user``, even if it's revoked again.
 
-    The form for new keys contains it, to detect that it is sent again.
+    The form for new keys contains it, to detect that it is submitted twice.
     """
     keys = ApiKey.objects.stored().filter(user_id=user.pk)
     newest = keys.order_by("-pk").values_list("pk", flat=True).first()

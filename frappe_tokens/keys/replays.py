@@ -1,4 +1,4 @@
-"""Revokes a key whose replaced secret is used after its end (``REVOKE_ON_REPLAY``)."""
+"""Revokes a key if a replaced secret is used after its grace period (``REVOKE_ON_REPLAY``)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _local = Local()
 
 
 def connect() -> None:
-    """Revoke the keys that the decision reports."""
+    """Connect the signals."""
     secret_replayed.connect(_secret_replayed)
     request_finished.connect(_request_finished)
 
@@ -53,5 +53,5 @@ def _revoke(key: AbstractApiKey) -> None:
             if stored is not None and stored.previous_digest == key.previous_digest:
                 revoke(stored, reason=_("A replaced secret was used."))
     except Exception:
-        # The request is refused anyway. At its end, an error would reach the server.
+        # The request is refused anyway. After it, nothing else would handle the error.
         _log_error(key.api_key)

@@ -10,19 +10,19 @@ from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-# Login forms call its ``authenticate()``, which accepts an access token in the header, query or
-# body of the request instead of a password.
+# Login forms call its ``authenticate()``, which accepts an access token in the request's header,
+# query or body instead of a password.
 _OAUTH2_BACKEND = "oauth2_provider.backends.OAuth2Backend"
 
-# The credential of a request that has one, if its ``auth`` doesn't say which.
+# A credential that isn't in the request's ``auth``.
 UNKNOWN = object()
 
 
 def credential_of(request: HttpRequest) -> Any:
     """Return what authenticated ``request``; None for a session, or for nothing.
 
-    A request with an ``Authorization`` header never counts as a session's. A middleware may have
-    set its user by that header without setting ``auth``, like django-oauth-toolkit's.
+    With an ``Authorization`` header, a session never counts: a middleware like
+    django-oauth-toolkit's may have set the user by that header, without setting ``auth``.
     """
     credential = getattr(request, "auth", None)
     if credential is None and request.META.get("HTTP_AUTHORIZATION"):
@@ -31,7 +31,7 @@ def credential_of(request: HttpRequest) -> Any:
 
 
 def began_with_access_token(request: HttpRequest) -> bool:
-    """Whether an access token, and not a person, began the session of ``request``."""
+    """Whether an access token started the session of ``request``, instead of a person."""
     session = getattr(request, "session", None)
     path = session.get(BACKEND_SESSION_KEY, "") if session is not None else ""
     # Django ignores sessions by other backends too.

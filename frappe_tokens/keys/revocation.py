@@ -1,4 +1,4 @@
-"""Ends keys for good, and disables them for a while."""
+"""Revokes keys, which is final, and disables and enables them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,13 @@ from ..lookup import invalidate
 from ..models import ApiKey
 from ..redaction import HIDDEN, redacted, redacted_url
 from .actors import Actor, check_manager, check_reach
-from .announcements import (
-    announce_disabled,
-    announce_enabled,
-    announce_leaked,
-    announce_revoked,
-)
+from .announcements import announce
 from .locking import lock_rows, lock_users, locked_key, transaction_for
+from .mail import send_leaked
 
 
 def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) -> bool:
-    """End ``key`` for good, from the next request on. Its row stays, for the log.
+    """Revoke ``key``, from the next request on. This is final. Its row stays, for the log.
 
     Args:
         key: the key. It's refreshed from the database.
@@ -37,14 +33,14 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
         by: who does it. None is trusted code.
 
     Returns:
-        Whether it was still live. Revoking again changes nothing.
+        Whether it was still live. Revoking it again changes nothing.
 
     Raises:
         PermissionDenied: ``by`` may not do this.
     """
     if by is not None and not by.may_revoke(key):
         raise PermissionDenied(_("You don't have permission to revoke API keys."))
-    # People paste what leaked.
+    # People paste leaked secrets.
     return _revoke(key, redacted(reason, 200), by)
 
 
@@ -67,22 +63,22 @@ def _revoke(key: AbstractApiKey, reason: str, by: Actor | None, *, leaked: bool 
         revoked = bool(still_live.update(**changes))
         invalidate(model.cache_label(), [key.api_key], alias)
         if revoked:
-            announce_revoked(key, reason, by, leaked=leaked)
-    with suppress(model.DoesNotExist):  # deleted in the meantime, with its user
+            announce("key_revoked", [(key, {"reason": reason})], by, is_emailed=not leaked)
+    with suppress(model.DoesNotExist):  # deleted meanwhile, with its user
         key.refresh_from_db(using=alias)
     return revoked
 
 
 def disable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
-    """Have ``key`` refused from the next request on, until it is enabled again.
+    """Refuse ``key``, from the next request on, until it is enabled again.
 
     Args:
         key: the key. It's refreshed from the database.
         by: who does it. None is trusted code.
 
     Returns:
-        Whether this changed anything: the key was enabled, or its user had disabled it, who can't
-        enable it any more.
+        Whether this changed anything: the key was enabled, or its user had disabled it and now
+        can't enable it.
 
     Raises:
         PermissionDenied: ``by`` may not do this.
@@ -92,19 +88,19 @@ def disable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
         raise PermissionDenied(_("You don't have permission to disable API keys."))
     with locked_key(key, by) as stored:
         user = by.user if by is not None else None
-        # Someone else's word counts more than that of the key's user, who could enable it again.
+        # The key's user can't undo what others disable.
         is_overruled = stored.disabled_by_id == stored.user_id and user != stored.user
         changed = not stored.is_disabled or is_overruled
         if changed:
             stored.disabled_at, stored.disabled_by = timezone.now(), user
             stored.save(update_fields=["disabled_at", "disabled_by"])
-            announce_disabled(stored, by)
+            announce("key_disabled", [(stored, {})], by)
     key.refresh_from_db(using=stored._state.db)
     return changed
 
 
 def enable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
-    """Accept a disabled ``key`` again, with the secret that it had.
+    """Accept a disabled ``key`` again, with its old secret.
 
     Args:
         key: the key. It's refreshed from the database.
@@ -114,15 +110,15 @@ def enable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
         Whether it was disabled.
 
     Raises:
-        PermissionDenied: ``by`` may not do this, or has no permission to manage keys, and another
-            user or trusted code has disabled the key, or the key allows more than the one that
-            authenticated their request.
+        PermissionDenied: ``by`` may not do this; or someone else disabled the key, and ``by`` has
+            no permission to manage it; or the key allows more than the one that authenticated
+            their request.
         ValidationError: the key is revoked or deleted.
     """
     with locked_key(key, by) as stored:
         check_manager(stored.user, by)
         check_reach(stored, by)
-        # By SELF_SERVICE, only what they have disabled themselves.
+        # By SELF_SERVICE, users only enable what they disabled themselves.
         may = by is None or stored.disabled_by_id == by.user.pk or by.may_manage(stored.user)
         if stored.is_disabled and not may:
             raise PermissionDenied(
@@ -132,27 +128,26 @@ def enable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
         if changed:
             stored.disabled_at = stored.disabled_by = None
             stored.save(update_fields=["disabled_at", "disabled_by"])
-            announce_enabled(stored, by)
+            announce("key_enabled", [(stored, {})], by)
     key.refresh_from_db(using=stored._state.db)
     return changed
 
 
 @sensitive_variables()
 def revoke_leaked(api_key: str, api_secret: str, *, url: str = "") -> bool:
-    """Revoke the key of a secret for anyone who has found it, and mail the key's user.
+    """Revoke the key of a secret that someone found, and email the key's user.
 
     Args:
-        api_key: the API key, in any of ``SOURCES``. A secret with a valid checksum is looked up
-            by itself, with any API key or "".
+        api_key: the API key, in any of ``SOURCES``. It's ignored if the secret has a valid
+            checksum.
         api_secret: its secret, or a replaced one in its grace period.
-        url: where it was found, for the mail. Secrets in it are hidden.
+        url: where it was found, for the email. Secrets in it are hidden.
 
     Returns:
-        Whether it was the secret of a key, which may have been revoked before. Any other changes
-        nothing.
+        Whether it was the secret of a key, which may have been revoked before.
     """
     found = Q(api_key=api_key)
-    # Short secrets could be guessed, with all keys at once.
+    # Shorter secrets could be guessed, for all keys at once.
     if crypto.has_valid_checksum(api_secret):
         digests = crypto.possible_digests(api_secret)
         found = Q(secret_digest__in=digests) | Q(previous_digest__in=digests)
@@ -161,14 +156,14 @@ def revoke_leaked(api_key: str, api_secret: str, *, url: str = "") -> bool:
         model: type[AbstractApiKey] = apps.get_model(label)
         alias = router.db_for_write(model)
         for key in model._base_manager.using(alias).filter(found):
-            # Lock only for a working secret, and check again whether it still works.
+            # Lock only for a correct secret, then check again.
             if _works(api_secret, key):
                 with transaction_for(alias):
                     stored = lock_rows(model, [key], None).get(key.pk)
                     if stored is not None and _works(api_secret, stored):
                         known = True
                         if _revoke(stored, _("Reported as leaked."), None, leaked=True):
-                            announce_leaked(stored, redacted_url(url.replace(api_secret, HIDDEN)))
+                            send_leaked(stored, redacted_url(url.replace(api_secret, HIDDEN)))
     return known
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import Model, QuerySet
 
-# Models defined here, or extending one of these, hold users, their rights or their credentials.
-# That includes a project's own users, sources and OAuth applications.
+# Models of these packages, and those that extend them, such as a project's own users, sources and
+# OAuth applications, hold users, their rights or their credentials.
 _PACKAGES = (
     "django.contrib.auth.",
     "django.contrib.contenttypes.",
@@ -42,7 +42,7 @@ def exceed(user: User | AnonymousUser, asker: User) -> bool:
     """Whether managing the keys of ``user`` would give ``asker`` rights that they don't have.
 
     Only users who are staff, or could change what others may do, are compared with the asker, who
-    isn't a superuser: a key of anyone else opens an API, but no way to more rights.
+    isn't a superuser. The keys of all others open an API, but no way to more rights.
     """
     if user == asker:
         return False
@@ -64,7 +64,7 @@ def exceed(user: User | AnonymousUser, asker: User) -> bool:
 def load_permissions(users: Iterable[User | None]) -> None:
     """Read the permissions of many users for :func:`exceed`, with three queries per batch.
 
-    With other backends than Django's, :func:`exceed` reads them user by user.
+    With backends other than Django's, :func:`exceed` reads them user by user.
     """
     if is_djangos_own():
         ordinary = (user for user in users if not (user is None or user.is_superuser))
@@ -103,7 +103,7 @@ def _permissions_in(rows: QuerySet[Any], relation: str) -> defaultdict[object, s
 
 
 def _permissions_of(user: User | AnonymousUser) -> set[str] | None:
-    """Return what ``user`` may do, or could if they were active; None if that's unknown."""
+    """Return the permissions that ``user`` has, or would have if active; None if unknown."""
     if not user.is_active:
         # A key generated now would get all rights as soon as the user is activated.
         user = copy.copy(user)
@@ -125,7 +125,7 @@ def _permissions_of(user: User | AnonymousUser) -> set[str] | None:
 
 
 def is_djangos_own() -> bool:
-    """Whether Django's own backend and user model alone grant permissions for all objects."""
+    """Whether only Django's own backend and user model grant permissions for all objects."""
     from django.contrib.auth.backends import ModelBackend  # needs the user model
 
     model = get_user_model()
@@ -142,7 +142,7 @@ def is_guardians(backend: object) -> bool:
 
 
 def _leads_to_others(permission: str) -> bool:
-    """Whether ``permission`` is sensitive, or may be: no model declares it."""
+    """Whether ``permission`` is sensitive, or may be because no model declares it."""
     app_label = permission.partition(".")[0]
     return app_label in _sensitive_apps() and permission not in _ordinary_permissions()
 
@@ -173,7 +173,7 @@ def _is_sensitive(model: type[Model]) -> bool:
         issubclass(model, user_model)
         or issubclass(user_model, model)
         or any(f"{base.__module__}.".startswith(_PACKAGES) for base in model.__mro__)
-        # Such as a project's own roles, or permissions for single objects.
+        # For example, a project's own roles, or permissions for single objects.
         or any(field.related_model is Permission for field in fields)
     )
 

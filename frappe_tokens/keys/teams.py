@@ -1,9 +1,9 @@
 """Users whose keys someone may manage by a permission for single users, such as a team lead.
 
-Django's own backend grants none. Others confirm one user at a time, by ``has_perm()`` with the user
-as its object. Lists need a queryset, which django-guardian's backend has. Another backend may
-define ``users_whose_keys_may_be_managed(user)``, which returns one. It's for lists only: without
-it, they don't contain the keys of other users.
+Django's own backend grants none. Others check one user at a time, by ``has_perm()`` with the user
+as its object. Lists need a queryset, which django-guardian's backend has. Another backend can
+define ``users_whose_keys_may_be_managed(user)``, which returns one. Without it, lists don't contain
+the keys of other users.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PERMISSION = "frappe_tokens.generate_keys"
 
-# django-guardian only knows permissions of the object's model: this one is of the user model.
+# django-guardian only knows permissions of the object's model, which is the user model.
 _CODENAME = "generate_keys"
 _METHOD = "users_whose_keys_may_be_managed"
 
@@ -43,7 +43,7 @@ class Known(NamedTuple):
 
     Attributes:
         is_named: django-guardian names them.
-        exceeds: they lead someone whom the asker doesn't.
+        exceeds: they lead a user that the asker doesn't lead.
     """
 
     is_named: bool
@@ -89,7 +89,7 @@ def read(asker: User, targets: Iterable[User]) -> dict[object, Known]:
 
 
 def led_by(user: User | AnonymousUser) -> QuerySet[Any]:
-    """Return the users whose keys lists show to ``user``: those that the backends name."""
+    """Return the users whose keys lists show to ``user``, as the backends name them."""
     named = Q(pk__in=())
     for backend in auth.get_backends():
         if rights.is_guardians(backend):
@@ -108,7 +108,7 @@ def leads_anyone(user: Any) -> bool:
 
 
 def exceed(user: User | AnonymousUser, asker: User, known: Known | None = None) -> bool:
-    """Whether ``user`` leads someone whom ``asker``, who is a team lead, doesn't."""
+    """Whether ``user`` leads a user that ``asker``, a team lead, doesn't lead."""
     if known is not None:
         return known.exceeds
     return user != asker and _led_by_alone(user, asker).exists()
