@@ -24,9 +24,9 @@ class KeyCommand(BaseCommand, ABC):
     """Changes each KEY, or the keys of a user, in all ``SOURCES``: all of them or none.
 
     Attributes:
-        verb: what is done, such as "revoke".
+        verb: what it does, such as "revoke".
         participle: such as "revoked".
-        affected: the conditions for those keys of a user that are changed.
+        affected: the conditions for the keys of a user that it changes.
     """
 
     verb: ClassVar[str]
@@ -35,7 +35,7 @@ class KeyCommand(BaseCommand, ABC):
 
     @abstractmethod
     def change(self, key: AbstractApiKey, options: Mapping[str, Any]) -> bool:
-        """Change ``key``, and return whether it wasn't so already."""
+        """Change ``key``. Return False if there was nothing to change."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("keys", nargs="*", metavar="KEY", help="API key, without its secret")
@@ -81,7 +81,7 @@ class KeyCommand(BaseCommand, ABC):
 
     def _named_keys(self, api_keys: list[str], models: Models) -> list[AbstractApiKey]:
         if any(":" in api_key or crypto.has_valid_checksum(api_key) for api_key in api_keys):
-            # The secret must not get into logs of the output too.
+            # Not repeated, because the output may be logged.
             raise CommandError(
                 "One of these contains a secret. Enter the API key alone, the part before the "
                 f"colon. {self._nothing}"

@@ -1,4 +1,4 @@
-"""The options of ``generate_keys`` for a pair that was chosen elsewhere, and what is printed."""
+"""The options of ``generate_keys`` for a pair that was chosen elsewhere, and its output."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def has_pair(options: Mapping[str, Any]) -> bool:
 
 @sensitive_variables()
 def read_pair(options: Mapping[str, Any]) -> tuple[Secret, Secret]:
-    """Return the API key and secret, which may be the wrong way round.
+    """Return the API key and secret, which may be mixed up.
 
-    Errors contain neither the value nor the argument: people pass the secret in its place.
+    Errors contain neither the value nor the argument, which may be a secret by mistake.
     """
     name, path = options["from_env"], options["secret_file"]
     if path is not None:
@@ -85,7 +85,7 @@ def _read_file(path: str) -> Secret:
 
 
 def describe(result: PairResult) -> Iterator[str]:
-    """Yield what was done, and then what to know about it."""
+    """Yield what was done, and then warnings."""
     key = result.key
     done = _DONE[result.outcome] % (key.api_key, owner_of(key))
     works_until = key.previous_expires_at
@@ -110,7 +110,7 @@ def describe(result: PairResult) -> Iterator[str]:
 def format_pair(result: PairResult, options: Mapping[str, Any], url: str) -> str:
     """Return what to print for programs: as for a generated key, but without the secret.
 
-    The curl command has the shell read the pair where this command did.
+    For curl, the shell reads the pair from where this command did.
     """
     username = username_of(result.key)
     if options["format"] == "json":

@@ -1,4 +1,4 @@
-"""A progress bar for commands that take a while."""
+"""A progress bar for long commands."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def progress_bar(
         return
 
     def draw(text: str) -> None:
-        # Without the colour of errors.
+        # Not in the color of errors.
         stream.write(f"\r{text}", style_func=str, ending="")
         stream.flush()
 
     def show(done: int) -> None:
-        # Some rows are new since they were counted.
+        # Rows may have been added since they were counted.
         done = min(done, total)
         numbers = f"{done:,}/{total:,}"
         # Some terminals start a new line after the last column.

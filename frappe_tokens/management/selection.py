@@ -18,11 +18,11 @@ from ..lookup import source_model
 from ..types import User
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
-_CENTURY = 36_500 * 86_400  # later dates are out of range sooner or later
+_CENTURY = 36_500 * 86_400  # dates have a maximum
 
 
 def duration(text: str) -> timedelta:
-    """Return ``90d``, ``24h``, ``30m``, ``10s`` or ``2w`` as a timedelta: a type of arguments."""
+    """Parse an argument such as ``90d``, ``24h``, ``30m``, ``10s`` or ``2w``."""
     match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
     if match is None or int(match[1]) * _UNITS[match[2]] > _CENTURY:
         raise argparse.ArgumentTypeError(
@@ -33,7 +33,7 @@ def duration(text: str) -> timedelta:
 
 
 def json_object(text: str) -> dict[str, object]:
-    """Return ``{"team": "ops"}`` as a dictionary: a type of arguments."""
+    """Parse an argument such as ``{"team": "ops"}``."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -54,7 +54,7 @@ def add_selection(parser: CommandParser) -> None:
 
 
 def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
-    """Return the models of ``SOURCES``, or of ``source`` alone, by name and each table once."""
+    """Return the models of ``SOURCES``, or only of ``source``, by name, and each table once."""
     if source is not None and source not in conf.SOURCES:
         raise CommandError(f"There is no source {source!r}. SOURCES has {', '.join(conf.SOURCES)}.")
     names: dict[Any, str] = {}
@@ -70,7 +70,7 @@ def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:
 
 
 def named_users(usernames: Iterable[str], advice: str = "") -> list[User]:
-    """Return the users with these names, or fail with the unknown ones and ``advice``."""
+    """Return the users with these names. Fail with the unknown names and ``advice``."""
     users = {username: find_user(username) for username in usernames}
     found = {username: user for username, user in users.items() if user is not None}
     check_found("user", users, found, advice)
@@ -90,13 +90,13 @@ def username_of(key: AbstractApiKey) -> str | None:
 
 
 def owner_of(key: AbstractApiKey) -> str:
-    """Return ``ada (ci)``, the username and the name of the key if it has one, for a terminal."""
+    """Return ``ada (ci)``: the username and the key's name, if any, for a terminal."""
     name = getattr(key, "name", "")
     return printable(username_of(key) or "-") + (f" ({printable(name)})" if name else "")
 
 
 def printable(text: str) -> str:
-    """Return ``text`` so that it prints on one line of a terminal."""
+    """Return ``text`` so that it prints on one line."""
     return text if text.isprintable() else ascii(text)
 
 

@@ -153,12 +153,12 @@ def test_what_could_be_valid_nowhere_is_not_sent(check, token, advice):
 @pytest.mark.parametrize(
     ("answer", "headers", "advice"),
     [
-        (302, {"Location": "https://example.com/"}, "redirects to https://example.com/."),
+        (302, {"Location": "https://example.com/"}, "redirects to https://example.com/, where"),
         (301, {"Location": "{url}"}, "redirects to itself."),
-        (401, {"WWW_Authenticate": 'Basic realm="Staging"'}, "asks for a login of its own"),
+        (401, {"WWW_Authenticate": 'Basic realm="Staging"'}, "requires its own login"),
         (401, {"WWW_Authenticate": 'Digest realm="x"'}, "WSGIPassAuthorization On"),
         (400, {}, "Check ALLOWED_HOSTS"),
-        (404, {}, "no such address"),
+        (404, {}, "doesn't exist (404)"),
         (502, {}, "The server failed (502)"),
         (200, {}, "doesn't depend on the Authorization header"),
     ],
@@ -173,8 +173,8 @@ def test_header_that_does_not_arrive(server, check, answer, headers, advice):
 @pytest.mark.parametrize(
     ("answer", "content", "advice"),
     [
-        (401, b'{"code": "invalid_credentials"}', "Another Authorization header arrives"),
-        (429, b'{"code": "too_many_failures"}', "Another Authorization header arrives"),
+        (401, b'{"code": "invalid_credentials"}', "A different Authorization header arrives"),
+        (429, b'{"code": "too_many_failures"}', "A different Authorization header arrives"),
         (503, b'{"code": "service_unavailable"}', "The server failed (503)"),
         (401, b'{"detail": "not provided"}', "doesn't depend on the Authorization header"),
         (400, b'{"title": ["required"]}', "doesn't depend on the Authorization header"),

@@ -30,7 +30,7 @@ class Command(BaseCommand):
             getattr(settings, "OAUTH2_PROVIDER_APPLICATION_MODEL", "oauth2_provider.Application")
         )
         stored = model._base_manager.using(router.db_for_write(model)).select_related("user")
-        # Databases may ignore case, and drivers raise their own errors for other characters.
+        # Drivers raise their own errors for other characters.
         possible = [client_id for client_id in client_ids if client_id.isprintable()]
         found = {row.client_id: row for row in stored.filter(client_id__in=possible)}
         check_found("application", client_ids, found, UNCHANGED)

@@ -1,4 +1,4 @@
-"""``manage.py check_token URL``: what arrives of a token there, and why it is refused."""
+"""``manage.py check_token URL``: whether a token arrives there, and why it is refused."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from ..selection import printable
 
 TIMEOUT_SECONDS = 10
 
-# Answers are shown in part only: a page of errors is long.
 _MOST_BYTES = 100_000
 
 _ADVICE = {
-    "malformed_credentials": "The token was changed on its way. Compare the proxy's settings.",
-    "too_many_failures": "This address failed too often. Wait for the time that Retry-After says.",
+    "malformed_credentials": "The token was changed on its way. Check the settings of the proxy.",
+    "too_many_failures": "This address failed too often. Try again after the time in Retry-After.",
     "invalid_credentials": (
         "There is no such API key, or this isn't its current secret. If the key exists, generate "
         "a new secret. If it belongs to another source, use --source."
@@ -36,22 +35,22 @@ _ADVICE = {
     "key_expired": "Set a later expiry, or generate a new key.",
     "user_inactive": "Activate the user, or generate a key for another one.",
     "ip_not_allowed": (
-        "The server sees a client's address that isn't in the key's allowed addresses. Behind a "
+        "The key doesn't allow the address from which the server received the request. Behind a "
         "proxy, check NUM_PROXIES and CLIENT_ADDRESS_HEADER."
     ),
-    "key_read_only": "The address needs another method, which this key can't use.",
+    "key_read_only": "The URL needs a method that this key can't use.",
     "insufficient_scope": (
         "Give the key the scopes that this view requires (manage.py list_keys shows its own), "
         "or declare required_scopes on the view."
     ),
-    "session_required": "Pages for people take no tokens. Ask an address of the API.",
+    "session_required": "Pages for people accept no tokens. Use a URL of the API.",
     "cross_site_request": "Use the token scheme.",
-    "service_unavailable": "The server can't use its database. Its log says why.",
+    "service_unavailable": "The server can't use its database. See its log.",
 }
 
 
 class Answer(NamedTuple):
-    """The parts of a response that are of interest here. Only a JSON object counts as a body."""
+    """The relevant parts of a response. ``body`` is empty unless it's a JSON object."""
 
     status: int
     headers: Message
@@ -59,20 +58,20 @@ class Answer(NamedTuple):
 
     @property
     def code(self) -> str:
-        """Our code of a refusal; "" if the answer isn't one of our refusals."""
+        """The code of our refusal; "" for any other response."""
         code = str(self.body.get("code"))
         return code if code in _ADVICE else ""
 
 
 class Command(BaseCommand):
     help = (
-        "Send a token to URL, and say whether it arrived and why it was refused. Enter the token "
+        "Send a token to URL, and print whether it arrived and why it was refused. Enter the token "
         "on standard input: <api_key>:<api_secret>, or an OAuth 2 access token."
     )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("url", metavar="URL", help="an address of your API, with http(s)://")
+        parser.add_argument("url", metavar="URL", help="a URL of your API, with http(s)://")
         parser.add_argument("--scheme", choices=SCHEMES, default="token")
         parser.add_argument("--source", metavar="NAME", help="for Frappe-Authorization-Source")
 
@@ -80,7 +79,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         url, scheme = options["url"], options["scheme"]
         if not url.startswith(("http://", "https://")):
-            raise CommandError("Enter an address that starts with http:// or https://.")
+            raise CommandError("Enter a URL that starts with http:// or https://.")
         token = _read_token()
         _check_form(token, scheme)
         # A pair without a secret is refused as malformed wherever it arrives.
@@ -107,14 +106,14 @@ class Command(BaseCommand):
         self.stdout.write(
             self.style.SUCCESS(f"The token is valid: the view answered {answer.status}.")
         )
-        # Where get_logged_user answers.
+        # From get_logged_user.
         user = answer.body.get("message")
         if isinstance(user, str):
             self.stdout.write(f"The request ran as {printable(user)}.")
 
 
 class _EveryAnswer(urllib.request.HTTPErrorProcessor):
-    """Returns errors and redirects like any other response. The token is sent to no other URL."""
+    """Returns errors and redirects like any response. The token is sent to no other URL."""
 
     def http_response(self, request: object, response: Any) -> Any:
         return response
@@ -128,7 +127,7 @@ def _ask(url: str, scheme: str, token: Secret, source: str | None = None) -> Ans
     headers = {"Accept": "application/json", "Authorization": f"{scheme} {value}"}
     if source is not None:
         headers["Frappe-Authorization-Source"] = source
-    # S310 fears file:// and the like, which handle() has refused.
+    # S310 is about URLs such as file://, which handle() has refused.
     request = urllib.request.Request(url, headers=headers)  # noqa: S310
     opener = urllib.request.build_opener(_EveryAnswer)
     try:
@@ -154,14 +153,10 @@ def _read_token() -> Secret:
 
 @sensitive_variables()
 def _check_form(token: Secret, scheme: str) -> None:
-    """Refuse what could not be valid anywhere, without sending it.
-
-    Raises:
-        CommandError: with what to enter instead.
-    """
+    """Refuse a token that can't be valid anywhere, without sending it."""
     if not token:
         raise CommandError("Enter the token on standard input: <api_key>:<api_secret>.")
-    # As a Bearer credential, it may be a pair or an access token.
+    # Only a Bearer credential may be a pair or an access token.
     credential = parse(Secret(f"bearer {token}"), "bearer")
     if credential is not None and token[0] not in "\"'":
         if credential.mistake is not None:
@@ -182,44 +177,42 @@ def _check_form(token: Secret, scheme: str) -> None:
 def _explain_redirect(url: str, location: str) -> str:
     if location == url:
         return (
-            f"{printable(url)} redirects to itself. Behind a proxy that ends TLS, have it send "
+            f"{printable(url)} redirects to itself. If a proxy terminates TLS, have it send "
             "X-Forwarded-Proto, and set SECURE_PROXY_SSL_HEADER. See docs/troubleshooting.md."
         )
     return (
-        f"{printable(url)} redirects to {printable(location)}. Clients may leave the "
-        "Authorization header out there. Use that address. If it is a login page, the header "
-        "doesn't reach the app, or the view takes no tokens. See docs/troubleshooting.md."
+        f"{printable(url)} redirects to {printable(location)}, where clients may not send "
+        "the Authorization header. Use that URL. If it is a login page, the header doesn't reach "
+        "the app, or the view accepts no tokens. See docs/troubleshooting.md."
     )
 
 
 def _why_not_arrived(probe: Answer) -> str:
     if probe.code and probe.status < 500:
         return (
-            f"Another Authorization header arrives than the one that was sent: it was refused with "
-            f"{probe.status} {probe.code}. A proxy replaces it (proxy_set_header Authorization in "
-            "nginx, RequestHeader in Apache). See docs/troubleshooting.md."
+            f"A different Authorization header arrives: it was refused with {probe.status} "
+            f"{probe.code}. A proxy replaces it (proxy_set_header Authorization in nginx, "
+            "RequestHeader in Apache). See docs/troubleshooting.md."
         )
     challenge = str(probe.headers.get("WWW-Authenticate", ""))
     # A view that didn't get the header answers in JSON, perhaps with the same challenge.
     if probe.status == 401 and challenge.lower().startswith("basic") and not probe.body:
         return (
-            "A server in front of the app asks for a login of its own (auth_basic of nginx, or "
-            "AuthType Basic of Apache), and refused the token. Exempt the API from it. See "
-            "docs/troubleshooting.md."
+            "A server in front of the app requires its own login (auth_basic in nginx, AuthType "
+            "Basic in Apache), and refused the token. Exempt the API. See docs/troubleshooting.md."
         )
     if probe.status == 404:
-        return "There is no such address (404). Check the URL."
+        return "The URL doesn't exist (404)."
     if probe.status == 400 and not probe.body:
         return (
             "The request was refused before it reached a view (400). Check ALLOWED_HOSTS, and that "
-            "a proxy passes the host on (proxy_set_header Host $http_host in nginx). See "
+            "the proxy sends the host (proxy_set_header Host $http_host in nginx). See "
             "docs/troubleshooting.md."
         )
     if probe.status >= 500:
-        return f"The server failed ({probe.status}). Its log, or that of the proxy, says why."
+        return f"The server failed ({probe.status}). See its log, or the log of the proxy."
     return (
-        f"The answer ({probe.status}) doesn't depend on the Authorization header: either it "
-        "doesn't reach the app (Apache's mod_wsgi needs WSGIPassAuthorization On), or a proxy "
-        "replaces it, or this address is authenticated by other classes. See "
-        "docs/troubleshooting.md."
+        f"The response ({probe.status}) doesn't depend on the Authorization header: it doesn't "
+        "reach the app (Apache's mod_wsgi needs WSGIPassAuthorization On), or a proxy replaces it, "
+        "or the view uses other authentication classes. See docs/troubleshooting.md."
     )

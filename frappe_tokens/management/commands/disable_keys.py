@@ -1,4 +1,4 @@
-"""``manage.py disable_keys KEY...``: has API keys refused until they are enabled again."""
+"""``manage.py disable_keys KEY...``: refuses API keys until they are enabled again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Command(KeyCommand):
         "until enable_keys enables them."
     )
     verb, participle = "disable", "disabled"
-    # Those too that are disabled: their user could enable what they have disabled themselves.
+    # Also disabled keys: their users could enable what they disabled themselves.
     affected = {"revoked_at__isnull": True}
 
     def change(self, key: AbstractApiKey, options: Mapping[str, Any]) -> bool:

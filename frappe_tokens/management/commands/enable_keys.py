@@ -1,4 +1,4 @@
-"""``manage.py enable_keys KEY...``: has disabled API keys accepted again."""
+"""``manage.py enable_keys KEY...``: accepts disabled API keys again."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ DEFAULT_URL = "http://localhost:8000"
 class Command(BaseCommand):
     help = (
         "Generate an API key and secret for each USER. An existing API key gets a new secret. The "
-        "secrets are printed once and stored nowhere. With --from-env or --secret-file, store a "
-        "pair that was chosen elsewhere."
+        "secrets are only printed once, and stored nowhere. With --from-env or --secret-file, "
+        "store a pair that was chosen elsewhere."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         present: list[str] = []
         missing = _missing(options)
         try:
-            # All or nothing. Secrets are printed after all of them are stored.
+            # Secrets are printed after all of them are stored.
             with transaction.atomic(using=router.db_for_write(ApiKey)):
                 users = lock_active_users() if options["all_active"] else _users(options, missing)
                 if options["if_missing"]:
@@ -153,8 +153,8 @@ class Command(BaseCommand):
 def _missing(options: Mapping[str, Any]) -> list[str]:
     """Return the names of the users to create.
 
-    Call it before the transaction, whose snapshot could otherwise be older than a user whom another
-    process creates at the same time.
+    Call it before the transaction: in its snapshot, a user that another process creates at the same
+    time could be missing.
     """
     names = dict.fromkeys(options["users"] if options["create_user"] else [])
     return [name for name in names if find_user(name) is None]
@@ -172,13 +172,13 @@ def _users(options: Mapping[str, Any], missing: list[str]) -> list[object]:
         raise CommandError("\n".join([*lines, "Nothing was generated."]))
     # Two names can belong to the same user if the database ignores case.
     pks = list(dict.fromkeys(user.pk for user in users))
-    # All of them before the first batch, because batches are in the order of the arguments.
+    # Before the first batch, because batches are in the order of the arguments.
     lock_users(pks)
     return pks
 
 
 def _without_key(users: list[Any], name: str) -> tuple[list[Any], list[str]]:
-    """Return those of the locked ``users`` who have no key of that name, and who have one."""
+    """Return the locked ``users`` without a key of that name, and lines about the others."""
     present: dict[object, str] = {}
     for batch in in_batches(users):
         keys = ApiKey.objects.stored().filter(user__in=batch, name=name, live=True)
@@ -236,7 +236,7 @@ def _url(options: Mapping[str, Any]) -> str:
 
 
 def _path() -> str:
-    """Return the path of the view that names the user; "" if the project doesn't include it."""
+    """Return the path of ``get_logged_user``; "" if the project doesn't include it."""
     try:
         return reverse("frappe_tokens:get_logged_user")
     except NoReverseMatch:

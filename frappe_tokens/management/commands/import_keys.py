@@ -22,7 +22,7 @@ from ..selection import counted
 
 COLUMNS = ["api_key", "api_secret", "user"]
 
-# Far longer than any valid line. Other files may have no lines at all.
+# Far longer than any valid line. Other files may have no line breaks.
 LINE_MAX_LENGTH = 10_000  # bytes
 
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         with ExitStack() as stack:
             try:
                 opened = sys.stdin.buffer if path == "-" else stack.enter_context(open(path, "rb"))
-                # A pipe can be read only once, and its content must not be written to the disk.
+                # A pipe can only be read once, and secrets must not be written to a temporary file.
                 file = opened if opened.seekable() else io.BytesIO(opened.read())
                 total = sum(1 for _ in iter(partial(file.readline, LINE_MAX_LENGTH), b""))
                 file.seek(0)
@@ -66,7 +66,7 @@ class Command(BaseCommand):
 
 
 def _rows(file: BinaryIO) -> Iterator[ImportedPair | Problem]:
-    """Yield the pairs in a file, and what is wrong with other lines."""
+    """Yield the pairs in a file, and a problem for each invalid line."""
     reader = csv.reader(iter(partial(_read_line, file), ""), strict=True)
     columns: list[str] = []
     line = 1

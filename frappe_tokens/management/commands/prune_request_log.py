@@ -13,7 +13,7 @@ from ...request_log import delete_in_batches, old_rows
 from ..progress import progress_bar
 from ..selection import counted, duration, moment
 
-# Locks take some tens of milliseconds, on rows that nobody else writes.
+# Locks are held for some tens of milliseconds, on rows that nothing else writes.
 BATCH_SIZE = 2000
 BATCH_MAX = 1_000_000
 

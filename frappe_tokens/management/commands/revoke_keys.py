@@ -1,4 +1,4 @@
-"""``manage.py revoke_keys KEY...``: ends API keys for good."""
+"""``manage.py revoke_keys KEY...``: revokes API keys, which is final."""
 
 from __future__ import annotations
 
