@@ -1,7 +1,7 @@
-"""Records every request that has an ``Authorization`` header, and counts the requests of keys.
+"""Records every request with an ``Authorization`` header, and counts the requests of keys.
 
-:class:`~frappe_tokens.middleware.RequestLogMiddleware` passes an :class:`Entry` for each to the
-:class:`Sink` that ``FRAPPE_TOKENS["REQUEST_LOG"]`` names.
+:class:`~frappe_tokens.middleware.RequestLogMiddleware` passes an :class:`Entry` for each request to
+the :class:`Sink` that ``FRAPPE_TOKENS["REQUEST_LOG"]`` names.
 """
 
 from .entries import Entry

@@ -22,38 +22,35 @@ from .sinks import Sink
 
 logger = logging.getLogger(__name__)
 
-# Numbers of rows: how many may wait, how many are written at once, at most, and how many don't wait
-# for others.
-CAPACITY = 10_000
-BATCH = 500
-ENOUGH = 200
+# Numbers of rows
+CAPACITY = 10_000  # may wait
+BATCH = 500  # are written at once, at most
+ENOUGH = 200  # don't wait for others
 
-# How long a row waits for others (s). A second is promised, and the INSERT takes time as well.
-PERIOD = 0.4
-# After so long without a row (s) the thread and its connection end. The next row starts another.
-QUIET = 3.0
-PAUSE_MAX = 5.0  # the longest pause after a failure (s)
-# How long the end of a process and flush() wait for the thread (s).
-PATIENCE = 5.0
+# Seconds
+PERIOD = 0.4  # for which a row waits for others; a second is promised, including the INSERT
+QUIET = 3.0  # without rows, after which the thread and its connection end
+PAUSE_MAX = 5.0  # after a failure, at most
+PATIENCE = 5.0  # for which flush() and the end of a process wait for the thread
 
 
 class BufferedSink(Sink):
     """Takes rows without waiting. A crash loses at most a second or 500 rows.
 
-    While the table can't be written, rows wait and are tried again, and a crash loses them all. If
+    While the table can't be written, rows wait for the next attempt, and a crash loses them all. If
     the buffer is full, new rows are dropped, counted and reported. The first row starts the thread.
     """
 
-    blocks = False  # but in tests, where it writes at once
+    blocks = False  # except in tests, where it writes at once
 
     def __init__(self) -> None:
         self._reset()
         _sinks.add(self)
 
     def _reset(self) -> None:
-        """Start empty, also in a forked process: rows, locks and thread are its parent's."""
+        """Start empty, also in a forked process, which has its parent's rows, locks and thread."""
         self._waiting: deque[Entry] = deque()
-        # How many are written next: fewer after a failure, and 0 if one failed alone.
+        # How many rows to write next: fewer after a failure; 0 if a single row failed.
         self._size = BATCH
         self._lost = self._reported = 0
         self._changed = Condition(Lock())
@@ -67,7 +64,7 @@ class BufferedSink(Sink):
 
     def write(self, entry: Entry) -> None:
         if insertion.is_test_run():
-            # A thread would write outside of the test's transaction, or when the test is over.
+            # A thread would write outside of the test's transaction, or after the test.
             insertion.insert([entry])
             return
         with self._changed:
@@ -85,11 +82,11 @@ class BufferedSink(Sink):
             self._log_error(f"{CAPACITY} rows wait, and the buffer is full", self._lost)
 
     def flush(self) -> None:
-        """Write all rows so far, in this thread, by its connection and in its transaction.
+        """Write all rows so far, in this thread, with its connection and in its transaction.
 
         Raises:
-            TimeoutError: another thread has been writing for five seconds, and still is.
-            Exception: the database's. The rows wait for the next try.
+            TimeoutError: another thread is still writing after five seconds.
+            Exception: the database's. The rows wait for the next attempt.
         """
         if not self._writing.acquire(timeout=PATIENCE):
             raise TimeoutError("Writing the request log takes too long.")
@@ -99,10 +96,10 @@ class BufferedSink(Sink):
             self._writing.release()
 
     def close(self) -> None:
-        """Write the waiting rows, within some seconds, and end the thread.
+        """Write the waiting rows, within some seconds, and end the thread. Raises nothing.
 
-        It raises nothing, and logs the number of lost rows if it has grown since the last time. A
-        later row starts another thread.
+        If more rows were lost since the last time, their number is logged. A later row starts
+        another thread.
         """
         with self._changed:
             self._is_closing, thread = True, self._thread
@@ -121,8 +118,8 @@ class BufferedSink(Sink):
     def _start(self) -> None:
         if self._thread is None and not _is_exiting:
             thread = Thread(target=self._run, name="frappe_tokens request log", daemon=True)
-            # There may be too many threads, or (from Python 3.12 on) the process ends. The next row
-            # tries again, and _at_exit() writes.
+            # RuntimeError: there are too many threads, or (from Python 3.12 on) the process is
+            # exiting. The next row tries again, and _at_exit() writes.
             with suppress(RuntimeError):
                 thread.start()
                 self._thread = thread
@@ -141,7 +138,7 @@ class BufferedSink(Sink):
         finally:
             connections.close_all()
             with self._changed:
-                # Unless there is another thread by now.
+                # By now, there may be another thread.
                 if self._thread is current_thread():
                     self._thread = None
 
@@ -152,7 +149,7 @@ class BufferedSink(Sink):
                 with self._writing:
                     self._write_waiting(commit=True)
                 if not self._waiting:
-                    # As at the end of a request. Under load, connecting would take too long.
+                    # As at the end of a request, but not under load, because connecting is slow.
                     close_old_connections()
                 pause = 0.0
             except Exception:
@@ -162,7 +159,7 @@ class BufferedSink(Sink):
                 pause = min(max(2 * pause, PERIOD), PAUSE_MAX)
 
     def _wait(self, pause: float) -> bool:
-        """Wait until there are rows to write, or ``pause``; return False if the thread must end."""
+        """Wait until rows can be written, or for ``pause``. Return False to end the thread."""
         with self._changed:
             gives_up = bool(pause) and self._is_closing
             if not gives_up:
@@ -175,37 +172,33 @@ class BufferedSink(Sink):
                     pause or PERIOD,
                 )
             if gives_up or not self._waiting:
-                # While locked, so that a row that comes now starts another thread.
+                # While locked, so that the next row starts another thread.
                 self._thread = None
             return self._thread is not None
 
     def _write_waiting(self, commit: bool = False) -> None:
-        """Write all rows that wait now, while holding ``_writing``."""
+        """Write all rows that wait now, oldest first. The caller holds ``_writing``."""
         left = len(self._waiting)
         while left > 0:
-            left -= self._write_batch(commit)
-
-    def _write_batch(self, commit: bool) -> int:
-        """Write the oldest rows, while holding ``_writing``; return how many are done."""
-        with self._changed:
-            oldest = list(islice(self._waiting, max(min(self._size, insertion.rows_max()), 1)))
-        if not self._insert(oldest, commit):
-            return 0
-        with self._changed:
-            for _ in oldest:
-                self._waiting.popleft()
-        return len(oldest)
+            with self._changed:
+                size = max(min(self._size, insertion.rows_max()), 1)
+                oldest = list(islice(self._waiting, size))
+            if self._insert(oldest, commit):
+                left -= len(oldest)
+                with self._changed:
+                    for _ in oldest:
+                        self._waiting.popleft()
 
     def _insert(self, entries: Sequence[Entry], commit: bool) -> bool:
-        """Write ``entries``; return False if fewer of them must be tried.
+        """Write ``entries``. Return False to try fewer of them.
 
-        So rows that the table refuses are found by halving. A row is refused, and lost, if it fails
-        alone, and twice, while the table accepts another one.
+        Bisection finds rows that the table refuses. A row is lost if it fails alone, twice, while
+        the table accepts another row.
         """
         try:
             insertion.insert(entries, commit=commit)
         except Exception:
-            # Of that time: the table may be partitioned. Of now: the row may fit no partition.
+            # The table may be partitioned, and without a partition for the row's time.
             if not any(map(insertion.can_insert, (entries[0].at, timezone.now()))):
                 raise
             if self._size:

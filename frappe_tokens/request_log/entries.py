@@ -26,20 +26,20 @@ class Entry(NamedTuple):
 
     at: datetime  # when the request arrived, aware (UTC)
     user_id: object  # the primary key, or None
-    api_key: str  # as presented, "" unless well formed
-    source: str  # the name of the key's source, "" if the header was not for this app
+    api_key: str  # as presented; "" unless well formed
+    source: str  # the name of the key's source; "" if the header was not for this app
     method: str
     path: str  # without the query string
-    status: int  # of the response; 499 if the client left before it
+    status: int  # of the response; 499 if the client disconnected before it
     duration_ms: int  # whole milliseconds until the start of the response
     ip: str | None
-    user_agent: str  # as sent, cut
+    user_agent: str  # truncated
     outcome: str  # accepted, the code of a refusal, or other
-    number: int = 1  # of requests; if method is "", they were only counted
+    number: int = 1  # of requests, which were only counted if method is ""
 
 
 def entry_for(request: HttpRequest, at: datetime, seconds: float, status: int) -> Entry:
-    """Return the entry for ``request``, which arrived at ``at`` and took so many ``seconds``."""
+    """Return the entry for ``request``, which arrived at ``at`` and took ``seconds``."""
     info = RequestInfo(request)
     outcome = get_outcome(request)
     if outcome is None:
@@ -71,8 +71,8 @@ def entry_for(request: HttpRequest, at: datetime, seconds: float, status: int) -
 def _authenticated_user(request: HttpRequest) -> object:
     """Return the primary key of a user that something else authenticated, without a query.
 
-    None for an object of another class, such as a user made from a token, whose primary key may not
-    fit the column.
+    None for other classes, such as a user created from a token, whose primary key may not fit the
+    column.
     """
     user = getattr(request, "user", None)
     if isinstance(user, LazyObject) and user._wrapped is empty:

@@ -1,4 +1,4 @@
-"""Writes entries into the table by one INSERT, which hardly waits for locks."""
+"""Writes entries into the table with one INSERT, which waits for locks only briefly."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _FIELDS = [field for field in ApiRequestLog._meta.concrete_fields if not field.p
 def insert(
     entries: Sequence[Entry], *, commit: bool = False, lock_seconds: int = LOCK_SECONDS
 ) -> None:
-    """Write all of ``entries``, at least one, or none.
+    """Write all of ``entries``, of which there is at least one, or none.
 
     Args:
         entries: what to write.
-        commit: commit them even if the project has switched off Django's autocommit.
+        commit: commit even if the project has switched off Django's autocommit.
         lock_seconds: how long to wait for locks.
 
     Raises:
-        django.db.DatabaseError: they are not written. The caller's transaction continues.
+        django.db.DatabaseError: nothing was written. The caller's transaction continues.
     """
     alias = router.db_for_write(ApiRequestLog)
     connection = connections[alias]
     if commit and not connection.get_autocommit():
         connection.set_autocommit(True)
-    # bulk_create() would take two or three more round trips, and twice the time for each row.
-    # raw, because an entry has the columns as attributes, as an instance would.
+    # bulk_create() takes two or three more round trips, and twice the time per row. raw, because
+    # entries have the columns as attributes, like instances.
     query: Any = InsertQuery(ApiRequestLog)
     query.insert_values(_FIELDS, entries, raw=True)
     ((sql, params),) = query.get_compiler(alias).as_sql()
@@ -55,10 +55,9 @@ def rows_max() -> int:
 
 
 def can_insert(at: datetime) -> bool:
-    """Whether the table accepts a row of that time that contains nothing a client sent.
+    """Whether the table accepts a row of that time without client data. It is rolled back.
 
-    It is rolled back at once. Another waiting row would prove nothing: one client may have sent
-    them all.
+    Another waiting row would prove nothing, because one client may have sent them all.
     """
     alias = router.db_for_write(ApiRequestLog)
     try:
@@ -71,8 +70,8 @@ def can_insert(at: datetime) -> bool:
 
 
 def is_test_run() -> bool:
-    """Whether Django's ``setup_test_environment()`` was called, as every runner of tests does."""
-    # There is no public way to ask. A mailbox of tests (mail.outbox) is also made by a project that
-    # keeps its mail in memory, and the limit of the log must hold there.
+    """Whether ``setup_test_environment()`` was called, as all test runners do."""
+    # There is no public API. mail.outbox also exists in projects that keep emails in memory, where
+    # the limit of the log must hold.
     utils = sys.modules.get("django.test.utils")
     return utils is not None and hasattr(utils._TestState, "saved_data")

@@ -1,7 +1,7 @@
-"""Deletes old rows of the request log, in batches; with ``REQUEST_LOG_RETENTION``, by itself.
+"""Deletes old rows of the request log in batches, automatically with ``REQUEST_LOG_RETENTION``.
 
-A process that logs requests then looks every ten minutes whether there are old rows, and deletes
-them in a thread, a tenth of the time at most.
+Then processes that log requests look for old rows every ten minutes, and delete them in a thread,
+which works at most a tenth of the time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Thread
 
 from django.core.cache import caches
@@ -28,7 +28,7 @@ from . import insertion
 STATEMENT_SIZE = 500
 
 INTERVAL = 600
-# How many times as long as a batch takes the thread waits after it.
+# How long the thread waits after a batch, as a multiple of the batch's time.
 REST = 9
 
 _log_error = RateLimitedLogger(
@@ -41,68 +41,66 @@ _thread: Thread | None = None
 
 
 def old_rows(before: datetime) -> QuerySet[ApiRequestLog]:
-    """Return the rows that were logged before that time, in the database that is written to."""
+    """Return the rows from before that time, in the database that is written to."""
     alias = router.db_for_write(ApiRequestLog)
     rows: QuerySet[ApiRequestLog] = ApiRequestLog._base_manager.using(alias).filter(at__lt=before)
     return rows
 
 
 def delete_in_batches(old: QuerySet[ApiRequestLog], size: int) -> Iterator[int]:
-    """Delete ``old``, oldest first, and yield the size of each batch after its commit.
+    """Delete ``old``, oldest first, ``size`` rows per transaction.
 
-    Args:
-        old: the rows.
-        size: how many rows a transaction deletes.
+    Yields:
+        The number of rows that each transaction deleted, after its commit.
     """
     since: datetime | None = None
     seen: list[tuple[object, datetime]] = []
     while True:
-        # Start where the last batch ended, because the database may still have to scan deleted
-        # rows. Read outside the transaction: SQLite can't write in one that has read before another
-        # process has written.
+        # Start where the last batch ended, because the database may still scan deleted rows. Read
+        # outside the transaction: on SQLite, it couldn't write after another process has.
         rest = old if since is None else old.filter(at__gte=since)
         rows = list(rest.order_by("at").values_list("pk", "at")[:size])
-        # The same rows again: a rule of the database, or an outer transaction, keeps them.
+        # The same rows again: a database rule, or an outer transaction, keeps them.
         if not rows or rows == seen:
             return
         deleted = 0
         with transaction.atomic(using=old.db):
             for batch in in_batches(rows, STATEMENT_SIZE):
-                # The time selects a partition. Another process may have deleted rows.
+                # The time selects a partition.
                 stored = old.filter(pk__in=[pk for pk, _ in batch])
                 stored = stored.filter(at__gte=batch[0][1], at__lte=batch[-1][1])
-                # delete() reads all rows first if its signals have receivers.
+                # delete() would read all rows if its signals have receivers.
                 deleted += stored._raw_delete(old.db)
         since, seen = rows[-1][1], rows
         yield deleted
 
 
 def start_if_due() -> None:
-    """Delete rows older than ``REQUEST_LOG_RETENTION`` in a thread, unless that was just done."""
+    """Delete rows older than ``REQUEST_LOG_RETENTION`` in a thread, unless just done."""
     global _next, _thread
     now = time.monotonic()
     if now < _next:
         return
     _next = now + INTERVAL
+    retention = conf.REQUEST_LOG_RETENTION
     is_running = _thread is not None and _thread.is_alive()
-    if conf.REQUEST_LOG_RETENTION is not None and not is_running and not insertion.is_test_run():
-        thread = Thread(target=_prune, name="frappe_tokens pruning", daemon=True)
+    if retention is not None and not is_running and not insertion.is_test_run():
+        thread = Thread(target=_prune, args=[retention], name="frappe_tokens pruning", daemon=True)
         with suppress(RuntimeError):  # there are too many
             thread.start()
             _thread = thread
 
 
-def _prune() -> None:
-    retention = conf.REQUEST_LOG_RETENTION
+def _prune(retention: timedelta) -> None:
     try:
-        if retention is None or not _is_first():
+        if not _is_first():
             return
         connection = connections[router.db_for_write(ApiRequestLog)]
         if not connection.get_autocommit():
-            connection.set_autocommit(True)  # it is this thread's own
-        batches = delete_in_batches(old_rows(timezone.now() - retention), STATEMENT_SIZE)
+            connection.set_autocommit(True)  # the connection is this thread's own
+        old = old_rows(timezone.now() - retention)
         started = time.monotonic()
-        for _ in batches:
+        for _ in delete_in_batches(old, STATEMENT_SIZE):
             time.sleep(REST * (time.monotonic() - started))
             started = time.monotonic()
     except Exception:
@@ -117,4 +115,4 @@ def _is_first() -> bool:
         name = "frappe_tokens:pruning"
         return caches[conf.CACHE or "default"].add(name, True, INTERVAL - 1)
     except Exception:
-        return True  # several can delete side by side
+        return True  # several processes can delete at the same time

@@ -1,4 +1,4 @@
-"""The way of a request into the log."""
+"""Records requests."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def record(request: HttpRequest, at: datetime, seconds: float, status: int) -> N
         request: Django's.
         at: when it arrived.
         seconds: how long it took until the start of the response.
-        status: the response's.
+        status: of the response.
 
     Raises:
-        Exception: the sink's, or that of a wrong setting.
+        Exception: the sink's, or because of an invalid setting.
     """
     sink = current_sink()
     if isinstance(sink, NullSink):

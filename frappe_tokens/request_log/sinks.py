@@ -1,4 +1,4 @@
-"""Where entries of the request log go."""
+"""Where the entries of the request log go."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ _PATHS = {
     "null": f"{__name__}.NullSink",
 }
 
-# A write that took this long to fail (s) waited for a lock. The requests of the next seconds would
-# wait as long, one after the other, so they aren't logged.
+# A write that took this long to fail (s) waited for a lock. Requests in the next seconds would wait
+# as long, one after another, so they aren't logged.
 SLOW = LOCK_SECONDS / 2
 REST = 5
 
-# How long a row of counts waits for a lock (s). No request waits for it, but the end of the process
-# does.
+# How long a row of counts waits for a lock (s). Only the end of the process waits for it.
 COUNTS_LOCK_SECONDS = 5
 
 
 class Sink:
-    """Takes entries. Extend it for your own, created once per process without arguments.
+    """Takes entries. Subclasses are instantiated once per process, without arguments.
 
     Attributes:
         blocks: whether :meth:`write` may wait for a database or a network. An async server then
@@ -50,7 +49,7 @@ class Sink:
         """Return once everything written so far is stored, or raise an exception."""
 
     def close(self) -> None:
-        """Store everything and stop, because the server does. More entries may still come."""
+        """Store everything, because the server stops. More entries may still follow."""
         self.flush()
 
 
@@ -98,7 +97,7 @@ def current_sink() -> Sink:
     """Return the sink that ``REQUEST_LOG`` names now.
 
     Raises:
-        ImproperlyConfigured: it names none.
+        ImproperlyConfigured: it doesn't name one.
     """
     name = conf.REQUEST_LOG
     if name in _sinks:
@@ -112,5 +111,5 @@ def current_sink() -> Sink:
             f"FRAPPE_TOKENS['REQUEST_LOG'] is {name!r}, which can't be used: "
             f"{type(error).__name__}: {error}"
         ) from error
-    # If two threads both create one, the first stays.
+    # If two threads create one, the first is used.
     return _sinks.setdefault(name, sink)

@@ -1,11 +1,11 @@
-"""Bounds what clients without a correct secret can write into the request log.
+"""Limits what clients without a correct secret can write into the request log.
 
-Each address gets rows for ``REQUEST_LOG_LIMIT`` of these requests per minute, and all addresses
-together for a hundred times as many. Further requests are only counted: at the end of the minute,
-each process writes a row for each address and outcome with their number.
+Per minute, ``REQUEST_LOG_LIMIT`` of these requests from each address get a row, and a hundred times
+as many from all addresses together. Further requests are only counted: at the end of the minute,
+each process writes one row with their number for each address and outcome.
 
-The limit is counted in Django's cache for all processes, and in each process, whose own count holds
-if the cache is away.
+The limit is counted in Django's cache for all processes. Each process counts too, in case the cache
+is down.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..conf import conf
 from ..logs import RateLimitedLogger
 from ..verification import get_outcome, increment, network_of
 from . import (
-    buffered,  # noqa: F401 - its exit handler must come first, in order to run last
+    buffered,  # noqa: F401 - its exit handler must be registered first, to run last
     insertion,
 )
 from .entries import Entry
@@ -38,16 +38,16 @@ logger = logging.getLogger(__name__)
 PREFIX = "frappe_tokens:logged:"
 SECONDS = 60
 
-# How many times the limit of one address holds for all of them.
+# The limit of all addresses together, as a multiple of the limit of one.
 ADDRESSES = 100
-# How many rows of counts a process writes for a minute. Further addresses are counted together.
+# How many rows of counts a process writes per minute. Further addresses are counted together.
 COUNTS_MAX = 500
 
 _ALL = "all"
 
 
 class Limit:
-    """What this process knows of the current minute."""
+    """What this process knows about the current minute."""
 
     def __init__(self) -> None:
         self._log_cache_error = RateLimitedLogger(
@@ -59,23 +59,18 @@ class Limit:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: for tests, and in a forked process, whose counts are its parent's."""
+        """Forget everything, for tests, and in a forked process, which has its parent's counts."""
         self._lock = Lock()
         self._minute = 0
-        # Which addresses are beyond the limit, and what this process has logged for each.
+        # The addresses beyond the limit, and what this process has logged for each.
         self._full: set[str] = set()
         self._logged = Counter[str]()
-        # When the first of the counted requests came, and how many did.
+        # When the first of the counted requests arrived, and their number.
         self._counted: dict[tuple[str, str], tuple[datetime, int]] = {}
         self._timer: Timer | None = None
 
     def admits(self, request: HttpRequest, entry: Entry) -> bool:
-        """Whether ``entry`` may be written. If not, it is counted.
-
-        Args:
-            request: Django's request, which says whether a secret was correct.
-            entry: its entry.
-        """
+        """Whether the ``entry`` of ``request`` may be written. If not, it is counted."""
         if not self.applies_to(request):
             return True
         network = network_of(entry.ip or "")
@@ -85,11 +80,11 @@ class Limit:
         return False
 
     def applies_to(self, request: HttpRequest) -> bool:
-        """Whether ``request`` proved nothing, and there is a limit for that."""
+        """Whether ``request`` had no correct secret, and there is a limit for that."""
         outcome = get_outcome(request)
         if outcome is not None and outcome.key is not None:
             return False
-        # In tests, every row is there, and no thread writes later.
+        # In tests, all rows are written, and not by a thread.
         return conf.REQUEST_LOG_LIMIT is not None and not insertion.is_test_run()
 
     def write_counts(self) -> None:
@@ -97,10 +92,9 @@ class Limit:
         with self._lock:
             self._timer = None
             waiting = len(self._counted)
-        # Not those that come meanwhile: if requests came as fast as rows are written, each would
-        # have its row, without an end.
+        # Not those that arrive meanwhile: under a flood, this would never end.
         for _ in range(waiting):
-            # One by one, so that the end of the process writes what a thread has not yet written.
+            # One by one: if the process ends, its exit handler writes what a thread hasn't.
             with self._lock:
                 if not self._counted:
                     return
@@ -116,7 +110,7 @@ class Limit:
     def _has_room(self, network: str, limit: int) -> bool:
         minute = int(time.time() // SECONDS)
         with self._lock:
-            # A thread may be late by a minute. If it is more, the clock was set back.
+            # A thread may be late by a minute. Any more means that the clock was set back.
             if not self._minute - 1 <= minute <= self._minute:
                 self._minute = minute
                 self._full.clear()
@@ -124,10 +118,12 @@ class Limit:
             minute = self._minute
             if not limit or _ALL in self._full or network in self._full:
                 return False
-        return all(
-            self._add(minute, name) <= most or self._fill(name)
-            for name, most in ((network, limit), (_ALL, limit * ADDRESSES))
-        )
+        for name, most in ((network, limit), (_ALL, limit * ADDRESSES)):
+            if self._add(minute, name) > most:
+                with self._lock:
+                    self._full.add(name)
+                return False
+        return True
 
     def _add(self, minute: int, name: str) -> int:
         """Count a row, and return how many there are for ``name`` in this minute."""
@@ -140,13 +136,8 @@ class Limit:
         except Exception:
             self._log_cache_error()
             return own
-        # A cache that forgets must not lift the limit.
+        # A cache that evicts the count must not lift the limit.
         return max(own, shared)
-
-    def _fill(self, name: str) -> bool:
-        with self._lock:
-            self._full.add(name)
-        return False
 
     def _count(self, network: str, entry: Entry) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
 """Counts the requests of a key, a user or everyone, by day and outcome.
 
-The database counts. For each way in which the app counts, an index contains everything that it
-reads (``ApiRequestLog.Meta.indexes``), so that the rows themselves aren't read.
+The database counts. For each kind of count, there is a covering index
+(``ApiRequestLog.Meta.indexes``), so that the table itself isn't read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from django.db.models import IntegerField, Q, QuerySet, Sum
+from django.db.models import IntegerField, QuerySet, Sum
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
@@ -28,7 +28,7 @@ from ..types import User
 DAYS = 30
 DAYS_MAX = 366
 
-# The most frequent paths are those among so many of the latest requests.
+# How many of the latest requests are searched for the most frequent paths.
 SAMPLE = 1000
 
 
@@ -46,7 +46,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The requests of successive days, including days without any, oldest first."""
+    """The requests of successive days, oldest first, including days without requests."""
 
     days: Sequence[Day]
 
@@ -66,7 +66,7 @@ class Usage:
 
 
 def sources_of(key: AbstractApiKey) -> list[str]:
-    """Return the names in ``SOURCES`` under which ``key`` can be found."""
+    """Return the names in ``SOURCES`` that find ``key``."""
     models = {name: source_model(name) for name in conf.SOURCES}
     label = key.cache_label()
     return [name for name, model in models.items() if model and model.cache_label() == label]
@@ -75,8 +75,9 @@ def sources_of(key: AbstractApiKey) -> list[str]:
 def requests_of_key(key: AbstractApiKey) -> QuerySet[ApiRequestLog]:
     """Return the log of requests that presented ``key``, with any secret."""
     # Another source may have the same API key.
-    of_key = Q(api_key=key.api_key, source__in=sources_of(key))
-    requests: QuerySet[ApiRequestLog] = ApiRequestLog.objects.filter(of_key)
+    requests: QuerySet[ApiRequestLog] = ApiRequestLog.objects.filter(
+        api_key=key.api_key, source__in=sources_of(key)
+    )
     return requests
 
 
@@ -100,7 +101,7 @@ def usage_of(
         zone: the time zone in which days start; None is the current one.
 
     Raises:
-        ValueError: the number of days is invalid, or the calendar has no such days.
+        ValueError: the number of days is invalid, or they are outside of the calendar.
     """
     if not 1 <= days <= DAYS_MAX:
         raise ValueError(f"Count usage over 1 to {DAYS_MAX} days, not over {days}.")
@@ -127,7 +128,7 @@ def usage_of(
 
 
 def local(at: datetime) -> datetime:
-    """Return ``at`` in the current time zone. With ``USE_TZ = False`` it already is."""
+    """Return ``at`` in the current time zone, which it already is with ``USE_TZ = False``."""
     return timezone.localtime(at) if timezone.is_aware(at) else at
 
 
@@ -147,24 +148,24 @@ def latest_of(
 def _start(day: date, zone: tzinfo) -> datetime:
     """Return when ``day`` starts, as the column ``at`` stores it.
 
-    If clocks are put forward at midnight, that moment; if they are put back to it, the first one.
+    If clocks go forward at midnight, it's that moment; if they go back to it, the first one.
     """
-    # In UTC, because Python compares two times of one zone by their clocks.
+    # In UTC, because Python compares two times in the same zone by their wall clocks.
     start = datetime.combine(day, time.min, zone).astimezone(datetime_timezone.utc)
     return start if settings.USE_TZ else timezone.make_naive(start, timezone.get_default_timezone())
 
 
 def _day_number(starts: Sequence[datetime], alias: str) -> RawSQL:
-    """Return the number of the ``starts``, in order, that ``at`` has reached.
+    """Return how many of the sorted ``starts`` are not after ``at``.
 
-    A tree of comparisons, because databases don't always know the time zone (MySQL and MariaDB not
-    until they are given tables), take longer for each row, and use Python for it on SQLite. Django
-    would take longer to compile a tree of Case than most databases to count.
+    With a tree of comparisons: databases' functions for time zones are slower (on SQLite, they are
+    written in Python), and MySQL and MariaDB first need tables for them. Compiling nested ``Case``
+    expressions takes Django longer than most databases need to count.
     """
     connection = connections[alias]
     field: Any = ApiRequestLog._meta.get_field("at")
     quote = connection.ops.quote_name
-    # With the table, because a project's users may have a column of this name.
+    # With the table's name, because the user table may have such a column.
     column = f"{quote(ApiRequestLog._meta.db_table)}.{quote(field.column)}"
     used: list[object] = []
 
@@ -176,5 +177,5 @@ def _day_number(starts: Sequence[datetime], alias: str) -> RawSQL:
         earlier, later = tree(low, middle), tree(middle + 1, high)
         return f"CASE WHEN {column} < %s THEN {earlier} ELSE {later} END"
 
-    # S611 fears values in the SQL. It has names of ours and numbers; the times are parameters.
+    # S611 is about values in SQL. This has our own names and numbers; the times are parameters.
     return RawSQL(tree(0, len(starts)), used, output_field=IntegerField())  # noqa: S611
