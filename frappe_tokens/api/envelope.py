@@ -1,7 +1,7 @@
 """Frappe's envelope: the form in which its clients expect responses and errors.
 
-Source: https://docs.frappe.io/framework/user/en/api/rest, and what frappe-js-sdk and the Python
-frappe-client read. The latter ignores the status and looks only for a non-empty ``exc``.
+Sources: https://docs.frappe.io/framework/user/en/api/rest, frappe-js-sdk and the Python
+frappe-client, which ignores the status and only looks for a non-empty ``exc``.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _EXC_TYPES = {
     401: "AuthenticationError",
     403: "PermissionError",
     404: "DoesNotExistError",
-    405: "PermissionError",  # as Frappe has it for a method that is not whitelisted
+    405: "PermissionError",  # as in Frappe for methods that aren't whitelisted
     429: "TooManyRequestsError",
     503: "SessionStopped",
 }
 
 
 class _StrictParser(BaseParser):
-    """Refuses bodies for which DRF's parsers have a server error."""
+    """Refuses bodies for which DRF's parsers raise other errors."""
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -45,11 +45,11 @@ class _StrictParser(BaseParser):
 
 
 class StrictJSONParser(_StrictParser, JSONParser):
-    """Also refuses a body that is nested too deeply."""
+    """Refuses a body that is nested too deeply."""
 
 
 class StrictMultiPartParser(_StrictParser, MultiPartParser):
-    """Also refuses an unreadable part."""
+    """Refuses unreadable parts."""
 
 
 class JSONMixin(CheckedBodyMixin):
@@ -73,7 +73,7 @@ class FrappeEnvelopeMixin(JSONMixin):
     """
 
     parser_classes = [StrictJSONParser, FormParser, StrictMultiPartParser]
-    # Of Frappe's REST API, 1 or 2. The second has other envelopes.
+    # The version of Frappe's REST API, 1 or 2.
     frappe_version = 1
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
@@ -91,7 +91,7 @@ class FrappeEnvelopeMixin(JSONMixin):
 def envelope_exception_handler(exc: Exception, context: dict[str, object]) -> Response | None:
     """Put the response of DRF's exception handler into Frappe's envelope, with our ``code``.
 
-    Headers and status stay DRF's, except that 400 becomes Frappe's 417.
+    Its headers and status stay, except that 400 becomes Frappe's 417.
     """
     response = exception_handler(as_api_exception(exc), context)
     if response is None:
@@ -117,7 +117,7 @@ def envelope_exception_handler(exc: Exception, context: dict[str, object]) -> Re
 
 
 def _message(data: object) -> str:
-    """Return DRF's error data, which may be nested by field, as one text."""
+    """Return DRF's error data, which may be nested by field, as one string."""
     if isinstance(data, dict):
         if "detail" in data:
             return str(data["detail"])

@@ -34,7 +34,7 @@ class Conflict(APIException):
 
 
 class Unavailable(APIException):
-    """The database doesn't respond or isn't migrated, or a lock is held for too long."""
+    """The database doesn't respond or isn't migrated, or a lock was held for too long."""
 
     status_code = Reason.SERVICE_UNAVAILABLE.status
     default_code = Reason.SERVICE_UNAVAILABLE.code
@@ -43,7 +43,7 @@ class Unavailable(APIException):
 
 
 class NoSuchKey(NotFound):
-    """The same for a key that doesn't exist and for one that the caller may not see."""
+    """The key doesn't exist, or the caller may not see it."""
 
     default_code = "no_key"
     default_detail = gettext_lazy("There is no such API key.")
@@ -62,7 +62,7 @@ def keys_exception_handler(exc: Exception, context: dict[str, object]) -> Respon
 
 
 def as_api_exception(exc: Exception) -> Exception:
-    """Return DRF's exception for ``exc`` if Django would send a page of HTML, else ``exc``."""
+    """Return DRF's exception for ``exc`` if Django would send an HTML page, else ``exc``."""
     if isinstance(exc, SuspiciousOperation):  # such as a body that is too large
         return ParseError(_("The request can't be read: %(error)s") % {"error": exc})
     if is_outage(exc):

@@ -1,4 +1,4 @@
-"""Fields of the REST API, which convert nothing silently."""
+"""Fields of the REST API, which never convert values silently."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from rest_framework.fields import empty
 from ..conf import LONGEST
 from ..crypto import Secret
 from ..keys import clean_expiry, clean_grace
-from ..validators import (
-    ITEM_MAX_LENGTH,
-)
+from ..validators import ITEM_MAX_LENGTH
 
 
 class StrictDateTimeField(serializers.DateTimeField):
-    """A time with its zone, in UTC. Without ``USE_TZ``, in the server's zone and without it."""
+    """An aware time, in UTC. Without ``USE_TZ``, a naive one in the server's time zone."""
 
-    # Not the project's formats, so that clients of this app can rely on one.
+    # Independent of the project's formats.
     format = ISO_8601
     input_formats = [ISO_8601]
     default_error_messages = {
@@ -43,7 +41,7 @@ class StrictDateTimeField(serializers.DateTimeField):
 
 
 class OfType(serializers.Field[Any, Any, Any, Any]):
-    """Accepts one type of JSON. DRF's fields convert others, such as numbers and "false"."""
+    """Accepts only some JSON types. DRF's fields convert others, such as numbers and "false"."""
 
     types: tuple[type, ...] = (str,)
 
@@ -98,13 +96,13 @@ class SecondsField(OfType):
     def to_internal_value(self, data: float) -> timedelta:
         try:
             grace = timedelta(seconds=data)
-        except (OverflowError, ValueError):  # such as 1e999, which JSON readers take for infinity
+        except (OverflowError, ValueError):  # such as 1e999, which Python reads as infinity
             grace = timedelta.max
         return clean_grace(grace)
 
 
 class MetadataField(serializers.JSONField):
-    """A JSON object. The core says what is wrong with another value."""
+    """A JSON object, which the serializer validates."""
 
 
 class TokenField(OfType):
@@ -130,12 +128,12 @@ class ZoneField(serializers.Field[ZoneInfo, str, object, object]):
     def to_internal_value(self, data: str) -> ZoneInfo:
         try:
             return ZoneInfo(data)
-        except (KeyError, OSError, ValueError):  # a directory, or an impossible name of a file
+        except (KeyError, OSError, ValueError):  # a directory, or an invalid file name
             self.fail("invalid")
 
 
 class LifetimeField(OfType):
-    """How many seconds a key lives from now on. The value is its expiry."""
+    """The seconds until a key expires. The value is its expiry."""
 
     types = (int, float)
     default_error_messages = {
@@ -143,7 +141,7 @@ class LifetimeField(OfType):
     }
 
     def to_internal_value(self, data: float) -> datetime:
-        # Also false for what is no number, which JSON readers may return.
+        # Also false for NaN, which Python reads from JSON.
         if not 0 < data <= LONGEST.total_seconds():
             self.fail("invalid")
         return clean_expiry(now() + timedelta(seconds=data))

@@ -1,4 +1,4 @@
-"""Single keys: rotates, disables and enables them, counts requests, revokes leaked ones."""
+"""Rotates, disables and enables a key, counts its requests, and revokes leaked keys."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from .signatures import check_signature
 
 _log_error = RateLimitedLogger(logging.getLogger(__name__), "The request log can't be read.")
 
-# What a body of the largest size usually holds.
+# About as many as fit into the largest body.
 MAX_FINDINGS = 250
 
 
 class RotateKey(KeysView):
-    """A new secret for a key. The old one keeps working for ``grace`` seconds."""
+    """Generates a new secret for a key. The old one keeps working for ``grace`` seconds."""
 
     serializer_class = serializers.ApiKeyRotationSerializer
 
@@ -41,12 +41,12 @@ class RotateKey(KeysView):
         key = self.get_object()
         check_manager(key.user, self.actor)
         options = validated(self.get_serializer(data=request.data))
-        # By the row and not by its name: if the key is revoked meanwhile, no new one is made.
+        # By the row, not by name: if the key is revoked meanwhile, no new one is created.
         return Response(with_secret(generate_keys_for_source(key, by=self.actor, **options)))
 
 
 class DisableKey(KeysView):
-    """Has a key refused until it is enabled again."""
+    """Refuses a key until it is enabled again."""
 
     serializer_class = serializers.StrictSerializer
     change = staticmethod(disable)
@@ -59,7 +59,7 @@ class DisableKey(KeysView):
 
 
 class EnableKey(DisableKey):
-    """Has a disabled key accepted again, with the secret that it had."""
+    """Accepts a disabled key again, with its old secret."""
 
     change = staticmethod(enable)
 
@@ -99,9 +99,9 @@ class KeyUsage(KeysView):
 
 
 class RevokeLeaked(KeysView):
-    """Revokes the key of a token or a secret that someone holds, or of signed findings of many.
+    """Revokes the key of a token or a secret that someone found, or of many signed findings.
 
-    Only to the signer of findings does the response say if there was a key.
+    Only the signer of findings learns from the response whether a key existed.
     """
 
     authentication_classes = []
@@ -113,34 +113,30 @@ class RevokeLeaked(KeysView):
         body = request.body  # before the parser reads it: the bytes are signed
         if isinstance(request.data, list):
             check_signature(body, request.headers)
-            return Response([_revoke_found(finding) for finding in self._findings(request)])
+            findings = validated(
+                serializers.FindingsSerializer(data=request.data, max_length=MAX_FINDINGS)
+            )
+            return Response([_revoke_found(finding) for finding in findings])
         token = validated(self.get_serializer(data=request.data))["token"]
         api_key, api_secret = credentials.parse_found(token)
         if api_secret:
             address = RequestInfo(request).address()
-            # A secret alone is counted by its keyed digest.
+            # A secret without its API key is counted by its keyed digest.
             counted = (api_key, api_secret) if api_key else (secret_label(api_secret), "")
             try:
                 check_failures(address, *counted)
-                # Before counting: others may have reported wrong secrets for this key.
+                # Before counting, because others may have reported wrong secrets for this key.
                 revoke_leaked(api_key, api_secret)
-                # Valid tokens too: if only wrong ones counted, the count would tell them apart.
+                # Valid tokens count too. Otherwise, the count would reveal which ones are.
                 count_failure(address, *counted)
             except Refused as refused:
                 raise AuthenticationRefused(refused, "") from refused
         return Response(status=204)
 
-    @staticmethod
-    def _findings(request: Request) -> list[dict[str, str]]:
-        findings: list[dict[str, str]] = validated(
-            serializers.FindingsSerializer(data=request.data, max_length=MAX_FINDINGS)
-        )
-        return findings
-
 
 @sensitive_variables()
 def _revoke_found(finding: dict[str, str]) -> dict[str, str]:
-    """Revoke the key of a finding. Return the feedback that GitHub asks for, without the token."""
+    """Revoke the key of a finding. Return the feedback for GitHub, without the token."""
     token = finding["token"]
     api_key, api_secret = credentials.parse_found(token)
     is_real = bool(api_secret) and revoke_leaked(api_key, api_secret, url=finding["url"])

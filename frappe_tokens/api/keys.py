@@ -1,4 +1,4 @@
-"""API keys as a REST resource. Callers see the keys that they may manage, and their own."""
+"""API keys as a REST resource. Callers see their own keys, and those that they may manage."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from . import serializers
 from .errors import Conflict, NoSuchKey, keys_exception_handler
 from .rpc import AppView
 
-# No key contains other characters, for which some databases raise their own errors.
+# Databases raise their own errors for other characters, which no key has.
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
@@ -49,7 +49,7 @@ class KeyPagination(PageNumberPagination):
 
 
 class KeyFilter(BaseFilterBackend):
-    """Filters by ``user``, ``name`` ("" for none), ``metadata.<name>`` and ``FilterSerializer``."""
+    """Filters by ``user``, ``name`` ("": unnamed), ``metadata.<name>`` and ``FilterSerializer``."""
 
     def filter_queryset(self, request: Request, queryset: Any, view: APIView) -> Any:
         params = request.query_params.dict()
@@ -58,9 +58,9 @@ class KeyFilter(BaseFilterBackend):
             queryset = queryset.filter(user=user.pk) if user is not None else queryset.none()
         if "name" in params:
             name = params["name"]
-            # No key has such a name, and PostgreSQL raises its own error for a NUL.
+            # No key has any other name, and PostgreSQL raises its own error for a NUL.
             queryset = queryset.filter(name=name) if name.isprintable() else queryset.none()
-        # Forms send their empty fields too.
+        # Forms also send empty fields.
         given = {name: value for name, value in params.items() if value or name == "state"}
         queryset = _with_metadata(queryset, params)
         lookups = validated(serializers.FilterSerializer(data=given))
@@ -70,7 +70,7 @@ class KeyFilter(BaseFilterBackend):
 
 
 class KeysView(AppView, GenericAPIView[ApiKey]):
-    """What these views share."""
+    """The base of these views."""
 
     pagination_class = KeyPagination
     filter_backends = [KeyFilter]
@@ -111,7 +111,7 @@ class KeyList(KeysView):
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        # First, so that the errors in a body tell nothing to a caller who can't create any key.
+        # First, so that a caller who can't create keys learns nothing from errors in the body.
         if not (self.actor.may_lead and self._is_for_led_user(request.data)):
             check_manager(request.user, self.actor)
         options = validated(self.get_serializer(data=request.data))
@@ -171,7 +171,7 @@ def with_secret(generated: GeneratedKeys) -> dict[str, object]:
 
 
 def _with_metadata(keys: Any, params: Mapping[str, str]) -> Any:
-    """Filter ``keys`` by the parameters ``metadata.<name>``, whose values are texts."""
+    """Filter ``keys`` by the parameters ``metadata.<name>``, whose values are strings."""
     prefix = "metadata."
     texts = {
         name.removeprefix(prefix): text for name, text in params.items() if name.startswith(prefix)

@@ -1,4 +1,4 @@
-"""What a request presents: what it is and may do, and how an API key rotates itself."""
+"""The credential of a request: what it may do, and how an API key rotates itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .keys import KeysView, validated, with_secret
 
 
 class NoCredential(NotFound):
-    """The caller has a session."""
+    """The caller uses a session."""
 
     default_code = "no_credential"
     default_detail = gettext_lazy(
@@ -40,7 +40,7 @@ class OwnKey(KeysView):
         key = _presented(request)
         if not isinstance(key, AbstractApiKey):
             return Response(_described(cast("Outcome", get_outcome(request._request)).key))
-        # As stored now. The one of the request lacks the columns that the decision doesn't need.
+        # request.auth lacks the columns that authentication doesn't need.
         model = type(key)
         stored = model._base_manager.using(router.db_for_write(model)).select_related("user")
         row = stored.filter(pk=key.pk).first()
@@ -50,7 +50,7 @@ class OwnKey(KeysView):
 
 
 class RotateOwnKey(KeysView):
-    """A new secret for the presented API key, which may be scoped and read-only."""
+    """Generates a new secret for the presented API key, which may be scoped and read-only."""
 
     accepts_any_scope = True
     accepts_read_only = True

@@ -27,7 +27,7 @@ from .envelope import FrappeEnvelopeMixin, JSONMixin
 
 
 class IsKnown(IsAuthenticated):
-    """Opens a view to users with a session or a known credential. See :meth:`Actor.of`."""
+    """Allows users with a session or a known credential. See :meth:`Actor.of`."""
 
     message = gettext_lazy("Sign in again without an Authorization header, or send an API key.")
 
@@ -39,7 +39,7 @@ class IsKnown(IsAuthenticated):
 
 @method_decorator([outside_atomic_requests, never_cache], name="dispatch")
 class AppView(JSONMixin):
-    """What the app's own views share, whatever the project's settings of DRF."""
+    """The base of the app's views, independent of the project's settings of DRF."""
 
     authentication_classes = [
         TokenAuthentication,
@@ -60,7 +60,7 @@ class RpcView(FrappeEnvelopeMixin, AppView):
 class GetLoggedUser(RpcView):
     """``frappe.auth.get_logged_user``: the user that the request runs as.
 
-    Clients test their connection with it, so it is open to every valid credential.
+    Every valid credential opens it, because clients use it to test their connection.
     """
 
     accepts_any_scope = True
@@ -72,7 +72,7 @@ class GetLoggedUser(RpcView):
 
 
 class Ping(RpcView):
-    """``ping``: whether the site answers. Anyone may ask, as in Frappe."""
+    """``ping``: whether the site responds. Open to anyone, as in Frappe."""
 
     accepts_any_scope = True
     permission_classes = [AllowAny]
@@ -84,7 +84,7 @@ class Ping(RpcView):
 
 
 class Version(RpcView):
-    """``version``: this package's. Frappe tells anyone its own; here a credential is needed."""
+    """``version``: of this package. Unlike in Frappe, it needs a credential."""
 
     accepts_any_scope = True
 
@@ -95,7 +95,7 @@ class Version(RpcView):
 
 
 class CanGenerateNamedKeys(CanGenerateKeys):
-    """Opens the call also to those who may generate keys for the user that it names."""
+    """Also allows users who may generate keys for the user in the request."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if super().has_permission(request, view):
@@ -115,8 +115,8 @@ class GenerateKeys(RpcView):
     http_method_names = ["get", "post", "options"]  # Django would answer HEAD as GET
 
     def get(self, request: Request) -> Response:
-        # Frappe's clients use GET. But another site could make a browser do so as well, which adds
-        # a session's cookie or a Basic login by itself.
+        # Frappe's clients use GET. But another site can make a browser send a GET request, with the
+        # session's cookie or a Basic login.
         if not isinstance(request.auth, AbstractApiKey):
             raise MethodNotAllowed(
                 "GET", _("With a session, generate keys by POST with its CSRF token.")
@@ -147,7 +147,7 @@ class GenerateKeys(RpcView):
 
 
 def _find_user(request: Request) -> User | None:
-    """Return the user that a call names; None if there is none."""
+    """Return the user in the request; None if there is none."""
     username = _username(request)
     # Frappe's documentation shows the name in quotes.
     is_quoted = len(username) > 2 and username[0] == username[-1] == '"'

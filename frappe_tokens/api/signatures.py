@@ -1,4 +1,4 @@
-"""Checks who has signed a report of leaked tokens.
+"""Checks the signature of a report of leaked tokens.
 
 Source: "Implement signature verification in your secret alert service" in
 https://docs.github.com/en/code-security/secret-scanning/secret-scanning-partner-program
@@ -25,11 +25,10 @@ from ..conf import conf
 from ..logs import RateLimitedLogger
 from .errors import Unavailable
 
-# Seconds: how long keys are used before they are fetched again, how long if that fails, and how
-# long to wait before fetching again.
-FRESH = 60 * 60
-USABLE = 24 * 60 * 60
-WAIT = 60
+# Seconds
+FRESH = 60 * 60  # for which keys are used before they are fetched again
+USABLE = 24 * 60 * 60  # for which keys are used if that fails
+WAIT = 60  # before the next attempt to fetch them
 
 _TIMEOUT_SECONDS = 5
 _MOST_BYTES = 64 * 1024
@@ -41,7 +40,7 @@ _log_error = RateLimitedLogger(
 
 
 class PublicKeys:
-    """The public keys at a URL, which this process remembers."""
+    """The public keys at a URL, cached in this process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -55,7 +54,7 @@ class PublicKeys:
         self._tried_at = self._fetched_at = -math.inf
 
     def find(self, url: str, identifier: str) -> str | None:
-        """Return a key in PEM, None if there is none of this identifier.
+        """Return the key with this identifier, in PEM; None if there is none.
 
         Raises:
             Unavailable: the keys can't be fetched.
@@ -68,7 +67,7 @@ class PublicKeys:
             is_old = now - self._fetched_at >= FRESH or identifier not in self._keys
             is_due = is_old and now - self._tried_at >= WAIT
             if is_due:
-                # Before it's fetched, so that no other thread waits for it or does the same.
+                # Before fetching, so that no other thread waits or does the same.
                 self._tried_at = now
         failed = False
         if is_due:
@@ -87,11 +86,11 @@ public_keys = PublicKeys()
 
 @sensitive_variables()
 def check_signature(body: bytes, headers: Mapping[str, str]) -> None:
-    """Refuse a report that wasn't signed with one of the keys at ``SECRET_SCANNING_KEYS_URL``.
+    """Refuse a report that isn't signed with one of the keys at ``SECRET_SCANNING_KEYS_URL``.
 
     Args:
-        body: the request's, as it was sent.
-        headers: the request's, whose names may be in any case.
+        body: of the request, as sent.
+        headers: of the request. Their names are case-insensitive.
 
     Raises:
         ValidationError: reports are off.
@@ -127,7 +126,7 @@ def _is_signed(body: bytes, signature: str, key: str) -> bool:
 
 
 def _fetch(url: str) -> dict[str, str]:
-    """Return the keys in the document at ``url`` by their identifiers. Follows no redirect."""
+    """Return the keys in the document at ``url``, by identifier. Follows no redirects."""
     parts = urlsplit(url)
     connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = connect(parts.hostname or "", parts.port, timeout=_TIMEOUT_SECONDS)
