@@ -231,12 +231,8 @@ def check_widening(before: dict[str, object], key: AbstractApiKey, by: Actor | N
 def check_reach(key: AbstractApiKey, by: Actor | None, names: Collection[str] = POLICIES) -> None:
     """Raise PermissionDenied if ``key`` allows more than the credential of ``by``.
 
-    Call it before ``key`` gets another user, or a secret, which the response would contain.
-
-    Args:
-        key: the key with its new policies.
-        by: who manages it.
-        names: the policies to compare.
+    Call it before ``key`` gets another user, or a secret, which the response would contain. Only
+    the policies in ``names`` count.
     """
     wider = by.exceeded_by(key).intersection(names) if by is not None else set()
     if wider:

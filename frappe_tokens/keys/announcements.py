@@ -79,12 +79,7 @@ def after_commit(signal: Signal, model: type[Model], report: Callable[[], None])
 
 
 def record_history(by: Actor | None, notes: Iterable[tuple[Model | None, str]]) -> None:
-    """Write what ``by`` did to the admin's history, which can't record trusted code.
-
-    Args:
-        by: who did it.
-        notes: the object and the text of each entry; None as the object: no entry.
-    """
+    """Write ``notes`` about objects, if any, to the admin's history, which needs a user."""
     if by is None or not by.history or not apps.is_installed("django.contrib.admin"):
         return
     from django.contrib.admin.models import CHANGE, LogEntry

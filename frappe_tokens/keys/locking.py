@@ -75,10 +75,6 @@ def locked_users(pks: Iterable[object], by: Actor | None = None) -> Iterator[Use
     Call it first in a transaction. To avoid deadlocks, users are always locked before keys, and in
     the order of their primary keys.
 
-    Args:
-        pks: the primary keys of the users.
-        by: who does it.
-
     Yields:
         The users that exist, as stored now, in order. Reading them locks them.
     """

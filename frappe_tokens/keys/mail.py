@@ -63,10 +63,8 @@ def send(user: User, name: str, context: Mapping[str, object]) -> bool:
 def send_changes(event: str, changes: Changes, by: User | None, total: int) -> None:
     """Email the users of changed keys after the commit, if ``NOTIFY_CHANGES`` is set.
 
-    Users get no email about their own changes. None is sent if more than ``MOST_EMAILS`` keys
-    change at once, which is logged.
-
-    Args: as for :func:`~frappe_tokens.keys.announcements.announce`; ``by`` is its user.
+    Users get no email about their own changes. If more than ``MOST_EMAILS`` keys change at once,
+    none is sent, which is logged. See :func:`~frappe_tokens.keys.announcements.announce`.
     """
     if not conf.NOTIFY_CHANGES:
         return
@@ -94,12 +92,7 @@ def send_changes(event: str, changes: Changes, by: User | None, total: int) -> N
 
 
 def send_leaked(key: AbstractApiKey, url: str) -> None:
-    """Email the user of a key that was revoked because it leaked, after the commit.
-
-    Args:
-        key: the key.
-        url: where its secret was found, "" if unknown.
-    """
+    """Email the user of a key that was revoked because it leaked, maybe at ``url``."""
     if key.user is not None:
         transaction.on_commit(
             lambda: _send_about(key, "key_leaked", {"url": url}),

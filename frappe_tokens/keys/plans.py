@@ -56,13 +56,9 @@ class Plan:
 def plan_for(
     users: Iterable[Any], actor: Actor, name: str = "", *, may_renew: bool = False
 ) -> list[Plan]:
-    """Return a plan for each of ``users``, with one query for each batch.
+    """Return a plan for each of ``users``, with a few queries per batch.
 
-    Args:
-        users: the users.
-        actor: who would do it.
-        name: the name of the key.
-        may_renew: whether the form asks for a later expiry, so that expired keys aren't blocked.
+    With ``may_renew``, expired keys aren't blocked, because the form asks for a later expiry.
     """
     # A replica may not know yet that this form was submitted before.
     keys_now = ApiKey.objects.stored().filter(name=name, live=True)

@@ -24,7 +24,6 @@ _local = Local()
 
 
 def connect() -> None:
-    """Connect the signals."""
     secret_replayed.connect(_secret_replayed)
     request_finished.connect(_request_finished)
 

@@ -44,5 +44,4 @@ def extends(instance: object, path: str) -> bool:
 
 
 def path_of(cls: type) -> str:
-    """Return the dotted path of ``cls``."""
     return f"{cls.__module__}.{cls.__qualname__}"

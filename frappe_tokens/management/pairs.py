@@ -31,7 +31,6 @@ _DONE = {
 
 
 def add_pair_arguments(parser: CommandParser) -> None:
-    """Add ``--from-env`` and ``--secret-file``."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--from-env", metavar="NAME", help="environment variable with <api_key>:<api_secret>"
@@ -40,7 +39,6 @@ def add_pair_arguments(parser: CommandParser) -> None:
 
 
 def has_pair(options: Mapping[str, Any]) -> bool:
-    """Whether a pair is given."""
     return options["from_env"] is not None or options["secret_file"] is not None
 
 

@@ -46,7 +46,6 @@ def json_object(text: str) -> dict[str, object]:
 
 
 def add_selection(parser: CommandParser) -> None:
-    """Add ``--user`` and ``--source``."""
     parser.add_argument(
         "--user", action="append", default=[], metavar="U", help="this user's keys; may be repeated"
     )
@@ -101,7 +100,6 @@ def printable(text: str) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return "1 key", "2 keys"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 

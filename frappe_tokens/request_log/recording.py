@@ -13,13 +13,7 @@ from .unproven import limit
 
 
 def record(request: HttpRequest, at: datetime, seconds: float, status: int) -> None:
-    """Log ``request``, or only count it.
-
-    Args:
-        request: Django's.
-        at: when it arrived.
-        seconds: how long it took until the start of the response.
-        status: of the response.
+    """Log ``request``, or only count it. After ``seconds``, its response started.
 
     Raises:
         Exception: the sink's, or because of an invalid setting.

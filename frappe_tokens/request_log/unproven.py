@@ -33,7 +33,13 @@ from . import (
 from .entries import Entry
 from .sinks import current_sink
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
+_log_error = RateLimitedLogger(_logger, "Counted requests can't be logged.")
+_log_cache_error = RateLimitedLogger(
+    _logger,
+    "The cache doesn't answer. Each process limits by itself what requests without a correct "
+    "secret write into the request log.",
+)
 
 PREFIX = "frappe_tokens:logged:"
 SECONDS = 60
@@ -50,12 +56,6 @@ class Limit:
     """What this process knows about the current minute."""
 
     def __init__(self) -> None:
-        self._log_cache_error = RateLimitedLogger(
-            logger,
-            "The cache doesn't answer. Each process limits by itself what requests without a "
-            "correct secret write into the request log.",
-        )
-        self._log_error = RateLimitedLogger(logger, "Counted requests can't be logged.")
         self.reset()
 
     def reset(self) -> None:
@@ -105,7 +105,7 @@ class Limit:
                     Entry(at, None, "", "", "", "", 0, 0, network or None, "", outcome, number)
                 )
             except Exception:
-                self._log_error()
+                _log_error()
 
     def _has_room(self, network: str, limit: int) -> bool:
         minute = int(time.time() // SECONDS)
@@ -134,7 +134,7 @@ class Limit:
             cache = caches[conf.CACHE or "default"]
             shared = increment(cache, f"{PREFIX}{minute}:{name}", 1, SECONDS + 1)
         except Exception:
-            self._log_cache_error()
+            _log_cache_error()
             return own
         # A cache that evicts the count must not lift the limit.
         return max(own, shared)
