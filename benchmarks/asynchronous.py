@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import random
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from . import contenders, server
-from .measure import Figure, WrongAnswer
+from .measure import Figure
 from .report import Table, quartiles
+from .server import Line
 
-WARM_UP_SECONDS = 1
 CONNECTIONS = 64  # of wrk to the async server
 
 OPEN, PLAIN = "open plain view", "frappe_tokens, plain view"
@@ -54,21 +51,14 @@ KINDS = [
 
 
 def measure(seconds: int, rounds: int) -> list[Table]:
-    """A table for each kind of server.
+    """Return a table for each kind of server.
 
     Args:
         seconds: how long to load each line in each round.
         rounds: how many times.
     """
-    missing = server.missing()
-    if importlib.util.find_spec("uvicorn") is None:
-        missing.append("uvicorn")
-    if missing:
-        if os.environ.get("CI") == "true":
-            raise WrongAnswer(f"Not installed: {', '.join(missing)}.")
-        notes = [f"Left out: {' and '.join(missing)} not installed here."]
-        return [Table(kind.title, notes=notes) for kind in KINDS]
-    return [_measure(kind, seconds, rounds) for kind in KINDS]
+    left_out = server.left_out([kind.title for kind in KINDS], "gunicorn", "uvicorn")
+    return left_out or [_measure(kind, seconds, rounds) for kind in KINDS]
 
 
 def _measure(kind: Kind, seconds: int, rounds: int) -> Table:
@@ -83,25 +73,13 @@ def _measure(kind: Kind, seconds: int, rounds: int) -> Table:
             )
             for plain in ("1", "")
         )
-        lines = {
-            OPEN: (without, f"/open/{kind.view}/", "", ""),
-            PLAIN: (with_middleware, f"/{kind.view}/", ours, "ada"),
-            REST: (without, "/frappe_tokens/", ours, "ada"),
-            DRF_TOKEN: (without, "/drf_token/", theirs, "ada"),
-        }
-
-        def load(title: str, seconds: int) -> float:
-            port, path, header, _ = lines[title]
-            return server.load(port, path, header, seconds, kind.connections)
-
-        for title, (port, path, header, expected) in lines.items():
-            if (username := server.ask(port, path, header)) != expected:
-                raise WrongAnswer(f"{title} took {expected} for {username!r}.")
-            load(title, WARM_UP_SECONDS)
-        speeds: dict[str, list[float]] = {title: [] for title in lines}
-        for _ in range(rounds):
-            for title in random.sample(list(lines), len(lines)):
-                speeds[title].append(load(title, seconds))
+        lines = [
+            Line(OPEN, without, f"/open/{kind.view}/"),
+            Line(PLAIN, with_middleware, f"/{kind.view}/", ours, "ada"),
+            Line(REST, without, "/frappe_tokens/", ours, "ada"),
+            Line(DRF_TOKEN, without, "/drf_token/", theirs, "ada"),
+        ]
+        speeds = server.speeds([lines], seconds, rounds, kind.connections)
     return _table(kind, speeds)
 
 
@@ -111,9 +89,7 @@ def _table(kind: Kind, speeds: dict[str, list[float]]) -> Table:
         figure = Figure.of(measured)
         table.rows.append((title, f"{figure.middle:.0f}", "-", quartiles(figure)))
     for title in (PLAIN, REST):
-        # Per round: something that slowed one line also slowed its neighbours.
-        pairs = zip(speeds[title], speeds[DRF_TOKEN], strict=True)
-        ratio = Figure.of([mine / other for mine, other in pairs])
+        ratio = server.ratio(speeds[title], speeds[DRF_TOKEN])
         name = f"{title} / DRF TokenAuthentication"
         table.rows.append((name, "-", f"{ratio.middle:.3f}", quartiles(ratio, 2)))
     return table
