@@ -17,7 +17,7 @@ import django
 if TYPE_CHECKING:
     from .report import Table
 
-# Bulk generation makes keys for every active user, so it runs before there are a million.
+# Bulk generation is for all active users, so it runs before there are a million.
 GROUPS = (
     "readme",
     "in-process",
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named = {name.replace("-", "_") for name in NUMBERS}
     given = {name: value for name in named if (value := getattr(options, name)) is not None}
     sizes = replace(sizes, **given)
-    # So that the database is removed and the servers are stopped.
+    # Removes the database and stops the servers.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="frappe_tokens-bench-") as folder:
         os.environ["DATABASE_URL"] = (
@@ -127,7 +127,7 @@ def _run(options: argparse.Namespace, sizes: Sizes) -> int:
 
 
 def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]:
-    # They need the settings and the apps.
+    # They need Django's settings and apps.
     from . import (
         asynchronous,
         bulk,
@@ -191,7 +191,7 @@ def _group_names(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     if unknown := set(names) - set(GROUPS):
         raise argparse.ArgumentTypeError(
-            f"There is no group {', '.join(sorted(unknown))}. Name some of: {', '.join(GROUPS)}."
+            f"There is no group {', '.join(sorted(unknown))}. Choose from: {', '.join(GROUPS)}."
         )
     return names
 
@@ -199,7 +199,7 @@ def _group_names(text: str) -> tuple[str, ...]:
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("Give a number of at least 1.")
+        raise argparse.ArgumentTypeError("Enter a number of at least 1.")
     return number
 
 

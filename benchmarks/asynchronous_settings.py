@@ -12,7 +12,7 @@ from .settings import DATABASES, MIDDLEWARE
 
 ROOT_URLCONF = "benchmarks.asynchronous_served"
 
-# Logging isn't authentication, and would take most of the time.
+# Logging would take most of the time.
 MIDDLEWARE = [name for name in MIDDLEWARE if not name.endswith(".RequestLogMiddleware")]
 if os.environ.get("BENCHMARKS_PLAIN"):
     place = MIDDLEWARE.index("django.contrib.auth.middleware.AuthenticationMiddleware") + 1

@@ -1,4 +1,4 @@
-"""Keys for all users at once, compared to a token for each."""
+"""Compares generating keys for all users with creating tokens one by one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .views import FrappeTokensView
 def measure(users: int, sample: int) -> list[Table]:
     """``generate_keys --all-active`` for ``users``, ``drf_create_token`` for a ``sample`` of them.
 
-    Half of the sample runs before ours and half after it, so that other load slows both.
+    Half of the sample runs before and half after it, so that other load slows both.
     """
     names = [f"bulk-{number}" for number in range(users)]
     model = get_user_model()
@@ -52,7 +52,7 @@ def _generate_keys(at_least: int) -> float:
     taken = time.perf_counter_ns() - begin
     lines = output.getvalue().splitlines()
     if len(lines) < at_least:
-        raise WrongAnswer(f"{len(lines)} keys were made for {at_least} users or more.")
+        raise WrongAnswer(f"{len(lines)} keys were generated for at least {at_least} users.")
     last = json.loads(lines[-1])
     header = {"HTTP_AUTHORIZATION": f"token {last['api_key']}:{last['api_secret']}"}
     response = handler_of(Contender("", FrappeTokensView))(make_request(header))
@@ -66,5 +66,5 @@ def _drf_create_token(username: str) -> float:
     call_command("drf_create_token", username, stdout=output)
     taken = time.perf_counter_ns() - begin
     if username not in output.getvalue():
-        raise WrongAnswer(f"drf_create_token made none for {username}.")
+        raise WrongAnswer(f"drf_create_token created none for {username}.")
     return taken / 1000

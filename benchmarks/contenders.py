@@ -33,9 +33,9 @@ class Contender:
 
     Attributes:
         title: what the tables call it.
-        view: the view that it guards.
-        headers: what a request sends, as ``HTTP_...`` names of WSGI. Credentials, so not in repr.
-        username: the user that the view then names.
+        view: the view that it protects.
+        headers: of a request, by their names in WSGI. They're credentials, so not in repr().
+        username: the user that the view then returns.
         middleware: classes that it needs, the outermost first.
     """
 

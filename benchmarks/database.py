@@ -1,4 +1,4 @@
-"""A database for the benchmarks, which is removed when they end."""
+"""A temporary database for the benchmarks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from django.db import connection
 
 @contextmanager
 def own_database() -> Iterator[None]:
-    """Create it, migrate it, and always remove it.
-
-    The database of an interrupted run is replaced.
-    """
+    """Create it, migrate it, and always remove it. That of an interrupted run is replaced."""
     creation: Any = connection.creation
     name = connection.settings_dict["NAME"]
     try:
@@ -46,7 +43,7 @@ def _empty_redis() -> None:
     if "redis" in settings.CACHES:
         cache: Any = caches["redis"]
         client = cache._cache.get_client()
-        # Remove the database even if the server of the cache doesn't answer.
+        # The database is removed even if Redis doesn't answer.
         with suppress(Exception):
             for name in client.scan_iter(f"{settings.REDIS_PREFIX}_*"):
                 client.delete(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound that must be kept, and a better one to aim at.
+    """A bound, and a better one to aim at.
 
     Attributes:
         target: at most this much, or at least.

@@ -28,15 +28,15 @@ ROUND_TRIP = "a round trip to Redis"
 DJANGOS_REDIS = "frappe_tokens, Redis by Django"
 YARDSTICK = "DRF TokenAuthentication"
 
-# An address of its own, so that failures don't count for the others.
+# A separate address, so that failures don't count for the others.
 MALFORMED_FROM = "192.0.2.1"
 
 
 def measure(database: str, rounds: int) -> list[Table]:
-    """The table of the packages, and the one of malformed credentials.
+    """Return the table of the packages, and the one of malformed credentials.
 
     Args:
-        database: its name, by which the goals are found.
+        database: its name, for the goals.
         rounds: how many times each is timed.
     """
     user = contenders.make_user("ada")
@@ -72,10 +72,7 @@ def measure(database: str, rounds: int) -> list[Table]:
 
 @contextmanager
 def _preparing() -> Iterator[None]:
-    """Have psycopg prepare statements that it has sent five times.
-
-    Other packages' queries are never prepared.
-    """
+    """Have psycopg prepare our statement. Other packages' queries are never prepared."""
     options = connection.settings_dict["OPTIONS"]
     usual = dict(options)
     options["prepare_threshold"] = 5
@@ -88,12 +85,12 @@ def _preparing() -> Iterator[None]:
 
 def _connect_again() -> None:
     connection.close()
-    # Our statement was compiled for the connections until now.
+    # Our statement was compiled for the old connection.
     statement._statements.clear()
 
 
 def _by_redis(ours: Contender) -> list[Probe]:
-    # Django's backend creates a new client with each call.
+    # Django's backend creates a new client for each call.
     return [
         probe_of(ours, name=REDIS, cache="django-redis"),
         probe_of(ours, name=DJANGOS_REDIS, cache="redis"),

@@ -1,4 +1,4 @@
-"""Times several things in turn, so that other load slows all of them alike."""
+"""Times several things in turn, so that other load slows all of them equally."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from typing import Any
 from django.conf import settings
 
 WARM_UP = 20  # untimed rounds
-BLOCK = 50  # rounds between two collections of garbage
-
+BLOCK = 50  # rounds between garbage collections
 
 Samples = dict[str, list[int]]
 
 
 class WrongAnswer(Exception):
-    """Something measured didn't do its work, so that its time is meaningless."""
+    """Something measured didn't do its work, so its time is meaningless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Probe:
 
     Attributes:
         name: its name in the timings.
-        prepare: makes a new trial, which isn't timed.
+        prepare: returns a new trial. This isn't timed.
         cache: the alias for ``FRAPPE_TOKENS["CACHE"]``, or None.
         log: the ``FRAPPE_TOKENS["REQUEST_LOG"]``. Without its middleware nothing is logged.
     """
@@ -75,10 +74,10 @@ class Figure:
 
 
 class Timings:
-    """Nanoseconds by name of probe, one for each round; what is given out is microseconds.
+    """Nanoseconds by name of probe, one for each round. The methods return microseconds.
 
     Attributes:
-        cold: the timings of trials after those of other probes; None in these.
+        cold: the timings of trials that follow another probe's; None in these.
     """
 
     def __init__(self, samples: Samples, cold: Samples | None = None) -> None:
@@ -94,9 +93,9 @@ class Timings:
         return Figure.of(self._above(name, *floor))
 
     def ratio(self, name: str, yardstick: str, *floor: str) -> Figure:
-        """``name`` as a multiple of ``yardstick``, both above ``floor`` where one is named.
+        """``name`` as a multiple of ``yardstick``, both above ``floor``, if given.
 
-        Of each block's medians: a machine that is slow for a while is slow for both.
+        It's calculated for each block: a machine that is slow for a while is slow for both.
         """
         ours, theirs = self._above(name, *floor), self._above(yardstick, *floor)
         return Figure.of(
@@ -114,10 +113,10 @@ class Timings:
 def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
     """Time every probe once per round, in random order.
 
-    Each runs twice, and the second run counts: on a server, the request before was similar too. In
-    the first, the processor's caches are full of the others' code, which costs everything about
-    the same and cheap things the most; it's kept as ``cold``. Garbage is collected between blocks,
-    and never while something is timed.
+    Each runs twice, and the second run counts: on a server, the previous request was similar too.
+    In the first, which is kept as ``cold``, the processor's caches contain other code. This costs
+    everything about the same, so it matters most for what is cheap. Garbage is only collected
+    between blocks.
     """
     cold: Samples = {probe.name: [] for probe in probes}
     samples: Samples = {probe.name: [] for probe in probes}
@@ -141,7 +140,7 @@ def interleave(probes: Sequence[Probe], rounds: int) -> Timings:
 
 
 def use(cache: str | None = None, log: str = "null") -> None:
-    """Set these from now on. frappe_tokens reads its settings live."""
+    """Change these settings, which frappe_tokens reads live."""
     present: dict[str, Any] = getattr(settings, "FRAPPE_TOKENS", {})
     wanted = {**present, "CACHE": cache, "REQUEST_LOG": log}
     if present != wanted:

@@ -1,4 +1,4 @@
-"""Inserts very many users and keys by SQL, because the models would take too long."""
+"""Inserts many users and keys with SQL, because the models would take too long."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from . import contenders
 
 BATCH = 5000
 
-# So that the use of a key isn't recorded, which would be measured instead of the lookup.
+# Otherwise, recording the use of the key would be measured too.
 LATER = timedelta(days=1)
 
 
@@ -29,12 +29,12 @@ def username(number: int) -> str:
 
 
 def api_key(number: int) -> str:
-    """Return that user's API key. They are scattered over the index, like random ones."""
+    """Return that user's API key. They are spread over the index, like random ones."""
     return "ftk_" + hashlib.md5(username(number).encode(), usedforsecurity=False).hexdigest()[:16]
 
 
 def make_users(count: int) -> None:
-    """Active users, the first ``count`` numbers."""
+    """Create active users with the first ``count`` numbers."""
     users = get_user_model()
     first = users._default_manager.create_user(username(1))
     if connection.vendor == "postgresql":
@@ -52,7 +52,7 @@ def make_users(count: int) -> None:
 def make_keys(model: type[AbstractApiKey], count: int) -> str:
     """Create a key for each of the first ``count`` users, and return the secret that they share.
 
-    Keys are found by the API key only, so that it doesn't matter that the secrets are equal.
+    That the secrets are equal doesn't matter, because keys are looked up by the API key.
     """
     users = get_user_model()
     owner = users._default_manager.get(username=username(1))
@@ -83,7 +83,7 @@ def make_keys(model: type[AbstractApiKey], count: int) -> str:
 
 
 def analyse(*models: Any) -> None:
-    """Have the database update its statistics, as it would by itself after some time."""
+    """Have the database update its statistics, as it does itself after some time."""
     for model in models:
         table = _table(model)
         statements = {"postgresql": f"VACUUM ANALYZE {table}", "mysql": f"ANALYZE TABLE {table}"}

@@ -30,20 +30,20 @@ NO_LOG, NULL, DURABLE, BUFFERED = "no log", "null", "durable", "buffered"
 LOGS = (NULL, DURABLE, BUFFERED)
 PATH = "/frappe_tokens/"
 
-# Requests one after the other: as many as fill the buffer, and then as many to time.
+# Consecutive requests: to fill the buffer, and then to time.
 FILL, STREAM = 250, 500
 STREAMS = 25  # of each kind, in turn
 
 _STREAM_NOTE = (
-    "Stream: {} requests in succession, while the buffer's thread writes as many, so with its "
-    "share. The goal is for the worse of the two."
+    "Stream: {} consecutive requests, while the buffer's thread writes as many. The goal is for "
+    "the worse of the two."
 )
 
 _GOALS: dict[str, Goal | None] = {BUFFERED: goals.BUFFERED_LOG}
 
 
 def readme(database: str, rounds: int) -> list[Table]:
-    """The table of what the README sets up, against DRF's own tokens."""
+    """Return the table of what the README sets up, against DRF's tokens."""
     user = contenders.make_user("ada")
     ours, theirs = contenders.frappe_tokens(user), contenders.drf_token(user)
     # What startproject sets, which is the example project's less our own.
@@ -81,10 +81,10 @@ def readme(database: str, rounds: int) -> list[Table]:
 
 
 def flood(requests: int) -> list[Table]:
-    """The table of requests that prove nothing, as many for each kind of log."""
+    """Return the table of requests without a correct secret."""
     handler = _handler([settings.LOG_MIDDLEWARE, *settings.MIDDLEWARE])
     table = Table(
-        f"{requests:,} requests of clients without a key, one after the other",
+        f"{requests:,} consecutive requests of clients without a key",
         ("", "addresses", "us a request", "rows", "requests in them"),
     )
     for log in LOGS:
@@ -117,14 +117,14 @@ def flood(requests: int) -> list[Table]:
             rows.delete()
     use()
     table.notes.append(
-        "Within one or two minutes. Null: the same requests with nothing stored. Each address may "
-        "have 60 rows a minute, and all together 6,000; the others are counted."
+        "Within one or two minutes. Null: nothing is stored. Each address gets at most 60 rows a "
+        "minute, and all together 6,000. Further requests are counted."
     )
     return [table]
 
 
 def measure(rounds: int) -> list[Table]:
-    """The table of the logs, each timed ``rounds`` times and then in blocks of requests."""
+    """Return the table of the logs, each timed ``rounds`` times and then in streams."""
     ours = contenders.frappe_tokens(contenders.make_user("ada"))
     without = _handler(settings.MIDDLEWARE)
     behind = _handler([settings.LOG_MIDDLEWARE, *settings.MIDDLEWARE])
@@ -219,7 +219,7 @@ def _worse(*figures: Figure | None) -> float:
 
 
 def _flush() -> None:
-    """Write everything that waits, so that nothing is written during a measurement."""
+    """Write all waiting rows, so that none is written during a measurement."""
     use(log=BUFFERED)
     current_sink().flush()
     use()

@@ -1,4 +1,4 @@
-"""Requests to a view in this process: each is a new one, and its response is checked."""
+"""Requests to a view in this process. Each is new, and its response is checked."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def handler_of(contender: Contender) -> Handler:
 
 
 def check_answer(status: int, username: str, response: HttpResponse) -> None:
-    """Raise :class:`WrongAnswer` unless it is the status, and names the user if it is 200."""
+    """Raise :class:`WrongAnswer` unless the status, and for 200 the username, are right."""
     right = response.status_code == status
     if right and status == 200:
         right = json.loads(response.content)["user"] == username
     if not right:
         raise WrongAnswer(
-            f"Expected {status} for {username or 'nobody'!r}, and got {response.status_code} "
+            f"Expected {status} for {username!r}, and got {response.status_code} "
             f"{response.content.decode(errors='replace')!r}."
         )
 
@@ -55,13 +55,13 @@ def check_answer(status: int, username: str, response: HttpResponse) -> None:
 def probe_of(
     contender: Contender, *, name: str = "", cache: str | None = None, status: int = 200
 ) -> Probe:
-    """The contender's whole request.
+    """Return the probe of the contender's whole request.
 
     Args:
         contender: the view and the headers.
-        name: of the probe, if it isn't the contender's title.
+        name: of the probe, by default the contender's title.
         cache: the alias for ``FRAPPE_TOKENS["CACHE"]``.
-        status: the expected one.
+        status: the expected status.
     """
     return varying_probe(
         name or contender.title,

@@ -77,7 +77,7 @@ def _servers(database: str) -> list[str]:
         cache: Any = caches["redis"]
         servers.append(f"Redis {cache._cache.get_client().info('server')['redis_version']}")
     if wrk := shutil.which("wrk"):
-        # It prints its version, and then fails without a URL.
+        # It prints its version, then fails because there is no URL.
         said = subprocess.run([wrk, "--version"], capture_output=True, text=True, check=False)
         servers.append(" ".join((said.stdout + said.stderr).split()[:2]))
     return servers

@@ -1,4 +1,4 @@
-"""Compares very many keys with few, in the table and of one user."""
+"""Compares many keys with few, in a table and of a user."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _handler = handler_of(contenders.Contender("frappe_tokens", FrappeTokensView))
 
 
 def _tokens_of(user: Any, count: int) -> Chosen:
-    """Chooses one of ``count`` keys, which it creates for the user."""
+    """Choose one of ``count`` keys, which are created for the user."""
     tokens = [generate_keys(user, name=f"key {number}").token for number in range(count)]
     ApiKey._default_manager.filter(user=user).update(last_used_at=timezone.now() + population.LATER)
     return lambda: (

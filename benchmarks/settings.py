@@ -12,13 +12,13 @@ from typing import Any
 from testproject.settings import *  # noqa: F403 - all settings that this module doesn't replace
 from testproject.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
 
-# The same in every server process, and long enough to sign JSON Web Tokens.
+# The same in all processes, and long enough to sign JSON Web Tokens.
 SECRET_KEY = "only for measuring, on loopback, for as long as a benchmark runs"
 DEBUG = False
 SECURE_SSL_REDIRECT = False
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 
-# A database beside the named one, with the same name in all processes.
+# A separate database, with the same name in all processes.
 named = Path(DATABASES["default"]["NAME"])
 DATABASES["default"]["NAME"] = str(named.with_stem(f"{named.stem}_bench"))
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
@@ -31,7 +31,7 @@ INSTALLED_APPS = [
     "rest_framework_api_key",
     "benchmarks",
 ]
-# Logging is measured by itself. The other packages log nothing.
+# Logging is measured separately. The other packages log nothing.
 LOG_MIDDLEWARE = "frappe_tokens.middleware.RequestLogMiddleware"
 MIDDLEWARE = [name for name in MIDDLEWARE if name != LOG_MIDDLEWARE]
 ROOT_URLCONF = "benchmarks.urls"

@@ -1,6 +1,6 @@
 """Shows where the time of an authenticated request goes.
 
-No other part of the benchmarks calls functions that aren't public.
+Only this part of the benchmarks calls private functions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .measure import Probe, Timings, Trial, interleave
 from .report import Table, quartiles
 from .requests import make_request, probe_of
 
-# Each is the time of its first function less the others.
+# Each is the time of the first function less the others.
 STAGES = [
     ("parse the header", "parse", ()),
     ("fetch the row by the statement", "statement", ()),
@@ -34,7 +34,7 @@ STAGES = [
 
 
 def measure(rounds: int) -> list[Table]:
-    """The table of the stages, each timed ``rounds`` times."""
+    """Return the table of the stages, each timed ``rounds`` times."""
     ours = contenders.frappe_tokens(contenders.make_user("ada"))
     calls = _calls(ours)
     probes = [Probe(name, partial(Trial, call)) for name, call in calls.items()]
@@ -48,11 +48,11 @@ def measure(rounds: int) -> list[Table]:
 
 
 def _calls(ours: Contender) -> dict[str, Any]:
-    """Return the functions that need no new argument for each trial."""
+    """Return the functions that need no new arguments for each trial."""
     header = ours.headers["HTTP_AUTHORIZATION"]
     credential = credentials.parse(header, "token")
     if credential is None:
-        raise TypeError("The parser does not know our own header.")
+        raise TypeError("The parser doesn't know our own header.")
     info = verification.RequestInfo(make_request(ours.headers))
     find = partial(lookup.find, ApiKey, credential.api_key)
     connection = connections[DEFAULT_DB_ALIAS]
@@ -89,5 +89,5 @@ def _table(timings: Timings) -> Table:
         part = f"{taken.middle / whole.middle:.0%}"
         table.rows.append((title, f"{taken.middle:.0f}", quartiles(taken), part))
     table.rows.append(("all, above the open view", f"{whole.middle:.0f}", quartiles(whole), "100%"))
-    table.notes.append("Medians of differences, so that they don't add up exactly.")
+    table.notes.append("These are medians of differences, so they don't add up exactly.")
     return table

@@ -1,4 +1,4 @@
-"""Counts the requests of thirty days in a request log with very many rows."""
+"""Counts the requests of thirty days in a large request log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .measure import Figure, Probe, Trial, WrongAnswer, interleave
 from .report import Table
 
 KEYS = 1000
-# The log is this long, so that a third of its rows is counted.
+# The length of the log, so that a third of its rows is counted.
 LOG_DAYS = 90
 # One of this many requests is this key's: a hundred thousand in thirty days of ten million.
 BUSY_EVERY = 33
@@ -43,7 +43,7 @@ MOST_ROUNDS = 20
 
 
 def measure(rows: int, rounds: int) -> list[Table]:
-    """The table of the counts, with this many ``rows``."""
+    """Return the table of the counts, in a log with ``rows``."""
     make_user("ada")
     _populate(rows)
     title = f"Thirty days of requests, at {rows:,} rows"
@@ -53,7 +53,7 @@ def measure(rows: int, rounds: int) -> list[Table]:
     user.pk = _user(BUSY)
     goal = goals.USAGE_OF_KEY if rows >= goals.LOG_ROWS else None
     asked: list[tuple[str, QuerySet[ApiRequestLog], Goal | None]] = [
-        ("a key as most are", requests_of_key(_key(USUAL)), goal),
+        ("an average key", requests_of_key(_key(USUAL)), goal),
         (BUSY_KEY, requests_of_key(_key(BUSY)), goal),
         ("the busiest key, one request in ten", requests_of_key(_key(BUSIEST)), None),
         ("the busy key's user", requests_of_user(user), None),
@@ -70,8 +70,8 @@ def measure(rows: int, rounds: int) -> list[Table]:
         table.rows.append(_row(name, counts[name], timings.total(name), bound))
     table.rows.append(_row(LATEST, min(counts[BUSY_KEY], SAMPLE), timings.total(LATEST), None))
     table.notes.append(
-        f"{KEYS:,} keys and a busy one, each of another user, over {LOG_DAYS} days: the busiest "
-        "has a tenth of all requests, the others ever fewer."
+        f"{KEYS:,} keys and a busy one, each of another user, over {LOG_DAYS} days. The busiest "
+        "has a tenth of all requests; the others have fewer and fewer."
     )
     if plan := _plan(requests_of_key(_key(BUSY))):
         table.notes.append(f"The plan for a key: {plan}.")
