@@ -1,4 +1,4 @@
-"""The demo's two OAuth 2 clients, and the page that the first one returns to."""
+"""The demo's two OAuth 2 clients, and the redirect page of the first one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERVICE = "report-service"
 
 
 class Callback(TemplateView):
-    """Shows the code, which a real application would use without showing it."""
+    """Shows the code, which a real application would use by itself."""
 
     template_name = "oauth/callback.html"
 
@@ -29,11 +29,11 @@ class Link(NamedTuple):
 
     address: str  # where to send the user
     redirect_uri: str  # where the user returns to, with the code
-    code_verifier: str  # proves that the code is this application's own (RFC 7636)
+    code_verifier: str  # proves that the code belongs to this application (RFC 7636)
 
 
 def public_client(site: str) -> Link:
-    """Create an application without a secret, which gets a code by a user's consent, with PKCE."""
+    """Create an application without a secret, which uses the authorization code flow with PKCE."""
     redirect_uri = site + reverse("oauth_callback")
     _client(APP, name="To-do app", client_type="public", redirect_uris=redirect_uri)
     code_verifier = get_random_string(64)

@@ -34,7 +34,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that it sees the final responses.
+    # First, so that it gets the final responses.
     "frappe_tokens.middleware.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -117,16 +117,16 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {"TITLE": "The example project", "VERSION": "1"}
 
 OAUTH2_PROVIDER = {
-    # As described on the page that asks the user.
+    # The texts of the consent page.
     "SCOPES": {
-        "read": "Read, and change nothing unless it is said below",
-        "write": "Change what it may read",
+        "read": "Read only, unless you allow more below",
+        "write": "Change what it can read",
         "todos": "Use the to-do list",
         "events": "Use the events",
-        "openid": "See your name, your e-mail address and your roles",
+        "openid": "See your name, your email address and your roles",
     },
     "DEFAULT_SCOPES": ["read", "todos"],
-    # Enough time to paste a code.
+    # Enough time to copy the code.
     "AUTHORIZATION_CODE_EXPIRE_SECONDS": 600,
     "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
     "REFRESH_TOKEN_EXPIRE_SECONDS": 14 * 24 * 3600,

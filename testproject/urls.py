@@ -15,6 +15,6 @@ urlpatterns = [
     path("api/", include("frappe_tokens.contrib.oauth2.urls")),
     path("", include("frappe_tokens.contrib.oauth2.well_known")),
     path("api/", include("testproject.events.urls")),
-    # Last, because it also serves all other URLs under api/method/.
+    # Last, because it also handles all other URLs under api/method/.
     path("", include("testproject.todos.urls")),
 ]

@@ -18,7 +18,7 @@ class EventConsumer(AbstractApiKey):
 
 
 class Event(models.Model):
-    """What a consumer posted, and the user that it ran as at that time."""
+    """What a consumer posted, and the user that it ran as then."""
 
     consumer = models.ForeignKey(EventConsumer, on_delete=models.CASCADE, related_name="events")
     user = models.ForeignKey(

@@ -9,7 +9,7 @@ from .models import EventConsumer
 
 
 class OnlyConsumersPost(BasePermission):
-    """Users can view their events. Only an event consumer can post some, with its own key."""
+    """Users can view their events. Only an event consumer can post events, with its own key."""
 
     message = (
         "Only an event consumer may post events. Send its token and the header "

@@ -14,7 +14,7 @@ class PayloadField(serializers.JSONField):
     """Any JSON that every database can store."""
 
     default_error_messages = {
-        "text": "Leave NUL characters and lone surrogates out of the payload.",
+        "text": "The payload must not contain NUL characters or lone surrogates.",
         "depth": f"The payload may have at most {MAX_DEPTH} levels.",
     }
 
@@ -35,7 +35,7 @@ class PayloadField(serializers.JSONField):
 
 
 class EventSerializer(serializers.ModelSerializer[Event]):
-    """An event on the wire. Clients can't choose who posted it."""
+    """An event in the API. Clients can't choose who posted it."""
 
     consumer = serializers.CharField(source="consumer.name", read_only=True)
     user = serializers.CharField(source="user.get_username", read_only=True)

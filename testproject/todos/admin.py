@@ -19,6 +19,6 @@ class ToDoAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: ToDo, form: Any, change: bool) -> None:
         if not change:
-            # Nobody is anonymous in the admin, but the stubs don't know that.
+            # Users of the admin are never anonymous, but the stubs don't know that.
             obj.owner = request.user  # type: ignore[assignment]
         super().save_model(request, obj, form, change)

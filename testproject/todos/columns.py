@@ -10,8 +10,8 @@ from rest_framework.exceptions import ValidationError
 
 from .serializers import ToDoSerializer
 
-# Names on the wire, and the ORM's paths. Nothing else reaches the ORM, so that "owner__password"
-# is just an unknown field.
+# Fields, and their paths in the ORM. Nothing else reaches the ORM: "owner__password" is an unknown
+# field.
 PATHS = {
     **{name: name for name in ToDoSerializer.Meta.fields},
     "owner": f"owner__{get_user_model().USERNAME_FIELD}",
@@ -23,7 +23,7 @@ MAX_START = 1_000_000
 
 
 def column(value: Any) -> str:
-    """Return the name of a field, which clients also write as `tabToDo`.`status`."""
+    """Return the name of a field. Clients may also send it as `tabToDo`.`status`."""
     name = value.replace("`", "").removeprefix("tabToDo.") if isinstance(value, str) else ""
     if name not in PATHS:
         shown = ascii(value)[:80]
@@ -32,29 +32,29 @@ def column(value: Any) -> str:
 
 
 def columns(fields: Any) -> list[str]:
-    """Return the names of fields: those in a list, or all for "*"."""
+    """Return the names of the fields in a list; "*" stands for all."""
     names: Any = fields or ["name"]
     if isinstance(names, str):
         names = [names]
     if not isinstance(names, list):
-        raise ValidationError('Give fields as a list, such as ["name", "status"] or ["*"].')
+        raise ValidationError('Send fields as a list, such as ["name", "status"] or ["*"].')
     return list(PATHS) if "*" in names else list(dict.fromkeys(map(column, names)))
 
 
 def ordering(value: Any) -> list[Any]:
     """Return the order for an ``order_by`` such as "priority, creation desc".
 
-    By default the latest come first. The name is the last criterion, so that pages don't overlap.
-    Rows without a date come before all others on every database, as in MariaDB.
+    By default, the latest come first. The name is the last criterion, so that pages don't overlap.
+    On every database, rows without a date come first, as in MariaDB.
     """
     if not isinstance(value, str):
-        raise ValidationError('Give order_by as a string, such as "creation desc".')
+        raise ValidationError('Send order_by as a string, such as "creation desc".')
     directions: dict[str, str] = {}
     for term in (value.strip() or "modified desc").split(","):
         name, _, direction = term.strip().partition(" ")
         direction = direction.strip().lower() or "asc"
         if direction not in {"asc", "desc"}:
-            raise ValidationError('In order_by, follow a field by "asc" or "desc".')
+            raise ValidationError('In order_by, a field may be followed by "asc" or "desc".')
         directions.setdefault(column(name), direction)
     directions.setdefault("name", "asc")
     return [
@@ -82,7 +82,7 @@ def _number(name: str, value: Any, default: int) -> int:
     if value is None or value == "":
         return default
     digits = str(value)
-    # Databases can't count with nineteen digits and more.
+    # Databases can't handle nineteen digits or more.
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise ValidationError(f"{name} must be a whole number, 0 or more.")
     return int(digits)

@@ -28,7 +28,7 @@ _NEGATIONS = {"!=": "=", "<>": "=", "not like": "like", "not in": "in"}
 
 
 class Like(IContains):
-    """SQL's LIKE without case. % and _ are wildcards, a backslash is itself."""
+    """SQL's LIKE, case-insensitive. % and _ are wildcards; a backslash is literal."""
 
     def process_rhs(self, compiler: Any, connection: Any) -> Any:
         placeholder, _ = super().process_rhs(compiler, connection)
@@ -54,7 +54,7 @@ def _conditions(name: str, value: Any) -> list[Q]:
         ]
     if not isinstance(filters, list) or not all(isinstance(item, list) for item in filters):
         raise ValidationError(
-            f'Give {name} as a list, such as [["status", "=", "Open"]], or as an object, '
+            f'Send {name} as a list, such as [["status", "=", "Open"]], or as an object, '
             'such as {"status": "Open"}.'
         )
     values = [item[-1] if item else None for item in filters]
@@ -73,7 +73,7 @@ def _condition(item: list[Any]) -> Q:
             'A filter is [field, operator, value], such as ["status", "=", "Open"].'
         )
     name, operator, value = column(item[0]), " ".join(item[1].lower().split()), item[2]
-    # Negated as a whole, so that rows without a value count as different.
+    # Rows without a value count as different.
     condition = _positive(name, _NEGATIONS.get(operator, operator), value)
     return ~condition if operator in _NEGATIONS else condition
 
@@ -96,7 +96,7 @@ def _positive(name: str, operator: str, value: Any) -> Q:
         ends = _list(name, value)
         if len(ends) != 2:
             raise ValidationError(f"{name}: between needs two values, the first and the last.")
-        # Up to a day means up to its end.
+        # A last day is included.
         clean_last = partial(_datetime, at=time.max) if clean is _datetime else clean
         first, last = clean(name, ends[0]), clean_last(name, ends[1])
         return Q(**{f"{path}__gte": first, f"{path}__lte": last})
@@ -111,7 +111,7 @@ def _positive(name: str, operator: str, value: Any) -> Q:
 
 def _list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValidationError(f"{name}: give the values as a list.")
+        raise ValidationError(f"{name}: send the values as a list.")
     return value
 
 
@@ -126,14 +126,14 @@ def _date(name: str, value: Any) -> date:
 
 
 def _datetime(name: str, value: Any, at: time = time.min) -> datetime:
-    """Return ``value`` as a time; of a day without one, the time ``at``."""
+    """Return ``value`` as a time; for a date, at the time ``at``."""
     string = text(name, value)
     try:
         day = parse_date(string)
         moment = datetime.combine(day, at) if day else parse_datetime(string)
         if moment is not None:
-            # A time without a zone is in the server's, like the times of a ToDo on the wire.
-            # Databases can't compare with times outside of the calendar in UTC.
+            # Naive times are in the server's time zone, as in responses. Databases can't compare
+            # with times outside of the calendar in UTC.
             return (make_aware(moment) if is_naive(moment) else moment).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         pass

@@ -4,7 +4,7 @@ from django.utils.crypto import get_random_string
 
 
 def random_name() -> str:
-    """Return a name like Frappe's for documents without a naming rule."""
+    """Return a name like those of Frappe's documents without a naming rule."""
     return get_random_string(10, "abcdefghijklmnopqrstuvwxyz0123456789")
 
 

@@ -28,7 +28,7 @@ def from_body(request: Request) -> dict[str, Any]:
 
 
 def parsed(name: str, value: Any) -> Any:
-    """Read ``value`` as JSON if it is a string; an empty one, as in a form, is None."""
+    """Parse ``value`` as JSON if it is a string. An empty string, as in forms, is None."""
     if not isinstance(value, str):
         return value
     if not value:
@@ -40,7 +40,7 @@ def parsed(name: str, value: Any) -> Any:
 
 
 def parsed_or_word(name: str, value: Any) -> Any:
-    """The same, but clients may also send a word as it is, such as a field's name."""
+    """The same, but clients may also send a bare word, such as a field's name."""
     is_word = isinstance(value, str) and value != "null" and not value.startswith(("[", "{", '"'))
     return value if is_word else parsed(name, value)
 
@@ -48,7 +48,7 @@ def parsed_or_word(name: str, value: Any) -> Any:
 def text(name: str, value: Any, max_length: int = TEXT_MAX_LENGTH) -> str:
     """Return ``value`` as a string that every database accepts.
 
-    PostgreSQL has no NUL in strings, and UTF-8 has no lone surrogates, which JSON allows.
+    PostgreSQL refuses NULs, and UTF-8 lone surrogates, which JSON allows.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValidationError(f"{name} must be a string or a number.")

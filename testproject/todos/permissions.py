@@ -1,4 +1,4 @@
-"""ToDos are open to the permissions of the key's user."""
+"""Checks the permissions of the key's user for ToDos."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rest_framework.request import Request
 class RolePermissions(DjangoModelPermissions):
     """Django's model permissions, including those of the user's groups (their roles).
 
-    They depend on the view's action and not on the HTTP method, because Frappe's clients also read
-    and delete by POST. Other actions are closed to everyone.
+    They depend on the view's action, not on the HTTP method, because Frappe's clients also read and
+    delete by POST. Other actions aren't allowed.
     """
 
     perms_map = {

@@ -20,7 +20,7 @@ View = TypeVar("View", bound=type)
 
 
 class DocumentSerializer(ToDoSerializer):
-    """A whole ToDo, with what Frappe's clients expect of every document."""
+    """A ToDo with the fields that Frappe's clients expect of every document."""
 
     doctype = serializers.CharField(read_only=True)
     docstatus = serializers.IntegerField(read_only=True)
@@ -53,7 +53,7 @@ ROWS = serializers.ListField(child=serializers.JSONField())
 DATA = _in("ToDoData", "data", DocumentSerializer())
 FILTERS = _query(
     ("filters", 'As JSON: `[["status", "=", "Open"]]` or `{"status": "Open"}`.'),
-    ("or_filters", "The same, but only one must be met."),
+    ("or_filters", "The same, but only one must match."),
 )
 LIST = _query(
     ("fields", 'Names as JSON: `["name", "description"]`. The default is `name`.'),

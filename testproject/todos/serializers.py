@@ -11,7 +11,7 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 
 
 class ToDoSerializer(serializers.ModelSerializer[ToDo]):
-    """A ToDo on the wire. Values for read-only fields are ignored."""
+    """A ToDo in the API. Values for read-only fields are ignored."""
 
     owner = serializers.CharField(source="owner.get_username", read_only=True)
     creation = serializers.DateTimeField(format=TIME_FORMAT, read_only=True)

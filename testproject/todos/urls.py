@@ -21,8 +21,8 @@ from .views import Logout, ToDoCalls, ToDoResource, Unknown
 
 unknown = Unknown.as_view()
 
-# Calls that change something need POST: another site can make a browser GET any URL, with the
-# session's cookie but without its CSRF token.
+# Calls that change something need POST, because another site can make a browser send a GET request
+# with the session's cookie.
 CALLS: dict[str, Any] = {
     "frappe.client.get_list": ToDoCalls.as_view({"get": "get_list", "post": "get_list"}),
     "frappe.client.get_count": ToDoCalls.as_view({"get": "get_count", "post": "get_count"}),
@@ -34,7 +34,7 @@ CALLS: dict[str, Any] = {
     "logout": Logout.as_view(),
 }
 
-# The package serves these under api/method/. They are here for ``cmd``.
+# The package serves these under api/method/. They are repeated for ``cmd``.
 PACKAGE_CALLS: dict[str, Any] = {
     "frappe.auth.get_logged_user": rpc.GetLoggedUser.as_view(),
     "frappe.core.doctype.user.user.generate_keys": rpc.GenerateKeys.as_view(),
@@ -47,7 +47,7 @@ def by_command(request: HttpRequest) -> HttpResponseBase:
     """``cmd`` at ``/``: the same views as under ``api/method/``."""
     command = _command(request)
     if command is None and request.method == "GET":
-        return redirect("admin:index")  # someone looking around with a browser
+        return redirect("admin:index")  # for people with a browser
     view = {**PACKAGE_CALLS, **CALLS}.get(str(command), unknown)
     response: HttpResponseBase = view(request)
     return response

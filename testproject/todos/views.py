@@ -30,7 +30,7 @@ NAME_LENGTH = 40  # as the model has it
 
 
 class ToDos(FrappeEnvelopeMixin, GenericViewSet[ToDo]):
-    """What can be done with ToDos. Users authenticate as the project's settings say."""
+    """The operations on ToDos, with the authentication of the project's settings."""
 
     queryset = ToDo.objects.select_related("owner")
     serializer_class = ToDoSerializer
@@ -72,7 +72,7 @@ class ToDos(FrappeEnvelopeMixin, GenericViewSet[ToDo]):
         return self.document(serializer.save())
 
     def document(self, todo: ToDo) -> dict[str, Any]:
-        """Return the whole ToDo, with what Frappe's clients expect of every document."""
+        """Return the ToDo with the fields that Frappe's clients expect of every document."""
         return {"doctype": "ToDo", **self.get_serializer(todo).data, "docstatus": 0, "idx": 0}
 
 
@@ -138,7 +138,7 @@ class ToDoCalls(ToDos):
     def insert(self, request: Request) -> Response:
         values = parsed("doc", self.values.get("doc"))
         if not isinstance(values, dict):
-            raise ValidationError("Give doc as an object.")
+            raise ValidationError("Send doc as an object.")
         self.check_doctype(values.get("doctype"))
         return Response({"message": self.add(values)})
 
@@ -174,7 +174,7 @@ class Unknown(FrappeEnvelopeMixin, APIView):
 
 
 class Logout(FrappeEnvelopeMixin, APIView):
-    """Clients call it at the end. A key has no session, so that nothing happens."""
+    """Clients call it at the end. It does nothing, because a key has no session."""
 
     authentication_classes = []
     permission_classes = [AllowAny]

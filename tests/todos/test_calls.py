@@ -116,7 +116,7 @@ def test_get_set_insert_and_delete(call, todo, worker):
         ("get_count", {"filters": '{"owner__password": "x"}'}, "A ToDo has no field"),
         ("get_count", {"doctype": ""}, "Name the DocType"),
         ("get_value", {"fieldname": "owner__password"}, "A ToDo has no field"),
-        ("get_value", {"fieldname": '{"a": 1}'}, "Give fields as a list"),
+        ("get_value", {"fieldname": '{"a": 1}'}, "Send fields as a list"),
         ("get_value", {"fieldname": "name", "filters": "\0"}, "cannot be stored"),
         ("set_value", {"fieldname": "owner"}, "'owner' cannot be set"),
         ("set_value", {"fieldname": '{"pk": 1}'}, "cannot be set"),
@@ -125,7 +125,7 @@ def test_get_set_insert_and_delete(call, todo, worker):
         ("set_value", {"fieldname": "status", "value": "?"}, "valid choice"),
         ("set_value", {"name": "[]", "fieldname": "status"}, "not found"),
         ("insert", {"doc": "{"}, "doc is not valid JSON."),
-        ("insert", {}, "Give doc as an object."),
+        ("insert", {}, "Send doc as an object."),
         ("insert", {"doc": '{"doctype": "ToDo"}'}, "This field is required."),
         ("insert", {"doc": '{"description": "a"}'}, "Name the DocType"),
     ],
@@ -145,7 +145,7 @@ def test_unusable_values_are_refused(call, todo, method, params, sentence):
 
 def test_unusable_json_is_refused(call):
     for method, params, sentence in [
-        ("get_list", {"order_by": ["name"]}, "Give order_by as a string"),
+        ("get_list", {"order_by": ["name"]}, "Send order_by as a string"),
         ("delete", {}, "name must be a string"),
     ]:
         response = call("post", f"frappe.client.{method}", by_json, **params)

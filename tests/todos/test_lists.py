@@ -127,8 +127,8 @@ def test_or_filters(api, todos):
     ("filters", "sentence"),
     [
         *[(filters, "filters is not valid JSON.") for filters in ("{", "[" * 5000)],
-        ("7", "Give filters as a list"),
-        ('["status", "=", "Open"]', "Give filters as a list"),
+        ("7", "Send filters as a list"),
+        ('["status", "=", "Open"]', "Send filters as a list"),
         ('[["status", "Open"]]', "A filter is [field, operator, value]"),
         ('[["status", 1, "Open"]]', "A filter is [field, operator, value]"),
         ("[[1, 2, 3, 4, 5]]", "A filter is [field, operator, value]"),
@@ -140,7 +140,7 @@ def test_or_filters(api, todos):
         ('[["status", "=", true]]', "status must be a string or a number"),
         ('[["status", ">", null]]', "status must be a string or a number"),
         ('[["date", ">", "2026-02-31"]]', "date must be a date such as 2026-01-31"),
-        ('[["status", "in", 7]]', "status: give the values as a list"),
+        ('[["status", "in", 7]]', "status: send the values as a list"),
         ('[["status", "between", ["a"]]]', "between needs two values"),
         ('[["owner", "like", "\\u0000"]]', "cannot be stored"),
         ('[["owner", "like", "\\ud800"]]', "cannot be stored"),
@@ -220,7 +220,7 @@ def test_unusable_limits_are_refused(api, todo, name):
     [
         ({"limit_start": "1000001"}, "limit_start must be at most 1000000"),
         ({"fields": "name"}, "fields is not valid JSON"),
-        ({"fields": '{"name": 1}'}, "Give fields as a list"),
+        ({"fields": '{"name": 1}'}, "Send fields as a list"),
         ({"as_dict": "perhaps"}, "as_dict must be true or false"),
         ({"group_by": "status"}, "Leave out group_by"),
         ({"order_by": "name sideways"}, '"asc" or "desc"'),

@@ -34,8 +34,8 @@ TODO_USER = Q(content_type__app_label="todos", content_type__model="todo")
 EVENT_CONSUMERS = Q(content_type__app_label="events", content_type__model="eventconsumer") & ~Q(
     codename__startswith="delete_"
 )
-# For a look around the admin. Users can only be viewed: anyone who may change users in Django's
-# admin can make them superusers.
+# To look around in the admin. Users can only be viewed, because anyone who may change users in
+# Django's admin can make them superusers.
 LOOK_AROUND = Q(content_type__app_label="auth", codename="view_user") | Q(
     content_type__app_label__in=["frappe_tokens", "events"], codename__startswith="view_"
 )
@@ -132,7 +132,7 @@ class Command(BaseCommand):
             password=password,
         )
         if not no_serve:
-            self.stdout.flush()  # a pipe would keep it until the server ends
+            self.stdout.flush()  # otherwise, a pipe would buffer it until the server stops
             call_command("runserver", f"{HOST}:{port}", use_reloader=False)
 
     def _show(self, site: str, owner: Any, *, token: str, **shown: str) -> None:
@@ -167,9 +167,9 @@ def _port() -> int:
 
 
 def _check_free(port: int) -> None:
-    """Before anything changes, so that the keys of a running demo keep working."""
+    """Call it before anything changes, so that the keys of a running demo keep working."""
     with socket.socket() as probe:
-        # As the server does, so that a port that was just closed counts as free.
+        # As the server does, so that a port that was just closed is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
