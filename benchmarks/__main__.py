@@ -71,8 +71,8 @@ NUMBERS = {
     "many-keys": "rows of the large table; by default on PostgreSQL only",
     "user-keys": "keys of the user with many keys",
     "users": "users to generate keys for in bulk",
-    "seconds": "of load on each URL in each round",
-    "e2e-rounds": "of load",
+    "seconds": "seconds of load on each URL in each round",
+    "e2e-rounds": "rounds of load",
     "log-rows": "rows of the request log in which usage is counted",
     "flood": "requests without a key",
 }

@@ -466,11 +466,11 @@ def test_mail_says_which_key_until_when_and_what_to_do(make_user, settings, mail
     assert mail.subject == "Your API key expires on 2026-11-02"
     assert mail.body == (
         "Hello <ada>,\n\n"
-        "This API key of yours expires soon. Requests with it are refused from then on.\n\n"
+        "One of your API keys expires soon. After that, requests with it are refused.\n\n"
         f"API key: {made.api_key}\nName: ci & co\nDescription: The build server\n"
         "Last used: never\nExpires: 2026-11-02 01:00 CET (in less than 24 hours)\n\n"
-        "To keep a key, renew it: give it a later expiry and a new secret, and put the new secret "
-        "into your programs.\n\n"
+        "To keep a key, renew it: give it a later expiry and a new secret, and use the new secret in "
+        "your programs.\n\n"
         "Manage your API keys: https://example.com/account/api-keys/\n\n"
     )
     ((html, kind),) = mail.alternatives
@@ -494,7 +494,7 @@ def test_mail_about_several_keys(ada, mailoutbox):
     (mail,) = mailoutbox
     assert mail.subject == "2 of your API keys expire, the first on 2026-11-02"
     assert reported(mail) == ["soon1", "soon2", "used", "unused2", "unused1"]
-    assert "These API keys of yours have not been used for a long time." in mail.body
+    assert "Some of your API keys have not been used for a long time." in mail.body
     assert "Last used: 2026-04-15 12:00 UTC\nUnused since: 2026-04-15 12:00 UTC" in mail.body
     assert "ask your administrator" in mail.body
 
