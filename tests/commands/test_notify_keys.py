@@ -469,8 +469,8 @@ def test_mail_says_which_key_until_when_and_what_to_do(make_user, settings, mail
         "One of your API keys expires soon. After that, requests with it are refused.\n\n"
         f"API key: {made.api_key}\nName: ci & co\nDescription: The build server\n"
         "Last used: never\nExpires: 2026-11-02 01:00 CET (in less than 24 hours)\n\n"
-        "To keep a key, renew it: give it a later expiry and a new secret, and use the new secret in "
-        "your programs.\n\n"
+        "To keep a key, renew it: give it a later expiry and a new secret, and use the new secret "
+        "in your programs.\n\n"
         "Manage your API keys: https://example.com/account/api-keys/\n\n"
     )
     ((html, kind),) = mail.alternatives
