@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -34,50 +34,21 @@ PATH = "/frappe_tokens/"
 FILL, STREAM = 250, 500
 STREAMS = 25  # of each kind, in turn
 
-_STREAM_NOTE = (
-    "Stream: {} consecutive requests, while the buffer's thread writes as many. The goal is for "
-    "the worse of the two."
-)
-
-_GOALS: dict[str, Goal | None] = {BUFFERED: goals.BUFFERED_LOG}
-
 
 def readme(database: str, rounds: int) -> list[Table]:
     """Return the table of what the README sets up, against DRF's tokens."""
     user = contenders.make_user("ada")
     ours, theirs = contenders.frappe_tokens(user), contenders.drf_token(user)
-    # What startproject sets, which is the example project's less our own.
+    # What startproject sets, which is the example project's without our own.
     usual = [name for name in settings.MIDDLEWARE if not name.startswith("frappe_tokens.")]
     with_log, without = _handler([settings.LOG_MIDDLEWARE, *usual]), _handler(usual)
-    yardstick = Probe(theirs.title, partial(_trial, theirs, without, "/drf_token/"))
+    name = "the README's set-up"
     probes = [
-        Probe("the README's set-up", partial(_trial, ours, with_log), log=BUFFERED),
-        yardstick,
+        Probe(name, partial(_trial, ours, with_log), log=BUFFERED),
+        Probe(theirs.title, partial(_trial, theirs, without, "/drf_token/")),
     ]
-    timings = interleave(probes, rounds)
-    _flush()
-    streams = _streams(probes, min(rounds, STREAM))
-    _flush()
-    ApiRequestLog.objects.all().delete()
-    table = Table(
-        "The README's set-up, with its request log: a whole request against DRF's tokens",
-        ("", "us", "quartiles", "ratio", "quartiles", "stream", "quartiles", *goals.COLUMNS),
-    )
-    for probe in probes:
-        whole, ratio = timings.total(probe.name), timings.ratio(probe.name, yardstick.name)
-        in_stream = _ratio(streams[probe.name], streams[yardstick.name])
-        goal = goals.README.get(database) if probe is not yardstick else None
-        table.rows.append(
-            (
-                probe.name,
-                *whole_and_ratio(whole, ratio),
-                f"{in_stream.middle:.3f}",
-                quartiles(in_stream, 2),
-                *goals.cells(goal, _worse(ratio, in_stream)),
-            )
-        )
-    table.notes.append(_STREAM_NOTE.format(min(rounds, STREAM)))
-    return [table]
+    title = "The README's set-up, with its request log: a whole request against DRF's tokens"
+    return [_compare(title, probes, theirs.title, {name: goals.README.get(database)}, rounds)]
 
 
 def flood(requests: int) -> list[Table]:
@@ -132,35 +103,54 @@ def measure(rounds: int) -> list[Table]:
         Probe(NO_LOG, partial(_trial, ours, without)),
         *(Probe(name, partial(_trial, ours, behind), log=name) for name in LOGS),
     ]
+    title = "The request log: a whole authenticated request against one without"
+    table = _compare(title, probes, NO_LOG, {BUFFERED: goals.BUFFERED_LOG}, rounds)
+    table.notes.append(
+        "Through the example project's middleware. No log: without RequestLogMiddleware. Null: "
+        "with it, but nothing is stored."
+    )
+    return [table]
+
+
+def _compare(
+    title: str,
+    probes: list[Probe],
+    yardstick: str,
+    bounds: Mapping[str, Goal | None],
+    rounds: int,
+) -> Table:
+    """Return the table of ``probes`` against the one named ``yardstick``."""
     timings = interleave(probes, rounds)
     _flush()
-    streams = _streams([probe for probe in probes if probe.name != DURABLE], min(rounds, STREAM))
+    requests = min(rounds, STREAM)
+    streams = _streams([probe for probe in probes if probe.log != DURABLE], requests)
     queries = {probe.name: count_queries(probe) for probe in probes}
     _flush()
     ApiRequestLog.objects.all().delete()
-    table = Table(
-        "The request log: a whole authenticated request against one without",
-        ("", "us", "quartiles", "ratio", "quartiles", "stream", "quartiles", "SQL", *goals.COLUMNS),
-    )
+    columns = ("", "us", "quartiles", "ratio", "quartiles", "stream", "quartiles", "SQL")
+    table = Table(title, (*columns, *goals.COLUMNS))
     for probe in probes:
-        whole, ratio = timings.total(probe.name), timings.ratio(probe.name, NO_LOG)
-        in_stream = _ratio(streams[probe.name], streams[NO_LOG]) if probe.name in streams else None
+        whole, ratio = timings.total(probe.name), timings.ratio(probe.name, yardstick)
+        measured, stream = [ratio.middle], ("-", "-")
+        if probe.name in streams:
+            pairs = zip(streams[probe.name], streams[yardstick], strict=True)
+            in_stream = Figure.of([mine / other for mine, other in pairs])
+            measured.append(in_stream.middle)
+            stream = f"{in_stream.middle:.3f}", quartiles(in_stream, 2)
         table.rows.append(
             (
                 probe.name,
                 *whole_and_ratio(whole, ratio),
-                f"{in_stream.middle:.3f}" if in_stream is not None else "-",
-                quartiles(in_stream, 2) if in_stream is not None else "-",
+                *stream,
                 str(queries[probe.name]),
-                *goals.cells(_GOALS.get(probe.name), _worse(ratio, in_stream)),
+                *goals.cells(bounds.get(probe.name), max(measured)),
             )
         )
-    table.notes += [
-        "Through the example project's middleware. No log: without RequestLogMiddleware. Null: "
-        "with it, but nothing is stored.",
-        _STREAM_NOTE.format(min(rounds, STREAM)),
-    ]
-    return [table]
+    table.notes.append(
+        f"Stream: {requests} consecutive requests, while the buffer's thread writes as many. The "
+        "goal is for the worse of the two."
+    )
+    return table
 
 
 def _handler(middleware: list[str]) -> Any:
@@ -208,14 +198,6 @@ def _stream(probe: Probe, requests: int) -> float:
     if logged != (len(trials) if probe.log == BUFFERED else 0):
         raise WrongAnswer(f"Of {len(trials)} requests, {logged} are in the log {probe.log!r}.")
     return taken
-
-
-def _ratio(ours: list[float], theirs: list[float]) -> Figure:
-    return Figure.of([mine / other for mine, other in zip(ours, theirs, strict=True)])
-
-
-def _worse(*figures: Figure | None) -> float:
-    return max(figure.middle for figure in figures if figure is not None)
 
 
 def _flush() -> None:
