@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -20,11 +22,6 @@ from . import rights, teams
 from .requests import UNKNOWN, began_with_access_token, credential_of
 from .rights import OWN_PERMISSION
 from .teams import PERMISSION, Known
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-    from django.db.models import QuerySet
-    from django.http import HttpRequest
 
 RESTRICTED = gettext_lazy(
     "This request can't manage API keys, because it used an access token, a read-only or scoped "

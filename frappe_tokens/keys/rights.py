@@ -6,20 +6,17 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.apps import apps
 from django.contrib import auth
 from django.contrib.auth import get_permission_codename, get_user_model
-from django.contrib.auth.models import Permission, PermissionsMixin
+from django.contrib.auth.models import AnonymousUser, Permission, PermissionsMixin
+from django.db.models import Model, QuerySet
 
 from ..db import in_batches
 from ..types import User
 from .requests import extends, path_of
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-    from django.db.models import Model, QuerySet
 
 # Models of these packages, and those that extend them, such as a project's own users, sources and
 # OAuth applications, hold users, their rights or their credentials.
@@ -31,7 +28,6 @@ _PACKAGES = (
     "oauth2_provider.",
     "rest_framework.authtoken.",
 )
-
 
 OWN_PERMISSION = "frappe_tokens.manage_own_keys"
 

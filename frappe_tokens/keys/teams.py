@@ -9,19 +9,17 @@ the keys of other users.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.contrib import auth
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet, Value
 
 from ..db import in_batches
 from ..types import User
 from . import rights
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
 
 PERMISSION = "frappe_tokens.generate_keys"
 
