@@ -79,7 +79,10 @@ def after_commit(signal: Signal, model: type[Model], report: Callable[[], None])
 
 
 def record_history(by: Actor | None, notes: Iterable[tuple[Model | None, str]]) -> None:
-    """Write ``notes`` about objects, if any, to the admin's history, which needs a user."""
+    """Write ``notes``, each with its object, to the admin's history. Notes about None are skipped.
+
+    The history needs a user, so it can't record trusted code.
+    """
     if by is None or not by.history or not apps.is_installed("django.contrib.admin"):
         return
     from django.contrib.admin.models import CHANGE, LogEntry

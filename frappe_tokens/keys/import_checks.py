@@ -212,7 +212,7 @@ def check_pair(api_key: str, api_secret: Secret) -> None:
 def _are_mixed_up(api_key: str, api_secret: Secret) -> bool:
     """Whether the secret starts like a generated API key, and the API key doesn't."""
     prefix = conf.KEY_PREFIX
-    # Other secrets may start with a short prefix; generated ones, with their own.
+    # Any secret may start with a short prefix, and generated secrets may start with this one.
     if len(prefix) < 3 or conf.SECRET_PREFIX.startswith(prefix):
         return False
     return api_secret.startswith(prefix) and not api_key.startswith(prefix)

@@ -50,8 +50,8 @@ def find_user(username: str) -> User | None:
         return user
     except (users.DoesNotExist, users.MultipleObjectsReturned):
         return None
-    except (TypeError, ValueError, ValidationError):
-        return None  # usernames are numbers or UUIDs, and this isn't one
+    except (TypeError, ValueError, ValidationError):  # usernames may be numbers or UUIDs
+        return None
 
 
 def lock_users(pks: Iterable[object], by: Actor | None = None) -> dict[object, User]:

@@ -92,7 +92,7 @@ def send_changes(event: str, changes: Changes, by: User | None, total: int) -> N
 
 
 def send_leaked(key: AbstractApiKey, url: str) -> None:
-    """Email the user of a key that was revoked because it leaked, maybe at ``url``."""
+    """After the commit, email the user of a key that leaked, at ``url`` if that's known."""
     if key.user is not None:
         transaction.on_commit(
             lambda: _send_about(key, "key_leaked", {"url": url}),

@@ -13,7 +13,7 @@ from .unproven import limit
 
 
 def record(request: HttpRequest, at: datetime, seconds: float, status: int) -> None:
-    """Log ``request``, or only count it. After ``seconds``, its response started.
+    """Log ``request``, whose response started after ``seconds``, or only count it.
 
     Raises:
         Exception: the sink's, or because of an invalid setting.
