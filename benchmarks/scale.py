@@ -63,7 +63,7 @@ _handler = handler_of(contenders.Contender("frappe_tokens", FrappeTokensView))
 def _tokens_of(user: Any, count: int) -> Chosen:
     """Choose one of ``count`` keys, which are created for the user."""
     tokens = [generate_keys(user, name=f"key {number}").token for number in range(count)]
-    ApiKey._default_manager.filter(user=user).update(last_used_at=timezone.now() + population.LATER)
+    ApiKey._default_manager.filter(user=user).update(last_used_at=timezone.now())
     return lambda: (
         {"HTTP_AUTHORIZATION": f"token {random.choice(tokens)}"},
         user.get_username(),

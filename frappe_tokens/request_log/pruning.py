@@ -57,7 +57,7 @@ def delete_in_batches(old: QuerySet[ApiRequestLog], size: int) -> Iterator[int]:
     seen: list[tuple[object, datetime]] = []
     while True:
         # Start where the last batch ended, because the database may still scan deleted rows. Read
-        # outside the transaction, because SQLite can't write in one that has read something older.
+        # outside the transaction, because SQLite can't write in one that read before another write.
         rest = old if since is None else old.filter(at__gte=since)
         rows = list(rest.order_by("at").values_list("pk", "at")[:size])
         # The same rows again: a database rule, or an outer transaction, keeps them.
