@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
@@ -20,22 +19,20 @@ from .selection import add_selection, check_found, named_users, owner_of, source
 Models = list[type[AbstractApiKey]]
 
 
-class KeyCommand(BaseCommand, ABC):
+class KeyCommand(BaseCommand):
     """Changes each KEY, or the keys of a user, in all ``SOURCES``: all of them or none.
 
     Attributes:
         verb: what it does, such as "revoke".
         participle: such as "revoked".
         affected: the conditions for the keys of a user that it changes.
+        change: changes a key, and returns False if there was nothing to change.
     """
 
     verb: ClassVar[str]
     participle: ClassVar[str]
     affected: ClassVar[Mapping[str, bool]]
-
-    @abstractmethod
-    def change(self, key: AbstractApiKey, options: Mapping[str, Any]) -> bool:
-        """Change ``key``. Return False if there was nothing to change."""
+    change: Callable[[AbstractApiKey], bool]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("keys", nargs="*", metavar="KEY", help="API key, without its secret")
@@ -58,16 +55,16 @@ class KeyCommand(BaseCommand, ABC):
             else:
                 keys = self._named_keys(options["keys"], models)
                 lock_users(key.user_id for key in keys)
-            lines = [self._changed(key, options) for key in keys]
+            lines = [self._changed(key) for key in keys]
         for line in lines:
             self.stdout.write(line)
         if not lines:
             self.stderr.write(f"There are no keys to {self.verb}.")
 
-    def _changed(self, key: AbstractApiKey, options: Mapping[str, Any]) -> str:
+    def _changed(self, key: AbstractApiKey) -> str:
         """Change ``key``, and return what to print."""
         try:
-            changed = self.change(key, options)
+            changed = self.change(key)
         except ValidationError as error:
             problem = " ".join(error.messages)
             raise CommandError(f"{key.api_key}: {problem} {self._nothing}") from None

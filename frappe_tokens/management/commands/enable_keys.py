@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ...base_models import AbstractApiKey
 from ...keys import enable
 from ..key_command import KeyCommand
 
@@ -17,6 +13,4 @@ class Command(KeyCommand):
     )
     verb, participle = "enable", "enabled"
     affected = {"revoked_at__isnull": True, "disabled_at__isnull": False}
-
-    def change(self, key: AbstractApiKey, options: Mapping[str, Any]) -> bool:
-        return enable(key)
+    change = staticmethod(enable)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from ...base_models import AbstractApiKey
 from ...keys import revoke
 from ..key_command import KeyCommand
 
@@ -24,5 +23,6 @@ class Command(KeyCommand):
         super().add_arguments(parser)
         parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
 
-    def change(self, key: AbstractApiKey, options: Mapping[str, Any]) -> bool:
-        return revoke(key, reason=options["reason"])
+    def handle(self, *args: object, **options: Any) -> None:
+        self.change = partial(revoke, reason=options["reason"])
+        super().handle(*args, **options)
