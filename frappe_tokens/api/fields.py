@@ -82,7 +82,7 @@ class StringListField(serializers.ListField):
 
 
 class ScopesField(StringListField):
-    """The new scopes of a key. The core says which of them the project doesn't declare."""
+    """The new scopes of a key, which the serializer validates."""
 
 
 class SecondsField(OfType):
