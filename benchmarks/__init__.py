@@ -1,1 +1,1 @@
-"""Measures what authentication costs, beside other packages: ``python -m benchmarks``."""
+"""Measures what authentication costs, compared with other packages: ``python -m benchmarks``."""

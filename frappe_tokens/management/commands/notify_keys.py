@@ -43,7 +43,7 @@ class Command(BaseCommand):
         models = source_models(None).values()
         due = DueNotices(models, options["expiring_in"], options["unused_for"])
         verbosity, dry_run = options["verbosity"], options["dry_run"]
-        mails = keys = failed = inactive = without_address = 0
+        emails = keys = failed = inactive = without_address = 0
         with progress_bar(self.stderr, 0 if dry_run else len(due.users), verbosity) as show:
             for done, (user, notices) in enumerate(due, 1):
                 if user is None or not notices:
@@ -59,7 +59,7 @@ class Command(BaseCommand):
                         failed += 1
                         logger.exception("User %r could not be notified.", user.pk)
                     else:
-                        mails += bool(sent)
+                        emails += bool(sent)
                         keys += len({notice.key for notice in sent})
                         if sent and verbosity > (0 if dry_run else 1):
                             self.stdout.write("\n".join(_lines(user, sent)))
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             prune_notices(models)
         if verbosity:
             verb = "Would send" if dry_run else "Sent"
-            self.stdout.write(f"{verb} {counted(mails, 'email')} about {counted(keys, 'key')}.")
+            self.stdout.write(f"{verb} {counted(emails, 'email')} about {counted(keys, 'key')}.")
             if inactive or without_address:
                 self.stdout.write(
                     f"Left out {counted(inactive, 'inactive user')} and "
