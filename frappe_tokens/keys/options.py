@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
@@ -98,8 +98,7 @@ class KeyOptions:
         for name, value in self.values.items():
             # A copy for each key, so that changing one key's list doesn't change another's.
             set_value(key, name, copy.copy(value), now)
-        # A later expiry with a new secret widens nothing: a new key could have it too.
-        # MAX_LIFETIME limits it.
+        # A later expiry, within MAX_LIFETIME, widens nothing: a new key could have it too.
         before["expires_at"] = key.expires_at
         check_widening(before, key, self.by)
         return key
@@ -201,10 +200,6 @@ def _clean_given(options: Mapping[str, Any]) -> dict[str, object]:
 
 def _clean(name: str, value: Any, held: Collection[str] = ()) -> object:
     """Return the value of one of ``VALUES``, or of the name, cleaned."""
-    if name == "scopes":
-        validate_scopes(value)
-        validate_declared(value, held)
-        return value
     if name == "name":
         return clean_name(value)
     if name == "expires_at":
@@ -213,9 +208,17 @@ def _clean(name: str, value: Any, held: Collection[str] = ()) -> object:
         return bool(value)
     if name == "description":
         return clean_description(value)
+    if name == "metadata":
+        return clean_metadata(value)
     if name == "rate_limit" and not value:
         return ""
-    _VALIDATORS[name](value)
+    if name == "rate_limit":
+        validate_rate(value)
+    elif name == "allowed_ips":
+        validate_networks(value)
+    else:
+        validate_scopes(value)
+        validate_declared(value, held)
     return value
 
 
@@ -243,10 +246,3 @@ def _refuse_secrets(text: str) -> None:
         raise ValidationError(
             _("This contains an API secret. Leave it out, and generate a new one."), code="secret"
         )
-
-
-_VALIDATORS: dict[str, Callable[[Any], object]] = {
-    "allowed_ips": validate_networks,
-    "rate_limit": validate_rate,
-    "metadata": clean_metadata,
-}
