@@ -217,7 +217,7 @@ def test_other_host_is_diagnosed(nginx, app, tokens, check):
     without = nginx(app, by_name, outside)
     with_host = nginx(app, "proxy_set_header Host $http_host;" + by_name, outside)
 
-    assert "passes the host on" in check(without + WHO, tokens[0])
+    assert "the proxy sends the host" in check(without + WHO, tokens[0])
     assert "ran as robot." in check(with_host + WHO, tokens[0])
 
 
