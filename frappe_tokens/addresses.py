@@ -89,8 +89,11 @@ def parse_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def parse_network(text: str) -> Network:
+def parse_network(text: str, *, strict: bool = True) -> Network:
     """Parse a network in CIDR notation, or a single address.
+
+    Args:
+        strict: refuse bits outside the mask, as in 127.0.0.1/8. Otherwise they are ignored.
 
     Raises:
         ValueError: it is neither, or has bits set outside its mask.
@@ -98,12 +101,27 @@ def parse_network(text: str) -> Network:
     if "%" in text:
         # The name of an interface may be any text, and means nothing on another machine.
         raise ValueError("An address with the name of an interface is not a network.")
-    network = ipaddress.ip_network(text.strip())
+    network = ipaddress.ip_network(text.strip(), strict)
     if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
         mapped = network.network_address.ipv4_mapped
         if mapped is not None:
             return ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
     return network
+
+
+def shortest_network(text: str) -> str:
+    """Return a valid network in its one form: shortened, and a single address without a mask."""
+    network = parse_network(text)
+    is_single = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if is_single else network)
+
+
+def meant_network(text: str) -> str:
+    """Return the network that 127.0.0.1/8 probably means, 127.0.0.0/8; "" if it is no network."""
+    try:
+        return str(parse_network(text, strict=False))
+    except ValueError:
+        return ""
 
 
 def is_wider(before: Collection[str], after: Collection[str]) -> bool:

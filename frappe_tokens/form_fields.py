@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from . import policy
 from .conf import Scopes, conf
-from .validators import REASON_MAX_LENGTH, validate_networks, validate_scopes
+from .validators import REASON_MAX_LENGTH, clean_networks, validate_scopes
 
 # How a form has check boxes in groups: a value and its label, or a heading and several of these.
 Choices = list[tuple[str, Any]]
@@ -103,11 +103,29 @@ class ScopesField(SeparatedListField):
 
 
 class NetworksField(SeparatedListField):
-    default_validators = [validate_networks]
+    """Addresses and networks, which it returns in their shortest form."""
+
     label = _("Allowed addresses")
     help_text = _(
         "Addresses or networks, one per line, for example 192.0.2.0/24. Leave empty to allow all."
     )
+
+    def __init__(self, *, widget: forms.Widget | None = None, address: str = "") -> None:
+        """Make a field. Its help names ``address``, the visitor's as the decision sees it."""
+        super().__init__(widget=widget)
+        self.show_address(address)
+
+    def show_address(self, address: str) -> None:
+        """Name the visitor's ``address`` in the help, if it is known."""
+        if address:
+            help_text = gettext(
+                "Addresses or networks, one per line, for example 192.0.2.0/24. Leave empty to "
+                "allow all. Your address is now %(address)s."
+            )
+            self.help_text = help_text % {"address": address}
+
+    def clean(self, value: object) -> list[str]:
+        return clean_networks(super().clean(value))
 
 
 class ExpiryField(forms.DateTimeField):

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from .addresses import parse_network
+from .addresses import meant_network, parse_network, shortest_network
 from .conf import SCOPE, conf
 from .rates import parse_rate
 
@@ -66,11 +66,23 @@ def validate_networks(networks: Any) -> None:
         try:
             parse_network(network)
         except ValueError as error:
-            problem = _(
-                "%(network)s is not a valid address or network. Enter one such as 192.0.2.7 or "
-                "2001:db8::/32."
+            meant = meant_network(network)
+            problem = (
+                _("%(network)s is not a network. Did you mean %(meant)s?")
+                if meant
+                else _(
+                    "%(network)s is not a valid address or network. Enter one such as 192.0.2.7 "
+                    "or 2001:db8::/32."
+                )
             )
-            raise ValidationError(problem, params={"network": network}) from error
+            params = {"network": network, "meant": meant}
+            raise ValidationError(problem, params=params) from error
+
+
+def clean_networks(networks: Any) -> list[str]:
+    """Return ``networks`` in their shortest form, each once, or raise ValidationError."""
+    validate_networks(networks)
+    return list(dict.fromkeys(map(shortest_network, networks)))
 
 
 def validate_rate(rate: str) -> None:

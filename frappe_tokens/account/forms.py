@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import cast
 
 from django import forms
 from django.http import QueryDict
@@ -98,6 +99,11 @@ class NewKeyForm(EditForm):
     )
     scopes = ScopesField()
     allowed_ips = NetworksField()
+
+    def __init__(self, data: QueryDict | None, *, may_extend: bool, address: str) -> None:
+        """Make the form for a user whose request comes from ``address``."""
+        super().__init__(data, may_extend=may_extend)
+        cast("NetworksField", self.fields["allowed_ips"]).show_address(address)
 
 
 class RotateForm(RenewalForm):

@@ -36,6 +36,7 @@ from ..keys import (
     version_for_new_key,
 )
 from ..models import ApiKey
+from ..verification import RequestInfo
 from .forms import EditForm, NewKeyForm, RotateForm
 from .pages import account_page, done, form_page, key_page, notice, posted
 
@@ -66,7 +67,9 @@ def keys(request: HttpRequest, actor: Actor) -> HttpResponse:
 @account_page
 def new_key(request: HttpRequest, actor: Actor) -> HttpResponse:
     """GET asks what the key may do. POST generates it and shows its secret once."""
-    form = NewKeyForm(posted(request), may_extend=actor.may_manage(request.user))
+    address = RequestInfo(request).address()
+    may_extend = actor.may_manage(request.user)
+    form = NewKeyForm(posted(request), may_extend=may_extend, address=address)
     version = version_for_new_key(request.user)
     return _generate(request, "new", form, version, partial(create_key, request.user, by=actor))
 

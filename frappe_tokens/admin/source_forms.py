@@ -8,20 +8,26 @@ from typing import Any, ClassVar, TypeAlias
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Field, QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from ..base_models import POLICIES, AbstractApiKey, KeyState
+from ..form_fields import NetworksField, ScopesField
 from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users, locked_key
 from ..validators import validate_declared
+from ..verification import RequestInfo
 from .bases import ModelForm
 
 KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
 
 # The fields that only those may change who may manage the user's keys.
 CREDENTIALS = ("user", *POLICIES)
+
+# The fields that are lists.
+LISTS = ("scopes", "allowed_ips")
 
 
 class SourceFormMixin(ModelForm):
@@ -61,6 +67,14 @@ class SourceFormMixin(ModelForm):
 def guarded(form: type[KeyForm], request: HttpRequest) -> type[KeyForm]:
     """Add the checks of :class:`SourceFormMixin` for this request."""
     return type(form.__name__, (SourceFormMixin, form), {"actor": Actor.of(request)})
+
+
+def list_field(name: str, request: HttpRequest) -> forms.Field:
+    """Return the form's field for one of ``LISTS``."""
+    widget = AdminTextareaWidget(attrs={"rows": 3})
+    if name == "scopes":
+        return ScopesField(widget=widget)
+    return NetworksField(widget=widget, address=RequestInfo(request).address())
 
 
 def posted_in_rows(posted: QueryDict, field: Field[Any, Any]) -> list[object]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
-from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db import router
 from django.db.models import Field
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -21,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import policy
 from ..base_models import POLICIES, AbstractApiKey
-from ..form_fields import NetworksField, RevokeForm, ScopesField
+from ..form_fields import RevokeForm
 from ..keys import (
     Actor,
     GeneratedKeys,
@@ -42,7 +41,7 @@ from ..keys import (
 )
 from .disabling import DISABLE, ENABLE, DisablingActionsMixin, switch_for
 from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, part
-from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, posted_in_rows
+from .source_forms import CREDENTIALS, LISTS, KeyForm, StateFilter, guarded, list_field, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 
 if TYPE_CHECKING:
@@ -52,8 +51,6 @@ GRACE, REVOKE = "api_access_grace", "api_access_revoke"
 SECTION = (*KEY_FIELDS, GRACE, GENERATE, REFUSED, DISABLE, ENABLE, REVOKE, REQUESTS)
 DIGESTS = {"secret_digest", "previous_digest"}
 MaybeKey: TypeAlias = AbstractApiKey | None
-
-LIST_FIELDS = {"scopes": ScopesField, "allowed_ips": NetworksField}
 
 
 class ApiKeySourceMixin(DisablingActionsMixin):
@@ -155,8 +152,8 @@ class ApiKeySourceMixin(DisablingActionsMixin):
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> forms.Field | None:
-        if db_field.name in LIST_FIELDS:
-            return LIST_FIELDS[db_field.name](widget=AdminTextareaWidget(attrs={"rows": 3}))
+        if db_field.name in LISTS:
+            return list_field(db_field.name, request)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_form(

@@ -23,9 +23,9 @@ from ..models import ApiKey
 from ..validators import (
     DESCRIPTION_MAX_LENGTH,
     NAME_MAX_LENGTH,
+    clean_networks,
     validate_declared,
     validate_metadata,
-    validate_networks,
     validate_rate,
     validate_scopes,
 )
@@ -212,10 +212,10 @@ def _clean(name: str, value: Any, held: Collection[str] = ()) -> object:
         return clean_metadata(value)
     if name == "rate_limit" and not value:
         return ""
+    if name == "allowed_ips":
+        return clean_networks(value)
     if name == "rate_limit":
         validate_rate(value)
-    elif name == "allowed_ips":
-        validate_networks(value)
     else:
         validate_scopes(value)
         validate_declared(value, held)
