@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.core.cache import BaseCache, caches
 from django.core.exceptions import ImproperlyConfigured
@@ -32,6 +32,22 @@ _CLOCK_DIFFERENCE = 1
 # DRF reads both when it is imported. If they differ, a subclass or the project has set others.
 _IMPORTED_RATES = SimpleRateThrottle.THROTTLE_RATES
 _IMPORTED_CACHE = SimpleRateThrottle.cache
+
+
+class Budget(NamedTuple):
+    """How many requests a client may still send.
+
+    Attributes:
+        limit: how many are allowed in a period.
+        period: its length (s).
+        remaining: how many are left; None if the cache doesn't answer.
+        reset: seconds until ``limit`` are left again; 0 if they are; None if unknown or never.
+    """
+
+    limit: int
+    period: int
+    remaining: int | None
+    reset: int | None
 
 
 class ApiKeyRateThrottle(SimpleRateThrottle):
@@ -111,6 +127,21 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         """Return the whole seconds until a request is allowed again; None for never."""
         return self._seconds_left
 
+    def budget(self, request: Request, view: APIView) -> Budget | None:
+        """Return what is left for the client, without counting ``request``; None if unlimited."""
+        name = self.get_cache_key(request, view)
+        rate = self._rate_of(request.auth) if name is not None else None
+        if name is None or rate is None:
+            return None
+        if not rate.number:
+            return Budget(*rate, remaining=0, reset=None)
+        try:
+            used, reset = self._used(f"{name}:{rate.seconds}", rate)
+        except Exception:
+            _log_cache_error()
+            return Budget(*rate, remaining=None, reset=None)
+        return Budget(*rate, remaining=max(0, rate.number - used), reset=reset)
+
     def _rate_of(self, key: object) -> Rate | None:
         own = getattr(key, "rate_limit", "")
         if not own:
@@ -142,9 +173,7 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
 
     def _count(self, name: str, rate: Rate) -> int:
         """Count a request. Return how many are left in the period; -1: this one was too many."""
-        own: BaseCache = self.cache
-        cache = caches[conf.CACHE or "default"] if own is _IMPORTED_CACHE else own
-        now = time.time()
+        cache, now = self._counts(), time.time()
         started_at = cache.get_or_set(name, now, rate.seconds) or now
         if started_at > now + _CLOCK_DIFFERENCE:
             # No client waits longer than one period.
@@ -153,10 +182,43 @@ class ApiKeyRateThrottle(SimpleRateThrottle):
         # The start is in its name. A count must outlive its period, but is never used after it.
         count, timeout = f"{name}:{started_at!r}", rate.seconds + 1
         left = rate.number - increment(cache, count, 1, timeout)
-        seconds_left = math.ceil(started_at + rate.seconds - now)
-        self._seconds_left = min(max(1, seconds_left), rate.seconds)
+        self._seconds_left = _seconds_left(started_at, rate, now)
         self._ends_at = math.ceil(now) + self._seconds_left
         if left < 0:
             # A refused request doesn't count, so that a higher rate takes effect at once.
             increment(cache, count, -1, timeout)
         return max(-1, left)
+
+    def _used(self, name: str, rate: Rate) -> tuple[int, int]:
+        """Return how many requests the period has had, and the seconds until it ends."""
+        cache, now = self._counts(), time.time()
+        started_at = cache.get(name)
+        if started_at is None or started_at > now + _CLOCK_DIFFERENCE:
+            return 0, 0
+        return cache.get(f"{name}:{started_at!r}", 0), _seconds_left(started_at, rate, now)
+
+    def _counts(self) -> BaseCache:
+        own: BaseCache = self.cache
+        return caches[conf.CACHE or "default"] if own is _IMPORTED_CACHE else own
+
+
+def budget_of(request: Request, view: APIView) -> Budget | None:
+    """Return the client's closest limit on views that have the project's default throttles.
+
+    ``request`` isn't counted. None: unlimited.
+    """
+    defaults = [
+        cls
+        for cls in api_settings.DEFAULT_THROTTLE_CLASSES
+        if isinstance(cls, type) and issubclass(cls, ApiKeyRateThrottle)
+    ]
+    budgets = [cls().budget(request, view) for cls in defaults or [ApiKeyRateThrottle]]
+    return min(filter(None, budgets), key=_remaining, default=None)
+
+
+def _remaining(budget: Budget) -> float:
+    return math.inf if budget.remaining is None else budget.remaining
+
+
+def _seconds_left(started_at: float, rate: Rate, now: float) -> int:
+    return min(max(1, math.ceil(started_at + rate.seconds - now)), rate.seconds)

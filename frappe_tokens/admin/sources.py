@@ -41,7 +41,15 @@ from ..keys import (
 )
 from .disabling import DISABLE, ENABLE, DisablingActionsMixin, switch_for
 from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, part
-from .source_forms import CREDENTIALS, LISTS, KeyForm, StateFilter, guarded, list_field, posted_in_rows
+from .source_forms import (
+    CREDENTIALS,
+    LISTS,
+    KeyForm,
+    StateFilter,
+    guarded,
+    list_field,
+    posted_in_rows,
+)
 from .usage.summary import may_see_requests, usage_of_key
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from ..base_models import AbstractApiKey
 from ..keys import rotate_itself
+from ..throttling import budget_of
 from ..verification import AccessToken, Outcome, get_outcome
 from . import serializers
 from .errors import NoSuchKey
@@ -39,14 +40,21 @@ class OwnKey(KeysView):
     def get(self, request: Request) -> Response:
         key = _presented(request)
         if not isinstance(key, AbstractApiKey):
-            return Response(_described(cast("Outcome", get_outcome(request._request)).key))
+            token = cast("Outcome", get_outcome(request._request)).key
+            return Response({**_described(token), "rate": self._rate(request)})
         # request.auth lacks the columns that authentication doesn't need.
         model = type(key)
         stored = model._base_manager.using(router.db_for_write(model)).select_related("user")
         row = stored.filter(pk=key.pk).first()
         if row is None:
             raise NoSuchKey
-        return Response(serializers.ApiKeySerializer(row).data)
+        described = serializers.ApiKeySerializer(row).data
+        return Response({**described, "rate": self._rate(request)})
+
+    def _rate(self, request: Request) -> dict[str, int | None] | None:
+        """Return how many requests are left; None if they aren't limited. Counts nothing."""
+        budget = budget_of(request, self)
+        return None if budget is None else budget._asdict()
 
 
 class RotateOwnKey(KeysView):

@@ -128,8 +128,11 @@ def test_any_token_is_found_however_it_is_stored(issue, user, toolkit, hashed, r
 
 
 @pytest.mark.urls("testproject.urls")
-def test_token_is_described_to_itself_and_rotates_nothing(issue, user):
+@pytest.mark.parametrize("limit", [None, 9])
+def test_token_is_described_to_itself_and_rotates_nothing(issue, user, settings, limit):
     token = issue(user, "todos read", expires=NOW + HOUR)
+    if limit:
+        settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"api_key": f"{limit}/hour"}}
 
     described = drf(token.header, "/api/keys/self/")
     rotated = drf(token.header, "/api/keys/self/rotate/", "POST")
@@ -139,6 +142,7 @@ def test_token_is_described_to_itself_and_rotates_nothing(issue, user):
         "scopes": ["todos", "read"],
         "read_only": True,
         "expires_at": (NOW + HOUR).isoformat().replace("+00:00", "Z"),
+        "rate": limit and {"limit": limit, "period": 3600, "remaining": limit, "reset": 0},
     }
     assert refusal(rotated) == (403, "permission_denied")
 

@@ -5,8 +5,12 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
+from django.core.cache import caches
 from django.db import connection
 from django.test import Client
+from django.urls import include, path
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from frappe_tokens.keys import (
     GeneratedKeys,
@@ -17,6 +21,8 @@ from frappe_tokens.keys import (
     revoke,
 )
 from frappe_tokens.models import ApiKey
+from frappe_tokens.throttling import ApiKeyRateThrottle
+from tests.conftest import token_header
 from tests.sources.models import Robot
 
 from .conftest import (
@@ -78,7 +84,7 @@ def test_key_is_described_to_itself(user, policies, slash):
     assert response.status_code == 200
     assert_no_secret(response)
     body = response.json()
-    assert set(body) == FIELDS
+    assert set(body) == FIELDS | {"rate"}
     assert (body["api_key"], body["user"]) == (keys.api_key, "ada")
     assert body["description"] == "runs the tests"
     assert {name: body[name] for name in policies} == policies
@@ -91,7 +97,8 @@ def test_key_of_another_source_is_described_without_what_it_has_not(user, settin
     response = send(keys, "GET", "self/", HTTP_FRAPPE_AUTHORIZATION_SOURCE="Robot")
 
     assert response.status_code == 200
-    assert set(response.json()) == FIELDS - {"name", "description", "metadata"}
+    described = set(response.json())
+    assert described == FIELDS - {"name", "description", "metadata"} | {"rate"}
     assert response.json()["scopes"] == ["todos"]
 
 
@@ -123,6 +130,116 @@ def test_key_that_was_just_deleted_is_not_found(keys):
         response = send(keys, "GET", "self/")
 
     assert_refused(response, 404, "no_key")
+
+
+# How many requests are left
+
+
+class Throttled(APIView):
+    """Counts requests that the tests send to it."""
+
+    throttle_classes = [ApiKeyRateThrottle]
+    permission_classes = []
+    required_scopes = ["todos"]
+
+    def get(self, request):
+        return Response()
+
+
+class Burst(ApiKeyRateThrottle):
+    scope = "burst"
+
+
+urlpatterns = [path("throttled", Throttled.as_view()), path("api/", include("frappe_tokens.urls"))]
+
+counted = pytest.mark.urls(__name__)
+
+
+@pytest.fixture
+def clock(settings):
+    memory = "django.core.cache.backends.locmem.LocMemCache"
+    settings.CACHES = {"default": {"BACKEND": memory, "LOCATION": "own key"}}
+    caches["default"].clear()
+    with time_machine.travel(NOW, tick=False) as clock:
+        yield clock
+
+
+def use(keys, times=1):
+    for _ in range(times):
+        Client().get("/throttled", headers={"authorization": token_header(keys)})
+
+
+def rate_of(keys):
+    response = send(keys, "GET", "self/")
+    assert response.status_code == 200
+    return response.json()["rate"]
+
+
+@counted
+@pytest.mark.parametrize("policies", [{}, NARROW], ids=["unlimited", "narrow"])
+def test_says_how_much_of_the_rate_is_left_and_uses_none_of_it(user, clock, policies):
+    keys = generate_keys(user, rate_limit="3/minute", **policies)
+    rate = {"limit": 3, "period": 60}
+    assert [rate_of(keys) for _ in range(5)] == [{**rate, "remaining": 3, "reset": 0}] * 5
+
+    use(keys)
+    clock.shift(20)
+
+    assert [rate_of(keys) for _ in range(5)] == [{**rate, "remaining": 2, "reset": 40}] * 5
+    use(keys, 5)
+    assert rate_of(keys) == {**rate, "remaining": 0, "reset": 40}
+    clock.shift(40)
+    assert rate_of(keys) == {**rate, "remaining": 3, "reset": 0}
+
+
+@counted
+def test_rate_is_the_default_or_none(keys, settings, clock):
+    assert rate_of(keys) is None
+
+    settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"api_key": "9/hour"}}
+
+    assert rate_of(keys) == {"limit": 9, "period": 3600, "remaining": 9, "reset": 0}
+
+
+@counted
+def test_rate_is_the_closest_limit_of_the_default_throttles(keys, settings, clock):
+    settings.REST_FRAMEWORK = {
+        "DEFAULT_THROTTLE_RATES": {"api_key": "9/hour", "burst": "4/minute"},
+        "DEFAULT_THROTTLE_CLASSES": [
+            "rest_framework.throttling.UserRateThrottle",
+            "frappe_tokens.throttling.ApiKeyRateThrottle",
+            f"{__name__}.Burst",
+        ],
+    }
+    use(keys, 6)
+
+    assert rate_of(keys) == {"limit": 9, "period": 3600, "remaining": 3, "reset": 3600}
+
+
+@counted
+def test_rate_of_zero_never_has_a_request_left(user, clock):
+    keys = generate_keys(user, rate_limit="0/minute")
+
+    assert rate_of(keys) == {"limit": 0, "period": 60, "remaining": 0, "reset": None}
+
+
+@counted
+def test_without_the_cache_it_is_unknown_what_is_left(user, settings, caplog):
+    settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
+    keys = generate_keys(user, rate_limit="3/minute")
+
+    assert rate_of(keys) == {"limit": 3, "period": 60, "remaining": None, "reset": None}
+    assert "No rates are limited." in caplog.text
+
+
+@counted
+def test_clock_that_was_set_back_starts_a_new_period(user, clock):
+    keys = generate_keys(user, rate_limit="3/minute")
+    use(keys)
+
+    clock.shift(-DAY)
+
+    assert rate_of(keys)["remaining"] == 3
 
 
 # Rotating itself

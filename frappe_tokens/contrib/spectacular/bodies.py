@@ -73,10 +73,34 @@ USAGE = inline_serializer(
         "usage": _USAGE_DAYS,
     },
 )
+_NUMBER: Schema = {"type": "integer", "minimum": 0}
+_RATE: Schema = {
+    "type": "object",
+    "nullable": True,
+    "description": (
+        "How many requests are left on views that limit the rate of each key. Null: unlimited."
+    ),
+    "properties": {
+        "limit": {**_NUMBER, "description": "How many requests are allowed in a period."},
+        "period": {**_NUMBER, "description": "Its length in seconds."},
+        "remaining": {**_NUMBER, "nullable": True, "description": "Null if it isn't known now."},
+        "reset": {
+            **_NUMBER,
+            "nullable": True,
+            "description": "Seconds until `limit` are left again. Null: never, or not known now.",
+        },
+    },
+    "required": ["limit", "period", "remaining", "reset"],
+}
 # Not oneOf: a key has the properties of an access token too.
 PRESENTED: Schema = {
     "anyOf": [
-        {"$ref": "#/components/schemas/ApiKey"},
+        {
+            "allOf": [
+                {"$ref": "#/components/schemas/ApiKey"},
+                {"type": "object", "properties": {"rate": _RATE}, "required": ["rate"]},
+            ]
+        },
         {
             "type": "object",
             "description": "An access token.",
@@ -85,8 +109,9 @@ PRESENTED: Schema = {
                 "scopes": {"type": "array", "items": {"type": "string"}},
                 "read_only": {"type": "boolean"},
                 "expires_at": {"type": "string", "format": "date-time", "nullable": True},
+                "rate": _RATE,
             },
-            "required": ["expires_at", "read_only", "scopes", "user"],
+            "required": ["expires_at", "rate", "read_only", "scopes", "user"],
         },
     ]
 }

@@ -160,7 +160,7 @@ describe(
     get=operation(
         "Retrieve the presented credential",
         "The API key or access token that authenticates the request, also if it is read-only or "
-        "scoped. 404 for a session.",
+        "scoped, and how many requests it may still send. 404 for a session.",
         {200: bodies.PRESENTED},
         [404],
     ),
