@@ -106,7 +106,7 @@ class NetworksField(SeparatedListField):
     """Addresses and networks, which it returns in their shortest form."""
 
     label = _("Allowed addresses")
-    help_text = _(
+    help_text: Any = _(
         "Addresses or networks, one per line, for example 192.0.2.0/24. Leave empty to allow all."
     )
 

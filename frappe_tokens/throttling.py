@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from django.core.cache import BaseCache, caches
 from django.core.exceptions import ImproperlyConfigured
@@ -209,7 +209,7 @@ def budget_of(request: Request, view: APIView) -> Budget | None:
     """
     defaults = [
         cls
-        for cls in api_settings.DEFAULT_THROTTLE_CLASSES
+        for cls in cast("list[object]", api_settings.DEFAULT_THROTTLE_CLASSES)
         if isinstance(cls, type) and issubclass(cls, ApiKeyRateThrottle)
     ]
     budgets = [cls().budget(request, view) for cls in defaults or [ApiKeyRateThrottle]]
