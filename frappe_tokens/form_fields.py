@@ -131,11 +131,10 @@ class NetworksField(SeparatedListField):
 class ExpiryField(forms.DateTimeField):
     """When a key expires, in the current time zone."""
 
-    def __init__(self, *, help_text: Any = "") -> None:
+    def __init__(self) -> None:
         super().__init__(
             required=False,
             label=_("Expires"),
-            help_text=help_text,
             widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
         )
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from django import forms
 from django.http import QueryDict
-from django.utils import timezone
-from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
-from ..form_fields import ExpiryField, NetworksField, RenewalForm, ScopesField, expiry_help
-from ..keys import clean_description, clean_name, default_expiry
+from ..form_fields import NetworksField, RenewalForm, ScopesField
+from ..keys import clean_description, clean_name
 from ..models import ApiKey
 from ..validators import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
+from .expiry import ExpiryChoiceForm, for_new_key, for_rotation
 
 _CHANGEABLE = ("name", "description", "self_rotate")
 
@@ -32,10 +31,6 @@ def _usual_grace() -> int:
     """Return the shortest of ``GRACES`` that isn't shorter than ``ROTATION_GRACE``."""
     usual = conf.ROTATION_GRACE.total_seconds()
     return next((seconds for seconds, _label in GRACES if seconds >= usual), GRACES[-1][0])
-
-
-def _expiry_help() -> str:
-    return expiry_help(default_expiry(timezone.now()))
 
 
 class EditForm(forms.Form):
@@ -90,10 +85,9 @@ class EditForm(forms.Form):
         return clean_description(self.cleaned_data["description"])
 
 
-class NewKeyForm(EditForm):
+class NewKeyForm(EditForm, ExpiryChoiceForm):
     """What users may choose for a new key of their own."""
 
-    expires_at = ExpiryField(help_text=lazy(_expiry_help, str)())
     read_only = forms.BooleanField(
         required=False, label=_("Read-only"), help_text=_("Only GET, HEAD and OPTIONS.")
     )
@@ -103,11 +97,12 @@ class NewKeyForm(EditForm):
     def __init__(self, data: QueryDict | None, *, may_extend: bool, address: str) -> None:
         """Make the form for a user whose request comes from ``address``."""
         super().__init__(data, may_extend=may_extend)
+        self.offer(*for_new_key())
         cast("NetworksField", self.fields["allowed_ips"]).show_address(address)
 
 
-class RotateForm(RenewalForm):
-    """Also how long the replaced secret keeps working."""
+class RotateForm(ExpiryChoiceForm, RenewalForm):
+    """How long the replaced secret keeps working, and when the key expires."""
 
     grace = forms.TypedChoiceField(
         label=_("How long should the current secret keep working?"),
@@ -116,3 +111,8 @@ class RotateForm(RenewalForm):
         initial=_usual_grace,
         widget=forms.RadioSelect,
     )
+
+    def __init__(self, data: QueryDict | None, *, expires_at: datetime | None) -> None:
+        """Make the form for a key that expires at ``expires_at``."""
+        super().__init__(data, expires_at=expires_at)
+        self.offer(*for_rotation(expires_at))

@@ -8,6 +8,7 @@ app_name = "frappe_tokens_account"
 
 urlpatterns = [
     path("", views.keys, name="keys"),
+    path("sign-out/", views.sign_out, name="sign_out"),
     path("new/", views.new_key, name="new"),
     path("<int:pk>/rotate/", views.rotate_key, name="rotate"),
     path("<int:pk>/edit/", views.edit_key, name="edit"),

@@ -1,4 +1,4 @@
-"""The views: the list of keys, and what generates, rotates, edits, disables and revokes a key.
+"""The views: the list of keys, what changes them, and signing out.
 
 A secret is only in the response to the POST that generated it: not in a message, session, cookie or
 history entry, nor behind any URL.
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
+from django.conf import settings
+from django.contrib.auth import logout
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
@@ -18,8 +21,10 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from ..crypto import Secret
 from ..form_fields import RevokeForm
@@ -46,20 +51,26 @@ FIELDS = {"name_taken": "name", "expiry": "expires_at", "scopes": "scopes"}
 # How many revoked keys are listed: their number only grows.
 REVOKED_SHOWN = 20
 
+# How long before its end a key is warned of.
+SOON = timedelta(days=14)
+
 
 @account_page
 @require_safe
 def keys(request: HttpRequest, actor: Actor) -> HttpResponse:
     """List the user's own keys."""
-    own = ApiKey.objects.stored().filter(user_id=request.user.pk).order_by("name", "pk")
+    # A new key is on top, where its user looks for it.
+    own = ApiKey.objects.stored().filter(user_id=request.user.pk).order_by("-created_at", "-pk")
     revoked = own.filter(revoked_at__isnull=False).order_by("-revoked_at", "-pk")
+    now = timezone.now()
     context = {
         "owner": request.user,
         "may_enable_all": actor.may_manage(request.user),
         "keys": own.filter(live=True),
         "revoked": revoked[:REVOKED_SHOWN],
         "older": max(revoked.count() - REVOKED_SHOWN, 0),
-        "now": timezone.now(),
+        "now": now,
+        "soon": now + SOON,
     }
     return TemplateResponse(request, "frappe_tokens/account/keys.html", context)
 
@@ -81,6 +92,8 @@ def rotate_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
         problem = _("This API key is disabled. Enable it, then try again.")
         return notice(request, _("Nothing was generated"), problem, status=409)
     form = RotateForm(posted(request), expires_at=key.expires_at)
+    if not key.secret_digest:
+        del form.fields["grace"]
     (plan,) = plan_for([request.user], actor, key.name)
     generate = partial(generate_keys_for_source, key, by=actor)
     return _generate(request, "rotate", form, plan.version, generate, plan=plan)
@@ -130,6 +143,15 @@ def revoke_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
         revoke(key, reason=form.cleaned_data["reason"], by=actor)
         return done(request, _("Revoked API key %(api_key)s."), key)
     return form_page(request, "revoke", form, key=key)
+
+
+@never_cache
+@csrf_protect
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session. A project with another way replaces the block ``sign_out``."""
+    logout(request)
+    return redirect(settings.LOGOUT_REDIRECT_URL or settings.LOGIN_URL)
 
 
 @sensitive_variables()

@@ -90,50 +90,16 @@ def test_key_that_has_ended_stays_unchanged(ada, keys, what):
     assert_unchanged(what, "was revoked, which is final")
 
 
-@pytest.mark.parametrize(
-    ("expires_at", "problem"),
-    [
-        ("", "The key has expired. Enter a later expiry."),
-        ("2026-03-01T12:00", "The expiry must be in the future."),
-        ("2026-03-03T12:00", "The key must expire by"),
-        ("soon", "Enter a valid date/time."),
-        ("2026-03-02T12:00", ""),
-    ],
-)
-def test_expired_key_is_renewed_by_a_later_expiry(ada, user, settings, expires_at, problem):
-    with time_machine.travel(NOON, tick=False):
-        ada.force_login(user)
-        keys = generate_keys(user)
-        ApiKey.objects.update(expires_at=NOON)
-        settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "MAX_LIFETIME": timedelta(days=1)}
-        page = text_of(ada.get(page_of(keys.instance, "rotate")))
-        assert "Enter a later expiry. (at the latest: March 2, 2026, noon; time zone: UTC)" in page
-        assert "Empty:" not in page
+def test_key_without_a_secret_gets_its_first(ada, user):
+    key = ApiKey.objects.create(user=user, name="planned")
+    assert "Generate secret" in text_of(ada.get(LIST))
 
-        answer = rotate(ada, keys.instance, expires_at=expires_at)
+    page = text_of(ada.get(page_of(key, "rotate")))
+    assert "Generate a secret for planned" in page
+    assert "current secret" not in page
+    (secret,) = secrets_on(rotate(ada, key, grace=""))
 
-    assert problem in text_of(answer)
-    assert bool(secrets_on(answer)) is not bool(problem)
-    assert stored(keys.instance).expires_at == NOON + timedelta(days=0 if problem else 1)
-
-
-@pytest.mark.parametrize(
-    ("days", "longest", "says"),
-    [(None, None, "never"), (2, None, "March 3, 2026, noon"), (2, 1, "March 2, 2026, noon")],
-)
-def test_expiry_stays_by_default(ada, user, settings, days, longest, says):
-    with time_machine.travel(NOON, tick=False):
-        ada.force_login(user)
-        key = generate_keys(user, expires_at=days and NOON + timedelta(days=days)).instance
-        longest = longest and timedelta(days=longest)
-        settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "MAX_LIFETIME": longest}
-        assert f"Empty: {says};" in text_of(ada.get(page_of(key, "rotate")))
-
-        assert secrets_on(rotate(ada, key))
-
-    assert stored(key).expires_at == (
-        days and NOON + min(timedelta(days=days), longest or timedelta.max)
-    )
+    assert crypto.matches(secret, stored(key).secret_digest)
 
 
 def test_renaming_changes_nothing_else(ada, keys):

@@ -4,6 +4,7 @@ import subprocess
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from frappe_tokens.keys import generate_keys, revoke
@@ -15,7 +16,7 @@ from .conftest import CLOSE, HEADER, KEY, SECRET, SUBMIT, WINDOWS, each_window, 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 LIST = "/account/api-keys/"
-NEW = "header .button"
+NEW = ".frappe-tokens-list > header .button"
 CURL = "#frappe-tokens-value-curl"
 
 
@@ -38,17 +39,21 @@ def test_key_is_generated_rotated_and_revoked(open_page, user, whoami, options):
     expect(page.locator("dialog")).to_have_count(int(is_scripted))
     page.fill("#id_name", "deploy")
     page.fill("#id_allowed_ips", "127.0.0.0/8")
+    expect(page.locator("#id_expires_at")).to_be_hidden()
+    page.check("text=Another date")
+    page.fill("#id_expires_at", (timezone.now() + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M"))
     page.click(SUBMIT)
     expect(page.locator(SECRET)).to_be_visible()
     assert not is_scripted or fits(page)
     first = page.inner_text(HEADER)
     assert whoami(first) == (200, '{"message":"ada"}')
     page.click(CLOSE)
-    expect(page.locator(".frappe-tokens-key")).to_contain_text("deploy")
+    expect(page.locator(".frappe-tokens-key")).to_contain_text("This key expires in 9 days")
     assert "fts_" not in page.content()
 
     action(page, "deploy", "Rotate").click()
     page.check("text=For one day")
+    page.check("text=60 days")
     page.click(SUBMIT)
     expect(page.locator(SECRET)).to_be_visible()
     second = page.inner_text(HEADER)
@@ -56,6 +61,7 @@ def test_key_is_generated_rotated_and_revoked(open_page, user, whoami, options):
     assert [whoami(header)[0] for header in (first, second)] == [200, 200]
     page.click(CLOSE)
     expect(page.locator(".frappe-tokens-key")).to_contain_text("still in use")
+    expect(page.locator(".frappe-tokens-key")).to_contain_text("in 60 days")
 
     action(page, "deploy", "Revoke").click()
     page.fill("#id_reason", "the laptop was stolen")
@@ -136,6 +142,16 @@ def test_works_by_keyboard_alone(open_page, user):
     page.keyboard.press("Enter")
     expect(page.locator(".frappe-tokens-empty")).to_be_visible()
     expect(page.locator(NEW)).to_be_focused()
+
+
+def test_signs_out_by_keyboard_and_without_a_script(open_page, user):
+    page = open_page(LIST, user, java_script_enabled=False)
+
+    page.get_by_role("button", name="Sign out").press("Enter")
+
+    page.wait_for_url("**/account/login/")
+    page.goto(LIST)
+    page.wait_for_url("**/account/login/**")
 
 
 def test_lost_session_leads_to_the_login_page_and_back(open_page, user):
