@@ -26,9 +26,6 @@ KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
 # The fields that only those may change who may manage the user's keys.
 CREDENTIALS = ("user", *POLICIES)
 
-# The fields that are lists.
-LISTS = ("scopes", "allowed_ips")
-
 
 class SourceFormMixin(ModelForm):
     """Added to the form of every page and list that changes rows."""
@@ -69,12 +66,14 @@ def guarded(form: type[KeyForm], request: HttpRequest) -> type[KeyForm]:
     return type(form.__name__, (SourceFormMixin, form), {"actor": Actor.of(request)})
 
 
-def list_field(name: str, request: HttpRequest) -> forms.Field:
-    """Return the form's field for one of ``LISTS``."""
+def list_field(name: str, request: HttpRequest) -> forms.Field | None:
+    """Return the form's field for the scopes or the addresses; None for another field."""
     widget = AdminTextareaWidget(attrs={"rows": 3})
     if name == "scopes":
         return ScopesField(widget=widget)
-    return NetworksField(widget=widget, address=RequestInfo(request).address())
+    if name == "allowed_ips":
+        return NetworksField(widget=widget, address=RequestInfo(request).address())
+    return None
 
 
 def posted_in_rows(posted: QueryDict, field: Field[Any, Any]) -> list[object]:

@@ -41,15 +41,7 @@ from ..keys import (
 )
 from .disabling import DISABLE, ENABLE, DisablingActionsMixin, switch_for
 from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, part
-from .source_forms import (
-    CREDENTIALS,
-    LISTS,
-    KeyForm,
-    StateFilter,
-    guarded,
-    list_field,
-    posted_in_rows,
-)
+from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, list_field, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 
 if TYPE_CHECKING:
@@ -160,9 +152,8 @@ class ApiKeySourceMixin(DisablingActionsMixin):
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> forms.Field | None:
-        if db_field.name in LISTS:
-            return list_field(db_field.name, request)
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
+        own = list_field(db_field.name, request)
+        return own or super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_form(
         self, request: HttpRequest, obj: MaybeKey = None, change: bool = False, **kwargs: Any
