@@ -210,10 +210,10 @@ def _clean(name: str, value: Any, held: Collection[str] = ()) -> object:
         return clean_description(value)
     if name == "metadata":
         return clean_metadata(value)
-    if name == "rate_limit" and not value:
-        return ""
     if name == "allowed_ips":
         return clean_networks(value)
+    if name == "rate_limit" and not value:
+        return ""
     if name == "rate_limit":
         validate_rate(value)
     else:
