@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 
 from django import forms
 from django.http import QueryDict
@@ -10,27 +9,12 @@ from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
-from ..conf import conf
-from ..form_fields import ExpiryField, NetworksField, RenewalForm, ScopesField, expiry_help
+from ..form_fields import ExpiryField, NetworksField, ScopesField, expiry_help
 from ..keys import clean_description, clean_name, default_expiry
 from ..models import ApiKey
 from ..validators import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
 
 _CHANGEABLE = ("name", "description", "self_rotate")
-
-# In seconds.
-GRACES = [
-    (0, _("Not at all: it may have leaked")),
-    (3_600, _("For one hour")),
-    (86_400, _("For one day")),
-    (604_800, _("For seven days")),
-]
-
-
-def _usual_grace() -> int:
-    """Return the shortest of ``GRACES`` that isn't shorter than ``ROTATION_GRACE``."""
-    usual = conf.ROTATION_GRACE.total_seconds()
-    return next((seconds for seconds, _label in GRACES if seconds >= usual), GRACES[-1][0])
 
 
 def _expiry_help() -> str:
@@ -98,15 +82,3 @@ class NewKeyForm(EditForm):
     )
     scopes = ScopesField()
     allowed_ips = NetworksField()
-
-
-class RotateForm(RenewalForm):
-    """Also how long the replaced secret keeps working."""
-
-    grace = forms.TypedChoiceField(
-        label=_("How long should the current secret keep working?"),
-        choices=GRACES,
-        coerce=lambda seconds: timedelta(seconds=int(seconds)),
-        initial=_usual_grace,
-        widget=forms.RadioSelect,
-    )

@@ -6,7 +6,6 @@ history entry, nor behind any URL.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from functools import partial
 
@@ -15,14 +14,12 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_safe
 
-from ..crypto import Secret
-from ..form_fields import RevokeForm
+from ..form_fields import RevokeForm, RotationForm
 from ..keys import (
     Actor,
     GeneratedKeys,
@@ -36,7 +33,8 @@ from ..keys import (
     version_for_new_key,
 )
 from ..models import ApiKey
-from .forms import EditForm, NewKeyForm, RotateForm
+from ..snippets import trial_of
+from .forms import EditForm, NewKeyForm
 from .pages import account_page, done, form_page, key_page, notice, posted
 
 # The fields of a form by the codes of the core's errors.
@@ -77,7 +75,7 @@ def rotate_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
     if key.is_disabled:
         problem = _("This API key is disabled. Enable it, then try again.")
         return notice(request, _("Nothing was generated"), problem, status=409)
-    form = RotateForm(posted(request), expires_at=key.expires_at)
+    form = RotationForm(posted(request), expires_at=key.expires_at)
     (plan,) = plan_for([request.user], actor, key.name)
     generate = partial(generate_keys_for_source, key, by=actor)
     return _generate(request, "rotate", form, plan.version, generate, plan=plan)
@@ -155,11 +153,5 @@ def _generate(
 
 @sensitive_variables()
 def _generated(request: HttpRequest, generated: GeneratedKeys) -> HttpResponse:
-    try:
-        path = reverse("frappe_tokens:get_logged_user")
-    except NoReverseMatch:
-        path = get_script_prefix()
-    url = request.build_absolute_uri(path)
-    curl = Secret(f"curl -H {shlex.quote(generated.header)} {shlex.quote(url)}")
-    context = {"generated": generated, "curl": curl}
+    context = {"generated": generated, "trial": trial_of(request, generated)}
     return TemplateResponse(request, "frappe_tokens/account/generated.html", context)
