@@ -33,10 +33,12 @@ class Trial:
     Attributes:
         snippets: the same GET request in several languages.
         allowed_ips: the addresses and networks that it works from; none for all.
+        may_need_permission: the request is to a view of the project.
     """
 
     snippets: list[Snippet]
     allowed_ips: list[str]
+    may_need_permission: bool
 
 
 @sensitive_variables()
@@ -48,7 +50,8 @@ def trial_of(request: HttpRequest, keys: GeneratedKeys, source: str = "") -> Tri
         keys: what was generated.
         source: the second header, ``Frappe-Authorization-Source: <name>``, if one is needed.
     """
-    url = request.build_absolute_uri(path_for(keys.instance.scopes))
+    path, is_projects = path_for(keys.instance.scopes)
+    url = request.build_absolute_uri(path)
     lines = [line for line in (keys.header, Secret(source)) if line]
     headers = dict(line.split(": ", 1) for line in lines)
     curl = [f"curl {shlex.quote(url)}", *(f"-H {shlex.quote(line)}" for line in lines)]
@@ -58,21 +61,24 @@ def trial_of(request: HttpRequest, keys: GeneratedKeys, source: str = "") -> Tri
         "javascript": ("JavaScript (fetch)", _javascript(url, headers)),
     }
     snippets = [Snippet(slug, name, Secret(text)) for slug, (name, text) in texts.items()]
-    return Trial(snippets, list(keys.instance.allowed_ips))
+    return Trial(snippets, list(keys.instance.allowed_ips), is_projects)
 
 
-def path_for(scopes: list[str]) -> str:
-    """Return a path that a key with ``scopes`` opens by GET, as far as can be known."""
+def path_for(scopes: list[str]) -> tuple[str, bool]:
+    """Return a path that a key with ``scopes`` opens by GET, and whether it is the project's.
+
+    Our own are open to all users. The project's may require permissions too.
+    """
     if not scopes:
         with suppress(NoReverseMatch):
-            return reverse("frappe_tokens:get_logged_user")
+            return reverse("frappe_tokens:get_logged_user"), False
     opened = [endpoint for endpoint in endpoints() if _opens(scopes, endpoint)]
     if opened:
         # The first one that lists something, or else the first one.
-        return next((it for it in opened if it.lists), opened[0]).path
+        return next((it for it in opened if it.lists), opened[0]).path, True
     with suppress(NoReverseMatch):
-        return reverse("frappe_tokens:own_key")
-    return get_script_prefix()
+        return reverse("frappe_tokens:own_key"), False
+    return get_script_prefix(), True
 
 
 def _opens(scopes: list[str], endpoint: Endpoint) -> bool:
@@ -88,14 +94,11 @@ def _opens(scopes: list[str], endpoint: Endpoint) -> bool:
 
 @sensitive_variables()
 def _python(url: str, headers: dict[str, str]) -> str:
-    pairs = "".join(f"        {json.dumps(n)}: {json.dumps(v)},\n" for n, v in headers.items())
+    pairs = "".join(f"    {json.dumps(n)}: {json.dumps(v)},\n" for n, v in headers.items())
     return (
         "import requests\n\n"
-        "response = requests.get(\n"
-        f"    {json.dumps(url)},\n"
-        f"    headers={{\n{pairs}    }},\n"
-        "    timeout=10,\n"
-        ")\n"
+        f"headers = {{\n{pairs}}}\n"
+        f"response = requests.get({json.dumps(url)}, headers=headers, timeout=10)\n"
         "print(response.status_code, response.text)"
     )
 

@@ -155,7 +155,10 @@ def test_shows_a_working_secret_once(keeper_client, consumer):
     url = page_of(consumer, "generate-keys")
     confirmation = text_of(keeper_client.get(url))
     assert "Generate Keys for Door sensor" in confirmation
-    assert f"The API key <code>{consumer.api_key}</code> stays." in confirmation
+    assert (
+        f"The API key <code>{consumer.api_key}</code> stays and gets its first secret."
+        in confirmation
+    )
     assert "Its requests run as ada." in confirmation
 
     answer = generate(keeper_client, url)
