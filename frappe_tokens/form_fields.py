@@ -167,7 +167,7 @@ class GraceForm(forms.Form):
 
     grace = forms.ChoiceField(
         label=_("How long should the current secret keep working?"),
-        choices=[*GRACES, (UNTIL, _("Until another time:"))],
+        choices=[*GRACES, (UNTIL, _("Until a time of your choice"))],
         initial=_usual_grace,
         widget=forms.RadioSelect,
     )

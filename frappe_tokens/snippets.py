@@ -97,8 +97,9 @@ def _python(url: str, headers: dict[str, str]) -> str:
     pairs = "".join(f"    {json.dumps(n)}: {json.dumps(v)},\n" for n, v in headers.items())
     return (
         "import requests\n\n"
+        f"url = {json.dumps(url)}\n"
         f"headers = {{\n{pairs}}}\n"
-        f"response = requests.get({json.dumps(url)}, headers=headers, timeout=10)\n"
+        "response = requests.get(url, headers=headers, timeout=10)\n"
         "print(response.status_code, response.text)"
     )
 

@@ -170,7 +170,8 @@ def test_shows_a_working_secret_once(keeper_client, consumer):
     posted = Client().post("/api/events/", {"kind": "x"}, "application/json", headers=headers)
     assert posted.status_code == 201
     assert "no-store" in answer["Cache-Control"]
-    assert "Frappe-Authorization-Source: EventConsumer" in text_of(answer)
+    programs = [text(program) for program in elements(text_of(answer), "pre")]
+    assert "-H 'Frappe-Authorization-Source: EventConsumer'" in programs[0]
     for url in (page_of(consumer), CONSUMERS, page_of(consumer, "history")):
         assert secret not in text_of(keeper_client.get(url))
     notes = list(LogEntry.objects.values_list("change_message", flat=True))

@@ -70,6 +70,11 @@ def test_generates_and_shows_the_secret_once(manager_client, user):
     (secret,) = secrets_on(answer)
     assert crypto.matches(secret, key.secret_digest)
     assert f"Authorization: token {key.api_key}:{secret}" in text_of(answer)
+    tabs = elements(text_of(answer), "label", for_=True)
+    assert [text(tab) for tab in tabs] == ["curl", "Python (requests)", "JavaScript (fetch)"]
+    programs = [text(program) for program in elements(text_of(answer), "pre")]
+    assert all(f"{key.api_key}:{secret}" in program for program in programs)
+    assert len(programs) == 3
     assert "no-store" in answer["Cache-Control"]
     assert_secret_is_only_in(answer, manager_client)
     assert key.created_by == User.objects.get(username="manager")
