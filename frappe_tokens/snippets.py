@@ -85,7 +85,7 @@ def _opens(scopes: list[str], endpoint: Endpoint) -> bool:
     return (
         endpoint.answers_get
         and endpoint.accepts_tokens
-        and scopes_open(scopes, endpoint.required_scopes("GET"))
+        and scopes_open(scopes, endpoint.required_scopes)
     )
 
 

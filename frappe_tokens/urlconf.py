@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django.urls import (
@@ -16,7 +15,7 @@ from django.urls import (
 )
 from django.utils.regex_helper import normalize
 
-from . import policy
+from .verification import RoutedView
 
 
 class Endpoint(NamedTuple):
@@ -61,15 +60,10 @@ class Endpoint(NamedTuple):
         """Whether a GET probably needs no parameters: of a viewset's actions, others often do."""
         return self.lists or (hasattr(self.cls, "get") and not getattr(self.view, "actions", None))
 
-    def required_scopes(self, method: str) -> tuple[str, ...]:
-        """Return the scopes that a view of Django REST framework declares for ``method``."""
-        given = getattr(self.view, "initkwargs", {})
-        declared = given.get("required_scopes", getattr(self.cls, "required_scopes", None))
-        if not isinstance(declared, str | list | tuple | set | frozenset | Mapping):
-            return ()  # nothing, or a property
-        actions = getattr(self.view, "actions", None) or {}
-        view = SimpleNamespace(required_scopes=declared, action=actions.get(method.lower()))
-        return policy.required_scopes(view, method)
+    @property
+    def required_scopes(self) -> tuple[str, ...]:
+        """The scopes that a GET requires."""
+        return RoutedView(self.path, self.view).required_scopes.get("GET", ())
 
 
 def endpoints() -> Iterator[Endpoint]:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_safe
 
-from ..form_fields import RevokeForm, RotationForm
+from ..form_fields import RevokeForm
 from ..keys import (
     Actor,
     GeneratedKeys,
@@ -33,6 +33,7 @@ from ..keys import (
     version_for_new_key,
 )
 from ..models import ApiKey
+from ..rotation_forms import RotationForm
 from ..snippets import trial_of
 from .forms import EditForm, NewKeyForm
 from .pages import account_page, done, form_page, key_page, notice, posted

@@ -25,8 +25,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from ..base_models import AbstractApiKey
-from ..form_fields import GraceForm, RenewalForm, RotationForm
 from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, transaction_for
+from ..rotation_forms import GraceForm, RenewalForm, RotationForm
 from .pages import PagesMixin
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
