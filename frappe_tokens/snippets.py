@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.views.decorators.debug import sensitive_variables
 
+from .base_models import AbstractApiKey
 from .crypto import Secret
 from .keys import GeneratedKeys
-from .policy import scopes_open
 from .urlconf import Endpoint, endpoints
 
 
@@ -50,7 +50,7 @@ def trial_of(request: HttpRequest, keys: GeneratedKeys, source: str = "") -> Tri
         keys: what was generated.
         source: the second header, ``Frappe-Authorization-Source: <name>``, if one is needed.
     """
-    path, is_projects = path_for(keys.instance.scopes)
+    path, is_projects = path_for(keys.instance)
     url = request.build_absolute_uri(path)
     lines = [line for line in (keys.header, Secret(source)) if line]
     headers = dict(line.split(": ", 1) for line in lines)
@@ -64,15 +64,15 @@ def trial_of(request: HttpRequest, keys: GeneratedKeys, source: str = "") -> Tri
     return Trial(snippets, list(keys.instance.allowed_ips), is_projects)
 
 
-def path_for(scopes: list[str]) -> tuple[str, bool]:
-    """Return a path that a key with ``scopes`` opens by GET, and whether it is the project's.
+def path_for(key: AbstractApiKey) -> tuple[str, bool]:
+    """Return a path that ``key`` opens by GET, and whether it is the project's.
 
     Our own are open to all users. The project's may require permissions too.
     """
-    if not scopes:
+    if not key.is_scoped:
         with suppress(NoReverseMatch):
             return reverse("frappe_tokens:get_logged_user"), False
-    opened = [endpoint for endpoint in endpoints() if _opens(scopes, endpoint)]
+    opened = [endpoint for endpoint in endpoints() if _opens(key, endpoint)]
     if opened:
         # The first one that lists something, or else the first one.
         return next((it for it in opened if it.lists), opened[0]).path, True
@@ -81,12 +81,8 @@ def path_for(scopes: list[str]) -> tuple[str, bool]:
     return get_script_prefix(), True
 
 
-def _opens(scopes: list[str], endpoint: Endpoint) -> bool:
-    return (
-        endpoint.answers_get
-        and endpoint.accepts_tokens
-        and scopes_open(scopes, endpoint.required_scopes)
-    )
+def _opens(key: AbstractApiKey, endpoint: Endpoint) -> bool:
+    return endpoint.answers_get and endpoint.accepts_tokens and key.opens(endpoint.required_scopes)
 
 
 # The strings of JSON are also those of Python and of JavaScript.
