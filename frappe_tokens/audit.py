@@ -33,6 +33,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 _TEXTS = {
     "request_refused": "Refused %(method)s %(path)s from %(ip)s: %(code)s, API key %(api_key)r.",
     "keys_generated": "Generated a secret for API key %(api_key)s of %(user)s.",
+    # As keys_generated says it of a secret that replaced another one.
+    "rotated": "Rotated the secret of API key %(api_key)s of %(user)s.",
     "key_revoked": "Revoked API key %(api_key)s of %(user)s. Reason: %(reason)s",
     "key_disabled": "Disabled API key %(api_key)s of %(user)s.",
     "key_enabled": "Enabled API key %(api_key)s of %(user)s.",
@@ -87,4 +89,5 @@ def _name(user: User | None) -> str | None:
 
 def _log(event: str, *values: object) -> None:
     fields = dict(zip(FIELDS[event], values, strict=True))
-    logger.info(_TEXTS[event], fields, extra={"event": event, **fields})
+    text = _TEXTS["rotated" if fields.get("rotated") else event]
+    logger.info(text, fields, extra={"event": event, **fields})

@@ -8,7 +8,6 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
-from django.http import QueryDict
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -16,7 +15,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from . import policy
 from .conf import Scopes, conf
 from .validators import REASON_MAX_LENGTH, clean_networks, validate_scopes
 
@@ -139,25 +137,6 @@ class ExpiryField(forms.DateTimeField):
         )
 
 
-class RenewalForm(forms.Form):
-    """When a key expires after its rotation. An expired one needs a later expiry."""
-
-    expires_at = ExpiryField()
-
-    def __init__(self, data: QueryDict | None, *, expires_at: datetime | None) -> None:
-        super().__init__(data)
-        field, now = self.fields["expires_at"], timezone.now()
-        field.required = policy.has_ended(expires_at, now)
-        if field.required:
-            problem = gettext("The key has expired. Enter a later expiry.")
-            field.error_messages["required"] = problem
-            field.help_text = f"{problem} ({expiry_help()})"
-        else:
-            latest = now + conf.MAX_LIFETIME if conf.MAX_LIFETIME is not None else None
-            ends = [end for end in (expires_at, latest) if end is not None]
-            field.help_text = expiry_help(min(ends, default=None))
-
-
 def expiry_help(*default: datetime | None) -> str:
     """Return what an empty field means, the latest possible expiry, and the time zone.
 
@@ -165,17 +144,18 @@ def expiry_help(*default: datetime | None) -> str:
     required.
     """
     parts = [
-        gettext("Empty: %(when)s") % {"when": gettext("never") if end is None else _formatted(end)}
+        gettext("Empty: %(when)s") % {"when": gettext("never") if end is None else formatted(end)}
         for end in default
     ]
     if conf.MAX_LIFETIME is not None:
-        latest = _formatted(timezone.now() + conf.MAX_LIFETIME)
+        latest = formatted(timezone.now() + conf.MAX_LIFETIME)
         parts.append(gettext("at the latest: %(when)s") % {"when": latest})
     parts.append(gettext("time zone: %(name)s") % {"name": timezone.get_current_timezone_name()})
     return "; ".join(parts)
 
 
-def _formatted(when: datetime) -> str:
+def formatted(when: datetime) -> str:
+    """Return ``when`` in the current time zone and language."""
     local = timezone.localtime(when) if timezone.is_aware(when) else when
     return date_format(local, "DATETIME_FORMAT")
 

@@ -78,7 +78,10 @@ def test_new_secrets_are_announced_after_the_commit(user, system_manager, log, r
         ("keys_generated", {**line, "by": "manager", "rotated": False}),
         ("keys_generated", {**line, "by": None, "rotated": True}),
     ]
-    assert log.messages == [f"Generated a secret for API key {first.api_key} of ada."] * 2
+    assert log.messages == [
+        f"Generated a secret for API key {first.api_key} of ada.",
+        f"Rotated the secret of API key {first.api_key} of ada.",
+    ]
     text = f"Generated a secret for API key {first.api_key}."
     assert history() == of_user_and_key(first.instance, text)
     for secret in (first.api_secret, second.api_secret):
@@ -191,7 +194,8 @@ def test_rows_of_other_sources_are_announced(user, system_manager, log, received
     ]
     generated = of_user_and_key(robot, f"Generated a secret for API key {robot.api_key}.")
     revoked = ("manager", "sensor", str(sensor.pk), f"Revoked API key {sensor.api_key}.")
-    assert history() == [*generated, *generated, revoked]
+    rotated = of_user_and_key(robot, f"Rotated the secret of API key {robot.api_key}.")
+    assert history() == [*generated, *rotated, revoked]
 
 
 def test_errors_of_receivers_change_nothing(keys, caplog):

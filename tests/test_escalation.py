@@ -58,7 +58,8 @@ def by_page(page):
 
 def by_list(client, target):
     chosen = {"action": "generate_keys", "_selected_action": [target.instance.user.pk]}
-    return client.post(USERS, {**chosen, "version": version_on(client, USERS, **chosen)})
+    form = {**chosen, "version": version_on(client, USERS, **chosen), "grace": "0"}
+    return client.post(USERS, form)
 
 
 def by_key_form(client, target):

@@ -242,7 +242,7 @@ def test_list_actions_for_the_same_users_in_opposite_order(make_user):
         page = client.post(url, action).content.decode()
         found = re.search(r'name="version" value="(\w+)"', page)
         assert found is not None
-        return lambda: client.post(url, {**action, "version": found[1]}).status_code
+        return lambda: client.post(url, {**action, "version": found[1], "grace": "0"}).status_code
 
     for _ in range(5):
         statuses, errors = at_once(confirm("1"), confirm("-1"))

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from ..conf import conf
-from ..form_fields import NetworksField, RenewalForm, ScopesField
+from ..form_fields import NetworksField, ScopesField
 from ..keys import clean_description, clean_name
 from ..models import ApiKey
+from ..rotation_forms import RotationForm
 from ..validators import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
 from .expiry import ExpiryChoiceForm, for_new_key, for_rotation
 
 _CHANGEABLE = ("name", "description", "self_rotate")
-
-# In seconds.
-GRACES = [
-    (0, _("Not at all: it may have leaked")),
-    (3_600, _("For one hour")),
-    (86_400, _("For one day")),
-    (604_800, _("For seven days")),
-]
-
-
-def _usual_grace() -> int:
-    """Return the shortest of ``GRACES`` that isn't shorter than ``ROTATION_GRACE``."""
-    usual = conf.ROTATION_GRACE.total_seconds()
-    return next((seconds for seconds, _label in GRACES if seconds >= usual), GRACES[-1][0])
 
 
 class EditForm(forms.Form):
@@ -101,16 +87,8 @@ class NewKeyForm(EditForm, ExpiryChoiceForm):
         cast("NetworksField", self.fields["allowed_ips"]).show_address(address)
 
 
-class RotateForm(ExpiryChoiceForm, RenewalForm):
+class RotateForm(ExpiryChoiceForm, RotationForm):
     """How long the replaced secret keeps working, and when the key expires."""
-
-    grace = forms.TypedChoiceField(
-        label=_("How long should the current secret keep working?"),
-        choices=GRACES,
-        coerce=lambda seconds: timedelta(seconds=int(seconds)),
-        initial=_usual_grace,
-        widget=forms.RadioSelect,
-    )
 
     def __init__(self, data: QueryDict | None, *, expires_at: datetime | None) -> None:
         """Make the form for a key that expires at ``expires_at``."""

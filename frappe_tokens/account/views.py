@@ -6,7 +6,6 @@ history entry, nor behind any URL.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -18,7 +17,6 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -26,7 +24,6 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
-from ..crypto import Secret
 from ..form_fields import RevokeForm
 from ..keys import (
     Actor,
@@ -41,6 +38,7 @@ from ..keys import (
     version_for_new_key,
 )
 from ..models import ApiKey
+from ..snippets import trial_of
 from ..verification import RequestInfo
 from .forms import EditForm, NewKeyForm, RotateForm
 from .pages import account_page, done, form_page, key_page, notice, posted
@@ -180,11 +178,5 @@ def _generate(
 
 @sensitive_variables()
 def _generated(request: HttpRequest, generated: GeneratedKeys) -> HttpResponse:
-    try:
-        path = reverse("frappe_tokens:get_logged_user")
-    except NoReverseMatch:
-        path = get_script_prefix()
-    url = request.build_absolute_uri(path)
-    curl = Secret(f"curl -H {shlex.quote(generated.header)} {shlex.quote(url)}")
-    context = {"generated": generated, "curl": curl}
+    context = {"generated": generated, "trial": trial_of(request, generated)}
     return TemplateResponse(request, "frappe_tokens/account/generated.html", context)

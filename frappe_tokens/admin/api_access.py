@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from ..keys import (
     Actor,
     GeneratedKeys,
+    Options,
     Plan,
     generate_keys,
     generate_keys_for_users,
@@ -85,8 +85,9 @@ class ApiAccessMixin(DisablingMixin):
         return plan_for(objects, actor, may_renew=may_renew)
 
     def _generate(
-        self, plans: Sequence[Plan], actor: Actor, expires_at: datetime | None
+        self, plans: Sequence[Plan], actor: Actor, options: Mapping[str, Any]
     ) -> list[GeneratedKeys]:
+        given = cast(Options, options)
         if len(plans) == 1:
-            return [generate_keys(plans[0].user, expires_at=expires_at, by=actor)]
-        return generate_keys_for_users([plan.user for plan in plans], by=actor)
+            return [generate_keys(plans[0].user, by=actor, **given)]
+        return generate_keys_for_users([plan.user for plan in plans], by=actor, **given)

@@ -178,7 +178,7 @@ class ApiKeyAdmin(ApiKeySourceMixin):
     ) -> HttpResponse:
         """Show the secret in the response to the form: a redirect would have to store it."""
         generated: GeneratedKeys = getattr(request, GENERATED)
-        return self.secrets_page(request, [(obj, generated)], self._url_of("change", obj))
+        return self.secret_page(request, obj, generated)
 
 
 def _deletes(request: HttpRequest) -> bool:

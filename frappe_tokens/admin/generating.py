@@ -9,37 +9,34 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import model_ngettext, quote, unquote
+from django.contrib.admin.utils import model_ngettext, unquote
 from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.db.models import Model, QuerySet
-from django.forms import Media
-from django.http import Http404, HttpRequest, HttpResponse
+from django.forms import Form, Media
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
-from django.utils import timezone
+from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from ..base_models import AbstractApiKey
-from ..conf import conf
-from ..form_fields import RenewalForm
-from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, clean_expiry, transaction_for
-from ..verification import DEFAULT_SOURCE
-from .bases import ModelAdmin
-from .csv_file import csv_link
+from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, transaction_for
+from ..rotation_forms import GraceForm, RenewalForm, RotationForm
+from .pages import PagesMixin
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
 
 # The style and the script of our pages.
-MEDIA = Media(css={"all": ["frappe_tokens/admin.css"]}, js=["frappe_tokens/admin.js"])
+MEDIA = Media(
+    css={"all": ["frappe_tokens/admin.css", "frappe_tokens/secrets.css"]},
+    js=["frappe_tokens/admin.js"],
+)
 
 KEY_FIELDS = ("api_access_key", "api_access_state", "api_access_last_used")
 GENERATE, REFUSED = "api_access_generate", "api_access_refused"
@@ -57,23 +54,15 @@ def part(name: str, label: Any, page: str = "") -> Callable[[Any, Model], str]:
     return render
 
 
-class ExpiryForm(RenewalForm):
-    """When the key expires, as the core accepts it."""
-
-    def clean_expires_at(self) -> datetime | None:
-        expires_at: datetime | None = self.cleaned_data["expires_at"]
-        return None if expires_at is None else clean_expiry(expires_at)
-
-
-class ApiAccessBase(ModelAdmin):
+class ApiAccessBase(PagesMixin):
     """A ModelAdmin of users or of keys, with *API Access* and the action *Generate Keys*."""
 
     own_actions: ClassVar[tuple[str, ...]] = ("generate_keys",)
 
-    api_access_key = part("key", _("API Key"))
+    api_access_key = part("key", _("API key"))
     api_access_state = part("state", _("State"))
     api_access_last_used = part("last_used", _("Last used"))
-    api_access_generate = part("generate", _("API Secret"), "generate_keys")
+    api_access_generate = part("generate", _("API secret"), "generate_keys")
 
     def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
@@ -107,11 +96,14 @@ class ApiAccessBase(ModelAdmin):
 
     @abstractmethod
     def _generate(
-        self, plans: Sequence[Plan], actor: Actor, expires_at: datetime | None
+        self, plans: Sequence[Plan], actor: Actor, options: Mapping[str, Any]
     ) -> list[GeneratedKeys]:
-        """Generate for all of ``plans``, or for none of them if one fails."""
+        """Generate for all of ``plans``, or for none of them if one fails.
 
-    @admin.display(description=_("API Secret"))
+        ``options`` are those that the page asked for, of ``grace`` and ``expires_at``.
+        """
+
+    @admin.display(description=_("API secret"))
     def api_access_refused(self, obj: Model) -> str:
         return str(BEYOND_RIGHTS)
 
@@ -140,27 +132,6 @@ class ApiAccessBase(ModelAdmin):
             raise PermissionDenied
         return obj
 
-    def _path_of(self, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
-        """Return the URL pattern of a page about one object."""
-        route = f"<path:object_id>/{name.replace('_', '-')}/"
-        return path(route, self.admin_site.admin_view(view), name=self._url_name_of(name))
-
-    def _url_of(self, name: str, obj: Model) -> str:
-        url_name = f"{self.admin_site.name}:{self._url_name_of(name)}"
-        return reverse(url_name, args=(quote(obj.pk),))
-
-    def _url_name_of(self, name: str) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-
-    def render_page(
-        self, request: HttpRequest, name: str, title: object, back_url: str, **context: object
-    ) -> TemplateResponse:
-        """Return a page that extends ``frappe_tokens/admin/page.html``."""
-        request.current_app = self.admin_site.name
-        context = {**self.admin_site.each_context(request), **context}
-        context |= {"title": title, "opts": self.opts, "media": self.media, "back_url": back_url}
-        return TemplateResponse(request, f"frappe_tokens/admin/{name}.html", context)
-
     @sensitive_variables()
     def generate_or_confirm(
         self, request: HttpRequest, objects: Sequence[Any], back_url: str, *, is_action: bool
@@ -181,29 +152,28 @@ class ApiAccessBase(ModelAdmin):
             if not is_action and blocked and not actor.may_manage(blocked[0].user):
                 raise PermissionDenied(blocked[0].blocked_by)
             version = hashlib.sha256("".join(plan.version for plan in plans).encode()).hexdigest()
-            key = possible[0].key if possible and not is_action else None
-            form = None
-            if key is not None:
-                data = request.POST if sent == version else None
-                form = ExpiryForm(data, expires_at=key.expires_at)
+            rotates = any(plan.rotates for plan in (plans if not is_action else possible))
+            form = _form_for(possible, request.POST if sent == version else None, is_action)
             if possible and sent == version and (form is None or form.is_valid()):
-                expires_at = form.cleaned_data["expires_at"] if form is not None else None
-                generated = self._generate(possible, actor, expires_at)
+                options = form.cleaned_data if form is not None else {}
+                generated = self._generate(possible, actor, options)
+                if not is_action:
+                    return self.secret_page(request, objects[0], generated[0], rotated=rotates)
                 pairs = list(zip([plan.subject for plan in possible], generated, strict=True))
-                return self.secrets_page(request, pairs, back_url, blocked if is_action else None)
+                return self.secrets_page(request, pairs, back_url, blocked)
         stale = sent is not None and not (form is not None and form.is_bound)
         more = possible[LISTED_MAX:]
         select_across = request.POST.get("select_across") == "1"
         page = self.render_page(
             request,
             "generate_keys_selected" if is_action else "generate_keys",
-            _("Generate Keys"),
+            _("Rotate secret") if rotates and not is_action else _("Generate Keys"),
             back_url,
+            about=None if is_action else objects[0],
             version=version,
             stale=stale,
             form=form,
-            grace=conf.ROTATION_GRACE,
-            grace_ends=timezone.now() + conf.ROTATION_GRACE,
+            rotates=rotates,
             # All that are blocked: each has its own reason.
             plans=[*blocked, *possible[:LISTED_MAX]],
             possible=possible,
@@ -219,30 +189,13 @@ class ApiAccessBase(ModelAdmin):
         page.status_code = 409 if stale else 200
         return page
 
-    @sensitive_variables()
-    def secrets_page(
-        self,
-        request: HttpRequest,
-        generated: Sequence[tuple[object, GeneratedKeys]],
-        back_url: str,
-        left_out: Sequence[Plan] | None = None,
-    ) -> HttpResponse:
-        """Show the secrets of ``generated``, whose first items say what the keys are for.
 
-        ``left_out`` are the plans that were blocked; None if the page is about one key.
-        """
-        label = generated[0][1].instance._meta.label_lower
-        names = [name for name, model in conf.SOURCES.items() if model.lower() == label]
-        source = "" if not names or DEFAULT_SOURCE in names else names[0]
-        return self.render_page(
-            request,
-            "generated_keys",
-            _("Keys generated"),
-            back_url,
-            subject=generated[0][0] if left_out is None else None,
-            generated=generated,
-            several=model_ngettext(self.opts, len(generated)),
-            source=source and f"Frappe-Authorization-Source: {source}",
-            csv_link=csv_link(generated),
-            left_out=left_out,
-        )
+def _form_for(plans: Sequence[Plan], data: QueryDict | None, is_action: bool) -> Form | None:
+    """Return the form with what is asked before ``plans`` are carried out; None for nothing."""
+    rotates = any(plan.rotates for plan in plans)
+    if is_action:
+        return GraceForm(data) if rotates else None
+    key = plans[0].key if plans else None
+    if key is None:
+        return None
+    return (RotationForm if rotates else RenewalForm)(data, expires_at=key.expires_at)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django import forms
@@ -41,6 +40,7 @@ from ..keys import (
 )
 from .disabling import DISABLE, ENABLE, DisablingActionsMixin, switch_for
 from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, part
+from .readable import READABLE, ReadableMixin
 from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, list_field, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 
@@ -53,7 +53,7 @@ DIGESTS = {"secret_digest", "previous_digest"}
 MaybeKey: TypeAlias = AbstractApiKey | None
 
 
-class ApiKeySourceMixin(DisablingActionsMixin):
+class ApiKeySourceMixin(ReadableMixin, DisablingActionsMixin):
     """Adds *API Access*, the policies and *Generate Keys* to a ModelAdmin of a source of keys.
 
     ``class EventConsumerAdmin(ApiKeySourceMixin, admin.ModelAdmin): ...``
@@ -129,7 +129,7 @@ class ApiKeySourceMixin(DisablingActionsMixin):
             fieldsets.append((_("API Access"), {"fields": self._section_fields(request, obj)}))
         if policies := [name for name in POLICIES if name not in named]:
             fieldsets.append((_("Policies"), {"fields": policies}))
-        return fieldsets
+        return self.readable(request, obj, fieldsets)
 
     def _section_fields(self, request: HttpRequest, key: AbstractApiKey) -> tuple[str, ...]:
         """Return the fields of the section. Buttons are for those who may press them."""
@@ -147,7 +147,7 @@ class ApiKeySourceMixin(DisablingActionsMixin):
     def get_readonly_fields(self, request: HttpRequest, obj: MaybeKey = None) -> list[str]:
         is_managed = obj is None or Actor.of(request).may_manage(obj.user)
         closed = () if is_managed else CREDENTIALS
-        return [*super().get_readonly_fields(request, obj), *SECTION, *closed]
+        return [*super().get_readonly_fields(request, obj), *SECTION, *READABLE.values(), *closed]
 
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
@@ -223,7 +223,7 @@ class ApiKeySourceMixin(DisablingActionsMixin):
             self.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(back_url)
         title = _("Revoke API key")
-        return self.render_page(request, "revoke_key", title, back_url, key=key, form=form)
+        return self.render_page(request, "revoke_key", title, back_url, key, key=key, form=form)
 
     def _plan(
         self, objects: Sequence[AbstractApiKey], actor: Actor, *, lock: bool, may_renew: bool
@@ -240,7 +240,7 @@ class ApiKeySourceMixin(DisablingActionsMixin):
         return [plan_for_row(row, actor, may_renew=may_renew) for row in found]
 
     def _generate(
-        self, plans: Sequence[Plan], actor: Actor, expires_at: datetime | None
+        self, plans: Sequence[Plan], actor: Actor, options: Mapping[str, Any]
     ) -> list[GeneratedKeys]:
         keys = [plan.key for plan in plans if plan.key is not None]
-        return [generate_keys_for_source(key, expires_at=expires_at, by=actor) for key in keys]
+        return [generate_keys_for_source(key, by=actor, **options) for key in keys]

@@ -28,6 +28,8 @@ _HISTORY = {
     "key_disabled": _("Disabled API key %(api_key)s."),
     "key_enabled": _("Enabled API key %(api_key)s."),
 }
+# What keys_generated means if a secret replaced another one.
+_ROTATED = _("Rotated the secret of API key %(api_key)s.")
 
 
 def announce_generated(
@@ -55,8 +57,11 @@ def announce(
         total: how many keys are changed in all, if these are one batch of many.
         is_emailed: whether users get the usual email.
     """
-    text = str(_HISTORY[event])
-    notes = ((key, text % {"api_key": key.api_key}) for key, _details in changes)
+    first, again = str(_HISTORY[event]), str(_ROTATED)
+    notes = (
+        (key, (again if details.get("rotated") else first) % {"api_key": key.api_key})
+        for key, details in changes
+    )
     record_history(by, ((changed, note) for key, note in notes for changed in (key.user, key)))
     user = by.user if by is not None else None
     model = type(changes[0][0])

@@ -45,6 +45,11 @@ class Plan:
         return hashlib.sha256(repr(state).encode()).hexdigest()
 
     @property
+    def rotates(self) -> bool:
+        """Whether a secret is replaced. Otherwise the first one is generated."""
+        return self.key is not None and bool(self.key.secret_digest)
+
+    @property
     def ends_older_secret(self) -> bool:
         """Whether a secret stops working before the end of its grace period."""
         ends = self.key.previous_expires_at if self.key is not None else None

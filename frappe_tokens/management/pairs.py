@@ -24,7 +24,7 @@ FILE_MAX_LENGTH = 1000  # bytes
 
 _DONE = {
     "created": "Stored the API key %s of %s.",
-    "rotated": "Replaced the secret of the API key %s of %s.",
+    "rotated": "Rotated the secret of the API key %s of %s.",
     "unchanged": "The API key %s of %s has this secret already. Nothing was changed.",
     "superseded": "The API key %s of %s has a newer secret. Nothing was changed.",
 }

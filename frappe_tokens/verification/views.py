@@ -91,4 +91,6 @@ def _required(view: Any, method: str) -> tuple[str, ...]:
     given = getattr(view, "initkwargs", {})
     action = (getattr(view, "actions", None) or {}).get(method.lower())
     scopes = given.get("required_scopes", getattr(cls, "required_scopes", None))
+    if isinstance(scopes, property):
+        scopes = None  # only known in a request
     return policy.required_scopes(SimpleNamespace(required_scopes=scopes, action=action), method)

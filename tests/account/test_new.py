@@ -66,7 +66,7 @@ def test_key_has_the_chosen_limits(ada, user):
     assert (key.name, key.read_only, key.scopes) == ("deploy", True, ["todos", "events"])
     assert key.expires_at == datetime(2026, 6, 1, 9, 30, tzinfo=timezone.utc)
     assert key.allowed_ips == ["192.0.2.0/24", "2001:db8::1"]
-    assert "Replace the URL by one that the key's scopes open" in text_of(answer)
+    assert "only from these addresses: 192.0.2.0/24, 2001:db8::1." in text_of(answer)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_shows_a_command_for_this_site(ada, settings, urls, new, url):
 
     (secret,) = secrets_on(answer)
     header = f"Authorization: token {ApiKey.objects.get().api_key}:{secret}"
-    assert f"curl -H &#x27;{header}&#x27; {url}</code>" in text_of(answer)
+    assert f"curl {url} \\\n  -H &#x27;{header}&#x27;</code>" in text_of(answer)
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,12 @@ def generate_page(user):
 
 
 def generate(client, url, **form):
-    """The response to a confirmed page or, with a form, to the confirmed action of a list."""
+    """The response to a confirmed page or, with a form, to the confirmed action of a list.
+
+    A replaced secret stops working at once.
+    """
     confirmation = client.post(url, form) if form else client.get(url)
-    return client.post(url, {**form, "version": version_on(confirmation)})
+    return client.post(url, {**form, "version": version_on(confirmation), "grace": "0"})
 
 
 def assert_no_inline_script_or_style(page):

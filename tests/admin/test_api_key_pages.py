@@ -1,8 +1,10 @@
 """The pages of ``ApiKey``, where they differ from those of other sources (``test_sources.py``)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from datetime import timezone as timezones
 
 import pytest
+import time_machine
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
@@ -10,14 +12,16 @@ from django.urls import resolve
 from django.utils import timezone
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import generate_keys, revoke
+from frappe_tokens.keys import Actor, disable, generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from tests.account.conftest import secrets_on, text_of
+from tests.html import attribute, elements, text
 
 from .conftest import generate
 
 KEYS = "/admin/frappe_tokens/apikey/"
 ADD = f"{KEYS}add/"
+NOON = datetime(2026, 3, 1, 12, tzinfo=timezones.utc)
 
 
 def form_of(owner, **fields):
@@ -139,6 +143,69 @@ def test_viewing_needs_no_permission_to_generate(staff, keys):
     assert "generate-keys" not in page
     assert client.get(ADD).status_code == 403
     assert client.get(KEYS, {"secret_digest__startswith": "sha256$"}).status_code == 400
+
+
+def rows_of(client, key):
+    """The texts of the page's fields, by the names of the fields, and the messages at its top."""
+    response = client.get(page_of(key))
+    rows = {
+        name.removeprefix("field-"): text(value)
+        for row in elements(text_of(response), class_="form-row")
+        for name in attribute(row, "class").split()
+        if name.startswith("field-")
+        for value in elements(row, class_="readonly")
+    }
+    return rows, [str(message) for message in response.context["messages"]]
+
+
+@pytest.mark.parametrize("may_only_view", [True, False], ids=["view-only", "revoked"])
+def test_what_cannot_be_changed_is_no_json(staff, user, may_only_view):
+    metadata = {"team": "ops", "owner": {"rooms": [1, "two"]}, "empty": {}, "billed": True}
+    limits = {"scopes": ["todos", "events"], "allowed_ips": ["192.0.2.0/24"]}
+    keys = generate_keys(user, name="ci", metadata=metadata, **limits)
+    other = generate_keys(user).instance
+    if not may_only_view:
+        revoke(keys.instance)
+        revoke(other)
+    client = staff(f"frappe_tokens.{'view_apikey' if may_only_view else 'generate_keys'}")
+
+    rows, _ = rows_of(client, keys.instance)
+    assert rows["readable_scopes"] == "todos events"
+    assert rows["readable_allowed_ips"] == "192.0.2.0/24"
+    assert rows["readable_metadata"] == ("team ops owner.rooms 1, two empty {} billed true")
+    rows, _ = rows_of(client, other)
+    assert rows["readable_scopes"] == "None. The key opens all views."
+    assert rows["readable_allowed_ips"] == "All addresses."
+    assert rows["readable_metadata"] == "None."
+
+
+def test_says_at_the_top_why_requests_are_refused(manager_client, system_manager, user):
+    by = Actor(system_manager)
+    key = generate_keys(user).instance
+    when = "March 1, 2026, noon"
+
+    def note(**changes):
+        ApiKey.objects.filter(pk=key.pk).update(**changes)
+        return " ".join(rows_of(manager_client, key)[1])
+
+    assert note() == ""
+    with time_machine.travel(NOON, tick=False):
+        manager_client.force_login(system_manager)
+        assert note(expires_at=NOON).startswith(f"This API key expired on {when}. Requests with")
+        disable(key, by=by)
+        assert note() == (
+            f"This API key was disabled on {when} by manager. "
+            "Requests with it are refused until it is enabled."
+        )
+        assert f"disabled on {when}. Requests" in note(disabled_by=None)
+        revoke(key, reason="Left the company", by=by)
+        assert note() == (
+            f"This API key was revoked on {when} by manager. Requests with it are refused. "
+            "This is final. Reason: Left the company"
+        )
+        assert note(revoked_by=None, revoked_reason="") == (
+            f"This API key was revoked on {when}. Requests with it are refused. This is final."
+        )
 
 
 LIST_OF_USERS = "/admin/auth/user/"

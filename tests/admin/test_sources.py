@@ -155,7 +155,10 @@ def test_shows_a_working_secret_once(keeper_client, consumer):
     url = page_of(consumer, "generate-keys")
     confirmation = text_of(keeper_client.get(url))
     assert "Generate Keys for Door sensor" in confirmation
-    assert f"The API key <code>{consumer.api_key}</code> stays." in confirmation
+    assert (
+        f"The API key <code>{consumer.api_key}</code> stays and gets its first secret."
+        in confirmation
+    )
     assert "Its requests run as ada." in confirmation
 
     answer = generate(keeper_client, url)
@@ -167,7 +170,8 @@ def test_shows_a_working_secret_once(keeper_client, consumer):
     posted = Client().post("/api/events/", {"kind": "x"}, "application/json", headers=headers)
     assert posted.status_code == 201
     assert "no-store" in answer["Cache-Control"]
-    assert "Frappe-Authorization-Source: EventConsumer" in text_of(answer)
+    programs = [text(program) for program in elements(text_of(answer), "pre")]
+    assert "-H 'Frappe-Authorization-Source: EventConsumer'" in programs[0]
     for url in (page_of(consumer), CONSUMERS, page_of(consumer, "history")):
         assert secret not in text_of(keeper_client.get(url))
     notes = list(LogEntry.objects.values_list("change_message", flat=True))
@@ -176,7 +180,7 @@ def test_shows_a_working_secret_once(keeper_client, consumer):
 
 def test_row_that_changed_since_the_confirmation_gets_no_secret(keeper_client, consumer, make_user):
     url = page_of(consumer, "generate-keys")
-    form = {"version": version_on(keeper_client.get(url))}
+    form = {"version": version_on(keeper_client.get(url)), "grace": "0"}
     EventConsumer.objects.update(user=make_user("grace"))
 
     answer = keeper_client.post(url, form)
@@ -196,7 +200,7 @@ def test_expired_row_is_renewed_by_a_later_expiry(keeper_client, consumer, days,
     consumer.save()
     until = timezone.now().replace(microsecond=0) + timedelta(days=days or 0)
     url = page_of(consumer, "generate-keys")
-    form = {"version": version_on(keeper_client.get(url))}
+    form = {"version": version_on(keeper_client.get(url)), "grace": "0"}
 
     answer = keeper_client.post(url, {**form, "expires_at": until.isoformat() if days else ""})
 
@@ -215,7 +219,9 @@ def test_staff_without_the_permissions_are_refused(editor_client, staff, consume
     before = stored(consumer)
 
     for client, status in [(editor_client, 403), (blind, 403), (Client(), 302)]:
-        answer = getattr(client, method)(page_of(consumer, what), {"version": "by hand"})
+        answer = getattr(client, method)(
+            page_of(consumer, what), {"version": "by hand", "grace": "0"}
+        )
         assert answer.status_code == status
     assert stored(consumer) == before
 
@@ -234,7 +240,7 @@ def test_generates_for_several_rows_and_says_which_are_left_out(
     EventConsumer.objects.filter(pk=expired.pk).update(expires_at=timezone.now())
     EventConsumer.objects.filter(pk=gone.pk).update(user=make_user("gone", is_active=False))
     chosen = action([consumer, till, vault, ended, expired, gone])
-    editor_client.post(CONSUMERS, {**chosen, "version": "by hand"})
+    editor_client.post(CONSUMERS, {**chosen, "version": "by hand", "grace": "0"})
     page = text_of(keeper_client.post(CONSUMERS, chosen))
     assert "Generate Keys for 2 event consumers" in page
     assert page.count("<strong>Left out.</strong>") == 4
@@ -402,7 +408,7 @@ def test_rows_of_users_with_more_rights_are_out_of_reach(keeper_client, consumer
     assert keeper_client.get(page_of(safe, "generate-keys")).status_code == 403
     answers = [
         keeper_client.get(page_of(safe)),
-        keeper_client.post(CONSUMERS, action([safe], version="by hand")),
+        keeper_client.post(CONSUMERS, action([safe], version="by hand", grace="0")),
         keeper_client.post(page_of(consumer), taken),
         keeper_client.post(ADD, taken),
     ]

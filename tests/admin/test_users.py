@@ -3,11 +3,14 @@
 import base64
 import csv
 import io
-from datetime import timedelta
+from datetime import datetime, timedelta
+from datetime import timezone as timezones
 
 import pytest
+import time_machine
 from django.contrib import admin
 from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.db import connection
@@ -19,11 +22,12 @@ from frappe_tokens.admin import ApiAccessMixin, add_api_access
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 from tests.account.conftest import assert_secret_is_only_in, secrets_on, text_of, version_on
-from tests.html import attribute, elements
+from tests.html import attribute, elements, text
 
 from .conftest import generate, generate_page, user_page
 
 USERS = "/admin/auth/user/"
+NOON = datetime(2026, 3, 1, 12, tzinfo=timezones.utc)
 
 
 def test_shows_the_key_its_state_and_its_last_use(manager_client, user):
@@ -46,7 +50,8 @@ def test_shows_the_key_its_state_and_its_last_use(manager_client, user):
     assert "Expired" in text_of(manager_client.get(user_page(user)))
     until = timezone.now().replace(microsecond=0) + timedelta(days=1)
     form = {"version": version_on(manager_client.get(generate_page(user)))}
-    renewed = manager_client.post(generate_page(user), {**form, "expires_at": until.isoformat()})
+    form |= {"grace": "0", "expires_at": until.isoformat()}
+    renewed = manager_client.post(generate_page(user), form)
     assert secrets_on(renewed)
     assert ApiKey.objects.get(pk=key.pk).expires_at == until
 
@@ -65,6 +70,11 @@ def test_generates_and_shows_the_secret_once(manager_client, user):
     (secret,) = secrets_on(answer)
     assert crypto.matches(secret, key.secret_digest)
     assert f"Authorization: token {key.api_key}:{secret}" in text_of(answer)
+    tabs = elements(text_of(answer), "label", for_=True)
+    assert [text(tab) for tab in tabs] == ["curl", "Python (requests)", "JavaScript (fetch)"]
+    programs = [text(program) for program in elements(text_of(answer), "pre")]
+    assert all(f"{key.api_key}:{secret}" in program for program in programs)
+    assert len(programs) == 3
     assert "no-store" in answer["Cache-Control"]
     assert_secret_is_only_in(answer, manager_client)
     assert key.created_by == User.objects.get(username="manager")
@@ -75,26 +85,151 @@ def test_generates_and_shows_the_secret_once(manager_client, user):
     assert not secrets_on(again)
     assert ApiKey.objects.get(user=user).secret_digest == key.secret_digest
     # And the page offers the next step.
-    assert secrets_on(manager_client.post(generate_page(user), {"version": version_on(again)}))
+    form = {"version": version_on(again), "grace": "0"}
+    assert secrets_on(manager_client.post(generate_page(user), form))
 
 
-def test_confirmation_says_what_happens_to_the_old_secrets(manager_client, user, settings):
+def test_confirmation_says_what_happens_to_the_old_secrets(manager_client, user):
     def page():
         return text_of(manager_client.get(generate_page(user)))
 
-    early = "The secret before it, which is still in its grace period, stops working immediately."
+    early = "The secret before the current one, which is still in its grace period, stops working"
     generated = generate_keys(user)
-    assert f"The API key <code>{generated.api_key}</code> stays." in page()
-    assert "Its current secret stops working immediately." in page()
+    assert f"The API key <code>{generated.api_key}</code> stays. Its secret is replaced" in page()
     assert early not in page()
 
-    settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(hours=24)}
-    assert "Its current secret stops working on" in page()
-    generate_keys(user)
+    generate_keys(user, grace=timedelta(hours=1))
     assert early in page()
 
     ApiKey.objects.update(secret_digest="")
-    assert "current secret" not in page()
+    assert "stays and gets its first secret." in page()
+    assert "How long should the current secret" not in page()
+
+
+@pytest.fixture
+def noon(manager_client, system_manager):
+    """It's noon on March 1, 2026, and someone has just signed in."""
+    with time_machine.travel(NOON, tick=False):
+        manager_client.force_login(system_manager)
+        yield NOON
+
+
+@pytest.mark.parametrize(
+    ("form", "grace"),
+    [
+        ({"grace": "0"}, None),
+        ({"grace": "0", "grace_until": "soon"}, None),
+        ({"grace": "3600"}, timedelta(hours=1)),
+        ({"grace": "86400"}, timedelta(hours=24)),
+        ({"grace": "604800"}, timedelta(days=7)),
+        ({"grace": "until", "grace_until": "2026-03-01T12:30"}, timedelta(minutes=30)),
+    ],
+)
+@pytest.mark.parametrize("is_action", [False, True])
+def test_old_secret_works_for_the_chosen_time(manager_client, user, noon, is_action, form, grace):
+    old = generate_keys(user)
+    url, chosen = (USERS, action([user])) if is_action else (generate_page(user), {})
+    asked = manager_client.post(url, chosen) if is_action else manager_client.get(url)
+
+    answer = manager_client.post(url, {**chosen, "version": version_on(asked), **form})
+
+    assert secrets_on(answer)
+    key = ApiKey.objects.get()
+    assert key.previous_expires_at == (grace and noon + grace)
+    assert key.previous_digest == (old.instance.secret_digest if grace else "")
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ({}, "This field is required."),
+        ({"grace": "1"}, "Select a valid choice."),
+        ({"grace": "until"}, "Enter a date and a time."),
+        ({"grace": "until", "grace_until": "soon"}, "Enter a valid date/time."),
+        ({"grace": "until", "grace_until": "2026-03-01T12:00"}, "must end in the future."),
+        ({"grace": "until", "grace_until": "2040-03-01T12:00"}, "must be between 0 and 3650 days."),
+    ],
+)
+@pytest.mark.parametrize("is_action", [False, True])
+def test_time_that_the_core_would_refuse_rotates_nothing(
+    manager_client, user, noon, is_action, form, problem
+):
+    generate_keys(user)
+    before = ApiKey.objects.values().get()
+    url, chosen = (USERS, action([user])) if is_action else (generate_page(user), {})
+    asked = manager_client.post(url, chosen) if is_action else manager_client.get(url)
+
+    answer = manager_client.post(url, {**chosen, "version": version_on(asked), **form})
+
+    assert answer.status_code == 200
+    assert problem in text_of(answer)
+    assert not secrets_on(answer)
+    assert ApiKey.objects.values().get() == before
+
+
+def test_proposes_a_grace_period_as_long_as_the_projects(manager_client, user, settings):
+    generate_keys(user)
+    settings.FRAPPE_TOKENS = {"ROTATION_GRACE": timedelta(hours=5)}
+
+    for answer in (
+        manager_client.get(generate_page(user)),
+        manager_client.post(USERS, action([user])),
+    ):
+        choices = elements(text_of(answer), "input", type="radio")
+        chosen = [choice for choice in choices if "checked" in dict(choice.attributes)]
+        assert [attribute(choice, "value") for choice in chosen] == ["86400"]
+
+
+def test_generates_a_first_secret_and_rotates_the_next(manager_client, user):
+    def words(page):
+        (heading,) = elements(page, id="frappe-tokens-heading")
+        (button,) = elements(page, type="submit", class_="default")
+        return text(heading), attribute(button, "value")
+
+    first = text_of(manager_client.get(generate_page(user)))
+    assert "Generate Keys" in text_of(manager_client.get(user_page(user)))
+    assert words(first) == ("Generate Keys for ada", "Generate Keys")
+    generated = text_of(generate(manager_client, generate_page(user)))
+    assert "Keys generated for ada" in generated
+
+    section = text_of(manager_client.get(user_page(user)))
+    assert [text(link) for link in elements(section, "a", class_="frappe-tokens-button")] == [
+        "Rotate secret"
+    ]
+    assert words(text_of(manager_client.get(generate_page(user)))) == (
+        *("Rotate secret of ada", "Rotate secret"),
+    )
+    assert "Secret rotated for ada" in text_of(generate(manager_client, generate_page(user)))
+    api_key = ApiKey.objects.get().api_key
+    notes = LogEntry.objects.order_by("pk").values_list("change_message", flat=True)
+    assert [*notes] == [
+        *[f"Generated a secret for API key {api_key}."] * 2,
+        *[f"Rotated the secret of API key {api_key}."] * 2,
+    ]
+
+
+@pytest.mark.parametrize("as_list", [True, False], ids=["from Django 6.1 on", "before"])
+def test_breadcrumbs_lead_back_to_the_user_and_the_list(manager_client, user, monkeypatch, as_list):
+    monkeypatch.setattr("frappe_tokens.admin.pages.BREADCRUMBS_ARE_A_LIST", as_list)
+
+    def crumbs(response):
+        (trail,) = elements(text_of(response), class_="breadcrumbs")
+        assert trail.name == ("ol" if as_list else "div")
+        return [(text(link), attribute(link, "href")) for link in elements(trail, "a")], text(trail)
+
+    home = [
+        ("Home", "/admin/"),
+        ("Authentication and Authorization", "/admin/auth/"),
+        ("Users", USERS),
+    ]
+    links, trail = crumbs(manager_client.get(generate_page(user)))
+    assert links == [*home, ("ada", user_page(user))]
+    assert trail.endswith("Generate Keys")
+    links, _ = crumbs(manager_client.post(USERS, action([user])))
+    assert links == home
+    links, trail = crumbs(generate(manager_client, generate_page(user)))
+    assert links == [*home, ("ada", user_page(user))]
+    assert trail.endswith("Keys generated")
 
 
 def test_nothing_is_offered_without_the_permission(staff, user):
@@ -185,7 +320,7 @@ def test_generates_for_all_after_a_confirmation(manager_client, three):
     assert page.count("A new API key and secret will be generated.") == 2
     assert ApiKey.objects.get().secret_digest == existing.instance.secret_digest
 
-    form = action(three, version=version_on(confirmation))
+    form = action(three, version=version_on(confirmation), grace="0")
     answer = manager_client.post(USERS, form)
     assert "no-store" in answer["Cache-Control"]
     rows = csv_on(answer)

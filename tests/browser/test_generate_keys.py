@@ -1,8 +1,10 @@
 """Generate Keys in a real browser: the dialog, the list action, and both without JavaScript."""
 
 import csv
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from frappe_tokens.keys import generate_keys
@@ -82,6 +84,89 @@ def test_copies_the_values(user_page):
         assert copied == user_page.inner_text(value)
 
 
+@each_window
+def test_program_is_chosen_by_a_tab(open_page, system_manager, target, options):
+    page = open_page(user_path(target), system_manager, **options)
+    page.click(GENERATE)
+    page.click(SUBMIT)
+    programs = page.locator(".frappe-tokens-tabs pre:visible")
+    expect(programs).to_have_count(1)
+    expect(programs).to_contain_text("curl http")
+
+    page.click("text=Python (requests)")
+    expect(programs).to_contain_text("import requests")
+    page.keyboard.press("ArrowRight")
+
+    expect(programs).to_have_count(1)
+    expect(programs).to_contain_text("await fetch(")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_credential_ever_breaks(open_page, system_manager, make_user, width):
+    for name in ("ada", "n" * 100):
+        make_user(name)
+    page = open_page("/admin/auth/user/", system_manager, viewport={"width": width, "height": 900})
+    page.check("#action-toggle")
+    page.select_option("select[name=action]", "generate_keys")
+    page.click("button[name=index]")
+    page.click(SUBMIT)
+    expect(page.locator(GENERATED)).to_be_visible()
+
+    assert fits(page)
+    for code in page.locator(".frappe-tokens-secrets code").all():
+        lines = "e => { const r = document.createRange(); r.selectNodeContents(e);"
+        assert code.evaluate(f"{lines} return r.getClientRects().length }}") == 1
+        if width == 1280:
+            assert code.evaluate("e => e.scrollWidth <= e.clientWidth || !e.clientWidth")
+
+
+def test_long_name_lies_beside_the_object_tools(open_page, system_manager, target):
+    key = generate_keys(target, name="Nightly export of invoices " * 3).instance
+    page = open_page(f"/admin/frappe_tokens/apikey/{key.pk}/change/", system_manager)
+
+    words = page.locator("#content h2").first.evaluate(
+        "e => { const r = document.createRange(); r.selectNodeContents(e);"
+        " return [...r.getClientRects()].map(({right, bottom}) => [right, bottom]) }"
+    )
+    tools = page.locator(".object-tools a").first.bounding_box()
+
+    assert len(words) > 1
+    assert all(right <= tools["x"] or bottom <= tools["y"] for right, bottom in words)
+
+
+def test_link_that_is_a_button_looks_and_works_like_one(user_page):
+    button = user_page.locator(GENERATE)
+    assert button.evaluate("e => getComputedStyle(e).textDecorationLine") == "none"
+
+    button.focus()
+    user_page.keyboard.press("Space")
+
+    cancel = user_page.locator(CLOSE)
+    assert cancel.evaluate("e => getComputedStyle(e).textDecorationLine") == "none"
+    cancel.focus()
+    user_page.keyboard.press("Space")
+    expect(user_page.locator("dialog")).to_have_count(0)
+
+
+@each_window
+def test_old_secret_works_until_the_chosen_time(open_page, system_manager, target, whoami, options):
+    old = generate_keys(target)
+    page = open_page(user_path(target), system_manager, **options)
+    page.click(GENERATE)
+    until = page.locator("[name=grace_until]")
+    expect(until).to_be_hidden()
+
+    page.check("[name=grace][value=until]")
+    page.click(SUBMIT)
+    expect(page.locator(".errorlist")).to_have_text("Enter a date and a time.")
+    until.fill(f"{timezone.now() + timedelta(hours=1):%Y-%m-%dT%H:%M}")
+    page.click(SUBMIT)
+
+    expect(page.locator(GENERATED)).to_have_text("Secret rotated for ada")
+    headers = [str(old.header), page.inner_text(HEADER)]
+    assert [whoami(header)[0] for header in headers] == [200, 200]
+
+
 def test_selects_the_secret_where_there_is_no_clipboard(user_page):
     """As on a site without HTTPS. Then Ctrl+C copies it."""
     user_page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: null})")
@@ -110,10 +195,10 @@ def test_dialog_works_by_keyboard_alone(user_page, whoami):
     user_page.keyboard.press("Enter")
     expect(user_page.locator("#frappe-tokens-heading")).to_be_focused()
     header = user_page.inner_text(HEADER)
-    tab_to(user_page, f"{HEADER} + .frappe-tokens-copy", at_most=4)
+    tab_to(user_page, f"{HEADER} + .frappe-tokens-copy", at_most=6)
     user_page.keyboard.press("Enter")
     expect(user_page.locator(f"{HEADER} + .frappe-tokens-copy")).not_to_have_text("Copy")
-    tab_to(user_page, CLOSE, at_most=2)
+    tab_to(user_page, CLOSE, at_most=4)
     user_page.keyboard.press("Enter")
     expect(user_page.locator("dialog")).to_have_count(0)
     expect(user_page.locator(GENERATE)).to_be_focused()
@@ -186,7 +271,7 @@ def test_list_generates_for_several_users_with_a_csv(
         page.check(f"input[name=_selected_action][value='{user.pk}']")
     page.select_option("select[name=action]", "generate_keys")
     page.click("button[name=index]")
-    expect(page.locator("#content-main")).to_contain_text("stops working immediately.")
+    expect(page.locator("#content-main")).to_contain_text("How long should the")
 
     page.click(SUBMIT)
     expect(page.locator(GENERATED)).to_be_visible()

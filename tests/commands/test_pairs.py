@@ -88,7 +88,7 @@ def test_sets_every_option_and_follows_a_rotation(user, write):
     works_until = "works until 2030-03-01 12:00 UTC.\n"
     assert (
         out
-        == f"Replaced the secret of the API key {API_KEY} of ada (ci). The old secret {works_until}"
+        == f"Rotated the secret of the API key {API_KEY} of ada (ci). The old secret {works_until}"
     )
     assert err == ""
     assert (key.name, key.read_only, key.scopes) == ("ci", True, ["todos"])

@@ -261,7 +261,7 @@ def test_narrow_key_rotates_itself_and_keeps_its_policies(ci):
     entry = LogEntry.objects.get(content_type__model="apikey")
     assert (entry.user, entry.change_message) == (
         key.user,
-        f"Generated a secret for API key {key.api_key}.",
+        f"Rotated the secret of API key {key.api_key}.",
     )
 
 

@@ -5,6 +5,7 @@
 "use strict";
 {
     const CONTENT = "#frappe-tokens-content";
+    const BUTTONS = "a[role=button]:is(.frappe-tokens-button, .frappe-tokens .closelink)";
 
     const copyText = async (element) => {
         try {
@@ -155,6 +156,14 @@
                 link.ariaBusy = "true";
                 openDialog(link).finally(() => { link.ariaBusy = null; });
             }
+        }
+    });
+
+    // A link that says that it is a button, as the admin's own do, is pressed by the space bar too.
+    document.addEventListener("keydown", (event) => {
+        if (event.key === " " && event.target.matches(BUTTONS)) {
+            event.preventDefault();
+            event.target.click();
         }
     });
 
