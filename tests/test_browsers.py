@@ -10,7 +10,7 @@ MOZILLA = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 TRUSTED = ["https://app.example.com", "https://*.example.org"]
 
 
-def asked(site, origin, **more):
+def request_of(site, origin, **more):
     sent = {"Sec-Fetch-Site": site, "Origin": origin}
     headers = {name: value for name, value in sent.items() if value is not None}
     return RequestFactory().post("/", headers=headers, **more)
@@ -53,7 +53,7 @@ def asked(site, origin, **more):
 def test_origin_of_another_site(site, origin, another, settings):
     settings.CSRF_TRUSTED_ORIGINS = TRUSTED
 
-    assert from_another_site(asked(site, origin)) is another
+    assert from_another_site(request_of(site, origin)) is another
 
 
 def test_own_origin_is_the_one_behind_the_proxy(settings):
@@ -62,14 +62,14 @@ def test_own_origin_is_the_one_behind_the_proxy(settings):
     settings.ALLOWED_HOSTS = ["example.com"]
     proxied = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "example.com"}
 
-    assert not from_another_site(asked(None, "https://example.com", **proxied))
-    assert from_another_site(asked(None, "http://testserver", **proxied))
+    assert not from_another_site(request_of(None, "https://example.com", **proxied))
+    assert from_another_site(request_of(None, "http://testserver", **proxied))
 
 
 def test_host_that_is_not_allowed_has_no_origin(settings):
     settings.ALLOWED_HOSTS = ["example.com"]
 
-    assert from_another_site(asked(None, "http://testserver"))
+    assert from_another_site(request_of(None, "http://testserver"))
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_page_of_a_websocket_has_the_scheme_of_http(scheme, origin, another):
     ],
 )
 def test_may_be_browser(site, origin, agent, maybe):
-    assert may_be_browser(asked(site, origin, HTTP_USER_AGENT=agent)) is maybe
+    assert may_be_browser(request_of(site, origin, HTTP_USER_AGENT=agent)) is maybe
