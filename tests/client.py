@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import pytest
 from django.test import Client, RequestFactory
 from django.views.debug import ExceptionReporter
 
@@ -52,7 +53,12 @@ def rows(model=ApiKey):
     return list(model._base_manager.order_by("pk").values())
 
 
-def technical_page(raised):
-    """Django's page about an error that ``pytest.raises`` caught, and its text for mails."""
+def technical_page(call, error):
+    """Django's page about the ``error`` that ``call`` raises, and its text for mails.
+
+    It shows the variables of all frames from here on.
+    """
+    with pytest.raises(error) as raised:
+        call()
     reporter = ExceptionReporter(RequestFactory().get("/"), raised.type, raised.value, raised.tb)
     return reporter.get_traceback_html() + reporter.get_traceback_text()
