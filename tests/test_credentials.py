@@ -13,7 +13,6 @@ from frappe_tokens.credentials import (
     looks_secret,
     parse,
 )
-from frappe_tokens.crypto import Secret
 from frappe_tokens.exceptions import Mistake
 
 KEY = "ftk_0123456789abcdef"
@@ -42,47 +41,37 @@ def scheme(request):
     return request.param
 
 
-def test_reads_a_pair(scheme):
-    assert credential(scheme) == Credential(scheme, KEY, SECRET, ours=True, well_formed=True)
-
-
 def test_splits_at_the_first_colon(scheme):
+    ours = scheme != "basic"
+
     assert credential(scheme, "key:se:cr:et") == Credential(
-        scheme, "key", "se:cr:et", ours=scheme != "basic", well_formed=True
+        scheme, "key", "se:cr:et", ours=ours, well_formed=True
     )
 
 
 @pytest.mark.parametrize("spelling", [str.lower, str.upper, str.title, str.swapcase])
-def test_case_of_the_scheme_does_not_matter(scheme, spelling):
+def test_pair_is_read_whatever_the_case_of_its_scheme(scheme, spelling):
     _, value = header(scheme).split()
+
     parsed = parse(f"{spelling(scheme)} {value}", scheme)
-    assert parsed == credential(scheme)
+
+    assert parsed == Credential(scheme, KEY, SECRET, ours=True, well_formed=True)
 
 
 @pytest.mark.parametrize("space", [" ", "  ", "\t", " \t "])
-def test_spaces_and_tabs_may_stand_around_scheme_and_credential(scheme, space):
+@pytest.mark.parametrize("text", ["{0}{2}{1}", "{0}{2}{1}{2}", "{2}{0} {1}"])
+def test_spaces_and_tabs_may_be_around_scheme_and_credential(scheme, text, space):
     _, value = header(scheme).split()
-    for text in (
-        f"{scheme}{space}{value}",
-        f"{scheme}{space}{value}{space}",
-        # A session must not decide instead.
-        f"{space}{scheme} {value}",
-    ):
-        assert parse(text, scheme) == credential(scheme)
+
+    assert parse(text.format(scheme, value, space), scheme) == credential(scheme)
 
 
 @pytest.mark.parametrize("space", ["\xa0", "\x0b", "\x0c", "\r", "\n", "\x1c", "\x85", "\u2003"])
-def test_nothing_else_is_trimmed(scheme, space):
+@pytest.mark.parametrize("text", ["{0}{2}{1}", "{0} {2}{1}", "{0} {1}{2}", "{0} {1}{2} "])
+def test_nothing_else_is_trimmed(scheme, text, space):
     _, value = header(scheme).split()
-    for text in (
-        f"{scheme}{space}{value}",
-        f"{scheme} {space}{value}",
-        f"{scheme} {value}{space}",
-        f"{scheme} {value}{space} ",
-    ):
-        parsed = parse(text, scheme)
-        assert parsed is not None
-        assert not parsed.well_formed
+
+    assert not parse(text.format(scheme, value, space), scheme).well_formed
 
 
 @pytest.mark.parametrize("text", [None, "", "\t", "\x00", ":", "tokens a:b", "token_ a:b", "\xa0"])
@@ -147,34 +136,6 @@ def test_scheme_alone_or_with_something_stuck_to_it_is_ours_to_refuse(scheme, re
 
 
 @pytest.mark.parametrize(
-    "token",
-    [
-        f"{KEY}:",
-        f":{SECRET}",
-        KEY,
-        SECRET,
-        f"{KEY} :{SECRET}",
-        f"{KEY}: {SECRET}",
-        f"{KEY}:{SECRET},token {KEY}:{SECRET}",
-        f"{KEY}:{SECRET}, token {KEY}:{SECRET}",
-        f"{KEY}\x00:{SECRET}",
-        f"{KEY}:{SECRET}\x00",
-        f"{KEY}:s\xe9cret",
-        f"{KEY}:\x7f",
-        f"{KEY}:se\tcret",
-        f"{KEY}:{'x' * (API_SECRET_MAX_LENGTH + 1)}",
-        f"{'k' * (API_KEY_MAX_LENGTH + 1)}:secret",
-        "a" * 10_000_000,
-    ],
-    ids=lambda token: repr(token[:30]),
-)
-def test_refuses_what_is_no_well_formed_pair(scheme, token):
-    parsed = credential(scheme, token)
-    assert not parsed.well_formed
-    assert (parsed.api_key, parsed.api_secret) == ("", "")
-
-
-@pytest.mark.parametrize(
     ("token", "mistake"),
     [
         (KEY, Mistake.SECRET_MISSING),
@@ -184,20 +145,53 @@ def test_refuses_what_is_no_well_formed_pair(scheme, token):
         (f":{SECRET}", Mistake.KEY_MISSING),
         (f"{SECRET}:", Mistake.KEY_MISSING),
         (f":{FRAPPE_SECRET}", Mistake.KEY_MISSING),
-        (f"{SECRET}:{KEY}", Mistake.WRONG_ORDER),
         (f"{SECRET} :{KEY}", Mistake.WRONG_ORDER),
         (f"{KEY}:{SECRET[:-1]}", Mistake.WRONG_CHECKSUM),
+        (f"{KEY}:{SECRET[:-1]}{'1' if SECRET[-1] == '0' else '0'}", Mistake.WRONG_CHECKSUM),
+        (f"{KEY}:fts_short", Mistake.WRONG_CHECKSUM),
+        (f"{KEY}:fts_", Mistake.WRONG_CHECKSUM),
         (f'{KEY}:{SECRET}"', Mistake.WRONG_CHECKSUM),
+        (f"{KEY}:{SECRET},token {KEY}:{SECRET}", None),
+        (f"{KEY}:{SECRET}, token {KEY}:{SECRET}", None),
         (":", None),
         (f"{KEY} :{SECRET}", None),
+        (f"{KEY}: {SECRET}", None),
+        (f"{KEY}\x00:{SECRET}", None),
+        (f"{KEY}:{SECRET}\x00", None),
+        (f"{KEY}:s\xe9cret", None),
+        (f"{KEY}:\x7f", None),
+        (f"{KEY}:se\tcret", None),
+        (f"{KEY}:{'x' * (API_SECRET_MAX_LENGTH + 1)}", None),
+        (f"{'k' * (API_KEY_MAX_LENGTH + 1)}:secret", None),
         ("0123456789abcdef", None),
     ],
+    ids=lambda value: repr(value[:60]) if isinstance(value, str) else None,
 )
-def test_likely_mistake_is_recognized(scheme, token, mistake):
+def test_malformed_pair_and_likely_mistake_are_recognized(scheme, token, mistake):
     parsed = credential(scheme, token)
 
     assert not parsed.well_formed
+    assert (parsed.api_key, parsed.api_secret) == ("", "")
     assert parsed.mistake is mistake
+
+
+@pytest.mark.parametrize(
+    "swapped",
+    [
+        SECRET,
+        f"acme_{SECRET[4:-6]}{crypto.checksum('acme_' + SECRET[4:-6])}",
+        SECRET[:-1],
+        SECRET[:-20],
+        SECRET[:21],
+        f"{SECRET}0",
+    ],
+)
+@pytest.mark.parametrize("secret", [KEY, SECRET])
+def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme, swapped, secret):
+    parsed = credential(scheme, f"{swapped}:{secret}")
+
+    assert parsed == Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
+    assert looks_secret(swapped)
 
 
 def test_secret_alone_is_recognized_with_one_prefix_for_both(scheme, settings):
@@ -220,21 +214,13 @@ def test_longest_pair(scheme):
     assert credential(scheme, f"{key}:{secret}").well_formed
 
 
-def test_secret_with_our_prefix_and_a_wrong_checksum_is_malformed(scheme):
-    wrong = SECRET[:-1] + ("0" if SECRET[-1] != "0" else "1")
-    assert not credential(scheme, f"{KEY}:{wrong}").well_formed
-    assert not credential(scheme, f"{KEY}:fts_short").well_formed
-    assert not credential(scheme, f"{KEY}:fts_").well_formed
+@pytest.mark.parametrize("prefix", ["fts_", "fed"])
+def test_pair_from_a_frappe_site_is_ours_whatever_it_begins_with(scheme, prefix, settings):
+    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": prefix}
 
-
-def test_pair_from_a_frappe_site_is_well_formed_and_ours(scheme):
     parsed = credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}")
+
     assert parsed == Credential(scheme, FRAPPE_KEY, FRAPPE_SECRET, ours=True, well_formed=True)
-
-
-def test_pair_from_a_frappe_site_works_under_a_prefix_that_it_happens_to_bear(scheme, settings):
-    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": "fed"}
-    assert credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}").well_formed
 
 
 @pytest.mark.parametrize(
@@ -256,16 +242,15 @@ def test_credential_is_ours_by_its_form(scheme, token, ours):
     assert credential(scheme, token).ours is ours
 
 
-@pytest.mark.parametrize("opaque", ["a", "eyJh.eyJz.c2ln", "a" * 4096, "-._~+/09AZ==", "fts_a"])
+@pytest.mark.parametrize(
+    "opaque", ["a", "eyJh.eyJz.c2ln", "a" * 4096, "-._~+/09AZ==", "fts_a", SECRET]
+)
 def test_bearer_credential_that_is_no_pair_may_be_an_access_token(opaque):
     parsed = credential("bearer", opaque)
-    assert parsed == Credential("bearer", access_token=Secret(opaque))
+
+    assert parsed.access_token == opaque
     assert opaque not in repr(parsed) or opaque == "a"
     assert credential("token", opaque).access_token == ""
-
-
-def test_bearer_secret_without_its_key_may_be_an_access_token():
-    assert credential("bearer", SECRET).access_token == SECRET
 
 
 def test_access_token_that_is_too_long_is_recognized():
@@ -313,24 +298,6 @@ def test_base64_is_strict(value):
 
 
 @pytest.mark.parametrize(
-    "swapped",
-    [
-        f"{SECRET}:{KEY}",
-        f"{SECRET}:{SECRET}",
-        f"acme_{SECRET[4:-6]}{crypto.checksum('acme_' + SECRET[4:-6])}:{KEY}",
-        f"{SECRET[:-1]}:{KEY}",
-        f"{SECRET[:-20]}:{KEY}",
-        f"{SECRET[:21]}:{KEY}",
-        f"{SECRET}0:{KEY}",
-    ],
-)
-def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme, swapped):
-    expected = Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
-    assert credential(scheme, swapped) == expected
-    assert looks_secret(swapped.partition(":")[0])
-
-
-@pytest.mark.parametrize(
     "api_key",
     [
         "",
@@ -353,13 +320,6 @@ def test_api_keys_may_have_the_prefix_of_the_secrets(scheme, settings, prefixes)
     assert credential(scheme, f"{key}:{secret}").api_key == key
     swapped = credential(scheme, f"{secret}:{key}")
     assert swapped == Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
-
-
-def test_repr_hides_the_secret(scheme):
-    parsed = credential(scheme)
-    assert SECRET not in repr(parsed)
-    assert SECRET not in repr([parsed.api_secret])
-    assert KEY in repr(parsed)
 
 
 def test_never_raises_and_never_lets_a_bad_part_through():
