@@ -3,45 +3,36 @@
 import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import pytest
 import time_machine
 from django.contrib.auth.models import User
 from django.core.cache import caches
-from django.test import Client
 
-from frappe_tokens import crypto
 from frappe_tokens.exceptions import Refused
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.rates import parse_rate
 from frappe_tokens.verification import limiter
 
-from .conftest import token_header
+from .client import IN_A_MINUTE, WHO, client_of
+from .client import with_wrong_secret as wrong
 
 pytestmark = pytest.mark.django_db
 
-# Twenty seconds into a minute.
-START = datetime.fromisoformat("2030-02-28T12:00:20+00:00")
-WHO = "/api/method/frappe.auth.get_logged_user"
 HERE, THERE = "192.0.2.1", "198.51.100.7"
 
 
 @pytest.fixture(autouse=True)
 def clock():
-    with time_machine.travel(START, tick=False) as clock:
+    with time_machine.travel(IN_A_MINUTE, tick=False) as clock:
         yield clock
 
 
-def wrong(keys):
-    return GeneratedKeys(keys.api_key, crypto.generate_api_secret(), keys.instance)
-
-
 def ask(keys, address=HERE, **headers):
-    headers["authorization"] = token_header(keys)
-    return Client(REMOTE_ADDR=address).get(WHO, headers=headers)
+    return client_of(keys, REMOTE_ADDR=address).get(WHO, headers=headers)
 
 
 def code(*arguments, **headers):
@@ -174,8 +165,8 @@ def test_addresses_of_one_client_are_counted_together(keys, settings, failed, re
 @pytest.mark.parametrize(
     ("model", "change", "reason"),
     [
-        (ApiKey, {"expires_at": START}, "key_expired"),
-        (ApiKey, {"revoked_at": START, "live": None}, "key_revoked"),
+        (ApiKey, {"expires_at": IN_A_MINUTE}, "key_expired"),
+        (ApiKey, {"revoked_at": IN_A_MINUTE, "live": None}, "key_revoked"),
         (User, {"is_active": False}, "user_inactive"),
     ],
 )
@@ -207,14 +198,13 @@ def test_other_processes_find_out_at_their_next_failure(keys, settings, statemen
     assert verbs == ["SELECT"]
 
 
-def test_only_failures_use_the_cache(keys, settings, caplog):
+def test_only_failures_use_the_cache_and_it_may_be_away(keys, settings, caplog):
     settings.CACHES = {"default": {"BACKEND": "tests.caches.DeadCache"}}
     limit_to(settings, "1/minute")
 
     assert code(keys) == "ok"
     assert "Failed attempts are not counted" not in caplog.text
 
-    # A cache that is away refuses nothing.
     assert [code(wrong(keys)) for _ in range(3)] == ["invalid_credentials"] * 3
     (report,) = [entry for entry in caplog.records if entry.name == "frappe_tokens.limiter"]
     assert report.levelno == logging.ERROR
