@@ -12,7 +12,7 @@ from frappe_tokens.models import ApiKey
 
 from .client import attempt
 from .conftest import PASSWORD, receiving
-from .test_key_cache import Replicas
+from .replicas import Replicas
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "replica"]),

@@ -22,6 +22,7 @@ from frappe_tokens.lookup.find import _reads_latest_commit
 from frappe_tokens.models import ApiKey
 
 from .client import HOUR, MINUTE, NOON, TICK, ask, attempt, client_of
+from .replicas import Replicas
 from .sources.models import Drone, Meter, Robot
 
 pytestmark = [
@@ -394,16 +395,6 @@ def test_cache_in_the_database_is_refused(keys):
         pytest.raises(ImproperlyConfigured, match="must not be 'default'"),
     ):
         ask(keys)
-
-
-class Replicas:
-    """Reads from a replica, and writes to the primary database."""
-
-    def db_for_read(self, model, **hints):
-        return "replica"
-
-    def db_for_write(self, model, **hints):
-        return "default"
 
 
 def test_what_is_cached_is_read_where_it_is_written(keys, settings, django_assert_num_queries):
