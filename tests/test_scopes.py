@@ -7,7 +7,6 @@ import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
-from django.test import Client
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views.generic import View
@@ -22,7 +21,7 @@ from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.verification.scopes import view_scopes
 
-from .conftest import token_header
+from .client import client_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -116,7 +115,7 @@ def scoped(user):
 
 
 def ask(keys, url, method="GET"):
-    return Client().generic(method, url, headers={"authorization": token_header(keys)})
+    return client_of(keys).generic(method, url)
 
 
 VIEWS = {

@@ -22,7 +22,8 @@ from frappe_tokens.models import ApiKey
 from frappe_tokens.permissions import CanGenerateKeys, HasScope
 from testproject.events.models import EventConsumer
 
-from .conftest import PASSWORD, token_header
+from .client import JSON, client_of
+from .conftest import PASSWORD
 from .oauth.conftest import METHODS, REDIRECT_URI
 from .oauth.conftest import issue as issue
 from .oauth.conftest import public as public
@@ -98,7 +99,7 @@ WAYS = [
 def impostor(request, settings, root, issue):
     """A client as which Django sees ``root``, and which has never signed in.
 
-    It is asked for CSRF tokens, and gets them for itself.
+    It has to send CSRF tokens, and can get them.
     """
     client = request.param(settings, issue(root, "read write todos"))
     client.get("/account/login/", headers={"authorization": ""})
@@ -173,7 +174,7 @@ def test_no_page_is_open(impostor, their_key, consumer):
         answers = [impostor.get(page), impostor.post(page, {**FORM, **token, "user": "root"})]
         for method in ("post", "patch", "delete"):
             send = getattr(impostor, method)
-            answers.append(send(page, {}, content_type="application/json", headers=headers))
+            answers.append(send(page, {}, JSON, headers=headers))
 
         for answer in answers:
             # 415 says that an address under keys/ takes no form.
@@ -223,8 +224,7 @@ def test_sessions_and_keys_are_accepted(root, their_key):
         assert person.get("/account/api-keys/", headers=headers).status_code == 200
         assert person.get("/admin/frappe_tokens/apikey/", headers=headers).status_code == 200
         assert person.get("/api/keys/", headers=headers).json()["results"]
-    by_key = Client(headers={"authorization": token_header(their_key)})
-    assert by_key.get("/api/keys/").json()["results"]
+    assert client_of(their_key).get("/api/keys/").json()["results"]
 
 
 def test_session_of_a_removed_backend_is_anonymous(user, settings, client):
