@@ -131,7 +131,7 @@ def test_user_stays_a_source_beside_others(settings):
 def test_number_of_proxies_is_that_of_drf_unless_ours_is_set(settings, ours, drfs, number):
     settings.FRAPPE_TOKENS = ours
     settings.REST_FRAMEWORK = {"NUM_PROXIES": drfs}
-    assert conf.NUM_PROXIES == number  # noqa: SIM300
+    assert number == conf.NUM_PROXIES
 
     del settings.REST_FRAMEWORK
-    assert conf.NUM_PROXIES == ours.get("NUM_PROXIES")
+    assert ours.get("NUM_PROXIES") == conf.NUM_PROXIES

@@ -284,10 +284,7 @@ def test_wait_that_is_too_long_is_not_made_twice(client, keys, caplog):
 
     with connected() as other, without_autocommit(other):
         execute(other, f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
-        with (
-            seen_by_wrapper(client) as seen,
-            pytest.raises(OperationalError, match="lock timeout"),
-        ):
+        with seen_by_wrapper(client) as seen, pytest.raises(OperationalError, match="lock timeout"):
             find(client, keys.api_key)
 
     assert len(seen) == 1

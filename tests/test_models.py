@@ -125,9 +125,7 @@ def test_forms_edit_nothing_of_the_credential():
     assert editable & (credential | record) == set()
 
 
-def test_keys_go_with_their_user_and_outlive_those_who_made_and_revoked_them(
-    make_user,
-):
+def test_keys_go_with_their_user_and_outlive_those_who_made_and_revoked_them(make_user):
     owner, maker = make_user("owner"), make_user("maker")
     key = generate_keys(owner).instance
     ApiKey.objects.update(created_by=maker, revoked_by=maker)

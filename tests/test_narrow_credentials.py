@@ -28,16 +28,8 @@ NARROW = {
     "allowed_ips": ["10.0.0.0/8", "127.0.0.0/8"],
     "rate_limit": "10/minute",
 }
-NARROWER = {
-    "expires_at": NOON + MINUTE,
-    "allowed_ips": ["10.1.0.0/16"],
-    "rate_limit": "10/hour",
-}
-WIDER = {
-    "expires_at": NOON + 2 * DAY,
-    "allowed_ips": ["0.0.0.0/0"],
-    "rate_limit": "11/minute",
-}
+NARROWER = {"expires_at": NOON + MINUTE, "allowed_ips": ["10.1.0.0/16"], "rate_limit": "10/hour"}
+WIDER = {"expires_at": NOON + 2 * DAY, "allowed_ips": ["0.0.0.0/0"], "rate_limit": "11/minute"}
 LABELS = {"expires_at": "expires", "allowed_ips": "allowed addresses", "rate_limit": "rate limit"}
 each_policy = pytest.mark.parametrize("name", NARROW)
 
