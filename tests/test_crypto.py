@@ -67,18 +67,16 @@ def test_checksum_is_the_crc_32_padded_with_zeros():
     assert {len(crypto.checksum(str(number))) for number in range(5000)} == {6}
 
 
-def test_checksum_covers_all_before_it():
+def test_checksum_covers_every_character():
     secret = crypto.generate_api_secret()
+
     for place, character in enumerate(secret):
         other = "x" if character != "x" else "y"
         assert not crypto.has_valid_checksum(secret[:place] + other + secret[place + 1 :])
-
-
-@pytest.mark.parametrize("cut", [1, 6, 7, 44, 53])
-def test_shortened_secret_has_no_valid_checksum(cut):
-    secret = crypto.generate_api_secret()
-    assert not crypto.has_valid_checksum(secret[:-cut])
-    assert not crypto.has_valid_checksum(secret[cut:])
+    for cut in (1, 6, 7, 44, 53):
+        assert not crypto.has_valid_checksum(secret[:-cut])
+        assert not crypto.has_valid_checksum(secret[cut:])
+    assert not crypto.has_valid_checksum("fts_" + "\ud800" * 49)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +86,6 @@ def test_shortened_secret_has_no_valid_checksum(cut):
 )
 def test_checksum_counts_in_a_text_of_the_length_of_a_secret(body, valid):
     assert crypto.has_valid_checksum(body + crypto.checksum(body)) is valid
-
-
-def test_text_that_cannot_be_encoded_has_no_valid_checksum():
-    assert not crypto.has_valid_checksum("fts_" + "\ud800" * 49)
 
 
 def test_repr_hides_a_secret():
