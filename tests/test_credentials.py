@@ -263,8 +263,8 @@ def test_base64_is_strict(value):
         KEY,
         FRAPPE_KEY,
         "fts_" + "a" * 16,
-        "fts_name-of-a-service-that-somebody-chose",
-        "a-name-of-a-service-that-somebody-chose",
+        "fts_name-of-a-service-that-a-user-has-chosen",
+        "a-name-of-a-service-that-a-user-has-chosen",
         "a" * API_KEY_MAX_LENGTH,
     ],
 )

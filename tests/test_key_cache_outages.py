@@ -173,7 +173,7 @@ def test_clock_that_is_set_ends_what_is_cached_and_no_more(keys, user, step):
     ApiKey._base_manager.update(read_only=True)
     with time_machine.travel(NOON + step, tick=False):
         assert find(keys).key.read_only
-        # What is new is cached as ever.
+        # New keys are cached.
         new = generate_keys(user, name="new")
         find(new)
         assert find(new).is_from_cache

@@ -4,7 +4,6 @@ import pytest
 import time_machine
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
-from django.utils import translation
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import generate_keys, generate_keys_for_source, revoke, revoke_leaked
@@ -40,17 +39,6 @@ def test_mail_has_text_and_html_and_goes_to_the_user(user, mailoutbox, templates
     assert mail.body == "Text for ada"
     assert [tuple(each) for each in mail.alternatives] == [("<p>7</p>", "text/html")]
     assert mail.message()["Auto-Submitted"] == "auto-generated"
-
-
-def test_mail_is_in_the_language_of_the_site(user, mailoutbox, templates, settings):
-    user.email = "ada@example.com"
-    settings.LANGUAGE_CODE = "fr"
-    templates(f"{NAME}_subject.txt", "{% load i18n %}{% translate 'Yes' %}")
-
-    with translation.override("de"):
-        send(user, NAME, {})
-
-    assert mailoutbox[0].subject == "Oui"
 
 
 @pytest.mark.parametrize(("address", "subject"), [("", "A subject"), ("ada@example.com", " \n")])

@@ -82,8 +82,8 @@ def test_hides_all_of_several():
 
 def test_hides_before_it_cuts():
     for place in range(60):
-        said = redacted("-" * place + SECRET, 60)
-        assert said == ("-" * place + "fts_" + HIDDEN)[:60]
+        text = redacted("-" * place + SECRET, 60)
+        assert text == ("-" * place + "fts_" + HIDDEN)[:60]
 
 
 @pytest.mark.parametrize("mark", ["?", "%3F", "%3f"])

@@ -87,14 +87,6 @@ def test_manager_manages_their_own_and_unowned_keys(make_user, manager):
     assert manager.may_manage(None)
 
 
-def test_superuser_and_trusted_code_cost_no_query(make_user, helpdesk, django_assert_num_queries):
-    root = Actor(make_user("root", is_superuser=True))
-
-    with django_assert_num_queries(0):
-        root.preload([helpdesk, root.user])
-        assert root.may_manage(helpdesk)
-
-
 # Inactive users
 
 

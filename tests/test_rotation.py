@@ -131,7 +131,7 @@ def test_key_of_a_manager_makes_no_other_outlive_itself(user, system_manager, re
         assert renew(key, expires_at=NOON + HOUR, by=by).instance.expires_at == NOON + HOUR
 
 
-class Asked(NamedTuple):
+class Exchange(NamedTuple):
     """A request: when it was sent and answered, in seconds since 1970, and how."""
 
     sent: float
@@ -139,17 +139,17 @@ class Asked(NamedTuple):
     status: int
 
 
-def ask_until_refused(address, header):
-    """Ask again and again, and stop at the first refusal."""
-    asked = []
+def send_until_refused(address, header):
+    """Send requests until the first refusal."""
+    exchanges = []
     with closing(http.client.HTTPConnection(address, timeout=60)) as server:
-        while not asked or asked[-1].status == 200:
+        while not exchanges or exchanges[-1].status == 200:
             sent = time.time()
             server.request("GET", WHO, headers={"Authorization": header})
             answer = server.getresponse()
             answer.read()
-            asked.append(Asked(sent, time.time(), answer.status))
-    return asked
+            exchanges.append(Exchange(sent, time.time(), answer.status))
+    return exchanges
 
 
 @pytest.mark.parallel
@@ -161,19 +161,19 @@ def test_integration_rotates_under_load_without_a_refusal(make_user, settings, l
     keys = generate_keys(make_user("integration"))
     address, header = urlsplit(live_server.url).netloc, token_header(keys)
     with ThreadPoolExecutor(4) as workers:
-        asking = [workers.submit(ask_until_refused, address, header) for _ in range(4)]
+        asking = [workers.submit(send_until_refused, address, header) for _ in range(4)]
         with closing(http.client.HTTPConnection(address, timeout=60)) as server:
             body = json.dumps({"grace": grace})
             headers = {"Authorization": header, "Content-Type": "application/json"}
             server.request("POST", f"/api/keys/{keys.api_key}/rotate/", body, headers)
             rotated = json.loads(server.getresponse().read())
         stored = ApiKey.objects.get()
-        asked = [one for future in asking for one in future.result()]
+        exchanges = [it for future in asking for it in future.result()]
     assert stored.previous_expires_at is not None
     ends_at = stored.previous_expires_at.timestamp()
-    refused = [one for one in asked if one.status != 200]
-    assert [one.status for one in refused] == [401] * 4
-    assert all(one.answered >= ends_at for one in refused)
-    assert all(one.sent < ends_at for one in asked if one.status == 200)
-    assert len(asked) > 20 * grace
+    refused = [it for it in exchanges if it.status != 200]
+    assert [it.status for it in refused] == [401] * 4
+    assert all(it.answered >= ends_at for it in refused)
+    assert all(it.sent < ends_at for it in exchanges if it.status == 200)
+    assert len(exchanges) > 20 * grace
     assert works(GeneratedKeys(keys.api_key, rotated["api_secret"], stored))

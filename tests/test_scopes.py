@@ -44,36 +44,27 @@ def undeclared(request):
     return Response()
 
 
+def respond(view, request, **kwargs):
+    return Response()
+
+
 @require_scopes("todos:read")
 class Declared(APIView):
-    def get(self, request):
-        return Response()
+    get = respond
 
 
 class Shared(APIView):
-    def get(self, request):
-        return Response()
+    get = respond
 
 
 class ByMethod(APIView):
     required_scopes = {"get": ["todos:read"], "post": "todos:read todos:write"}
-
-    def get(self, request):
-        return Response()
-
-    post = delete = get
+    get = post = delete = respond
 
 
 class ByAction(ViewSet):
     required_scopes = {"list": ["todos:read"], "create": ["todos:write"]}
-
-    def create(self, request, pk=None):
-        return Response()
-
-    destroy = create
-
-    def list(self, request):
-        return Response()
+    list = create = destroy = respond
 
     @action(detail=False, required_scopes=["todos:read"])
     def extra(self, request):
@@ -86,9 +77,7 @@ class ByAction(ViewSet):
 
 class SharedSet(ViewSet):
     required_scopes = None
-
-    def list(self, request):
-        return Response()
+    list = respond
 
 
 router = SimpleRouter()
@@ -216,17 +205,14 @@ class Plain(View):
     required_scopes = "class"
 
     @method_decorator(require_scopes("handler"))
-    def get(self, request):
-        return HttpResponse()
+    def get(self, request): ...
 
-    def post(self, request):
-        return HttpResponse()
+    def post(self, request): ...
 
 
 class WithHead(Plain):
     @method_decorator(require_scopes("head"))
-    def head(self, request):
-        return HttpResponse()
+    def head(self, request): ...
 
 
 DECLARED = [
