@@ -190,14 +190,14 @@ def cached_keys(settings):
 
 @pytest.fixture
 def log(caplog):
-    """Somebody listens to the log."""
+    """Receives what the app logs."""
     caplog.set_level(logging.INFO, logger="frappe_tokens")
     return caplog
 
 
 @contextmanager
 def receiving(*signals):
-    """Collects what receivers of these signals are told."""
+    """Collects the calls of receivers of these signals."""
     calls = []
 
     def receive(**arguments):
@@ -214,7 +214,7 @@ def receiving(*signals):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Set the marks that follow from which database a test asks for, before ``-m`` reads them."""
+    """Set the marks that follow from the database that a test uses, before ``-m`` reads them."""
     for item in items:
         mark = item.get_closest_marker("django_db")
         fixtures = set(getattr(item, "fixturenames", ()))

@@ -21,7 +21,7 @@ def logged_days(key, outcomes, days=1, until=None):
     last = until or timezone.now()
     rows = []
     for ago in range(days):
-        # A week of an office, busier as time goes on.
+        # A week of an office, busier with time.
         share = (0.3 if (days - ago) % 7 in (0, 6) else 1) * (1 - 0.6 * ago / days)
         for outcome, number in outcomes.items():
             for count in range(max(1, round(number * share))):

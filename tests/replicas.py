@@ -47,6 +47,19 @@ class LateReplica:
         return DEFAULT_DB_ALIAS
 
 
+class Replicas:
+    """Reads from a replica, and writes to the primary database."""
+
+    def db_for_read(self, model, **hints):
+        return "replica"
+
+    def db_for_write(self, model, **hints):
+        return DEFAULT_DB_ALIAS
+
+    def allow_relation(self, one, other, **hints):
+        return True
+
+
 def _frames_of_the_app():
     """Return its frames, the innermost first; none if anything but Django was called from there."""
     frames = []

@@ -59,7 +59,7 @@ INSTALLED_APPS = [
 ANONYMOUS_USER_NAME = None
 SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 
-# As it is where nobody says otherwise; tests of self-service switch it on.
+# The default; tests of self-service switch it on.
 FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None}
 
 # Those of the tests' views and keys. Without SCOPES, these are the scopes that keys may have.

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.handlers.asgi import ASGIRequest
 from django.test import Client, RequestFactory
 from rest_framework.parsers import MultiPartParser
@@ -19,11 +20,12 @@ from frappe_tokens.api.envelope import FrappeEnvelopeMixin
 from frappe_tokens.keys import generate_keys
 
 from .addresses import calls
+from .client import GENERATE, JSON
 from .conftest import token_header
 
 pytestmark = pytest.mark.django_db
 
-JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=b"
 KEYS = "/api/keys/"
 
@@ -39,8 +41,6 @@ ODD = ["base64", "hex", "quopri", "rot13", "uu", "idna", "punycode", "unicode_es
 
 
 class Unreadable(io.BytesIO):
-    """A body that must not be read."""
-
     def read(self, *args):
         pytest.fail("The body was read.")
 
@@ -113,7 +113,8 @@ def test_query_in_another_charset_is_refused(method, address):
 
 
 @pytest.mark.parametrize("charset", ["UTF8", "us-ascii", "latin1", '"utf-8"', "unheard-of"])
-def test_text_of_the_largest_size_is_read(keys, self_service, charset):
+def test_text_of_the_largest_size_is_read(keys, settings, charset):
+    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     body = b'{"name": "deploy"}'.ljust(MAX_BYTES)
     headers = {"authorization": token_header(keys)}
 
@@ -123,11 +124,6 @@ def test_text_of_the_largest_size_is_read(keys, self_service, charset):
     assert response.json()["name"] == "deploy"
 
 
-@pytest.fixture
-def self_service(settings):
-    settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
-
-
 def test_part_named_in_an_unknown_charset_is_refused(system_manager, monkeypatch):
     # Some versions of Django leave out such a part, and some raise this.
     def parse(*args):
@@ -135,9 +131,8 @@ def test_part_named_in_an_unknown_charset_is_refused(system_manager, monkeypatch
 
     monkeypatch.setattr(MultiPartParser, "parse", parse)
     headers = {"authorization": token_header(generate_keys(system_manager))}
-    path = "/api/method/frappe.core.doctype.user.user.generate_keys"
 
-    assert_unreadable(send("POST", path, b"--b--\r\n", MULTIPART, headers=headers))
+    assert_unreadable(send("POST", GENERATE, b"--b--\r\n", MULTIPART, headers=headers))
 
 
 # The size
@@ -162,13 +157,14 @@ def test_body_of_unknown_length_is_refused_under_asgi():
         check_body(ASGIRequest(scope, io.BytesIO(b'{"read_only": true}')), MAX_BYTES)
 
 
-def test_smaller_limit_of_the_project_applies(settings):
+@pytest.mark.parametrize(("own", "limit"), [(100, MAX_BYTES), (100, None), (None, 100)])
+def test_smaller_limit_of_the_project_applies(settings, own, limit):
     request = RequestFactory().post("/", b"x" * 101, content_type=JSON)
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = own
 
-    for own, limit in ((100, MAX_BYTES), (100, None), (None, 100)):
-        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = own
-        with pytest.raises(RequestDataTooBig, match="100 bytes"):
-            check_body(request, limit)
+    with pytest.raises(RequestDataTooBig, match="100 bytes"):
+        check_body(request, limit)
+
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = None
     check_body(request)
 
@@ -191,8 +187,7 @@ class Upload(FrappeEnvelopeMixin, APIView):
 
 def test_files_of_a_projects_view_are_not_limited(settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
-    file = io.BytesIO(b"x" * 2000)
-    file.name = "report.txt"
+    file = SimpleUploadedFile("report.txt", b"x" * 2000)
 
     response = Upload.as_view()(RequestFactory().post("/", {"file": file}))
 

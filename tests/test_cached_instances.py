@@ -8,12 +8,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db.models.signals import post_save, pre_delete
 
-from frappe_tokens.credentials import parse
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification.decision import verify
 
-from .conftest import PASSWORD, info_of, token_header
-from .test_key_cache import Replicas
+from .client import attempt
+from .conftest import PASSWORD, receiving
+from .replicas import Replicas
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "replica"]),
@@ -21,20 +20,13 @@ pytestmark = [
 ]
 
 
-def authenticate(keys):
-    """What becomes ``request.auth``."""
-    credential = parse(token_header(keys), "token")
-    assert credential is not None
-    return verify(credential, info_of())
-
-
 @pytest.fixture
 def cached(keys):
     """The key from the cache, its user deactivated meanwhile in a way that sends no signal."""
-    authenticate(keys)
+    attempt(keys)
     users = get_user_model()._default_manager
     users.update(is_active=False, email="new@example.com")
-    key = authenticate(keys)
+    key = attempt(keys)
     assert key.user.is_active
     return key
 
@@ -101,12 +93,6 @@ def test_password_that_was_changed_meanwhile_stays(cached):
     assert stored_user().check_password("another made-up password")
 
 
-def test_new_password_is_saved(cached):
-    cached.user.set_password("another made-up password")
-    cached.user.save()
-    assert stored_user().check_password("another made-up password")
-
-
 def test_save_without_changes_writes_nothing(cached, statements):
     with statements() as verbs:
         cached.user.save()
@@ -114,11 +100,14 @@ def test_save_without_changes_writes_nothing(cached, statements):
     assert not stored_user().is_active
 
 
-def test_value_that_is_set_again_is_written(cached):
+def test_value_that_is_set_is_written(cached):
     cached.user.is_active = True
+    cached.user.set_password("another made-up password")
     cached.user.save()
+
     stored = stored_user()
     assert (stored.is_active, stored.email) == (True, "new@example.com")
+    assert stored.check_password("another made-up password")
 
 
 @pytest.mark.parametrize("is_named", [True, False])
@@ -176,10 +165,10 @@ def test_user_that_was_refreshed_is_saved_whole(cached, statements):
 
 
 def test_key_that_was_revoked_meanwhile_stays_revoked(keys):
-    authenticate(keys)
+    attempt(keys)
     stored = ApiKey._base_manager.filter(pk=keys.instance.pk)
     stored.update(revoked_at="2030-01-01T00:00Z", live=None, read_only=True)
-    cached = authenticate(keys)
+    cached = attempt(keys)
 
     cached.rate_limit = "1/minute"
     cached.scopes.append("todos")
@@ -190,9 +179,10 @@ def test_key_that_was_revoked_meanwhile_stays_revoked(keys):
     assert (now.read_only, now.rate_limit, now.scopes) == (True, "1/minute", ["todos"])
 
 
-def test_cached_user_is_a_user_to_everybody(cached):
+def test_cached_user_looks_like_any_other(cached):
     model = get_user_model()
     user = cached.user
+
     assert isinstance(user, model)
     assert user.__class__ is model
     assert user == stored_user()
@@ -200,30 +190,21 @@ def test_cached_user_is_a_user_to_everybody(cached):
     assert repr(user) == repr(stored_user())
 
 
-def test_receivers_hear_of_the_model_itself(cached):
-    heard = []
-
-    def hear(sender, **_):
-        heard.append(sender)
-
-    model = get_user_model()
-    post_save.connect(hear, sender=model)
-    pre_delete.connect(hear, sender=model)
-    try:
+def test_signals_are_sent_by_the_model_itself(cached):
+    with receiving(post_save, pre_delete) as calls:
         change_name(cached.user)
         cached.user.delete()
-    finally:
-        post_save.disconnect(hear, sender=model)
-        pre_delete.disconnect(hear, sender=model)
-    assert heard == [model, model]
+
+    model = get_user_model()
+    assert [call["sender"] for call in calls if call["sender"] is not ApiKey] == [model, model]
     assert not model._default_manager.exists()
 
 
 def test_user_that_was_read_from_a_replica_writes_changes_only(keys, settings):
     settings.DATABASE_ROUTERS = [Replicas()]
-    authenticate(keys)
+    attempt(keys)
     get_user_model()._base_manager.using("default").update(is_active=False)
-    user = authenticate(keys).user
+    user = attempt(keys).user
     assert user._state.db == "replica"
 
     change_name(user)

@@ -1,4 +1,4 @@
-"""With ``NOTIFY_CHANGES``, users learn by mail what somebody else did to their keys."""
+"""With ``NOTIFY_CHANGES``, users get mails about what others did to their keys."""
 
 import re
 from datetime import timedelta
@@ -44,7 +44,7 @@ def by(make_user):
     return Actor(make_user("root", is_superuser=True, email="root@example.com"))
 
 
-def test_tells_users_what_others_did_to_their_keys(ada, by, mailoutbox):
+def test_users_get_mails_about_what_others_did(ada, by, mailoutbox):
     made = generate_keys(ada, name="ci", by=by)
     until = timezone.now() + timedelta(days=1)
     rotated = generate_keys(ada, name="ci", grace=timedelta(hours=1), expires_at=until, by=by)
@@ -89,7 +89,7 @@ def test_digest_that_is_kept_against_replays_is_no_old_secret_that_works(
 
 
 @pytest.mark.parametrize("command", [["generate_keys", "ada"], ["revoke_keys", "--user", "ada"]])
-def test_tells_users_what_commands_did(ada, by, mailoutbox, command, capsys):
+def test_users_get_mails_about_what_commands_did(ada, by, mailoutbox, command, capsys):
     generate_keys(ada, by=Actor(ada))
 
     call_command(*command)
@@ -98,16 +98,16 @@ def test_tells_users_what_commands_did(ada, by, mailoutbox, command, capsys):
     assert "By: the system" in mail.body
 
 
-def test_tells_users_of_keys_on_other_sources(ada, by, mailoutbox):
+def test_users_get_mails_about_keys_of_other_sources(ada, by, mailoutbox):
     generate_keys_for_source(Robot.objects.create(user=ada), by=by)
     revoke(Sensor.objects.create(), by=by)
 
     assert [mail.subject for mail in mailoutbox] == ["An API key was generated for you"]
 
 
-def test_does_not_tell_users_what_they_did_themselves(ada, by, make_user, mailoutbox):
+def test_users_get_no_mails_about_what_they_did_themselves(ada, by, make_user, mailoutbox):
     revoke(generate_keys(ada, by=Actor(ada)).instance, by=Actor(ada))
-    # Nor those who can't be told.
+    # Nor do users without an address, or inactive ones.
     generate_keys(make_user("grace"), by=by)
     inactive = generate_keys(make_user("hedy", email="hedy@example.com"), by=by).instance
     inactive.user.is_active = False
@@ -126,7 +126,7 @@ def test_is_off_by_default(ada, by, mailoutbox, settings):
     assert mailoutbox == []
 
 
-def test_tells_nothing_before_the_commit(ada, by, mailoutbox):
+def test_nothing_is_sent_before_the_commit(ada, by, mailoutbox):
     with transaction.atomic():
         generate_keys(ada, by=by)
         assert mailoutbox == []

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from django.apps import apps
@@ -34,13 +33,11 @@ from frappe_tokens.models import ApiKey
 from frappe_tokens.request_log import Sink
 from frappe_tokens.verification import access_tokens
 
+from .documentation import ROOT, page
 from .sources.models import Robot
 
-ROOT = Path(__file__).resolve().parent.parent
 PEPPER = "long enough to be the key of an HMAC"
 OURS = [TokenAuthentication, BasicAuthentication, BearerAuthentication]
-BACKENDS = "django.core.cache.backends"
-
 SET_UP_WELL = {
     "SOURCES": {"Robot": "sources.Robot"},
     "PEPPERS": [PEPPER],
@@ -85,13 +82,13 @@ def well(**options):
     return {"FRAPPE_TOKENS": {**SET_UP_WELL, **options}}
 
 
-def cache(backend):
-    return {"BACKEND": f"{BACKENDS}.{backend}", "LOCATION": "redis://127.0.0.1:1"}
-
-
 def default(*classes):
     paths = [f"{getattr(cls, 'path', cls.__module__)}.{cls.__name__}" for cls in classes]
     return {"REST_FRAMEWORK": {"DEFAULT_AUTHENTICATION_CLASSES": paths}}
+
+
+def cache(backend):
+    return {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "redis://127.0.0.1:1"}
 
 
 def change(settings, changes):
@@ -99,13 +96,10 @@ def change(settings, changes):
         setattr(settings, name, value)
 
 
-class TheirBasic(drf.BasicAuthentication):
-    pass
+class TheirBasic(drf.BasicAuthentication): ...
 
 
 class Hidden(drf.BaseAuthentication):
-    """Can't be created."""
-
     def __init__(self):
         raise NotImplementedError
 
@@ -117,24 +111,24 @@ class ByQuery(drf.BaseAuthentication):
         return f'Token realm="{request.query_params.get("realm", "api")}"'
 
 
-class Session(drf.SessionAuthentication):
-    pass
+class Session(drf.SessionAuthentication): ...
 
 
-class OurToken(TokenAuthentication):
-    pass
+class OurToken(TokenAuthentication): ...
 
 
-OAuth2Authentication = type(
-    "OAuth2Authentication",
-    (drf.BaseAuthentication,),
-    {
-        "__module__": "oauth2_provider.contrib.rest_framework.authentication",
-        "path": __name__,
-        "authenticate_header": lambda self, request: 'Bearer realm="api"',
-    },
-)
-OAuth2Child = type("OAuth2Child", (OAuth2Authentication,), {"__module__": __name__})
+class OAuth2Authentication(drf.BaseAuthentication):
+    """Looks like the toolkit's class."""
+
+    __module__ = "oauth2_provider.contrib.rest_framework.authentication"
+    path = __name__
+
+    def authenticate_header(self, request):
+        return 'Bearer realm="api"'
+
+
+class OAuth2Child(OAuth2Authentication): ...
+
 
 LOG = "frappe_tokens.middleware.RequestLogMiddleware"
 OWN_LOG = f"{__name__}.OwnLogMiddleware"
@@ -143,12 +137,10 @@ SECURITY = "django.middleware.security.SecurityMiddleware"
 OTHER = "tests.csp.content_security_policy"
 
 
-class OwnLogMiddleware(RequestLogMiddleware):
-    pass
+class OwnLogMiddleware(RequestLogMiddleware): ...
 
 
-class Shipper(Sink):
-    pass
+class Shipper(Sink): ...
 
 
 @dataclass
@@ -270,7 +262,7 @@ def test_settings_may_be_missing(settings):
 
 def test_reports_every_invalid_setting_with_its_meaning(settings):
     names = sorted(name for name in vars(Settings) if name.isupper())
-    settings.FRAPPE_TOKENS = {name: object() for name in names}
+    settings.FRAPPE_TOKENS = dict.fromkeys(names, object())
 
     errors = found(deploy=False)
 
@@ -382,9 +374,8 @@ def test_checks_each_order_of_classes_in_the_views_once(settings):
 def frappe_key(user, settings):
     """A key as Frappe generates them."""
     settings.FRAPPE_TOKENS = {}
-    return ApiKey.objects.create(
-        user=user, api_key="0123456789abcde", secret_digest=crypto.make_digest("fedcba987654321")
-    )
+    digest = crypto.make_digest("fedcba987654321")
+    return ApiKey.objects.create(user=user, api_key="0123456789abcde", secret_digest=digest)
 
 
 def about_secrets():
@@ -395,9 +386,7 @@ def about_secrets():
 @pytest.mark.django_db
 def test_w004_for_short_secrets_without_a_pepper(frappe_key, settings):
     (warning,) = about_secrets()
-    assert warning.msg.startswith(
-        "1 unrevoked API keys of frappe_tokens.ApiKey (database 'default')"
-    )
+    assert "1 unrevoked API keys of frappe_tokens.ApiKey (database 'default')" in warning.msg
     assert "Set FRAPPE_TOKENS['PEPPERS']" in warning.hint
     assert frappe_key.api_key not in str(warning)
     assert found(deploy=False) == []
@@ -441,7 +430,7 @@ def test_no_w004_if_the_keys_are_in_another_database(frappe_key, settings):
 def test_ids_are_unique_and_documented():
     sources = "".join(file.read_text() for file in (ROOT / "frappe_tokens/checks").glob("*.py"))
     names = re.findall(r'id="(frappe_tokens\.[A-Z]\d{3})"', sources)
-    table = (ROOT / "docs/deployment.md").read_text()
+    table = page("deployment")
     assert len(names) == len(set(names)) > 0
     assert [name for name in names if f"| `{name}` |" not in table] == []
 

@@ -7,76 +7,75 @@ from django.test import override_settings
 from frappe_tokens.conf import conf
 
 PEPPER = "long enough to be the key of an HMAC"
-DEFAULTS = {
-    "SOURCES": {"User": "frappe_tokens.ApiKey"},
-    "KEY_PREFIX": "ftk_",
-    "SECRET_PREFIX": "fts_",
-    "PEPPERS": (),
-    "DEFAULT_LIFETIME": None,
-    "MAX_LIFETIME": None,
-    "MAX_KEYS_PER_USER": None,
-    "ROTATION_GRACE": timedelta(0),
-    "REVOKE_ON_REPLAY": False,
-    "LAST_USED_INTERVAL": timedelta(minutes=1),
-    "CACHE": None,
-    "CACHE_TIMEOUT": timedelta(minutes=1),
-    "PAGES_ACCEPT_CREDENTIALS": False,
-    "SELF_SERVICE": False,
-    "NOTIFY_CHANGES": False,
-    "SITE_URL": "",
-    "FAILURE_LIMIT": (100, 60),
-    "NUM_PROXIES": None,
-    "CLIENT_ADDRESS_HEADER": "X-Forwarded-For",
-    "REQUEST_LOG": "buffered",
-    "REQUEST_LOG_LIMIT": 60,
-    "REQUEST_LOG_RETENTION": None,
-    "OPENAPI_OPERATIONS": True,
-    "SECRET_SCANNING_KEYS_URL": None,
-    "REALM": "api",
+# Each setting: its default, another value, and invalid ones.
+SETTINGS = {
+    "SOURCES": (
+        {"User": "frappe_tokens.ApiKey"},
+        {"User": "events.EventConsumer"},
+        [["frappe_tokens.ApiKey"], None],
+    ),
+    "KEY_PREFIX": (
+        "ftk_",
+        "k",
+        ["", "with:colon", "with space", "ümlaut", "newline\n", "x" * 21, None],
+    ),
+    "SECRET_PREFIX": ("fts_", "a-long.prefix_of_20c", ["", b"fts_"]),
+    "PEPPERS": ((), (PEPPER,), [PEPPER, ["short"], [PEPPER, 7], [PEPPER.encode()]]),
+    "DEFAULT_LIFETIME": (None, timedelta(days=90), [90, timedelta(0)]),
+    "MAX_LIFETIME": (
+        None,
+        timedelta(seconds=1),
+        [timedelta(days=-1), "90d", timedelta(days=36_501)],
+    ),
+    "MAX_KEYS_PER_USER": (None, 1, [0, -1, True, "3"]),
+    "ROTATION_GRACE": (timedelta(0), timedelta(hours=1), [None, timedelta(seconds=-1), 60]),
+    "REVOKE_ON_REPLAY": (False, True, [1, None]),
+    "LAST_USED_INTERVAL": (timedelta(minutes=1), timedelta(0), [timedelta.max, 60]),
+    "CACHE": (None, "default", ["nowhere", True]),
+    "CACHE_TIMEOUT": (timedelta(minutes=1), timedelta(seconds=10), [60, timedelta(0)]),
+    "PAGES_ACCEPT_CREDENTIALS": (False, True, ["admin"]),
+    "SELF_SERVICE": (False, True, [1, None]),
+    "NOTIFY_CHANGES": (False, True, [1, None]),
+    "SITE_URL": (
+        "",
+        "https://example.com:8443",
+        [None, "example.com", "https://example.com/", "https://", "ftp://example.com"],
+    ),
+    "FAILURE_LIMIT": ((100, 60), None, [100, "100", "100/year", "0/minute", "1000000000/minute"]),
+    "NUM_PROXIES": (None, 2, ["1", True, -1]),
+    "CLIENT_ADDRESS_HEADER": (
+        "X-Forwarded-For",
+        "CF-Connecting-IP",
+        ["", "HTTP_X_REAL_IP", "X Real IP", "remote-addr", "X-Real-IP\n", "X-Réal-IP", None],
+    ),
+    "REQUEST_LOG": ("buffered", "shop.logs.Shipper", [None, "bufferd", ""]),
+    "REQUEST_LOG_LIMIT": (60, 5, [-1, "60/minute"]),
+    "REQUEST_LOG_RETENTION": (None, timedelta(days=90), [timedelta(0)]),
+    "OPENAPI_OPERATIONS": (True, False, [None, "False"]),
+    "SECRET_SCANNING_KEYS_URL": (
+        None,
+        "https://api.github.com/meta/public_keys/secret_scanning",
+        ["", "http://example.com/keys", "https://", "file:///etc/passwd"],
+    ),
+    "REALM": (
+        "api",
+        "Example Ltd. (api)",
+        [None, 'with "quotes"', "with \\", "with\r\nSet-Cookie: x=1", "ümlaut"],
+    ),
 }
-OTHERS = {
-    "SOURCES": {"User": "events.EventConsumer"},
-    "KEY_PREFIX": "k",
-    "SECRET_PREFIX": "a-long.prefix_of_20c",
-    "PEPPERS": (PEPPER,),
-    "DEFAULT_LIFETIME": timedelta(days=90),
-    "MAX_LIFETIME": timedelta(seconds=1),
-    "MAX_KEYS_PER_USER": 1,
-    "ROTATION_GRACE": timedelta(hours=1),
-    "REVOKE_ON_REPLAY": True,
-    "LAST_USED_INTERVAL": timedelta(0),
-    "CACHE": "default",
-    "CACHE_TIMEOUT": timedelta(seconds=10),
-    "PAGES_ACCEPT_CREDENTIALS": True,
-    "SELF_SERVICE": True,
-    "NOTIFY_CHANGES": True,
-    "SITE_URL": "https://example.com:8443",
-    "FAILURE_LIMIT": None,
-    "NUM_PROXIES": 2,
-    "CLIENT_ADDRESS_HEADER": "CF-Connecting-IP",
-    "REQUEST_LOG": "shop.logs.Shipper",
-    "REQUEST_LOG_LIMIT": 5,
-    "REQUEST_LOG_RETENTION": timedelta(days=90),
-    "OPENAPI_OPERATIONS": False,
-    "SECRET_SCANNING_KEYS_URL": "https://api.github.com/meta/public_keys/secret_scanning",
-    "REALM": "Example Ltd. (api)",
-}
+DEFAULTS = {name: default for name, (default, _, _) in SETTINGS.items()}
+OTHERS = {name: other for name, (_, other, _) in SETTINGS.items()}
+INVALID = [(name, value) for name, (_, _, values) in SETTINGS.items() for value in values]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_default(settings, name):
-    settings.FRAPPE_TOKENS = {}
-    assert getattr(conf, name) == DEFAULTS[name]
-    del settings.FRAPPE_TOKENS
-    assert getattr(conf, name) == DEFAULTS[name]
-
-
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_is_read_live(settings, name):
+def test_default_and_live_value(settings, name):
     settings.FRAPPE_TOKENS = {}
     assert getattr(conf, name) == DEFAULTS[name]
     with override_settings(FRAPPE_TOKENS={name: OTHERS[name]}):
         assert getattr(conf, name) == OTHERS[name]
+    assert getattr(conf, name) == DEFAULTS[name]
+    del settings.FRAPPE_TOKENS
     assert getattr(conf, name) == DEFAULTS[name]
 
 
@@ -105,46 +104,7 @@ def test_settings_must_be_a_dictionary(settings):
         _ = conf.CACHE
 
 
-INVALID = {
-    "SOURCES": [["frappe_tokens.ApiKey"], None],
-    "KEY_PREFIX": ["", "with:colon", "with space", "ümlaut", "newline\n", "x" * 21, None],
-    "SECRET_PREFIX": ["", b"fts_"],
-    "PEPPERS": [PEPPER, ["short"], [PEPPER, 7], [PEPPER.encode()]],
-    "DEFAULT_LIFETIME": [90, timedelta(0)],
-    "MAX_LIFETIME": [timedelta(days=-1), "90d", timedelta(days=36_501)],
-    "ROTATION_GRACE": [None, timedelta(seconds=-1), 60],
-    "REVOKE_ON_REPLAY": [1, None],
-    "LAST_USED_INTERVAL": [timedelta.max, 60],
-    "CACHE": ["nowhere", True],
-    "CACHE_TIMEOUT": [60, timedelta(0)],
-    "SELF_SERVICE": [1, None],
-    "NOTIFY_CHANGES": [1, None],
-    "SITE_URL": [None, "example.com", "https://example.com/", "https://", "ftp://example.com"],
-    "PAGES_ACCEPT_CREDENTIALS": ["admin"],
-    "FAILURE_LIMIT": [100, "100", "100/year", "0/minute", "1000000000/minute"],
-    "MAX_KEYS_PER_USER": [0, -1, True, "3"],
-    "NUM_PROXIES": ["1", True, -1],
-    "CLIENT_ADDRESS_HEADER": [
-        "",
-        "HTTP_X_REAL_IP",
-        "X Real IP",
-        "remote-addr",
-        "X-Real-IP\n",
-        "X-Réal-IP",
-        None,
-    ],
-    "REQUEST_LOG": [None, "bufferd", ""],
-    "REQUEST_LOG_LIMIT": [-1, "60/minute"],
-    "REQUEST_LOG_RETENTION": [timedelta(0)],
-    "OPENAPI_OPERATIONS": [None, "False"],
-    "SECRET_SCANNING_KEYS_URL": ["", "http://example.com/keys", "https://", "file:///etc/passwd"],
-    "REALM": [None, 'with "quotes"', "with \\", "with\r\nSet-Cookie: x=1", "ümlaut"],
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in INVALID.items() for value in values]
-)
+@pytest.mark.parametrize(("name", "value"), INVALID)
 def test_refuses_a_wrong_value_and_names_the_setting(settings, name, value):
     settings.FRAPPE_TOKENS = {name: value}
     with pytest.raises(ImproperlyConfigured, match=rf"FRAPPE_TOKENS\['{name}'\]"):
@@ -159,21 +119,19 @@ def test_message_about_a_pepper_does_not_show_it(settings):
 
 
 def test_user_stays_a_source_beside_others(settings):
-    settings.FRAPPE_TOKENS = {"SOURCES": {"Event Consumer": "events.EventConsumer"}}
-    assert conf.SOURCES == {
-        "User": "frappe_tokens.ApiKey",
-        "Event Consumer": "events.EventConsumer",
-    }
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Shop": "events.EventConsumer"}}
+
+    assert conf.SOURCES == {"User": "frappe_tokens.ApiKey", "Shop": "events.EventConsumer"}
 
 
-def test_number_of_proxies_is_that_of_drf_unless_ours_is_set(settings):
-    settings.REST_FRAMEWORK = {"NUM_PROXIES": 3}
-    assert conf.NUM_PROXIES == 3
-    settings.FRAPPE_TOKENS = {"NUM_PROXIES": 1}
-    assert conf.NUM_PROXIES == 1
-    settings.FRAPPE_TOKENS = {"NUM_PROXIES": 0}
-    assert conf.NUM_PROXIES == 0
-    settings.FRAPPE_TOKENS = {"NUM_PROXIES": None}
-    assert conf.NUM_PROXIES == 3
+@pytest.mark.parametrize(
+    ("ours", "drfs", "number"),
+    [({}, 3, 3), ({"NUM_PROXIES": None}, 3, 3), ({"NUM_PROXIES": 0}, 3, 0)],
+)
+def test_number_of_proxies_is_that_of_drf_unless_ours_is_set(settings, ours, drfs, number):
+    settings.FRAPPE_TOKENS = ours
+    settings.REST_FRAMEWORK = {"NUM_PROXIES": drfs}
+    assert number == conf.NUM_PROXIES
+
     del settings.REST_FRAMEWORK
-    assert conf.NUM_PROXIES is None
+    assert ours.get("NUM_PROXIES") == conf.NUM_PROXIES

@@ -16,16 +16,11 @@ from django.test import Client
 from frappe_tokens.management.commands.generate_keys import Command
 from frappe_tokens.models import ApiRequestLog
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGE = (ROOT / "docs" / "deployment.md").read_text()
+from .documentation import PAGES, ROOT, blocks, page
 
+PAGE = page("deployment")
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-
-
-COMPOSE, KUBERNETES = ([*yaml.safe_load_all(block)] for block in blocks("yaml"))
+COMPOSE, KUBERNETES = ([*yaml.safe_load_all(block)] for block in blocks(PAGE, "yaml"))
 (SITE,) = COMPOSE[0]["services"].values()
 SECRET, DEPLOYMENT = KUBERNETES
 POD = DEPLOYMENT["spec"]["template"]["spec"]
@@ -36,7 +31,7 @@ PROBE = SERVER["livenessProbe"]["httpGet"]
 
 @pytest.fixture
 def documented_settings(settings):
-    (block,) = [block for block in blocks("python") if "SECURE_REDIRECT_EXEMPT" in block]
+    (block,) = [block for block in blocks(PAGE, "python") if "SECURE_REDIRECT_EXEMPT" in block]
     shown = {}
     exec(block, shown)  # noqa: S102 - our own documentation
     for name in shown.keys() - {"__builtins__"}:
@@ -47,7 +42,7 @@ def documented_settings(settings):
 @pytest.fixture
 def pair(tmp_path):
     """A file with a pair, made by the documented command."""
-    (command,) = [block for block in blocks("sh") if "token_hex" in block]
+    (command,) = [block for block in blocks(PAGE, "sh") if "token_hex" in block]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     subprocess.run(
         ["sh", "-ec", command], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True
@@ -73,9 +68,9 @@ def test_parts_refer_to_each_other():
         assert f"--bind 0.0.0.0:{PROBE['port']}" in script
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_command_lines_are_accepted_by_the_commands_parser(page):
-    lines = re.findall(r"python manage\.py generate_keys (.*)", page.read_text())
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_command_lines_are_accepted_by_the_commands_parser(path):
+    lines = re.findall(r"python manage\.py generate_keys (.*)", path.read_text())
     parser = Command().create_parser("manage.py", "generate_keys")
 
     for line in lines:
@@ -110,18 +105,9 @@ def test_script_that_runs_twice_leaves_the_same_key(tmp_path, pair, start, mount
         "PATH": f"{programs}:{os.environ['PATH']}",
     }
 
-    def run():
-        return subprocess.run(
-            [*shell, script.replace(mounted, str(pair))],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=True,
-        ).stdout
-
-    first, again = run(), run()
+    command = [*shell, script.replace(mounted, str(pair))]
+    options = {"cwd": ROOT, "env": environment, "stderr": subprocess.STDOUT, "text": True}
+    first, again = (subprocess.check_output(command, **options) for _ in range(2))
 
     assert "Stored the API key ftk_robot of robot." in first
     assert "The API key ftk_robot of robot has this secret already. Nothing was changed." in again
@@ -150,7 +136,7 @@ def test_probe_needs_no_query_and_is_not_logged(documented_settings, django_asse
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("alive", [True, False])
-def test_health_check_of_compose_tells_whether_the_server_answers(
+def test_health_check_of_compose_fails_if_the_server_does_not_answer(
     live_server, documented_settings, alive
 ):
     kind, _, *arguments = SITE["healthcheck"]["test"]

@@ -13,7 +13,6 @@ from frappe_tokens.credentials import (
     looks_secret,
     parse,
 )
-from frappe_tokens.crypto import Secret
 from frappe_tokens.exceptions import Mistake
 
 KEY = "ftk_0123456789abcdef"
@@ -42,47 +41,37 @@ def scheme(request):
     return request.param
 
 
-def test_reads_a_pair(scheme):
-    assert credential(scheme) == Credential(scheme, KEY, SECRET, ours=True, well_formed=True)
-
-
 def test_splits_at_the_first_colon(scheme):
+    ours = scheme != "basic"
+
     assert credential(scheme, "key:se:cr:et") == Credential(
-        scheme, "key", "se:cr:et", ours=scheme != "basic", well_formed=True
+        scheme, "key", "se:cr:et", ours=ours, well_formed=True
     )
 
 
 @pytest.mark.parametrize("spelling", [str.lower, str.upper, str.title, str.swapcase])
-def test_case_of_the_scheme_does_not_matter(scheme, spelling):
+def test_pair_is_read_whatever_the_case_of_its_scheme(scheme, spelling):
     _, value = header(scheme).split()
+
     parsed = parse(f"{spelling(scheme)} {value}", scheme)
-    assert parsed == credential(scheme)
+
+    assert parsed == Credential(scheme, KEY, SECRET, ours=True, well_formed=True)
 
 
 @pytest.mark.parametrize("space", [" ", "  ", "\t", " \t "])
-def test_spaces_and_tabs_may_stand_around_scheme_and_credential(scheme, space):
+@pytest.mark.parametrize("text", ["{0}{2}{1}", "{0}{2}{1}{2}", "{2}{0} {1}"])
+def test_spaces_and_tabs_may_be_around_scheme_and_credential(scheme, text, space):
     _, value = header(scheme).split()
-    for text in (
-        f"{scheme}{space}{value}",
-        f"{scheme}{space}{value}{space}",
-        # A session must not decide instead.
-        f"{space}{scheme} {value}",
-    ):
-        assert parse(text, scheme) == credential(scheme)
+
+    assert parse(text.format(scheme, value, space), scheme) == credential(scheme)
 
 
 @pytest.mark.parametrize("space", ["\xa0", "\x0b", "\x0c", "\r", "\n", "\x1c", "\x85", "\u2003"])
-def test_nothing_else_is_trimmed(scheme, space):
+@pytest.mark.parametrize("text", ["{0}{2}{1}", "{0} {2}{1}", "{0} {1}{2}", "{0} {1}{2} "])
+def test_nothing_else_is_trimmed(scheme, text, space):
     _, value = header(scheme).split()
-    for text in (
-        f"{scheme}{space}{value}",
-        f"{scheme} {space}{value}",
-        f"{scheme} {value}{space}",
-        f"{scheme} {value}{space} ",
-    ):
-        parsed = parse(text, scheme)
-        assert parsed is not None
-        assert not parsed.well_formed
+
+    assert not parse(text.format(scheme, value, space), scheme).well_formed
 
 
 @pytest.mark.parametrize("text", [None, "", "\t", "\x00", ":", "tokens a:b", "token_ a:b", "\xa0"])
@@ -116,25 +105,12 @@ def test_our_token_without_a_scheme_is_malformed_for_the_first_scheme(scheme, to
     assert parse(token) is None
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        KEY,
-        SECRET,
-        f"{KEY}:",
-        f"{KEY}:password",
-        f"ada:{SECRET[:-1]}",
-        f"ada:{FRAPPE_SECRET}",
-        FRAPPE_KEY + FRAPPE_SECRET,
-        "eyJh.eyJz.c2ln",
-        f"Digest {TOKEN}",
-        f"{KEY} {SECRET}",
-        encode(TOKEN),
-        TOKEN + "x" * 300,
-        TOKEN * 100_000,
-    ],
-    ids=lambda text: repr(text[:30]),
-)
+OTHERS = [KEY, SECRET, f"{KEY}:", f"{KEY}:password", f"ada:{SECRET[:-1]}", f"ada:{FRAPPE_SECRET}"]
+OTHERS += [FRAPPE_KEY + FRAPPE_SECRET, "eyJh.eyJz.c2ln", f"Digest {TOKEN}", f"{KEY} {SECRET}"]
+OTHERS += [encode(TOKEN), TOKEN + "x" * 300, TOKEN * 100_000]
+
+
+@pytest.mark.parametrize("text", OTHERS, ids=lambda text: repr(text[:60]))
 def test_anything_else_without_a_scheme_is_left_to_others(text):
     assert parse(text, *SCHEMES) is None
 
@@ -146,58 +122,54 @@ def test_scheme_alone_or_with_something_stuck_to_it_is_ours_to_refuse(scheme, re
     assert parse(scheme + rest, scheme) == Credential(scheme, ours=True)
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        f"{KEY}:",
-        f":{SECRET}",
-        KEY,
-        SECRET,
-        f"{KEY} :{SECRET}",
-        f"{KEY}: {SECRET}",
-        f"{KEY}:{SECRET},token {KEY}:{SECRET}",
-        f"{KEY}:{SECRET}, token {KEY}:{SECRET}",
-        f"{KEY}\x00:{SECRET}",
-        f"{KEY}:{SECRET}\x00",
-        f"{KEY}:s\xe9cret",
-        f"{KEY}:\x7f",
-        f"{KEY}:se\tcret",
+MISTAKES = {
+    Mistake.SECRET_MISSING: [KEY, f"{KEY}:", f"{FRAPPE_KEY}:"],
+    Mistake.KEY_MISSING: [SECRET, f":{SECRET}", f"{SECRET}:", f":{FRAPPE_SECRET}"],
+    Mistake.WRONG_ORDER: [f"{SECRET} :{KEY}"],
+    Mistake.WRONG_CHECKSUM: [
+        *(f"{KEY}:{SECRET[:-1]}", f"{KEY}:{SECRET[:-1]}{'1' if SECRET[-1] == '0' else '0'}"),
+        *(f"{KEY}:fts_short", f"{KEY}:fts_", f'{KEY}:{SECRET}"', f"{KEY}:{SECRET}\x00"),
+        *(f"{KEY}:{SECRET},token {KEY}:{SECRET}", f"{KEY}:{SECRET}, token {KEY}:{SECRET}"),
+    ],
+    None: [
+        *(":", f"{KEY} :{SECRET}", f"{KEY}: {SECRET}", f"{KEY}\x00:{SECRET}", "0123456789abcdef"),
+        *(f"{KEY}:{secret}" for secret in ("s\xe9cret", "\x7f", "se\tcret")),
         f"{KEY}:{'x' * (API_SECRET_MAX_LENGTH + 1)}",
         f"{'k' * (API_KEY_MAX_LENGTH + 1)}:secret",
-        "a" * 10_000_000,
     ],
-    ids=lambda token: repr(token[:30]),
-)
-def test_refuses_what_is_no_well_formed_pair(scheme, token):
-    parsed = credential(scheme, token)
-    assert not parsed.well_formed
-    assert (parsed.api_key, parsed.api_secret) == ("", "")
+}
 
 
 @pytest.mark.parametrize(
-    ("token", "mistake"),
-    [
-        (KEY, Mistake.SECRET_MISSING),
-        (f"{KEY}:", Mistake.SECRET_MISSING),
-        (f"{FRAPPE_KEY}:", Mistake.SECRET_MISSING),
-        (SECRET, Mistake.KEY_MISSING),
-        (f":{SECRET}", Mistake.KEY_MISSING),
-        (f"{SECRET}:", Mistake.KEY_MISSING),
-        (f":{FRAPPE_SECRET}", Mistake.KEY_MISSING),
-        (f"{SECRET}:{KEY}", Mistake.WRONG_ORDER),
-        (f"{SECRET} :{KEY}", Mistake.WRONG_ORDER),
-        (f"{KEY}:{SECRET[:-1]}", Mistake.WRONG_CHECKSUM),
-        (f'{KEY}:{SECRET}"', Mistake.WRONG_CHECKSUM),
-        (":", None),
-        (f"{KEY} :{SECRET}", None),
-        ("0123456789abcdef", None),
-    ],
+    ("mistake", "token"),
+    [(mistake, token) for mistake, tokens in MISTAKES.items() for token in tokens],
+    ids=lambda value: repr(value[:90]) if isinstance(value, str) else str(value),
 )
-def test_likely_mistake_is_recognized(scheme, token, mistake):
+def test_malformed_pair_and_likely_mistake_are_recognized(scheme, token, mistake):
     parsed = credential(scheme, token)
 
     assert not parsed.well_formed
+    assert (parsed.api_key, parsed.api_secret) == ("", "")
     assert parsed.mistake is mistake
+
+
+@pytest.mark.parametrize(
+    "swapped",
+    [
+        SECRET,
+        f"acme_{SECRET[4:-6]}{crypto.checksum('acme_' + SECRET[4:-6])}",
+        SECRET[:-1],
+        SECRET[:-20],
+        SECRET[:21],
+        f"{SECRET}0",
+    ],
+)
+@pytest.mark.parametrize("secret", [KEY, SECRET])
+def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme, swapped, secret):
+    parsed = credential(scheme, f"{swapped}:{secret}")
+
+    assert parsed == Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
+    assert looks_secret(swapped)
 
 
 def test_secret_alone_is_recognized_with_one_prefix_for_both(scheme, settings):
@@ -220,52 +192,38 @@ def test_longest_pair(scheme):
     assert credential(scheme, f"{key}:{secret}").well_formed
 
 
-def test_secret_with_our_prefix_and_a_wrong_checksum_is_malformed(scheme):
-    wrong = SECRET[:-1] + ("0" if SECRET[-1] != "0" else "1")
-    assert not credential(scheme, f"{KEY}:{wrong}").well_formed
-    assert not credential(scheme, f"{KEY}:fts_short").well_formed
-    assert not credential(scheme, f"{KEY}:fts_").well_formed
+@pytest.mark.parametrize("prefix", ["fts_", "fed"])
+def test_pair_from_a_frappe_site_is_ours_whatever_it_begins_with(scheme, prefix, settings):
+    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": prefix}
 
-
-def test_pair_from_a_frappe_site_is_well_formed_and_ours(scheme):
     parsed = credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}")
+
     assert parsed == Credential(scheme, FRAPPE_KEY, FRAPPE_SECRET, ours=True, well_formed=True)
-
-
-def test_pair_from_a_frappe_site_works_under_a_prefix_that_it_happens_to_bear(scheme, settings):
-    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": "fed"}
-    assert credential(scheme, f"{FRAPPE_KEY}:{FRAPPE_SECRET}").well_formed
 
 
 @pytest.mark.parametrize(
     ("scheme", "token", "ours"),
     [
-        ("token", "a" * 40, False),
-        ("token", "x y", False),
-        ("token", "key:secret", True),
-        ("bearer", "key: secret", True),
-        ("bearer", "ftk_a", True),
-        ("token", SECRET, True),
-        ("bearer", SECRET, True),
+        *(("token", token, True) for token in ("key:secret", SECRET)),
+        *(("bearer", token, True) for token in ("key: secret", "ftk_a", SECRET)),
+        *(("token", token, False) for token in ("a" * 40, "x y")),
+        *(("basic", token, False) for token in ("ada:password", "ada:a password")),
         ("bearer", SECRET[:-1], False),
-        ("basic", "ada:password", False),
-        ("basic", "ada:a password", False),
     ],
 )
 def test_credential_is_ours_by_its_form(scheme, token, ours):
     assert credential(scheme, token).ours is ours
 
 
-@pytest.mark.parametrize("opaque", ["a", "eyJh.eyJz.c2ln", "a" * 4096, "-._~+/09AZ==", "fts_a"])
+@pytest.mark.parametrize(
+    "opaque", ["a", "eyJh.eyJz.c2ln", "a" * 4096, "-._~+/09AZ==", "fts_a", SECRET]
+)
 def test_bearer_credential_that_is_no_pair_may_be_an_access_token(opaque):
     parsed = credential("bearer", opaque)
-    assert parsed == Credential("bearer", access_token=Secret(opaque))
+
+    assert parsed.access_token == opaque
     assert opaque not in repr(parsed) or opaque == "a"
     assert credential("token", opaque).access_token == ""
-
-
-def test_bearer_secret_without_its_key_may_be_an_access_token():
-    assert credential("bearer", SECRET).access_token == SECRET
 
 
 def test_access_token_that_is_too_long_is_recognized():
@@ -282,52 +240,20 @@ def test_access_token_has_the_form_of_rfc_6750(value):
     assert parse(f"Bearer {value}", "bearer") == Credential("bearer")
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        f'"{encode(TOKEN)}"',
-        encode(TOKEN) + "!",
-        encode(TOKEN) + "=",
-        encode(TOKEN) + "====",
-        encode("key:secrets").rstrip("="),
-        encode("key:~~~???").replace("/", "_"),
-        encode(TOKEN)[:8] + " " + encode(TOKEN)[8:],
-        encode(TOKEN)[:8] + "\n" + encode(TOKEN)[8:],
-        encode(TOKEN)[:8] + "==" + encode(TOKEN)[8:],
-        encode(TOKEN) + "\x00",
-        encode(TOKEN) + "\xff",
-        f"{encode(TOKEN)},Basic {encode(TOKEN)}",
-        # Bits left over: "azpzMQ==" is the canonical form (RFC 4648, section 3.5).
-        "azpzMR==",
-        TOKEN,
-        "=",
-        "A" * 10_000_000,
-    ],
-    ids=lambda value: repr(value[-20:]),
-)
+BASE64 = encode(TOKEN)
+STRANGE = [f'"{BASE64}"', BASE64 + "!", BASE64 + "=", BASE64 + "====", BASE64 + "\x00"]
+STRANGE += [f"{BASE64[:8]}{between}{BASE64[8:]}" for between in (" ", "\n", "==")]
+STRANGE += [BASE64 + "\xff", f"{BASE64},Basic {BASE64}", TOKEN, "=", "A" * 10_000_000]
+STRANGE += [encode("key:secrets").rstrip("="), encode("key:~~~???").replace("/", "_")]
+# Bits left over: "azpzMQ==" is the canonical form (RFC 4648, section 3.5).
+STRANGE += ["azpzMR=="]
+
+
+@pytest.mark.parametrize("value", STRANGE, ids=lambda value: repr(value[-20:]))
 def test_base64_is_strict(value):
     assert credential("basic", "key:~~~???").well_formed
-    parsed = parse(f"Basic {value}", "basic")
-    assert parsed is not None
-    assert not parsed.well_formed
 
-
-@pytest.mark.parametrize(
-    "swapped",
-    [
-        f"{SECRET}:{KEY}",
-        f"{SECRET}:{SECRET}",
-        f"acme_{SECRET[4:-6]}{crypto.checksum('acme_' + SECRET[4:-6])}:{KEY}",
-        f"{SECRET[:-1]}:{KEY}",
-        f"{SECRET[:-20]}:{KEY}",
-        f"{SECRET[:21]}:{KEY}",
-        f"{SECRET}0:{KEY}",
-    ],
-)
-def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme, swapped):
-    expected = Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
-    assert credential(scheme, swapped) == expected
-    assert looks_secret(swapped.partition(":")[0])
+    assert not parse(f"Basic {value}", "basic").well_formed
 
 
 @pytest.mark.parametrize(
@@ -337,8 +263,8 @@ def test_halves_in_the_wrong_order_are_refused_and_not_reported(scheme, swapped)
         KEY,
         FRAPPE_KEY,
         "fts_" + "a" * 16,
-        "fts_name-of-a-service-that-somebody-chose",
-        "a-name-of-a-service-that-somebody-chose",
+        "fts_name-of-a-service-that-a-user-has-chosen",
+        "a-name-of-a-service-that-a-user-has-chosen",
         "a" * API_KEY_MAX_LENGTH,
     ],
 )
@@ -353,13 +279,6 @@ def test_api_keys_may_have_the_prefix_of_the_secrets(scheme, settings, prefixes)
     assert credential(scheme, f"{key}:{secret}").api_key == key
     swapped = credential(scheme, f"{secret}:{key}")
     assert swapped == Credential(scheme, ours=True, mistake=Mistake.WRONG_ORDER)
-
-
-def test_repr_hides_the_secret(scheme):
-    parsed = credential(scheme)
-    assert SECRET not in repr(parsed)
-    assert SECRET not in repr([parsed.api_secret])
-    assert KEY in repr(parsed)
 
 
 def test_never_raises_and_never_lets_a_bad_part_through():

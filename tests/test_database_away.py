@@ -10,13 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.core.cache import caches
-from django.db import (
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    ProgrammingError,
-    connection,
-)
+from django.db import IntegrityError, InterfaceError, OperationalError, ProgrammingError, connection
 from django.test import Client
 from oauth2_provider.models import AccessToken, Application
 
@@ -24,17 +18,18 @@ from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
 from .addresses import calls
+from .client import WHO
 from .conftest import PASSWORD, bearer_header
 from .tables import gone
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-WHO = "/api/method/frappe.auth.get_logged_user"
 OAUTH = "/api/method/frappe.integrations.oauth2."
 
-# They need no database.
 SHORT = ("frappe.auth.get_logged_user", "frappe.core.api.auth.get_logged_user", "ping", "version")
-ASK_NOTHING = {(method, f"/api/method/{name}") for method in ("GET", "POST") for name in SHORT} | {
+NEED_NO_DATABASE = {
+    (method, f"/api/method/{name}") for method in ("GET", "POST") for name in SHORT
+} | {
     ("GET", f"{OAUTH}{name}")
     for name in ("get_token", "revoke_token")  # not by this method
 }
@@ -73,15 +68,15 @@ def manager(system_manager):
 
 @contextmanager
 def database_away(error=OperationalError):
-    asked = []
+    queries = []
 
     def fail(execute, sql, *args):
         if ApiRequestLog._meta.db_table not in sql:
-            asked.append(sql)
+            queries.append(sql)
         raise error("server closed the connection unexpectedly")
 
     with connection.execute_wrapper(fail):
-        yield asked
+        yield queries
     connection.close()
 
 
@@ -109,24 +104,24 @@ def assert_unavailable(response):
 
 
 @pytest.mark.parametrize(("method", "address"), calls(), ids=str)
-def test_no_address_answers_500(manager, method, address):
+def test_no_address_responds_500(manager, method, address):
     path = address.path % {"api_key": manager.api_key}
     by = None if path.startswith(OAUTH) and "openid" not in path else manager
     browser = Client(raise_request_exception=False)
     if path.endswith("authorize"):
         assert browser.login(username="manager", password=PASSWORD)
 
-    with database_away() as asked:
+    with database_away() as queries:
         response = call(method, path, by, browser)
 
-    if (method, path) in ASK_NOTHING or path.startswith(DOCUMENTS):
-        assert asked == []
+    if (method, path) in NEED_NO_DATABASE or path.startswith(DOCUMENTS):
+        assert queries == []
         assert response.status_code < 500
     else:
         assert_unavailable(response)
 
 
-def test_no_address_answers_500_with_atomic_requests(manager, monkeypatch):
+def test_no_address_responds_500_with_atomic_requests(manager, monkeypatch):
     """The transaction of a request starts before its view, and ends after it."""
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     for method, address in calls():
@@ -150,25 +145,25 @@ MISSING = {
 
 
 @pytest.mark.parametrize("missing", MISSING)
-def test_no_address_answers_500_without_a_table(system_manager, settings, missing, caplog):
+def test_no_address_responds_500_without_a_table(system_manager, settings, missing, caplog):
     settings.FRAPPE_TOKENS = {}
     keys = generate_keys(system_manager)
     browser = Client(raise_request_exception=False)
     assert browser.login(username="manager", password=PASSWORD)
-    answered = Counter()
+    statuses = Counter()
 
     with gone(*MISSING[missing]):
         for method, address in calls():
             path = address.path % {"api_key": keys.api_key}
             for by in (None, keys, SimpleNamespace(token="an-access-token")):
                 response = call(method, path, by, browser)
-                answered[response.status_code] += 1
+                statuses[response.status_code] += 1
                 if response.status_code >= 500:
                     assert_unavailable(response)
 
-    assert answered[503]
+    assert statuses[503]
     advice = [entry for entry in caplog.messages if "Run manage.py migrate." in entry]
-    assert 0 < len(advice) < answered[503]
+    assert 0 < len(advice) < statuses[503]
 
 
 def test_session_that_cannot_be_read_is_503(system_manager):
@@ -187,11 +182,11 @@ def test_use_that_cannot_be_recorded_changes_nothing(manager, settings):
         "REQUEST_LOG": "durable",
     }
 
-    with database_away() as asked:
+    with database_away() as queries:
         response = call("GET", WHO, manager)
 
     assert response.status_code == 200
-    assert any(statement.startswith("UPDATE") for statement in asked)
+    assert any(statement.startswith("UPDATE") for statement in queries)
 
 
 def test_use_without_a_column_for_it_changes_nothing(system_manager, settings, caplog):

@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
@@ -20,11 +19,12 @@ from frappe_tokens.keys import (
 )
 from frappe_tokens.models import ApiKey
 
+from .documentation import page
 from .team_leads import BACKENDS, PERMISSION, let_lead
 
 pytestmark = pytest.mark.django_db
 
-PAGE = (Path(__file__).parent.parent / "docs/security.md").read_text()
+PAGE = page("security")
 TARGETS = ["own", "members", "others", "more powerful", "inactive"]
 ALL = frozenset(TARGETS)
 

@@ -1,6 +1,5 @@
 import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -8,27 +7,27 @@ from frappe_tokens.conf import Settings, conf
 from frappe_tokens.exceptions import Reason
 from frappe_tokens.rates import Rate, parse_rate
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-GUIDE = (ROOT / "docs" / "guide.md").read_text()
+from .documentation import PAGES, page
+
+GUIDE = page("guide")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_examples_compile(page):
-    blocks = re.findall(r"^( *)```python\n(.*?)^\1```", page.read_text(), re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_python_examples_compile(path):
+    blocks = re.findall(r"^( *)```python\n(.*?)^\1```", path.read_text(), re.MULTILINE | re.DOTALL)
 
     assert blocks
     for indent, block in blocks:
         source = re.sub(f"^{indent}", "", block, flags=re.MULTILINE)
-        compile(source, page.name, "exec")
+        compile(source, path.name, "exec")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_to_files_that_exist(page):
-    links = re.findall(r'\]\(([^)#]+)\)|src(?:set)?="([^"]+)"', page.read_text())
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_to_files_that_exist(path):
+    links = re.findall(r'\]\(([^)#]+)\)|src(?:set)?="([^"]+)"', path.read_text())
 
     for target in (first or second for first, second in links):
-        assert target.startswith("https://") or (page.parent / target).is_file(), target
+        assert target.startswith("https://") or (path.parent / target).is_file(), target
 
 
 def test_guide_names_every_refusal_with_its_status():

@@ -56,15 +56,12 @@ def chosen(monkeypatch):
     connection.close()
 
 
-def find(client, api_key, model=ApiKey):
-    statement = LookupStatement(model, client.copy())
-    columns = statement.fetch(client, api_key)
+def find(client, api_key, model=ApiKey, times=1):
+    columns = None
+    for _ in range(times):
+        statement = LookupStatement(model, client.copy())
+        columns = statement.fetch(client, api_key)
     return columns and statement.instance(client.alias, columns)
-
-
-def find_thrice(client, api_key):
-    for _ in range(3):
-        find(client, api_key)
 
 
 def execute(client, sql):
@@ -101,9 +98,7 @@ def seen_by_wrapper(client):
 @pytest.mark.parametrize("options", [{}, *({"prepare_threshold": x} for x in (None, True, False))])
 def test_nothing_is_prepared_unless_a_number_chooses_it(keys, options):
     with connected(**options) as client:
-        for _ in range(8):
-            assert find(client, keys.api_key) == keys.instance
-
+        assert find(client, keys.api_key, times=8) == keys.instance
         assert executions(client) == []
 
 
@@ -111,13 +106,11 @@ def test_nothing_is_prepared_unless_a_number_chooses_it(keys, options):
 @pytest.mark.parametrize("threshold", [0, 2])
 def test_server_prepares_it_at_the_threshold(keys, threshold, binding):
     with connected(prepare_threshold=threshold, **binding) as client:
-        for _ in range(threshold):
-            find(client, keys.api_key)
+        find(client, keys.api_key, times=threshold)
         assert executions(client) == []
 
-        for number in range(1, 4):
-            assert find(client, keys.api_key) == keys.instance
-            assert executions(client) == [number]
+        assert find(client, keys.api_key, times=3) == keys.instance
+        assert executions(client) == [3]
 
 
 @pytest.mark.parametrize("model", PREPARED)
@@ -149,7 +142,7 @@ def test_settings_that_change_later_count_at_once(chosen, user, settings, other)
 
 
 def test_wrapper_and_log_of_queries_see_the_select(client, keys, settings):
-    find_thrice(client, keys.api_key)
+    find(client, keys.api_key, times=3)
 
     with seen_by_wrapper(client) as seen:
         find(client, keys.api_key)
@@ -206,7 +199,7 @@ def lose(client):
 )
 def test_transaction_outlives_a_loss(chosen, keys, monkeypatch, within, binding):
     monkeypatch.setitem(chosen.settings_dict["OPTIONS"], "server_side_binding", binding)
-    find_thrice(chosen, keys.api_key)
+    find(chosen, keys.api_key, times=3)
     assert executions(chosen) == [1]
     lose(chosen)
 
@@ -259,7 +252,7 @@ LOSSES = {
 @pytest.mark.parametrize("happens", LOSSES.values(), ids=LOSSES)
 def test_statement_that_is_lost_is_done_without(client, keys, happens, caplog):
     robot = Robot.objects.create(user=keys.instance.user)
-    find_thrice(client, keys.api_key)
+    find(client, keys.api_key, times=3)
 
     happens(client)
 
@@ -273,7 +266,7 @@ def test_statement_that_is_lost_is_done_without(client, keys, happens, caplog):
 
 
 def test_missing_table_does_not_end_preparing(client, keys, caplog):
-    find_thrice(client, keys.api_key)
+    find(client, keys.api_key, times=3)
 
     with gone(TABLE):
         for _ in range(2):
@@ -286,15 +279,12 @@ def test_missing_table_does_not_end_preparing(client, keys, caplog):
 
 
 def test_wait_that_is_too_long_is_not_made_twice(client, keys, caplog):
-    find_thrice(client, keys.api_key)
+    find(client, keys.api_key, times=3)
     execute(client, "SET lock_timeout TO '50ms'")
 
     with connected() as other, without_autocommit(other):
         execute(other, f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
-        with (
-            seen_by_wrapper(client) as seen,
-            pytest.raises(OperationalError, match="lock timeout"),
-        ):
+        with seen_by_wrapper(client) as seen, pytest.raises(OperationalError, match="lock timeout"):
             find(client, keys.api_key)
 
     assert len(seen) == 1
@@ -304,7 +294,7 @@ def test_wait_that_is_too_long_is_not_made_twice(client, keys, caplog):
 
 
 def test_broken_connection_is_an_error_as_ever(client, keys, caplog):
-    find_thrice(client, keys.api_key)
+    find(client, keys.api_key, times=3)
     ((number,),) = execute(client, "SELECT pg_backend_pid()")
     execute(connection, f"SELECT pg_terminate_backend({number}, 5000)")
 
@@ -312,6 +302,6 @@ def test_broken_connection_is_an_error_as_ever(client, keys, caplog):
         find(client, keys.api_key)
 
     client.close()
-    find_thrice(client, keys.api_key)
+    find(client, keys.api_key, times=3)
     assert executions(client) == [1]
     assert not caplog.messages

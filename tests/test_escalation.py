@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any, NamedTuple
 
@@ -20,19 +19,16 @@ from django.test import Client
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 
-from .conftest import token_header
+from .client import DAY, GENERATE, JSON, NOON, client_of, rows
 from .team_leads import BACKENDS, DJANGOS, let_lead
 
 pytestmark = pytest.mark.django_db
 
-NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
-DAY = timedelta(days=1)
-
-RPC = "/api/method/frappe.core.doctype.user.user.generate_keys"
 USERS = "/admin/auth/user/"
 KEYS = "/admin/frappe_tokens/apikey/"
 ACCOUNT = "/account/api-keys/"
 CHOSEN = "fts_" + "c" * 49
+SECRET = re.compile(r"fts_[0-9A-Za-z]{49}")
 
 
 @pytest.fixture(autouse=True)
@@ -71,27 +67,24 @@ def by_change_form(client, target):
 
 
 def by_rpc(client, target):
-    return client.post(RPC, {"user": target.instance.user.get_username()})
+    return client.post(GENERATE, {"user": target.instance.user.get_username()})
 
 
 def by_rest(client, target):
     body = {"user": target.instance.user.get_username(), "name": "mine"}
-    return client.post("/api/keys/", body, content_type="application/json")
+    return client.post("/api/keys/", body, JSON)
 
 
-def by_rest_rotation(client, target):
-    page = f"/api/keys/{target.api_key}/rotate/"
-    return client.post(page, {}, content_type="application/json")
+def by_rest_rotation(client, target, **options):
+    return client.post(f"/api/keys/{target.api_key}/rotate/", options, JSON)
 
 
 def by_rest_renewal(client, target):
-    page = f"/api/keys/{target.api_key}/rotate/"
-    return client.post(page, {"expires_in": 60}, content_type="application/json")
+    return by_rest_rotation(client, target, expires_in=60)
 
 
 def by_rest_widening(client, target):
-    body = {"read_only": False}
-    return client.patch(f"/api/keys/{target.api_key}/", body, content_type="application/json")
+    return client.patch(f"/api/keys/{target.api_key}/", {"read_only": False}, JSON)
 
 
 USER_PAGE = by_page(USERS + "{user}/generate-keys/")
@@ -102,7 +95,7 @@ ROTATION_PAGE = by_page(ACCOUNT + "{key}/rotate/")
 
 
 class Way(NamedTuple):
-    """A way in: how a key of ``target`` is asked for, and the statuses of refusals."""
+    """A way in: how it generates for ``target``, and the statuses of its refusals."""
 
     ask: Callable[[Client, GeneratedKeys], Any]
     more_rights: int | None
@@ -112,14 +105,14 @@ class Way(NamedTuple):
 
 WAYS = [
     Way(USER_PAGE, 403, 409, 403),  # 409 is the page, which says why
-    # Asks again, and names the user among those who are left out; or the list without the action.
+    # The confirmation, which names the user as left out; or the list without the action.
     Way(by_list, 409, 409, 200),
     Way(by_key_form, 200, 200, 403),  # the form, with its error
     Way(by_change_form, 403, None, 403),
     Way(KEY_PAGE, 403, 409, 403),
     Way(ENABLING, 403, None, 403),
     Way(USER_ENABLING, 403, None, 403),
-    Way(ROTATION_PAGE, 404, None, 403),  # has one's own keys alone
+    Way(ROTATION_PAGE, 404, None, 403),  # it is for one's own keys
     Way(by_rpc, 403, 417, 403),
     Way(by_rest, None, 400, None),
     Way(by_rest_rotation, None, 400, None),
@@ -134,12 +127,12 @@ def ways_to(refusal):
 
 
 def attempt(ask, client, target):
-    """What is answered; nothing may be written, and no secret told."""
-    before = list(ApiKey.objects.order_by("pk").values())
-    answer = ask(client, target)
-    assert list(ApiKey.objects.order_by("pk").values()) == before
-    assert not re.search(r"fts_[0-9A-Za-z]{49}", answer.content.decode())
-    return answer
+    """The response; nothing may be written, and no secret be in it."""
+    before = rows()
+    response = ask(client, target)
+    assert rows() == before
+    assert not SECRET.search(response.content.decode())
+    return response
 
 
 @pytest.fixture
@@ -171,7 +164,7 @@ def test_key_of_a_user_with_ordinary_permissions(manager, make_user):
     for ask in (USER_PAGE, by_list, by_key_form, KEY_PAGE, by_rpc, by_rest_rotation):
         answer = ask(manager, target)
         assert answer.status_code == 200
-        assert re.search(r"fts_[0-9A-Za-z]{49}", answer.content.decode())
+        assert SECRET.search(answer.content.decode())
     ApiKey.objects.exclude(pk=target.instance.pk).delete()
     assert by_rest(manager, target).status_code == 201
     assert by_rest_widening(manager, target).status_code == 200
@@ -217,16 +210,14 @@ def test_key_of_someone_else_by_a_team_lead(client, make_user, keys, settings, a
 def test_request_with_a_restricted_key(system_manager, keys, settings, own, restriction):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     restricted = generate_keys(system_manager, **restriction)
-    client = Client(headers={"authorization": token_header(restricted)})
-    assert attempt(by_rpc, client, restricted if own else keys).status_code == 403
+    assert attempt(by_rpc, client_of(restricted), restricted if own else keys).status_code == 403
 
 
 def test_restricted_key_does_not_open_the_pages(system_manager):
     """They take sessions, and no header."""
     key = generate_keys(system_manager, read_only=True)
-    client = Client(headers={"authorization": token_header(key)})
     for ask in (USER_PAGE, by_list, by_key_form, KEY_PAGE, ROTATION_PAGE):
-        answer = attempt(ask, client, key)
+        answer = attempt(ask, client_of(key), key)
         assert answer.status_code == 302
         assert "/login/" in answer["Location"]
 
@@ -242,30 +233,22 @@ def expiry(form, moment):
 @pytest.mark.parametrize("form", ["add", "change", "account", "rest", "rest change"])
 def test_expiry_that_is_past_or_beyond_the_longest_life(manager, keys, settings, form, moment):
     settings.FRAPPE_TOKENS = {"MAX_LIFETIME": 30 * DAY}
-    user, body = keys.instance.user, {"name": "new", "expires_at": moment.isoformat()}
+    user, pk, path = keys.instance.user, keys.instance.pk, f"/api/keys/{keys.api_key}/"
+    data = {"name": "new", **expiry(ACCOUNT if form == "account" else KEYS, moment)}
+    body = {"name": "new", "expires_at": moment.isoformat()}
+    version = version_on(manager, f"{ACCOUNT}new/")
+    ways = {
+        "add": lambda: manager.post(f"{KEYS}add/", {"user": user.pk, **data}),
+        "change": lambda: manager.post(f"{KEYS}{pk}/change/", data),
+        "account": lambda: manager.post(f"{ACCOUNT}new/", {"version": version, **data}),
+        "rest": lambda: manager.post("/api/keys/", {"user": user.get_username(), **body}, JSON),
+        "rest change": lambda: manager.patch(path, body, JSON),
+    }
 
-    def ask(client, target):
-        if form == "add":
-            data = {"user": user.pk, "name": "new", **expiry(KEYS, moment)}
-            return client.post(f"{KEYS}add/", data)
-        if form == "change":
-            data = {"name": "new", **expiry(KEYS, moment)}
-            return client.post(f"{KEYS}{target.instance.pk}/change/", data)
-        if form == "account":
-            page = f"{ACCOUNT}new/"
-            data = {"version": version_on(client, page), "name": "n", **expiry(ACCOUNT, moment)}
-            return client.post(page, data)
-        if form == "rest":
-            data = {"user": user.get_username(), **body}
-            return client.post("/api/keys/", data, content_type="application/json")
-        page = f"/api/keys/{target.api_key}/"
-        return client.patch(page, body, content_type="application/json")
+    response = attempt(lambda client, target: ways[form](), manager, keys)
 
-    answer = attempt(ask, manager, keys)
-    assert answer.status_code == (400 if "rest" in form else 200)
-    assert "must be in the future" in answer.content.decode() or "must expire by" in (
-        answer.content.decode()
-    )
+    assert response.status_code == (400 if "rest" in form else 200)
+    assert re.search(r"must be in the future|must expire by", response.content.decode())
 
 
 def test_command_refuses_a_life_beyond_the_longest(user, settings):
@@ -280,20 +263,21 @@ CHOICE = {"api_key": "chosen", "api_secret": CHOSEN, "secret_digest": f"sha256${
 
 @pytest.mark.parametrize("way", ["admin", "admin change", "account", "rpc"])
 def test_secret_cannot_be_chosen(manager, keys, settings, way):
-    """Nothing is taken of it; REST, which is for programs, says so with 400."""
+    """It is ignored; REST, which is for programs, refuses it with 400."""
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     user, pk = keys.instance.user, keys.instance.pk
-    if way == "admin":
-        answer = manager.post(f"{KEYS}add/", {"user": user.pk, "name": "new", **CHOICE})
-    elif way == "admin change":
-        answer = manager.post(f"{KEYS}{pk}/change/", {"name": "new", "rate_limit": "", **CHOICE})
-    elif way == "account":
-        page = f"{ACCOUNT}new/"
-        answer = manager.post(page, {"version": version_on(manager, page), "name": "new", **CHOICE})
-    else:
-        answer = manager.post(RPC, {"user": user.get_username(), **CHOICE})
-    assert answer.status_code in {200, 302}
-    assert CHOSEN not in answer.content.decode()
+    new = f"{ACCOUNT}new/"
+    path, data = {
+        "admin": (f"{KEYS}add/", {"user": user.pk, "name": "new"}),
+        "admin change": (f"{KEYS}{pk}/change/", {"name": "new", "rate_limit": ""}),
+        "account": (new, {"version": version_on(manager, new), "name": "new"}),
+        "rpc": (GENERATE, {"user": user.get_username()}),
+    }[way]
+
+    response = manager.post(path, {**data, **CHOICE})
+
+    assert response.status_code in {200, 302}
+    assert CHOSEN not in response.content.decode()
     for key in ApiKey.objects.all():
         assert key.api_key.startswith("ftk_")
         assert key.secret_digest != CHOICE["secret_digest"]

@@ -88,4 +88,4 @@ def test_403_is_not_authentication_failed(url, keys):
     assert response.status_code == 403
     assert "insufficient_scope" in response.headers["WWW-Authenticate"]
     change_key(keys.instance, scopes=[])
-    assert Client().get(url, headers={"authorization": bearer_header(keys)}).status_code == 200
+    assert ask(url, bearer_header(keys)).status_code == 200

@@ -1,7 +1,9 @@
+"""``CACHE``: what is kept of a key, and what ends it."""
+
 import logging
 import math
-from contextlib import nullcontext
-from datetime import datetime, timedelta
+from contextlib import closing, nullcontext
+from datetime import timedelta
 from functools import partial
 from importlib import import_module
 
@@ -11,31 +13,22 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache, caches
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, connections, transaction
-from django.test import Client, override_settings
-from django.utils import timezone
+from django.test import override_settings
 
 from frappe_tokens import lookup
-from frappe_tokens.credentials import parse
-from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_users, revoke
+from frappe_tokens.keys import generate_keys, generate_keys_for_users, revoke
 from frappe_tokens.lookup import statement as statements
 from frappe_tokens.lookup.find import _reads_latest_commit
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification.decision import verify
 
-from .conftest import info_of, token_header
+from .client import HOUR, MINUTE, NOON, TICK, ask, attempt, client_of, with_wrong_secret
+from .replicas import Replicas
 from .sources.models import Drone, Meter, Robot
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "replica"]),
     pytest.mark.usefixtures("cached_keys"),
 ]
-
-NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
-WHO = "/api/method/frappe.auth.get_logged_user"
-
-
-def ask(keys):
-    return Client().get(WHO, headers={"authorization": token_header(keys)})
 
 
 def find(keys):
@@ -51,16 +44,6 @@ def is_cached(keys):
     return found is not None and found.is_from_cache
 
 
-def test_second_request_needs_no_query(keys, statements):
-    with statements() as verbs:
-        assert ask(keys).json() == {"message": "ada"}
-    assert verbs == ["SELECT", "UPDATE"]
-    with statements() as verbs:
-        assert ask(keys).json() == {"message": "ada"}
-        assert ask(keys).status_code == 200
-    assert verbs == []
-
-
 def test_without_the_setting_nothing_is_kept(keys, settings):
     settings.FRAPPE_TOKENS = {}
     ask(keys)
@@ -69,41 +52,38 @@ def test_without_the_setting_nothing_is_kept(keys, settings):
     assert not is_cached(keys)
 
 
-def test_wrong_secret_is_refused_from_the_cache_too(keys, user, statements):
+def test_wrong_secret_is_refused_from_the_cache_too(keys, statements):
     ask(keys)
-    other = GeneratedKeys(keys.api_key, generate_keys(user, name="other").api_secret, keys.instance)
     ask(keys)
     with statements() as verbs:
-        assert ask(other).json()["code"] == "invalid_credentials"
+        assert ask(with_wrong_secret(keys)).json()["code"] == "invalid_credentials"
     assert verbs == []
 
 
-def test_every_policy_is_asked_of_a_cached_key(user):
+def test_policies_apply_to_cached_keys(user):
     read_only = generate_keys(user, read_only=True)
     scoped = generate_keys(user, name="scoped", scopes=["todos"])
     for keys in (read_only, scoped):
         ask(keys)
-    assert is_cached(read_only)
-    headers = {"authorization": token_header(read_only)}
-    assert Client().post(WHO, headers=headers).json()["code"] == "key_read_only"
-    headers = {"authorization": token_header(scoped)}
-    assert Client().get("/api/keys/", headers=headers).json()["code"] == "insufficient_scope"
+        assert is_cached(keys)
+
+    assert client_of(read_only).post("/api/keys/").json()["code"] == "key_read_only"
+    assert client_of(scoped).get("/api/keys/").json()["code"] == "insufficient_scope"
 
 
 def test_expiry_counts_in_the_cache_at_its_very_moment(user):
     with time_machine.travel(NOON, tick=False) as clock:
-        keys = generate_keys(user, expires_at=timezone.now() + timedelta(seconds=30))
+        keys = generate_keys(user, expires_at=NOON + timedelta(seconds=30))
         ask(keys)
-        clock.shift(timedelta(seconds=30) - timedelta(microseconds=1))
+        clock.move_to(NOON + timedelta(seconds=30) - TICK)
         assert is_cached(keys)
         assert ask(keys).status_code == 200
-        clock.shift(timedelta(microseconds=1))
+        clock.shift(TICK)
         assert ask(keys).json()["code"] == "key_expired"
 
 
-def test_refused_keys_are_not_cached(keys, user):
-    other = generate_keys(user, name="other")
-    ask(GeneratedKeys(keys.api_key, other.api_secret, keys.instance))
+def test_refused_keys_are_not_cached(keys):
+    ask(with_wrong_secret(keys))
     assert not is_cached(keys)
 
     revoke(keys.instance)
@@ -120,17 +100,17 @@ def test_unknown_keys_do_not_fill_the_cache(settings):
     assert not caches["default"]._cache
 
 
-def test_no_secret_and_no_password_is_kept(keys, settings, monkeypatch):
+def test_no_secret_and_no_password_is_kept(keys, settings):
     settings.CACHES = {"default": LOCAL}
     ask(keys)
-    ask(keys)
     assert is_cached(keys)
+
     kept = caches["default"]._cache
     everything = b"".join([name.encode() + value for name, value in kept.items()])
-    assert keys.api_key.encode() in everything
-    assert keys.api_secret.encode() not in everything
-    assert keys.instance.secret_digest.encode() in everything
-    assert keys.instance.user.password.encode() not in everything
+    for included in (keys.api_key, keys.instance.secret_digest):
+        assert included.encode() in everything
+    for excluded in (keys.api_secret, keys.instance.user.password):
+        assert excluded.encode() not in everything
 
 
 LOCAL = {
@@ -146,6 +126,10 @@ def deactivate(keys):
     user.save()
 
 
+def few_columns():
+    return ApiKey.objects.only("pk", "read_only")
+
+
 CHANGES = {
     "saving": lambda keys: keys.instance.save(),
     "deleting": lambda keys: ApiKey.objects.get().delete(),
@@ -154,6 +138,9 @@ CHANGES = {
     "revoking": lambda keys: revoke(keys.instance),
     "saving the user": deactivate,
     "deleting the user": lambda keys: keys.instance.user.delete(),
+    "saving with deferred columns": lambda keys: few_columns().get().save(),
+    "deleting with deferred columns": lambda keys: few_columns().get().delete(),
+    "queryset's delete with deferred columns": lambda keys: few_columns().delete(),
     "update": lambda keys: ApiKey.objects.filter(pk=keys.instance.pk).update(read_only=True),
     "queryset's delete": lambda keys: ApiKey.objects.all().delete(),
     "bulk_update": lambda keys: ApiKey.objects.bulk_update([keys.instance], ["rate_limit"]),
@@ -166,11 +153,7 @@ CHANGES = {
 }
 
 
-@pytest.fixture(params=CHANGES, ids=lambda name: name.replace(" ", "-"))
-def change(request):
-    return CHANGES[request.param]
-
-
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("within", [nullcontext, transaction.atomic])
 def test_change_ends_the_entry(keys, change, within):
     ask(keys)
@@ -197,7 +180,7 @@ def test_changed_key_is_cached_again_when_its_mark_expires(keys, settings, roll_
             ask(keys)
             assert not is_cached(keys)
             generate_keys(keys.instance.user, name="other")
-            clock.shift(timedelta(seconds=60))
+            clock.shift(MINUTE)
         ask(keys)
         assert is_cached(keys)
 
@@ -223,7 +206,7 @@ def test_row_that_was_read_too_long_ago_is_not_kept(keys):
         ask(keys)
         cache.clear()
         found = find(keys)
-        clock.shift(timedelta(minutes=1))
+        clock.shift(MINUTE)
         found.store(math.inf)
         assert not is_cached(keys)
 
@@ -290,14 +273,6 @@ def test_model_without_a_statement_is_not_cached(user):
     assert not lookup.find(Meter, robot.api_key).is_from_cache
 
 
-def test_users_are_saved_at_no_cost(make_user, keys, settings, django_assert_num_queries):
-    with django_assert_num_queries(1):
-        user = make_user("grace")
-    settings.FRAPPE_TOKENS = {}
-    with django_assert_num_queries(1):
-        user.save()
-
-
 @pytest.mark.parametrize(("backend", "levels"), [("DeadCache", [logging.ERROR]), ("FullCache", [])])
 def test_database_answers_if_the_cache_does_not(
     keys, settings, statements, caplog, backend, levels
@@ -318,27 +293,22 @@ def test_database_answers_if_the_cache_does_not(
     assert ask(keys).json()["code"] == "key_revoked"
 
 
-def test_database_that_is_down_is_not_asked_while_cached(keys):
+def test_cached_key_needs_no_database(keys, settings, monkeypatch, caplog):
+    def no_database(*_):
+        raise OperationalError("the server has gone away")
+
     ask(keys)
     with connection.execute_wrapper(no_database):
-        assert ask(keys).json() == {"message": "ada"}
+        assert ask(keys).status_code == 200
         cache.clear()
         assert ask(keys).json()["code"] == "service_unavailable"
 
-
-def no_database(*_):
-    raise OperationalError("the server has gone away")
-
-
-def test_database_that_is_down_fails_no_cached_request_whose_use_is_due(
-    keys, settings, monkeypatch, caplog
-):
     ask(keys)
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "LAST_USED_INTERVAL": timedelta(0)}
     connection.close()
     with monkeypatch.context() as broken:
         broken.setattr(type(connections["default"]), "get_new_connection", no_database)
-        assert ask(keys).json() == {"message": "ada"}
+        assert ask(keys).status_code == 200
     assert "could not be recorded" in caplog.text
 
 
@@ -378,23 +348,15 @@ def test_keys_of_one_schema_are_not_those_of_another(keys, monkeypatch):
     assert is_cached(keys)
 
 
-@pytest.mark.parametrize("due", [timedelta(0), timedelta(hours=1)])
+@pytest.mark.parametrize("due", [timedelta(0), HOUR])
 def test_what_a_view_does_to_user_and_key_is_not_kept(keys, settings, due):
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "LAST_USED_INTERVAL": due}
     for _ in range(3):
         with transaction.atomic():
-            key = verify(parse(token_header(keys), "token"), info_of())
+            key = attempt(keys)
             assert (key.scopes, key.user.is_superuser) == ([], False)
             key.user.is_superuser = True
             key.scopes.append("all")
-
-
-@pytest.mark.parametrize("change", ["save", "delete", "delete all"])
-def test_key_whose_columns_are_deferred_can_be_changed(keys, change):
-    ask(keys)
-    few = ApiKey.objects.only("pk", "read_only")
-    {"save": few.get().save, "delete": few.get().delete, "delete all": few.delete}[change]()
-    assert not is_cached(keys)
 
 
 def test_user_model_that_reads_the_password_when_made_is_not_kept(keys, monkeypatch):
@@ -428,14 +390,6 @@ def test_cache_in_the_database_is_refused(keys):
         ask(keys)
 
 
-class Replicas:
-    def db_for_read(self, model, **hints):
-        return "replica"
-
-    def db_for_write(self, model, **hints):
-        return "default"
-
-
 def test_what_is_cached_is_read_where_it_is_written(keys, settings, django_assert_num_queries):
     settings.DATABASE_ROUTERS = [Replicas()]
     with django_assert_num_queries(0, using="replica"):
@@ -458,36 +412,29 @@ def test_without_a_cache_a_replica_is_read_and_never_written(
     ):
         assert ask(keys).status_code == 200
     assert written[0]["sql"].startswith("UPDATE")
-    settings.DATABASE_ROUTERS = []  # asked at every call
-    with django_assert_num_queries(0, using="replica"):
-        assert ask(keys).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("name", "present"),
+    ("name", "caches"),
     [("read committed", True), ("repeatable read", False), ("serializable", False)],
 )
-def test_transaction_with_an_older_snapshot_puts_nothing_into_the_cache(name, present):
+def test_transaction_with_an_older_snapshot_puts_nothing_into_the_cache(name, caches):
     twin = connection.copy()
+    options = twin.settings_dict["OPTIONS"]
     if connection.vendor == "postgresql":
-        level = import_module("psycopg").IsolationLevel[name.upper().replace(" ", "_")]
-        twin.settings_dict["OPTIONS"]["isolation_level"] = level
+        level = name.upper().replace(" ", "_")
+        options["isolation_level"] = import_module("psycopg").IsolationLevel[level]
     elif connection.vendor == "mysql":
-        twin.settings_dict["OPTIONS"]["isolation_level"] = name
-    try:
+        options["isolation_level"] = name
+    with closing(twin):
         twin.connect()
         assert _reads_latest_commit(twin)
         twin.set_autocommit(False)
-        assert _reads_latest_commit(twin) is (present and connection.vendor != "sqlite")
-    finally:
-        twin.close()
+        assert _reads_latest_commit(twin) is (caches and connection.vendor != "sqlite")
 
 
-def test_request_in_a_transaction_is_cached_where_it_sees_what_is_committed(
-    keys,
-):
+def test_request_in_a_transaction_is_cached_where_it_sees_what_is_committed(keys):
     with transaction.atomic():
         ask(keys)
     # The use is written at the end of the transaction, and the entry with it.
     assert is_cached(keys) is (connection.vendor != "sqlite")
-    assert connections["default"].in_atomic_block is False

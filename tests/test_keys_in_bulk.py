@@ -1,6 +1,6 @@
 """Generating for many users at once: the same as one by one, with few statements."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -14,25 +14,22 @@ from frappe_tokens.keys import generate_keys, generate_keys_for_users, generatio
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
 
+from .client import DAY, HOUR, NOON, rows
 from .test_keys import model_values
 
 pytestmark = pytest.mark.django_db
-
-NOON = datetime(2030, 2, 28, 12, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
 
 
 def stored(user):
     """The user's keys, without what differs from key to key anyway."""
     own = {"id", "user_id", "api_key", "secret_digest", "previous_digest"}
-    rows = ApiKey.objects.filter(user=user).order_by("pk").values()
+    found = ApiKey.objects.filter(user=user).order_by("pk").values()
     return [
         {
             **{name: value for name, value in row.items() if name not in own},
             "previous": bool(row["previous_digest"]),
         }
-        for row in rows
+        for row in found
     ]
 
 
@@ -48,7 +45,7 @@ def generate_and_use(user):
     ApiKey.objects.filter(user=user).update(rate_limit="5/minute", created_by=user, **used)
 
 
-# How a user's keys may stand before.
+# The keys that a user may have before.
 SITUATIONS = [
     lambda user: None,
     generate_keys,
@@ -115,11 +112,8 @@ def test_results_have_the_order_of_the_users_without_duplicates(make_user):
     made = generate_keys_for_users([hedy, ada, hedy.pk, SimpleNamespace(pk=grace.pk), ada])
 
     assert [keys.instance.user for keys in made] == [hedy, ada, grace]
-    assert ApiKey.objects.count() == 3
-
-
-def test_no_users_get_no_keys(db):
     assert generate_keys_for_users([]) == []
+    assert ApiKey.objects.count() == 3
 
 
 @pytest.mark.parametrize(
@@ -137,7 +131,7 @@ def test_all_or_nothing(make_user, system_manager, monkeypatch, spoil, error):
     users = [make_user(f"user{number}") for number in range(5)]
     generate_keys_for_users(users[2:])
     spoil(get_user_model().objects.filter(pk=users[4].pk))
-    before = list(ApiKey.objects.order_by("pk").values())
+    before = rows()
 
     with (
         time_machine.travel(NOON, tick=False),
@@ -145,14 +139,14 @@ def test_all_or_nothing(make_user, system_manager, monkeypatch, spoil, error):
     ):
         generate_keys_for_users(users, by=Actor(system_manager))
 
-    assert list(ApiKey.objects.order_by("pk").values()) == before
+    assert rows() == before
 
 
-@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("returns_ids", [True, False])
 def test_new_keys_can_be_saved_whether_or_not_the_database_returns_ids(
-    make_user, monkeypatch, tells
+    make_user, monkeypatch, returns_ids
 ):
-    if not tells:
+    if not returns_ids:
         features = type(connection.features)
         monkeypatch.setattr(features, "can_return_rows_from_bulk_insert", False)
 

@@ -1,18 +1,16 @@
 """Mails to the users of keys."""
 
-from datetime import datetime, timezone
-
 import pytest
 import time_machine
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
-from django.utils import translation
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import generate_keys, generate_keys_for_source, revoke, revoke_leaked
 from frappe_tokens.keys.mail import send
 from frappe_tokens.models import ApiKey
 
+from .client import NOON
 from .sources.models import Sensor
 
 NAME = "key_leaked"
@@ -37,24 +35,10 @@ def test_mail_has_text_and_html_and_goes_to_the_user(user, mailoutbox, templates
     assert send(user, NAME, {"number": 7}) is True
 
     (mail,) = mailoutbox
-    assert (mail.to, mail.subject, mail.body) == (
-        ["ada@example.com"],
-        "ada's key 7",
-        "Text for ada",
-    )
+    assert (mail.to, mail.subject) == (["ada@example.com"], "ada's key 7")
+    assert mail.body == "Text for ada"
     assert [tuple(each) for each in mail.alternatives] == [("<p>7</p>", "text/html")]
     assert mail.message()["Auto-Submitted"] == "auto-generated"
-
-
-def test_mail_is_in_the_language_of_the_site(user, mailoutbox, templates, settings):
-    user.email = "ada@example.com"
-    settings.LANGUAGE_CODE = "fr"
-    templates(f"{NAME}_subject.txt", "{% load i18n %}{% translate 'Yes' %}")
-
-    with translation.override("de"):
-        send(user, NAME, {})
-
-    assert mailoutbox[0].subject == "Oui"
 
 
 @pytest.mark.parametrize(("address", "subject"), [("", "A subject"), ("ada@example.com", " \n")])
@@ -70,7 +54,6 @@ def test_nothing_is_sent_without_an_address_or_a_subject(
 
 # A key was revoked because it leaked
 
-NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 URL = "https://github.com/octocat/hello/blob/12345600b9cbe38a219f39a9941c9319b600c002/a.txt"
 
 
@@ -89,12 +72,12 @@ def leak(django_capture_on_commit_callbacks):
 
 @time_machine.travel(NOON, tick=False)
 def test_user_of_a_leaked_key_gets_a_mail(make_user, leak, mailoutbox, settings):
-    settings.FRAPPE_TOKENS = {"SITE_URL": "https://keys.example"}
+    settings.FRAPPE_TOKENS = {"SITE_URL": "https://keys.example", "NOTIFY_CHANGES": True}
     ada = make_user("ada", email="ada@example.com")
     keys = generate_keys(ada, name="R&D <deploy>", description="In CI")
     ApiKey.objects.update(last_used_at=NOON)
 
-    (sent,) = leak(keys, URL)
+    (sent,) = leak(keys, URL)  # and no second mail about the revocation
 
     html, media_type = sent.alternatives[0]
     assert (sent.to, media_type) == (["ada@example.com"], "text/html")
@@ -103,21 +86,11 @@ def test_user_of_a_leaked_key_gets_a_mail(make_user, leak, mailoutbox, settings)
         for part in ("Hello ada,", keys.api_key, "In CI", "Generate a new API key", URL):
             assert part in text
         assert "https://keys.example/account/api-keys/" in text
-        assert text.count("2026-01-31 12:00 UTC") == 2
+        assert text.count("2030-02-28 12:00 UTC") == 2
         assert "fts_" not in text
         assert "sha256$" not in text
     assert "Name: R&D <deploy>\n" in sent.body
     assert "R&amp;D &lt;deploy&gt;" in html
-
-
-def test_user_gets_no_second_mail_about_the_revocation(make_user, leak, settings, mailoutbox):
-    settings.FRAPPE_TOKENS = {"NOTIFY_CHANGES": True}
-
-    leak(generate_keys(make_user("ada", email="ada@example.com")))
-
-    assert [sent.subject for sent in mailoutbox] == [
-        "Your API key was found in public and has been revoked"
-    ]
 
 
 def test_mail_leaves_out_what_is_not_known(make_user, leak, mailoutbox):

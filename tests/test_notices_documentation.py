@@ -3,7 +3,6 @@
 import configparser
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from django.core.management import call_command, load_command_class
@@ -12,15 +11,10 @@ from django.template import engines
 from frappe_tokens.keys import BATCH_SIZE
 from frappe_tokens.keys.mail import MOST_EMAILS
 
-ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "notices.md").read_text()
+from .documentation import ROOT, blocks, page
+
+PAGE = page("notices")
 MAILS = ROOT / "frappe_tokens/templates/frappe_tokens/mail"
-
-
-def blocks(language):
-    found = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert found
-    return found
 
 
 def commands():
@@ -38,7 +32,7 @@ def test_commands_are_valid():
 def test_units_of_systemd_are_valid():
     service, timer = (configparser.ConfigParser() for _ in range(2))
     # Case matters to systemd.
-    for unit, text in zip((service, timer), blocks("ini"), strict=True):
+    for unit, text in zip((service, timer), blocks(PAGE, "ini"), strict=True):
         unit.optionxform = str
         unit.read_string(text)
 
@@ -48,7 +42,7 @@ def test_units_of_systemd_are_valid():
 
 
 def test_line_of_cron_has_five_times_and_a_command():
-    (line,) = blocks("crontab")
+    (line,) = blocks(PAGE, "crontab")
     *times, command = line.split(maxsplit=5)
 
     assert times == ["0", "7", "*", "*", "*"]
@@ -77,7 +71,7 @@ def test_templates_and_their_variables_are_named():
 
 
 def test_template_of_a_project_may_choose_the_language(settings):
-    (source,) = blocks("django")
+    (source,) = blocks(PAGE, "django")
     engine = engines["django"]
 
     assert engine.from_string(source).render({"user": {"language": "fr"}}).strip()

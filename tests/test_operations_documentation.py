@@ -6,9 +6,7 @@ import logging
 import logging.config
 import re
 import sys
-from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from types import ModuleType
 
 import prometheus_client
@@ -19,15 +17,17 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from frappe_tokens import audit, signals
+from frappe_tokens.crypto import Secret
 from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ACCEPTED
 
+from .client import WHO, with_wrong_secret
 from .conftest import token_header
+from .documentation import blocks, page
 
-ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "operations.md").read_text()
-WHO = "/api/method/frappe.auth.get_logged_user"
+PAGE = page("operations")
+
 SIGNALS = [
     signals.authentication_failed,
     signals.authentication_succeeded,
@@ -38,12 +38,8 @@ SIGNALS = [
 
 def block(language, begins=""):
     """The one example of the page in this language that begins so."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    (found,) = [str(found) for found in blocks if found.startswith(begins)]
+    (found,) = [found for found in blocks(PAGE, language) if found.startswith(begins)]
     return found
-
-
-Run = Callable[[str], ModuleType]
 
 
 @pytest.fixture
@@ -67,9 +63,9 @@ def run(monkeypatch):
         signal.sender_receivers_cache.clear()
 
 
-def ask(keys, path=WHO, secret=""):
-    header = f"token {keys.api_key}:{secret}" if secret else token_header(keys)
-    Client(REMOTE_ADDR="192.0.2.7").get(path, headers={"authorization": header})
+def ask(keys, path=WHO):
+    headers = {"authorization": token_header(keys)}
+    return Client(REMOTE_ADDR="192.0.2.7").get(path, headers=headers)
 
 
 def make_use_of_keys(user):
@@ -77,8 +73,8 @@ def make_use_of_keys(user):
     generate_keys(user)
     keys = generate_keys(user)
     ask(keys)
-    ask(keys, secret="wrong")
-    ask(keys, secret="wrong")
+    ask(with_wrong_secret(keys))
+    ask(with_wrong_secret(keys))
     revoke(keys.instance)
     ask(keys)
 
@@ -124,7 +120,7 @@ def test_shown_line_is_such_a_line(keys, output):
     shown = json.loads(block("json"))
     keys.instance.api_key = shown["api_key"]
     keys.instance.save()
-    ask(GeneratedKeys(shown["api_key"], "", keys.instance), shown["path"], secret="wrong")
+    ask(GeneratedKeys(shown["api_key"], Secret("wrong"), keys.instance), shown["path"])
     (line,) = output.getvalue().splitlines()
     assert {**json.loads(line), "at": shown["at"]} == shown
     assert list(json.loads(line)) == list(shown)

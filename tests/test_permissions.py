@@ -60,7 +60,7 @@ class Tree(AccessToken):
 
 
 class Presented(BaseAuthentication):
-    """Stands for another package's class."""
+    """In place of another package's class."""
 
     credential = None
     user = None
@@ -104,7 +104,7 @@ COLLECTION = {"get": "list", "post": "create", "delete": "destroy"}
 
 
 def answer(credential, view=None, method="GET", user=None):
-    """What a view responds to a request that another package's class authenticated."""
+    """The response to a request that another package's class authenticated."""
     view = view or Todos.as_view(COLLECTION)
     attributes = {"credential": credential, "user": user}
     view.cls.authentication_classes = [type("Presented", (Presented,), attributes)]

@@ -42,18 +42,14 @@ def test_leaves_what_is_ordinary_as_it_is(text):
     [
         (SECRET, f"fts_{HIDDEN}"),
         (SECRET[:-10], f"fts_{HIDDEN}"),
-        (SECRET[:21], HIDDEN),
-        (SECRET[4:], HIDDEN),
-        (SECRET[-WORD_LENGTH:], HIDDEN),
+        *((piece, HIDDEN) for piece in (SECRET[:21], SECRET[4:], SECRET[-WORD_LENGTH:])),
         (SECRET.upper(), f"FTS_{HIDDEN}"),
         (TOKEN, f"{KEY}:fts_{HIDDEN}"),
         (TOKEN.replace(":", "%3A"), f"{KEY}%3Afts_{HIDDEN}"),
         (f"{SECRET}:{KEY}", f"fts_{HIDDEN}:{KEY}"),
         (BASE64.rstrip("="), HIDDEN),
         (base64.b64encode(FRAPPE.encode()).decode(), f"{HIDDEN}=="),
-        (FRAPPE, HIDDEN),
-        (FRAPPE.upper(), HIDDEN),
-        (FRAPPE.replace(":", "%3a"), HIDDEN),
+        *((pair, HIDDEN) for pair in (FRAPPE, FRAPPE.upper(), FRAPPE.replace(":", "%3a"))),
         ("9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b", HIDDEN),
     ],
 )
@@ -86,8 +82,8 @@ def test_hides_all_of_several():
 
 def test_hides_before_it_cuts():
     for place in range(60):
-        said = redacted("-" * place + SECRET, 60)
-        assert said == ("-" * place + "fts_" + HIDDEN)[:60]
+        text = redacted("-" * place + SECRET, 60)
+        assert text == ("-" * place + "fts_" + HIDDEN)[:60]
 
 
 @pytest.mark.parametrize("mark", ["?", "%3F", "%3f"])
@@ -110,6 +106,6 @@ def test_pieces_of_secrets_are_longer_than_api_keys():
 
 
 def test_long_words_take_no_longer_for_being_long():
-    """Anybody may send them. Were each place searched to the end, this would take hours."""
+    """Anyone may send them. If each place were searched to the end, this would take hours."""
     assert redacted("a" * 2_000_000, 10) == "a" * 10
     assert redacted("a" * 2_000_000 + "1", 10) == HIDDEN

@@ -1,12 +1,12 @@
 """A replaced secret that is used after its end revokes the key, with ``REVOKE_ON_REPLAY``."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 import time_machine
 from asgiref.sync import async_to_sync
 from django.db import OperationalError, connection
-from django.test import AsyncClient, Client
+from django.test import AsyncClient
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source
@@ -14,27 +14,16 @@ from frappe_tokens.models import ApiKey, ApiRequestLog
 from frappe_tokens.signals import key_revoked, secret_replayed
 from tests.sources.models import Robot
 
+from .client import HOUR, NOON, WHO, ask, client_of, with_wrong_secret
 from .conftest import receiving, token_header
 from .test_parallel import at_once
 
 pytestmark = pytest.mark.django_db
 
-NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
-HOUR = timedelta(hours=1)
-WHO = "/api/method/frappe.auth.get_logged_user"
-
 
 @pytest.fixture(autouse=True)
 def _revoke_on_replay(settings):
     settings.FRAPPE_TOKENS = {"REVOKE_ON_REPLAY": True, "REQUEST_LOG": "durable"}
-
-
-def use(keys, **headers):
-    return Client().get(WHO, headers={"authorization": token_header(keys), **headers})
-
-
-def reason():
-    return ApiKey.objects.get().revoked_reason
 
 
 @pytest.fixture(params=[timedelta(0), HOUR], ids=["no grace", "grace"])
@@ -50,16 +39,16 @@ def pair(user, request):
 @pytest.mark.django_db(transaction=True)
 def test_replay_revokes_the_key_on_record(pair, log):
     old, new = pair
-    wrong = GeneratedKeys(old.api_key, crypto.generate_api_secret(), old.instance)
+    reason = "A replaced secret was used."
 
     with receiving(key_revoked) as calls:
-        refused, replayed = use(wrong), use(old)
+        refused, replayed = ask(with_wrong_secret(old)), ask(old)
 
     assert replayed.status_code == 401
     assert (replayed.content, replayed.headers) == (refused.content, refused.headers)
-    assert reason() == "A replaced secret was used."
-    assert use(new).json()["code"] == "key_revoked"
-    assert [(call["by"], call["reason"]) for call in calls] == [(None, reason())]
+    assert ApiKey.objects.get().revoked_reason == reason
+    assert ask(new).json()["code"] == "key_revoked"
+    assert [(call["by"], call["reason"]) for call in calls] == [(None, reason)]
     events = [record.event for record in log.records if hasattr(record, "event")]
     assert events == ["request_refused", "key_revoked", "request_refused", "request_refused"]
     outcomes = ApiRequestLog.objects.order_by("pk").values_list("outcome", flat=True)
@@ -76,10 +65,10 @@ def test_without_the_setting_nothing_changes(user, settings):
         before = ApiKey.objects.values().get()
 
         with receiving(secret_replayed) as calls:
-            assert use(old).json()["code"] == "invalid_credentials"
+            assert ask(old).json()["code"] == "invalid_credentials"
             generate_keys(user, grace=HOUR)
             clock.move_to(NOON + 2 * HOUR)
-            assert use(second).json()["code"] == "invalid_credentials"
+            assert ask(second).json()["code"] == "invalid_credentials"
 
     assert calls == []
     assert ApiKey.objects.get().pk == before["id"]
@@ -91,12 +80,12 @@ def test_other_secrets_revoke_nothing(user, which):
     older = generate_keys(user)
     in_grace = generate_keys(user, grace=HOUR)
     current = generate_keys(user, grace=HOUR)
-    wrong = GeneratedKeys(older.api_key, crypto.generate_api_secret(), older.instance)
+    wrong = with_wrong_secret(older)
     unknown = GeneratedKeys(crypto.generate_api_key(), older.api_secret, older.instance)
     named = {"current": current, "in grace": in_grace, "older": older}
     keys = {**named, "wrong": wrong, "unknown": unknown}[which]
 
-    use(keys)
+    ask(keys)
 
     assert not ApiKey.objects.get().is_revoked
 
@@ -107,7 +96,7 @@ def test_key_of_another_source_ends_too(user, settings):
     old = generate_keys_for_source(row)
     generate_keys_for_source(row)
 
-    use(old, **{"frappe-authorization-source": "Robot"})
+    ask(old, frappe_authorization_source="Robot")
 
     row.refresh_from_db()
     assert row.is_revoked
@@ -121,9 +110,9 @@ def test_revocation_outlives_the_transaction_of_the_request(user, atomic, monkey
     old = generate_keys(user)
     generate_keys(user)
 
-    answer = Client().get("/api/resource/ToDo", headers={"authorization": token_header(old)})
+    response = client_of(old).get("/api/resource/ToDo")
 
-    assert answer.status_code == 401
+    assert response.status_code == 401
     assert ApiKey.objects.get().is_revoked
 
 
@@ -146,14 +135,14 @@ def test_cached_key_is_revoked_too(user, settings, statements):
     old = generate_keys(user)
     new = generate_keys(user)
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "CACHE": "default"}
-    use(new)
+    ask(new)
     with statements() as verbs:
-        assert use(new).status_code == 200
+        assert ask(new).status_code == 200
     assert verbs == []
 
-    use(old)
+    ask(old)
 
-    assert use(new).json()["code"] == "key_revoked"
+    assert ask(new).json()["code"] == "key_revoked"
 
 
 def test_secrets_that_changed_in_the_meantime_count(user):
@@ -168,7 +157,7 @@ def test_secrets_that_changed_in_the_meantime_count(user):
         return result
 
     with connection.execute_wrapper(execute_then_act):
-        use(old)
+        ask(old)
 
     assert not ApiKey.objects.get().is_revoked
 
@@ -183,9 +172,9 @@ def test_failing_database_changes_no_response(user, caplog):
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(refuse_updates):
-        answer = use(old)
+        response = ask(old)
 
-    assert answer.json()["code"] == "invalid_credentials"
+    assert response.json()["code"] == "invalid_credentials"
     assert "can't be revoked" in caplog.text
     assert old.api_secret not in caplog.text
     assert not ApiKey.objects.get().is_revoked
@@ -198,8 +187,8 @@ def test_parallel_replays_revoke_once(user):
     generate_keys(user)
 
     with receiving(key_revoked) as calls:
-        answers, errors = at_once(*[lambda: use(old)] * 10)
+        responses, errors = at_once(*[lambda: ask(old)] * 10)
 
     assert errors == []
-    assert {answer.status_code for answer in answers} == {401}
+    assert {response.status_code for response in responses} == {401}
     assert len(calls) == 1

@@ -9,29 +9,15 @@ from frappe_tokens.models import ApiKey
 
 from . import replicas
 from .admin.conftest import generate, generate_page
+from .client import GENERATE, JSON, client_of
 from .commands.running import run
-from .conftest import token_header
-
-ADD = "/admin/frappe_tokens/apikey/add/"
-GENERATE = "/api/method/frappe.core.doctype.user.user.generate_keys"
-
-
-class ReadsFromReplica:
-    def db_for_read(self, model, **hints):
-        return "replica"
-
-    def db_for_write(self, model, **hints):
-        return "default"
-
-    def allow_relation(self, one, other, **hints):
-        return True
+from .replicas import Replicas
 
 
 def add_in_the_admin(manager, user):
     client = Client()
     client.force_login(manager)
-    names = ("name", "scopes", "allowed_ips", "rate_limit", "expires_at_0", "expires_at_1")
-    return client.post(ADD, {"user": user.pk, **dict.fromkeys(names, "")})
+    return client.post("/admin/frappe_tokens/apikey/add/", {"user": user.pk})
 
 
 def generate_in_the_admin(manager, user):
@@ -41,20 +27,17 @@ def generate_in_the_admin(manager, user):
 
 
 def by_rest(manager, user):
-    headers = {"Authorization": token_header(generate_keys(manager))}
-    body = {"user": "ada"}
-    return Client().post("/api/keys/", body, content_type="application/json", headers=headers)
+    return client_of(generate_keys(manager)).post("/api/keys/", {"user": "ada"}, JSON)
 
 
 def by_rpc(manager, user):
-    headers = {"Authorization": token_header(generate_keys(manager))}
-    return Client().post(GENERATE, {"user": "ada"}, headers=headers)
+    return client_of(generate_keys(manager)).post(GENERATE, {"user": "ada"})
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 @pytest.mark.parametrize("way", [add_in_the_admin, generate_in_the_admin, by_rest, by_rpc])
 def test_keys_are_made_with_a_replica(settings, system_manager, user, way):
-    settings.DATABASE_ROUTERS = [ReadsFromReplica()]
+    settings.DATABASE_ROUTERS = [Replicas()]
 
     response = way(system_manager, user)
 
@@ -65,7 +48,7 @@ def test_keys_are_made_with_a_replica(settings, system_manager, user, way):
 
 @pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 def test_command_makes_a_user_and_a_key_with_a_replica(settings):
-    settings.DATABASE_ROUTERS = [ReadsFromReplica()]
+    settings.DATABASE_ROUTERS = [Replicas()]
 
     output, _ = run("generate_keys", "robot", "--create-user")
 

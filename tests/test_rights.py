@@ -29,40 +29,20 @@ def helpdesk(make_user):
 # The rule
 
 
-@pytest.mark.parametrize(
-    "permission",
-    [
-        "auth.view_user",
-        "auth.change_user",
-        "auth.add_group",
-        "auth.change_permission",
-        "contenttypes.delete_contenttype",
-        "sessions.view_session",
-        "authtoken.view_token",
-        "authtoken.add_tokenproxy",
-        "frappe_tokens.view_apikey",
-        "frappe_tokens.view_apirequestlog",
-        "events.change_eventconsumer",
-        "sources.add_drone",
-        "oauth2_provider.change_application",
-        "oauth2_provider.view_accesstoken",
-    ],
-)
+PROTECTED = ["auth.view_user", "auth.change_user", "auth.add_group", "auth.change_permission"]
+PROTECTED += ["contenttypes.delete_contenttype", "sessions.view_session", "authtoken.view_token"]
+PROTECTED += ["authtoken.add_tokenproxy", "frappe_tokens.view_apikey", "sources.add_drone"]
+PROTECTED += ["frappe_tokens.view_apirequestlog", "events.change_eventconsumer"]
+PROTECTED += ["oauth2_provider.change_application", "oauth2_provider.view_accesstoken"]
+
+
+@pytest.mark.parametrize("permission", PROTECTED)
 def test_user_who_can_change_what_others_may_do_is_protected(make_user, manager, permission):
     mighty = make_user("mighty", permissions=(permission,))
     equal = Actor(make_user("equal", permissions=(KEYS, permission)))
 
     assert not manager.may_manage(mighty)
     assert equal.may_manage(mighty)
-
-
-def test_permissions_by_group_count_as_well(make_user, manager):
-    operators = Group.objects.create(name="Operators")
-    operators.permissions.add(Permission.objects.get(codename="change_user"))
-    mighty = make_user("mighty")
-    mighty.groups.add(operators)
-
-    assert not manager.may_manage(mighty)
 
 
 def test_protected_user_is_compared_by_every_permission(make_user):
@@ -105,14 +85,6 @@ def test_manager_manages_their_own_and_unowned_keys(make_user, manager):
 
     assert chief.may_manage(chief.user)
     assert manager.may_manage(None)
-
-
-def test_superuser_and_trusted_code_cost_no_query(make_user, helpdesk, django_assert_num_queries):
-    root = Actor(make_user("root", is_superuser=True))
-
-    with django_assert_num_queries(0):
-        root.preload([helpdesk, root.user])
-        assert root.may_manage(helpdesk)
 
 
 # Inactive users
@@ -239,3 +211,4 @@ def test_permissions_of_many_users_are_read_at_once(
     for user in users[:-1]:
         fresh = User.objects.get(pk=user.pk)
         assert user.get_all_permissions() == fresh.get_all_permissions()
+        assert Actor(manager.user).may_manage(fresh) is (user.username in managed)

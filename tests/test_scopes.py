@@ -7,7 +7,6 @@ import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
-from django.test import Client
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views.generic import View
@@ -22,7 +21,7 @@ from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.verification.scopes import view_scopes
 
-from .conftest import token_header
+from .client import client_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -45,15 +44,17 @@ def undeclared(request):
     return Response()
 
 
+def respond(view, request, **kwargs):
+    return Response()
+
+
 @require_scopes("todos:read")
 class Declared(APIView):
-    def get(self, request):
-        return Response()
+    get = respond
 
 
 class Shared(APIView):
-    def get(self, request):
-        return Response()
+    get = respond
 
 
 class ByMethod(APIView):
@@ -67,14 +68,7 @@ class ByMethod(APIView):
 
 class ByAction(ViewSet):
     required_scopes = {"list": ["todos:read"], "create": ["todos:write"]}
-
-    def create(self, request, pk=None):
-        return Response()
-
-    destroy = create
-
-    def list(self, request):
-        return Response()
+    list = create = destroy = respond
 
     @action(detail=False, required_scopes=["todos:read"])
     def extra(self, request):
@@ -87,9 +81,7 @@ class ByAction(ViewSet):
 
 class SharedSet(ViewSet):
     required_scopes = None
-
-    def list(self, request):
-        return Response()
+    list = respond
 
 
 router = SimpleRouter()
@@ -116,7 +108,7 @@ def scoped(user):
 
 
 def ask(keys, url, method="GET"):
-    return Client().generic(method, url, headers={"authorization": token_header(keys)})
+    return client_of(keys).generic(method, url)
 
 
 VIEWS = {
@@ -217,17 +209,14 @@ class Plain(View):
     required_scopes = "class"
 
     @method_decorator(require_scopes("handler"))
-    def get(self, request):
-        return HttpResponse()
+    def get(self, request): ...
 
-    def post(self, request):
-        return HttpResponse()
+    def post(self, request): ...
 
 
 class WithHead(Plain):
     @method_decorator(require_scopes("head"))
-    def head(self, request):
-        return HttpResponse()
+    def head(self, request): ...
 
 
 DECLARED = [

@@ -2,7 +2,6 @@
 
 import re
 import runpy
-from pathlib import Path
 
 import pytest
 import yaml
@@ -11,19 +10,15 @@ from frappe_tokens import crypto
 from frappe_tokens.api.bodies import MAX_BYTES
 from frappe_tokens.api.key_actions import MAX_FINDINGS
 
-PAGE = (Path(__file__).parent.parent / "docs" / "secret-scanning.md").read_text()
+from .documentation import blocks, page
+
+PAGE = page("secret-scanning")
 AROUND = ["{}", '"{}"', "'{}',", "SECRET={}\n", "x={}&y", "({})", "https://a:{}@b", "[{}]", "{}."]
 
 
-def blocks(language):
-    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL)
-    assert found
-    return found
-
-
-ALONE, PAIR = (block.strip() for block in blocks("text"))
-GITLEAKS = re.search(r"^regex = '''(.*)'''$", blocks("toml")[0], re.MULTILINE)[1]
-(TRUFFLEHOG,) = yaml.safe_load(blocks("yaml")[0])["detectors"][0]["regex"].values()
+ALONE, PAIR = (block.strip() for block in blocks(PAGE, "text"))
+GITLEAKS = re.search(r"^regex = '''(.*)'''$", blocks(PAGE, "toml")[0], re.MULTILINE)[1]
+(TRUFFLEHOG,) = yaml.safe_load(blocks(PAGE, "yaml")[0])["detectors"][0]["regex"].values()
 (GITHUB,) = re.findall(r"with `(fts_.*?)`", PAGE)
 PATTERNS = {"alone": ALONE, "gitleaks": GITLEAKS, "trufflehog": TRUFFLEHOG, "github": GITHUB}
 
@@ -61,20 +56,17 @@ def test_patterns_cut_nothing_off(pattern, text):
 def test_table_has_the_lengths():
     rows = re.findall(r"`(ft[ks]_)` \| (\d+) \| (\d*) *\| (\d+) \|", PAGE)
 
-    assert [tuple(row) for row in rows] == [
-        ("ftk_", f"{crypto.API_KEY_RANDOM_LENGTH}", "", f"{len(crypto.generate_api_key())}"),
-        (
-            "fts_",
-            f"{crypto.API_SECRET_RANDOM_LENGTH}",
-            f"{crypto.CHECKSUM_LENGTH}",
-            f"{len(crypto.generate_api_secret())}",
-        ),
+    key, secret = crypto.generate_api_key(), crypto.generate_api_secret()
+    of_secret = (crypto.API_SECRET_RANDOM_LENGTH, crypto.CHECKSUM_LENGTH, len(secret))
+    assert rows == [
+        ("ftk_", str(crypto.API_KEY_RANDOM_LENGTH), "", str(len(key))),
+        ("fts_", *map(str, of_secret)),
     ]
 
 
 def test_function_verifies_the_checksum(tmp_path):
     script = tmp_path / "checksum.py"
-    script.write_text(blocks("python")[0])
+    script.write_text(blocks(PAGE, "python")[0])
     names = runpy.run_path(str(script))
     secrets = [crypto.generate_api_secret() for _ in range(200)]
 

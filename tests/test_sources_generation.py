@@ -1,6 +1,7 @@
 """Generating, changing and revoking keys of other sources than ``ApiKey``."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
 import pytest
 import time_machine
@@ -9,28 +10,27 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.test import Client
 from django.utils import timezone
 
 from frappe_tokens import crypto
+from frappe_tokens.base_models import AbstractApiKey
 from frappe_tokens.keys import (
     change_key,
     change_user,
+    generate_keys,
     generate_keys_for_source,
+    generate_keys_for_users,
     revoke,
 )
 from frappe_tokens.keys.actors import Actor
 
+from .client import HOUR, NOON, TICK, ask, rows
 from .sources.models import Drone, Gauge, Meter, Robot, Sensor
 from .test_keys import code_of
 from .test_parallel import at_once, secret_that_works
 
 pytestmark = pytest.mark.django_db
 
-NOON = datetime.fromisoformat("2030-02-28T12:00:00+00:00")
-HOUR = timedelta(hours=1)
-TICK = timedelta(microseconds=1)
-WHO = "/api/method/frappe.auth.get_logged_user"
 MODELS = [Robot, Drone, Sensor, Meter, Gauge]
 SOURCES = {model.__name__: model._meta.label for model in MODELS}
 
@@ -56,31 +56,26 @@ def manager(system_manager):
     return Actor(system_manager)
 
 
-def ask(keys):
-    source = type(keys.instance).__name__
-    headers = {"authorization": f"token {keys.token}", "frappe_authorization_source": source}
-    return Client().get(WHO, headers=headers)
+def ask_as_source(keys):
+    return ask(keys, frappe_authorization_source=type(keys.instance).__name__)
 
 
 def runs_as(keys):
-    """The user that a request with the keys runs as, or why it does not."""
-    body = ask(keys).json()
+    """The user of a request with the keys, or the code of its refusal."""
+    body = ask_as_source(keys).json()
     return str(body.get("message") or body["code"])
-
-
-def stored(row):
-    return type(row)._base_manager.values().get(pk=row.pk)
 
 
 # Generating
 
 
-def test_what_is_generated_works_and_keeps_the_api_key(row):
+def test_generated_secret_works_and_the_api_key_stays(row):
     api_key = row.api_key
+
     keys = generate_keys_for_source(row)
 
-    assert keys.api_key == row.api_key == api_key
     assert keys.instance is row
+    assert keys.api_key == row.api_key == api_key
     assert crypto.matches(keys.api_secret, row.secret_digest)
     assert runs_as(keys) == "ada"
     assert keys.api_secret not in repr(keys)
@@ -102,14 +97,14 @@ def test_old_secret_works_until_the_very_end_of_its_grace(row, settings):
         assert runs_as(second) == "invalid_credentials"
 
 
-def test_touches_nothing_but_the_secret(user):
+def test_rotation_replaces_nothing_but_the_secret(user):
     robot = Robot.objects.create(user=user, serial_number=7, scopes=["a"], read_only=True)
     Robot.objects.update(serial_number=8)  # meanwhile, by someone else
-    before = stored(robot)
+    (before,) = rows(Robot)
 
     generate_keys_for_source(robot)
 
-    after = stored(robot)
+    (after,) = rows(Robot)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"secret_digest", "rotated_at"}
     assert robot.serial_number == 8
@@ -118,36 +113,36 @@ def test_touches_nothing_but_the_secret(user):
 # What is refused, and changes nothing
 
 
-def test_refuses_a_row_without_a_user(manager):
+def test_row_without_a_user_is_refused(manager):
     sensor = Sensor.objects.create()
-    before = stored(sensor)
+    before = rows(Sensor)
 
     for by in (None, manager):
-        assert code_of(lambda by=by: generate_keys_for_source(sensor, by=by)) == "no_user"
-    assert stored(sensor) == before
+        assert code_of(partial(generate_keys_for_source, sensor, by=by)) == "no_user"
+    assert rows(Sensor) == before
 
 
-def test_refuses_a_row_that_has_ended_or_whose_user_has(row):
-    unsaved = type(row)(user=row.user)
-    assert code_of(lambda: generate_keys_for_source(unsaved)) == "no_key"
-    kinds = {
-        "key_expired": lambda: type(row).objects.update(expires_at=timezone.now()),
-        "user_inactive": lambda: get_user_model().objects.update(is_active=False),
+def test_row_that_has_ended_or_whose_user_has_is_refused(row):
+    model, users = type(row), get_user_model().objects
+    ends = {
+        "key_expired": lambda: model.objects.update(expires_at=timezone.now()),
+        "user_inactive": lambda: users.update(is_active=False),
         "key_revoked": lambda: revoke(row),
         "no_key": lambda: row.user.delete(),
     }
-    for code, end in kinds.items():
+    assert code_of(lambda: generate_keys_for_source(model(user=row.user))) == "no_key"
+
+    for code, end in ends.items():
         end()
-        before = list(type(row)._base_manager.values())
+        before = rows(model)
         assert code_of(lambda: generate_keys_for_source(row)) == code
-        assert list(type(row)._base_manager.values()) == before
-        type(row)._base_manager.update(expires_at=None)
-        get_user_model().objects.update(is_active=True)
+        assert rows(model) == before
+        model._base_manager.update(expires_at=None)
+        users.update(is_active=True)
 
 
-def test_looks_at_the_row_as_stored_now(robot, make_user, manager):
-    root = make_user("root", is_superuser=True)
-    Robot.objects.update(user=root)
+def test_row_is_taken_as_stored_now(robot, make_user, manager):
+    Robot.objects.update(user=make_user("root", is_superuser=True))
     assert robot.user.username == "ada"
 
     with pytest.raises(PermissionDenied):
@@ -157,66 +152,82 @@ def test_looks_at_the_row_as_stored_now(robot, make_user, manager):
 # Who may
 
 
-@pytest.fixture(params=["nobody", "staff", "inactive", "read-only", "scoped", "foreign"])
+STAFF = {"is_staff": True, "permissions": ("sources.change_robot", "frappe_tokens.change_apikey")}
+# Falsy ones are credentials, too.
+FOREIGN = {"text": "a token", "object": object(), "dict": {"scope": "all"}, "zero": 0, "empty": ""}
+OUTSIDERS = {
+    "anonymous": lambda make_user: Actor(AnonymousUser()),
+    "no user": lambda make_user: Actor(None),
+    "user": lambda make_user: Actor(make_user("eve")),
+    "staff": lambda make_user: Actor(make_user("eve", **STAFF)),
+    "inactive": lambda make_user: Actor(make_user("eve", is_active=False, is_superuser=True)),
+}
+# Of which source the restricted key is makes no difference.
+RESTRICTED = {
+    "read-only": lambda manager: generate_keys(manager, read_only=True).instance,
+    "scoped": lambda manager: generate_keys(manager, scopes=["todos"]).instance,
+    "read-only robot": lambda manager: Robot.objects.create(user=manager, read_only=True),
+    **{name: lambda manager, value=value: value for name, value in FOREIGN.items()},
+}
+
+
+@pytest.fixture(params=[*OUTSIDERS, *RESTRICTED, "scoped superuser"])
 def outsider(request, make_user, system_manager):
-    """Everyone who may do nothing to the keys of others."""
-    if request.param == "nobody":
-        return Actor(AnonymousUser())
-    if request.param == "staff":
-        may = ("sources.change_robot", "frappe_tokens.change_apikey")
-        return Actor(make_user("staff", is_staff=True, permissions=may))
-    if request.param == "inactive":
-        system_manager.is_active = False
-        return Actor(system_manager)
-    if request.param == "foreign":
-        return Actor(system_manager, object())
-    policies = {"read_only": True} if request.param == "read-only" else {"scopes": ["todos"]}
-    # Which source the limited key is of makes no difference.
-    return Actor(system_manager, Robot.objects.create(user=system_manager, **policies))
+    """An actor who may do nothing to the keys of others."""
+    if request.param in OUTSIDERS:
+        return OUTSIDERS[request.param](make_user)
+    system_manager.is_superuser = request.param == "scoped superuser"
+    system_manager.save()
+    credential = RESTRICTED[request.param.removesuffix(" superuser")](system_manager)
+    return Actor(system_manager, credential)
 
 
 @pytest.mark.parametrize("self_service", [False, True])
-def test_users_without_the_right_change_nothing(robot, make_user, outsider, settings, self_service):
+def test_users_without_the_right_change_nothing(
+    robot, keys, make_user, outsider, settings, self_service
+):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "SELF_SERVICE": self_service}
-    keys = generate_keys_for_source(robot)
-    before = stored(robot)
+    robots, user, by = generate_keys_for_source(robot), robot.user, outsider
+    before = [rows(), rows(Robot)]
 
     attempts = [
-        lambda: generate_keys_for_source(robot, by=outsider),
-        lambda: change_key(robot, read_only=True, by=outsider),
-        lambda: change_user(robot, make_user("grace"), by=outsider),
-        lambda: revoke(robot, by=outsider),
+        lambda: generate_keys(user, by=by),
+        lambda: generate_keys(user, name="new", by=by),
+        lambda: generate_keys_for_users([user], by=by),
+        lambda: change_user(robot, make_user("grace"), by=by),
     ]
+    for key in (robot, keys.instance, by.credential):
+        if isinstance(key, AbstractApiKey):
+            attempts += [
+                partial(generate_keys_for_source, key, by=by),
+                partial(change_key, key, read_only=not key.read_only, scopes=[], by=by),
+                partial(revoke, key, by=by),
+            ]
     for attempt in attempts:
         with pytest.raises(PermissionDenied):
             attempt()
-    assert stored(robot) == before
-    assert runs_as(keys) == "ada"
+    assert [rows(), rows(Robot)] == before
+    assert (runs_as(robots), ask(keys).status_code) == ("ada", 200)
 
 
 def test_only_a_superuser_generates_for_a_superusers_row(make_user, manager):
     root = make_user("root", is_superuser=True)
     row = Robot.objects.create(user=root)
-    before = stored(row)
 
     with pytest.raises(PermissionDenied):
         generate_keys_for_source(row, by=manager)
-    assert stored(row) == before
+
     assert runs_as(generate_keys_for_source(row, by=Actor(root))) == "root"
     # Anyone who may generate keys may stop a leak.
     assert revoke(row, by=manager)
 
 
-def test_users_serve_their_own_rows_where_the_project_says_so(robot, user, make_user, settings):
-    with pytest.raises(PermissionDenied):
-        generate_keys_for_source(robot, by=Actor(user))
-
+def test_self_service_is_for_ones_own_rows(robot, user, make_user, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "SELF_SERVICE": True}
+
     assert runs_as(generate_keys_for_source(robot, by=Actor(user))) == "ada"
-    for by in (Actor(make_user("grace")), Actor(user, robot)):
-        robot.read_only = True  # the request's own key, for the second of them
-        with pytest.raises(PermissionDenied):
-            generate_keys_for_source(robot, by=by)
+    with pytest.raises(PermissionDenied):
+        generate_keys_for_source(robot, by=Actor(make_user("grace")))
     assert revoke(robot, by=Actor(user))
 
 
@@ -251,26 +262,24 @@ def test_row_runs_as_another_user_from_the_next_request_on(row, make_user, manag
 def test_row_is_not_taken_from_a_superuser_nor_given_to_one(make_user, robot, manager):
     root = make_user("root", is_superuser=True)
     roots = Robot.objects.create(user=root)
-    grace = make_user("grace")
-    before = [stored(robot), stored(roots)]
+    before = rows(Robot)
 
-    for row, user in [(robot, root), (roots, grace)]:
+    for row, user in [(robot, root), (roots, make_user("grace"))]:
         with pytest.raises(PermissionDenied):
             change_user(row, user, by=manager)
-    assert [stored(robot), stored(roots)] == before
+    assert rows(Robot) == before
     change_user(robot, root, by=Actor(root))
     assert robot.user == root
 
 
-def test_row_is_not_given_to_one_who_may_not_have_it(robot, make_user, manager):
-    before = stored(robot)
-    gone = make_user("gone")
+def test_row_is_not_given_to_an_unusable_user(robot, make_user, manager):
+    before, gone = rows(Robot), make_user("gone")
     get_user_model().objects.filter(pk=gone.pk).delete()
 
     assert code_of(lambda: change_user(robot, make_user("old", is_active=False))) == "user_inactive"
-    assert code_of(lambda: change_user(robot, gone, by=manager)) == "no_user"
-    assert code_of(lambda: change_user(robot, None, by=manager)) == "no_user"
-    assert stored(robot) == before
+    for user in (gone, None):
+        assert code_of(partial(change_user, robot, user, by=manager)) == "no_user"
+    assert rows(Robot) == before
 
 
 def test_one_users_only_row_stays_the_only_one(make_user, user):
@@ -302,14 +311,14 @@ def test_users_who_serve_themselves_give_no_row_away(robot, user, make_user, set
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("row", [Robot, Drone, Sensor], indirect=True)
-def test_what_is_cached_of_a_row_ends_with_every_change(row, make_user, settings, statements):
+def test_cached_row_is_read_again_after_every_change(row, make_user, settings, statements):
     settings.FRAPPE_TOKENS = {"SOURCES": SOURCES, "CACHE": "default"}
 
     def keep(keys):
         cache.clear()  # the mark of the change before, in place of waiting for its end
-        ask(keys)
+        ask_as_source(keys)
         with statements() as verbs:
-            assert ask(keys).status_code == 200
+            assert ask_as_source(keys).status_code == 200
         assert verbs == []
 
     first = generate_keys_for_source(row)

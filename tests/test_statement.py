@@ -2,7 +2,7 @@ import gc
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from types import MethodType
 
 import pytest
@@ -17,18 +17,19 @@ from frappe_tokens.lookup import statement as statements
 from frappe_tokens.lookup.statement import LookupStatement, statement_for
 from frappe_tokens.models import ApiKey
 
+from .client import NOON
 from .instances import deferred, described, unread
 from .sources.models import Drone, Gauge, Meter, Robot, Sensor
 
 pytestmark = pytest.mark.django_db
 
-NOON = datetime(2030, 2, 28, 12, 0, 0, 123456, tzinfo=timezone.utc)
+MOMENT = NOON + timedelta(microseconds=123456)
 PREPARED = [ApiKey, Robot, Drone, Sensor]
 
 
 def full(model, user):
     """A key with something in every column."""
-    user.last_login = NOON
+    user.last_login = MOMENT
     user.save()
     own = {
         ApiKey: {"name": "Schlüssel"},
@@ -39,19 +40,19 @@ def full(model, user):
         "user": user,
         "secret_digest": crypto.make_digest("new"),
         "previous_digest": crypto.make_digest("old"),
-        "previous_expires_at": NOON,
-        "previous_used_at": NOON,
+        "previous_expires_at": MOMENT,
+        "previous_used_at": MOMENT,
         "scopes": ["todos", "events"],
         "read_only": True,
         "allowed_ips": ["192.0.2.0/24", "2001:db8::/32"],
         "rate_limit": "100/minute",
-        "expires_at": NOON + timedelta(days=1),
+        "expires_at": MOMENT + timedelta(days=1),
         "revoked_by": user,
         "revoked_reason": "it leaked",
-        "last_used_at": NOON,
+        "last_used_at": MOMENT,
         "last_used_ip": "2001:db8::1",
         "created_by": user,
-        "rotated_at": NOON,
+        "rotated_at": MOMENT,
     }
     return model._base_manager.create(**columns, **own.get(model, {}))
 
@@ -62,7 +63,6 @@ def by_queryset(model, api_key):
 
 def by_statement(model, api_key):
     statement = statement_for(model, connection.alias)
-    assert statement is not None
     row = statement.fetch(connection, api_key)
     return row and statement.instance(connection.alias, row)
 
@@ -74,9 +74,7 @@ def user_hash(model, api_key):
 
 def by_cache(model, api_key):
     statement = statement_for(model, connection.alias)
-    assert statement is not None
     row = statement.fetch(connection, api_key)
-    assert row is not None
     kept = statement.columns_to_cache(row)
     assert user_hash(model, api_key) not in kept
     return statement.factory(connection.alias, kept)()

@@ -11,20 +11,17 @@ from frappe_tokens.base_models import KeyState
 from frappe_tokens.keys import generate_keys_for_source
 from frappe_tokens.test import ApiKeyClient, ApiKeyClientMixin, make_key
 
+from .client import WHO
 from .sources.models import Robot
 
 pytest_plugins = ["frappe_tokens.test.fixtures"]
 pytestmark = pytest.mark.django_db
 
-WHO = "/api/method/frappe.auth.get_logged_user"
+
+class KeyAPIClient(ApiKeyClientMixin, APIClient): ...
 
 
-class KeyAPIClient(ApiKeyClientMixin, APIClient):
-    pass
-
-
-class AsyncKeyClient(ApiKeyClientMixin, AsyncClient):
-    pass
+class AsyncKeyClient(ApiKeyClientMixin, AsyncClient): ...
 
 
 def test_each_call_makes_another_key(user):
@@ -44,7 +41,7 @@ def test_key_in_another_state(user):
 
 @pytest.mark.parametrize("client_class", [ApiKeyClient, KeyAPIClient])
 @pytest.mark.parametrize("scheme", ["token", "Basic", "bearer"])
-def test_client_sends_the_key_until_told_otherwise(user, client_class, scheme):
+def test_client_sends_the_key_until_it_gets_another(user, client_class, scheme):
     client = client_class()
     client.use_key(make_key(user), scheme=scheme)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from datetime import timedelta
 
 import pytest
 from django.core import mail
@@ -13,15 +12,13 @@ from django.utils import timezone
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import insertion
 
-from .conftest import token_header
+from .client import DAY, WHO, ask
 from .request_log.population import entry, log
-
-URL = "/api/method/frappe.auth.get_logged_user"
 
 
 @pytest.fixture(autouse=True)
 def default_log(settings):
-    settings.FRAPPE_TOKENS = {"REQUEST_LOG_LIMIT": 3, "REQUEST_LOG_RETENTION": timedelta(days=1)}
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG_LIMIT": 3, "REQUEST_LOG_RETENTION": DAY}
 
 
 def threads():
@@ -30,11 +27,9 @@ def threads():
 
 @pytest.mark.django_db
 def test_every_request_is_in_the_log_at_once(keys):
-    client = Client(headers={"Authorization": token_header(keys)})
-
     for _ in range(5):
-        client.get(URL)
-        Client(headers={"Authorization": "Other x"}).get(URL)
+        ask(keys)
+        Client(headers={"Authorization": "Other x"}).get(WHO)
 
     assert ApiRequestLog.objects.filter(outcome="accepted").count() == 5
     assert ApiRequestLog.objects.filter(outcome="other").count() == 5
@@ -43,7 +38,7 @@ def test_every_request_is_in_the_log_at_once(keys):
 
 @pytest.mark.django_db(transaction=True)
 def test_async_requests_are_too():
-    asyncio.run(AsyncClient().get(URL, headers={"Authorization": "Other x"}))
+    asyncio.run(AsyncClient().get(WHO, headers={"Authorization": "Other x"}))
 
     assert ApiRequestLog.objects.count() == 1
     assert threads() == set()
@@ -51,9 +46,9 @@ def test_async_requests_are_too():
 
 @pytest.mark.django_db
 def test_no_thread_deletes_old_rows(keys):
-    log(entry(timezone.now() - timedelta(days=2)))
+    log(entry(timezone.now() - 2 * DAY))
 
-    Client(headers={"Authorization": token_header(keys)}).get(URL)
+    ask(keys)
 
     assert ApiRequestLog.objects.count() == 2
     assert threads() == set()

@@ -22,7 +22,8 @@ from frappe_tokens.models import ApiKey
 from frappe_tokens.permissions import CanGenerateKeys, HasScope
 from testproject.events.models import EventConsumer
 
-from .conftest import PASSWORD, token_header
+from .client import JSON, client_of
+from .conftest import PASSWORD
 from .oauth.conftest import METHODS, REDIRECT_URI
 from .oauth.conftest import issue as issue
 from .oauth.conftest import public as public
@@ -98,7 +99,7 @@ WAYS = [
 def impostor(request, settings, root, issue):
     """A client as which Django sees ``root``, and which has never signed in.
 
-    It is asked for CSRF tokens, and gets them for itself.
+    It has to send CSRF tokens, and can get them.
     """
     client = request.param(settings, issue(root, "read write todos"))
     client.get("/account/login/", headers={"authorization": ""})
@@ -112,7 +113,7 @@ def csrf_token(client):
 
 @pytest.fixture
 def root(make_user, settings):
-    """A superuser, so that nothing but the credential stands in the way."""
+    """A superuser, so that only the credential matters."""
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "SELF_SERVICE": True}
     return make_user("root", is_staff=True, is_superuser=True)
 
@@ -170,15 +171,15 @@ def test_no_page_is_open(impostor, their_key, consumer):
     before = stored()
 
     for page in pages_of(their_key.instance, consumer.instance):
-        answers = [impostor.get(page), impostor.post(page, {**FORM, **token, "user": "root"})]
+        responses = [impostor.get(page), impostor.post(page, {**FORM, **token, "user": "root"})]
         for method in ("post", "patch", "delete"):
             send = getattr(impostor, method)
-            answers.append(send(page, {}, content_type="application/json", headers=headers))
+            responses.append(send(page, {}, JSON, headers=headers))
 
-        for answer in answers:
+        for response in responses:
             # 415 says that an address under keys/ takes no form.
-            assert answer.status_code in {401, 403, 405, 415}, page
-            text = answer.content.decode()
+            assert response.status_code in {401, 403, 405, 415}, page
+            text = response.content.decode()
             assert their_key.api_key not in text
             assert consumer.api_key not in text
             assert "fts_" not in text
@@ -200,7 +201,7 @@ def test_page_of_a_user_shows_no_keys(impostor, root, their_key):
 def test_application_gets_no_access(impostor, public):
     public.skip_authorization = True
     public.save()
-    asked = {
+    query = {
         "client_id": public.client_id,
         "response_type": "code",
         "redirect_uri": REDIRECT_URI,
@@ -209,8 +210,8 @@ def test_application_gets_no_access(impostor, public):
         "code_challenge_method": "S256",
     }
 
-    shown = impostor.get(f"{METHODS}authorize", asked)
-    sent = impostor.post(f"{METHODS}authorize", {**asked, "allow": "1", **csrf_token(impostor)})
+    shown = impostor.get(f"{METHODS}authorize", query)
+    sent = impostor.post(f"{METHODS}authorize", {**query, "allow": "1", **csrf_token(impostor)})
 
     assert (shown.status_code, sent.status_code) == (403, 403)
     assert not Grant.objects.exists()
@@ -223,8 +224,7 @@ def test_sessions_and_keys_are_accepted(root, their_key):
         assert person.get("/account/api-keys/", headers=headers).status_code == 200
         assert person.get("/admin/frappe_tokens/apikey/", headers=headers).status_code == 200
         assert person.get("/api/keys/", headers=headers).json()["results"]
-    by_key = Client(headers={"authorization": token_header(their_key)})
-    assert by_key.get("/api/keys/").json()["results"]
+    assert client_of(their_key).get("/api/keys/").json()["results"]
 
 
 def test_session_of_a_removed_backend_is_anonymous(user, settings, client):

@@ -19,6 +19,7 @@ from frappe_tokens.request_log.usage import (
     usage_of,
 )
 
+from .client import DAY, HOUR, TICK
 from .request_log.population import entry, log, utc
 from .sources.models import Drone, Robot
 
@@ -26,8 +27,6 @@ pytestmark = pytest.mark.django_db
 
 NOON = utc(2026, 11, 22, 12)
 TODAY = NOON.date()
-DAY = timedelta(days=1)
-TICK = timedelta(microseconds=1)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +66,7 @@ def test_counts_by_day_and_outcome(django_assert_num_queries):
     assert (counted.total, counted.refused) == (5, 1)
 
 
-def test_counts_thirty_days_until_today_unless_told_otherwise():
+def test_counts_thirty_days_until_today_by_default():
     log(entry(NOON), entry(NOON - DAY), entry(NOON - 2 * DAY))
 
     days = usage_of(everything()).days
@@ -133,11 +132,8 @@ def test_days_on_which_clocks_change_are_shorter_or_longer(zone, day, begins, ho
     ends = begins + timedelta(hours=hours)
     log(*map(entry, [begins - TICK, begins, ends - TICK, ends]))
     on_it = 2 if hours else 0
-    assert totals(days=3, until=day + DAY, zone=ZoneInfo(zone)) == [
-        2 - on_it // 2,
-        on_it,
-        2 - on_it // 2,
-    ]
+    beside = 2 - on_it // 2
+    assert totals(days=3, until=day + DAY, zone=ZoneInfo(zone)) == [beside, on_it, beside]
 
 
 def test_days_without_use_tz_are_those_of_the_server(settings):
@@ -202,12 +198,12 @@ def plans():
     found = []
     explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
 
-    def ask(execute, sql, params, many, context):
+    def explain_first(execute, sql, params, many, context):
         execute(explain + sql, params, many, context)
         found.append(str(context["cursor"].fetchall()))
         return execute(sql, params, many, context)
 
-    with connection.execute_wrapper(ask):
+    with connection.execute_wrapper(explain_first):
         yield found
 
 
@@ -221,7 +217,7 @@ def test_counting_reads_only_an_index(user):
     log(
         *(
             entry(
-                NOON - number * timedelta(hours=1),
+                NOON - number * HOUR,
                 user_id=user.pk + number % 20,
                 api_key=f"ftk_{number % 20}",
                 outcome="accepted" if number % 7 else "key_expired",
