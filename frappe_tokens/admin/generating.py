@@ -32,14 +32,11 @@ from ..conf import conf
 from ..form_fields import RenewalForm
 from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, clean_expiry, transaction_for
 from ..verification import DEFAULT_SOURCE
-from .bases import ModelAdmin
+from .bases import MEDIA, ModelAdmin
 from .csv_file import csv_link
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
-
-# The style and the script of our pages.
-MEDIA = Media(css={"all": ["frappe_tokens/admin.css"]}, js=["frappe_tokens/admin.js"])
 
 KEY_FIELDS = ("api_access_key", "api_access_state", "api_access_last_used")
 GENERATE, REFUSED = "api_access_generate", "api_access_refused"
