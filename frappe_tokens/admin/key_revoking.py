@@ -34,9 +34,10 @@ class KeyActionsMixin(KeyExportMixin, DisablingActionsMixin):
         shown = [key for key in queryset if self.has_view_or_change_permission(request, key)]
         with transaction_for(router.db_for_write(self.model)):
             # Under the locks: what was confirmed can't change before it's done.
-            keys = lock_rows(self.model, shown, actor) if sent else self._stored(shown)
-            actor.preload(key.user for key in keys.values())
-            possible = [key for key in keys.values() if self._is_revocable(key, actor)]
+            rows = lock_rows(self.model, shown, actor) if sent else self._stored(shown)
+            keys = [rows[key.pk] for key in shown if key.pk in rows]
+            actor.preload(key.user for key in keys)
+            possible = [key for key in keys if self._is_revocable(key, actor)]
             version = hashlib.sha256(",".join(str(key.pk) for key in possible).encode()).hexdigest()
             form = RevokeForm(request.POST if sent == version else None)
             if possible and form.is_valid():
@@ -47,7 +48,7 @@ class KeyActionsMixin(KeyExportMixin, DisablingActionsMixin):
                 )
                 self.message_user(request, text % {"count": len(possible)}, messages.SUCCESS)
                 return None
-        return self._confirmation(request, form, version, possible, keys.values())
+        return self._confirmation(request, form, version, possible, keys)
 
     def _confirmation(
         self,
@@ -55,7 +56,7 @@ class KeyActionsMixin(KeyExportMixin, DisablingActionsMixin):
         form: RevokeForm,
         version: str,
         possible: list[Any],
-        keys: Iterable[AbstractApiKey],
+        keys: list[Any],
     ) -> HttpResponse:
         possible_pks = {key.pk for key in possible}
         left_out = [key for key in keys if key.pk not in possible_pks]

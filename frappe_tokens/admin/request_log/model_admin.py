@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -90,15 +91,13 @@ class ApiRequestLogAdmin(ModelAdmin):
         if not row.method:
             return quiet(self.path_or_number(row))
         # A line may end after a slash, and not within a word.
-        steps = format_html_join(
-            mark_safe("/<wbr>"), "{}", ((step,) for step in row.path.split("/"))
-        )
+        steps = ((step,) for step in re.split(r"(?<=[^/]/)(?=.)", row.path))
         return format_html(
             '<div class="frappe-tokens-request"><span class="frappe-tokens-method">{}</span>'
             '<code title="{}">{}</code></div>',
             row.method,
             row.path,
-            steps,
+            format_html_join(mark_safe("<wbr>"), "{}", steps),
         )
 
     @admin.display(description=gettext_lazy("user"))
