@@ -15,6 +15,12 @@ USAGE = ".frappe-tokens-usage"
 KEYS = "/admin/frappe_tokens/apikey/"
 BARS = ".frappe-tokens-usage-bars"
 TIP = ".frappe-tokens-usage-tip"
+# Nothing cuts off or covers the upper corners of the element.
+IS_ON_TOP = """element => {
+    const { left, right, top } = element.getBoundingClientRect();
+    return [left, right].every((x, end) =>
+        element.contains(document.elementFromPoint(x + (end ? -6 : 6), top + 6)));
+}"""
 TABLE = ".frappe-tokens-usage-table"
 OUTCOMES = {
     "accepted": 60,
@@ -87,6 +93,8 @@ def test_bars_tell_their_day_and_numbers_by_focus_and_by_hover(
         for text in (bar.get_attribute("aria-label").split(":")[0], "Accepted", "Key revoked"):
             expect(shown).to_contain_text(text)
         assert fits(page)
+        bar.evaluate("bar => bar.scrollIntoView({ block: 'center' })")
+        assert shown.evaluate(IS_ON_TOP)
         box = shown.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= page.viewport_size["width"]
@@ -136,6 +144,8 @@ def test_log_and_keys_show_what_matters_without_scrolling(open_page, system_mana
             box = results.locator(cell).first.bounding_box()
             assert box["x"] >= edge["x"]
             assert box["x"] + box["width"] <= edge["x"] + edge["width"] + 1
+        shown = results.get_by_text(key.api_key)
+        assert shown.evaluate("e => e.scrollWidth <= e.clientWidth")  # whole
 
 
 def test_click_on_a_row_opens_the_request(open_page, system_manager, key):
