@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from datetime import timedelta
 
 from django.contrib import admin
@@ -50,11 +51,13 @@ class DaysFilter(admin.SimpleListFilter):
     ) -> QuerySet[AbstractApiKey]:
         return queryset.filter(self.condition()) if self.value() == str(self.days) else queryset
 
+    @abstractmethod
     def label(self) -> str:
-        raise NotImplementedError
+        """Return what the choice is called."""
 
+    @abstractmethod
     def condition(self) -> Q:
-        raise NotImplementedError
+        """Return the condition for the keys."""
 
 
 class ExpiryFilter(DaysFilter):

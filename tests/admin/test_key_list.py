@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
+from frappe_tokens.admin import ApiKeyAdmin
 from frappe_tokens.admin.cells import relative
 from frappe_tokens.keys import disable, generate_keys, generate_keys_for_source, revoke
 from frappe_tokens.models import SHOWN_FIELDS, ApiKey
@@ -331,3 +332,15 @@ def test_exports_keys_without_secrets(manager_client, make_key, make_user):
         assert secret not in content
     selects = [query["sql"] for query in queries if "metadata" in query["sql"]]
     assert "digest" not in selects[-1]
+
+
+def test_exports_only_what_the_project_shows(manager_client, make_key, monkeypatch):
+    shown, hidden = make_key("shown"), make_key("hidden")
+    monkeypatch.setattr(
+        ApiKeyAdmin, "has_view_permission", lambda self, request, obj=None: obj != hidden
+    )
+
+    content = act(manager_client, "export_keys", shown, hidden).getvalue().decode()
+
+    assert shown.api_key in content
+    assert hidden.api_key not in content
