@@ -29,6 +29,7 @@ GROUPS = (
     "user-keys",
     "bulk",
     "scale",
+    "pages",
     "usage",
 )
 RESULTS = Path(__file__).with_name("results.md")
@@ -51,6 +52,8 @@ class Sizes:
     seconds: int = 3
     e2e_rounds: int = 7
     log_rows: int | None = None
+    page_keys: int | None = None
+    page_log_rows: int | None = None
     flood: int = 100_000
 
 
@@ -64,6 +67,8 @@ QUICK = Sizes(
     seconds=1,
     e2e_rounds=1,
     log_rows=5000,
+    page_keys=100,
+    page_log_rows=1000,
     flood=1000,
 )
 NUMBERS = {
@@ -134,6 +139,7 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
         end_to_end,
         goals,
         in_process,
+        pages,
         request_log,
         scale,
         stages,
@@ -143,6 +149,12 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
     def keys_in_table() -> list[Table]:
         many = sizes.many_keys or (1_000_000 if database == "PostgreSQL" else None)
         return scale.keys_in_table(sizes.few_keys, many, sizes.rounds)
+
+    def pages_of_admin() -> list[Table]:
+        share = 1 if database == "PostgreSQL" else 100
+        keys = sizes.page_keys or goals.PAGE_KEYS // share
+        rows = sizes.page_log_rows or goals.PAGE_LOG_ROWS // share
+        return pages.measure(keys, rows, sizes.rounds)
 
     def requests_in_log() -> list[Table]:
         rows = goals.LOG_ROWS if database == "PostgreSQL" else goals.LOG_ROWS // 100
@@ -159,6 +171,7 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
         lambda: scale.keys_of_a_user(sizes.user_keys, sizes.rounds),
         lambda: bulk.measure(sizes.users, sizes.sample),
         keys_in_table,
+        pages_of_admin,
         requests_in_log,
     ]
     return dict(zip(GROUPS, measures, strict=True))

@@ -79,3 +79,8 @@ BUFFERED_LOG = Goal(1.06, 1.03)
 # Milliseconds with this many rows on PostgreSQL.
 LOG_ROWS = 10_000_000
 USAGE_OF_KEY = Goal(50, 10)
+
+# Milliseconds for a whole page of the admin, with this many keys and rows on PostgreSQL.
+PAGE_KEYS = 100_000
+PAGE_LOG_ROWS = 1_000_000
+PAGE = Goal(300, 150)

@@ -45,7 +45,7 @@ MOST_ROUNDS = 20
 def measure(rows: int, rounds: int) -> list[Table]:
     """Return the table of the counts, in a log with ``rows``."""
     make_user("ada")
-    _populate(rows)
+    populate(rows)
     title = f"Thirty days of requests, at {rows:,} rows"
     table = Table(title, ("", "requests", "ms", "quartiles", "SQL", *goals.COLUMNS))
     everything = ApiRequestLog.objects.all()
@@ -100,7 +100,7 @@ def _user(number: int) -> int:
     return 1_000_000 + number
 
 
-def _populate(rows: int) -> None:
+def populate(rows: int) -> None:
     """Insert ``rows`` requests until now, in order."""
     meta = ApiRequestLog._meta
     put_in: Callable[[int], None] = _insert_select if connection.vendor == "postgresql" else _insert

@@ -13,36 +13,70 @@ if TYPE_CHECKING:
 
 
 class Reason(enum.Enum):
-    """Why a request was refused: the stable ``code`` on the wire, the HTTP status, the sentence."""
+    """Why a request was refused.
+
+    That is the stable ``code`` on the wire, the HTTP status, a short label for lists and charts,
+    and the sentence for the client.
+    """
 
     MALFORMED_CREDENTIALS = (
         "malformed_credentials",
         401,
+        _("Malformed credentials"),
         _("The Authorization header contains no valid credentials. Send <api_key>:<api_secret>."),
     )
     TOO_MANY_FAILURES = (
         "too_many_failures",
         429,
+        _("Too many failures"),
         _("Too many failed attempts. Check the API key and API secret, then try again later."),
     )
     INVALID_CREDENTIALS = (
         "invalid_credentials",
         401,
+        _("Wrong secret"),
         _("Invalid API key or API secret. Check that the token belongs to this site."),
     )
-    KEY_REVOKED = "key_revoked", 401, _("This API key has been revoked. Ask for a new one.")
-    KEY_DISABLED = "key_disabled", 401, _("This API key is disabled. Ask for it to be enabled.")
+    KEY_REVOKED = (
+        "key_revoked",
+        401,
+        _("Key revoked"),
+        _("This API key has been revoked. Ask for a new one."),
+    )
+    KEY_DISABLED = (
+        "key_disabled",
+        401,
+        _("Key disabled"),
+        _("This API key is disabled. Ask for it to be enabled."),
+    )
     KEY_EXPIRED = (
         "key_expired",
         401,
+        _("Key expired"),
         _("This API key has expired. Ask for a later expiry or a new key."),
     )
-    USER_INACTIVE = "user_inactive", 401, _("The user of this API key is inactive.")
-    IP_NOT_ALLOWED = "ip_not_allowed", 403, _("This API key can't be used from your address.")
-    KEY_READ_ONLY = "key_read_only", 403, _("This API key is read-only. Use GET, HEAD or OPTIONS.")
+    USER_INACTIVE = (
+        "user_inactive",
+        401,
+        _("User inactive"),
+        _("The user of this API key is inactive."),
+    )
+    IP_NOT_ALLOWED = (
+        "ip_not_allowed",
+        403,
+        _("Address not allowed"),
+        _("This API key can't be used from your address."),
+    )
+    KEY_READ_ONLY = (
+        "key_read_only",
+        403,
+        _("Key is read-only"),
+        _("This API key is read-only. Use GET, HEAD or OPTIONS."),
+    )
     CROSS_SITE_REQUEST = (
         "cross_site_request",
         403,
+        _("Sent by another site"),
         _(
             "A page of another site made your browser send this request. "
             "Send it from this site, or with the token scheme."
@@ -51,28 +85,33 @@ class Reason(enum.Enum):
     SESSION_REQUIRED = (
         "session_required",
         403,
+        _("Sign-in required"),
         _("This page doesn't accept API keys or access tokens. Sign in with a browser instead."),
     )
     INSUFFICIENT_SCOPE = (
         "insufficient_scope",
         403,
+        _("Scope missing"),
         _("This API key doesn't have the scopes that this view requires."),
     )
     SERVICE_UNAVAILABLE = (
         "service_unavailable",
         503,
+        _("Service unavailable"),
         _("Credentials can't be checked right now. Try again shortly."),
     )
 
     code: str
     status: int
+    label: Promise
     sentence: Promise
 
-    def __new__(cls, code: str, status: int, sentence: Promise) -> Self:
+    def __new__(cls, code: str, status: int, label: Promise, sentence: Promise) -> Self:
         member = object.__new__(cls)
-        # Not the sentence: Enum hashes values, which would translate it before apps are loaded.
+        # Not the texts: Enum hashes values, which would translate them before apps are loaded.
         member._value_ = member.code = code
         member.status = status
+        member.label = label
         member.sentence = sentence
         return member
 

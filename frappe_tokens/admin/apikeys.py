@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import JSONField, TextField
 from django.forms import Select
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext as _
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy
 
 from ..base_models import POLICIES, AbstractApiKey
@@ -29,12 +29,16 @@ from ..keys import (
 )
 from ..models import ApiKey
 from .bases import ModelForm
+from .cells import clipped
 from .source_forms import KeyForm
 from .sources import ApiKeySourceMixin, MaybeKey
 
 if TYPE_CHECKING:
     from django.db.models import ForeignKey, QuerySet
     from django.forms import ModelChoiceField
+
+USERNAME = get_user_model().USERNAME_FIELD
+OWN_COLUMNS = tuple(name for name in ApiKeySourceMixin.own_columns if name != "api_key")
 
 # The fields that don't affect what a key may do.
 TEXTS = ("name", "description", "metadata")
@@ -77,9 +81,12 @@ class ApiKeyAdmin(ApiKeySourceMixin):
     """
 
     form = ApiKeyForm
-    list_display = ["api_key", "user", "name", "key_state", "limits", "last_used_at"]
+    list_display = ["key_name", "key_user", *OWN_COLUMNS]
+    own_columns = OWN_COLUMNS
     list_filter = ["read_only"]
     list_select_related = ["user"]
+    # Newest first, by an index.
+    ordering = ["-pk"]
     raw_id_fields = ["user"]
     readonly_fields = ["created_at", "created_by"]
     formfield_overrides = {
@@ -87,14 +94,19 @@ class ApiKeyAdmin(ApiKeySourceMixin):
         JSONField: {"form_class": MetadataField, "widget": AdminTextareaWidget(attrs={"rows": 3})},
     }
 
-    @admin.display(description=gettext_lazy("limits"))
-    def limits(self, key: ApiKey) -> str:
-        read_only = _("read-only") if key.read_only else ""
-        limits = (read_only, " ".join(key.scopes), " ".join(key.allowed_ips), key.rate_limit)
-        return "; ".join(filter(None, limits))
+    @admin.display(description=gettext_lazy("name"), ordering="name")
+    def key_name(self, key: ApiKey) -> str:
+        if not key.name:
+            return clipped(key.api_key, "frappe-tokens-unnamed")
+        small = clipped(key.api_key, "frappe-tokens-small")
+        return format_html('<span class="frappe-tokens-name">{}</span>{}', key.name, small)
+
+    @admin.display(description=gettext_lazy("user"), ordering=f"user__{USERNAME}")
+    def key_user(self, key: ApiKey) -> str:
+        return clipped(key.user)
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
-        return ["api_key", "name", f"user__{get_user_model().USERNAME_FIELD}"]
+        return ["api_key", "name", f"user__{USERNAME}"]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
         """Search for the user if the project's admin of users can, otherwise ask for the id."""

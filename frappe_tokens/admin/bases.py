@@ -1,4 +1,7 @@
-"""Django's classes that its stubs make generic, but that take no type argument at run time."""
+"""What our pages are built on.
+
+Django's stubs make these classes generic, but they take no type argument at run time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.core import paginator
-from django.forms import models
+from django.forms import Media, models
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -16,3 +19,9 @@ else:
     ModelAdmin = admin.ModelAdmin
     ModelForm = models.ModelForm
     Paginator = paginator.Paginator
+
+# The styles and the scripts of our pages.
+MEDIA = Media(
+    css={"all": [f"frappe_tokens/{name}.css" for name in ("admin", "secrets", "usage", "lists")]},
+    js=["frappe_tokens/admin.js", "frappe_tokens/usage.js"],
+)

@@ -27,16 +27,11 @@ from django.views.decorators.debug import sensitive_variables
 from ..base_models import AbstractApiKey
 from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, transaction_for
 from ..rotation_forms import GraceForm, RenewalForm, RotationForm
+from .bases import MEDIA
 from .pages import PagesMixin
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300
-
-# The style and the script of our pages.
-MEDIA = Media(
-    css={"all": ["frappe_tokens/admin.css", "frappe_tokens/secrets.css"]},
-    js=["frappe_tokens/admin.js"],
-)
 
 KEY_FIELDS = ("api_access_key", "api_access_state", "api_access_last_used")
 GENERATE, REFUSED = "api_access_generate", "api_access_refused"

@@ -7,14 +7,12 @@ from contextlib import suppress
 from typing import Any, ClassVar, TypeAlias
 
 from django import forms
-from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Field, QuerySet
+from django.db.models import Field
 from django.http import HttpRequest, QueryDict
-from django.utils.translation import gettext_lazy as _
 
-from ..base_models import POLICIES, AbstractApiKey, KeyState
+from ..base_models import POLICIES, AbstractApiKey
 from ..form_fields import NetworksField, ScopesField
 from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users, locked_key
 from ..validators import validate_declared
@@ -84,21 +82,3 @@ def posted_in_rows(posted: QueryDict, field: Field[Any, Any]) -> list[object]:
             with suppress(ValidationError):
                 values.append(getattr(field, "target_field", field).to_python(text or None))
     return values
-
-
-class StateFilter(admin.SimpleListFilter):
-    """Lists the keys in one :class:`KeyState`."""
-
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
-        return list(KeyState.choices)
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[AbstractApiKey]
-    ) -> QuerySet[AbstractApiKey]:
-        state = self.value()
-        if state is not None and state in KeyState.values:
-            queryset = queryset.filter(KeyState(state).condition())
-        return queryset

@@ -11,7 +11,6 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.db import router
 from django.db.models import Field
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.loader import render_to_string
 from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -38,14 +37,15 @@ from ..keys import (
     revoke,
     transaction_for,
 )
-from .disabling import DISABLE, ENABLE, DisablingActionsMixin, switch_for
+from .disabling import DISABLE, ENABLE, switch_for
 from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, part
+from .key_list import KeyListMixin
 from .readable import READABLE, ReadableMixin
-from .source_forms import CREDENTIALS, KeyForm, StateFilter, guarded, list_field, posted_in_rows
+from .source_forms import CREDENTIALS, KeyForm, guarded, list_field, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 
 if TYPE_CHECKING:
-    from django.contrib.admin.options import _DisplayT, _FieldGroups, _FieldsetSpec, _ListFilterT
+    from django.contrib.admin.options import _FieldGroups, _FieldsetSpec
 
 GRACE, REVOKE = "api_access_grace", "api_access_revoke"
 SECTION = (*KEY_FIELDS, GRACE, GENERATE, REFUSED, DISABLE, ENABLE, REVOKE, REQUESTS)
@@ -53,7 +53,7 @@ DIGESTS = {"secret_digest", "previous_digest"}
 MaybeKey: TypeAlias = AbstractApiKey | None
 
 
-class ApiKeySourceMixin(ReadableMixin, DisablingActionsMixin):
+class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
     """Adds *API Access*, the policies and *Generate Keys* to a ModelAdmin of a source of keys.
 
     ``class EventConsumerAdmin(ApiKeySourceMixin, admin.ModelAdmin): ...``
@@ -98,23 +98,12 @@ class ApiKeySourceMixin(ReadableMixin, DisablingActionsMixin):
         match = request.resolver_match
         return match is not None and (match.url_name or "").startswith(self._url_name_of(""))
 
-    @admin.display(description=_("state"))
-    def key_state(self, key: AbstractApiKey) -> str:
-        return render_to_string("frappe_tokens/admin/key_state.html", {"key": key})
-
     @admin.display(description=_("Requests"))
     def api_access_requests(self, key: AbstractApiKey) -> str:
         return usage_of_key(key, self.admin_site)
 
     def api_access(self, obj: AbstractApiKey) -> Mapping[str, object]:
         return {"key": obj, "latest": obj}
-
-    def get_list_display(self, request: HttpRequest) -> list[_DisplayT[Any]]:
-        own = ("api_key", "key_state", "last_used_at")
-        return list(dict.fromkeys([*super().get_list_display(request), *own]))
-
-    def get_list_filter(self, request: HttpRequest) -> list[_ListFilterT]:
-        return [*super().get_list_filter(request), StateFilter]
 
     def get_fields(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldGroups:
         fields = super().get_fields(request, obj)

@@ -13,6 +13,7 @@ from .actors import (
     check_target,
 )
 from .changes import change_key, change_user, check_as_new
+from .csv_rows import csv_row, iso, shown_fields
 from .generation import (
     BATCH_SIZE,
     GeneratedKeys,
@@ -102,6 +103,7 @@ __all__ = [
     "connect_replays",
     "create_key",
     "credential_of",
+    "csv_row",
     "default_expiry",
     "disable",
     "enable",
@@ -113,6 +115,7 @@ __all__ = [
     "generate_keys_for_users",
     "import_keys",
     "is_application_allowed",
+    "iso",
     "led_by",
     "lock_active_users",
     "lock_rows",
@@ -127,6 +130,7 @@ __all__ = [
     "rotate_itself",
     "send_notices",
     "set_up_pair",
+    "shown_fields",
     "transaction_for",
     "unused_for",
     "version_for_new_key",

@@ -9,10 +9,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens.admin.request_log import change_list as request_log_list
+from frappe_tokens.admin.request_log.log_filters import outcomes_that_occur
+from frappe_tokens.admin.usage.outcomes import LABELS
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiRequestLog
+from tests.html import elements, text
 from tests.log_rows import logged
-from tests.log_tables import ELSEWHERE, log_elsewhere
+from tests.log_tables import ELSEWHERE, log_elsewhere, log_gone
 from tests.request_log.population import utc
 
 from .conftest import LOG, assert_no_inline_script_or_style
@@ -23,6 +26,13 @@ MARKUP = '<b onclick="x">"&\''
 def listed(client, **query):
     """The paths of the requests on the page for ``query``."""
     return [row.path for row in client.get(LOG, query).context["cl"].result_list]
+
+
+def rows_on(page):
+    """The texts of the cells of each row."""
+    (table,) = elements(page, "table", id="result_list")
+    rows = elements(table, "tr")[1:]
+    return [[text(cell) for cell in row.children] for row in rows]
 
 
 def page_of(row, what="change"):
@@ -85,17 +95,63 @@ def test_shows_all_columns_of_a_request(get, key):
         at=utc(2026, 3, 4, 5, 6, 7),
     )
 
-    both = ["ada", key.api_key, "PUT", "/api/x", "403", "345 ms", "192.0.2.7", "key_read_only"]
-    for text in ["2026-03-04 05:06:07", *both]:
-        assert text in get()
+    (cells,) = rows_on(get())
+    assert cells == [
+        "2026-03-04 05:06:07",
+        f"ada {key.api_key}",
+        "PUT /api/ x",
+        "Key is read-only 403",
+        "345 ms",
+    ]
     details = get(page_of(row))
-    for text in [
+    for text_on_page in [
         "2026-03-04 05:06:07.000000 UTC",
-        "curl/8.5.0",
+        *("ada", key.api_key, "User", "PUT", "/api/x", "345 ms", "192.0.2.7", "curl/8.5.0"),
+        "Key is read-only",
         "This API key is read-only",
-        *both,
     ]:
-        assert text in details
+        assert text_on_page in details
+
+
+def test_row_has_no_history(get, key):
+    page = get(page_of(logged(key)))
+
+    assert not elements(page, class_="object-tools")
+    assert "history" not in page
+
+
+def test_path_is_whole_on_hover_and_numbers_are_grouped(get, key):
+    logged(key, path="/api/resource/Sales Invoice/" + "x" * 200, duration_ms=12345)
+
+    page = get()
+
+    assert elements(page, "code", title="/api/resource/Sales Invoice/" + "x" * 200)
+    assert rows_on(page)[0][-1] == "12,345 ms"
+
+
+def test_outcomes_to_choose_from_are_those_that_occur_in_words(manager_client, key):
+    def outcomes(**query):
+        specs = manager_client.get(LOG, query).context["cl"].filter_specs
+        (lookups,) = [spec.lookup_choices for spec in specs if spec.title == "outcome"] or [[]]
+        return [label for _value, label in lookups]
+
+    assert outcomes() == []
+    logged(key)
+    assert outcomes() == ["Accepted"]
+    # It stays, to be removed.
+    assert outcomes(outcome="key_expired") == ["Accepted", "Refused", "Key expired"]
+    logged(key, "invalid_credentials")
+    logged(key, "key_revoked")
+    logged(key, "of_another_version")
+    assert outcomes() == ["Accepted", "Refused", "Wrong secret", "Key revoked"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_all_outcomes_are_offered_if_they_cannot_be_read(caplog):
+    with log_gone():
+        assert set(outcomes_that_occur()) == set(LABELS)
+
+    assert "The outcomes in the request log can't be read." in caplog.text
 
 
 def test_deleted_user_is_named_by_the_primary_key(get, manager_client, key, user):
@@ -204,7 +260,7 @@ def test_log_can_have_a_database_of_its_own(get, client, key, make_user, setting
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("words", "found"),
     [
         ("ada", {"/api/a", "/api/b"}),
         ("ad", set()),
@@ -225,16 +281,16 @@ def test_log_can_have_a_database_of_its_own(get, client, key, make_user, setting
         ("\0", {"/api/a", "/api/b", "/api/c d", "/other"}),
     ],
 )
-def test_search_is_exact(manager_client, key, make_user, text, found):
+def test_search_is_exact(manager_client, key, make_user, words, found):
     # MySQL and MariaDB ignore the case of usernames.
-    other = make_user("grace" if text == "{lower}" else key.api_key)
+    other = make_user("grace" if words == "{lower}" else key.api_key)
     logged(generate_keys(other).instance, path="/other")
     logged(key, path="/api/a")
     logged(key, path="/api/b", ip="198.51.100.7")
     logged(None, "other", path="/api/c d", ip="2001:db8::1")
-    text = text.format(key=key.api_key, lower=key.api_key.lower())
+    words = words.format(key=key.api_key, lower=key.api_key.lower())
 
-    assert set(listed(manager_client, q=text)) == found
+    assert set(listed(manager_client, q=words)) == found
 
 
 @pytest.mark.parametrize("query", [{}, {"q": "ada"}, {"q": "/api/"}, {"outcome": "refused"}])

@@ -4,15 +4,19 @@ import html
 import re
 from collections import Counter
 from datetime import date, datetime, timedelta
+from itertools import combinations
+from math import dist
+from operator import mul
 from pathlib import Path
 
 import pytest
 from django.contrib.admin import AdminSite
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 import frappe_tokens
-from frappe_tokens.admin.usage.chart import HEIGHT, LEAST, SERIES, Chart
+from frappe_tokens.admin.usage.chart import HEIGHT, LEAST, Chart
+from frappe_tokens.admin.usage.outcomes import LABELS, label_of, slug_of
 from frappe_tokens.admin.usage.summary import MIDDLEWARE, usage_of_key, usage_of_user
 from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import generate_keys, generate_keys_for_source
@@ -52,17 +56,18 @@ def consumer_page(consumer):
 
 
 def titles_on(page):
-    """The titles of the bars: the day, the total, and the number of each outcome."""
-    return [text(title) for title in elements(page, "title") if ": " in text(title)]
+    """What a screen reader says about each bar: the day, the total, and each outcome."""
+    (bars,) = elements(page, "ol", class_="frappe-tokens-usage-bars")
+    return [attribute(bar, "aria-label") for bar in elements(bars, aria_label=True)]
 
 
 def numbers_on(page):
     """The numbers in the chart by day and outcome."""
     numbers = Counter()
     for title in titles_on(page):
-        day, rest = title.split(": ", 1)
-        for outcome, number in re.findall(r"(\w+): (\d+)", rest):
-            numbers[day, outcome] = int(number)
+        day, *parts = (part.rsplit(": ", 1) for part in title.split("; "))
+        for label, number in parts:
+            numbers[day[0], label] = int(number)
     return numbers
 
 
@@ -80,7 +85,7 @@ def table_on(page):
 
 
 def figures_on(page):
-    """The total, and the share and the number of refusals."""
+    """The total, and the number of refusals with their share."""
     return [text(number) for number in elements(page, "dd")[:2]]
 
 
@@ -110,11 +115,12 @@ def test_numbers_are_those_of_the_rows(get, key):
     outcomes = {"accepted": 9, "key_revoked": 2, "ip_not_allowed": 3, "other": 1}
     logged_days(key, outcomes, 30, until=timezone.now().replace(hour=12))
     rows = Counter(
-        (f"{row.at:%B} {row.at.day}", row.outcome) for row in ApiRequestLog.objects.all()
+        (f"{row.at:%B} {row.at.day}", label_of(row.outcome)) for row in ApiRequestLog.objects.all()
     )
     logged(key, at=timezone.now() - timedelta(days=31))
     total = rows.total()
-    refused = sum(rows[name] for name in rows if name[1] in {"key_revoked", "ip_not_allowed"})
+    labels = {"Key revoked", "Address not allowed"}
+    refused = sum(rows[name] for name in rows if name[1] in labels)
 
     for address in (user_page(key.user), key_page(key), LOG):
         page = get(address)
@@ -123,7 +129,7 @@ def test_numbers_are_those_of_the_rows(get, key):
         assert sum(table.pop(name) for name in [*table] if name[1] == "Total") == total
         assert table == rows
         assert len(titles_on(page)) == 30
-        assert figures_on(page) == [str(total), f"{100 * refused / total:.1f} % {refused}"]
+        assert figures_on(page) == [str(total), f"{refused} ({100 * refused / total:.0f} %)"]
         assert f"{total} requests from " in page
 
 
@@ -230,7 +236,7 @@ def test_chart_above_the_log_ends_with_the_latest_request_of_a_chosen_date(get, 
     page = get(LOG, at__year=2025, at__month=3)
 
     assert figures_on(page)[0] == "2"
-    assert titles_on(page)[-1].startswith("March 20: 1 request ")
+    assert titles_on(page)[-1] == "March 20: 1 request; Accepted: 1"
     assert figures_on(get(LOG))[0] == "1"
     assert "No request matches this choice." in get(LOG, at__year=2020)
 
@@ -277,11 +283,12 @@ def test_pages_work_without_the_log(manager_client, get, key, user, caplog):
 @pytest.mark.parametrize(
     ("accepted", "refused", "shown"),
     [
-        (3, 0, "0 %"),
-        (0, 3, "100 %"),
-        (2, 1, "33.3 %"),
-        (3000, 1, "0.1 %"),
-        (1, 3000, "99.9 %"),
+        (3, 0, "0"),
+        (0, 3, "3 (100 %)"),
+        (2, 1, "1 (33 %)"),
+        (1, 2, "2 (67 %)"),
+        (3000, 1, "1 (0.1 %)"),
+        (1, 3000, "3,000 (99.9 %)"),
     ],
 )
 def test_share_of_refusals_is_not_rounded_to_none_or_all(key, user, accepted, refused, shown):
@@ -290,7 +297,10 @@ def test_share_of_refusals_is_not_rounded_to_none_or_all(key, user, accepted, re
 
     page = usage_of_user(user, AdminSite())
 
-    assert figures_on(page)[1] == f"{shown} {refused:,}"
+    assert figures_on(page)[1] == shown
+    with translation.override("de"):
+        german = shown.replace(",", " ").replace(".", ",").replace(" 000", ".000")
+        assert figures_on(usage_of_user(user, AdminSite()))[1] == german
 
 
 def test_most_frequent_paths_are_named(key, user):
@@ -300,14 +310,16 @@ def test_most_frequent_paths_are_named(key, user):
 
     page = usage_of_user(user, AdminSite())
 
-    (paths,) = map(text, elements(page, "ol"))
+    (region,) = elements(page, class_="frappe-tokens-usage-paths")
+    (paths,) = map(text, elements(region, "ol"))
     assert paths == "/api/6/ 6 /api/5/ 5 /api/4/ 4 /api/3/ 3 /api/2/ 2"
     assert "the latest requests (at most 1,000)" in page
 
 
 def chart_of(*days):
     first = date(2026, 3, 1)
-    return Chart(Usage([Day(first + timedelta(number), day) for number, day in enumerate(days)]))
+    usage = Usage([Day(first + timedelta(number), day) for number, day in enumerate(days)])
+    return Chart(usage, lambda parameters: "")
 
 
 @pytest.mark.parametrize(
@@ -346,39 +358,118 @@ def test_single_refusal_among_many_requests_is_visible():
     assert sum(height for _, _, height in bar.segments) == pytest.approx(HEIGHT, abs=0.1)
 
 
-def test_every_outcome_has_a_colour():
-    codes = {reason.code: 1 for reason in Reason}
+def test_every_reason_is_drawn_apart():
+    codes = {reason.code: number for number, reason in enumerate(Reason, start=5)}
     chart = chart_of({"accepted": 2, "other": 3, "of_another_version": 4, **codes})
 
-    numbers = {series.slug: int(number) for series, number in chart.legend}
+    numbers = {part.label: int(part.number) for part in chart.legend}
 
-    assert numbers.pop("accepted") == 2
-    assert numbers.pop("other") == 7
-    for series in SERIES[2:]:
-        refusals = [reason for reason in Reason if reason.status in series.statuses]
-        assert numbers.pop(series.slug) == len(refusals)
-    assert not numbers
+    assert numbers.pop("Accepted") == 2
+    assert numbers.pop("Other") == 7
+    assert numbers == {str(reason.label): codes[reason.code] for reason in Reason}
+    (bar,) = chart.bars
+    slugs = [slug for slug, _y, _height in bar.segments]
+    assert slugs == [part.slug for part in chart.legend] == [*map(slug_of, LABELS)]
+    assert "of_another_version" in chart.columns
+
+
+@pytest.mark.parametrize("where", ["user", "key", "log"])
+def test_legend_and_bars_link_to_what_they_count(manager_client, get, key, where):
+    pages = {"user": user_page(key.user), "key": key_page(key), "log": f"{LOG}?source=User"}
+    today = timezone.now().replace(hour=12)
+    logged_days(key, {"accepted": 3, "key_revoked": 2, "invalid_credentials": 1}, 2, until=today)
+    page = get(pages[where])
+
+    def listed(link):
+        url = attribute(link, "href")
+        response = manager_client.get(f"{LOG}{url}" if url.startswith("?") else url)
+        return len(response.context["cl"].result_list)
+
+    (legend,) = elements(page, "ul", class_="frappe-tokens-usage-legend")
+    for item in elements(legend, "li"):
+        (link,) = elements(item, "a")
+        assert f"{text(link)} {listed(link)}" == text(item)
+    (bars,) = elements(page, "ol", class_="frappe-tokens-usage-bars")
+    for link in elements(bars, "a")[-3:]:
+        assert f": {listed(link)} request" in attribute(link, "aria-label")
+    labels = [text(item).rsplit(" ", 1)[0] for item in elements(legend, "li")]
+    assert labels == ["Accepted", "Wrong secret", "Key revoked"]
 
 
 def luminance(colour):
     """The relative luminance of WCAG 2.2."""
+    return sum(map(mul, (0.2126, 0.7152, 0.0722), linear(colour)))
+
+
+def linear(colour):
+    """The linear red, green and blue of ``#rrggbb``."""
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (
-        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
-        for channel in channels
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
 
 
-def test_colours_stand_out_from_the_page_in_both_themes():
-    path = Path(frappe_tokens.__file__).parent / "static" / "frappe_tokens" / "admin.css"
+# What people see who have no cones for red, or for green. Machado, Oliveira and Fernandes, 2009.
+EYES = {
+    "all": [(1, 0, 0), (0, 1, 0), (0, 0, 1)],
+    "no red": [
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ],
+    "no green": [
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ],
+}
+
+
+def oklab(rgb):
+    """The colour in a space whose distances are those that people see (Ottosson, 2020)."""
+    cones = [
+        max(0, sum(map(mul, row, rgb))) ** (1 / 3)
+        for row in (
+            (0.4122214708, 0.5363325363, 0.0514459929),
+            (0.2119034982, 0.6806995451, 0.1073969566),
+            (0.0883024619, 0.2817188376, 0.6299787005),
+        )
+    ]
+    return [
+        sum(map(mul, row, cones))
+        for row in (
+            (0.2104542553, 0.7936177850, -0.0040720468),
+            (1.9779984951, -2.4285922050, 0.4505937099),
+            (0.0259040371, 0.7827717662, -0.8086757660),
+        )
+    ]
+
+
+@pytest.fixture
+def colours():
+    """The colours of each outcome: in the light, in the dark by the system, and by choice."""
+    path = Path(frappe_tokens.__file__).parent / "static" / "frappe_tokens" / "usage.css"
     style = path.read_text()
+    return {
+        outcome: re.findall(rf"--frappe-tokens-{slug_of(outcome)}: (#\w{{6}});", style)
+        for outcome in LABELS
+    }
 
-    for series in SERIES:
-        colours = re.findall(rf"--frappe-tokens-{series.slug}: (#\w{{6}});", style)
-        light, dark_by_system, dark_by_choice = colours
+
+def test_colours_stand_out_from_the_page_in_both_themes(colours):
+    for light, dark_by_system, dark_by_choice in colours.values():
         assert dark_by_system == dark_by_choice != light
         for colour, page in [(light, "#ffffff"), (dark_by_choice, "#121212")]:
             darker, lighter = sorted([luminance(colour), luminance(page)])
             # WCAG 2.2, 1.4.11
             assert (lighter + 0.05) / (darker + 0.05) >= 3
+
+
+@pytest.mark.parametrize("eyes", EYES)
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_differ_for_all_eyes(colours, theme, eyes):
+    seen = {
+        outcome: oklab([sum(map(mul, row, linear(of_themes[theme]))) for row in EYES[eyes]])
+        for outcome, of_themes in colours.items()
+    }
+
+    # The least difference that people notice is about 0.02.
+    assert min(dist(*pair) for pair in combinations(seen.values(), 2)) > 0.06

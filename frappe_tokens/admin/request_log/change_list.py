@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import build_q_object_from_lookup_parameters
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
@@ -27,13 +27,11 @@ from ...addresses import parse_address
 from ...models import ApiRequestLog
 from ...request_log import local
 from ..bases import Paginator
-from ..usage.chart import grouped
+from ..usage.chart import DATE_PARAMETERS, grouped
 from ..usage.summary import render_usage
 
 COUNT_MAX = 10_000
 WINDOW = 100_000
-
-DATE_PARTS = ["at__year", "at__month", "at__day"]
 
 
 class BoundedPaginator(Paginator):
@@ -57,10 +55,10 @@ class RequestLogChangeList(ChangeList):
     window = ""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        self.date = [int(self.params[part]) for part in DATE_PARTS if part in self.params]
+        self.date = [int(self.params[part]) for part in DATE_PARAMETERS if part in self.params]
         # Without its year, a date has no index. The first and the last year have no beginning and
         # end in every time zone.
-        has_gap = any(part not in self.params for part in DATE_PARTS[: len(self.date)])
+        has_gap = any(part not in self.params for part in DATE_PARAMETERS[: len(self.date)])
         if has_gap or self.date[:1] in ([MINYEAR], [MAXYEAR]):
             raise ValueError(self.date)
         found = super().get_filters(request)
@@ -94,13 +92,22 @@ class RequestLogChangeList(ChangeList):
         return ["at"] if super().get_ordering(request, queryset)[0] == "at" else ["-at"]
 
     @property
-    def counted(self) -> ChangeList:
+    def counted(self) -> Any:
         """The list for the line below it, which counts rows rather than "request logs"."""
-        twin = copy.copy(self)
+        twin: Any = copy.copy(self)
         twin.opts = copy.copy(self.opts)
         twin.opts.verbose_name, plural = _("row"), _("rows")
         more = _("rows; more are not listed")
         twin.opts.verbose_name_plural = more if self.paginator.counted > COUNT_MAX else plural
+        if self.result_count > 1:
+            twin.result_count = grouped(self.result_count)
+        return twin
+
+    @property
+    def searched(self) -> ChangeList:
+        """The list for the search form, without the count, which the line below the list has."""
+        twin = copy.copy(self)
+        twin.full_result_count = self.result_count
         return twin
 
     @property
@@ -108,7 +115,13 @@ class RequestLogChangeList(ChangeList):
         """The chart of the requests; with a date, of the thirty days up to the newest."""
         is_narrowed = self.query or self.get_filters_params()
         nothing = _("No request matches this choice.") if is_narrowed else ""
-        return render_usage(self.queryset, nothing=nothing, until_latest=bool(self.date))
+        return render_usage(
+            self.queryset, self._link, nothing=nothing, until_latest=bool(self.date)
+        )
+
+    def _link(self, parameters: Mapping[str, object]) -> str:
+        """Return the URL of this list with these parameters too, without a chosen page."""
+        return str(self.get_query_string(dict(parameters), [PAGE_VAR]))
 
     @property
     def dated(self) -> Any:

@@ -1,21 +1,28 @@
-"""The filters of the request log. None of them queries the table for its choices."""
+"""The filters of the request log. None of them scans the table for its choices."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection
+
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.db.models import Q, QuerySet
+from django.db import DatabaseError
+from django.db.models import Exists, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ...conf import conf
-from ...exceptions import Reason
+from ...db import statement_timeout
 from ...models import ACCEPTED, OTHER, ApiRequestLog
+from ..usage.chart import OUTCOME_PARAMETER
+from ..usage.outcomes import LABELS, REFUSALS, label_of
 from ..usage.summary import KEY_PARAMETER, SOURCE_PARAMETER, USER_PARAMETER
 
 REFUSED = "refused"
-CODES = tuple(reason.code for reason in Reason)
+
+logger = logging.getLogger(__name__)
 
 Choices = list[tuple[str, str]]
 
@@ -56,16 +63,21 @@ class RequestFilter(admin.SimpleListFilter):
 
 class OutcomeFilter(RequestFilter):
     title = gettext_lazy("outcome")
-    parameter_name = "outcome"
+    parameter_name = OUTCOME_PARAMETER
     is_indexed = True
-    values = (ACCEPTED, REFUSED, OTHER, *CODES)
+    values = (ACCEPTED, REFUSED, OTHER, *REFUSALS)
 
     def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
-        names = {ACCEPTED: _("Accepted"), REFUSED: _("Refused"), OTHER: _("Other")}
-        return [(value, names.get(value, value)) for value in self.values]
+        found = {*outcomes_that_occur(), self.value()}
+        if not found.isdisjoint(REFUSALS):
+            found.add(REFUSED)
+        names = {REFUSED: _("Refused")}
+        return [
+            (value, names.get(value) or label_of(value)) for value in self.values if value in found
+        ]
 
     def condition(self, value: str) -> Q:
-        return Q(outcome__in=CODES) if value == REFUSED else Q(outcome=value)
+        return Q(outcome__in=REFUSALS) if value == REFUSED else Q(outcome=value)
 
 
 class StatusFilter(RequestFilter):
@@ -121,3 +133,19 @@ FILTERS = [UserFilter, KeyFilter, OutcomeFilter, StatusFilter, MethodFilter, Sou
 def deleted_user(pk: object) -> str:
     """Return what to call a user of whom only the primary key is left in the log."""
     return _("%(pk)s (deleted)") % {"pk": pk}
+
+
+def outcomes_that_occur() -> Collection[str]:
+    """Return the outcomes in the log, all of them if that can't be found out.
+
+    An index answers whether there is a row with an outcome, however many there are.
+    """
+    rows = ApiRequestLog.objects.order_by()
+    tests = {f"has_{name}": Exists(rows.filter(outcome=name)) for name in LABELS}
+    try:
+        with statement_timeout(rows.db):
+            found = list(rows.values(**tests)[:1])
+    except DatabaseError:
+        logger.exception("The outcomes in the request log can't be read. All are shown.")
+        return LABELS
+    return [name for name in LABELS if any(row[f"has_{name}"] for row in found)]

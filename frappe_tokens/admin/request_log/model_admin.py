@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -10,18 +11,20 @@ from django.db import router
 from django.db.models import Prefetch, QuerySet
 from django.forms import Media
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from ...exceptions import Reason
-from ...models import ApiRequestLog
+from ...models import ACCEPTED, OTHER, ApiRequestLog
 from ...request_log import local
-from ..bases import ModelAdmin
-from ..generating import MEDIA
-from ..usage.chart import grouped
+from ..bases import MEDIA, ModelAdmin
+from ..cells import badge, clipped, quiet
+from ..usage.chart import DATE_PARAMETERS, grouped
+from ..usage.outcomes import label_of
 from ..usage.summary import KEY_PARAMETER, USER_PARAMETER, link_to_log, may_see_requests
-from .change_list import DATE_PARTS, BoundedPaginator, RequestLogChangeList, search_for
+from .change_list import BoundedPaginator, RequestLogChangeList, search_for
 from .log_filters import FILTERS, deleted_user
 
 _SENTENCES = {reason.code: reason.sentence for reason in Reason}
@@ -31,17 +34,9 @@ class ApiRequestLogAdmin(ModelAdmin):
     """Requests can't be added, changed or deleted here; see ``prune_request_log``."""
 
     change_list_template = "frappe_tokens/admin/request_log.html"
-    list_display = [
-        "when",
-        "user_link",
-        "method_name",
-        "path_or_number",
-        "status_code",
-        "outcome_label",
-        "key_link",
-        "ip",
-        "duration",
-    ]
+    change_form_template = "frappe_tokens/admin/request_log_row.html"
+    # The rest is on the page of a row.
+    list_display = ["when", "who", "method_and_path", "outcome_badge", "duration"]
     list_filter = [*FILTERS]
     date_hierarchy = "at"
     ordering = ["-at"]
@@ -61,24 +56,49 @@ class ApiRequestLogAdmin(ModelAdmin):
         "source",
         "method_name",
         "path_or_number",
-        "status_code",
+        "explained_outcome",
         "duration",
         "ip",
         "user_agent",
-        "explained_outcome",
     ]
 
     @property
     def media(self) -> Media:
-        return super().media + MEDIA
+        return super().media + MEDIA + Media(js=["frappe_tokens/rows.js"])
 
     @admin.display(description=gettext_lazy("time"), ordering="at")
     def when(self, row: ApiRequestLog) -> str:
-        return f"{local(row.at):%Y-%m-%d %H:%M:%S}"
+        at = local(row.at)
+        return format_html_join(
+            " ",
+            '<span class="frappe-tokens-whole">{}</span>',
+            [(f"{at:%Y-%m-%d}",), (f"{at:%H:%M:%S}",)],
+        )
 
     @admin.display(description=gettext_lazy("time"))
     def exact_time(self, row: ApiRequestLog) -> str:
         return f"{local(row.at):%Y-%m-%d %H:%M:%S.%f %Z}".strip()
+
+    @admin.display(description=gettext_lazy("user and API key"))
+    def who(self, row: ApiRequestLog) -> str:
+        user = self.user_link(row) if row.user_id is not None else ""
+        key = self.key_link(row) if row.api_key else ""
+        small = format_html('<div class="frappe-tokens-small">{}</div>', key) if key else ""
+        return format_html("{}{}", user, small) if user or key else "-"
+
+    @admin.display(description=gettext_lazy("request"))
+    def method_and_path(self, row: ApiRequestLog) -> str:
+        if not row.method:
+            return quiet(self.path_or_number(row))
+        # A line may end after a slash, and not within a word.
+        steps = ((step,) for step in re.split(r"(?<=[^/]/)(?=.)", row.path))
+        return format_html(
+            '<div class="frappe-tokens-request"><span class="frappe-tokens-method">{}</span>'
+            '<code title="{}">{}</code></div>',
+            row.method,
+            row.path,
+            format_html_join(mark_safe("<wbr>"), "{}", steps),
+        )
 
     @admin.display(description=gettext_lazy("user"))
     def user_link(self, row: ApiRequestLog) -> str:
@@ -105,26 +125,27 @@ class ApiRequestLogAdmin(ModelAdmin):
         )
         return text % {"number": grouped(row.number)}
 
-    @admin.display(description=gettext_lazy("status"))
-    def status_code(self, row: ApiRequestLog) -> str:
-        return str(row.status or "-")
-
     @admin.display(description=gettext_lazy("duration"))
     def duration(self, row: ApiRequestLog) -> str:
         if not row.method:
             return "-"
-        return _("%(number)s ms") % {"number": row.duration_ms}
+        return _("%(number)s ms") % {"number": grouped(row.duration_ms)}
 
     @admin.display(description=gettext_lazy("outcome"))
-    def outcome_label(self, row: ApiRequestLog) -> str:
-        kind = "off" if row.outcome in _SENTENCES else "quiet"
-        return format_html('<span class="frappe-tokens-{}">{}</span>', kind, row.outcome)
+    def outcome_badge(self, row: ApiRequestLog) -> str:
+        kind = {ACCEPTED: "on", OTHER: "quiet"}.get(row.outcome, "off")
+        label = badge(label_of(row.outcome), kind)
+        if not row.status:
+            return label
+        return format_html('{} <span class="frappe-tokens-status">{}</span>', label, row.status)
 
     @admin.display(description=gettext_lazy("outcome"))
     def explained_outcome(self, row: ApiRequestLog) -> str:
-        sentence = _SENTENCES.get(row.outcome, "")
-        help_text = format_html('<p class="frappe-tokens-help">{}</p>', sentence)
-        return self.outcome_label(row) + help_text
+        label = self.outcome_badge(row)
+        if row.outcome not in _SENTENCES:
+            return label
+        sentence = _SENTENCES[row.outcome]
+        return format_html('{}<p class="frappe-tokens-help">{}</p>', label, sentence)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiRequestLog]:
         # A join would leave out the rows of deleted users, if filtered by user. By default, Django
@@ -137,7 +158,7 @@ class ApiRequestLogAdmin(ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         # Any other could be slow, be invalid for a database, or reveal something about users.
-        return lookup in [*DATE_PARTS, *(chosen.parameter_name for chosen in FILTERS)]
+        return lookup in [*DATE_PARAMETERS, *(chosen.parameter_name for chosen in FILTERS)]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RequestLogChangeList]:
         return RequestLogChangeList
@@ -166,4 +187,4 @@ class ApiRequestLogAdmin(ModelAdmin):
     def _link(self, parameter: str, value: object, text: object) -> str:
         """Return a link to the rows that have this value too."""
         url = link_to_log(self.admin_site, {parameter: value})
-        return format_html('<a href="{}">{}</a>', url, text)
+        return format_html('<a href="{}">{}</a>', url, clipped(text))

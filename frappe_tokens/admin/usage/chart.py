@@ -7,19 +7,18 @@ the page and they must stay legible on a phone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from itertools import count
 from typing import NamedTuple
 
 from django.utils import formats
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
-from ...exceptions import Reason
-from ...models import ACCEPTED
+from ...models import ACCEPTED, OTHER
 from ...request_log import Day, Usage
+from .outcomes import LABELS, label_of, slug_of
 
 # In units of the drawing.
 HEIGHT = 100
@@ -29,38 +28,37 @@ LEAST = 2
 
 TICKS_MAX = 4
 
+OUTCOME_PARAMETER = "outcome"
+DATE_PARAMETERS = ("at__year", "at__month", "at__day")
 
-class Series(NamedTuple):
-    """Outcomes that are drawn in one colour."""
-
-    slug: str  # of the class in admin.css that has the colour
-    label: str | Promise  # for the legend
-    statuses: tuple[int, ...] = ()  # of the refusals that belong to it
+# Returns the URL of the request log with these parameters too; "" if there is none.
+Link = Callable[[Mapping[str, object]], str]
 
 
-_ACCEPTED = Series("accepted", gettext_lazy("Accepted"))
-_OTHER = Series("other", gettext_lazy("Other"))
-# From the bottom of a bar to its top.
-SERIES = (
-    _ACCEPTED,
-    _OTHER,
-    Series("limited", gettext_lazy("Too many or unavailable (429, 503)"), (429, 503)),
-    Series("denied", gettext_lazy("Not allowed (403)"), (403,)),
-    Series("credentials", gettext_lazy("Wrong credentials (401)"), (401,)),
-)
-_BY_STATUS = {status: series for series in SERIES for status in series.statuses}
-_BY_OUTCOME = {
-    ACCEPTED: _ACCEPTED,
-    **{reason.code: _BY_STATUS[reason.status] for reason in Reason},
-}
+class Part(NamedTuple):
+    """The requests with one outcome."""
+
+    slug: str  # of the class in usage.css that has the colour
+    label: str
+    number: str
+    url: str
 
 
 class Bar(NamedTuple):
     """A day."""
 
     x: int
-    title: str  # its numbers in words
-    segments: list[tuple[str, float, float]]  # from the bottom up: the series' slug, y and height
+    segments: list[tuple[str, float, float]]  # from the bottom up: the slug, y and height
+    day: str
+    total: str  # in words
+    parts: list[Part]
+    url: str
+
+    @property
+    def title(self) -> str:
+        """The day and its numbers in one line."""
+        parts = [f"{part.label}: {part.number}" for part in self.parts]
+        return "; ".join([f"{self.day}: {self.total}", *parts])
 
 
 class Chart:
@@ -71,12 +69,13 @@ class Chart:
     bar_width = 7
     margin = 1.5
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, link: Link) -> None:
         self.usage = usage
         self.width = DAY_WIDTH * len(usage.days)
         self.first_day, self.last_day = (_formatted(usage.days[place].date) for place in (0, -1))
         # The columns of the table.
-        self.outcomes = [outcome for outcome, _number in _sorted(usage.outcomes)]
+        self.outcomes = _sorted(usage.outcomes)
+        self._link = link
         self._most = max(usage.days, key=lambda day: day.total)
         self._step, self._steps = _scale(self._most.total)
 
@@ -89,15 +88,20 @@ class Chart:
         ]
 
     @property
-    def bars(self) -> Iterator[Bar]:
-        for number, day in enumerate(self.usage.days):
-            yield Bar(number * DAY_WIDTH, _title(day), _stack(day, self._step * self._steps))
+    def bars(self) -> list[Bar]:
+        return [self._bar(number, day) for number, day in enumerate(self.usage.days)]
 
     @property
-    def legend(self) -> list[tuple[Series, str]]:
-        """The series that occur, with their numbers, in the order of the bars."""
-        numbers = _by_series(self.usage.outcomes)
-        return [(series, grouped(number)) for series, number in numbers.items()]
+    def legend(self) -> list[Part]:
+        """The outcomes that occur, with their numbers, in the order of the bars."""
+        return [
+            self._part(outcome, number) for outcome, number in _drawn(self.usage.outcomes).items()
+        ]
+
+    @property
+    def columns(self) -> list[str]:
+        """The heads of the table's columns."""
+        return [label_of(outcome) for outcome in self.outcomes]
 
     @property
     def description(self) -> str:
@@ -121,6 +125,22 @@ class Chart:
             numbers = [grouped(day.outcomes.get(outcome, 0)) for outcome in self.outcomes]
             yield _formatted(day.date), grouped(day.total), numbers
 
+    def _bar(self, number: int, day: Day) -> Bar:
+        total = ngettext("%(total)s request", "%(total)s requests", day.total)
+        return Bar(
+            number * DAY_WIDTH,
+            _stack(day, self._step * self._steps),
+            _formatted(day.date),
+            total % {"total": grouped(day.total)},
+            # From the top down, as they are drawn.
+            [self._part(*item) for item in reversed(_drawn(day.outcomes).items())],
+            self._link(dict(zip(DATE_PARAMETERS, day.date.timetuple(), strict=False))),
+        )
+
+    def _part(self, outcome: str, number: int) -> Part:
+        url = self._link({OUTCOME_PARAMETER: outcome})
+        return Part(slug_of(outcome), label_of(outcome), grouped(number), url)
+
 
 def grouped(number: int) -> str:
     """Return ``number`` for people: 12,345."""
@@ -136,36 +156,30 @@ def _scale(most: int) -> tuple[int, int]:
 
 def _stack(day: Day, top: int) -> list[tuple[str, float, float]]:
     heights = {
-        series: max(LEAST, HEIGHT * number / top)
-        for series, number in _by_series(day.outcomes).items()
+        outcome: max(LEAST, HEIGHT * number / top)
+        for outcome, number in _drawn(day.outcomes).items()
     }
     # The others give what the smallest ones got too much.
     scale = min(1.0, HEIGHT / sum(heights.values())) if heights else 1.0
     segments, y = [], float(HEIGHT)
-    for series, height in heights.items():
+    for outcome, height in heights.items():
         y -= height * scale
-        segments.append((series.slug, round(y, 2), round(height * scale, 2)))
+        segments.append((slug_of(outcome), round(y, 2), round(height * scale, 2)))
     return segments
 
 
-def _by_series(outcomes: Mapping[str, int]) -> dict[Series, int]:
-    """Count the series that occur, in their order."""
-    numbers = Counter[Series]()
+def _drawn(outcomes: Mapping[str, int]) -> dict[str, int]:
+    """Count the outcomes that have a colour, in their order. Codes of other versions have none."""
+    numbers = Counter[str]()
     for outcome, number in outcomes.items():
-        numbers[_BY_OUTCOME.get(outcome, _OTHER)] += number
-    return {series: numbers[series] for series in SERIES if series in numbers}
+        numbers[outcome if outcome in LABELS else OTHER] += number
+    return {outcome: numbers[outcome] for outcome in LABELS if outcome in numbers}
 
 
-def _title(day: Day) -> str:
-    total = ngettext("%(total)s request", "%(total)s requests", day.total)
-    lines = [f"{_formatted(day.date)}: {total % {'total': grouped(day.total)}}"]
-    lines += [f"{outcome}: {grouped(number)}" for outcome, number in _sorted(day.outcomes)]
-    return "\n".join(lines)
-
-
-def _sorted(outcomes: Mapping[str, int]) -> list[tuple[str, int]]:
+def _sorted(outcomes: Mapping[str, int]) -> list[str]:
     """Sort by frequency, with what was accepted first."""
-    return sorted(outcomes.items(), key=lambda item: (item[0] != ACCEPTED, -item[1], item[0]))
+    items = sorted(outcomes.items(), key=lambda item: (item[0] != ACCEPTED, -item[1], item[0]))
+    return [outcome for outcome, _number in items]
 
 
 def _formatted(day: date) -> str:

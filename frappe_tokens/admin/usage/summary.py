@@ -33,7 +33,7 @@ from ...request_log import (
     usage_of,
 )
 from ...types import User
-from .chart import Chart, grouped
+from .chart import Chart, Link, grouped
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def may_see_requests(request: HttpRequest) -> bool:
 
 def usage_of_user(user: User, site: AdminSite) -> str:
     """Return the chart of the requests that ran as ``user``."""
-    return render_usage(requests_of_user(user), link_to_log(site, {USER_PARAMETER: user.pk}))
+    return _render_with_links(requests_of_user(user), site, {USER_PARAMETER: user.pk})
 
 
 def usage_of_key(key: AbstractApiKey, site: AdminSite) -> str:
@@ -64,7 +64,7 @@ def usage_of_key(key: AbstractApiKey, site: AdminSite) -> str:
     # If the model has several names, the link filters by the API key only.
     if len(sources) == 1:
         parameters[SOURCE_PARAMETER] = sources[0]
-    return render_usage(requests_of_key(key), link_to_log(site, parameters))
+    return _render_with_links(requests_of_key(key), site, parameters)
 
 
 def link_to_log(site: AdminSite, parameters: Mapping[str, object]) -> str:
@@ -75,12 +75,30 @@ def link_to_log(site: AdminSite, parameters: Mapping[str, object]) -> str:
     return f"{url}?{urlencode(parameters)}"
 
 
+def _render_with_links(
+    requests: QuerySet[ApiRequestLog], site: AdminSite, parameters: Mapping[str, object]
+) -> str:
+    def link(more: Mapping[str, object]) -> str:
+        return link_to_log(site, {**parameters, **more})
+
+    return render_usage(requests, link, link({}))
+
+
 def render_usage(
-    requests: QuerySet[ApiRequestLog], url: str = "", nothing: str = "", until_latest: bool = False
+    requests: QuerySet[ApiRequestLog],
+    link: Link,
+    url: str = "",
+    nothing: str = "",
+    until_latest: bool = False,
 ) -> str:
     """Return the chart of ``requests`` until today, or until the day of the latest one, as HTML.
 
-    ``url`` is where they are listed, and ``nothing`` what to say if there are none.
+    Args:
+        requests: what to count.
+        link: returns where some of them are listed.
+        url: where all of them are listed, for pages that don't list them.
+        nothing: what to say if there are none.
+        until_latest: whether the chart ends with the day of the latest one.
     """
     context: dict[str, object] = {"url": url, "off": why_off()}
     try:
@@ -93,11 +111,10 @@ def render_usage(
         context["failed"] = True
     else:
         context |= {
-            "chart": Chart(usage) if usage.total else None,
+            "chart": Chart(usage, link) if usage.total else None,
             "days": len(usage.days),
             "total": grouped(usage.total),
-            "refused": grouped(usage.refused),
-            "share": _share_refused(usage),
+            "refused": _refused(usage),
             "latest_at": latest_at,
             "paths": [(path, grouped(number)) for path, number in paths],
             "sample": grouped(SAMPLE),
@@ -125,9 +142,17 @@ def why_off() -> str:
     )
 
 
-def _share_refused(usage: Usage) -> str:
-    if usage.refused in (0, usage.total):
-        return "100 %" if usage.refused else "0 %"
+def _refused(usage: Usage) -> str:
+    """Return how many requests were refused, and their share: "8 (50 %)"."""
+    number = grouped(usage.refused)
+    if not usage.refused:
+        return number
+    share = 100 * usage.refused / usage.total
     # What happened at all isn't 0 %, and what didn't always happen isn't 100 %.
-    share = min(max(100 * usage.refused / usage.total, 0.1), 99.9)
-    return f"{formats.number_format(share, 1)} %"
+    if share < 100:
+        share = min(max(share, 0.1), 99.9)
+    decimals = 0 if 1 <= share <= 99 or share == 100 else 1
+    text = _("%(number)s (%(share)s %%)")
+    # It doesn't round.
+    formatted = formats.number_format(round(share, decimals), decimals)
+    return text % {"number": number, "share": formatted}

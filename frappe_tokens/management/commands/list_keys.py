@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
@@ -14,9 +12,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ...base_models import AbstractApiKey
-from ...keys import expiring_within, unused_for
+from ...keys import csv_row, expiring_within, iso, shown_fields, unused_for
 from ...models import SHOWN_FIELDS
-from ...redaction import spreadsheet_safe
 from ..selection import (
     add_selection,
     duration,
@@ -66,13 +63,13 @@ class Command(BaseCommand):
         )
         if options["format"] == "json":
             for _source, key in found:
-                self.stdout.write(json.dumps(_fields(key), default=_iso))
+                self.stdout.write(json.dumps(shown_fields(key), default=iso))
             return
         if options["format"] == "csv":
             writer = csv.DictWriter(self.stdout, SHOWN_FIELDS)
             writer.writeheader()
             for _source, key in found:
-                writer.writerow({name: _cell(value) for name, value in _fields(key).items()})
+                writer.writerow(csv_row(key))
             return
         columns = len(COLUMNS) if len(models) > 1 else len(COLUMNS) - 1
         rows = ([*_cells(key), source][:columns] for source, key in found)
@@ -97,22 +94,6 @@ def _conditions(options: dict[str, Any]) -> list[Q]:
     return conditions
 
 
-def _fields(key: AbstractApiKey) -> dict[str, Any]:
-    # Only ApiKey has all of them.
-    missing: dict[str, object] = {"metadata": {}}
-    fields = {name: getattr(key, name, missing.get(name, "")) for name in SHOWN_FIELDS}
-    return {**fields, "user": username_of(key)}
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return spreadsheet_safe(" ".join(value))
-    if isinstance(value, datetime):
-        return _iso(value)
-    text = value if isinstance(value, str) else json.dumps(value)
-    return "" if value is None else spreadsheet_safe(text)
-
-
 def _cells(key: AbstractApiKey) -> list[str]:
     inactive = key.state == "active" and (key.user is None or not key.user.is_active)
     read_only = "read-only" if key.read_only else ""
@@ -126,8 +107,3 @@ def _cells(key: AbstractApiKey) -> list[str]:
         moment(key.expires_at),
         printable("; ".join(filter(None, limits)) or "-"),
     ]
-
-
-def _iso(at: datetime) -> str:
-    # As in the REST API.
-    return re.sub(r"\+00:00$", "Z", at.isoformat())
