@@ -2,8 +2,7 @@
 
 import pytest
 
-from frappe_tokens.keys import disable, generate_keys, revoke
-from frappe_tokens.models import ApiKey
+from frappe_tokens.keys import revoke
 
 from .conftest import (
     FIELDS,
@@ -41,34 +40,3 @@ def test_revoked_key_and_a_body_are_refused(manager, keys, action):
         revoked = send(manager, "POST", f"{keys.api_key}/{action}/")
 
     assert_refused(revoked, 409, "key_revoked", "final")
-
-
-def test_disabled_key_is_not_rotated(manager, keys):
-    disable(keys.instance)
-
-    response = send(manager, "POST", f"{keys.api_key}/rotate/")
-
-    assert_refused(response, 400, "key_disabled", "Enable it")
-
-
-def test_users_enable_what_they_disabled(keys, user, self_service):
-    by = generate_keys(user, name="other")
-    calls = [send(by, "POST", f"{keys.api_key}/{action}/") for action in ("disable", "enable")]
-    disable(keys.instance)
-    refused = send(by, "POST", f"{keys.api_key}/enable/")
-
-    assert [call.status_code for call in calls] == [200, 200]
-    assert_refused(refused, 403, "permission_denied", "someone else")
-    assert ApiKey.objects.get(pk=keys.instance.pk).is_disabled
-
-
-@pytest.mark.parametrize(
-    "metadata", [None, [], "ops", {"a b": 1}, {"a": "x" * 4096}, {"a": "\0"}, {"a": "fts_{}"}]
-)
-def test_unusable_metadata_is_refused(manager, keys, metadata):
-    if metadata == {"a": "fts_{}"}:
-        metadata = {"a": keys.api_secret}
-
-    for method, path in (("PATCH", keys.api_key), ("POST", "")):
-        with assert_unchanged():
-            assert_wrong(send(manager, method, path, {"metadata": metadata}), "metadata")

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
-from django.db import connection
 from django.test import Client
 
 from frappe_tokens.keys import (
@@ -22,6 +21,7 @@ from tests.sources.models import Robot
 from .conftest import (
     FIELDS,
     NOW,
+    after_lookup,
     assert_no_secret,
     assert_refused,
     assert_unchanged,
@@ -52,22 +52,6 @@ def stored(keys):
     return ApiKey.objects.get(pk=keys.instance.pk)
 
 
-def after_lookup(action):
-    """Run ``action`` after the request was authenticated, and before it locks the key."""
-    pending = [action]
-
-    def execute_then_act(execute, sql, params, many, context):
-        result = execute(sql, params, many, context)
-        if "JOIN" in sql and pending:
-            pending.pop()()
-        return result
-
-    return connection.execute_wrapper(execute_then_act)
-
-
-# What it is
-
-
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("policies", [{}, NARROW], ids=["unlimited", "narrow"])
 def test_key_is_described_to_itself(user, policies, slash):
@@ -96,15 +80,14 @@ def test_key_of_another_source_is_described_without_what_it_has_not(user, settin
 
 
 def test_session_has_no_credential(browser):
-    token = browser.cookies["csrftoken"].value
-    for response in (
+    headers = {"x-csrftoken": browser.cookies["csrftoken"].value}
+
+    responses = [
         browser.get("/api/keys/self/"),
-        browser.post(
-            "/api/keys/self/rotate/",
-            content_type="application/json",
-            headers={"x-csrftoken": token},
-        ),
-    ):
+        browser.post("/api/keys/self/rotate/", content_type="application/json", headers=headers),
+    ]
+
+    for response in responses:
         assert_refused(response, 404, "no_credential", "Send an API key.")
     assert Client().get("/api/keys/self/").status_code == 401
 
@@ -119,13 +102,10 @@ def test_key_with_this_name_is_reached_by_neither_call(user, root):
 
 
 def test_key_that_was_just_deleted_is_not_found(keys):
-    with after_lookup(lambda: ApiKey.objects.all().delete()):
+    with after_lookup("JOIN", lambda: ApiKey.objects.all().delete()):
         response = send(keys, "GET", "self/")
 
     assert_refused(response, 404, "no_key")
-
-
-# Rotating itself
 
 
 def test_narrow_key_rotates_itself_and_keeps_its_policies(ci):
@@ -203,7 +183,7 @@ def test_key_that_has_ended_may_not(ci, end, code, when):
         end(ci.instance)
         assert_refused(rotate(ci, {"expires_in": 60}), 401, code)
     else:
-        with after_lookup(lambda: end(stored(ci))):
+        with after_lookup("JOIN", lambda: end(stored(ci))):
             response = rotate(ci, {"expires_in": 60})
         assert_refused(response, 409 if code == "key_revoked" else 400, code)
     assert stored(ci).secret_digest == ci.instance.secret_digest
@@ -215,7 +195,7 @@ def test_secret_must_be_the_current_one(ci):
     with assert_unchanged():
         assert_refused(rotate(ci), 403, "permission_denied", "was replaced")
     current = GeneratedKeys(ci.api_key, new, ci.instance)
-    with after_lookup(lambda: generate_keys(ci.instance.user, name="ci")):
+    with after_lookup("JOIN", lambda: generate_keys(ci.instance.user, name="ci")):
         assert_refused(rotate(current), 403, "permission_denied", "was replaced")
 
 
