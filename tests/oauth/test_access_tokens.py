@@ -131,9 +131,11 @@ def test_any_token_is_found_however_it_is_stored(issue, user, toolkit, hashed, r
 def test_token_is_described_to_itself_and_rotates_nothing(issue, user):
     token = issue(user, "todos read", expires=NOW + HOUR)
 
+    named = drf(token.header, "/api/method/frappe.auth.get_logged_user")
     described = drf(token.header, "/api/keys/self/")
     rotated = drf(token.header, "/api/keys/self/rotate/", "POST")
 
+    assert named.json() == {"message": "ada"}
     assert described.json() == {
         "user": "ada",
         "scopes": ["todos", "read"],
@@ -141,9 +143,6 @@ def test_token_is_described_to_itself_and_rotates_nothing(issue, user):
         "expires_at": (NOW + HOUR).isoformat().replace("+00:00", "Z"),
     }
     assert refusal(rotated) == (403, "permission_denied")
-
-
-# Refusals
 
 
 def test_secret_without_its_key_is_explained_unless_it_was_issued(ask, issue, user):
@@ -199,7 +198,7 @@ def test_token_that_works_no_longer_is_refused(ask, issue, confidential, model, 
     assert refusal(drf(token.header, "/drf/toolkit/")) == (401, code)
 
 
-def test_reasons_are_told_in_the_order_of_the_documentation(issue, user):
+def test_reasons_have_the_order_of_the_documentation(issue, user):
     token = issue(user, "read", expires=NOW)
     user.is_active = False
     user.save()
@@ -209,8 +208,7 @@ def test_reasons_are_told_in_the_order_of_the_documentation(issue, user):
     assert response.json()["detail"].startswith("This access token has expired.")
     AccessToken.objects.update(expires=NOW + HOUR)
     assert refusal(drf(token.header, method="POST")) == (401, "user_inactive")
-    user.is_active = True
-    user.save()
+    User.objects.update(is_active=True)
     assert refusal(drf(token.header, method="POST")) == (403, "key_read_only")
     assert refusal(drf(token.header)) == (403, "insufficient_scope")
 
@@ -228,13 +226,6 @@ def test_read_without_write_is_read_only(ask, issue, user, toolkit):
     assert ask(header, "POST").status_code == 200
     assert ask(issue(user, "todos look touch").header, "POST").status_code == 200
     assert ask(issue(user, "todos look").header, "POST").status_code == 403
-
-
-@pytest.mark.urls("testproject.urls")
-def test_any_token_may_ask_who_it_is(issue, user):
-    response = drf(issue(user, "todos").header, "/api/method/frappe.auth.get_logged_user")
-
-    assert response.json() == {"message": "ada"}
 
 
 @pytest.mark.parametrize("scope", ["", "read write", "todo", "todos:read", "Todos"])
@@ -286,9 +277,6 @@ def test_odd_address_is_no_server_error(issue, user, end):
     for token in (issue(user), issue(user, resource=["http://testserver/drf/"])):
         assert drf(token.header, f"/drf/any/{end}").json() == {"user": "ada"}
     assert drf("Bearer nobody-issued-this", f"/drf/any/{end}").status_code == 401
-
-
-# What the toolkit decides
 
 
 def test_token_for_another_resource_is_refused(ask, issue, user):
@@ -345,9 +333,6 @@ def test_projects_own_validator_decides(ask, issue, user, toolkit):
     assert token.raw not in str(last["headers"])
 
 
-# Beside other classes
-
-
 def test_json_web_token_reaches_simplejwt(user, statements, issue):
     jwt = f"Bearer {Jwt.for_user(user)}"
     with statements() as verbs:
@@ -364,7 +349,6 @@ def test_json_web_token_reaches_simplejwt(user, statements, issue):
 
 @pytest.fixture
 def register():
-    """Registers another function that finds access tokens, for one test."""
     yield access_tokens.register
     oauth2.register()
 
@@ -391,9 +375,6 @@ def test_database_that_does_not_answer_is_503(ask, user, register, caplog):
     assert refusal(response) == (503, "service_unavailable")
     assert response["Retry-After"]
     assert "the database doesn't answer" in caplog.text
-
-
-# Failures
 
 
 def test_failures_are_counted_by_token(ask, issue, user, settings, statements):
@@ -457,9 +438,6 @@ def test_no_token_is_logged_cached_repeated_or_sent_with_a_failure(
     assert "access-token:" in text
     for secret in (*sent, *AccessToken.objects.values_list("token_checksum", flat=True)):
         assert secret not in text
-
-
-# What tokens may not do
 
 
 @pytest.mark.urls("testproject.urls")
