@@ -56,9 +56,6 @@ class Members(LoginRequiredMixin, Who):
     pass
 
 
-# Scopes
-
-
 @method_decorator(require_scopes("reports:read"), name="dispatch")
 class Decorated(Who):
     pass
@@ -114,9 +111,6 @@ async def awrites(request):
     return await awho(request)
 
 
-# Sessions
-
-
 def log_in(request):
     login(request, request.user, "django.contrib.auth.backends.ModelBackend")
     return described(request)
@@ -165,9 +159,6 @@ async def amake_session(request):
     await request.session.aset("page", "1")
     await request.session.acycle_key()
     return JsonResponse({"key": request.session.session_key})
-
-
-# Django REST framework's
 
 
 @api_view(["GET", "POST"])

@@ -58,9 +58,6 @@ def assert_refused(answer, reason=Reason.SESSION_REQUIRED):
     )
 
 
-# The attack
-
-
 def test_key_of_staff_makes_no_superuser(visitor, make_user):
     staff = make_user("staff", is_staff=True, permissions=("auth.change_user", "auth.view_user"))
     form = {
@@ -79,9 +76,6 @@ def test_key_of_staff_makes_no_superuser(visitor, make_user):
     assert_refused(answer)
     staff.refresh_from_db()
     assert not staff.is_superuser
-
-
-# Every page
 
 
 def test_page_refuses_every_credential(visitor, root, issue, settings):
@@ -104,9 +98,6 @@ def test_other_reasons_come_first(visitor, root):
     assert_refused(visitor.get("/admin/", wrong), Reason.INVALID_CREDENTIALS)
     ApiKey.objects.update(allowed_ips=["203.0.113.0/24"])
     assert_refused(visitor.get("/admin/", right), Reason.IP_NOT_ALLOWED)
-
-
-# What stays open
 
 
 @pytest.mark.parametrize(
@@ -149,9 +140,6 @@ def test_registration_of_clients_is_left_to_the_toolkit(visitor, root, issue, se
     assert (by_key.status_code, by_key.json()["error"]) == (401, "access_denied")
     assert by_token.status_code == 200
     assert Application.objects.count() == 1
-
-
-# Unless the project says so
 
 
 def test_setting_opens_the_pages_to_keys(visitor, root, settings):
