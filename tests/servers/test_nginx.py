@@ -174,9 +174,6 @@ def basic(text):
     return "Basic " + base64.b64encode(text.encode()).decode()
 
 
-# The header
-
-
 @pytest.mark.parametrize("scheme", ["token", "basic", "bearer"])
 def test_token_arrives(nginx, app, tokens, check, scheme):
     address = nginx(app, PASS)
@@ -230,9 +227,6 @@ def test_headers_with_underscores_do_not_arrive(nginx, app, tokens, switch):
     assert ask(address + WHO, tokens[1], headers=forged).json()["code"] == "ip_not_allowed"
     hyphens = {"Frappe-Authorization-Source": "Nobody"}
     assert ask(address + WHO, tokens[0], headers=hyphens).status_code == 401
-
-
-# The address, the host and the scheme
 
 
 @pytest.mark.parametrize("forged", ["", ALLOWED, ELSEWHERE, f"{ALLOWED}, {ALLOWED}"])
@@ -307,9 +301,6 @@ def test_pages_are_of_the_same_site_if_host_and_scheme_are_passed_on(
         assert log_in(person, address).status_code == (302 if accepted else 403)
         rotated = person.post(f"{address}/api/keys/none/rotate/", headers=browser)
     assert rotated.json()["code"] == ("no_key" if accepted else "cross_site_request")
-
-
-# A login of nginx
 
 
 def test_login_of_nginx_is_taken_for_an_api_key(nginx, app, tokens, check):
