@@ -90,10 +90,12 @@ def test_prints_a_curl_command_that_works(user, client):
     assert client.get(path, headers={"authorization": value}).json() == {"message": "ada"}
 
 
-def test_says_what_to_ask_if_the_urls_are_not_included(user, settings):
+@pytest.mark.parametrize("options", [(), ("--from-env", "PAIR")], ids=["generated", "given"])
+def test_says_what_to_ask_if_the_urls_are_not_included(user, settings, monkeypatch, options):
+    monkeypatch.setenv("PAIR", f"ftk_robot:{'Canary' * 6}")
     settings.ROOT_URLCONF = ()
 
-    out, err = run("ada", "--format", "curl")
+    out, err = run("ada", "--format", "curl", *options)
 
     assert out.endswith(" http://localhost:8000/\n")
     assert "Replace the address with one of your own views." in err

@@ -136,7 +136,7 @@ def test_leaves_out_keys_that_do_not_work(ada, mailoutbox):
     assert (mailoutbox, claims()) == ([], [])
 
 
-def test_counts_users_who_can_not_be_told(make_user, ada, mailoutbox):
+def test_counts_users_who_get_no_mail(make_user, ada, mailoutbox):
     for user in (
         make_user("gone", email="gone@example.com", is_active=False),
         make_user("grace"),
@@ -152,7 +152,7 @@ def test_counts_users_who_can_not_be_told(make_user, ada, mailoutbox):
     assert [api_key for _label, api_key, *_ in claims()] == ["key of ada"]
 
 
-def test_tells_each_user_once_of_the_keys_of_all_sources(make_user, ada, settings, mailoutbox):
+def test_mails_each_user_once_about_the_keys_of_all_sources(make_user, ada, settings, mailoutbox):
     names = ("Robot", "Meter", "Drone", "Sensor")
     settings.FRAPPE_TOKENS = {"SOURCES": {name: f"sources.{name}" for name in names}}
     grace = make_user("grace", email="grace@example.com")
@@ -194,7 +194,7 @@ def test_works_without_time_zones(ada, mailoutbox, settings):
     assert "Expires: 2026-11-02 12:00" in mailoutbox[0].body
 
 
-def test_tells_twice_of_an_expiry_and_once_of_a_time_without_use(ada, mailoutbox, clock):
+def test_mails_twice_about_an_expiry_and_once_about_a_time_without_use(ada, mailoutbox, clock):
     make_key(ada, "soon", expires_at=NOW + 10 * DAY)
     make_key(ada, "unused", created_at=NOW - 100 * DAY)
 
@@ -364,7 +364,7 @@ def test_dry_run_prints_and_sends_and_claims_nothing(ada, mailoutbox):
 
 
 @pytest.mark.parametrize(("verbosity", "lines"), [(0, 0), (1, 1), (2, 3)])
-def test_prints_what_the_verbosity_says(ada, verbosity, lines):
+def test_prints_as_much_as_the_verbosity_allows(ada, verbosity, lines):
     make_key(ada, "soon", expires_at=NOW + DAY)
 
     assert len(run(verbosity=verbosity)[0].splitlines()) == lines

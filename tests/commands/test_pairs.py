@@ -264,7 +264,7 @@ def test_error_page_about_a_wrong_file_hides_its_content(user, write, ending):
     assert SECRET not in page
 
 
-def test_user_whom_another_process_creates_meanwhile_is_found(user, write, monkeypatch):
+def test_user_that_another_process_creates_meanwhile_is_found(user, write, monkeypatch):
     users, calls = get_user_model().objects, count()
 
     def find(name):

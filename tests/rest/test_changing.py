@@ -1,4 +1,4 @@
-"""``PATCH`` and ``DELETE keys/{api_key}/``, and ``POST keys/{api_key}/rotate/``."""
+"""``PATCH`` and ``DELETE keys/{api_key}/``, and ``rotate/``, ``disable/`` and ``enable/``."""
 
 from datetime import timedelta
 
@@ -226,11 +226,14 @@ def assert_revoked(response, key, reason=""):
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_row_of_a_revoked_key_stays(manager, keys, slash):
-    assert_revoked(send(manager, "DELETE", keys.api_key + slash), keys)
+    path = f"{keys.api_key}{slash}"
+    assert_revoked(send(manager, "DELETE", f"{path}?reason=first"), keys, "first")
 
     assert ApiKey.objects.get(pk=keys.instance.pk).revoked_by == manager.instance.user
     entry = LogEntry.objects.get(content_type__model="apikey")
     assert "Revoked" in entry.change_message
+    with assert_unchanged():
+        assert_revoked(send(manager, "DELETE", f"{path}?reason=second"), keys, "first")
 
 
 @pytest.mark.parametrize(
@@ -249,13 +252,6 @@ def test_reason_is_in_the_query_or_the_body(manager, keys, query, body, reason):
     assert_revoked(send(manager, "DELETE", f"{keys.api_key}/{query}", body), keys, reason)
 
 
-def test_revoking_again_changes_nothing(manager, keys):
-    send(manager, "DELETE", f"{keys.api_key}/?reason=first")
-
-    with assert_unchanged():
-        assert_revoked(send(manager, "DELETE", f"{keys.api_key}/?reason=second"), keys, "first")
-
-
 def test_unusable_reason_is_refused(manager, keys):
     def revoke(query="", body=None):
         return send(manager, "DELETE", f"{keys.api_key}/{query}", body)
@@ -266,3 +262,28 @@ def test_unusable_reason_is_refused(manager, keys):
         assert_wrong(revoke("?reason=%00"), "reason")
         assert_wrong(revoke(f"?reason={'x' * 201}"), "reason")
         assert_wrong(revoke(body={"why": "x"}), "why")
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_key_is_refused_until_it_is_enabled_again(manager, keys, slash):
+    for action, is_disabled in (("disable", True), ("enable", False)):
+        for _again in range(2):
+            response = send(manager, "POST", f"{keys.api_key}/{action}{slash}")
+
+            assert response.status_code == 200, response.content
+            assert set(response.json()) == FIELDS
+            assert (response.json()["disabled_at"] is not None) is is_disabled
+            assert_no_secret(response)
+            assert works(keys.api_key, keys.api_secret) is not is_disabled
+    assert send(manager, "GET", f"{keys.api_key}/disable/").status_code == 405
+
+
+@pytest.mark.parametrize("action", ["disable", "enable"])
+def test_revoked_key_and_a_body_are_refused(manager, keys, action):
+    with assert_unchanged():
+        assert_wrong(send(manager, "POST", f"{keys.api_key}/{action}/", {"reason": "x"}), "reason")
+    revoke(keys.instance)
+    with assert_unchanged():
+        revoked = send(manager, "POST", f"{keys.api_key}/{action}/")
+
+    assert_refused(revoked, 409, "key_revoked", "final")

@@ -253,7 +253,7 @@ def test_right_token_is_revoked_after_too_many_wrong_ones(keys, limit):
     assert ApiKey.objects.get().is_revoked
 
 
-def test_count_does_not_tell_a_right_secret_from_a_wrong_one(user, limit):
+def test_count_does_not_distinguish_a_right_secret_from_a_wrong_one(user, limit):
     first, second = generate_keys(user), generate_keys(user, name="second")
 
     by_right, by_wrong = (
