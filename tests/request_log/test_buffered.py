@@ -209,6 +209,15 @@ def test_row_that_fails_only_once_is_written(sink, slow, monkeypatch):
     assert logged_paths() == ["/victim"]
 
 
+def test_connection_is_closed_when_no_rows_wait(sink, opened, monkeypatch):
+    """As at the end of a request, with ``CONN_MAX_AGE`` 0; the thread stays."""
+    monkeypatch.setattr(buffered, "QUIET", 600)
+    write(sink, "/api/")
+
+    wait_until(lambda: opened and opened[0].connection is None, seconds=20)
+    assert threads()
+
+
 def test_thread_and_its_connection_end_without_rows(sink, quick, opened, monkeypatch):
     monkeypatch.setattr(buffered, "QUIET", 0.01)
 

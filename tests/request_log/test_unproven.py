@@ -262,7 +262,7 @@ def test_counts_of_a_slow_log_survive_the_end_of_the_process(settings):
     assert {entry.ip for entry in sink.entries} == {"192.0.2.0", "192.0.2.1", "192.0.2.2"}
 
 
-def test_null_log_stores_nothing_and_asks_no_cache(settings, keys, monkeypatch, caplog):
+def test_null_log_stores_nothing_and_uses_no_cache(settings, keys, monkeypatch, caplog):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
     monkeypatch.setattr(unproven, "caches", {"default": Away()})
 
