@@ -124,7 +124,7 @@ with pytest.MonkeyPatch.context() as patch:
 
 
 def unknown(request):
-    """Stands for a view of a Ninja that is built in another way."""
+    """Like a view of a Ninja that is built in another way."""
     return HttpResponse(request.user.get_username())
 
 
@@ -203,7 +203,7 @@ OURS_LAST = [django_auth, TokenAuth()]
 
 
 def warnings(settings, api=NOT_SET, router=NOT_SET, operation=NOT_SET):
-    """What the check says of two operations, with ``auth`` on each of these levels."""
+    """Return what the check reports about two operations, with ``auth`` on each of these levels."""
     name = f"checked {next(numbers)}"
     checked, routes = NinjaAPI(auth=api, urls_namespace=name), Router(auth=router)
     for method in (routes.get, routes.post):

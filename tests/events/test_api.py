@@ -73,31 +73,25 @@ def test_policies_hold_for_a_consumers_key(make_consumer):
     assert accepted.status_code == 201
 
 
+PAYLOADS = ['{"a": ["\\u0000"]}', '{"\\ud800": 1}', "NaN", "1e999", "[" * 100_000]
+
+
 @pytest.mark.parametrize(
     "event",
     [
-        "{}",
-        '{"kind": ""}',
-        '{"kind": "%s"}' % ("x" * 51),
-        '{"kind": "x", "payload": {"a": ["\\u0000"]}}',
-        '{"kind": "x", "payload": {"\\ud800": 1}}',
-        '{"kind": "x", "payload": NaN}',
-        '{"kind": "x", "payload": 1e999}',
-        '{"kind": "x", "payload": ' + "[" * 100_000,
+        *("{}", '{"kind": ""}', '{"kind": "%s"}' % ("x" * 51)),
+        *(f'{{"kind": "x", "payload": {payload}}}' for payload in PAYLOADS),
     ],
-    ids=lambda event: event[:50],
+    ids=range(8),
 )
 def test_invalid_event_is_refused(consumer, event):
     assert post(consumer, event).status_code == 400
     assert not Event.objects.exists()
 
 
-def test_payload_may_be_any_json(consumer):
+def test_payload_may_be_any_json_that_every_database_takes(consumer):
     for payload in ({}, [1, {"deep": ["x"]}], "word", 1.5, True, {"a": None}):
         assert post(consumer, {"kind": "x", "payload": payload}).json()["payload"] == payload
-
-
-def test_payload_is_not_nested_deeper_than_every_database_takes(consumer):
     for depth, status in [(20, 201), (21, 400), (950, 400)]:
         event = '{"kind": "x", "payload": ' + "[" * depth + "1" + "]" * depth + "}"
         assert post(consumer, event).status_code == status

@@ -108,7 +108,7 @@ def test_client_credentials_run_as_the_applications_user(ask, issue, confidentia
 
 
 def test_request_costs_one_select_and_writes_nothing(issue, user, confidential, statements):
-    # The second one of client credentials asks whether they may run as the application's user.
+    # The second one checks that client credentials may run as the application's user.
     for token, selects in ((issue(user), 1), (issue(None, application=confidential), 2)):
         with statements() as verbs:
             assert drf(token.header).status_code == 200
@@ -256,7 +256,7 @@ def test_source_has_no_access_tokens(ask, issue, user, source, statements):
 
 
 @pytest.mark.parametrize("text", ["x y", "a,b", "a\x00", "\xe9", '"a"', "x" * 4097])
-def test_what_is_no_token_is_malformed_without_a_query(ask, text, statements):
+def test_text_that_cannot_be_a_token_is_malformed_without_a_query(ask, text, statements):
     with statements() as verbs:
         response = ask(f"Bearer {text}")
 
@@ -273,7 +273,7 @@ def test_token_is_read_from_the_header_alone(issue, user):
 
 
 @pytest.mark.parametrize("end", ["%3F%25zz", "%3F%5B", "%3Fa=%25zz", "%23", "%5B", "%25zz"])
-def test_odd_address_is_no_server_error(issue, user, end):
+def test_odd_address_causes_no_server_error(issue, user, end):
     for token in (issue(user), issue(user, resource=["http://testserver/drf/"])):
         assert drf(token.header, f"/drf/any/{end}").json() == {"user": "ada"}
     assert drf("Bearer nobody-issued-this", f"/drf/any/{end}").status_code == 401

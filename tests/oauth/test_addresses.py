@@ -133,7 +133,7 @@ def test_every_form_of_the_urls_answers(form, slash, ada, public, issue, user):
     assert reverse("frappe_tokens_oauth2:user-info") == METHODS + "openid_profile"
 
 
-def test_page_says_who_asks_for_what(ada, public):
+def test_page_names_the_application_and_what_it_wants(ada, public):
     page = ada.get(url_of(public))
 
     text = page.content.decode()
@@ -195,7 +195,7 @@ def test_wrong_client_or_redirect_uri_is_reported_here_and_not_there(ada, public
 
 
 @pytest.mark.parametrize("query", ["client_id=%zz", "client_id=\x00", "%", "client_id=\xe9"])
-def test_odd_query_is_no_server_error(ada, query):
+def test_odd_query_causes_no_server_error(ada, query):
     response = ada.get(f"{METHODS}authorize?{query}")
 
     assert response.status_code == 400
@@ -388,7 +388,7 @@ def test_nothing_is_given_by_get(confidential, method):
     assert_not_stored_by_caches(response)
 
 
-def test_token_that_is_deleted_meanwhile_is_no_server_error(service):
+def test_token_that_is_deleted_meanwhile_causes_no_server_error(service):
     def delete(instance, **kwargs):
         AccessToken.objects.filter(pk=instance.pk).delete()
 

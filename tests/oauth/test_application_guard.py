@@ -1,4 +1,4 @@
-"""Who may change an OAuth application or a token in the admin, and as whom it then runs."""
+"""Who may change an OAuth application or a token in the admin, and which user it runs as."""
 
 import pytest
 from django.contrib import admin
@@ -37,7 +37,7 @@ guarded_site = AdminSite(name="guarded")
 
 @admin.register(Application, site=guarded_site)
 class ListedApplicationAdmin(OAuthApplicationAdminMixin, ApplicationAdmin):
-    """All that matters can be edited in the list; the secret stands beside another field."""
+    """All that matters can be edited in the list; the secret is on the line of another field."""
 
     list_display = ["pk", "name", "user", "skip_authorization"]
     list_editable = ["name", "user", "skip_authorization"]
@@ -138,7 +138,7 @@ def change_in_list(client, *rows):
 
 
 def runs_as(client_id):
-    """Return as whom requests run by client credentials; if they don't, the error."""
+    """Return which user requests with client credentials run as, or the error."""
     sent = {"client_id": client_id, "client_secret": SECRET, "scope": "openid"}
     sent["grant_type"] = "client_credentials"
     token = Client().post(METHODS + "get_token", sent).json()

@@ -198,7 +198,7 @@ def test_application_that_gets_its_old_user_back_is_not_allowed(confidential, ma
             assert not is_application_allowed(confidential)
 
 
-def test_command_allows_and_says_as_whom(planted, user):
+def test_command_allows_and_names_the_user(planted, user):
     own = Application.objects.create(client_id="own", user=user)
 
     output = allow_command(planted.client_id, "own", "own")

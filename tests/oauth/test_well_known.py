@@ -108,7 +108,7 @@ urlpatterns = [
 
 
 @pytest.mark.urls(__name__)
-def test_toolkits_own_addresses_may_stand_beside(db, toolkit):
+def test_toolkits_own_addresses_may_be_included_too(db, toolkit):
     toolkit(DCR_ENABLED=True)
     content = document("oauth-authorization-server").json()
     assert content["token_endpoint"] == f"{SITE}{METHODS}get_token"

@@ -1,6 +1,6 @@
-"""Schemathesis asks a live server what the schema allows, and much that it does not.
+"""Schemathesis sends a live server what the schema allows, and much that it doesn't.
 
-Every answer under ``keys/`` and ``method/`` must be one that the schema has, and none a 5xx.
+Every response under ``keys/`` and ``method/`` must be in the schema, and none a 5xx.
 """
 
 import json
@@ -42,8 +42,8 @@ def known(user):
 
 @pytest.fixture
 def fuzz(live_server, tmp_path, schema, known, settings, monkeypatch):
-    """Runs schemathesis: ``fuzz("--header", "...")``. What it said, with its exit code."""
-    # Nine answers in ten would be 429 otherwise.
+    """Runs schemathesis: ``fuzz("--header", "...")``. Returns its output and exit code."""
+    # Nine responses in ten would be 429 otherwise.
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": None, "SELF_SERVICE": True}
     # Django's server sends the headers by themselves, and the client waits 40 ms for the body.
     monkeypatch.setattr(WSGIRequestHandler, "disable_nagle_algorithm", True)
@@ -65,7 +65,7 @@ def fuzz(live_server, tmp_path, schema, known, settings, monkeypatch):
 
 
 def _with_what_there_is(schema, known):
-    """``schema``, in which users, keys and sources may well be those that there are."""
+    """Return ``schema``, in which users, keys and sources often exist."""
     for item in schema["paths"].values():
         operations = item.values()
         for parameter in (p for o in operations for p in o.get("parameters", [])):
@@ -86,7 +86,7 @@ def assert_conforms(done, operations):
     assert f"{operations} selected" in done.stdout
 
 
-def test_every_answer_to_nobody_is_documented(fuzz):
+def test_every_response_to_anonymous_requests_is_documented(fuzz):
     assert_conforms(
         fuzz("--include-path-regex", OURS, "--phases", "coverage,fuzzing", examples=2),
         operations=16,
@@ -97,7 +97,7 @@ def test_every_answer_to_nobody_is_documented(fuzz):
 @pytest.mark.parametrize(
     ("name", "header_of"), [("ada", token_header), ("manager", basic_header)], ids=["own", "others"]
 )
-def test_every_answer_is_documented(fuzz, user, system_manager, name, header_of):
+def test_every_response_is_documented(fuzz, user, system_manager, name, header_of):
     # Under a name, so that no call replaces the secret that the next one is made with.
     caller = generate_keys({"ada": user, "manager": system_manager}[name], name="caller")
 

@@ -1,4 +1,4 @@
-"""What drf-spectacular says of our classes and of the app's own URLs."""
+"""What drf-spectacular describes of our classes and of the app's own URLs."""
 
 import io
 from typing import Any
@@ -88,7 +88,7 @@ def test_each_scheme_is_one_that_tools_know(describe):
     assert described == {"apiKeyBasic": ("http", "basic"), "apiKeyBearer": ("http", "bearer")}
 
 
-def test_stands_beside_the_schemes_of_other_classes(describe):
+def test_is_described_beside_the_schemes_of_other_classes(describe):
     class Both(View):
         authentication_classes = [ours.TokenAuthentication, drf.TokenAuthentication]
         permission_classes = [AllowAny]
@@ -146,7 +146,7 @@ def test_refusals_are_documented_with_body_and_codes(describe):
     assert set(schema["components"]["schemas"]["ApiKeyRefusal"]["properties"]) == {"detail", "code"}
 
 
-def test_what_a_view_says_of_itself_stays(describe):
+def test_own_description_of_a_view_stays(describe):
     header = OpenApiParameter(SOURCE, str, OpenApiParameter.HEADER, description="Own words.")
     say = extend_schema(
         description="Own words.", responses={200: str, 403: None}, parameters=[header]

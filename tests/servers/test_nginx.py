@@ -329,7 +329,7 @@ def test_site_works_behind_the_login(nginx, app, app_without_login, tokens, plac
         assert person.get(f"{address}/api/keys/").status_code == 200
 
 
-def test_api_needs_a_token_where_nginx_asks_for_no_login(nginx, app, tokens, check):
+def test_api_needs_a_token_where_nginx_requires_no_login(nginx, app, tokens, check):
     address = nginx(app, STAGING, MAP)
 
     assert "ran as robot." in check(address + WHO, tokens[0])

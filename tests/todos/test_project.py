@@ -1,8 +1,10 @@
-"""The example project's settings, and its admin of ToDos."""
+"""The example project's settings, its admin of ToDos, and what a WSGI server loads."""
 
 import runpy
+from wsgiref.util import setup_testing_defaults
 
 import pytest
+from django.core.servers.basehttp import get_internal_wsgi_application
 from django.urls import reverse
 
 from testproject import settings
@@ -58,3 +60,15 @@ def test_todo_in_the_admin_belongs_to_its_creator(admin_client, todo):
     page = admin_client.get(reverse("admin:todos_todo_changelist")).content.decode()
     assert todo.name in page
     assert str(todo) == todo.name
+
+
+# Django looks at the connections that this thread has open.
+@pytest.mark.django_db
+def test_wsgi_entry_point_answers():
+    environ = {"PATH_INFO": "/api/method/ping"}
+    setup_testing_defaults(environ)
+    statuses = []
+
+    body = get_internal_wsgi_application()(environ, lambda status, _: statuses.append(status))
+
+    assert (statuses, b"".join(body)) == (["200 OK"], b'{"message":"pong"}')

@@ -109,7 +109,7 @@ def test_lookup_brings_what_a_queryset_brings(remembered):
 def test_saving_a_related_model_ends_the_cached_key(remembered, settings, model):
     settings.FRAPPE_TOKENS = {"CACHE": "default"}
     employee = Employee(person_ptr=remembered.instance.user, number="E-7")
-    employee.save_base(raw=True)  # less the tables that it extends
+    employee.save_base(raw=True)  # without the tables that it extends
     cache.clear()
     headers = {"authorization": token_header(remembered)}
     for _ in range(2):
