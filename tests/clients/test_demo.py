@@ -2,12 +2,8 @@
 
 import io
 import json
-import os
 import socket
 import subprocess
-import sys
-from itertools import takewhile
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -27,8 +23,6 @@ from testproject.todos.models import ToDo
 
 from ..conftest import PASSWORD
 from ..oauth.conftest import visit
-
-PROJECT = Path(__file__).parent.parent.parent
 
 
 def run_demo(*arguments):
@@ -133,9 +127,10 @@ def test_api_user_can_only_use_the_api(db):
     assert user.get_all_permissions() == permissions
 
 
-def test_second_run_generates_new_secrets(db):
+def test_second_run_generates_new_secrets_and_keeps_the_rest(db):
     first = run_demo("--no-serve")
     before = dict(ApiKey.objects.values_list("api_key", "secret_digest"))
+    consumer = EventConsumer.objects.get()
     ToDo.objects.first().delete()
 
     second = run_demo("--no-serve")
@@ -145,17 +140,10 @@ def test_second_run_generates_new_secrets(db):
     assert not set(before.values()) & set(after.values())
     assert not set(commands(first)) & set(commands(second))
     assert ToDo.objects.count() == len(demo.SAMPLES) - 1
-
-
-def test_second_run_keeps_the_consumer_unless_it_was_revoked(db):
+    assert "Frappe-Authorization-Source: EventConsumer" in second
+    assert EventConsumer.objects.get() == consumer
+    revoke(consumer)
     run_demo("--no-serve")
-    first = EventConsumer.objects.get()
-    assert "Frappe-Authorization-Source: EventConsumer" in run_demo("--no-serve")
-    assert EventConsumer.objects.get() == first
-
-    revoke(first)
-    run_demo("--no-serve")
-
     assert EventConsumer.objects.get(revoked_at=None).secret_digest
 
 
@@ -167,22 +155,15 @@ def test_port_is_chosen_by_the_environment(db, served, monkeypatch, free_port):
     assert served == [(f"127.0.0.1:{free_port}", {"use_reloader": False})]
 
 
-def test_port_in_use_is_refused(db, served, monkeypatch):
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "\u0661", None])
+def test_impossible_port_and_one_in_use_are_refused(db, served, monkeypatch, port):
     with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setenv("PORT", str(other.getsockname()[1]))
-        with pytest.raises(CommandError, match="PORT=8001 make demo"):
+        monkeypatch.setenv("PORT", port or str(other.getsockname()[1]))
+        with pytest.raises(CommandError, match="is not a port" if port else "PORT=8001 make demo"):
             run_demo()
 
     assert not served
     assert not ApiKey.objects.exists()
-
-
-@pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "\u0661"])
-def test_impossible_port_is_refused(monkeypatch, port):
-    monkeypatch.setenv("PORT", port)
-
-    with pytest.raises(CommandError, match="is not a port"):
-        run_demo("--no-serve")
 
 
 def test_says_why_it_can_give_no_keys(db, settings):
@@ -197,37 +178,6 @@ def test_says_why_it_can_give_no_keys(db, settings):
     settings.DEBUG = False
     with pytest.raises(CommandError, match="DEBUG only"):
         run_demo("--no-serve")
-
-
-def test_demo_prepares_and_serves_an_empty_database(tmp_path, free_port):
-    environment = {
-        **os.environ,
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'demo.sqlite3'}",
-        "DJANGO_SETTINGS_MODULE": "testproject.settings",
-        "DJANGO_DEBUG": "1",
-        "PORT": str(free_port),
-        "PYTHONUNBUFFERED": "",
-    }
-    process = subprocess.Popen(
-        [sys.executable, PROJECT / "manage.py", "demo"],
-        env=environment,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        printed = list(takewhile(lambda line: "/admin/" not in line, process.stdout))
-        # The server comes up a moment later.
-        retry = "curl -s --retry 60 --retry-delay 1 --retry-connrefused"
-        line = commands("".join(printed))[0].replace("curl -s", retry)
-        assert paste(line) == {"message": "api-user"}
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-
-
-# OAuth 2
 
 
 def test_application_gets_a_token_of_the_manager(live_server, monkeypatch):

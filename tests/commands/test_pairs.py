@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
@@ -12,15 +11,11 @@ import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError
-from django.db import connection
-from django.test import RequestFactory
-from django.views.debug import ExceptionReporter
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import revoke
 from frappe_tokens.models import ApiKey
 
-from ..request_log.processes import PROJECT, environment
 from ..test_parallel import at_once
 from . import running
 
@@ -142,15 +137,6 @@ def test_prints_no_secret_for_programs(user, write, from_env, client):
         ]
 
 
-def test_says_what_to_ask_if_the_urls_are_not_included(user, write, settings):
-    settings.ROOT_URLCONF = ()
-
-    out, err = run("ada", "--format", "curl", *write())
-
-    assert out.endswith(" http://localhost:8000/\n")
-    assert "Replace the address with one of your own views." in err
-
-
 @pytest.mark.parametrize(
     "content", [f"{PAIR}\n", f"{PAIR}\r\n", f"\ufeff{PAIR}"], ids=["LF", "CR LF", "byte order mark"]
 )
@@ -172,49 +158,34 @@ def test_reads_a_pipe(user):
 
 
 MALFORMED = "must contain <api_key>:<api_secret>."
+UNPRINTABLE = "must have at most 256 printable ASCII characters"
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"),
+    ("way", "content", "problem"),
     [
-        ("", "The file of --secret-file is empty."),
-        ("\n", "The file of --secret-file is empty."),
-        (SECRET, f"The file of --secret-file {MALFORMED}"),
-        (f"{PAIR}{'x' * 1000}", "is too big for <api_key>:<api_secret>."),
-        (f"{PAIR}\xff".encode("latin-1"), "The file of --secret-file is not text in UTF-8."),
-        (f"{PAIR}\n\n", "must have at most 256 printable ASCII characters"),
-        (f"{PAIR}\0", "must have at most 256 printable ASCII characters"),
-        (f"user,{PAIR} ", "must have at most 256 printable ASCII characters"),
-        (f"{API_KEY} :{SECRET}", "The API key must have 1 to 64 printable ASCII characters"),
-        (f"{API_KEY}:{SECRET[:11]}", "The secret can be guessed"),
-        (f"{SECRET}:{SECRET}", "The API key is a secret. Are the two mixed up?"),
-        (f"{SECRET}:{API_KEY}", "The API key is a secret. Are the two mixed up?"),
-        (f"{SECRET}:robot", "The secret can be guessed"),
-        (f"{SECRET}:", "The secret is missing."),
+        ("write", "", "The file of --secret-file is empty."),
+        ("write", "\n", "The file of --secret-file is empty."),
+        ("write", SECRET, f"The file of --secret-file {MALFORMED}"),
+        ("write", f"{PAIR}{'x' * 1000}", "is too big for <api_key>:<api_secret>."),
+        ("write", f"{PAIR}\xff".encode("latin-1"), "of --secret-file is not text in UTF-8."),
+        ("write", f"{PAIR}\n\n", UNPRINTABLE),
+        ("write", f"{PAIR}\0", UNPRINTABLE),
+        ("write", f"user,{PAIR} ", UNPRINTABLE),
+        ("write", f"{SECRET}:{API_KEY}", "The API key is a secret. Are the two mixed up?"),
+        ("write", f"{SECRET}:robot", "The secret can be guessed"),
+        ("from_env", "", "The variable of --from-env is empty or not set."),
+        ("from_env", SECRET, f"The variable of --from-env {MALFORMED}"),
+        ("from_env", f"{PAIR}\udcff", UNPRINTABLE),
     ],
 )
-def test_refuses_a_file_that_is_not_a_pair(write, content, problem):
-    error = error_of("robot", "--create-user", *write(content))
+def test_refuses_what_is_not_a_pair(request, db, way, content, problem):
+    arguments = request.getfixturevalue(way)(content)
+
+    error = error_of("robot", "--create-user", *arguments)
 
     assert problem in error
     assert SECRET[:11] not in error
-    assert not get_user_model().objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("value", "problem"),
-    [
-        ("", "The variable of --from-env is empty or not set."),
-        (SECRET, f"The variable of --from-env {MALFORMED}"),
-        (f"{PAIR}\n", "must have at most 256 printable ASCII characters"),
-        (f"{PAIR}\udcff", "must have at most 256 printable ASCII characters"),
-    ],
-)
-def test_refuses_a_variable_that_is_not_a_pair(from_env, value, problem):
-    error = error_of("robot", "--create-user", *from_env(value))
-
-    assert problem in error
-    assert SECRET not in error
     assert not get_user_model().objects.exists()
 
 
@@ -275,16 +246,10 @@ def test_error_page_about_a_failure_hides_the_secret(request, user, settings, de
     settings.DEBUG = debug
     arguments = request.getfixturevalue(way)()
 
-    def fail(execute, sql, params, *more):
-        if sql.startswith("INSERT"):
-            raise RuntimeError("the disk is full")
-        return execute(sql, params, *more)
-
-    with connection.execute_wrapper(fail), pytest.raises(RuntimeError) as raised:
+    with running.failing("INSERT"), pytest.raises(RuntimeError) as raised:
         run("ada", *arguments)
 
-    reporter = ExceptionReporter(RequestFactory().get("/"), raised.type, raised.value, raised.tb)
-    page = reporter.get_traceback_html() + reporter.get_traceback_text()
+    page = running.error_page(raised)
     assert "_set_up_pair" in page
     assert SECRET not in page
 
@@ -294,13 +259,12 @@ def test_error_page_about_a_wrong_file_hides_its_content(user, write, ending):
     with pytest.raises(CommandError) as raised:
         run("ada", *write(f"{PAIR}{ending}".encode("latin-1")))
 
-    reporter = ExceptionReporter(RequestFactory().get("/"), raised.type, raised.value, raised.tb)
-    page = reporter.get_traceback_html() + reporter.get_traceback_text()
+    page = running.error_page(raised)
     assert "_set_up_pair" in page
     assert SECRET not in page
 
 
-def test_user_whom_another_process_creates_meanwhile_is_found(user, write, monkeypatch):
+def test_user_that_another_process_creates_meanwhile_is_found(user, write, monkeypatch):
     users, calls = get_user_model().objects, count()
 
     def find(name):
@@ -329,26 +293,3 @@ def test_containers_that_start_together_never_fail(make_user, write, create):
     assert sum(out.startswith("Stored") for out, _ in printed) == 1
     assert sum("Nothing was changed." in out for out, _ in printed) == 7
     assert ApiKey.objects.count() == get_user_model().objects.count() == 1
-
-
-@pytest.mark.parallel
-@pytest.mark.process
-@pytest.mark.django_db(transaction=True)
-def test_processes_that_start_together_never_fail(write):
-    command = [sys.executable, "manage.py", "generate_keys", "robot", "--create-user", *write()]
-    starts = [
-        subprocess.Popen(
-            command,
-            cwd=PROJECT,
-            env=environment("null"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    printed = [process.communicate(timeout=120)[0] for process in starts]
-
-    assert [process.returncode for process in starts] == [0] * 4, printed
-    assert sorted(out.split()[0] for out in printed) == ["Stored", "The", "The", "The"]
-    assert crypto.matches(SECRET, ApiKey.objects.get().secret_digest)

@@ -3,7 +3,6 @@ from functools import partial
 
 import pytest
 import time_machine
-from django.db import connection
 
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
@@ -138,16 +137,8 @@ def test_does_not_repeat_a_secret(keys, secret):
 
 def test_revokes_all_or_none(make_user):
     generated = [generate_keys(make_user(f"user{number}")) for number in range(3)]
-    updates = []
 
-    def fail(execute, sql, *more):
-        if sql.startswith("UPDATE") and "revoked_at" in sql:
-            updates.append(sql)
-            if len(updates) == 3:
-                raise RuntimeError("the disk is full")
-        return execute(sql, *more)
-
-    with connection.execute_wrapper(fail), pytest.raises(RuntimeError):
+    with running.failing("UPDATE", "revoked_at", number=3), pytest.raises(RuntimeError):
         run(*(keys.api_key for keys in generated))
 
     assert ApiKey.objects.filter(live=True).count() == 3

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Prices(AsyncWebsocketConsumer):
-    """Says whom it is open to, by a query of its own."""
+    """Sends which user it runs as, by a query of its own."""
 
     async def connect(self):
         await self.accept()
@@ -69,7 +69,7 @@ def headers_of(header, client=None):
 
 
 async def first_words(app, where, headers):
-    """What a WebSocket says at first, or the code that it is closed with."""
+    """Return what a WebSocket sends first, or the code that it is closed with."""
     socket = WebsocketCommunicator(app, where, headers)
     accepted, code = await socket.connect()
     if not accepted:

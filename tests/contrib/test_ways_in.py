@@ -36,24 +36,12 @@ def assert_refused(answer, reason, mistake=None):
     assert ("Retry-After" in answer.headers) is (reason.status in {429, 503})
 
 
-# Accepted
-
-
 def test_request_runs_as_the_keys_user_by_one_select(ask, keys, header_of, statements):
     with statements() as verbs:
         answer = ask(header_of(keys), "POST")
 
     assert (answer.status, answer.body) == (200, {"user": "ada", "auth": "ApiKey"})
     assert verbs.count("SELECT") == 1
-
-
-def test_source_header_chooses_the_kind_of_key(ask, user, settings):
-    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
-    header = token_header(generate_keys_for_source(Robot.objects.create(user=user)))
-
-    assert_refused(ask(header), Reason.INVALID_CREDENTIALS)
-    answer = ask(header, frappe_authorization_source="Robot")
-    assert (answer.status, answer.body) == (200, {"user": "ada", "auth": "Robot"})
 
 
 @pytest.mark.django_db(transaction=True)
@@ -97,19 +85,10 @@ def test_address_is_read_from_the_header_of_the_proxy(ask, user, settings):
     assert ask(header, x_real_ip="::ffff:203.0.113.9").status == 200
     assert_refused(ask(header, x_real_ip="203.0.113.9,203.0.113.9"), Reason.IP_NOT_ALLOWED)
     assert_refused(ask(header, x_forwarded_for="203.0.113.9"), Reason.IP_NOT_ALLOWED)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_address_is_read_from_the_end_of_forwarded(ask, user, settings):
     settings.FRAPPE_TOKENS = {"CLIENT_ADDRESS_HEADER": "Forwarded", "NUM_PROXIES": 1}
-    header = token_header(generate_keys(user, allowed_ips=["203.0.113.9"]))
-
     assert ask(header, forwarded='for=192.0.2.7, for="203.0.113.9:80"').status == 200
     spoofed = ask(header, forwarded="for=203.0.113.9, for=192.0.2.7")
     assert_refused(spoofed, Reason.IP_NOT_ALLOWED)
-
-
-# Refused
 
 
 def with_wrong_secret(keys):
@@ -124,15 +103,18 @@ def test_malformed_credential_is_refused_without_a_query(ask, statements):
     assert "SELECT" not in verbs
 
 
-@pytest.mark.parametrize("source", ["Nobody", "frappe_tokens.ApiKey", "ApiKey", "sources.Robot"])
-def test_unknown_source_is_refused_without_a_query(ask, keys, source, settings, statements):
+def test_source_header_chooses_the_kind_of_key(ask, user, keys, settings, statements):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+    header = token_header(generate_keys_for_source(Robot.objects.create(user=user)))
 
-    with statements() as verbs:
-        answer = ask(token_header(keys), frappe_authorization_source=source)
-
-    assert_refused(answer, Reason.INVALID_CREDENTIALS, Mistake.UNKNOWN_SOURCE)
-    assert "SELECT" not in verbs
+    assert_refused(ask(header), Reason.INVALID_CREDENTIALS)
+    answer = ask(header, frappe_authorization_source="Robot")
+    assert (answer.status, answer.body) == (200, {"user": "ada", "auth": "Robot"})
+    for source in ("Nobody", "frappe_tokens.ApiKey", "ApiKey", "sources.Robot"):
+        with statements() as verbs:
+            unknown = ask(token_header(keys), frappe_authorization_source=source)
+        assert_refused(unknown, Reason.INVALID_CREDENTIALS, Mistake.UNKNOWN_SOURCE)
+        assert "SELECT" not in verbs
 
 
 MISTAKES = [
@@ -249,8 +231,6 @@ def test_missing_table_is_503_in_transactions_too(
                 response = Client().get(path, headers={"authorization": token_header(keys)})
             assert (response.status_code, response.json()["code"]) == (503, "service_unavailable")
 
-
-# A browser adds its Basic login to what a page of another site makes it send
 
 FROM_ANOTHER_SITE = {"sec_fetch_site": "cross-site", "origin": "https://evil.example"}
 

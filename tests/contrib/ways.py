@@ -1,4 +1,4 @@
-"""Every way in: a view of each kind that says whom the request runs as."""
+"""Every way in: a view of each kind that returns which user the request runs as."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def issue_refresh_token(issue):
 
 @pytest.fixture
 def service(confidential):
-    """Asks for something with the confidential client's secret."""
+    """Sends a request with the confidential client's secret."""
 
     def post(method, **sent):
         sent = {"client_id": confidential.client_id, "client_secret": SECRET, **sent}

@@ -108,7 +108,7 @@ def test_client_credentials_run_as_the_applications_user(ask, issue, confidentia
 
 
 def test_request_costs_one_select_and_writes_nothing(issue, user, confidential, statements):
-    # The second one of client credentials asks whether they may run as the application's user.
+    # The second one checks that client credentials may run as the application's user.
     for token, selects in ((issue(user), 1), (issue(None, application=confidential), 2)):
         with statements() as verbs:
             assert drf(token.header).status_code == 200
@@ -137,9 +137,11 @@ def test_token_is_described_to_itself_and_rotates_nothing(issue, user, settings,
         settings.CACHES = {"default": {"BACKEND": memory, "LOCATION": "described token"}}
         settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"api_key": f"{limit}/hour"}}
 
+    named = drf(token.header, "/api/method/frappe.auth.get_logged_user")
     described = drf(token.header, "/api/keys/self/")
     rotated = drf(token.header, "/api/keys/self/rotate/", "POST")
 
+    assert named.json() == {"message": "ada"}
     assert described.json() == {
         "user": "ada",
         "scopes": ["todos", "read"],
@@ -148,9 +150,6 @@ def test_token_is_described_to_itself_and_rotates_nothing(issue, user, settings,
         "rate": limit and {"limit": limit, "period": 3600, "remaining": limit, "reset": 0},
     }
     assert refusal(rotated) == (403, "permission_denied")
-
-
-# Refusals
 
 
 def test_secret_without_its_key_is_explained_unless_it_was_issued(ask, issue, user):
@@ -206,7 +205,7 @@ def test_token_that_works_no_longer_is_refused(ask, issue, confidential, model, 
     assert refusal(drf(token.header, "/drf/toolkit/")) == (401, code)
 
 
-def test_reasons_are_told_in_the_order_of_the_documentation(issue, user):
+def test_reasons_have_the_order_of_the_documentation(issue, user):
     token = issue(user, "read", expires=NOW)
     user.is_active = False
     user.save()
@@ -216,8 +215,7 @@ def test_reasons_are_told_in_the_order_of_the_documentation(issue, user):
     assert response.json()["detail"].startswith("This access token has expired.")
     AccessToken.objects.update(expires=NOW + HOUR)
     assert refusal(drf(token.header, method="POST")) == (401, "user_inactive")
-    user.is_active = True
-    user.save()
+    User.objects.update(is_active=True)
     assert refusal(drf(token.header, method="POST")) == (403, "key_read_only")
     assert refusal(drf(token.header)) == (403, "insufficient_scope")
 
@@ -235,13 +233,6 @@ def test_read_without_write_is_read_only(ask, issue, user, toolkit):
     assert ask(header, "POST").status_code == 200
     assert ask(issue(user, "todos look touch").header, "POST").status_code == 200
     assert ask(issue(user, "todos look").header, "POST").status_code == 403
-
-
-@pytest.mark.urls("testproject.urls")
-def test_any_token_may_ask_who_it_is(issue, user):
-    response = drf(issue(user, "todos").header, "/api/method/frappe.auth.get_logged_user")
-
-    assert response.json() == {"message": "ada"}
 
 
 @pytest.mark.parametrize("scope", ["", "read write", "todo", "todos:read", "Todos"])
@@ -272,7 +263,7 @@ def test_source_has_no_access_tokens(ask, issue, user, source, statements):
 
 
 @pytest.mark.parametrize("text", ["x y", "a,b", "a\x00", "\xe9", '"a"', "x" * 4097])
-def test_what_is_no_token_is_malformed_without_a_query(ask, text, statements):
+def test_text_that_cannot_be_a_token_is_malformed_without_a_query(ask, text, statements):
     with statements() as verbs:
         response = ask(f"Bearer {text}")
 
@@ -289,13 +280,10 @@ def test_token_is_read_from_the_header_alone(issue, user):
 
 
 @pytest.mark.parametrize("end", ["%3F%25zz", "%3F%5B", "%3Fa=%25zz", "%23", "%5B", "%25zz"])
-def test_odd_address_is_no_server_error(issue, user, end):
+def test_odd_address_causes_no_server_error(issue, user, end):
     for token in (issue(user), issue(user, resource=["http://testserver/drf/"])):
         assert drf(token.header, f"/drf/any/{end}").json() == {"user": "ada"}
     assert drf("Bearer nobody-issued-this", f"/drf/any/{end}").status_code == 401
-
-
-# What the toolkit decides
 
 
 def test_token_for_another_resource_is_refused(ask, issue, user):
@@ -352,9 +340,6 @@ def test_projects_own_validator_decides(ask, issue, user, toolkit):
     assert token.raw not in str(last["headers"])
 
 
-# Beside other classes
-
-
 def test_json_web_token_reaches_simplejwt(user, statements, issue):
     jwt = f"Bearer {Jwt.for_user(user)}"
     with statements() as verbs:
@@ -371,7 +356,6 @@ def test_json_web_token_reaches_simplejwt(user, statements, issue):
 
 @pytest.fixture
 def register():
-    """Registers another function that finds access tokens, for one test."""
     yield access_tokens.register
     oauth2.register()
 
@@ -398,9 +382,6 @@ def test_database_that_does_not_answer_is_503(ask, user, register, caplog):
     assert refusal(response) == (503, "service_unavailable")
     assert response["Retry-After"]
     assert "the database doesn't answer" in caplog.text
-
-
-# Failures
 
 
 def test_failures_are_counted_by_token(ask, issue, user, settings, statements):
@@ -464,9 +445,6 @@ def test_no_token_is_logged_cached_repeated_or_sent_with_a_failure(
     assert "access-token:" in text
     for secret in (*sent, *AccessToken.objects.values_list("token_checksum", flat=True)):
         assert secret not in text
-
-
-# What tokens may not do
 
 
 @pytest.mark.urls("testproject.urls")

@@ -115,9 +115,6 @@ def assert_not_stored_by_caches(response):
     assert "no-store" in response["Cache-Control"]
 
 
-# Where they are
-
-
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_the_urls_answers(form, slash, ada, public, issue, user):
@@ -136,10 +133,7 @@ def test_every_form_of_the_urls_answers(form, slash, ada, public, issue, user):
     assert reverse("frappe_tokens_oauth2:user-info") == METHODS + "openid_profile"
 
 
-# Asking the user
-
-
-def test_page_says_who_asks_for_what(ada, public):
+def test_page_names_the_application_and_what_it_wants(ada, public):
     page = ada.get(url_of(public))
 
     text = page.content.decode()
@@ -187,16 +181,24 @@ def test_consent_needs_its_csrf_token(ada, public, user):
 )
 def test_wrong_client_or_redirect_uri_is_reported_here_and_not_there(ada, public, change):
     page = ada.get(url_of(public, **change))
+    response = ada.get(url_of(public, **change), headers={"Accept": "*/*"})
 
     assert page.status_code == 400
     assert "Location" not in page
     assert "This request for access is invalid" in page.content.decode()
     # In Frappe's form to a program.
-    response = ada.get(url_of(public, **change), headers={"Accept": "*/*"})
     content = response.json()
     assert response.status_code == content["status_code"] == 400
     assert content["error"] == "invalid_request"
     assert set(content) == {"error", "description", "status_code"}
+    assert_not_stored_by_caches(response)
+
+
+@pytest.mark.parametrize("query", ["client_id=%zz", "client_id=\x00", "%", "client_id=\xe9"])
+def test_odd_query_causes_no_server_error(ada, query):
+    response = ada.get(f"{METHODS}authorize?{query}")
+
+    assert response.status_code == 400
     assert_not_stored_by_caches(response)
 
 
@@ -222,14 +224,6 @@ def test_token_is_never_put_into_a_url(ada, public, toolkit):
         response = ada.get(url_of(public, response_type="token"))
     assert "access_token" not in response["Location"]
     assert "error=unauthorized_client" in response["Location"]
-
-
-@pytest.mark.parametrize("query", ["client_id=%zz", "client_id=\x00", "%", "client_id=\xe9"])
-def test_odd_query_is_no_server_error(ada, query):
-    response = ada.get(f"{METHODS}authorize?{query}")
-
-    assert response.status_code == 400
-    assert_not_stored_by_caches(response)
 
 
 @pytest.mark.parametrize(
@@ -308,9 +302,6 @@ def test_silent_login_is_the_projects_to_offer(ada, public, toolkit):
         assert back(browser.get(silent))["error"] == "login_required"
     toolkit(OAUTH2_VALIDATOR_CLASS=f"{__name__}.Silent")
     assert back(ada.get(silent))["error"] == "consent_required"
-
-
-# Tokens
 
 
 @pytest.mark.parametrize("spelling", ["S256", "s256"])  # the latter in Frappe's documentation
@@ -397,7 +388,7 @@ def test_nothing_is_given_by_get(confidential, method):
     assert_not_stored_by_caches(response)
 
 
-def test_token_that_is_deleted_meanwhile_is_no_server_error(service):
+def test_token_that_is_deleted_meanwhile_causes_no_server_error(service):
     def delete(instance, **kwargs):
         AccessToken.objects.filter(pk=instance.pk).delete()
 
@@ -425,9 +416,6 @@ def test_refresh_token_gets_a_new_pair_once(ada, public):
     assert not AccessToken.objects.exists()
 
 
-# Introspection
-
-
 def test_confidential_client_learns_what_a_token_is(service, issue, user, public):
     token = issue(user, "read todos")
 
@@ -447,7 +435,7 @@ def test_confidential_client_learns_what_a_token_is(service, issue, user, public
     assert (described["active"], described["sub"], described["name"]) == (True, str(user.pk), "ada")
 
 
-def test_introspection_of_a_refresh_token(service, issue_refresh_token, user, public):
+def test_introspection_of_a_refresh_token(service, issue_refresh_token, user, public, toolkit):
     live = issue_refresh_token(user, "read")
 
     described = service("introspect_token", token=live, token_type_hint="refresh_token").json()
@@ -462,18 +450,11 @@ def test_introspection_of_a_refresh_token(service, issue_refresh_token, user, pu
     for fields in ({"access_token": None}, {"revoked": timezone.now()}):
         raw = issue_refresh_token(user, **fields)
         assert service("introspect_token", token=raw).json() == INACTIVE
-
-
-@pytest.mark.parametrize("lasts", [60, timedelta(seconds=60)])
-def test_refresh_token_that_has_expired_is_inactive(
-    service, issue_refresh_token, user, toolkit, lasts
-):
-    raw = issue_refresh_token(user)
-
-    for seconds, lifetime, active in ((30, lasts, True), (61, lasts, False), (61, None, True)):
+    for lifetime in (60, timedelta(seconds=60), None):
         toolkit(REFRESH_TOKEN_EXPIRE_SECONDS=lifetime)
-        AccessToken.objects.update(expires=timezone.now() - timedelta(seconds=seconds))
-        assert service("introspect_token", token=raw).json()["active"] is active
+        for seconds, active in ((30, True), (61, lifetime is None)):
+            AccessToken.objects.update(expires=timezone.now() - timedelta(seconds=seconds))
+            assert service("introspect_token", token=live).json()["active"] is active
 
 
 def test_introspection_of_tokens_that_do_not_work(service, issue, user, make_user):
@@ -540,9 +521,6 @@ def test_token_with_the_scope_may_introspect_while_its_user_is_active(issue, use
     assert client.post(METHODS + "introspect_token", sent).status_code == 401
 
 
-# Revocation
-
-
 def test_anyone_who_holds_a_token_may_revoke_it(issue, issue_refresh_token, user):
     pair, alone = issue_refresh_token(user), issue(user, application=None)
     other = issue(user, application=None)
@@ -571,9 +549,6 @@ def test_client_that_is_named_revokes_its_own_tokens_only(
     sent = {"token": theirs.raw, "client_id": public.client_id}
     assert Client().post(METHODS + "revoke_token", sent).json() == {}
     assert [*AccessToken.objects.all()] == [unowned.instance]
-
-
-# Who the user is
 
 
 class WithClaims(OAuth2Validator):

@@ -1,4 +1,4 @@
-"""Who may change an OAuth application or a token in the admin, and as whom it then runs."""
+"""Who may change an OAuth application or a token in the admin, and which user it runs as."""
 
 import pytest
 from django.contrib import admin
@@ -37,7 +37,7 @@ guarded_site = AdminSite(name="guarded")
 
 @admin.register(Application, site=guarded_site)
 class ListedApplicationAdmin(OAuthApplicationAdminMixin, ApplicationAdmin):
-    """All that matters can be edited in the list; the secret stands beside another field."""
+    """All that matters can be edited in the list; the secret is on the line of another field."""
 
     list_display = ["pk", "name", "user", "skip_authorization"]
     list_editable = ["name", "user", "skip_authorization"]
@@ -138,7 +138,7 @@ def change_in_list(client, *rows):
 
 
 def runs_as(client_id):
-    """Return as whom requests run by client credentials; if they don't, the error."""
+    """Return which user requests with client credentials run as, or the error."""
     sent = {"client_id": client_id, "client_secret": SECRET, "scope": "openid"}
     sent["grant_type"] = "client_credentials"
     token = Client().post(METHODS + "get_token", sent).json()
@@ -150,9 +150,6 @@ def runs_as(client_id):
 
 def has_checkbox(response):
     return bool(elements(response.content.decode(), "input", name_=ALLOW))
-
-
-# The user
 
 
 def test_superuser_is_not_set_by_others(person, root, public):
@@ -230,9 +227,6 @@ def test_save_model_decides_if_no_form_does(rf, root, make_user, confidential, a
     assert list(Application.objects.values()) == before
 
 
-# Applications that have a user
-
-
 def test_application_of_a_superuser_is_not_changed_by_others(person, root, confidential):
     set_user(confidential, root)
     allow_application(confidential)
@@ -298,9 +292,6 @@ def test_application_without_a_user_needs_djangos_permission_alone(staff, public
     assert public.name == "Again"
 
 
-# Applications that skip authorization
-
-
 def test_only_superusers_let_an_application_skip_authorization_and_change_it_then(
     person, public, root
 ):
@@ -318,9 +309,6 @@ def test_only_superusers_let_an_application_skip_authorization_and_change_it_the
     change_in_list(person, (public, {"name": "x", "skip_authorization": ""}))
     public.refresh_from_db()
     assert (public.skip_authorization, public.name) == (True, "To-do app")
-
-
-# An application whose user was set past the guard
 
 
 def test_page_says_that_it_does_not_run_as_its_user(manager, staff, confidential, user):
@@ -375,9 +363,6 @@ def test_checkbox_allows_the_user_that_was_shown(root, manager, confidential, ma
     assert not is_application_allowed(confidential)
 
 
-# Tokens and grants
-
-
 def test_only_superusers_change_and_add_tokens(manager, root, issue, user):
     token = issue(user).instance
     page = reverse("admin:oauth2_provider_accesstoken_change", args=(token.pk,))
@@ -395,9 +380,6 @@ def test_only_superusers_change_and_add_tokens(manager, root, issue, user):
     add_page = reverse("guarded:oauth2_provider_accesstoken_add")
     assert manager.get(add_page).status_code == 403
     assert signed_in(root).get(add_page).status_code == 200
-
-
-# Sites
 
 
 @pytest.mark.parametrize("model", [Application, AccessToken, RefreshToken, Grant, IDToken])

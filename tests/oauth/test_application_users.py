@@ -2,13 +2,11 @@
 
 import uuid
 from datetime import timedelta
-from io import StringIO
 from types import SimpleNamespace
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.management import CommandError, call_command
 from django.utils import timezone
 from oauth2_provider.models import Application
 
@@ -18,6 +16,7 @@ from frappe_tokens.keys import Actor, is_application_allowed
 from frappe_tokens.models import ApiKey, OAuthApplicationUser
 from frappe_tokens.verification import get_outcome
 
+from ..commands.running import error_of, run
 from .conftest import SECRET, drf, refusal, set_user
 
 pytestmark = [pytest.mark.urls("tests.oauth.test_access_tokens"), pytest.mark.django_db]
@@ -33,26 +32,27 @@ def planted(confidential, make_user):
 
 
 def allow_command(*client_ids):
-    output = StringIO()
-    call_command("allow_oauth_application", *client_ids, stdout=output)
-    return output.getvalue()
-
-
-# Requests
+    return run("allow_oauth_application", *client_ids)[0]
 
 
 @pytest.mark.parametrize("hashed", [True, False])
 def test_token_of_an_application_that_was_not_allowed_is_refused_as_an_unknown_one(
-    ask, issue, planted, toolkit, hashed
+    ask, issue, planted, user, toolkit, hashed
 ):
     toolkit(COMPLIANT_BCP_RFC9700_TOKEN_STORAGE=hashed)
     unknown = ask("Bearer nobody-issued-this")
+    header = issue(None, application=planted).header
 
-    response = ask(issue(None, application=planted).header)
+    response = ask(header)
 
     assert refusal(response) == UNKNOWN
     assert response.content == unknown.content
     assert response["WWW-Authenticate"] == unknown["WWW-Authenticate"]
+    # It is logged for no user, and left to no other class.
+    assert get_outcome(drf(header).wsgi_request).key is None
+    assert refusal(drf(header, "/drf/toolkit/")) == UNKNOWN
+    # A token with a user of its own isn't the application's.
+    assert ask(issue(user, application=planted).header).json() == {"user": "ada"}
 
 
 def test_token_runs_as_an_ordinary_user_once_it_is_allowed(ask, issue, confidential, make_user):
@@ -67,23 +67,7 @@ def test_token_runs_as_an_ordinary_user_once_it_is_allowed(ask, issue, confident
     assert refusal(ask(token.header)) == (401, "user_inactive")
 
 
-def test_refused_token_is_logged_for_nobody_and_left_to_no_other_class(issue, planted):
-    header = issue(None, application=planted).header
-
-    response = drf(header)
-
-    assert get_outcome(response.wsgi_request).key is None
-    assert refusal(drf(header, "/drf/toolkit/")) == UNKNOWN
-
-
-def test_token_with_a_user_of_its_own_runs_as_this_user(ask, issue, planted, user):
-    assert ask(issue(user, application=planted).header).json() == {"user": "ada"}
-
-
-# The toolkit's URLs
-
-
-def test_own_registration_runs_as_nobody_until_somebody_allows_it(client, user):
+def test_users_own_registration_is_not_allowed_to_run_as_them(client, user):
     """The toolkit's page for users asks for no permission."""
     client.force_login(user)
     sent = {"client_id": "own", "client_secret": SECRET, "client_type": "confidential"}
@@ -94,9 +78,6 @@ def test_own_registration_runs_as_nobody_until_somebody_allows_it(client, user):
     registered = Application.objects.get(client_id="own")
     assert registered.user == user
     assert not is_application_allowed(registered)
-
-
-# Allowing
 
 
 @pytest.mark.parametrize("has_actor", [True, False])
@@ -176,9 +157,6 @@ def test_primary_keys_of_text_are_compared_exactly(user, other):
     assert not is_application_allowed(SimpleNamespace(pk=other, user_id=user.pk))
 
 
-# What ends it
-
-
 def test_next_application_with_the_client_id_is_not_allowed(issue, confidential):
     owner, client_id = confidential.user, confidential.client_id
     Application.objects.filter(pk=confidential.pk).update(client_id="renamed")
@@ -220,10 +198,7 @@ def test_application_that_gets_its_old_user_back_is_not_allowed(confidential, ma
             assert not is_application_allowed(confidential)
 
 
-# The command
-
-
-def test_command_allows_and_says_as_whom(planted, user):
+def test_command_allows_and_names_the_user(planted, user):
     own = Application.objects.create(client_id="own", user=user)
 
     output = allow_command(planted.client_id, "own", "own")
@@ -247,20 +222,14 @@ def test_command_allows_and_says_as_whom(planted, user):
     ],
     ids=["unknown", "case", "NUL", "no user", "inactive user"],
 )
-def test_command_allows_nothing_if_one_is_wrong(make_user, client_ids, message):
+def test_command_allows_nothing_if_one_is_wrong(make_user, settings, client_ids, message):
     Application.objects.create(client_id="own", user=make_user("ada"))
     Application.objects.create(client_id="without")
     Application.objects.create(client_id="inactive", user=make_user("grace", is_active=False))
 
-    with pytest.raises(CommandError) as raised:
-        allow_command(*client_ids)
+    assert error_of("allow_oauth_application", *client_ids) == f"{message}Nothing was allowed."
 
-    assert str(raised.value) == f"{message}Nothing was allowed."
     assert not OAuthApplicationUser.objects.exists()
-
-
-def test_command_needs_the_toolkit(settings):
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "oauth2_provider"]
-
-    with pytest.raises(CommandError, match="Add oauth2_provider to INSTALLED_APPS first"):
-        allow_command("own")
+    problem = error_of("allow_oauth_application", "own")
+    assert "Add oauth2_provider to INSTALLED_APPS first" in problem

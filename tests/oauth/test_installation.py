@@ -1,4 +1,4 @@
-"""Without the extra nothing asks for it; with models of one's own it works too."""
+"""It isn't needed without the extra, and works with a project's own models."""
 
 import os
 

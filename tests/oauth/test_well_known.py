@@ -69,14 +69,8 @@ def test_resource_metadata_with_the_projects_own_names(toolkit, slash):
     assert document("oauth-authorization-server").json()["issuer"] == issuer
 
 
-@pytest.mark.parametrize("debug", [True, False])
-def test_openid_configuration_is_404_while_it_is_off(settings, debug):
-    settings.DEBUG = debug
-    assert document("openid-configuration").status_code == 404
-
-
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_openid_configuration(openid, slash):
+def test_openid_configuration(openid, toolkit, settings, slash):
     content = document(f"openid-configuration{slash}").json()
     assert content["issuer"] == SITE
     assert content["userinfo_endpoint"] == f"{SITE}{METHODS}openid_profile"
@@ -84,6 +78,11 @@ def test_openid_configuration(openid, slash):
     assert content["revocation_endpoint"] == f"{SITE}{METHODS}revoke_token"
     assert content["response_types_supported"] == ["code", "code id_token"]
     assert Client().get(content["jwks_uri"].removeprefix(SITE)).json()["keys"]
+
+    toolkit(OIDC_ENABLED=False)
+    for debug in (True, False):
+        settings.DEBUG = debug
+        assert document(f"openid-configuration{slash}").status_code == 404
 
 
 @pytest.mark.parametrize("own", ["", "https://id.example.com"])
@@ -109,7 +108,7 @@ urlpatterns = [
 
 
 @pytest.mark.urls(__name__)
-def test_toolkits_own_addresses_may_stand_beside(db, toolkit):
+def test_toolkits_own_addresses_may_be_included_too(db, toolkit):
     toolkit(DCR_ENABLED=True)
     content = document("oauth-authorization-server").json()
     assert content["token_endpoint"] == f"{SITE}{METHODS}get_token"

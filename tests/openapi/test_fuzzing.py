@@ -1,19 +1,16 @@
-"""Schemathesis asks a live server what the schema allows, and much that it does not.
+"""Schemathesis sends a live server what the schema allows, and much that it doesn't.
 
-Every answer under ``keys/`` and ``method/`` must be one that the schema has, and none a 5xx.
+Every response under ``keys/`` and ``method/`` must be in the schema, and none a 5xx.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 from django.core.servers.basehttp import WSGIRequestHandler
-from rest_framework.response import Response
 
-from frappe_tokens.api.rpc import GetLoggedUser
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
@@ -29,12 +26,9 @@ CHECKS = [
     "response_schema_conformance",
 ]
 OURS = r"^/api/(keys|method/(frappe\.(auth|core)|ping|version))"
-WHO = "/api/method/frappe.auth.get_logged_user/"
 
 # How many times as many examples as in each run of the tests.
 TIMES = int(os.environ.get("FUZZING", "1"))
-
-Fuzz = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -48,8 +42,8 @@ def known(user):
 
 @pytest.fixture
 def fuzz(live_server, tmp_path, schema, known, settings, monkeypatch):
-    """Runs schemathesis: ``fuzz("--header", "...")``. What it said, with its exit code."""
-    # Nine answers in ten would be 429 otherwise.
+    """Runs schemathesis: ``fuzz("--header", "...")``. Returns its output and exit code."""
+    # Nine responses in ten would be 429 otherwise.
     settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": None, "SELF_SERVICE": True}
     # Django's server sends the headers by themselves, and the client waits 40 ms for the body.
     monkeypatch.setattr(WSGIRequestHandler, "disable_nagle_algorithm", True)
@@ -71,7 +65,7 @@ def fuzz(live_server, tmp_path, schema, known, settings, monkeypatch):
 
 
 def _with_what_there_is(schema, known):
-    """``schema``, in which users, keys and sources may well be those that there are."""
+    """Return ``schema``, in which users, keys and sources often exist."""
     for item in schema["paths"].values():
         operations = item.values()
         for parameter in (p for o in operations for p in o.get("parameters", [])):
@@ -92,7 +86,7 @@ def assert_conforms(done, operations):
     assert f"{operations} selected" in done.stdout
 
 
-def test_every_answer_to_nobody_is_documented(fuzz):
+def test_every_response_to_anonymous_requests_is_documented(fuzz):
     assert_conforms(
         fuzz("--include-path-regex", OURS, "--phases", "coverage,fuzzing", examples=2),
         operations=16,
@@ -103,7 +97,7 @@ def test_every_answer_to_nobody_is_documented(fuzz):
 @pytest.mark.parametrize(
     ("name", "header_of"), [("ada", token_header), ("manager", basic_header)], ids=["own", "others"]
 )
-def test_every_answer_is_documented(fuzz, user, system_manager, name, header_of):
+def test_every_response_is_documented(fuzz, user, system_manager, name, header_of):
     # Under a name, so that no call replaces the secret that the next one is made with.
     caller = generate_keys({"ada": user, "manager": system_manager}[name], name="caller")
 
@@ -119,27 +113,3 @@ def test_every_answer_is_documented(fuzz, user, system_manager, name, header_of)
     # Not only refusals: it reached what there is.
     met = set(ApiRequestLog.objects.values_list("status", flat=True))
     assert met >= {200, 204, 404}
-
-
-def broken(*args, **kwargs):
-    raise RuntimeError("broken")
-
-
-@pytest.mark.parametrize(
-    ("answer", "complaint"),
-    [
-        (broken, "Server error"),
-        (lambda *args: Response({"message": 1}), "Response violates schema"),
-    ],
-    ids=["server error", "body"],
-)
-def test_answer_that_is_not_documented_is_found(fuzz, keys, answer, complaint, monkeypatch):
-    monkeypatch.setattr(GetLoggedUser, "get", answer)
-
-    done = fuzz(
-        *("--header", f"Authorization: {token_header(keys)}", "--include-path", WHO),
-        *("--include-method", "GET", "--phases", "fuzzing"),
-    )
-
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert complaint in done.stdout.partition("= FAILURES =")[2]

@@ -1,7 +1,6 @@
-"""What drf-spectacular says of our classes and of the app's own URLs."""
+"""What drf-spectacular describes of our classes and of the app's own URLs."""
 
 import io
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,8 +23,6 @@ from frappe_tokens.api.rpc import GetLoggedUser
 from frappe_tokens.api.serializers import FilterSerializer
 from frappe_tokens.contrib import spectacular
 from frappe_tokens.exceptions import Reason
-
-Describe = Callable[..., Any]
 
 SOURCE = "Frappe-Authorization-Source"
 APP = urls.path("api/", urls.include("frappe_tokens.urls"))
@@ -91,7 +88,7 @@ def test_each_scheme_is_one_that_tools_know(describe):
     assert described == {"apiKeyBasic": ("http", "basic"), "apiKeyBearer": ("http", "bearer")}
 
 
-def test_stands_beside_the_schemes_of_other_classes(describe):
+def test_is_described_beside_the_schemes_of_other_classes(describe):
     class Both(View):
         authentication_classes = [ours.TokenAuthentication, drf.TokenAuthentication]
         permission_classes = [AllowAny]
@@ -104,20 +101,27 @@ def test_stands_beside_the_schemes_of_other_classes(describe):
     assert set(parameters(operation)) == {SOURCE}
 
 
-@pytest.mark.parametrize("sources", [{}, {"User": "events.EventConsumer"}])
-def test_source_header_is_left_out_where_there_is_only_one(describe, settings, sources):
+@pytest.mark.parametrize(
+    ("sources", "names"),
+    [
+        ({}, None),
+        ({"User": "events.EventConsumer"}, None),
+        ({"Sensor": "events.EventConsumer"}, ["User", "Sensor"]),
+    ],
+    ids=["one", "other", "two"],
+)
+def test_source_header_is_optional_and_there_for_several_sources(
+    describe, settings, sources, names
+):
     settings.FRAPPE_TOKENS = {"SOURCES": sources}
 
-    assert parameters(describe(View)["paths"]["/0"]["post"]) == {}
+    described = parameters(describe(View)["paths"]["/0"]["post"])
 
-
-def test_source_header_is_optional_and_one_of_the_sources(describe, settings):
-    settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "events.EventConsumer"}}
-
-    header = parameters(describe(View)["paths"]["/0"]["post"])[SOURCE]
-
-    assert set(header) == {"name", "in", "description", "schema"}
-    assert header["schema"] == {"type": "string", "enum": ["User", "Sensor"]}
+    if names is None:
+        assert described == {}
+    else:
+        assert set(described[SOURCE]) == {"name", "in", "description", "schema"}
+        assert described[SOURCE]["schema"] == {"type": "string", "enum": names}
 
 
 def test_refusals_are_documented_with_body_and_codes(describe):
@@ -142,7 +146,7 @@ def test_refusals_are_documented_with_body_and_codes(describe):
     assert set(schema["components"]["schemas"]["ApiKeyRefusal"]["properties"]) == {"detail", "code"}
 
 
-def test_what_a_view_says_of_itself_stays(describe):
+def test_own_description_of_a_view_stays(describe):
     header = OpenApiParameter(SOURCE, str, OpenApiParameter.HEADER, description="Own words.")
     say = extend_schema(
         description="Own words.", responses={200: str, 403: None}, parameters=[header]
@@ -222,9 +226,6 @@ def test_hook_is_there_once_and_where_the_project_put_it(name, listed, used):
 def test_hooks_of_the_project_see_what_ours_wrote(describe):
     with patched_settings({"POSTPROCESSING_HOOKS": [OURS, OWN]}):
         assert describe(View)["x-tags"] == [f"ApiKeyRefused{status}" for status in sorted(REFUSALS)]
-
-
-# The app's own URLs
 
 
 RESPONSES = {

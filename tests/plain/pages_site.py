@@ -1,4 +1,4 @@
-"""A site with every kind of page for people, and what stands beside them."""
+"""A site with every kind of page for people, and views beside them."""
 
 from django.contrib import admin
 from django.contrib.admin import AdminSite, ModelAdmin

@@ -19,7 +19,7 @@ from frappe_tokens.decorators import require_scopes
 
 
 def described(request):
-    """Says whom the request runs as."""
+    """Return which user the request runs as."""
     auth = getattr(request, "auth", None)
     return JsonResponse({"user": request.user.get_username(), "auth": type(auth).__name__})
 
@@ -34,7 +34,7 @@ async def awho(request):
     return JsonResponse({"user": user.get_username(), "auth": type(auth).__name__})
 
 
-def nobody_in_particular(request):
+def the_same_for_all(request):
     return HttpResponse("the same for all")
 
 
@@ -54,9 +54,6 @@ class AsyncWho(View):
 
 class Members(LoginRequiredMixin, Who):
     pass
-
-
-# Scopes
 
 
 @method_decorator(require_scopes("reports:read"), name="dispatch")
@@ -114,9 +111,6 @@ async def awrites(request):
     return await awho(request)
 
 
-# Sessions
-
-
 def log_in(request):
     login(request, request.user, "django.contrib.auth.backends.ModelBackend")
     return described(request)
@@ -167,9 +161,6 @@ async def amake_session(request):
     return JsonResponse({"key": request.session.session_key})
 
 
-# Django REST framework's
-
-
 @api_view(["GET", "POST"])
 def rest(request):
     return Response({"user": request.user.get_username(), "auth": type(request.auth).__name__})
@@ -187,7 +178,7 @@ both = [
     ("class/", Who.as_view(), AsyncWho.as_view()),
     ("protected/", csrf_protect(who), csrf_protect(awho)),
     ("exempt/", csrf_exempt(who), csrf_exempt(awho)),
-    ("same/", nobody_in_particular, nobody_in_particular),
+    ("same/", the_same_for_all, the_same_for_all),
     ("declared/", declared, require_scopes("reports:read")(AsyncWho.as_view())),
     ("decorated/", Decorated.as_view(), AsyncDecorated.as_view()),
     ("handlers/", Handlers.as_view(), AsyncHandlers.as_view()),

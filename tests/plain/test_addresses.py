@@ -21,9 +21,6 @@ pytestmark = pytest.mark.django_db
 REMOTE_USER = "django.contrib.auth.middleware.RemoteUserMiddleware"
 
 
-# Unknown paths, slashes
-
-
 def test_unknown_path_is_404_for_a_correct_credential(visitor, keys):
     assert visitor.get("/nowhere/", keys).status_code == 404
     assert visitor.get("/nowhere/", "token a:b").status_code == 401
@@ -37,9 +34,6 @@ def test_slash_is_appended(visitor, keys, settings):
     assert visitor.get("/no-slash/", keys).status_code == 404
     settings.APPEND_SLASH = False
     assert visitor.get("/sync/who", keys).status_code == 404
-
-
-# Middleware that changes the view or the method
 
 
 @require_scopes("other")
@@ -109,9 +103,6 @@ def test_view_depends_on_the_language_of_the_path(visitor, user, settings):
     assert visitor.get("/de/who/", made).status_code == 403
 
 
-# The order
-
-
 @pytest.mark.parametrize("other", [SESSION, AUTHENTICATION, REMOTE_USER, LOCALE])
 def test_server_does_not_start_in_a_wrong_order(visitor, keys, settings, other):
     put(settings, other, behind=MIDDLEWARE)
@@ -136,9 +127,6 @@ def order_errors():
     return [message.msg for message in messages if message.id == "frappe_tokens.E006"]
 
 
-# Views with their own authentication
-
-
 @pytest.mark.parametrize("sent", ["keys", "token a:b"])
 def test_rest_views_are_left_to_their_classes(visitor, keys, statements, sent):
     with statements() as verbs:
@@ -151,11 +139,10 @@ def test_rest_views_are_left_to_their_classes(visitor, keys, statements, sent):
     assert "Authorization" in response.headers["Vary"]
 
 
-# Caches
-
-
-@pytest.fixture
-def cached(site, settings):
+def test_cache_of_the_site_keeps_users_apart(visitor, keys, make_user, settings):
+    for address, header in (("who/", keys), ("same/", keys), ("who/", None)):
+        assert "Authorization" in visitor.get(address, header).headers["Vary"]
+    assert "Authorization" not in visitor.get("same/").headers.get("Vary", "")
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     settings.MIDDLEWARE = [
         "django.middleware.cache.UpdateCacheMiddleware",
@@ -163,18 +150,8 @@ def cached(site, settings):
         "django.middleware.cache.FetchFromCacheMiddleware",
     ]
     cache.clear()
-
-
-def test_responses_vary_on_the_header(visitor, keys):
-    assert "Authorization" in visitor.get("who/", keys).headers["Vary"]
-    assert "Authorization" in visitor.get("same/", keys).headers["Vary"]
-    assert "Authorization" in visitor.get("who/").headers["Vary"]
-    assert "Authorization" not in visitor.get("same/").headers.get("Vary", "")
-
-
-@pytest.mark.usefixtures("cached")
-def test_cache_of_the_site_keeps_users_apart(visitor, keys, make_user):
     other = generate_keys(make_user("eve"))
+
     for _ in range(2):
         assert visitor.get("who/").json()["user"] == ""
         assert visitor.get("who/", keys).json()["user"] == "ada"

@@ -15,6 +15,7 @@ from django.test import RequestFactory
 
 from frappe_tokens.credentials import parse
 from frappe_tokens.exceptions import Refused
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import authentication_succeeded
 from frappe_tokens.verification import threads
@@ -74,17 +75,19 @@ class Crowd:
             self.inside -= 1
 
 
-def test_number_of_parallel_decisions_is_limited(keys, on_success):
+def test_number_of_parallel_decisions_is_limited_and_each_is_about_its_own_key(
+    make_user, on_success
+):
     crowd = Crowd(CONCURRENT)
     on_success(crowd.enter)
+    pairs = [generate_keys(make_user(f"user{number}")) for number in range(3)] * CONCURRENT
 
     async def serve():
-        return await asyncio.gather(*(verify_as_served(keys) for _ in range(3 * CONCURRENT)))
+        return await asyncio.gather(*map(verify_as_served, pairs))
 
-    # Twice, as each loop has its own.
+    # Twice, as each loop has its own limit.
     for _ in range(2):
-        decided = asyncio.run(serve())
-        assert decided == [keys.instance] * 3 * CONCURRENT
+        assert asyncio.run(serve()) == [pair.instance for pair in pairs]
     assert crowd.most == CONCURRENT
 
 
@@ -159,9 +162,6 @@ def test_client_that_disconnects_does_not_block_the_loop(keys, on_success, site)
         assert served.output_queue.empty()
 
     asyncio.run(serve())
-
-
-# Connections
 
 
 def is_open():

@@ -56,21 +56,18 @@ def ReportsByToken(get_response):  # noqa: N802 - the example's class, where MID
     return example("class ReportsByToken")["ReportsByToken"](get_response)
 
 
-def test_subclass(settings, keys):
-    urls = [path("reports/", whoami()), path("whoami/", whoami())]
-    serve(settings, *urls, middleware=f"{__name__}.ReportsByToken")
-    settings.LOGIN_URL = "/login/"
-    assert send(keys, "/reports/").json() == {"user": "ada"}
-    assert send(keys, "/whoami/").status_code == 302
-
-
 def ReportsAreForPeople(get_response):  # noqa: N802
     return example("class ReportsAreForPeople")["ReportsAreForPeople"](get_response)
 
 
-def test_more_pages_for_people(settings, keys):
+def test_subclasses(settings, keys):
     reports = include(([path("", whoami())], "reports"))
     urls = [path("reports/", reports), path("whoami/", whoami())]
+    settings.LOGIN_URL = "/login/"
+
+    serve(settings, *urls, middleware=f"{__name__}.ReportsByToken")
+    assert send(keys, "/reports/").json() == {"user": "ada"}
+    assert send(keys, "/whoami/").status_code == 302
     serve(settings, *urls, middleware=f"{__name__}.ReportsAreForPeople")
     assert send(keys, "/reports/").json()["code"] == "session_required"
     assert send(keys, "/whoami/").json() == {"user": "ada"}

@@ -22,9 +22,6 @@ def beside(request, visitor, make_user):
     return bool(request.param)
 
 
-# Accepted
-
-
 def test_views_of_every_kind_run_as_the_keys_user(visitor, keys, beside):
     for path in ("/sync/who/", "/async/who/", "class/", "members/", "/members-class/"):
         for method in ("GET", "POST"):

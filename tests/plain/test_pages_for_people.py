@@ -17,25 +17,11 @@ from ..oauth.conftest import public as public
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("pages")]
 
 PAGES = [
-    "/admin/",
-    "/admin",
-    "/admin/auth/user/",
-    "/admin/login/",
-    "/admin/jsi18n/",
-    "/admin/nowhere/",
-    "/office/desk/",
-    "/office/desk/report/",
-    "/office/desk/auth/group/",
-    "/groups/add/",
-    "/bare/password_change/",
-    "/account/api-keys/",
-    "/account/api-keys/new/",
-    f"{METHODS}authorize?client_id=x",
-    "/o/authorize/?client_id=x",
-    "/consent/?client_id=x",
-    "/o/applications/register/",
-    "/o/authorized_tokens/",
-    "/o/device/",
+    *("/admin/", "/admin", "/admin/auth/user/", "/admin/login/", "/admin/jsi18n/"),
+    *("/admin/nowhere/", "/office/desk/", "/office/desk/report/", "/office/desk/auth/group/"),
+    *("/groups/add/", "/bare/password_change/", "/account/api-keys/", "/account/api-keys/new/"),
+    *(f"{METHODS}authorize?client_id=x", "/o/authorize/?client_id=x", "/consent/?client_id=x"),
+    *("/o/applications/register/", "/o/authorized_tokens/", "/o/device/"),
     "/o/device-confirm/x/ABCD",
 ]
 
@@ -58,9 +44,6 @@ def assert_refused(answer, reason=Reason.SESSION_REQUIRED):
     )
 
 
-# The attack
-
-
 def test_key_of_staff_makes_no_superuser(visitor, make_user):
     staff = make_user("staff", is_staff=True, permissions=("auth.change_user", "auth.view_user"))
     form = {
@@ -79,9 +62,6 @@ def test_key_of_staff_makes_no_superuser(visitor, make_user):
     assert_refused(answer)
     staff.refresh_from_db()
     assert not staff.is_superuser
-
-
-# Every page
 
 
 def test_page_refuses_every_credential(visitor, root, issue, settings):
@@ -104,9 +84,6 @@ def test_other_reasons_come_first(visitor, root):
     assert_refused(visitor.get("/admin/", wrong), Reason.INVALID_CREDENTIALS)
     ApiKey.objects.update(allowed_ips=["203.0.113.0/24"])
     assert_refused(visitor.get("/admin/", right), Reason.IP_NOT_ALLOWED)
-
-
-# What stays open
 
 
 @pytest.mark.parametrize(
@@ -149,9 +126,6 @@ def test_registration_of_clients_is_left_to_the_toolkit(visitor, root, issue, se
     assert (by_key.status_code, by_key.json()["error"]) == (401, "access_denied")
     assert by_token.status_code == 200
     assert Application.objects.count() == 1
-
-
-# Unless the project says so
 
 
 def test_setting_opens_the_pages_to_keys(visitor, root, settings):

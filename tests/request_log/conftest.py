@@ -55,7 +55,7 @@ locked = partial(locked_log, sqlite="IMMEDIATE")
 
 @pytest.fixture(params=[locked, log_gone], ids=["locked", "gone"])
 def trouble(request, transactional_db):
-    """A context in which nobody can write the log."""
+    """A context in which the log can't be written."""
     return request.param
 
 

@@ -126,9 +126,6 @@ def test_address_is_the_one_in_the_header_of_the_proxy(settings):
     assert entry_of(make_request(HTTP_X_REAL_IP="unknown")).ip is None
 
 
-# Users of other authentications
-
-
 @pytest.mark.parametrize(
     ("user", "user_id"),
     [
@@ -196,9 +193,6 @@ def test_user_deleted_by_the_view_does_not_lose_the_row(keys, user):
     RequestLogMiddleware(view)(make_request(HTTP_AUTHORIZATION="Digest x"))
 
     assert ApiRequestLog.objects.get().user_id is None
-
-
-# Through the whole project
 
 
 def test_accepted_request_is_logged(client, user, keys):

@@ -87,8 +87,12 @@ def limit():
         return cursor.fetchone()
 
 
-@pytest.fixture
-def server_side_binding(transactional_db):
+@pytest.fixture(params=["client", "server"])
+def binding(request, transactional_db):
+    """Where the parameters of statements are bound."""
+    if request.param == "client":
+        yield
+        return
     if connection.vendor != "postgresql":
         leave_out("database server", "PostgreSQL binds parameters on the server", in_ci_too=True)
     connection.close()
@@ -98,40 +102,17 @@ def server_side_binding(transactional_db):
     del connection.settings_dict["OPTIONS"]["server_side_binding"]
 
 
-def assert_timeouts_are_restored():
+def test_timeouts_of_the_connection_are_restored(binding):
     before = limit()
+
     insertion.insert([an_entry("/1"), an_entry("/2")])
     with pytest.raises(DatabaseError):
         insertion.insert([IMPOSSIBLE])
-    assert limit() == before
-    assert logged_paths() == ["/1", "/2"]
-
-
-@commits
-def test_timeouts_of_the_connection_are_restored():
-    assert_timeouts_are_restored()
-
-
-def test_timeouts_are_restored_with_parameters_bound_by_the_server(server_side_binding):
-    assert_timeouts_are_restored()
-
-
-@commits
-def test_trying_leaves_no_row_and_no_timeout():
     with transaction.atomic():
-        insertion.insert([an_entry("/before")])
-        before = limit()
-
         assert insertion.can_insert(timezone.now())
 
-        assert limit() == before
-        insertion.insert([an_entry("/after")])
-    assert logged_paths() == ["/before", "/after"]
-
-
-def test_table_in_trouble_accepts_no_row(trouble):
-    with trouble():
-        assert not insertion.can_insert(timezone.now())
+    assert limit() == before
+    assert logged_paths() == ["/1", "/2"]
 
 
 @pytest.fixture

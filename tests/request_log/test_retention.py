@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def due(settings, monkeypatch):
-    """The process has not looked yet, and nobody else has."""
+    """Neither this process nor another one has looked yet."""
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable", "REQUEST_LOG_RETENTION": 30 * DAY}
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     caches["default"].clear()
@@ -82,7 +82,7 @@ def test_processes_look_every_ten_minutes_and_one_deletes_for_all(keys, monkeypa
     assert len(logged()) == 4
 
     monkeypatch.setattr(pruning, "_next", time.monotonic())
-    caches["default"].clear()  # which forgets by then that somebody looked
+    caches["default"].clear()  # which forgets by then that a process looked
     ask(keys)
     wait_until(lambda: len(logged()) == 4)
 

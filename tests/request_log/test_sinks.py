@@ -92,15 +92,6 @@ def test_sink_of_the_project_gets_the_entries(settings, client, keys):
     assert not ApiRequestLog.objects.exists()
 
 
-def test_null_stores_nothing(settings, client, keys):
-    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
-
-    response = client.get(URL, headers={"Authorization": token_header(keys)})
-
-    assert response.status_code == 200
-    assert not ApiRequestLog.objects.exists()
-
-
 def test_request_continues_if_the_sink_of_the_project_fails(settings, keys, caplog):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": f"{__name__}.Broken"}
     client = Client()  # its middleware has reported nothing yet
@@ -114,9 +105,6 @@ def test_request_continues_if_the_sink_of_the_project_fails(settings, keys, capl
     assert record.exc_info is not None
     with pytest.raises(NotImplementedError):
         current_sink().write(an_entry())
-
-
-# The durable log writes a row before the response
 
 
 PATHS = [

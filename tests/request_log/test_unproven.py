@@ -210,30 +210,22 @@ def test_each_process_has_the_limit_without_the_cache(settings, monkeypatch, cap
 
 
 def test_counts_are_written_when_the_minute_ends(settings, monkeypatch):
-    monkeypatch.setattr(threading.Timer, "start", START)
+    def refuse(timer):
+        raise RuntimeError("can't start new thread")
+
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG_LIMIT": 0}
     monkeypatch.setattr(unproven, "SECONDS", 0.2)
-    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "durable", "REQUEST_LOG_LIMIT": 0}
+    monkeypatch.setattr(threading.Timer, "start", refuse)
+    ask(1)
+    monkeypatch.setattr(threading.Timer, "start", START)
 
     with time_machine.travel(timezone.now(), tick=True):
-        ask(3)
+        ask(2)
         wait_until(lambda: rows(method="").aggregate(Sum("number")) == {"number__sum": 3})
 
     wait_until(
         lambda: "frappe_tokens request counts" not in [t.name for t in threading.enumerate()]
     )
-
-
-def test_thread_that_can_not_start_is_tried_again(monkeypatch):
-    def refuse(timer):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Timer, "start", refuse)
-    ask(4)
-    assert process._timer is None
-
-    monkeypatch.setattr(threading.Timer, "start", lambda timer: None)
-    ask(1)
-    assert process._timer is not None
 
 
 def test_requests_while_counts_are_written_wait_for_the_next_minute(settings):
@@ -270,14 +262,16 @@ def test_counts_of_a_slow_log_survive_the_end_of_the_process(settings):
     assert {entry.ip for entry in sink.entries} == {"192.0.2.0", "192.0.2.1", "192.0.2.2"}
 
 
-def test_null_log_asks_no_cache(settings, monkeypatch, caplog):
+def test_null_log_stores_nothing_and_uses_no_cache(settings, keys, monkeypatch, caplog):
     settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
     monkeypatch.setattr(unproven, "caches", {"default": Away()})
 
-    ask(5)
+    assert ask(5) == [401] * 5
+    assert ask(1, token_header(keys)) == [200]
     asyncio.run(AsyncClient().get(URL, headers={"Authorization": "Other x"}))
 
     assert [message for message in caplog.messages if "request log" in message] == []
+    assert not rows().exists()
 
 
 class Slow(LocMemCache):

@@ -3,6 +3,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from frappe_tokens.keys import generate_keys
@@ -37,6 +38,19 @@ def send(by, method, path="", body=None, **options):
 def works(api_key, api_secret):
     token = f"token {api_key}:{api_secret}"
     return Client().get(WHO, headers={"authorization": token}).status_code == 200
+
+
+def after_lookup(words, action):
+    """Run ``action`` once, after the first statement about keys that has these words."""
+    pending = [action]
+
+    def execute_then_act(execute, sql, *more):
+        result = execute(sql, *more)
+        if words in sql and "frappe_tokens_apikey" in sql and pending:
+            pending.pop()()
+        return result
+
+    return connection.execute_wrapper(execute_then_act)
 
 
 def rows():

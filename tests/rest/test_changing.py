@@ -1,11 +1,10 @@
-"""``PATCH`` and ``DELETE keys/{api_key}/``, and ``POST keys/{api_key}/rotate/``."""
+"""``PATCH`` and ``DELETE keys/{api_key}/``, and ``rotate/``, ``disable/`` and ``enable/``."""
 
 from datetime import timedelta
 
 import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
-from django.db import connection
 from django.test import Client
 
 from frappe_tokens.keys import generate_keys, revoke
@@ -14,6 +13,7 @@ from frappe_tokens.models import ApiKey
 from .conftest import (
     FIELDS,
     NOW,
+    after_lookup,
     assert_no_secret,
     assert_refused,
     assert_unchanged,
@@ -94,9 +94,6 @@ def test_key_of_an_inactive_user_may_be_narrowed(manager, keys, user):
     response = send(manager, "PATCH", keys.api_key, {"read_only": True})
 
     assert (response.status_code, response.json()["read_only"]) == (200, True)
-
-
-# Rotating
 
 
 def rotate(by, key, body=None):
@@ -193,21 +190,8 @@ def test_unusable_expiries_are_refused(manager, keys, settings):
         assert_wrong(rotate(manager, keys, both), within, sentence="not both")
 
 
-def interrupt(action):
-    """Run ``action`` after the request has found the key, and before it locks it."""
-    pending = [action]
-
-    def execute_then_act(execute, sql, params, many, context):
-        result = execute(sql, params, many, context)
-        if "frappe_tokens_apikey" in sql and "ORDER BY" in sql and pending:
-            pending.pop()()
-        return result
-
-    return connection.execute_wrapper(execute_then_act)
-
-
 def test_key_that_was_just_revoked_is_a_conflict(manager, keys):
-    with interrupt(lambda: revoke(keys.instance)):
+    with after_lookup("ORDER BY", lambda: revoke(keys.instance)):
         response = rotate(manager, keys)
 
     assert_refused(response, 409, "key_revoked", "Generate a new key.")
@@ -219,7 +203,7 @@ def test_key_that_was_just_revoked_is_a_conflict(manager, keys):
     [("POST", "/rotate/", None), ("PATCH", "/", {"name": "x"}), ("DELETE", "/", None)],
 )
 def test_key_that_was_just_deleted_is_not_found(manager, keys, method, action, body):
-    with interrupt(lambda: ApiKey.objects.filter(pk=keys.instance.pk).delete()):
+    with after_lookup("ORDER BY", lambda: ApiKey.objects.filter(pk=keys.instance.pk).delete()):
         response = send(manager, method, keys.api_key + action, body)
 
     if method == "DELETE":
@@ -229,23 +213,6 @@ def test_key_that_was_just_deleted_is_not_found(manager, keys, method, action, b
         unknown = send(manager, method, "ftk_0000000000000000" + action, body)
         assert unknown.content == response.content
     assert not ApiKey.objects.filter(user=keys.instance.user).exists()
-
-
-@pytest.mark.parametrize("code", ["key_expired", "user_inactive"])
-def test_unusable_key_is_refused(manager, keys, user, code):
-    if code == "key_expired":
-        ApiKey.objects.filter(pk=keys.instance.pk).update(expires_at=NOW)
-    else:
-        user.is_active = False
-        user.save()
-
-    with assert_unchanged():
-        response = rotate(manager, keys)
-
-    assert_refused(response, 400, code)
-
-
-# Revoking
 
 
 def assert_revoked(response, key, reason=""):
@@ -259,11 +226,14 @@ def assert_revoked(response, key, reason=""):
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_row_of_a_revoked_key_stays(manager, keys, slash):
-    assert_revoked(send(manager, "DELETE", keys.api_key + slash), keys)
+    path = f"{keys.api_key}{slash}"
+    assert_revoked(send(manager, "DELETE", f"{path}?reason=first"), keys, "first")
 
     assert ApiKey.objects.get(pk=keys.instance.pk).revoked_by == manager.instance.user
     entry = LogEntry.objects.get(content_type__model="apikey")
     assert "Revoked" in entry.change_message
+    with assert_unchanged():
+        assert_revoked(send(manager, "DELETE", f"{path}?reason=second"), keys, "first")
 
 
 @pytest.mark.parametrize(
@@ -282,13 +252,6 @@ def test_reason_is_in_the_query_or_the_body(manager, keys, query, body, reason):
     assert_revoked(send(manager, "DELETE", f"{keys.api_key}/{query}", body), keys, reason)
 
 
-def test_revoking_again_changes_nothing(manager, keys):
-    send(manager, "DELETE", f"{keys.api_key}/?reason=first")
-
-    with assert_unchanged():
-        assert_revoked(send(manager, "DELETE", f"{keys.api_key}/?reason=second"), keys, "first")
-
-
 def test_unusable_reason_is_refused(manager, keys):
     def revoke(query="", body=None):
         return send(manager, "DELETE", f"{keys.api_key}/{query}", body)
@@ -299,3 +262,28 @@ def test_unusable_reason_is_refused(manager, keys):
         assert_wrong(revoke("?reason=%00"), "reason")
         assert_wrong(revoke(f"?reason={'x' * 201}"), "reason")
         assert_wrong(revoke(body={"why": "x"}), "why")
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_key_is_refused_until_it_is_enabled_again(manager, keys, slash):
+    for action, is_disabled in (("disable", True), ("enable", False)):
+        for _again in range(2):
+            response = send(manager, "POST", f"{keys.api_key}/{action}{slash}")
+
+            assert response.status_code == 200, response.content
+            assert set(response.json()) == FIELDS
+            assert (response.json()["disabled_at"] is not None) is is_disabled
+            assert_no_secret(response)
+            assert works(keys.api_key, keys.api_secret) is not is_disabled
+    assert send(manager, "GET", f"{keys.api_key}/disable/").status_code == 405
+
+
+@pytest.mark.parametrize("action", ["disable", "enable"])
+def test_revoked_key_and_a_body_are_refused(manager, keys, action):
+    with assert_unchanged():
+        assert_wrong(send(manager, "POST", f"{keys.api_key}/{action}/", {"reason": "x"}), "reason")
+    revoke(keys.instance)
+    with assert_unchanged():
+        revoked = send(manager, "POST", f"{keys.api_key}/{action}/")
+
+    assert_refused(revoked, 409, "key_revoked", "final")

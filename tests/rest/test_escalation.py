@@ -56,11 +56,6 @@ def test_manager_may_only_stop_keys_of_users_with_more_rights(
 
 
 @every_call
-def test_superuser_may_do_everything(root, keys, call):
-    assert make_call(call, root, keys).status_code in {200, 201, 204, 409}
-
-
-@every_call
 def test_only_with_self_service_users_manage_their_own_keys(keys, settings, call):
     assert_nothing_happens(call, keys, keys, 403, "permission_denied")
 

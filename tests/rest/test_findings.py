@@ -4,8 +4,7 @@ import base64
 import hashlib
 import json
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -22,6 +21,7 @@ from frappe_tokens.checks.configuration import check_settings
 from frappe_tokens.conf import conf
 from frappe_tokens.keys import generate_keys, revoke
 
+from ..commands.running import serving
 from .conftest import assert_refused, assert_unchanged, assert_wrong, works
 
 pytestmark = pytest.mark.django_db
@@ -48,40 +48,18 @@ def document(**keys):
     ).encode()
 
 
-class KeyServer:
-    """Serves the document of public keys on the loopback interface."""
-
-    def __init__(self):
-        self.content, self.status, self.headers = document(first=pem(PRIVATE)), 200, {}
-        self.asked = []
-        served = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                served.asked.append(self.path)
-                self.send_response(served.status)
-                for header in served.headers.items():
-                    self.send_header(*header)
-                self.end_headers()
-                self.wfile.write(served.content)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/keys?of=scanning"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @pytest.fixture
 def keys_at():
-    server = KeyServer()
-    yield server
-    server.stop()
+    """Serves the document of public keys."""
+    served = SimpleNamespace(status=200, content=document(first=pem(PRIVATE)), headers={}, asked=[])
+
+    def answer(path):
+        served.asked.append(path)
+        return served.status, served.content, served.headers
+
+    with serving(answer) as url:
+        served.url = f"{url}keys?of=scanning"
+        yield served
 
 
 @pytest.fixture(autouse=True)
@@ -133,11 +111,7 @@ def test_signed_findings_are_revoked_and_answered_with_feedback(keys, make_user)
     ]
     assert not works(keys.api_key, keys.api_secret)
     assert not works(pair.api_key, pair.api_secret)
-
-
-def test_finding_needs_a_token_alone(keys):
-    response = post([{"token": keys.api_secret}, finding("x", url="", type="")])
-
+    response = post([{"token": ended.api_secret}, finding("x", url="", type="")])
     assert [each["label"] for each in response.json()] == ["true_positive", "false_positive"]
     assert post([]).json() == []
 
@@ -155,36 +129,24 @@ def test_signed_nonsense_is_refused(body):
     assert post(body).status_code == 400
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"signature": ""},
-        {"identifier": ""},
-        {"identifier": "second"},
-        {"signature": "AAAA"},
-        {"signature": "not Base64"},
-        {"signature": "ünïcode"},
-        {"signature": sign(b"[]")},
-        {"signature": "other"},
-    ],
-    ids=[
-        "none",
-        "no identifier",
-        "unknown",
-        "no DER",
-        "text",
-        "Latin-1",
-        "other body",
-        "other key",
-    ],
-)
-def test_findings_without_a_valid_signature_change_nothing(keys, options):
+UNSIGNED = {
+    "no signature": {"signature": ""},
+    "no identifier": {"identifier": ""},
+    "unknown identifier": {"identifier": "second"},
+    "no DER": {"signature": "AAAA"},
+    "text": {"signature": "not Base64"},
+    "Latin-1": {"signature": "ünïcode"},
+    "other body": {"signature": sign(b"[]")},
+    "other key": {},
+}
+
+
+@pytest.mark.parametrize("name", UNSIGNED)
+def test_findings_without_a_valid_signature_change_nothing(keys, name):
     body = json.dumps([finding(keys.api_secret)]).encode()
-    if options.get("signature") == "other":
-        options = {"signature": sign(body, OTHER)}
 
     with assert_unchanged():
-        response = post(body, **options)
+        response = post(body, **UNSIGNED[name] or {"signature": sign(body, OTHER)})
 
     assert_refused(response, 403, "invalid_signature")
 
@@ -224,9 +186,6 @@ def test_one_token_needs_no_signature(keys, keys_at):
     assert keys_at.asked == []
 
 
-# The public keys
-
-
 @pytest.mark.parametrize(
     ("status", "content", "headers"),
     [
@@ -253,8 +212,8 @@ def test_reports_are_unavailable_without_the_document(keys, keys_at, status, con
     assert keys_at.asked == ["/keys?of=scanning"]
 
 
-def test_server_that_is_away_makes_reports_unavailable(keys, keys_at, caplog):
-    keys_at.stop()
+def test_server_that_is_away_makes_reports_unavailable(keys, settings, caplog):
+    settings.FRAPPE_TOKENS = {"SECRET_SCANNING_KEYS_URL": "http://127.0.0.1:9/"}
 
     assert_refused(post([finding(keys.api_secret)]), 503, "service_unavailable")
     assert "can't be fetched" in caplog.text

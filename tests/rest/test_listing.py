@@ -91,10 +91,7 @@ def test_page_size_is_at_most_two_hundred(manager, user):
 
     for size, length in [("1", 1), ("0", 50), ("x", 50), ("9" * 5000, 50), ("201", 200)]:
         assert len(listed(send(manager, "GET", f"?page_size={size}"))) == length
-
-
-def test_unknown_page_is_404(manager):
-    for page in ("0", "-1", "3", "x", "9" * 5000, "%00"):
+    for page in ("0", "-1", "9", "x", "9" * 5000, "%00"):
         assert_refused(send(manager, "GET", f"?page={page}"), 404, "not_found")
 
 
@@ -130,15 +127,10 @@ def test_number_of_queries_does_not_grow(manager, make_user, statements):
     assert len(many) == len(few) <= 5
 
 
-# Filters
+def test_filter_by_user_does_not_disclose_users(manager, keys):
+    for name in ("nobody", "", "%00", "ada%00", "%ED%A0%80", "a" * 5000):
+        assert listed(send(manager, "GET", f"?user={name}")) == []
 
-
-@pytest.mark.parametrize("name", ["nobody", "", "%00", "ada%00", "%ED%A0%80", "a" * 5000])
-def test_unknown_user_has_no_keys(manager, keys, name):
-    assert listed(send(manager, "GET", f"?user={name}")) == []
-
-
-def test_filter_does_not_disclose_users(manager, keys):
     responses = {send(keys, "GET", f"?user={name}").content for name in ("manager", "nobody", "")}
 
     assert len(responses) == 1
@@ -300,9 +292,6 @@ def test_filter_by_the_servers_time_without_time_zones(user, settings):
     for time in ("2100-01-01T12:00:01", "2100-01-01T17:00:01Z"):
         assert listed(send(keys, "GET", f"?expires_before={time}")) == [keys.api_key]
     assert send(keys, "GET", keys.api_key).json()["expires_at"] == "2100-01-01T12:00:00"
-
-
-# One key
 
 
 def test_one_key_is_shown_to_its_user_and_to_managers(manager, keys):

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 import pytest
 from django.contrib.admin.models import LogEntry
 
+from frappe_tokens.crypto import checksum
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
@@ -121,6 +122,9 @@ def test_all_errors_are_reported_at_once(manager):
 
 
 DEEP = json.loads("[" * 200 + "]" * 200)
+# Fixed, because each process must collect tests with the same names.
+BODY = "fts_" + "0123456789" * 4 + "abc"
+SECRET = BODY + checksum(BODY)
 NO_STRING = [None, 1, 1.5, True, [], {}, DEEP]
 NO_STRINGS = [None, "x", "", 1, True, {}, DEEP, [1], [""]]
 UNUSABLE = {
@@ -129,6 +133,7 @@ UNUSABLE = {
     "rate_limit": [*NO_STRING, "x", "5", "1" * 10 + "/m", "5/m" + "x" * 28],
     "scopes": [*NO_STRINGS, ['"'], ["a b"], [str(number) for number in range(101)]],
     "allowed_ips": [*NO_STRINGS, ["127.0.0.1/8"], ["300.0.0.1"], ["a" * 201]],
+    "metadata": [None, [], "ops", {"a b": 1}, {"a": "x" * 4096}, {"a": "\0"}, {"a": SECRET}],
     "read_only": [None, 0, 1, "", "true", "false", [], {}, DEEP],
     "expires_at": [
         *(1, 0, True, "", "x", [], {}, "now", "2100-13-01", "2100-01-01", "2100-01-01T00:00:00"),

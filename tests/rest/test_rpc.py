@@ -6,7 +6,6 @@ import pytest
 from django.test import Client
 
 from frappe_tokens import __version__
-from frappe_tokens.exceptions import Mistake
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
 
@@ -58,18 +57,6 @@ def assert_error(response, status, exc_type, code, sentence=""):
     assert json.loads(shown)["message"] == message
 
 
-# get_logged_user
-
-
-@pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("slash", ["", "/"])
-def test_logged_user_of_a_key(keys, header_of, method, slash):
-    response = send(keys, method, WHO + slash, header_of=header_of)
-
-    assert (response.status_code, response.json()) == (200, {"message": "ada"})
-    assert "no-store" in response["Cache-Control"]
-
-
 def test_logged_user_of_a_session(user):
     client = Client(enforce_csrf_checks=True)
     assert client.login(username="ada", password=PASSWORD)
@@ -94,13 +81,6 @@ def test_refused_credential_is_in_the_envelope(keys, header_of):
     assert_error(response, 401, "AuthenticationError", "key_revoked", sentence)
     scheme = header_of(keys).split()[0].lower()
     assert response["WWW-Authenticate"].lower().startswith(scheme)
-
-
-def test_likely_mistake_is_in_the_envelope(keys):
-    response = Client().get(WHO, headers={"authorization": keys.token})
-
-    sentence = str(Mistake.NO_TOKEN_SCHEME.sentence)
-    assert_error(response, 401, "AuthenticationError", "malformed_credentials", sentence)
 
 
 @pytest.mark.parametrize("call", ["frappe.auth.get_logged_user", "version", "ping"])
@@ -135,8 +115,12 @@ def at_version(version, url):
 @pytest.mark.parametrize(
     "url", [WHO, f"{WHO}/", "/api/method/frappe.core.api.auth.get_logged_user"]
 )
-def test_each_address_names_the_user(keys, url):
-    assert send(keys, "get", url).json() == {"message": "ada"}
+def test_each_address_names_the_user(keys, header_of, url):
+    for method in ("get", "post"):
+        response = send(keys, method, url, header_of=header_of)
+        assert (response.status_code, response.json()) == (200, {"message": "ada"})
+        assert "no-store" in response["Cache-Control"]
+
     assert send(keys, "get", at_version(1, url)).json() == {"message": "ada"}
     assert send(keys, "get", at_version(2, url)).json() == {"data": "ada"}
 
@@ -171,13 +155,11 @@ def test_second_version_has_its_own_errors(manager):
     assert refused.json()["code"] == "malformed_credentials"
 
 
-# generate_keys
-
-
 @pytest.mark.parametrize("url", URLS)
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_each_url_generates_keys(manager, user, url, method):
-    assert_generated(send(manager, method, url, {"user": "ada"}), user)
+@pytest.mark.parametrize("name", ["ada", '"ada"'], ids=["bare", "quoted"])
+def test_each_url_generates_keys(manager, user, url, method, name):
+    assert_generated(send(manager, method, url, {"user": name}), user)
 
     assert ApiKey.objects.get(user=user).created_by == manager.instance.user
 
@@ -200,12 +182,6 @@ def test_user_is_in_the_body_or_the_query(manager, user, make_user, query, body,
     assert_generated(response, user)
     assert "mine" not in response.content.decode()
     assert ApiKey.objects.get(user=user).name == ""
-
-
-@pytest.mark.parametrize("url", URLS)
-@pytest.mark.parametrize("method", ["get", "post"])
-def test_user_may_be_in_quotes(manager, user, method, url):
-    assert_generated(send(manager, method, url, {"user": '"ada"'}), user)
 
 
 def test_user_whose_name_has_quotes_comes_first(manager, user, make_user):
@@ -234,7 +210,7 @@ def test_each_call_rotates_the_unnamed_key(manager, keys):
 
 NO_USER = [
     *("", "{}", '{"user": ""}', '{"user": null}', '{"user": 1}', '{"user": ["ada"]}'),
-    *('{"user": {"name": "ada"}}', '["ada"]', '"ada"', "null", "1"),
+    *('{"user": {"name": "ada"}}', '["ada"]', "null"),
 ]
 UNREADABLE = ["{", " ", b"\xff", '{"user": "ada"', "user=ada", "NaN", "[" * 50_000]
 
@@ -259,11 +235,11 @@ def test_body_with_more_fields_than_django_reads_is_417(manager, settings):
 
 
 def test_unknown_user_is_404(manager):
-    names = ["nobody", "ad", "a" * 10_000, "\x00", "ada\x00", "\ud800", "\U0001f511"]
-    for response in (
-        *(send(manager, "post", GENERATE, {"user": name}, content_type=JSON) for name in names),
-        *(send(manager, "get", f"{GENERATE}?user={name}") for name in ("%00", "%ff", "%ED%A0%80")),
-    ):
+    for name in ("nobody", "ad", "a" * 10_000, "\x00", "ada\x00", "\ud800", "\U0001f511"):
+        response = send(manager, "post", GENERATE, {"user": name}, content_type=JSON)
+        assert_error(response, 404, "DoesNotExistError", "not_found", "not found")
+    for name in ("%00", "%ff", "%ED%A0%80"):
+        response = send(manager, "get", f"{GENERATE}?user={name}")
         assert_error(response, 404, "DoesNotExistError", "not_found", "not found")
 
 
@@ -294,16 +270,6 @@ def test_other_methods_generate_nothing(manager, user):
     assert not ApiKey.objects.filter(user=user).exists()
 
 
-def test_other_exceptions_stay_server_errors(manager, user, monkeypatch):
-    monkeypatch.setattr("frappe_tokens.api.rpc.generate_keys", None)
-
-    with pytest.raises(TypeError):
-        send(manager, "post", GENERATE, {"user": "ada"})
-
-
-# Who may generate keys
-
-
 def test_user_without_the_permission_may_not_generate_keys(keys):
     for username in ("ada", "nobody", ""):
         response = send(keys, "post", GENERATE, {"user": username})
@@ -325,9 +291,6 @@ def test_restricted_key_may_not_generate_keys(system_manager, user):
         response = send(restricted, method, GENERATE, {"user": "ada"})
         assert_error(response, 403, "PermissionError", code)
     assert not ApiKey.objects.filter(user=user).exists()
-
-
-# In a browser
 
 
 def test_session_needs_its_csrf_token(browser, user):

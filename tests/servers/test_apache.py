@@ -1,4 +1,4 @@
-"""Apache hands the Authorization header to an application only if it is told to."""
+"""Apache passes the Authorization header to an application only if it is configured to."""
 
 import os
 import shutil

@@ -174,9 +174,6 @@ def basic(text):
     return "Basic " + base64.b64encode(text.encode()).decode()
 
 
-# The header
-
-
 @pytest.mark.parametrize("scheme", ["token", "basic", "bearer"])
 def test_token_arrives(nginx, app, tokens, check, scheme):
     address = nginx(app, PASS)
@@ -230,9 +227,6 @@ def test_headers_with_underscores_do_not_arrive(nginx, app, tokens, switch):
     assert ask(address + WHO, tokens[1], headers=forged).json()["code"] == "ip_not_allowed"
     hyphens = {"Frappe-Authorization-Source": "Nobody"}
     assert ask(address + WHO, tokens[0], headers=hyphens).status_code == 401
-
-
-# The address, the host and the scheme
 
 
 @pytest.mark.parametrize("forged", ["", ALLOWED, ELSEWHERE, f"{ALLOWED}, {ALLOWED}"])
@@ -309,9 +303,6 @@ def test_pages_are_of_the_same_site_if_host_and_scheme_are_passed_on(
     assert rotated.json()["code"] == ("no_key" if accepted else "cross_site_request")
 
 
-# A login of nginx
-
-
 def test_login_of_nginx_is_taken_for_an_api_key(nginx, app, tokens, check):
     address = nginx(app, LOGIN_ONLY)
 
@@ -338,7 +329,7 @@ def test_site_works_behind_the_login(nginx, app, app_without_login, tokens, plac
         assert person.get(f"{address}/api/keys/").status_code == 200
 
 
-def test_api_needs_a_token_where_nginx_asks_for_no_login(nginx, app, tokens, check):
+def test_api_needs_a_token_where_nginx_requires_no_login(nginx, app, tokens, check):
     address = nginx(app, STAGING, MAP)
 
     assert "ran as robot." in check(address + WHO, tokens[0])

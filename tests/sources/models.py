@@ -9,7 +9,7 @@ class Robot(AbstractApiKey):
 
     serial_number = models.IntegerField(default=1)
 
-    # As the documentation says of a manager of one's own.
+    # As the documentation describes a project's own manager.
     objects = models.Manager.from_queryset(ApiKeyQuerySet)()
 
     class Meta(AbstractApiKey.Meta):

@@ -32,6 +32,8 @@ def ask(keys, source):
 
 @pytest.mark.django_db(transaction=True)
 def test_key_is_looked_up_on_the_named_source_alone(robot, keys):
+    without_secret = GeneratedKeys(robot.api_key, crypto.generate_api_secret(), robot)
+    assert ask(without_secret, "Robot").status_code == 401
     generated = generate_keys_for_source(robot)
 
     assert ask(generated, "Robot").json() == {"message": "operator"}
@@ -39,12 +41,6 @@ def test_key_is_looked_up_on_the_named_source_alone(robot, keys):
     for pair, source in [(generated, "User"), (generated, "sources.Robot"), (keys, "Robot")]:
         assert ask(pair, source).json()["code"] == "invalid_credentials"
     assert ask(keys, "User").status_code == 200
-
-
-def test_row_without_a_secret_is_refused(robot):
-    guess = GeneratedKeys(robot.api_key, crypto.generate_api_secret(), robot)
-
-    assert ask(guess, "Robot").status_code == 401
 
 
 def test_inherits_the_constraints_under_names_of_its_own(robot):

@@ -112,15 +112,14 @@ def test_filters_of_times(api, todos, value, expected):
     assert names(api, filters=[["creation", "between", value]]) == list(expected)
 
 
-def test_times_can_be_used_as_filters(api, todo):
-    row = api.get(LIST, {"fields": '["creation"]'}).json()["data"][0]
-    assert names(api, filters=row) == [todo.name]
-
-
 def test_or_filters(api, todos):
     either = [["status", "=", "Closed"], ["priority", "=", "Low"]]
     assert names(api, or_filters=either) == ["b", "c"]
     assert names(api, or_filters=either, filters={"owner": "worker"}) == ["c"]
+    many = [["name", "in", ["a"] * 400]]
+    assert names(api, filters=many, or_filters=[["name", "=", "a"]] * 400) == ["a"]
+    row = api.get(f"{LIST}/b").json()["data"]
+    assert names(api, filters={"creation": row["creation"]}) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -159,11 +158,6 @@ def test_unusable_filters_are_refused(api, todo, filters, sentence):
     assert_refused(api, sentence, filters=filters)
 
 
-def test_maximum_of_values(api, todo):
-    many = [["name", "in", [todo.name] * 400]]
-    assert names(api, filters=many, or_filters=[["name", "=", todo.name]] * 400) == [todo.name]
-
-
 @pytest.mark.parametrize(
     ("order_by", "expected"),
     [
@@ -191,22 +185,17 @@ def test_order(api, todos, order_by, expected):
         ({"limit": "2"}, 2),
         ({"limit_page_length": "2"}, 2),
         ({"limit_start": "1", "limit": "2"}, 2),
-        ({"limit_start": "21"}, 1),
+        ({"limit_start": "500"}, 1),
         ({"limit_start": "1000000"}, 0),
         ({"limit": "", "limit_page_length": "3"}, 3),
         ({}, 20),
-        ({"limit": "0"}, 22),
-        ({"limit": "999999999999999999"}, 22),
+        ({"limit": "0"}, 500),
+        ({"limit": "999999999999999999"}, 500),
     ],
 )
 def test_pages(api, worker, query, expected):
-    ToDo.objects.bulk_create(ToDo(owner=worker, description="a") for _ in range(22))
-    assert len(names(api, **query)) == expected
-
-
-def test_maximum_of_rows(api, worker):
     ToDo.objects.bulk_create(ToDo(owner=worker, description="a") for _ in range(501))
-    assert len(names(api, limit="0")) == len(names(api, limit="1000")) == 500
+    assert len(names(api, **query)) == expected
 
 
 @pytest.mark.parametrize("name", ["limit", "limit_page_length", "limit_start"])

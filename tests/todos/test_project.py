@@ -1,8 +1,10 @@
-"""The example project's settings, and its admin of ToDos."""
+"""The example project's settings, its admin of ToDos, and what a WSGI server loads."""
 
 import runpy
+from wsgiref.util import setup_testing_defaults
 
 import pytest
+from django.core.servers.basehttp import get_internal_wsgi_application
 from django.urls import reverse
 
 from testproject import settings
@@ -46,16 +48,27 @@ def test_https_without_debug(with_environment):
     assert (loaded["SECRET_KEY"], loaded["ALLOWED_HOSTS"]) == ("made up", ["a.test", "b.test"])
 
 
-def test_new_todo_belongs_to_its_creator(admin_client):
+def test_todo_in_the_admin_belongs_to_its_creator(admin_client, todo):
     fields = {"description": "Call", "status": "Open", "priority": "Low"}
     admin_client.post(reverse("admin:todos_todo_add"), fields)
-    todo = ToDo.objects.get()
-    assert todo.owner.username == "admin"
-    assert todo.name in admin_client.get(reverse("admin:todos_todo_changelist")).content.decode()
-
-
-def test_change_keeps_the_owner(admin_client, todo):
-    fields = {"description": "Call back", "status": "Open", "priority": "Low"}
     admin_client.post(reverse("admin:todos_todo_change", args=[todo.name]), fields)
-    todo.refresh_from_db()
-    assert (str(todo), todo.description, todo.owner.username) == (todo.name, "Call back", "worker")
+
+    owners = ToDo.objects.filter(description="Call").values_list("name", "owner__username")
+    assert len(owners) == 2
+    assert dict(owners)[todo.name] == "worker"
+    assert {owner for name, owner in owners if name != todo.name} == {"admin"}
+    page = admin_client.get(reverse("admin:todos_todo_changelist")).content.decode()
+    assert todo.name in page
+    assert str(todo) == todo.name
+
+
+# Django looks at the connections that this thread has open.
+@pytest.mark.django_db
+def test_wsgi_entry_point_answers():
+    environ = {"PATH_INFO": "/api/method/ping"}
+    setup_testing_defaults(environ)
+    statuses = []
+
+    body = get_internal_wsgi_application()(environ, lambda status, _: statuses.append(status))
+
+    assert (statuses, b"".join(body)) == (["200 OK"], b'{"message":"pong"}')

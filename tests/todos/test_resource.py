@@ -119,13 +119,10 @@ def test_file_is_refused(api):
         assert_error(api.post(LIST, body, format="multipart"), 417, "ValidationError")
 
 
-def test_missing_document_is_404(api):
+def test_missing_and_impossible_names_are_refused(api):
     for ask in (api.get, api.put, api.delete):
         response = ask(f"{LIST}/unknown")
         assert_error(response, 404, "DoesNotExistError", "ToDo unknown not found.")
-
-
-def test_impossible_name_is_refused(api):
     for name, sentence in (("a%00b", "cannot be stored"), ("a" * 41, "at most 40 characters")):
         assert_error(api.get(f"{LIST}/{name}"), 417, "ValidationError", sentence)
 

@@ -17,6 +17,7 @@ from frappe_tokens.models import ApiKey
 from tests.conftest import PASSWORD, token_header
 from tests.custom_user.models import Account, Employee, Person
 from tests.instances import deferred, described, unread
+from tests.rest.conftest import works
 
 pytestmark = pytest.mark.django_db
 
@@ -37,11 +38,14 @@ def manager(make_user):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_authenticates_by_each_scheme(person, header_of, statements):
+def test_authenticates_by_each_scheme_and_by_a_session(person, header_of, statements):
     headers = {"authorization": header_of(generate_keys(person))}
     with statements() as verbs:
         assert Client().get(WHO, headers=headers).json() == {"message": "ada@example.com"}
     assert verbs == ["SELECT", "UPDATE"]
+    client = Client()
+    assert client.login(email="ada@example.com", password=PASSWORD)
+    assert client.get(WHO).json() == {"message": "ada@example.com"}
 
 
 def test_users_are_mailed_about_their_keys(person, manager, mailoutbox):
@@ -53,23 +57,17 @@ def test_users_are_mailed_about_their_keys(person, manager, mailoutbox):
     assert sorted(mail.to for mail in mailoutbox) == [["ada@example.com"], ["manager@example.com"]]
 
 
-def test_session_works(person):
-    client = Client()
-    assert client.login(email="ada@example.com", password=PASSWORD)
-    assert client.get(WHO).json() == {"message": "ada@example.com"}
-
-
 def test_generates_by_email(manager, person):
-    headers = {"authorization": token_header(generate_keys(manager))}
-    response = Client().post(GENERATE, {"user": "ada@example.com"}, headers=headers)
-    message = response.json()["message"]
+    def generate(user):
+        headers = {"authorization": token_header(generate_keys(manager))}
+        return Client().post(GENERATE, {"user": user}, headers=headers)
+
+    message = generate("ada@example.com").json()["message"]
+
     key = ApiKey.objects.get(api_key=message["api_key"])
     assert (key.user, key.created_by) == (person, manager)
-    token = f"token {message['api_key']}:{message['api_secret']}"
-    answer = Client().get(WHO, headers={"authorization": token})
-    assert answer.json() == {"message": "ada@example.com"}
-    response = Client().post(GENERATE, {"user": "nobody@example.com"}, headers=headers)
-    assert response.status_code == 404
+    assert works(**message)
+    assert generate("nobody@example.com").status_code == 404
 
 
 def test_generates_for_many(manager, make_user):
@@ -111,7 +109,7 @@ def test_lookup_brings_what_a_queryset_brings(remembered):
 def test_saving_a_related_model_ends_the_cached_key(remembered, settings, model):
     settings.FRAPPE_TOKENS = {"CACHE": "default"}
     employee = Employee(person_ptr=remembered.instance.user, number="E-7")
-    employee.save_base(raw=True)  # less the tables that it extends
+    employee.save_base(raw=True)  # without the tables that it extends
     cache.clear()
     headers = {"authorization": token_header(remembered)}
     for _ in range(2):
@@ -126,26 +124,24 @@ def test_saving_a_related_model_ends_the_cached_key(remembered, settings, model)
     cache.clear()
 
 
-# Whose keys a manager may not touch
-
-
 @pytest.mark.parametrize(
-    "name",
+    ("name", "is_protected"),
     [
-        "custom_user.change_person",
-        "custom_user.change_account",  # the table that the user model extends
-        "custom_user.change_employee",  # what extends the user model
-        "custom_user.add_role",
-        "auth.change_group",
+        ("custom_user.change_person", True),
+        ("custom_user.change_account", True),  # the table that the user model extends
+        ("custom_user.change_employee", True),  # what extends the user model
+        ("custom_user.add_role", True),
+        ("auth.change_group", True),
+        ("custom_user.change_note", False),
+        ("custom_user.pin_note", False),
     ],
 )
-def test_user_who_can_change_what_others_may_do_is_protected(manager, make_user, name):
-    assert not Actor(manager).may_manage(make_user("mighty@example.com", permissions=(name,)))
+def test_user_who_can_change_what_others_may_do_is_protected(
+    manager, make_user, name, is_protected
+):
+    user = make_user("worker@example.com", permissions=(name,))
 
-
-def test_user_with_ordinary_permissions_is_not_protected(manager, make_user):
-    names = ("custom_user.change_note", "custom_user.pin_note")
-    assert Actor(manager).may_manage(make_user("worker@example.com", permissions=names))
+    assert Actor(manager).may_manage(user) is not is_protected
 
 
 def test_permission_that_no_model_declares_protects_in_the_app_of_the_user_model(manager, person):
