@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from frappe_tokens.moments import exact, relative, relative_time
+from frappe_tokens.ui.moments import exact, relative, relative_time
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 DAY = 86_400

@@ -19,8 +19,8 @@ from frappe_tokens.authentication import BearerAuthentication, TokenAuthenticati
 from frappe_tokens.decorators import require_scopes
 from frappe_tokens.keys import generate_keys, generate_keys_for_source
 from frappe_tokens.models import ApiKey
-from frappe_tokens.snippets import path_for, trial_of
-from frappe_tokens.urlconf import endpoints
+from frappe_tokens.ui.endpoints import endpoints
+from frappe_tokens.ui.snippets import path_for, trial_of
 from testproject.events.models import EventConsumer
 from testproject.todos.models import ToDo
 from testproject.todos.serializers import ToDoSerializer

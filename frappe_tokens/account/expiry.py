@@ -12,9 +12,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from .. import policy
 from ..conf import conf
-from ..form_fields import ExpiryField
 from ..keys import default_expiry
-from ..moments import exact
+from ..ui import ExpiryField, exact
 
 LIFETIMES = tuple(timedelta(days=days) for days in (30, 60, 90))
 

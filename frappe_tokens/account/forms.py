@@ -9,10 +9,9 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from ..form_fields import NetworksField, ScopesField
 from ..keys import clean_description, clean_name
 from ..models import ApiKey
-from ..rotation_forms import RotationForm
+from ..ui import NetworksField, RotationForm, ScopesField
 from ..validators import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
 from .expiry import ExpiryChoiceForm, for_new_key, for_rotation
 

@@ -24,7 +24,6 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
-from ..form_fields import RevokeForm
 from ..keys import (
     Actor,
     GeneratedKeys,
@@ -38,7 +37,7 @@ from ..keys import (
     version_for_new_key,
 )
 from ..models import ApiKey
-from ..snippets import trial_of
+from ..ui import RevokeForm, trial_of
 from ..verification import RequestInfo
 from .forms import EditForm, NewKeyForm, RotateForm
 from .pages import account_page, done, form_page, key_page, notice, posted

@@ -16,7 +16,6 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy
 
 from ..base_models import POLICIES, AbstractApiKey
-from ..form_fields import MetadataField
 from ..keys import (
     Actor,
     GeneratedKeys,
@@ -28,6 +27,7 @@ from ..keys import (
     led_by,
 )
 from ..models import ApiKey
+from ..ui import MetadataField
 from .bases import ModelForm
 from .cells import clipped
 from .source_forms import KeyForm

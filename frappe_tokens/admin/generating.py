@@ -26,9 +26,9 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..base_models import AbstractApiKey
 from ..keys import BEYOND_RIGHTS, Actor, GeneratedKeys, Plan, transaction_for
-from ..rotation_forms import GraceForm, RenewalForm, RotationForm
+from ..ui import GraceForm, RenewalForm, RotationForm
 from .bases import MEDIA
-from .pages import PagesMixin
+from .secret_pages import PagesMixin
 
 # A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
 LISTED_MAX = 300

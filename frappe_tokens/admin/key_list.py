@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..base_models import AbstractApiKey, KeyState
-from .cells import badge, labelled, quiet, relative_time
+from ..ui import relative_time
+from .cells import badge, labelled, quiet
 from .key_filters import EXPIRING_DAYS, ExpiryFilter, StateFilter, UseFilter
 from .key_revoking import KeyActionsMixin
 

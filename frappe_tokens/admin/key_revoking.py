@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..base_models import AbstractApiKey
-from ..form_fields import RevokeForm
 from ..keys import Actor, lock_rows, revoke, transaction_for
+from ..ui import RevokeForm
 from .disabling import DisablingActionsMixin
 from .generating import LISTED_MAX
 from .key_export import KeyExportMixin

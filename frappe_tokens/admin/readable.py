@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..base_models import AbstractApiKey
-from ..form_fields import formatted
+from ..ui import exact
 from .bases import ModelAdmin
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def _note_about(key: AbstractApiKey) -> str:
             "This API key expired on %(when)s. Requests with it are refused. Rotate its secret "
             "with a later expiry, or revoke the key."
         )
-        return text % {"when": formatted(key.expires_at)}
+        return text % {"when": exact(key.expires_at)}
     return ""
 
 
 def _when_and_who(by_someone: str, by_unknown: str, when: datetime, who: object) -> str:
     text = by_unknown if who is None else by_someone
-    return text % {"when": formatted(when), "who": who}
+    return text % {"when": exact(when), "who": who}

@@ -13,8 +13,8 @@ from django.db.models import Field
 from django.http import HttpRequest, QueryDict
 
 from ..base_models import POLICIES, AbstractApiKey
-from ..form_fields import NetworksField, ScopesField
 from ..keys import Actor, check_manager, check_target, clean_expiry, lock_users, locked_key
+from ..ui import NetworksField, ScopesField
 from ..validators import validate_declared
 from ..verification import RequestInfo
 from .bases import ModelForm

@@ -18,7 +18,6 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import policy
 from ..base_models import POLICIES, AbstractApiKey
-from ..form_fields import RevokeForm
 from ..keys import (
     Actor,
     GeneratedKeys,
@@ -37,6 +36,7 @@ from ..keys import (
     revoke,
     transaction_for,
 )
+from ..ui import RevokeForm
 from .disabling import DISABLE, ENABLE, switch_for
 from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, part
 from .key_list import KeyListMixin

@@ -12,7 +12,7 @@ from django.urls import get_script_prefix
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from .. import moments
+from .. import ui
 
 register = template.Library()
 
@@ -37,4 +37,4 @@ def current_site(context: RequestContext) -> Site:
 @register.filter
 def relative_time(at: datetime) -> SafeString:
     """Return when ``at`` is as HTML, with the exact time on hover."""
-    return moments.relative_time(at, timezone.now())
+    return ui.relative_time(at, timezone.now())

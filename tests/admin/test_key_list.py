@@ -7,10 +7,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from frappe_tokens.admin import ApiKeyAdmin
-from frappe_tokens.admin.cells import relative
 from frappe_tokens.keys import disable, generate_keys, generate_keys_for_source, revoke
 from frappe_tokens.models import SHOWN_FIELDS, ApiKey
 from testproject.events.models import EventConsumer
@@ -101,29 +100,6 @@ def test_key_that_cannot_be_used_is_not_warned_of(manager_client, make_key):
     assert text(cells_of(page, forever)["field-key_expires"]) == "Expires Never"
     badges = elements(cells_of(page, soon)["field-key_state"], class_="frappe-tokens-state")
     assert [text(badge) for badge in badges] == ["Disabled"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "just now"),
-        (-59, "just now"),
-        (-60, "1 minute ago"),
-        (-3 * 3600 - 5, "3 hours ago"),
-        (-86400, "1 day ago"),
-        (-100 * 86400, "3 months ago"),
-        (-800 * 86400, "2 years ago"),
-        (30, "in less than a minute"),
-        (7200, "in 2 hours"),
-        (400 * 86400, "in 1 year"),
-    ],
-)
-def test_times_are_relative(seconds, words):
-    now = timezone.now()
-
-    assert relative(now + timedelta(seconds=seconds), now) == words
-    with translation.override("xx"):
-        assert relative(now + timedelta(seconds=seconds), now) == words
 
 
 def test_filters_and_search_find_keys(manager_client, make_key, make_user):

@@ -210,7 +210,7 @@ def test_generates_a_first_secret_and_rotates_the_next(manager_client, user):
 
 @pytest.mark.parametrize("as_list", [True, False], ids=["from Django 6.1 on", "before"])
 def test_breadcrumbs_lead_back_to_the_user_and_the_list(manager_client, user, monkeypatch, as_list):
-    monkeypatch.setattr("frappe_tokens.admin.pages.BREADCRUMBS_ARE_A_LIST", as_list)
+    monkeypatch.setattr("frappe_tokens.admin.secret_pages.BREADCRUMBS_ARE_A_LIST", as_list)
 
     def crumbs(response):
         (trail,) = elements(text_of(response), class_="breadcrumbs")

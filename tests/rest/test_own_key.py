@@ -121,9 +121,6 @@ def test_key_that_was_just_deleted_is_not_found(keys):
     assert_refused(response, 404, "no_key")
 
 
-# How many requests are left
-
-
 class Throttled(APIView):
     """Counts requests that the tests send to it."""
 
@@ -229,9 +226,6 @@ def test_clock_that_was_set_back_starts_a_new_period(user, clock):
     clock.shift(-DAY)
 
     assert rate_of(keys)["remaining"] == 3
-
-
-# Rotating itself
 
 
 def test_narrow_key_rotates_itself_and_keeps_its_policies(ci):

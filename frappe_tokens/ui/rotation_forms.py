@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from . import policy
-from .conf import conf
+from .. import policy
+from ..conf import conf
+from ..keys import clean_expiry, clean_grace
 from .form_fields import ExpiryField, expiry_help
-from .keys import clean_expiry, clean_grace
 
 
 class RenewalForm(forms.Form):

@@ -11,10 +11,10 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.views.decorators.debug import sensitive_variables
 
-from .base_models import AbstractApiKey
-from .crypto import Secret
-from .keys import GeneratedKeys
-from .urlconf import Endpoint, endpoints
+from ..base_models import AbstractApiKey
+from ..crypto import Secret
+from ..keys import GeneratedKeys
+from .endpoints import Endpoint, endpoints
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..conf import conf
 from ..keys import GeneratedKeys, Plan
-from ..snippets import trial_of
+from ..ui import trial_of
 from ..verification import DEFAULT_SOURCE
 from .bases import ModelAdmin
 from .csv_file import csv_link

@@ -9,14 +9,14 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .conf import Scopes, conf
-from .validators import REASON_MAX_LENGTH, clean_networks, validate_scopes
+from ..conf import Scopes, conf
+from ..validators import REASON_MAX_LENGTH, clean_networks, validate_scopes
+from .moments import exact
 
 # How a form has check boxes in groups: a value and its label, or a heading and several of these.
 Choices = list[tuple[str, Any]]
@@ -144,20 +144,14 @@ def expiry_help(*default: datetime | None) -> str:
     required.
     """
     parts = [
-        gettext("Empty: %(when)s") % {"when": gettext("never") if end is None else formatted(end)}
+        gettext("Empty: %(when)s") % {"when": gettext("never") if end is None else exact(end)}
         for end in default
     ]
     if conf.MAX_LIFETIME is not None:
-        latest = formatted(timezone.now() + conf.MAX_LIFETIME)
+        latest = exact(timezone.now() + conf.MAX_LIFETIME)
         parts.append(gettext("at the latest: %(when)s") % {"when": latest})
     parts.append(gettext("time zone: %(name)s") % {"name": timezone.get_current_timezone_name()})
     return "; ".join(parts)
-
-
-def formatted(when: datetime) -> str:
-    """Return ``when`` in the current time zone and language."""
-    local = timezone.localtime(when) if timezone.is_aware(when) else when
-    return date_format(local, "DATETIME_FORMAT")
 
 
 class MetadataField(forms.JSONField):

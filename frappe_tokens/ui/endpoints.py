@@ -15,7 +15,7 @@ from django.urls import (
 )
 from django.utils.regex_helper import normalize
 
-from .verification import RoutedView
+from ..verification import RoutedView
 
 
 class Endpoint(NamedTuple):

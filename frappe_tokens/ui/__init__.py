@@ -1,0 +1,26 @@
+"""What the admin and the users' own pages share: form fields, forms, times and programs to try."""
+
+from .form_fields import (
+    ExpiryField,
+    MetadataField,
+    NetworksField,
+    RevokeForm,
+    ScopesField,
+)
+from .moments import exact, relative_time
+from .rotation_forms import GraceForm, RenewalForm, RotationForm
+from .snippets import trial_of
+
+__all__ = [
+    "ExpiryField",
+    "GraceForm",
+    "MetadataField",
+    "NetworksField",
+    "RenewalForm",
+    "RevokeForm",
+    "RotationForm",
+    "ScopesField",
+    "exact",
+    "relative_time",
+    "trial_of",
+]
