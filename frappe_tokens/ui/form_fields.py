@@ -49,7 +49,7 @@ class ScopesWidget(forms.CheckboxSelectMultiple):
     """Check boxes for the scopes that the project declares; a text area if it doesn't."""
 
     def __init__(self, textarea: forms.Widget) -> None:
-        super().__init__()
+        super().__init__(attrs={"class": "frappe-tokens-boxes"})
         self.textarea = textarea
 
     def id_for_label(self, id_: str, index: str | None = None) -> str:
@@ -90,13 +90,21 @@ def _scope_choices(declared: Scopes, held: list[str]) -> Choices:
 class ScopesField(SeparatedListField):
     default_validators = [validate_scopes]
     label = _("Scopes")
-    help_text = _("A key with scopes opens only views that require some of them.")
+    help_text = _(
+        "One per line. With scopes, the key opens only views that require some of them. Without, "
+        "it may do everything that its user may do."
+    )
 
     def __init__(self, *, widget: forms.Widget | None = None) -> None:
         super().__init__(widget=ScopesWidget(widget or forms.Textarea(attrs={"rows": 2})))
 
     def get_bound_field(self, form: forms.BaseForm, field_name: str) -> forms.BoundField:
         self.widget.use_fieldset = conf.SCOPES is not None
+        if self.widget.use_fieldset:
+            self.help_text = gettext(
+                "With scopes, the key opens only views that require some of them. Without, it may "
+                "do everything that its user may do."
+            )
         return super().get_bound_field(form, field_name)
 
 
