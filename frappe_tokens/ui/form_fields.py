@@ -90,7 +90,7 @@ def _scope_choices(declared: Scopes, held: list[str]) -> Choices:
 class ScopesField(SeparatedListField):
     default_validators = [validate_scopes]
     label = _("Scopes")
-    help_text = _(
+    help_text: Any = _(
         "One per line. With scopes, the key opens only views that require some of them. Without, "
         "it may do everything that its user may do."
     )
