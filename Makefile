@@ -33,7 +33,7 @@ endif
 FAST = tests/test_*.py tests/rest
 SLOW = browser or commits or node or parallel or process or server
 
-.PHONY: demo test test-fast test-all-but-browser test-browser bench lint screenshots clean
+.PHONY: demo test test-fast test-all-but-browser test-browser bench lint messages screenshots clean
 
 demo: $(VENV)/installed-demo
 	PORT=$(PORT) $(BIN)/python manage.py demo
@@ -65,6 +65,11 @@ lint: $(VENV)/installed-test,lint
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+# Collects what is to be translated, and compiles the translations. Needs gettext.
+messages: $(VENV)/installed-test
+	cd frappe_tokens && PYTHONPATH=.. $(abspath $(BIN))/django-admin makemessages --all --no-location --no-wrap
+	cd frappe_tokens && PYTHONPATH=.. $(abspath $(BIN))/django-admin compilemessages
 
 screenshots: $(VENV)/installed-test
 	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest -m browser -k documentation
