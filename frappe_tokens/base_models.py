@@ -11,6 +11,7 @@ from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from . import crypto, policy
 from .credentials import API_KEY_MAX_LENGTH
@@ -35,7 +36,7 @@ class KeyState(models.TextChoices):
     """Whether a key can be used."""
 
     ACTIVE = "active", _("Active")
-    DISABLED = "disabled", _("Disabled")
+    DISABLED = "disabled", pgettext_lazy("state of a key", "Disabled")
     EXPIRED = "expired", _("Expired")
     REVOKED = "revoked", _("Revoked")
 
@@ -134,7 +135,7 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
         default=list,
         blank=True,
         validators=[validate_scopes],
-        help_text=_("With scopes, the key opens only views that require some of them."),
+        help_text=_("With scopes, the key opens only the views whose scopes it has."),
     )
     read_only = models.BooleanField(
         _("read-only"), default=False, help_text=_("Allow only GET, HEAD and OPTIONS.")

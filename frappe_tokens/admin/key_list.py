@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from ..base_models import AbstractApiKey, KeyState
 from ..ui import relative_time
@@ -65,7 +65,11 @@ class KeyListMixin(KeyActionsMixin):
     )
     def key_last_used(self, key: AbstractApiKey) -> str:
         at = key.last_used_at
-        value = quiet(_("Never")) if at is None else relative_time(at, timezone.now())
+        value = (
+            quiet(pgettext("last use", "Never"))
+            if at is None
+            else relative_time(at, timezone.now())
+        )
         return labelled(_("Last used"), value)
 
     @admin.display(

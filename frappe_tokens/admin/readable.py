@@ -119,7 +119,8 @@ def _note_about(key: AbstractApiKey) -> str:
             key.disabled_at,
             key.disabled_by,
         )
-        return f"{disabled} {gettext('Requests with it are refused until it is enabled.')}"
+        refused = gettext("Requests with it are refused until it is enabled.")
+        return f"{disabled} {refused}"
     if key.expires_at is not None and key.is_expired():
         text = gettext(
             "This API key expired on %(when)s. Requests with it are refused. Rotate its secret "

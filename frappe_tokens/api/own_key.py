@@ -68,7 +68,7 @@ class RotateOwnKey(KeysView):
     def post(self, request: Request) -> Response:
         key = _presented(request)
         if not isinstance(key, AbstractApiKey):
-            raise PermissionDenied(_("Access tokens can't be rotated. Refresh it instead."))
+            raise PermissionDenied(_("An access token can't be rotated. Refresh it instead."))
         options = validated(self.get_serializer(data=request.data))
         return Response(with_secret(rotate_itself(key, **options)))
 

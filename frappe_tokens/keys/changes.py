@@ -83,7 +83,7 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
                 check_target(user, by)
             elif not stored._meta.get_field("user").null:
                 raise ValidationError(
-                    _("Choose the user that the key runs as first."), code="no_user"
+                    _("First choose the user that the key runs as."), code="no_user"
                 )
             before, stored.user = stored.user, user
             check_as_new(stored, by)

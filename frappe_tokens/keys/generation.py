@@ -188,7 +188,7 @@ def generate_keys_for_source(
     expires_at = None if expires_at is None else clean_expiry(expires_at)
     with locked_key(key, by) as stored:
         if stored.user is None:
-            raise ValidationError(_("Choose the user that the key runs as first."), code="no_user")
+            raise ValidationError(_("First choose the user that the key runs as."), code="no_user")
         check_target(stored.user, by)
         rotated, now = bool(stored.secret_digest), timezone.now()
         ends_at = stored.expires_at

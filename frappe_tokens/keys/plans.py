@@ -101,7 +101,7 @@ def _blocked_by(
     if key is not None and key.is_revoked:
         return _("This API key was revoked, which is final. Generate a new key.")
     if user is None:
-        return _("Choose the user that the key runs as first.")
+        return _("First choose the user that the key runs as.")
     try:
         check_target(user, actor)
         if key is not None:

@@ -77,7 +77,7 @@ def _limited(expires_at: datetime, now: datetime, lifetime: timedelta | None) ->
     """Return ``expires_at``, or raise ValidationError if it's beyond ``lifetime``."""
     if lifetime is None:
         raise ValidationError(
-            _("This API key has no expiry that it could move. Leave it out."), code="expiry"
+            _("This API key has no expiry. Leave out expires_at and expires_in."), code="expiry"
         )
     latest = now + lifetime
     if expires_at > latest + _TOLERANCE:

@@ -91,8 +91,8 @@ class ScopesField(SeparatedListField):
     default_validators = [validate_scopes]
     label = _("Scopes")
     help_text: Any = _(
-        "One per line. With scopes, the key opens only views that require some of them. Without, "
-        "it may do everything that its user may do."
+        "One per line. With scopes, the key opens only the views whose scopes it has. Without, it "
+        "may do everything that its user may do."
     )
 
     def __init__(self, *, widget: forms.Widget | None = None) -> None:
@@ -102,7 +102,7 @@ class ScopesField(SeparatedListField):
         self.widget.use_fieldset = conf.SCOPES is not None
         if self.widget.use_fieldset:
             self.help_text = gettext(
-                "With scopes, the key opens only views that require some of them. Without, it may "
+                "With scopes, the key opens only the views whose scopes it has. Without, it may "
                 "do everything that its user may do."
             )
         return super().get_bound_field(form, field_name)

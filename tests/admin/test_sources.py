@@ -508,7 +508,7 @@ def test_row_without_a_user_waits_for_one(root_client, user):
     url = f"/sources/sources/sensor/{sensor.pk}"
     assert sensor.user is None
     page = text_of(root_client.get(f"{url}/generate-keys/"))
-    assert "Choose the user that the key runs as first." in page
+    assert "First choose the user that the key runs as." in page
     assert "Revoking is final" in text_of(root_client.get(f"{url}/revoke/"))
 
     root_client.post(f"{url}/change/", form_of(user=user.pk, position="[1]", note="x"))

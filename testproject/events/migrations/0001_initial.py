@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="With scopes, the key opens only views that require some of them.",
+                        help_text="With scopes, the key opens only the views whose scopes it has.",
                         validators=[frappe_tokens.validators.validate_scopes],
                         verbose_name="scopes",
                     ),
