@@ -25,9 +25,7 @@ class EditForm(forms.Form):
         required=False,
         max_length=NAME_MAX_LENGTH,
         label=_("Name"),
-        help_text=_(
-            "What the key is for. The key without a name is the one that Frappe calls use."
-        ),
+        help_text=_("What the key is for. Frappe's calls use the key without a name."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
 

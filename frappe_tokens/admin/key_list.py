@@ -54,7 +54,7 @@ class KeyListMixin(KeyActionsMixin):
     def key_limits(self, key: AbstractApiKey) -> str:
         limits = [_as_code(key.scopes), _as_code(key.allowed_ips)]
         limits += [_("read-only") if key.read_only else "", key.rate_limit]
-        shown = [(limit,) for limit in limits if limit] or [(quiet(_("None")),)]
+        shown = [(limit,) for limit in limits if limit] or [(quiet(pgettext("limits", "None")),)]
         items = format_html_join("", "<span>{}</span>", shown)
         value = format_html('<div class="frappe-tokens-limits">{}</div>', items)
         return labelled(_("Scopes and limits"), value)

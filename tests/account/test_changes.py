@@ -64,7 +64,7 @@ def test_proposes_a_grace_period_as_long_as_the_projects(ada, keys, settings, us
 
 
 def test_says_that_a_secret_in_its_grace_period_ends_early(ada, user, keys):
-    early = "still in its grace period, stops working immediately."
+    early = "still in its grace period, will stop working immediately."
     page = page_of(keys.instance, "rotate")
     assert early not in text_of(ada.get(page))
 

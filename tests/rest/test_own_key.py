@@ -394,7 +394,7 @@ def test_key_without_an_expiry_keeps_none(user):
 
     with assert_unchanged():
         response = rotate(keys, {"expires_in": 60})
-    assert_refused(response, 400, "expiry", "Leave it out.")
+    assert_refused(response, 400, "expiry", "Leave out expires_at")
 
     assert rotate(keys).json()["expires_at"] is None
 
