@@ -93,7 +93,7 @@ def test_confirmation_says_what_happens_to_the_old_secrets(manager_client, user)
     def page():
         return text_of(manager_client.get(generate_page(user)))
 
-    early = "The secret before the current one, which is still in its grace period, stops working"
+    early = "The secret before the current one, which is still in its grace period, will stop"
     generated = generate_keys(user)
     assert f"The API key <code>{generated.api_key}</code> stays. Its secret is replaced" in page()
     assert early not in page()
