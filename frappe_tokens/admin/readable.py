@@ -41,7 +41,7 @@ class ReadableMixin(ModelAdmin):
 
     @admin.display(description=_("metadata"))
     def readable_metadata(self, key: Any) -> str:
-        context = {"pairs": list(_pairs(key.metadata))}
+        context = {"pairs": sorted(_pairs(key.metadata))}
         return render_to_string("frappe_tokens/admin/readable_pairs.html", context)
 
     def readable(

@@ -163,7 +163,7 @@ def test_what_cannot_be_changed_is_no_json(staff, user, may_only_view):
     rows, _ = rows_of(client, keys.instance)
     assert rows["readable_scopes"] == "todos events"
     assert rows["readable_allowed_ips"] == "192.0.2.0/24"
-    assert rows["readable_metadata"] == ("team ops owner.rooms 1, two empty {} billed true")
+    assert rows["readable_metadata"] == "billed true empty {} owner.rooms 1, two team ops"
     rows, _ = rows_of(client, other)
     assert rows["readable_scopes"] == "None. The key opens all views."
     assert rows["readable_allowed_ips"] == "All addresses."
