@@ -297,7 +297,9 @@ def test_pages_are_of_the_same_site_if_host_and_scheme_are_passed_on(
     address = nginx(app, inside, tls=tls)
     browser = {"Origin": address, "Authorization": basic(tokens[0])}
 
-    with httpx.Client(verify=ssl.create_default_context(cafile=certificate[0])) as person:
+    with httpx.Client(
+        verify=ssl.create_default_context(cafile=certificate[0]), timeout=60
+    ) as person:
         assert log_in(person, address).status_code == (302 if accepted else 403)
         rotated = person.post(f"{address}/api/keys/none/rotate/", headers=browser)
     assert rotated.json()["code"] == ("no_key" if accepted else "cross_site_request")
