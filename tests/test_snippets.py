@@ -2,11 +2,13 @@
 
 import json
 import shlex
+from functools import cached_property, partial
 
 import pytest
 from django.http import HttpResponse
 from django.test import Client
-from django.urls import include, path, re_path
+from django.urls import include, path, re_path, register_converter
+from django.urls.converters import IntConverter
 from django.views import View
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.generics import ListAPIView
@@ -16,8 +18,9 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet
 
 from frappe_tokens.authentication import BearerAuthentication, TokenAuthentication
+from frappe_tokens.crypto import Secret
 from frappe_tokens.decorators import require_scopes
-from frappe_tokens.keys import generate_keys, generate_keys_for_source
+from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source
 from frappe_tokens.models import ApiKey
 from frappe_tokens.ui.endpoints import endpoints
 from frappe_tokens.ui.snippets import path_for, trial_of
@@ -47,6 +50,12 @@ class Dynamic(Tokens):
     @property
     def required_scopes(self):
         return ["dynamic"]
+
+
+class Cached(Tokens):
+    @cached_property
+    def required_scopes(self):
+        return ["cached"]
 
 
 class OnlyPost(Tokens):
@@ -90,6 +99,25 @@ class Plain(View):
         return HttpResponse("ok")
 
 
+class Instance:
+    """A view that has what those of Django REST framework have, but with another meaning."""
+
+    cls = dict
+    actions = ["get"]
+    initkwargs = ("required_scopes",)
+
+    def __call__(self, request): ...
+
+
+class Failing(IntConverter):
+    """Allowed to raise ValueError only."""
+
+    def to_python(self, value):
+        raise KeyError(value)
+
+
+register_converter(Failing, "failing")
+
 router = DefaultRouter()
 router.register("todos", ToDoSet)
 
@@ -109,6 +137,20 @@ urlpatterns = [
     path("lists/", Reports.as_view()),
     path("in/<slug:team>/", include([path("team/", Tokens.as_view(required_scopes=["team"]))])),
     path("sets/", include(router.urls)),
+    path("odd/instance/", Instance()),
+    path("odd/partial/", partial(Plain.as_view())),
+    path("odd/cached/", Cached.as_view()),
+    path("odd/number/", Tokens.as_view(required_scopes=5)),
+    path("odd/nested/", Tokens.as_view(required_scopes=[["nested"]])),
+    path("odd/<failing:number>/", Plain.as_view()),
+    path("odd/7/", Tokens.as_view(required_scopes=["failing"])),
+    path("/other.example/", Tokens.as_view(required_scopes=["slashes"])),
+    path("what?/no#1/[a]/ö/", Tokens.as_view(required_scopes=["reserved"])),
+]
+
+QUOTED = [
+    (["slashes"], "/%2Fother.example/"),
+    (["reserved"], "/what%3F/no%231/%5Ba%5D/%C3%B6/"),
 ]
 
 
@@ -125,6 +167,8 @@ urlpatterns = [
         (["set:list"], "/sets/todos/"),
         (["set:create"], "/"),
         *(([unusable], "/") for unusable in ("hidden", "bearer", "dynamic", "percent", "team")),
+        *(([unusable], "/") for unusable in ("cached", "nested", "failing")),
+        *QUOTED,
         (["plain"], "/"),
         ([], "/lists/"),
     ],
@@ -137,7 +181,13 @@ def test_finds_a_path_that_the_scopes_open(settings, scopes, expected):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("scopes", [["reports"], ["given", "other"], ["by:read"], ["function"], []])
+@pytest.mark.parametrize(
+    "scopes",
+    [
+        *(["reports"], ["given", "other"], ["by:read"], ["function"], []),
+        *(scopes for scopes, _path in QUOTED),
+    ],
+)
 def test_key_opens_the_path(settings, user, scopes):
     settings.ROOT_URLCONF = __name__
     settings.FRAPPE_TOKENS = {"SCOPES": dict.fromkeys(scopes, "For this test")}
@@ -182,6 +232,15 @@ def trial(rf):
 
 def texts(trial):
     return {snippet.slug: str(snippet.text) for snippet in trial.snippets}
+
+
+def test_secret_is_never_for_another_host(settings, trial):
+    settings.ROOT_URLCONF = __name__
+    keys = GeneratedKeys("ftk_key", Secret("canary"), ApiKey(scopes=["slashes"]))
+
+    for program in texts(trial(keys)).values():
+        assert "http://localhost:8123/" in program
+        assert "//other.example" not in program
 
 
 @pytest.mark.django_db

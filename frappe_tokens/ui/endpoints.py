@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from django.urls import (
-    Resolver404,
-    URLPattern,
-    URLResolver,
-    get_resolver,
-    get_script_prefix,
-    get_urlconf,
-)
+from django.urls import URLPattern, URLResolver, get_resolver, get_script_prefix, get_urlconf
+from django.utils.http import escape_leading_slashes
 from django.utils.regex_helper import normalize
 
 from ..verification import RoutedView
 
 
 class Endpoint(NamedTuple):
-    """A path and the view that answers it.
+    """A path and the view of Django REST framework that answers it.
 
     Attributes:
-        path: with the prefix of the script, if any.
-        view: the function, or the result of ``as_view()``.
+        path: quoted, with the prefix of the script, if any.
+        view: the result of ``as_view()``.
     """
 
     path: str
@@ -31,16 +27,14 @@ class Endpoint(NamedTuple):
 
     @property
     def cls(self) -> Any:
-        """The class of a view of Django REST framework; None for other views."""
-        return getattr(self.view, "cls", None)
+        """The class of the view."""
+        return self.view.cls
 
     @property
     def accepts_tokens(self) -> bool:
-        """Whether it is a view of Django REST framework that answers the scheme ``token``."""
+        """Whether the view answers the scheme ``token``."""
         given = getattr(self.view, "initkwargs", {})
-        classes = given.get(
-            "authentication_classes", getattr(self.cls, "authentication_classes", None)
-        )
+        classes = given.get("authentication_classes", self.cls.authentication_classes)
         return isinstance(classes, list | tuple) and any(
             getattr(cls, "scheme", "") == "token"
             and any(base.__module__ == "frappe_tokens.authentication" for base in cls.__mro__)
@@ -67,17 +61,21 @@ class Endpoint(NamedTuple):
 
 
 def endpoints() -> Iterator[Endpoint]:
-    """Yield the paths that take no arguments, in the order of the URLconf."""
+    """Yield what REST framework answers and takes no arguments, in the order of the URLconf."""
     resolver = get_resolver(get_urlconf())
     prefix = get_script_prefix()
     for path, view in _walk(resolver, ""):
-        try:
-            answers = resolver.resolve(f"/{path}").func
-        except Resolver404:  # such as a path that only another language has
+        if not hasattr(getattr(view, "cls", None), "authentication_classes"):
             continue
+        answers = None
+        # A path that only another language has, or a converter of the project that fails.
+        with suppress(Exception):
+            answers = resolver.resolve(f"/{path}").func
         # An earlier pattern may match the path too.
         if answers is view:
-            yield Endpoint(prefix + path, view)
+            # As reverse() does. Two slashes at the start would be those of another host.
+            quoted = quote(prefix + path, safe="/~:@!$&'()*+,;=")
+            yield Endpoint(escape_leading_slashes(quoted), view)
 
 
 def _walk(resolver: URLResolver, start: str) -> Iterator[tuple[str, Any]]:

@@ -77,13 +77,24 @@ def _methods(view: Any) -> list[str]:
     if cls is None:
         return [""]
     names = getattr(view, "actions", None) or [
-        name for name in cls.http_method_names if name != "options" and hasattr(cls, name)
+        name
+        for name in getattr(cls, "http_method_names", ())
+        if name != "options" and hasattr(cls, name)
     ]
     # In Django's order: those of @api_view have none.
     return [name.upper() for name in View.http_method_names if name in names]
 
 
 def _required(view: Any, method: str) -> tuple[str, ...]:
+    """Return the scopes that ``view`` declares; none if only a request knows them."""
+    try:
+        scopes = _declared(view, method)
+    except TypeError:  # such as a property
+        return ()
+    return scopes if all(isinstance(scope, str) for scope in scopes) else ()
+
+
+def _declared(view: Any, method: str) -> tuple[str, ...]:
     cls = getattr(view, "cls", None)
     if cls is None:
         return view_scopes(view, method)
@@ -91,6 +102,4 @@ def _required(view: Any, method: str) -> tuple[str, ...]:
     given = getattr(view, "initkwargs", {})
     action = (getattr(view, "actions", None) or {}).get(method.lower())
     scopes = given.get("required_scopes", getattr(cls, "required_scopes", None))
-    if isinstance(scopes, property):
-        scopes = None  # only known in a request
     return policy.required_scopes(SimpleNamespace(required_scopes=scopes, action=action), method)
