@@ -1,8 +1,10 @@
 """The scopes that a project declares: every path accepts them, and no others."""
 
 import json
+from functools import cached_property
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.urls import path
 from drf_spectacular.generators import SchemaGenerator
@@ -10,6 +12,7 @@ from ninja import NinjaAPI
 from oauth2_provider.scopes import SettingsScopes
 from rest_framework.decorators import action, api_view
 from rest_framework.response import Response
+from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from frappe_tokens.checks.scopes import check_scopes
@@ -190,6 +193,34 @@ def test_form_has_a_text_area_if_any_scope_is_allowed(client, user, settings, mo
     assert elements(page, "label", for_=attribute(area, "id"))
 
 
+def test_form_without_the_text_area_leaves_the_scopes(
+    client, make_user, user, settings, monkeypatch
+):
+    settings.FRAPPE_TOKENS = {}
+    monkeypatch.setattr("frappe_tokens.conf.scopes_of_toolkit", lambda: None)
+    key = generate_keys(user, scopes=["any"]).instance
+    client.force_login(make_user("root", is_superuser=True, is_staff=True))
+
+    client.post(f"/admin/frappe_tokens/apikey/{key.pk}/change/", {"name": "new", "metadata": "{}"})
+
+    key.refresh_from_db()
+    assert (key.name, key.scopes) == ("new", ["any"])
+
+
+def test_order_of_the_check_boxes_is_no_change(client, make_user, user):
+    key = generate_keys(user, scopes=["todos:write", "reports"]).instance
+    client.force_login(make_user("root", is_superuser=True, is_staff=True))
+    change = f"/admin/frappe_tokens/apikey/{key.pk}/change/"
+    page = client.get(change).content.decode()
+
+    client.post(change, {"name": "new", "metadata": "{}", "scopes": boxes(page)[1]})
+
+    key.refresh_from_db()
+    assert (key.name, key.scopes) == ("new", ["todos:write", "reports"])
+    (entry,) = LogEntry.objects.filter(object_id=str(key.pk))
+    assert entry.get_change_message() == "Changed Name."
+
+
 def test_schema_names_them():
     schemas = SchemaGenerator().get_schema(request=None, public=True)["components"]["schemas"]
 
@@ -224,6 +255,22 @@ class ToDos(ViewSet):
     def done(self, request): ...
 
 
+class OnlyInRequests(APIView):
+    @cached_property
+    def required_scopes(self):
+        return ["cached"]
+
+    def get(self, request): ...
+
+
+class Instance:
+    """A view whose ``cls`` is not what Django REST framework sets."""
+
+    cls = dict
+
+    def __call__(self, request): ...
+
+
 ninja = NinjaAPI(urls_namespace="declared scopes")
 
 
@@ -241,6 +288,9 @@ urlpatterns = [
     path("todos/", ToDos.as_view({"get": "list", "post": "create"})),
     path("done/", ToDos.as_view({"post": "done"}, required_scopes=["todos:done"])),
     path("ninja/", ninja.urls),
+    path("cached/", OnlyInRequests.as_view()),
+    path("nested/", ToDos.as_view({"get": "list"}, required_scopes=[["nested"]])),
+    path("instance/", Instance()),
 ]
 
 

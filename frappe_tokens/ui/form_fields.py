@@ -61,6 +61,10 @@ class ScopesWidget(forms.CheckboxSelectMultiple):
         sent = super().value_from_datadict(data, files, name) or ""
         return sent if isinstance(sent, str) else "\n".join(sent)
 
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        # A browser sends nothing for check boxes without a tick, but always a text area.
+        return conf.SCOPES is None and self.textarea.value_omitted_from_data(data, files, name)
+
     def render(
         self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None
     ) -> SafeString:
@@ -97,6 +101,10 @@ class ScopesField(SeparatedListField):
 
     def __init__(self, *, widget: forms.Widget | None = None) -> None:
         super().__init__(widget=ScopesWidget(widget or forms.Textarea(attrs={"rows": 2})))
+
+    def has_changed(self, initial: Any, data: object) -> bool:
+        # A browser sends check boxes in the order of the page.
+        return set(self.to_python(data)) != set(initial or ())
 
     def get_bound_field(self, form: forms.BaseForm, field_name: str) -> forms.BoundField:
         self.widget.use_fieldset = conf.SCOPES is not None
