@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django import template
+from django.contrib.sites.requests import RequestSite
 from django.contrib.sites.shortcuts import get_current_site
+from django.core.exceptions import ObjectDoesNotExist
 from django.template import RequestContext
 from django.urls import get_script_prefix
 from django.utils import timezone
@@ -31,7 +33,12 @@ def current_site(context: RequestContext) -> Site:
     request = context.request
     user: Any = getattr(request, "user", None)
     username = user.get_username() if user is not None and user.is_authenticated else ""
-    return Site(get_current_site(request).name, get_script_prefix(), username)
+    try:
+        site: Any = get_current_site(request)
+    except ObjectDoesNotExist:
+        # No reason to lose the page: it may show a secret, for the only time.
+        site = RequestSite(request)
+    return Site(site.name, get_script_prefix(), username)
 
 
 @register.filter

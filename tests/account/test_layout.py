@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.views import LoginView
+from django.core.exceptions import ObjectDoesNotExist
 from django.test import Client
 from django.urls import path, reverse
 
@@ -12,6 +14,7 @@ from tests.html import attribute, elements, text
 
 from .conftest import LIST, NEW, text_of
 
+TAGS = "frappe_tokens.templatetags.frappe_tokens"
 SIGN_OUT = f"{LIST}sign-out/"
 
 # The templates in the documentation: one that changes our header, and one that replaces our layout.
@@ -46,6 +49,12 @@ def use_templates(settings, tmp_path):
 def header_of(response):
     (header,) = elements(text_of(response), class_="frappe-tokens-header")
     return header
+
+
+def test_header_has_the_host_if_no_site_has_it(ada, monkeypatch):
+    monkeypatch.setattr(f"{TAGS}.get_current_site", Mock(side_effect=ObjectDoesNotExist))
+
+    assert text(header_of(ada.get(LIST))).startswith("testserver Home")
 
 
 @pytest.mark.parametrize("page", [LIST, NEW])
