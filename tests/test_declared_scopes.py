@@ -5,7 +5,9 @@ from functools import cached_property
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import ProgrammingError
 from django.urls import path
 from drf_spectacular.generators import SchemaGenerator
 from ninja import NinjaAPI
@@ -73,6 +75,31 @@ def test_without_the_setting_they_are_the_toolkits(settings):
 
 
 @pytest.mark.django_db
+class StoredScopes(SettingsScopes):
+    """Scopes in a table that the next migration creates."""
+
+    def get_all_scopes(self):
+        raise ProgrammingError("no such table")
+
+
+@pytest.mark.parametrize("own", [None, SCOPES])
+def test_checks_run_before_the_toolkits_scopes_have_their_table(settings, own):
+    settings.FRAPPE_TOKENS = {"SCOPES": own}
+    settings.OAUTH2_PROVIDER = {"SCOPES_BACKEND_CLASS": f"{__name__}.StoredScopes"}
+
+    assert not [found for found in run_checks() if found.level >= ERROR]
+
+
+@pytest.mark.parametrize("own", [None, SCOPES])
+def test_checks_report_a_toolkit_without_scopes(settings, own):
+    settings.FRAPPE_TOKENS = {"SCOPES": own}
+    settings.OAUTH2_PROVIDER = {"SCOPES_BACKEND_CLASS": "no.such.Scopes"}
+
+    assert ["frappe_tokens.E003"] * (own is None) == [
+        found.id for found in run_checks() if found.level >= ERROR
+    ]
+
+
 def test_without_the_setting_and_the_toolkit_a_key_may_have_any(user, settings, monkeypatch):
     settings.FRAPPE_TOKENS = {}
     monkeypatch.setattr("django.apps.apps.is_installed", lambda name: name != "oauth2_provider")

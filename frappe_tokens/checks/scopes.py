@@ -25,10 +25,11 @@ def check_scopes(**kwargs: object) -> Iterator[CheckMessage]:
     declared = value_of("SCOPES")
     if declared is None:
         return
-    known = {*declared, *(scopes_of_toolkit() or ())}
     missing: dict[str, list[str]] = {}
-    # Django's check of the URLconf reports a broken one.
+    # Django's check of the URLconf reports a broken one. A project may keep the toolkit's scopes in
+    # a table that isn't there yet.
     with suppress(Exception):
+        known = {*declared, *(scopes_of_toolkit() or ())}
         for view in routed_views(get_resolver()):
             if not view.name.startswith(_OF_TOOLKIT):
                 for scope in {*sum(view.required_scopes.values(), ())} - known:
