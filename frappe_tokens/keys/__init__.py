@@ -13,7 +13,7 @@ from .actors import (
     check_target,
 )
 from .changes import change_key, change_user, check_as_new
-from .csv_rows import csv_row, iso, shown_fields
+from .csv_rows import as_json, csv_row, shown_fields
 from .generation import (
     BATCH_SIZE,
     GeneratedKeys,
@@ -87,6 +87,7 @@ __all__ = [
     "Problem",
     "address_of",
     "allow_application",
+    "as_json",
     "change_key",
     "change_user",
     "check_as_new",
@@ -115,7 +116,6 @@ __all__ = [
     "generate_keys_for_users",
     "import_keys",
     "is_application_allowed",
-    "iso",
     "led_by",
     "lock_active_users",
     "lock_rows",

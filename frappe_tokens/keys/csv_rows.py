@@ -30,10 +30,15 @@ def iso(at: datetime) -> str:
     return re.sub(r"\+00:00$", "Z", at.isoformat())
 
 
+def as_json(value: object) -> str:
+    """Return ``value`` as JSON. A source's own columns may have the names of ours, and any type."""
+    return json.dumps(value, default=lambda it: iso(it) if isinstance(it, datetime) else str(it))
+
+
 def _cell(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return spreadsheet_safe(" ".join(value))
     if isinstance(value, datetime):
         return iso(value)
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else as_json(value)
     return "" if value is None else spreadsheet_safe(text)

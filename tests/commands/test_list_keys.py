@@ -8,6 +8,7 @@ import pytest
 import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.translation import gettext_lazy
 
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.models import ApiKey
@@ -149,6 +150,28 @@ def test_prints_naive_times_without_a_time_zone(user, settings):
     make_key(user, "plain", expires_at=NOW.replace(tzinfo=None) + DAY)
     assert objects()[0]["expires_at"] == "2026-11-02T12:00:00"
     assert "  2026-11-02 12:00  -" in run()[0]
+
+
+@pytest.mark.parametrize("form", ["text", "json", "csv"])
+def test_columns_of_a_source_may_have_the_names_of_ours_and_other_types(
+    user, form, monkeypatch, settings
+):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "sources.Sensor"}}
+    sensor = Sensor.objects.create(user=user)
+    for name, value in {
+        "name": gettext_lazy("Door"),
+        "description": user,
+        "metadata": [{"since": NOW}],
+    }.items():
+        monkeypatch.setattr(Sensor, name, value, raising=False)
+
+    out, _ = run("--source", "Sensor", "--format", form)
+
+    assert sensor.api_key in out
+    assert "Door" in out
+    if form != "text":
+        assert "ada" in out
+        assert "2026-11-01T12:00:00Z" in out
 
 
 @pytest.mark.parametrize("form", ["text", "json", "csv"])

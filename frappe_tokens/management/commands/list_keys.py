@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from itertools import chain, islice
 from typing import Any
 
@@ -12,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ...base_models import AbstractApiKey
-from ...keys import csv_row, expiring_within, iso, shown_fields, unused_for
+from ...keys import as_json, csv_row, expiring_within, shown_fields, unused_for
 from ...models import SHOWN_FIELDS
 from ..selection import (
     add_selection,
@@ -63,7 +62,7 @@ class Command(BaseCommand):
         )
         if options["format"] == "json":
             for _source, key in found:
-                self.stdout.write(json.dumps(shown_fields(key), default=iso))
+                self.stdout.write(as_json(shown_fields(key)))
             return
         if options["format"] == "csv":
             writer = csv.DictWriter(self.stdout, SHOWN_FIELDS)
@@ -101,7 +100,7 @@ def _cells(key: AbstractApiKey) -> list[str]:
     return [
         key.api_key,
         printable(username_of(key) or "-"),
-        printable(getattr(key, "name", "") or "-"),
+        printable(str(getattr(key, "name", "") or "-")),
         "user inactive" if inactive else key.state,
         moment(key.last_used_at),
         moment(key.expires_at),
