@@ -117,11 +117,15 @@ def shortest_network(text: str) -> str:
 
 
 def meant_network(text: str) -> str:
-    """Return the network that 127.0.0.1/8 probably means, 127.0.0.0/8; "" if it is no network."""
+    """Return the network that 127.0.0.1/8 probably means, 127.0.0.0/8; "" if it is no network.
+
+    Nobody means all addresses who writes one of them.
+    """
     try:
-        return str(parse_network(text, strict=False))
+        network = parse_network(text, strict=False)
     except ValueError:
         return ""
+    return str(network) if network.prefixlen else ""
 
 
 def is_wider(before: Collection[str], after: Collection[str]) -> bool:
