@@ -4,8 +4,10 @@ import csv
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.admin.models import LogEntry
 from django.db import connection
+from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -284,6 +286,28 @@ def test_source_has_the_same_actions_and_columns(root_client, user, settings):
 
 
 # Exporting
+
+
+@pytest.mark.django_db(transaction=True)
+def test_exports_keys_in_parts_under_asgi(make_user, make_key, monkeypatch):
+    monkeypatch.setattr("frappe_tokens.admin.key_export.CHUNK", 2)
+    root = make_user("root", is_superuser=True, is_staff=True)
+    form = {
+        "action": "export_keys",
+        "_selected_action": [make_key(name).pk for name in ("a", "b", "c")],
+    }
+
+    async def export():
+        client = AsyncClient()
+        await client.aforce_login(root)
+        response = await client.post(KEYS, form)
+        return [part.decode() async for part in response]
+
+    parts = async_to_sync(export)()
+
+    rows = [*csv.DictReader("".join(parts).splitlines())]
+    assert [row["name"] for row in rows] == ["c", "b", "a"]
+    assert len(parts) == 2
 
 
 def test_exports_keys_without_secrets(manager_client, make_key, make_user):
