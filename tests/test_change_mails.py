@@ -24,6 +24,7 @@ from frappe_tokens.keys import (
 )
 from frappe_tokens.keys.mail import MOST_EMAILS
 
+from .account.conftest import version_on
 from .sources.models import Robot, Sensor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -203,3 +204,28 @@ def test_bulk_generation_sends_few_mails_or_none(
 
     assert len(mailoutbox) == 2 * mails
     assert caplog.text.count("No email is sent") == (0 if mails else 4)
+
+
+KEYS = "/admin/frappe_tokens/apikey/"
+
+
+@pytest.mark.parametrize("action", ["disable_keys", "enable_keys", "revoke_keys", "generate_keys"])
+@pytest.mark.parametrize(("most", "mails"), [(2, 2), (1, 0)], ids=["few", "many"])
+def test_action_of_the_admin_sends_few_mails_or_none(
+    client, make_user, mailoutbox, monkeypatch, action, most, mails
+):
+    monkeypatch.setattr("frappe_tokens.keys.mail.MOST_EMAILS", most)
+    users = [make_user(name, email=f"{name}@example.com") for name in ("ada", "grace")]
+    keys = [generate_keys(user).instance for user in users]
+    if action == "enable_keys":
+        for key in keys:
+            disable(key)
+    mailoutbox.clear()
+    client.force_login(make_user("root", is_superuser=True, is_staff=True))
+
+    form = {"action": action, "_selected_action": [key.pk for key in keys]}
+    asked = client.post(KEYS, form)
+    if action in ("revoke_keys", "generate_keys"):
+        client.post(KEYS, {**form, "version": version_on(asked), "grace": 0})
+
+    assert len(mailoutbox) == mails

@@ -90,6 +90,7 @@ class DisablingActionsMixin(DisablingMixin):
         with transaction_for(router.db_for_write(self.model)):
             # All users and rows at once: each call would lock its own, in the order of the list.
             rows = lock_rows(self.model, keys, actor).values()
+            actor = actor.changing(len(rows))
             actor.preload(key.user for key in rows)
             for key in rows:
                 try:

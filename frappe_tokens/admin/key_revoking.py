@@ -41,8 +41,9 @@ class KeyActionsMixin(KeyExportMixin, DisablingActionsMixin):
             version = hashlib.sha256(",".join(str(key.pk) for key in possible).encode()).hexdigest()
             form = RevokeForm(request.POST if sent == version else None)
             if possible and form.is_valid():
+                by = actor.changing(len(possible))
                 for key in possible:
-                    revoke(key, reason=form.cleaned_data["reason"], by=actor)
+                    revoke(key, reason=form.cleaned_data["reason"], by=by)
                 text = ngettext(
                     "Revoked %(count)d API key.", "Revoked %(count)d API keys.", len(possible)
                 )

@@ -232,4 +232,5 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
         self, plans: Sequence[Plan], actor: Actor, options: Mapping[str, Any]
     ) -> list[GeneratedKeys]:
         keys = [plan.key for plan in plans if plan.key is not None]
+        actor = actor.changing(len(keys))
         return [generate_keys_for_source(key, by=actor, **options) for key in keys]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -40,11 +40,13 @@ class Actor:
         user: the user that the request runs as; None if the project has no anonymous user.
         credential: what authenticated the request (``request.auth``); None for a session.
         history: whether to write the admin's history. Django does it for the admin's own forms.
+        total: how many keys the request changes.
     """
 
     user: Any
     credential: Any = None
     history: bool = True
+    total: int = 1
     # What :meth:`preload` has read about users, by primary key.
     _known: dict[object, Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -55,6 +57,12 @@ class Actor:
         if credential is None and began_with_access_token(request):
             credential = UNKNOWN
         return cls(getattr(request, "user", None), credential, history)
+
+    def changing(self, total: int) -> Actor:
+        """Return the same for a request that changes ``total`` keys."""
+        actor = replace(self, total=total)
+        actor._known.update(self._known)
+        return actor
 
     @property
     def is_known(self) -> bool:

@@ -74,7 +74,7 @@ def announce(
 
     after_commit(signal, model, report)
     if is_emailed:
-        mail.send_changes(event, changes, user, total)
+        mail.send_changes(event, changes, user, max(total, by.total if by is not None else 1))
 
 
 def after_commit(signal: Signal, model: type[Model], report: Callable[[], None]) -> None:
