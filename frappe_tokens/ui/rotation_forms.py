@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.utils import timezone
@@ -93,7 +94,8 @@ class GraceForm(forms.Form):
 
 
 def _grace_until(until: datetime | None) -> timedelta:
-    if until is None:
+    # The field also reads times with an offset, which can't be compared without USE_TZ.
+    if until is None or timezone.is_naive(until) == settings.USE_TZ:
         raise ValidationError(_("Enter a date and a time."), code="required")
     grace = until - timezone.now()
     if grace <= timedelta(0):

@@ -43,6 +43,15 @@ def test_old_secret_works_for_the_chosen_grace_period(ada, user, keys, hours):
     assert crypto.matches(keys.api_secret, key.previous_digest)
 
 
+def test_end_of_the_grace_period_has_no_time_zone_without_use_tz(ada, keys, settings):
+    settings.USE_TZ = False
+
+    page = rotate(ada, keys.instance, grace="until", grace_until="2040-03-01T12:00:00Z")
+
+    assert "Enter a date and a time." in text_of(page)
+    assert stored(keys.instance).secret_digest == keys.instance.secret_digest
+
+
 @pytest.mark.parametrize("grace", ["", "1", "-3600", "soon"])
 def test_grace_period_that_is_not_offered_is_refused(ada, keys, grace):
     answer = rotate(ada, keys.instance, grace=grace)
