@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLResolver
 from django.views import View
 
 from .. import policy
@@ -53,7 +53,7 @@ def routed_views(resolver: URLResolver, prefix: str = "") -> Iterator[RoutedView
         route = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
             yield from routed_views(pattern, route)
-        elif isinstance(pattern, URLPattern):
+        else:
             yield RoutedView(route, pattern.callback)
 
 
