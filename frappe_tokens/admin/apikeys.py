@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.admin.widgets import AdminTextareaWidget
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import JSONField, TextField
@@ -30,7 +29,7 @@ from ..models import ApiKey
 from ..ui import MetadataField
 from .bases import ModelForm
 from .cells import clipped
-from .source_forms import KeyForm
+from .source_forms import KeyForm, textarea
 from .sources import ApiKeySourceMixin, MaybeKey
 
 if TYPE_CHECKING:
@@ -90,8 +89,8 @@ class ApiKeyAdmin(ApiKeySourceMixin):
     raw_id_fields = ["user"]
     readonly_fields = ["created_at", "created_by"]
     formfield_overrides = {
-        TextField: {"widget": AdminTextareaWidget(attrs={"rows": 3})},
-        JSONField: {"form_class": MetadataField, "widget": AdminTextareaWidget(attrs={"rows": 3})},
+        TextField: {"widget": textarea()},
+        JSONField: {"form_class": MetadataField, "widget": textarea()},
     }
 
     @admin.display(description=gettext_lazy("name"), ordering="name")

@@ -20,8 +20,9 @@ else:
     ModelForm = models.ModelForm
     Paginator = paginator.Paginator
 
-# The styles and the scripts of our pages.
+# The styles and the scripts of our pages. The first has the colours.
+STYLES = ("theme", "admin", "secrets", "usage", "lists")
 MEDIA = Media(
-    css={"all": [f"frappe_tokens/{name}.css" for name in ("admin", "secrets", "usage", "lists")]},
+    css={"all": [f"frappe_tokens/{name}.css" for name in STYLES]},
     js=["frappe_tokens/admin.js", "frappe_tokens/usage.js"],
 )

@@ -41,7 +41,7 @@ from .disabling import DISABLE, ENABLE, switch_for
 from .generating import GENERATE, KEY_FIELDS, REFUSED, REQUESTS, part
 from .key_list import KeyListMixin
 from .readable import READABLE, ReadableMixin
-from .source_forms import CREDENTIALS, KeyForm, guarded, list_field, posted_in_rows
+from .source_forms import CREDENTIALS, KeyForm, guarded, label_parts, list_field, posted_in_rows
 from .usage.summary import may_see_requests, usage_of_key
 
 if TYPE_CHECKING:
@@ -141,8 +141,12 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> forms.Field | None:
-        own = list_field(db_field.name, request)
-        return own or super().formfield_for_dbfield(db_field, request, **kwargs)
+        field = list_field(db_field.name, request) or super().formfield_for_dbfield(
+            db_field, request, **kwargs
+        )
+        if db_field.name == "expires_at":
+            label_parts(field)
+        return field
 
     def get_form(
         self, request: HttpRequest, obj: MaybeKey = None, change: bool = False, **kwargs: Any

@@ -249,6 +249,15 @@ def test_user_is_chosen_by_id_where_users_cannot_be_searched(staff, monkeypatch)
     assert '<input type="text" name="user"' in text_of(client.get(ADD))
 
 
+def test_parts_of_the_expiry_have_names(manager_client):
+    page = text_of(manager_client.get(ADD))
+
+    (date,) = elements(page, "input", class_="vDateField")
+    (time,) = elements(page, "input", class_="vTimeField")
+    assert attribute(date, "aria-label") == "Expiry date"
+    assert attribute(time, "aria-label") == "Expiry time"
+
+
 def test_description_metadata_and_the_right_to_rotate_itself(manager_client, user):
     form = form_of(
         user, description="Nightly\r\nbuild", metadata='{"team": "ops"}', self_rotate="on"

@@ -43,7 +43,7 @@
     const contentOf = ({ page }) => document.importNode(page.querySelector(CONTENT), true);
 
     const sectionOf = (page) =>
-        page.querySelector(".field-api_access_key")?.closest("fieldset") ??
+        page.querySelector("[data-frappe-tokens-section]")?.closest("fieldset, .card") ??
         page.querySelector("[data-frappe-tokens-renew]");
 
     /* Replace our own section only, to keep what was typed into the form around it. */
