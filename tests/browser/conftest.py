@@ -1,11 +1,13 @@
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import requests
 from django.test import Client
 from playwright.sync_api import sync_playwright
 
+from tests.clients.conftest import install_package
 from tests.groups import leave_out
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -96,6 +98,14 @@ def open_page(chromium, site, problems):
     yield open_window
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The source of axe-core, from npm."""
+    directory = tmp_path_factory.mktemp("axe-core")
+    installed = install_package("axe-core", Path(__file__).parent / "axe", directory)
+    return (installed / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture

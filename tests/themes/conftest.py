@@ -1,0 +1,6 @@
+from django.conf import settings
+
+from tests.browser.conftest import axe, chromium, open_page, problems, site  # noqa: F401 - fixtures
+
+# They need a process with this directory's settings; tests/browser/test_themes.py starts one.
+collect_ignore = [] if hasattr(settings, "THEME") else ["cases", "unfold_admin"]

@@ -1,0 +1,14 @@
+"""What a project with django-unfold has in an admin module of its own."""
+
+from django.contrib import admin
+from unfold.admin import ModelAdmin
+
+from testproject.events.admin import EventConsumerAdmin
+from testproject.events.models import EventConsumer
+from tests import documentation
+
+(EXAMPLE,) = documentation.blocks(documentation.page("themes"), "python")
+exec(compile(EXAMPLE, "themes.md", "exec"), {"__name__": __name__})  # noqa: S102 - ours
+
+admin.site.unregister(EventConsumer)
+admin.site.register(EventConsumer, type("ConsumerAdmin", (EventConsumerAdmin, ModelAdmin), {}))
