@@ -56,8 +56,8 @@ class KeyActionsMixin(KeyExportMixin, DisablingActionsMixin):
         request: HttpRequest,
         form: RevokeForm,
         version: str,
-        possible: list[Any],
-        keys: list[Any],
+        possible: list[AbstractApiKey],
+        keys: list[AbstractApiKey],
     ) -> HttpResponse:
         possible_pks = {key.pk for key in possible}
         left_out = [key for key in keys if key.pk not in possible_pks]
@@ -84,11 +84,13 @@ class KeyActionsMixin(KeyExportMixin, DisablingActionsMixin):
         page.status_code = 409 if stale else 200
         return page
 
-    def _stored(self, keys: Iterable[AbstractApiKey]) -> dict[Any, Any]:
+    def _stored(self, keys: Iterable[AbstractApiKey]) -> dict[object, AbstractApiKey]:
         # From the database that keys are written to: a replica may not know yet that this very form
         # was already sent.
         rows = self.model._base_manager.using(router.db_for_write(self.model))
-        found: dict[Any, Any] = rows.select_related("user").in_bulk([key.pk for key in keys])
+        found: dict[object, AbstractApiKey] = rows.select_related("user").in_bulk(
+            [key.pk for key in keys]
+        )
         return found
 
     def _is_revocable(self, key: AbstractApiKey, actor: Actor) -> bool:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..base_models import AbstractApiKey
+from ..models import ApiKey
 from ..ui import exact
 from .bases import ModelAdmin
 
@@ -40,7 +41,7 @@ class ReadableMixin(ModelAdmin):
         return _as_list(key.allowed_ips, _("All addresses."))
 
     @admin.display(description=_("metadata"))
-    def readable_metadata(self, key: Any) -> str:
+    def readable_metadata(self, key: ApiKey) -> str:
         context = {"pairs": sorted(_pairs(key.metadata))}
         return render_to_string("frappe_tokens/admin/readable_pairs.html", context)
 

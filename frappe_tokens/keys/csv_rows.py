@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import Any
 
 from ..base_models import AbstractApiKey
 from ..models import SHOWN_FIELDS
 from ..redaction import spreadsheet_safe
 
 
-def shown_fields(key: AbstractApiKey) -> dict[str, Any]:
+def shown_fields(key: AbstractApiKey) -> dict[str, object]:
     """Return the values of ``SHOWN_FIELDS``, with the user's name."""
     # Only ApiKey has all of them.
     missing: dict[str, object] = {"metadata": {}}
@@ -35,7 +34,7 @@ def as_json(value: object) -> str:
     return json.dumps(value, default=lambda it: iso(it) if isinstance(it, datetime) else str(it))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return spreadsheet_safe(" ".join(value))
     if isinstance(value, datetime):
