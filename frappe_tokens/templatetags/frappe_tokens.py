@@ -29,14 +29,14 @@ class Site(NamedTuple):
 
 @register.simple_tag(takes_context=True)
 def current_site(context: RequestContext) -> Site:
-    """Return the site of the request. Its name is that of django.contrib.sites, else the host."""
+    """Return the request's site. Its name is that of django.contrib.sites, else the host."""
     request = context.request
     user: Any = getattr(request, "user", None)
     username = user.get_username() if user is not None and user.is_authenticated else ""
     try:
         site: Any = get_current_site(request)
     except ObjectDoesNotExist:
-        # No reason to lose the page: it may show a secret, for the only time.
+        # The page must not fail for this: it may show a secret, which is shown only once.
         site = RequestSite(request)
     return Site(site.name, get_script_prefix(), username)
 
