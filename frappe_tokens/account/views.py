@@ -1,4 +1,4 @@
-"""The views: the list of keys, what changes them, and signing out.
+"""The views that list and change keys, and the one that signs out.
 
 A secret is only in the response to the POST that generated it: not in a message, session, cookie or
 history entry, nor behind any URL.
@@ -42,7 +42,7 @@ from ..verification import RequestInfo
 from .forms import EditForm, NewKeyForm, RotateForm
 from .pages import account_page, done, form_page, key_page, notice, posted
 
-# The fields of a form by the codes of the core's errors.
+# The form fields that show the core's errors, by code.
 FIELDS = {"name_taken": "name", "expiry": "expires_at", "scopes": "scopes"}
 
 # How many revoked keys are listed: their number only grows.
@@ -160,7 +160,7 @@ def _generate(
     generate: Callable[..., GeneratedKeys],
     **context: object,
 ) -> HttpResponse:
-    """Show ``form``; on POST, generate as it says and show the secret.
+    """Show ``form``; on POST, generate with its options and show the secret.
 
     Nothing is generated if the keys have changed since the form was loaded, for example because it
     was sent twice. ``version`` shows this.

@@ -1,4 +1,4 @@
-"""What the forms of a source's rows check, whichever fields a project shows in them."""
+"""The checks of forms for a source's rows, no matter which fields a project shows in them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CREDENTIALS = ("user", *POLICIES)
 
 
 class SourceFormMixin(ModelForm):
-    """The checks for the form of every page and list that changes rows."""
+    """Checks the form of every page and list that changes rows."""
 
     actor: ClassVar[Actor]
 

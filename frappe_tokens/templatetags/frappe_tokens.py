@@ -1,4 +1,4 @@
-"""``{% load frappe_tokens %}``: what the templates of the users' own pages need."""
+"""``{% load frappe_tokens %}``: tags and filters for the templates of the users' own pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ register = template.Library()
 
 
 class Site(NamedTuple):
-    """What the header of a page shows; ``username`` is "" if nobody is signed in."""
+    """What the header of a page shows; ``username`` is "" if no one is signed in."""
 
     name: str
     home_url: str

@@ -114,7 +114,7 @@ def test_invalid_values_are_refused(ada, user, fields, message):
 
 
 @pytest.mark.parametrize("what", ["new", "new and revoked", "rotate"])
-def test_form_that_is_sent_again_generates_nothing(ada, user, what):
+def test_form_sent_twice_generates_nothing_again(ada, user, what):
     page = page_of(generate_keys(user).instance, "rotate") if what == "rotate" else NEW
     form = {"name": "ci", "grace": "0", "version": version_on(ada.get(page))}
     assert secrets_on(ada.post(page, form))
@@ -135,7 +135,7 @@ def test_form_that_is_sent_again_generates_nothing(ada, user, what):
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("what", ["new", "rotate"])
-def test_form_that_is_sent_many_times_at_once_generates_one_secret(ada, user, what):
+def test_form_sent_many_times_at_once_generates_one_secret(ada, user, what):
     page = NEW if what == "new" else page_of(generate_keys(user).instance, "rotate")
     form = {"version": version_on(ada.get(page)), "name": "ci", "grace": "3600"}
 

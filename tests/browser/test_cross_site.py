@@ -92,7 +92,7 @@ def submit(request, chromium, server, system_manager):
         address = f"http://{other if of_other_site else own}/page/"
         page.route(address, lambda route: route.fulfill(body=form, content_type="text/html"))
         page.goto(address)
-        page.unroute(address)  # the headers of an intercepted request lack what the browser adds
+        page.unroute(address)  # intercepted requests lack the headers that the browser adds
         with page.expect_navigation() as navigation:
             page.click("button")
         return navigation.value
