@@ -25,9 +25,9 @@ Choice = tuple[str, str]
 
 
 class ExpiryChoiceForm(forms.Form):
-    """Turns what was chosen into ``cleaned_data["expires_at"]``, where None is the core's default.
+    """Turns the choice into ``cleaned_data["expires_at"]``, where None is the core's default.
 
-    Without a choice, a date counts by itself.
+    If only a date is sent, the date counts.
     """
 
     expiry = forms.ChoiceField(
@@ -49,14 +49,14 @@ class ExpiryChoiceForm(forms.Form):
             if "expires_at" not in self.errors and cleaned["expires_at"] is None:
                 self.add_error("expires_at", _("Enter a date and a time."))
         elif chosen:
-            # What was entered besides another choice doesn't count.
+            # A date beside another choice doesn't count.
             self.errors.pop("expires_at", None)
             cleaned["expires_at"] = _end_of(chosen)
         return cleaned
 
 
 def for_new_key() -> tuple[list[Choice], str]:
-    """Return the choices for a new key, and the one that the project's settings make."""
+    """Return the choices for a new key, and the default one by the project's settings."""
     now = timezone.now()
     default = default_expiry(now)
     if default is None:
@@ -65,7 +65,10 @@ def for_new_key() -> tuple[list[Choice], str]:
 
 
 def for_rotation(expires_at: datetime | None) -> tuple[list[Choice], str]:
-    """Return the choices for a key that expires at ``expires_at``. An expired one needs another."""
+    """Return the choices for a key that expires at ``expires_at``, and the default one.
+
+    An expired key can't keep its expiry.
+    """
     now = timezone.now()
     if policy.has_ended(expires_at, now):
         default = default_expiry(now)

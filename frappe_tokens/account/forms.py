@@ -48,8 +48,8 @@ class EditForm(forms.Form):
     ) -> None:
         """Make the form for an existing ``key``, or for a new one.
 
-        Users without the permission to manage their keys may not extend (``may_extend``) what a key
-        may do.
+        ``may_extend``: whether the user may extend what a key may do. This requires permission to
+        manage their keys.
         """
         initial = {name: getattr(key, name) for name in _CHANGEABLE} if key is not None else None
         super().__init__(data, initial=initial)

@@ -27,7 +27,7 @@ View = Callable[..., HttpResponse]
 def account_page(view: View) -> View:
     """Require a signed-in user who may have keys. Forbid caches, and POSTs from other sites.
 
-    Until the end of a POST, others can't write the user's keys.
+    During a POST, no other request can write the user's keys.
     """
 
     @outside_atomic_requests

@@ -1,4 +1,4 @@
-"""The views: the list of keys, what changes them, and signing out.
+"""The views that list and change keys, and the one that signs out.
 
 A secret is only in the response to the POST that generated it: not in a message, session, cookie or
 history entry, nor behind any URL.
@@ -42,13 +42,13 @@ from ..verification import RequestInfo
 from .forms import EditForm, NewKeyForm, RotateForm
 from .pages import account_page, done, form_page, key_page, notice, posted
 
-# The fields of a form by the codes of the core's errors.
+# The form fields that show the core's errors, by code.
 FIELDS = {"name_taken": "name", "expiry": "expires_at", "scopes": "scopes"}
 
 # How many revoked keys are listed: their number only grows.
 REVOKED_SHOWN = 20
 
-# How long before its end a key is warned of.
+# How long before its end a key has a warning.
 SOON = timedelta(days=14)
 
 
@@ -56,7 +56,7 @@ SOON = timedelta(days=14)
 @require_safe
 def keys(request: HttpRequest, actor: Actor) -> HttpResponse:
     """List the user's own keys."""
-    # A new key is on top, where its user looks for it.
+    # A user looks for a new key at the top.
     own = ApiKey.objects.stored().filter(user_id=request.user.pk).order_by("-created_at", "-pk")
     revoked = own.filter(revoked_at__isnull=False).order_by("-revoked_at", "-pk")
     now = timezone.now()
@@ -98,7 +98,7 @@ def rotate_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
 
 @key_page
 def edit_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
-    """GET asks for another name and description, and if it may rotate itself. POST sets them."""
+    """GET asks for a name and description, and if the key may rotate itself. POST sets them."""
     form = EditForm(posted(request), may_extend=actor.may_manage(request.user), key=key)
     if form.is_valid():
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
@@ -113,7 +113,7 @@ def edit_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
 
 @key_page
 def disable_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
-    """POST disables. It asks nothing, because it can be undone."""
+    """POST disables, without a question, because this can be undone."""
     if request.method == "POST":
         disable(key, by=actor)
         return done(request, _("Disabled API key %(api_key)s."), key)
@@ -146,7 +146,7 @@ def revoke_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
 @csrf_protect
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
-    """End the session. A project with another way replaces the block ``sign_out``."""
+    """End the session. A project that signs out elsewhere replaces the block ``sign_out``."""
     logout(request)
     return redirect(settings.LOGOUT_REDIRECT_URL or settings.LOGIN_URL)
 
@@ -160,10 +160,10 @@ def _generate(
     generate: Callable[..., GeneratedKeys],
     **context: object,
 ) -> HttpResponse:
-    """Show ``form``; on POST, generate as it says and show the secret.
+    """Show ``form``; on POST, generate with its options and show the secret.
 
-    Nothing is generated if the keys have changed since the form was loaded, for example by sending
-    it twice: ``version`` is another one then.
+    Nothing is generated if the keys have changed since the form was loaded, for example because it
+    was sent twice. ``version`` shows this.
     """
     stale = request.method == "POST" and request.POST.get("version") != version
     if not stale and form.is_valid():

@@ -34,8 +34,8 @@ class ApiAccessMixin(DisablingMixin):
 
     ``class UserAdmin(ApiAccessMixin, DjangoUserAdmin): ...``
 
-    Both are for those who may generate keys: each user's key without a name. Those who may only
-    view the request log see the chart of the user's requests.
+    Staff who may generate keys see both, for each user's unnamed key. Staff who may only view
+    the request log see the chart of the user's requests.
     """
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> _FieldsetSpec:
@@ -61,7 +61,7 @@ class ApiAccessMixin(DisablingMixin):
         return usage_of_user(user, self.admin_site)
 
     def api_access(self, obj: User) -> Mapping[str, object]:
-        # Read once for all rows of the section, and stored on the instance that the page shows.
+        # Read once for all rows of the section, and kept on the instance that the page shows.
         loaded = vars(obj)
         if "_api_access" not in loaded:
             keys = list(ApiKey.objects.filter(user=obj).order_by("-pk"))

@@ -42,7 +42,7 @@ OWN_COLUMNS = tuple(name for name in ApiKeySourceMixin.own_columns if name != "a
 # The fields that don't affect what a key may do.
 TEXTS = ("name", "description", "metadata")
 
-# The attribute of a request that takes what was generated from save_model to response_add.
+# save_model sets this attribute of the request, and response_add reads it.
 GENERATED = "_frappe_tokens_generated"
 
 
@@ -65,8 +65,8 @@ class ApiKeyForm(ModelForm):
                 check_number([self.instance.user])
             except ValidationError as error:
                 self.add_error(None, error)
-        # Django leaves out the constraint on the name, because "live" isn't in the form. The user
-        # is locked by now.
+        # Django skips the constraint on the name, because "live" isn't in the form. The user is
+        # already locked.
         try:
             self.instance.validate_constraints(exclude={"api_key"})
         except ValidationError as error:
@@ -74,9 +74,9 @@ class ApiKeyForm(ModelForm):
 
 
 class ApiKeyAdmin(ApiKeySourceMixin):
-    """Those who may generate keys may see, add, change, rotate and revoke them here.
+    """Users who may generate keys can see, add, change, rotate and revoke them here.
 
-    Team leads see those of the users whom the authentication backends name, and their own.
+    Team leads see their own keys, and those of the users that an authentication backend names.
     """
 
     form = ApiKeyForm
@@ -108,7 +108,7 @@ class ApiKeyAdmin(ApiKeySourceMixin):
         return ["api_key", "name", f"user__{USERNAME}"]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
-        """Search for the user if the project's admin of users can, otherwise ask for the id."""
+        """Offer a search if the project's admin can search for users; otherwise ask for the id."""
         if not self.admin_site.is_registered(get_user_model()):
             return []
         users = self.admin_site.get_model_admin(get_user_model())
@@ -133,7 +133,7 @@ class ApiKeyAdmin(ApiKeySourceMixin):
         if db_field.name == "user" and not Actor.of(request).may_generate:
             kwargs["queryset"] = led_by(request.user)
             if "user" not in self.get_autocomplete_fields(request):
-                # The one for an id shows the name of any user.
+                # The widget for an id shows the name of any user.
                 kwargs["widget"] = Select()
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
@@ -156,8 +156,8 @@ class ApiKeyAdmin(ApiKeySourceMixin):
     def has_delete_permission(self, request: HttpRequest, obj: MaybeKey = None) -> bool:
         if self._is_own_page(request):
             return False
-        # Django asks for each row that goes with a deleted user. Who may delete users doesn't need
-        # another permission once these have keys.
+        # Django asks for each key that is deleted with its user. Deleting a user with keys needs
+        # no other permission than deleting any user.
         is_known = Actor.of(request).is_known
         goes_with_another = obj is not None and is_known and _deletes(request)
         return goes_with_another or super().has_delete_permission(request, obj)

@@ -11,7 +11,7 @@ def badge(text: object, kind: str) -> str:
 
 
 def quiet(text: object) -> str:
-    """Return ``text`` for what is not there."""
+    """Return ``text`` for a missing value."""
     return format_html('<span class="frappe-tokens-quiet">{}</span>', text)
 
 
@@ -23,5 +23,5 @@ def clipped(text: object, classes: str = "") -> str:
 
 
 def labelled(label: object, value: object) -> str:
-    """Return ``value`` with the name of its column, which only a phone shows: it has no header."""
+    """Return ``value`` with the name of its column, for phones, where the list has no header."""
     return format_html('<span class="frappe-tokens-column">{}</span> {}', label, value)

@@ -29,5 +29,5 @@ def csv_link(generated: Iterable[tuple[object, GeneratedKeys]]) -> Secret:
     writer.writeheader()
     writer.writerows(rows)
     content = base64.b64encode(text.getvalue().encode()).decode()
-    # A Secret, because error pages of templates print their context.
+    # A Secret, because a template's error page prints the context.
     return Secret(f"data:text/csv;charset=utf-8;base64,{content}")

@@ -1,4 +1,4 @@
-"""Disables and enables keys, each by one POST without a confirmation, because it can be undone."""
+"""Disables and enables keys by one POST, without a confirmation, because it can be undone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DisablingMixin(ApiAccessBase):
         key: Any = self.api_access(obj)["key"]
         if key is None:
             raise Http404
-        # A GET comes from a login page.
+        # The login page redirects here by GET.
         if request.method == "POST":
             try:
                 change(key, by=Actor.of(request))
@@ -84,11 +84,11 @@ class DisablingActionsMixin(DisablingMixin):
     def _change_all(
         self, request: HttpRequest, keys: Iterable[AbstractApiKey], change: Change
     ) -> int:
-        """Change those of ``keys`` that may be, and return how many weren't so already."""
+        """Change those of ``keys`` that may be changed, and return how many of them changed."""
         actor, changed, left_out = Actor.of(request), 0, 0
         keys = [key for key in keys if self.has_view_or_change_permission(request, key)]
         with transaction_for(router.db_for_write(self.model)):
-            # All users and rows at once: each call would lock its own, in the order of the list.
+            # Lock all at once: each call would lock its own user and row, in the order of the list.
             rows = lock_rows(self.model, keys, actor).values()
             actor = actor.changing(len(rows))
             actor.preload(key.user for key in rows)

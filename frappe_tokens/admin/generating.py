@@ -30,7 +30,7 @@ from ..ui import GraceForm, RenewalForm, RotationForm
 from .bases import MEDIA
 from .secret_pages import PagesMixin
 
-# A confirmation lists at most so many keys to generate, because no one reads ten thousand lines.
+# A confirmation lists at most this many keys, because no one reads ten thousand lines.
 LISTED_MAX = 300
 
 KEY_FIELDS = ("api_access_key", "api_access_state", "api_access_last_used")
@@ -39,7 +39,7 @@ REQUESTS = "api_access_requests"
 
 
 def part(name: str, label: Any, page: str = "") -> Callable[[Any, Model], str]:
-    """Return a field of the section, which a template shows, with the URL of a ``page`` if any."""
+    """Return a field of the section that a template renders, with the URL of ``page`` if any."""
 
     @admin.display(description=label)
     def render(model_admin: ApiAccessBase, obj: Model) -> str:
@@ -61,7 +61,7 @@ class ApiAccessBase(PagesMixin):
 
     def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
-        # Subclasses usually replace ``actions`` of the class. None: the project wants no actions.
+        # Subclasses usually replace the class's ``actions``. None: the project wants no actions.
         if self.actions is not None:
             self.actions = list(dict.fromkeys([*self.actions, *self.own_actions]))
 
@@ -80,14 +80,14 @@ class ApiAccessBase(PagesMixin):
     def api_access(self, obj: Any) -> Mapping[str, object]:
         """Return the context of the section's templates.
 
-        That is the ``key``, and the ``latest`` one, which may be revoked.
+        ``key`` is the current key. ``latest`` may be a revoked one.
         """
 
     @abstractmethod
     def _plan(
         self, objects: Sequence[Any], actor: Actor, *, lock: bool, may_renew: bool
     ) -> list[Plan]:
-        """Return a plan for each of ``objects``; with ``lock``, for those that remain, locked."""
+        """Return a plan for each of ``objects``; with ``lock``, lock those that still exist."""
 
     @abstractmethod
     def _generate(
@@ -95,7 +95,7 @@ class ApiAccessBase(PagesMixin):
     ) -> list[GeneratedKeys]:
         """Generate for all of ``plans``, or for none of them if one fails.
 
-        ``options`` are those that the page asked for, of ``grace`` and ``expires_at``.
+        ``options`` has ``grace`` and ``expires_at``, if the page asked for them.
         """
 
     @admin.display(description=_("API secret"))
@@ -133,12 +133,12 @@ class ApiAccessBase(PagesMixin):
     ) -> HttpResponse:
         """Ask for confirmation; on POST, generate for ``objects`` and show the secrets.
 
-        ``is_action`` says that they were selected in a list, where those that are blocked are left
-        out. Otherwise the page is about one object.
+        With ``is_action``, they were selected in a list, and blocked ones are left out. Otherwise
+        the page is about one object.
         """
         actor, sent = Actor.of(request), request.POST.get("version")
         with transaction_for(router.db_for_write(self.model)):
-            # Under the locks: what was confirmed can't change before it's done.
+            # Locked, so that what was confirmed can't change before it's done.
             plans = self._plan(objects, actor, lock=sent is not None, may_renew=not is_action)
             possible = [plan for plan in plans if not plan.blocked_by]
             blocked = [plan for plan in plans if plan.blocked_by]
@@ -169,7 +169,7 @@ class ApiAccessBase(PagesMixin):
             stale=stale,
             form=form,
             rotates=rotates,
-            # All that are blocked: each has its own reason.
+            # All blocked ones, because each has its own reason.
             plans=[*blocked, *possible[:LISTED_MAX]],
             possible=possible,
             several=model_ngettext(self.opts, len(possible)),
@@ -178,7 +178,7 @@ class ApiAccessBase(PagesMixin):
             more_of_them=model_ngettext(self.opts, len(more)),
             action_checkbox_name=ACTION_CHECKBOX_NAME,
             select_across=int(select_across),
-            # One stands for all: Django accepts at most 1,000 fields in a form.
+            # One is enough for all: Django accepts at most 1,000 fields in a form.
             carried=[*blocked, *possible][: 1 if select_across else None],
         )
         page.status_code = 409 if stale else 200
@@ -186,7 +186,7 @@ class ApiAccessBase(PagesMixin):
 
 
 def _form_for(plans: Sequence[Plan], data: QueryDict | None, is_action: bool) -> Form | None:
-    """Return the form with what is asked before ``plans`` are carried out; None for nothing."""
+    """Return the form to fill in before ``plans`` are carried out; None if there is none."""
     rotates = any(plan.rotates for plan in plans)
     if is_action:
         return GraceForm(data) if rotates else None

@@ -56,7 +56,7 @@ async def _in_thread(lines: Iterator[str]) -> AsyncIterator[str]:
 
 
 class _Echo:
-    """A file that gives back what is written to it."""
+    """A file that returns what is written to it."""
 
     def write(self, line: str) -> str:
         return line

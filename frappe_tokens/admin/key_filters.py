@@ -39,7 +39,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 class DaysFilter(admin.SimpleListFilter):
-    """One choice, which a number of days names in the address."""
+    """A filter with one choice, whose value in the URL is a number of days."""
 
     days: int
 
@@ -53,11 +53,11 @@ class DaysFilter(admin.SimpleListFilter):
 
     @abstractmethod
     def label(self) -> str:
-        """Return what the choice is called."""
+        """Return the label of the choice."""
 
     @abstractmethod
     def condition(self) -> Q:
-        """Return the condition for the keys."""
+        """Return the condition that the listed keys meet."""
 
 
 class ExpiryFilter(DaysFilter):
@@ -76,7 +76,7 @@ class ExpiryFilter(DaysFilter):
 
 
 class UseFilter(DaysFilter):
-    """Lists the keys that could be revoked, because nobody uses them."""
+    """Lists unused keys, which could be revoked."""
 
     title = gettext_lazy("use")
     parameter_name = "unused_for"

@@ -24,7 +24,7 @@ from .key_revoking import KeyActionsMixin
 if TYPE_CHECKING:
     from django.contrib.admin.options import _DisplayT, _ListFilterT
 
-# Of scopes and of addresses. All are on the page of the key.
+# How many scopes or addresses a cell shows. The page of the key shows all.
 LIMITS_MAX = 3
 
 
@@ -59,7 +59,7 @@ class KeyListMixin(KeyActionsMixin):
         value = format_html('<div class="frappe-tokens-limits">{}</div>', items)
         return labelled(_("Scopes and limits"), value)
 
-    # Without a value: used the longest ago, and expiring last.
+    # Keys without a value count as used the longest ago, and as expiring last.
     @admin.display(
         description=gettext_lazy("last used"), ordering=F("last_used_at").asc(nulls_first=True)
     )

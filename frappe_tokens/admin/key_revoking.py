@@ -33,7 +33,7 @@ class KeyActionsMixin(KeyExportMixin, DisablingActionsMixin):
         actor, sent = Actor.of(request), request.POST.get("version")
         shown = [key for key in queryset if self.has_view_or_change_permission(request, key)]
         with transaction_for(router.db_for_write(self.model)):
-            # Under the locks: what was confirmed can't change before it's done.
+            # Locked, so that what was confirmed can't change before it's done.
             rows = lock_rows(self.model, shown, actor) if sent else self._stored(shown)
             keys = [rows[key.pk] for key in shown if key.pk in rows]
             actor.preload(key.user for key in keys)
@@ -78,15 +78,15 @@ class KeyActionsMixin(KeyExportMixin, DisablingActionsMixin):
             left_out_count=len(left_out),
             action_checkbox_name=ACTION_CHECKBOX_NAME,
             select_across=int(select_across),
-            # One stands for all: Django accepts at most 1,000 fields in a form.
+            # One is enough for all: Django accepts at most 1,000 fields in a form.
             carried=[*possible, *left_out][: 1 if select_across else None],
         )
         page.status_code = 409 if stale else 200
         return page
 
     def _stored(self, keys: Iterable[AbstractApiKey]) -> dict[object, AbstractApiKey]:
-        # From the database that keys are written to: a replica may not know yet that this very form
-        # was already sent.
+        # From the database for writing keys: a replica may not know yet that this form was already
+        # sent.
         rows = self.model._base_manager.using(router.db_for_write(self.model))
         found: dict[object, AbstractApiKey] = rows.select_related("user").in_bulk(
             [key.pk for key in keys]

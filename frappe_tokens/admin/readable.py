@@ -1,4 +1,4 @@
-"""Says on the page of a key what state it is in, and shows what can't be changed in words."""
+"""Explains the state of a key on its page, and shows what can't be changed in words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .bases import ModelAdmin
 if TYPE_CHECKING:
     from django.contrib.admin.options import _FieldsetSpec
 
-# By the names of fields: what shows their values if they can't be changed. The admin shows JSON.
+# The methods that show these fields if they can't be changed. The admin would show JSON.
 READABLE = {
     "scopes": "readable_scopes",
     "allowed_ips": "readable_allowed_ips",
@@ -48,7 +48,7 @@ class ReadableMixin(ModelAdmin):
     def readable(
         self, request: HttpRequest, obj: AbstractApiKey | None, fieldsets: _FieldsetSpec
     ) -> _FieldsetSpec:
-        """Return ``fieldsets`` with the fields that can be read where others can't be changed."""
+        """Return ``fieldsets`` with readable fields in place of those that can't be changed."""
         if obj is None:
             return fieldsets
         may_change = self.has_change_permission(request, obj)
@@ -86,7 +86,7 @@ def _as_list(items: Sequence[str], nothing: object) -> str:
 
 
 def _pairs(metadata: Mapping[str, object], start: str = "") -> Iterator[tuple[str, str]]:
-    """Yield names and values, those of nested objects with the names that lead to them."""
+    """Yield names and values. The names in a nested object begin with the path to it."""
     for name, value in metadata.items():
         if isinstance(value, dict) and value:
             yield from _pairs(value, f"{start}{name}.")
@@ -110,7 +110,7 @@ def _note_about(key: AbstractApiKey) -> str:
             gettext("Requests with it are refused. This is final."),
         ]
         if key.revoked_reason:
-            # Last, because it is somebody's text and may have no full stop.
+            # Last, because a user wrote it, and it may have no full stop.
             sentences.append(gettext("Reason: %(reason)s") % {"reason": key.revoked_reason})
         return " ".join(sentences)
     if key.disabled_at is not None:

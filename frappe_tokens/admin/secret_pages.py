@@ -50,8 +50,8 @@ class PagesMixin(ModelAdmin):
     ) -> TemplateResponse:
         """Return a page that extends ``frappe_tokens/admin/page.html``.
 
-        It leads back to ``back_url``, which is the page of the object that it is ``about``, or the
-        list if it is about several.
+        ``back_url`` is the page of the object that this page is ``about``, or the list if it is
+        about several.
         """
         request.current_app = self.admin_site.name
         context = {**self.admin_site.each_context(request), **context}
@@ -69,7 +69,7 @@ class PagesMixin(ModelAdmin):
         *,
         rotated: bool = False,
     ) -> HttpResponse:
-        """Show the secret of one key, which ``subject`` is or has."""
+        """Show the secret of one key. ``subject`` is the key itself or its user."""
         source = _source_header(keys)
         return self.render_page(
             request,
@@ -91,7 +91,7 @@ class PagesMixin(ModelAdmin):
         back_url: str,
         left_out: Sequence[Plan],
     ) -> HttpResponse:
-        """Show the secrets of ``generated``, whose first items say what the keys are for.
+        """Show the secrets of ``generated``: each item has the object that the keys are for.
 
         ``left_out`` are the plans that were blocked.
         """

@@ -1,4 +1,4 @@
-"""What the forms of a source's rows check, whichever fields a project shows in them."""
+"""The checks of forms for a source's rows, no matter which fields a project shows in them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .bases import ModelForm
 
 KeyForm: TypeAlias = "forms.ModelForm[AbstractApiKey]"
 
-# The fields that only those may change who may manage the user's keys.
+# Only those who may manage the user's keys may change these fields.
 CREDENTIALS = ("user", *POLICIES)
 
 
 class SourceFormMixin(ModelForm):
-    """Added to the form of every page and list that changes rows."""
+    """Checks the form of every page and list that changes rows."""
 
     actor: ClassVar[Actor]
 
@@ -37,7 +37,7 @@ class SourceFormMixin(ModelForm):
             return cleaned  # an untouched row of a list
         changed = {name for name in CREDENTIALS if name in self.changed_data}
         user, owner, held = cleaned.get("user"), None, []
-        # Until the form is saved, the old user and the new one together: see lock_users.
+        # Lock the old user and the new one together until the form is saved: see lock_users.
         lock_users([self.instance.user_id, getattr(user, "pk", None)], self.actor)
         if not self.instance._state.adding:
             with locked_key(self.instance, self.actor) as stored:
@@ -66,7 +66,7 @@ def guarded(form: type[KeyForm], request: HttpRequest) -> type[KeyForm]:
 
 
 def textarea() -> AdminTextareaWidget:
-    """Return a small text area, which our styles draw where a theme of the admin doesn't."""
+    """Return a small text area. Our styles draw it if the admin's theme doesn't."""
     return AdminTextareaWidget(attrs={"rows": 3, "class": "vLargeTextField frappe-tokens-textarea"})
 
 
@@ -81,7 +81,7 @@ def list_field(name: str, request: HttpRequest) -> forms.Field | None:
 
 
 def label_parts(field: forms.Field | None) -> None:
-    """Say which is the date and which the time: the label of the field names neither of them."""
+    """Label the date and the time: the label of the field names neither."""
     parts = getattr(getattr(field, "widget", None), "widgets", ())
     for part, label in zip(parts, (_("Expiry date"), _("Expiry time")), strict=False):
         part.attrs.setdefault("aria-label", label)

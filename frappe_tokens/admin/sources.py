@@ -59,9 +59,9 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
     ``class EventConsumerAdmin(ApiKeySourceMixin, admin.ModelAdmin): ...``
 
     The model's own permissions decide who sees its rows, adds them and changes the project's
-    fields. To generate and revoke, and to change the policies and the user that a row runs as, one
-    must also be allowed to generate keys and to manage those of the row's user. A revoked row is
-    read-only. A row that has had a secret stays, for the log, unless you override
+    fields. Generating, revoking, and changing the policies or the user of a row also require
+    permission to generate keys and to manage those of the row's user. A revoked row is read-only.
+    A row that has had a secret can't be deleted, because the log refers to it, unless you override
     ``has_delete_permission``.
     """
 
@@ -72,7 +72,7 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
         return [self._path_of("revoke", self.revoke_view), *super().get_urls()]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        # As UserAdmin does for passwords: a filter would reveal a digest letter by letter.
+        # Like UserAdmin for passwords: a filter would reveal a digest letter by letter.
         return not DIGESTS & set(lookup.split("__")) and super().lookup_allowed(
             lookup, value, request
         )
@@ -107,7 +107,7 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
 
     def get_fields(self, request: HttpRequest, obj: MaybeKey = None) -> _FieldGroups:
         fields = super().get_fields(request, obj)
-        # Unless the project has chosen them, ours have sections of their own.
+        # Unless the project chooses the fields, ours have their own sections.
         own = {*POLICIES, *SECTION} if not self.fields else ()
         return [name for name in fields if name not in own]
 
@@ -121,7 +121,7 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
         return self.readable(request, obj, fieldsets)
 
     def _section_fields(self, request: HttpRequest, key: AbstractApiKey) -> tuple[str, ...]:
-        """Return the fields of the section. Buttons are for those who may press them."""
+        """Return the fields of the section, with the buttons that the user may press."""
         actor = Actor.of(request)
         fields = [*KEY_FIELDS]
         if key.previous_digest and not policy.has_ended(key.previous_expires_at, timezone.now()):
@@ -169,8 +169,8 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
         alias, actor = router.db_for_write(self.model), Actor.of(request)
         with transaction_for(alias):
             lock_users([])  # SQLite: before the first read
-            # All users and rows of the list at once: each form would lock its own, in the order of
-            # the list (see lock_users).
+            # Lock all users and rows of the list at once: each form would lock its own, in the
+            # order of the list (see lock_users).
             pks = posted_in_rows(request.POST, self.model._meta.pk)
             new = posted_in_rows(request.POST, self.model._meta.get_field("user"))
             keys = self.model._base_manager.using(alias).filter(pk__in=pks)
@@ -196,7 +196,7 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
         user = obj.user
         policies = {name: getattr(obj, name) for name in POLICIES if name in form.changed_data}
         with locked_key(obj, actor) as stored:
-            # Our fields as they are now: the secret may have changed since the form was loaded.
+            # Keep our fields as stored: the secret may have changed since the form was loaded.
             for field in AbstractApiKey._meta.fields:
                 setattr(obj, field.attname, getattr(stored, field.attname))
             super().save_model(request, obj, form, change)
@@ -224,8 +224,8 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
         if lock:
             rows = lock_rows(self.model, objects, actor)
         else:
-            # From the database that keys are written to: a replica may not know yet that this very
-            # form was already sent.
+            # From the database for writing keys: a replica may not know yet that this form was
+            # already sent.
             stored = self.model._base_manager.using(router.db_for_write(self.model))
             rows = stored.select_related("user").in_bulk([row.pk for row in objects])
         actor.preload(row.user for row in rows.values())

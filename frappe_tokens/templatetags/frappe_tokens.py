@@ -1,4 +1,4 @@
-"""``{% load frappe_tokens %}``: what the templates of the users' own pages need."""
+"""``{% load frappe_tokens %}``: tags and filters for the templates of the users' own pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ register = template.Library()
 
 
 class Site(NamedTuple):
-    """What the header of a page shows; ``username`` is "" if nobody is signed in."""
+    """What the header of a page shows; ``username`` is "" if no one is signed in."""
 
     name: str
     home_url: str
@@ -29,14 +29,14 @@ class Site(NamedTuple):
 
 @register.simple_tag(takes_context=True)
 def current_site(context: RequestContext) -> Site:
-    """Return the site of the request. Its name is that of django.contrib.sites, else the host."""
+    """Return the request's site. Its name is that of django.contrib.sites, else the host."""
     request = context.request
     user: Any = getattr(request, "user", None)
     username = user.get_username() if user is not None and user.is_authenticated else ""
     try:
         site: Any = get_current_site(request)
     except ObjectDoesNotExist:
-        # No reason to lose the page: it may show a secret, for the only time.
+        # The page must not fail for this: it may show a secret, which is shown only once.
         site = RequestSite(request)
     return Site(site.name, get_script_prefix(), username)
 

@@ -1,4 +1,4 @@
-"""Walks the project's URLconf: which paths without arguments there are, and what answers them."""
+"""Walks the project's URLconf: its paths without arguments, and the views that answer them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Endpoint(NamedTuple):
 
     @property
     def answers_get(self) -> bool:
-        """Whether a GET probably needs no parameters: of a viewset's actions, others often do."""
+        """Whether a GET probably needs no parameters. Other actions of viewsets often do."""
         return self.lists or (hasattr(self.cls, "get") and not getattr(self.view, "actions", None))
 
     @property
@@ -61,19 +61,19 @@ class Endpoint(NamedTuple):
 
 
 def endpoints() -> Iterator[Endpoint]:
-    """Yield what REST framework answers and takes no arguments, in the order of the URLconf."""
+    """Yield REST framework's endpoints without arguments, in the order of the URLconf."""
     resolver = get_resolver(get_urlconf())
     prefix = get_script_prefix()
     for path, view in _walk(resolver, ""):
         if not hasattr(getattr(view, "cls", None), "authentication_classes"):
             continue
         answers = None
-        # A path that only another language has, or a converter of the project that fails.
+        # Only another language may have the path, or a converter of the project may fail.
         with suppress(Exception):
             answers = resolver.resolve(f"/{path}").func
         # An earlier pattern may match the path too.
         if answers is view:
-            # As reverse() does. Two slashes at the start would be those of another host.
+            # Quoted as by reverse(). Two slashes at the start would lead to another host.
             quoted = quote(prefix + path, safe="/~:@!$&'()*+,;=")
             yield Endpoint(escape_leading_slashes(quoted), view)
 
@@ -91,7 +91,7 @@ def _walk(resolver: URLResolver, start: str) -> Iterator[tuple[str, Any]]:
 
 def _without_arguments(pattern: URLPattern | URLResolver) -> str | None:
     """Return the shortest text that ``pattern`` matches; None if it has arguments."""
-    # As Django's reverse() reads a pattern, which may have no name.
+    # Parsed as by Django's reverse(), which needs a name.
     regex: str = pattern.pattern.regex.pattern
     candidates = normalize(regex)
     text, arguments = candidates[0] if candidates else ("", ["unknown"])

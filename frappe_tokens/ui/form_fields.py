@@ -18,7 +18,7 @@ from ..conf import Scopes, conf
 from ..validators import REASON_MAX_LENGTH, clean_networks, validate_scopes
 from .moments import exact
 
-# How a form has check boxes in groups: a value and its label, or a heading and several of these.
+# Check boxes in groups: a value and its label, or a heading and several of these.
 Choices = list[tuple[str, Any]]
 
 
@@ -62,7 +62,7 @@ class ScopesWidget(forms.CheckboxSelectMultiple):
         return sent if isinstance(sent, str) else "\n".join(sent)
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
-        # A browser sends nothing for check boxes without a tick, but always a text area.
+        # A browser sends nothing for unchecked boxes, but always a text area.
         return conf.SCOPES is None and self.textarea.value_omitted_from_data(data, files, name)
 
     def render(
@@ -77,14 +77,14 @@ class ScopesWidget(forms.CheckboxSelectMultiple):
 
 
 def _scope_choices(declared: Scopes, held: list[str]) -> Choices:
-    """Return the check boxes, in groups by the part of a scope before the colon."""
+    """Return the check boxes, grouped by the part of a scope before the colon."""
     choices: Choices = []
     groups: dict[str, Choices] = {}
     for scope, description in declared.items():
         group, colon, _rest = scope.partition(":")
         box = (scope, format_html("<code>{}</code> {}", scope, description))
         (groups.setdefault(group, []) if colon else choices).append(box)
-    # Without their boxes, saving a form would take them from the key, which could open all views.
+    # Without their boxes, saving would remove them, and a key without scopes opens all views.
     others = [(scope, scope) for scope in held if scope not in declared]
     if others:
         groups[gettext("Not declared by this site")] = others
@@ -117,7 +117,7 @@ class ScopesField(SeparatedListField):
 
 
 class NetworksField(SeparatedListField):
-    """Addresses and networks, which it returns in their shortest form."""
+    """Addresses and networks, returned in their shortest form."""
 
     label = _("Allowed addresses")
     help_text: Any = _(
@@ -125,7 +125,7 @@ class NetworksField(SeparatedListField):
     )
 
     def __init__(self, *, widget: forms.Widget | None = None, address: str = "") -> None:
-        """Make a field. Its help names ``address``, the visitor's as the decision sees it."""
+        """Make a field whose help names ``address``: the visitor's, as the decision sees it."""
         super().__init__(widget=widget)
         self.show_address(address)
 
@@ -171,7 +171,7 @@ def expiry_help(*default: datetime | None) -> str:
 
 
 class MetadataField(forms.JSONField):
-    """A JSON object; an empty one if nothing is entered. Django's field fails for deep JSON."""
+    """A JSON object; empty if nothing is entered. Django's field crashes on deeply nested JSON."""
 
     def to_python(self, value: object) -> Any:
         try:

@@ -17,8 +17,8 @@ _DAY = 24 * _HOUR
 _MONTH = 30 * _DAY
 _YEAR = 365 * _DAY
 
-# From how many seconds on a unit is used, its seconds, and what to say after and before the moment.
-# Expiries are often within two months, and there days matter.
+# For each unit: from how many seconds on it is used, its length in seconds, and the texts for the
+# past and the future. Expiries are often within two months, where days matter.
 _UNITS: list[tuple[int, int, Any, Any]] = [
     (
         2 * _YEAR,
@@ -58,7 +58,7 @@ def relative(at: datetime, now: datetime) -> str:
     seconds = (at - now).total_seconds()
     for least, size, earlier, later in _UNITS:
         if abs(seconds) >= least:
-            # Rounded ahead, so that a key of 30 days expires in 30 days and not in 29.
+            # Round future times, so that a new key of 30 days expires in 30 days and not in 29.
             count = int(seconds / size + 0.5) if seconds > 0 else int(-seconds / size)
             return str((later if seconds > 0 else earlier) % {"count": count})
     return _("in less than a minute") if seconds > 0 else _("just now")

@@ -87,7 +87,7 @@ class GraceForm(forms.Form):
             except ValidationError as error:
                 self.add_error("grace_until", error)
         elif chosen is not None and chosen != UNTIL:
-            # What was typed besides another choice doesn't count.
+            # A time beside another choice doesn't count.
             self.errors.pop("grace_until", None)
             cleaned["grace"] = timedelta(seconds=int(chosen))
         return cleaned

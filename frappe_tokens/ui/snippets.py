@@ -74,7 +74,7 @@ def path_for(key: AbstractApiKey) -> tuple[str, bool]:
             return reverse("frappe_tokens:get_logged_user"), False
     opened = [endpoint for endpoint in endpoints() if _opens(key, endpoint)]
     if opened:
-        # The first one that lists something, or else the first one.
+        # Prefer a list.
         return next((it for it in opened if it.lists), opened[0]).path, True
     with suppress(NoReverseMatch):
         return reverse("frappe_tokens:own_key"), False

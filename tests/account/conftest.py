@@ -34,7 +34,7 @@ def text_of(response):
 
 
 def version_on(response):
-    """The hidden field by which a form that is sent again is detected."""
+    """Return the hidden field that shows whether a form was sent twice."""
     (version,) = re.findall(r'name="version" value="(\w+)"', text_of(response))
     return version
 
@@ -44,7 +44,7 @@ def secrets_on(response):
 
 
 def assert_secret_is_only_in(response, client):
-    """It must not be in a session, cookie or message, nor in the history."""
+    """The secret must not be in a session, cookie or message, nor in the history."""
     (secret,) = secrets_on(response)
     key = ApiKey.objects.get()
     texts = [
@@ -52,7 +52,7 @@ def assert_secret_is_only_in(response, client):
         *(cookie.OutputString() for cookie in client.cookies.values()),
         *(str(message) for message in get_messages(response.wsgi_request)),
         *(f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all()),
-        # What a template prints when it fails, for example a project's own version of it.
+        # A template that fails prints its context, for example a project's own template.
         repr(response.context),
     ]
     in_base64 = base64.b64encode(f"user,api_key,api_secret\r\nada,{key.api_key}".encode()).decode()
@@ -63,11 +63,11 @@ def assert_secret_is_only_in(response, client):
 
 
 def make_key(browser, **fields):
-    """The response to a new form for a key."""
+    """Send a new form for a key."""
     return browser.post(NEW, {"version": version_on(browser.get(NEW)), **fields})
 
 
 def rotate(browser, key, **fields):
-    """The response to a new form for another secret."""
+    """Send a new form for another secret."""
     page = page_of(key, "rotate")
     return browser.post(page, {"version": version_on(browser.get(page)), "grace": "0", **fields})

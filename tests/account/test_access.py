@@ -1,4 +1,4 @@
-"""Who may see the pages, and what the others get."""
+"""Who may see the pages, and what everyone else gets."""
 
 import pytest
 from django.test import Client
@@ -49,7 +49,7 @@ def test_pages_are_closed_without_self_service_and_to_inactive_users(ada, user, 
     settings.FRAPPE_TOKENS = {}
     assert_all_refused(ada, keys, 403, "t manage their own API keys")
 
-    # Django's stock backend ends the session of an inactive user. Another one may keep it.
+    # Django's stock backend ends the session of an inactive user. Another backend may not.
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}
     type(user).objects.update(is_active=False)
     assert ada.get(LIST).status_code == 302
@@ -58,7 +58,7 @@ def test_pages_are_closed_without_self_service_and_to_inactive_users(ada, user, 
     assert_all_refused(ada, keys, 403, "Your account is inactive.")
 
 
-def test_is_open_to_superusers_and_without_self_service_to_managers(
+def test_pages_are_open_to_superusers_and_managers_without_self_service(
     client, system_manager, make_user, settings
 ):
     client.force_login(make_user("toor", is_superuser=True))
@@ -83,7 +83,7 @@ def test_superuser_finds_only_their_own_keys(client, keys, make_user):
 
 @unchanged_keys
 def test_forms_of_other_sites_are_refused(user, keys, settings):
-    """Also without Django's middleware against cross-site request forgery."""
+    """This doesn't depend on Django's CsrfViewMiddleware."""
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "csrf" not in name]
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(user)
@@ -93,7 +93,7 @@ def test_forms_of_other_sites_are_refused(user, keys, settings):
 
 
 @unchanged_keys
-def test_looking_changes_nothing_and_other_methods_are_refused(ada, keys):
+def test_get_changes_nothing_and_other_methods_are_refused(ada, keys):
     assert ada.post(LIST).status_code == 405
     for page in all_pages(keys.instance):
         for answer in (ada.get(page, FORM), ada.head(page, FORM)):
@@ -104,7 +104,7 @@ def test_looking_changes_nothing_and_other_methods_are_refused(ada, keys):
 
 
 def respond(view, request, user, auth=None, **kwargs):
-    """Call a view past the middleware, which would read the user again."""
+    """Call a view without the middleware, which would read the user again."""
     request.user, request.auth = user, auth
     request._dont_enforce_csrf_checks = True
     return view(request, **kwargs).render()
@@ -113,7 +113,7 @@ def respond(view, request, user, auth=None, **kwargs):
 @unchanged_keys
 @pytest.mark.parametrize("limits", [{"read_only": True}, {"scopes": ["todos"]}])
 def test_request_with_a_restricted_key_is_refused(user, keys, rf, limits):
-    """A project's middleware may set the user of a request by its token."""
+    """A project's middleware may set the user of a request from its token."""
     restricted = ApiKey(user=user, **limits)
 
     for request in (rf.get(LIST), rf.post(NEW, FORM)):

@@ -18,7 +18,7 @@ def stored(key):
     return ApiKey.objects.get(pk=key.pk)
 
 
-def test_rotating_replaces_the_secret_and_changes_nothing_else(ada, user):
+def test_rotating_replaces_only_the_secret(ada, user):
     before = generate_keys(user, read_only=True, scopes=["todos"])
 
     answer = rotate(ada, before.instance, read_only="", scopes="", expires_at="", name="other")
@@ -63,7 +63,7 @@ def test_grace_period_that_is_not_offered_is_refused(ada, keys, grace):
 
 @pytest.mark.parametrize(("usual", "chosen"), [(0, 0), (5, 60), (24 * 60, 24 * 60), (43200, 10080)])
 def test_proposes_a_grace_period_as_long_as_the_projects(ada, keys, settings, usual, chosen):
-    """In minutes."""
+    """The parameters are in minutes."""
     usual = timedelta(minutes=usual)
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True, "ROTATION_GRACE": usual}
 
@@ -83,7 +83,7 @@ def test_says_that_a_secret_in_its_grace_period_ends_early(ada, user, keys):
 
 
 @pytest.mark.parametrize("what", ["rotate", "edit", "revoke"])
-def test_key_that_has_ended_stays_unchanged(ada, keys, what):
+def test_revoked_key_cannot_be_changed(ada, keys, what):
     version = version_on(ada.get(page_of(keys.instance, "rotate")))
     form = {"version": version, "grace": "0", "name": "x", "reason": "y"}
 
@@ -111,7 +111,7 @@ def test_key_without_a_secret_gets_its_first(ada, user):
     assert crypto.matches(secret, stored(key).secret_digest)
 
 
-def test_renaming_changes_nothing_else(ada, keys):
+def test_renaming_changes_only_the_name(ada, keys):
     page = page_of(keys.instance, "edit")
     assert ada.get(page).status_code == 200
 

@@ -13,7 +13,7 @@ def is_disabled(key):
     return ApiKey.objects.get(pk=key.pk).is_disabled
 
 
-def test_one_post_disables_and_one_enables(ada, keys):
+def test_one_post_disables_and_another_enables(ada, keys):
     key = keys.instance
     for what, done in (("disable", "Disabled"), ("enable", "Enabled")):
         assert page_of(key, what) in text_of(ada.get(LIST))
@@ -29,7 +29,7 @@ def test_one_post_disables_and_one_enables(ada, keys):
         assert (page_of(key, "rotate") in text_of(answer)) is (what == "enable")
 
 
-def test_key_that_someone_else_disabled_says_so(ada, keys, system_manager):
+def test_page_says_if_someone_else_disabled_the_key(ada, keys, system_manager):
     disable(keys.instance, by=Actor(system_manager))
     page = text_of(ada.get(LIST))
 
@@ -43,7 +43,7 @@ def test_key_that_someone_else_disabled_says_so(ada, keys, system_manager):
     assert is_disabled(keys.instance)
 
 
-def test_manager_enables_their_own_key_whoever_disabled_it(client, system_manager):
+def test_manager_enables_their_own_key_no_matter_who_disabled_it(client, system_manager):
     client.force_login(system_manager)
     make_key(client)
     key = ApiKey.objects.get()
@@ -64,7 +64,7 @@ def test_disabled_key_is_not_rotated(ada, keys):
 
 
 @pytest.mark.parametrize("what", ["disable", "enable"])
-def test_needs_a_token_and_ones_own_unrevoked_key(ada, user, keys, make_user, what):
+def test_needs_a_csrf_token_and_an_unrevoked_key_of_ones_own(ada, user, keys, make_user, what):
     page = page_of(keys.instance, what)
     strict, eve = Client(enforce_csrf_checks=True), Client()
     strict.force_login(user)

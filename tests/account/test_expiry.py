@@ -38,7 +38,7 @@ def lifetimes(settings):
 
 
 def choices_on(response):
-    """The value of each label, and the label that is chosen."""
+    """Return the value of each label, and the label that is chosen."""
     page = text_of(response)
     choices, chosen = {}, None
     for button in elements(page, "input", name_="expiry"):
@@ -68,15 +68,13 @@ def help_on(response):
         (None, DAY / 2, ["Until March 2, 2026, midnight", OTHER], None),
     ],
 )
-def test_choices_for_a_new_key_are_those_that_the_settings_allow(
-    ada, lifetimes, default, longest, labels, chosen
-):
+def test_settings_limit_the_choices_for_a_new_key(ada, lifetimes, default, longest, labels, chosen):
     lifetimes(default, longest)
 
     choices, checked = choices_on(ada.get(NEW))
 
     assert list(choices) == labels
-    # What the settings add is what they make the default.
+    # A choice that the settings add is the default.
     assert checked == (chosen or next(iter({*labels} - {IN_30_DAYS, IN_60_DAYS, OTHER})))
 
 
@@ -86,7 +84,7 @@ def test_choices_for_a_new_key_are_those_that_the_settings_allow(
         (IN_30_DAYS, "", NOON + 30 * DAY),
         ("Never", "", None),
         (OTHER, "2026-06-01T09:30", datetime(2026, 6, 1, 9, 30, tzinfo=timezone.utc)),
-        # What was entered besides another choice doesn't count.
+        # A date beside another choice doesn't count.
         (IN_90_DAYS, "2026-06-01T09:30", NOON + 90 * DAY),
         ("Never", "soon", None),
     ],

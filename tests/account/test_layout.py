@@ -28,13 +28,13 @@ THEIR_LAYOUT = (
     "<nav>Acme</nav>{% block main %}{% endblock %}"
 )
 
-# Of a project that uses our layout, and not our pages.
+# A project that uses our layout, but not our pages.
 urlpatterns = [path("login/", LoginView.as_view())]
 
 
 @pytest.fixture
 def use_templates(settings, tmp_path):
-    """Put templates into a directory of the project."""
+    """Write templates into a directory of the project."""
 
     def use(templates):
         for name, content in templates.items():
@@ -51,14 +51,14 @@ def header_of(response):
     return header
 
 
-def test_header_has_the_host_if_no_site_has_it(ada, monkeypatch):
+def test_header_shows_the_host_if_it_has_no_site(ada, monkeypatch):
     monkeypatch.setattr(f"{TAGS}.get_current_site", Mock(side_effect=ObjectDoesNotExist))
 
     assert text(header_of(ada.get(LIST))).startswith("testserver Home")
 
 
 @pytest.mark.parametrize("page", [LIST, NEW])
-def test_header_leads_home_and_out(ada, page):
+def test_header_links_home_and_signs_out(ada, page):
     header = header_of(ada.get(page, headers={"host": "localhost:8000"}))
 
     assert text(header) == "localhost:8000 Home Signed in as ada Sign out"
@@ -68,7 +68,7 @@ def test_header_leads_home_and_out(ada, page):
     assert elements(form, "input", name_="csrfmiddlewaretoken")
 
 
-def test_header_knows_nobody_who_is_not_signed_in(client):
+def test_header_without_a_signed_in_user_names_no_one(client):
     header = header_of(client.get(reverse("login"), headers={"host": "localhost"}))
 
     assert text(header) == "localhost Home"

@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 
-def test_says_what_to_do_without_a_key(ada):
+def test_user_without_a_key_sees_what_to_do(ada):
     page = text_of(ada.get(LIST))
 
     for shown in ("No API keys yet", "Choose “Generate new key”", f'href="{NEW}"'):
@@ -117,7 +117,7 @@ def test_newest_key_is_first(ada, user):
         ({"secret_digest": "", "expires_at": NOON + DAY}, "No secret yet", None),
     ],
 )
-def test_state_is_the_admins_badge_and_what_ends_soon_is_warned_of(
+def test_state_is_the_admins_badge_and_keys_that_expire_soon_have_a_warning(
     ada, system_manager, keys, fields, badge, warning
 ):
     ApiKey.objects.update(**fields)
@@ -173,7 +173,7 @@ def test_escapes_what_users_have_written(ada, user):
 
 
 def test_many_keys_take_as_many_queries_as_one(ada, user, keys, statements, settings):
-    # Keys are read from the database that they are written to.
+    # Keys are read from the database for writing.
     settings.DATABASE_ROUTERS = ["tests.admin.test_users.LaggingReplica"]
     with statements() as few:
         assert keys.api_key in text_of(ada.get(LIST))

@@ -25,12 +25,12 @@ from .conftest import (
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
-# Of a project that has the pages of keys and not our remote calls.
+# A project that has the pages of keys, but not our API.
 urlpatterns = [path("keys/", include("frappe_tokens.account.urls"))]
 
 
 def test_key_is_generated_and_its_secret_shown_once(ada, user, make_user):
-    """Nothing that is not in the form is taken; of credentials, see ``test_escalation``."""
+    """Fields that aren't in the form are ignored; for credentials, see ``test_escalation``."""
     other = make_user("grace").pk
 
     answer = make_key(ada, user=other, user_id=other, created_by=other, rate_limit="1/day")
@@ -114,7 +114,7 @@ def test_invalid_values_are_refused(ada, user, fields, message):
 
 
 @pytest.mark.parametrize("what", ["new", "new and revoked", "rotate"])
-def test_form_that_is_sent_again_generates_nothing(ada, user, what):
+def test_form_sent_twice_generates_nothing_again(ada, user, what):
     page = page_of(generate_keys(user).instance, "rotate") if what == "rotate" else NEW
     form = {"name": "ci", "grace": "0", "version": version_on(ada.get(page))}
     assert secrets_on(ada.post(page, form))
@@ -128,14 +128,14 @@ def test_form_that_is_sent_again_generates_nothing(ada, user, what):
     assert "Nothing was generated." in text_of(again)
     assert not secrets_on(again)
     assert list(ApiKey.objects.values()) == before
-    # And the page offers the next step.
+    # The page has a new form.
     assert secrets_on(ada.post(page, {**form, "name": "cd", "version": version_on(again)}))
 
 
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("what", ["new", "rotate"])
-def test_form_that_is_sent_many_times_at_once_generates_one_secret(ada, user, what):
+def test_form_sent_many_times_at_once_generates_one_secret(ada, user, what):
     page = NEW if what == "new" else page_of(generate_keys(user).instance, "rotate")
     form = {"version": version_on(ada.get(page)), "name": "ci", "grace": "3600"}
 

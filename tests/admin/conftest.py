@@ -24,7 +24,7 @@ def root_client(client, make_user):
 
 @pytest.fixture
 def staff(client, make_user):
-    """Signs in someone with these permissions alone: ``staff("auth.view_user")``."""
+    """Sign in someone with only these permissions: ``staff("auth.view_user")``."""
 
     def sign_in(*permissions):
         client.force_login(make_user("staff", permissions, is_staff=True))
@@ -40,7 +40,7 @@ def key(user):
 
 @pytest.fixture
 def get(manager_client):
-    """The HTML of a page, by default of the request log."""
+    """Return the HTML of a page, by default of the request log."""
 
     def get(path=LOG, **query):
         response = manager_client.get(path, query)
@@ -59,7 +59,7 @@ def generate_page(user):
 
 
 def generate(client, url, **form):
-    """The response to a confirmed page or, with a form, to the confirmed action of a list.
+    """Confirm a page or, with a form, the action of a list, and return the response.
 
     A replaced secret stops working at once.
     """
@@ -68,7 +68,7 @@ def generate(client, url, **form):
 
 
 def assert_no_inline_script_or_style(page):
-    """A Content-Security-Policy of ``default-src 'self'`` forbids nothing, and markup is text."""
+    """The policy ``default-src 'self'`` blocks nothing, and markup in values is escaped."""
     assert not elements(page, "style") + elements(page, "b")
     assert all(attribute(script, "src") for script in elements(page, "script"))
     for element in elements(page):

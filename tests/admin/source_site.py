@@ -1,4 +1,4 @@
-"""An admin site with more sources than the example project, each customized in another way."""
+"""An admin site with more sources than the example project, each customized differently."""
 
 from django import forms
 from django.contrib import admin
@@ -21,7 +21,7 @@ class SensorForm(forms.ModelForm):
 
 @admin.register(Robot, site=site)
 class RobotAdmin(ApiKeySourceMixin, admin.ModelAdmin):
-    """Everything in the list can be edited there."""
+    """All columns of the list can be edited."""
 
     list_display = ["pk", "user", "serial_number", "read_only"]
     list_editable = ["user", "serial_number", "read_only"]
@@ -31,7 +31,7 @@ class RobotAdmin(ApiKeySourceMixin, admin.ModelAdmin):
 
 @admin.register(Drone, site=site)
 class DroneAdmin(ApiKeySourceMixin, admin.ModelAdmin):
-    """The project orders all fields, the policies too, and wants no actions."""
+    """The project orders all fields, including the policies, and wants no actions."""
 
     actions = None
     list_display = ["range", "api_key", "user"]

@@ -65,7 +65,7 @@ def test_added_key_shows_its_secret_once(manager_client, user):
     assert ApiKey.objects.get().secret_digest == key.secret_digest
 
 
-def test_changes_what_was_edited_and_nothing_else(manager_client, user):
+def test_saving_changes_only_what_was_edited(manager_client, user):
     expiry = timezone.now().replace(microsecond=0) + timedelta(days=2)
     key = generate_keys(user, scopes=["a", "b"], expires_at=expiry).instance
     date, time = expiry.strftime("%Y-%m-%d %H:%M:%S").split()
@@ -137,7 +137,7 @@ def test_viewing_needs_no_permission_to_generate(staff, keys):
 
 
 def rows_of(client, key):
-    """The texts of the page's fields, by the names of the fields, and the messages at its top."""
+    """Return the texts of the page's fields by name, and the messages at its top."""
     response = client.get(page_of(key))
     rows = {
         name.removeprefix("field-"): text(value)
@@ -150,7 +150,7 @@ def rows_of(client, key):
 
 
 @pytest.mark.parametrize("may_only_view", [True, False], ids=["view-only", "revoked"])
-def test_what_cannot_be_changed_is_no_json(staff, user, may_only_view):
+def test_values_that_cannot_be_changed_are_not_shown_as_json(staff, user, may_only_view):
     metadata = {"team": "ops", "owner": {"rooms": [1, "two"]}, "empty": {}, "billed": True}
     limits = {"scopes": ["todos", "events"], "allowed_ips": ["192.0.2.0/24"]}
     keys = generate_keys(user, name="ci", metadata=metadata, **limits)
@@ -170,7 +170,7 @@ def test_what_cannot_be_changed_is_no_json(staff, user, may_only_view):
     assert rows["readable_metadata"] == "None."
 
 
-def test_says_at_the_top_why_requests_are_refused(manager_client, system_manager, user):
+def test_top_of_the_page_says_why_requests_are_refused(manager_client, system_manager, user):
     by = Actor(system_manager)
     key = generate_keys(user).instance
     when = "March 1, 2026, noon"
@@ -258,7 +258,7 @@ def test_parts_of_the_expiry_have_names(manager_client):
     assert attribute(time, "aria-label") == "Expiry time"
 
 
-def test_description_metadata_and_the_right_to_rotate_itself(manager_client, user):
+def test_description_metadata_and_self_rotate_can_be_changed(manager_client, user):
     form = form_of(
         user, description="Nightly\r\nbuild", metadata='{"team": "ops"}', self_rotate="on"
     )

@@ -18,7 +18,7 @@ KEYS = "/admin/frappe_tokens/apikey/"
 
 
 def buttons(response):
-    """The texts and addresses of the buttons that switch a key."""
+    """Return the texts and addresses of the buttons that disable or enable a key."""
     found = elements(text_of(response), "button", formaction=True)
     return {text(button): attribute(button, "formaction") for button in found}
 
@@ -39,7 +39,7 @@ def consumer(user, settings):
 
 
 @pytest.mark.parametrize("page", ["key", "user", "source"])
-def test_one_post_disables_and_one_enables(root_client, user, key, consumer, page):
+def test_one_post_disables_and_another_enables(root_client, user, key, consumer, page):
     row = {"key": key, "user": key, "source": consumer}[page]
     address = user_page(user) if page == "user" else page_of(row)
 
@@ -47,7 +47,7 @@ def test_one_post_disables_and_one_enables(root_client, user, key, consumer, pag
         shown = root_client.get(address)
         assert_no_inline_script_or_style(text_of(shown))
         assert list(buttons(shown)) == [verb]
-        # Enter in a field saves the form: that presses the first button.
+        # Enter in a field presses the first button, which saves the form.
         form = elements(text_of(shown), "form", method="post", id=True)[-1]
         assert attribute(elements(form, type="submit")[0], "name") == "_save"
 
@@ -76,7 +76,7 @@ def test_buttons_need_a_post_a_token_and_a_key(manager_client, user, system_mana
     assert not key.is_disabled
 
 
-def test_more_powerful_users_keys_are_stopped_and_not_started(manager_client, make_user):
+def test_keys_of_more_powerful_users_can_be_disabled_but_not_enabled(manager_client, make_user):
     key = generate_keys(make_user("root", is_superuser=True)).instance
 
     manager_client.post(buttons(manager_client.get(page_of(key)))["Disable"])
@@ -87,7 +87,7 @@ def test_more_powerful_users_keys_are_stopped_and_not_started(manager_client, ma
     assert manager_client.post(f"{KEYS}{key.pk}/enable-key/").status_code == 403
 
 
-def test_staff_without_the_permission_see_the_state_alone(client, make_user, key):
+def test_staff_without_the_permission_see_only_the_state(client, make_user, key):
     disable(key)
     viewer = ("auth.view_user", "frappe_tokens.view_apikey")
     client.force_login(make_user("viewer", is_staff=True, permissions=viewer))
@@ -115,7 +115,7 @@ def test_key_that_is_revoked_meanwhile_stays_revoked(manager_client, key, monkey
     assert manager_client.post(f"{KEYS}{key.pk}/disable-key/").status_code == 404
 
 
-def test_actions_change_those_that_they_may(manager_client, make_user, user, key):
+def test_actions_change_only_the_permitted_keys(manager_client, make_user, user, key):
     other, revoked = (generate_keys(user, name=name).instance for name in ("other", "revoked"))
     root = generate_keys(make_user("root", is_superuser=True)).instance
     revoke(revoked)

@@ -27,7 +27,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def make_key(user):
-    """A key of ada's: ``make_key("ci", last_used_at=...)``."""
+    """Make a key of ada: ``make_key("ci", last_used_at=...)``."""
 
     def make(name, owner=user, **columns):
         key = generate_keys(owner, name=name).instance
@@ -53,7 +53,7 @@ def messages_of(response):
     return [str(message) for message in response.context["messages"]]
 
 
-def test_row_says_what_one_wants_to_know_of_a_key(manager_client, make_key, user):
+def test_row_shows_the_state_limits_and_use_of_a_key(manager_client, make_key, user):
     now = timezone.now()
     key = make_key(
         "ci",
@@ -91,7 +91,7 @@ def test_row_says_what_one_wants_to_know_of_a_key(manager_client, make_key, user
     assert_no_inline_script_or_style(page)
 
 
-def test_key_that_cannot_be_used_is_not_warned_of(manager_client, make_key):
+def test_unusable_key_has_no_warning(manager_client, make_key):
     soon = make_key("soon", expires_at=timezone.now() + DAY)
     disable(soon)
     forever = make_key("forever")
@@ -135,7 +135,7 @@ def test_can_be_sorted(manager_client, make_key, make_user):
     assert names_on(manager_client) == ["c", "a", "b"]  # newest first
     assert names_on(manager_client, o="1") == ["a", "b", "c"]
     assert names_on(manager_client, o="-2")[0] == "b"
-    # Without a value: used the longest ago, and expiring last.
+    # Keys without a value count as used the longest ago, and as expiring last.
     assert names_on(manager_client, o="5") == ["c", "b", "a"]
     assert names_on(manager_client, o="-5") == ["a", "b", "c"]
     assert names_on(manager_client, o="6") == ["a", "c", "b"]
@@ -252,7 +252,7 @@ def test_team_lead_revokes_keys_of_members_only(client, make_user, settings, kin
 
     asked = act(client, "revoke_keys", own, theirs, strange)
 
-    # They see their own key, and revoke it on their own page.
+    # The lead sees their own key, but revokes it on the users' own page.
     assert "Revoke 1 API key" in text_of(asked)
     form = {"version": version_on(asked), "reason": ""}
     act(client, "revoke_keys", own, theirs, strange, **form)

@@ -24,12 +24,12 @@ MARKUP = '<b onclick="x">"&\''
 
 
 def listed(client, **query):
-    """The paths of the requests on the page for ``query``."""
+    """Return the paths of the requests on the page for ``query``."""
     return [row.path for row in client.get(LOG, query).context["cl"].result_list]
 
 
 def rows_on(page):
-    """The texts of the cells of each row."""
+    """Return the texts of the cells of each row."""
     (table,) = elements(page, "table", id="result_list")
     rows = elements(table, "tr")[1:]
     return [[text(cell) for cell in row.children] for row in rows]
@@ -120,7 +120,7 @@ def test_row_has_no_history(get, key):
     assert "history" not in page
 
 
-def test_path_is_whole_on_hover_and_numbers_are_grouped(get, key):
+def test_hover_shows_the_whole_path_and_numbers_are_grouped(get, key):
     logged(key, path="/api/resource/Sales Invoice/" + "x" * 200, duration_ms=12345)
 
     page = get()
@@ -129,7 +129,7 @@ def test_path_is_whole_on_hover_and_numbers_are_grouped(get, key):
     assert rows_on(page)[0][-1] == "12,345 ms"
 
 
-def test_outcomes_to_choose_from_are_those_that_occur_in_words(manager_client, key):
+def test_filter_offers_the_outcomes_that_occur(manager_client, key):
     def outcomes(**query):
         specs = manager_client.get(LOG, query).context["cl"].filter_specs
         (lookups,) = [spec.lookup_choices for spec in specs if spec.title == "outcome"] or [[]]
@@ -138,7 +138,7 @@ def test_outcomes_to_choose_from_are_those_that_occur_in_words(manager_client, k
     assert outcomes() == []
     logged(key)
     assert outcomes() == ["Accepted"]
-    # It stays, to be removed.
+    # The choice is still listed, so that it can be removed.
     assert outcomes(outcome="key_expired") == ["Accepted", "Refused", "Key expired"]
     logged(key, "invalid_credentials")
     logged(key, "key_revoked")
@@ -251,7 +251,7 @@ def test_log_can_have_a_database_of_its_own(get, client, key, make_user, setting
         assert ">ada<" in page
         assert f">{pk} (deleted)<" in page
         asked = [query["sql"].translate({ord('"'): "", ord("`"): ""}) for query in queries]
-        # For the signed-in user, and for all users of the rows.
+        # One query for the signed-in user, and one for all users of the rows.
         assert len([sql for sql in asked if "FROM auth_user WHERE" in sql]) == 2
         assert ">ada<" in get(page_of(row))
         assert f">{pk} (deleted)<" in get(page_of(orphan))
@@ -264,7 +264,7 @@ def test_log_can_have_a_database_of_its_own(get, client, key, make_user, setting
     [
         ("ada", {"/api/a", "/api/b"}),
         ("ad", set()),
-        # Of another user, whose name is this key.
+        # Another user's name is this key.
         ("{key}", {"/api/a", "/api/b", "/other"}),
         ("{lower}", set()),
         ("ftk_", set()),
@@ -307,13 +307,13 @@ def test_queries_are_few_and_bounded_however_many_rows_there_are(get, key, query
     assert len(few) == len(many) <= 9
     for sql in many:
         assert not re.search("DISTINCT|UPPER|LIKE '%", sql)
-        # By one column of the index; a second one would make some databases sort all rows.
+        # A second column would make some databases sort all rows.
         assert not re.search(r"ORDER BY \S+ (ASC|DESC),", sql)
         if "COUNT(" in sql and "GROUP BY" not in sql:
             assert "LIMIT" in sql
 
 
-def test_only_time_can_be_sorted_by(manager_client):
+def test_list_can_be_sorted_only_by_time(manager_client):
     logged(path="/later", status=200)
     logged(path="/earlier", status=500, at=datetime.now(timezone.utc) - timedelta(hours=1))
 
@@ -345,7 +345,7 @@ def test_conditions_without_an_index_are_checked_on_the_latest_rows(
         return listed(manager_client, **query)
 
     assert found(status_class="5xx") == found(q="/") == ["/0", "/1"]
-    # As many of those that the indexes find.
+    # The latest ones that the indexes find.
     assert found(status_class="5xx", user__id__exact=key.user_id) == ["/1", "/3"]
     assert found(status_class="5xx", q="ada") == ["/1", "/3"]
     assert found(status_class="5xx", api_key=key.api_key) == ["/1", "/3"]
@@ -356,12 +356,12 @@ def test_conditions_without_an_index_are_checked_on_the_latest_rows(
 
 
 def dates_on(client, **query):
-    """The dates to choose from."""
+    """Return the dates to choose from."""
     dates = date_hierarchy(client.get(LOG, query).context["cl"].dated)
     return [choice["title"] for choice in dates["choices"]]
 
 
-def test_dates_are_those_between_the_first_and_the_last_request(manager_client, get):
+def test_offers_the_dates_between_the_first_and_the_last_request(manager_client, get):
     assert dates_on(manager_client) == []
 
     for day in [(2025, 11, 28), (2025, 11, 30), (2025, 12, 2), (2026, 2, 3)]:
@@ -381,7 +381,7 @@ def test_dates_are_those_between_the_first_and_the_last_request(manager_client, 
     assert link in get(**month, outcome="accepted")
 
 
-def test_markup_is_text_and_content_security_policy_forbids_nothing(get, key):
+def test_markup_is_escaped_and_content_security_policy_blocks_nothing(get, key):
     row = logged(key, path=f"/{MARKUP}", user_agent=MARKUP, source=MARKUP, method=MARKUP[:10])
     logged(api_key=MARKUP)
 

@@ -1,4 +1,4 @@
-"""The pages of sources of keys, by the mixin for a project's own ModelAdmin."""
+"""The pages of sources of keys, with the mixin for a project's own ModelAdmin."""
 
 from datetime import datetime, timedelta
 
@@ -55,7 +55,7 @@ def keeper_client(client, keeper):
 
 @pytest.fixture
 def editor_client(make_user):
-    """Someone who may edit event consumers, and generate no keys."""
+    """Someone who may edit event consumers, but not generate keys."""
     client = Client()
     client.force_login(make_user("editor", is_staff=True, permissions=ALL))
     return client
@@ -136,7 +136,7 @@ def test_page_shows_state_use_and_grace_of_a_key(keeper_client, keeper, consumer
         assert "Old secret" not in page()
 
 
-def test_offers_to_staff_what_they_may_do(keeper_client, editor_client, consumer, vault):
+def test_offers_only_what_staff_may_do(keeper_client, editor_client, consumer, vault):
     def links(client, row):
         page = text_of(client.get(page_of(row)))
         return [what for what in ("generate-keys", "revoke") if page_of(row, what) in page]
@@ -357,7 +357,7 @@ def test_invalid_values_are_refused(keeper_client, consumer, fields, message):
 def test_saving_keeps_what_others_changed_in_the_meantime(
     keeper_client, consumer, make_user, monkeypatch
 ):
-    """The form was loaded with the old secret and policies."""
+    """Another request changes the secret and policies after the form was loaded."""
     save_model, rotated = ApiKeySourceMixin.save_model, []
 
     def rotate_then_save(self, request, obj, form, change):
@@ -377,7 +377,7 @@ def test_saving_keeps_what_others_changed_in_the_meantime(
 
 
 class RootsRobots(ApiKeySourceMixin, admin.ModelAdmin):
-    """A project's admin that chooses the user itself."""
+    """A project's ModelAdmin whose code chooses the user."""
 
     def save_model(self, request, obj, form, change):
         obj.user = get_user_model().objects.get(username="chosen")
@@ -388,7 +388,7 @@ class RootsRobots(ApiKeySourceMixin, admin.ModelAdmin):
     ("fields", "error"),
     [({"is_superuser": True}, PermissionDenied), ({"is_active": False}, ValidationError)],
 )
-def test_user_that_the_projects_code_chooses_is_checked_too(keeper, make_user, rf, fields, error):
+def test_user_chosen_by_the_projects_code_is_checked_too(keeper, make_user, rf, fields, error):
     make_user("chosen", **fields)
     request = rf.post("/")
     request.user = keeper
@@ -438,7 +438,7 @@ def test_editors_change_only_the_projects_fields(editor_client, consumer, make_u
     assert editor_client.post(ADD, form_of(consumer)).status_code == 403
 
 
-def test_inactive_user_gets_no_row_but_theirs_can_be_narrowed(keeper_client, consumer):
+def test_inactive_user_gets_no_new_row_but_existing_ones_can_be_narrowed(keeper_client, consumer):
     get_user_model().objects.filter(username="ada").update(is_active=False)
 
     answer = keeper_client.post(ADD, form_of(consumer, name="Till"))
@@ -527,7 +527,7 @@ def test_row_without_a_user_waits_for_one(root_client, user):
 
 
 @pytest.mark.usefixtures("_source_site")
-def test_project_orders_the_fields(root_client, user):
+def test_project_can_order_the_fields(root_client, user):
     drone, robot = Drone.objects.create(user=user), Robot.objects.create(user=user)
     url = f"/sources/sources/drone/{drone.pk}"
     for page_url in (f"{url}/change/", f"{ROBOTS}{robot.pk}/change/"):
@@ -544,7 +544,7 @@ def test_project_orders_the_fields(root_client, user):
 
 
 def rows_form(*rows):
-    """The form of a list, with the primary key and the fields of each row."""
+    """Return the form of a list, with the primary key and the fields of each row."""
     form = {"form-TOTAL_FORMS": len(rows), "form-INITIAL_FORMS": len(rows), "_save": "Save"}
     for number, (pk, user, fields) in enumerate(rows):
         fields = {"id": pk, "user": user.pk, "serial_number": 1, **fields}
@@ -552,7 +552,7 @@ def rows_form(*rows):
     return form
 
 
-def test_list_changes_no_more_than_the_page(robots_client, make_user, user):
+def test_list_has_the_same_rules_as_the_page(robots_client, make_user, user):
     superuser = make_user("superuser", is_superuser=True)
     robot = Robot.objects.create(user=user)
 
@@ -563,7 +563,7 @@ def test_list_changes_no_more_than_the_page(robots_client, make_user, user):
     robot.refresh_from_db()
     assert (robot.serial_number, robot.read_only) == (2, True)
     before = stored(robot)
-    assert save(superuser, read_only="on") == 200  # the form again, with what is wrong
+    assert save(superuser, read_only="on") == 200  # the form again, with the error
     Robot.objects.update(user=superuser)
     assert save(superuser) == 200
     assert save(user) == 200
@@ -603,7 +603,7 @@ def test_revoked_row_does_not_prevent_saving_the_others_of_a_list(robots_client,
 
 
 def test_list_locks_all_its_users_before_its_first_row(robots_client, make_user):
-    """In the order of their primary keys, like all others: another order may deadlock."""
+    """They are locked in the order of their primary keys: another order may deadlock."""
     ada, grace, hedy = (make_user(name) for name in ("ada", "grace", "hedy"))
     first, second = Robot.objects.create(user=hedy), Robot.objects.create(user=ada)
     form = rows_form(

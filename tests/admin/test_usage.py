@@ -38,7 +38,7 @@ MARKUP = '<b onclick="x">"&'
 
 
 class OwnLogMiddleware(RequestLogMiddleware):
-    """A project's own."""
+    """A project's own subclass."""
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ def consumer_page(consumer):
 
 
 def titles_on(page):
-    """What a screen reader says about each bar: the day, the total, and each outcome."""
+    """Return what a screen reader says about each bar: the day, the total, and each outcome."""
     (bars,) = elements(page, "ol", class_="frappe-tokens-usage-bars")
     return [attribute(bar, "aria-label") for bar in elements(bars, aria_label=True)]
 
 
 def numbers_on(page):
-    """The numbers in the chart by day and outcome."""
+    """Return the numbers in the chart by day and outcome."""
     numbers = Counter()
     for title in titles_on(page):
         day, *parts = (part.rsplit(": ", 1) for part in title.split("; "))
@@ -72,7 +72,7 @@ def numbers_on(page):
 
 
 def table_on(page):
-    """The numbers in the table by day and outcome, which may be "Total"."""
+    """Return the numbers in the table by day and outcome, which may be "Total"."""
     (region,) = elements(page, class_="frappe-tokens-usage-table")
     first, *rows = elements(region, "tr")
     heads = [text(head) for head in elements(first, "th")][1:]
@@ -85,7 +85,7 @@ def table_on(page):
 
 
 def figures_on(page):
-    """The total, and the number of refusals with their share."""
+    """Return the total, and the number of refusals with their share."""
     return [text(number) for number in elements(page, "dd")[:2]]
 
 
@@ -107,7 +107,7 @@ def test_chart_is_for_those_who_may_see_the_log(staff, key, consumer, permission
         page = client.get(address).content.decode()
         assert (CHART in page) == sees
         assert ("Show these requests" in page) == sees
-        # The rest of the section depends on other permissions.
+        # Other permissions decide about the rest of the section.
         assert ("/generate-keys/" in page) == ("frappe_tokens.generate_keys" in permissions)
 
 
@@ -135,9 +135,9 @@ def test_numbers_are_those_of_the_rows(get, key):
 
 def test_chart_links_to_the_requests_that_it_counts(root_client, make_user, key, consumer):
     logged(key)
-    # With another secret, so that no user is named.
+    # A wrong secret, so the row has no user.
     logged(key, "invalid_credentials", user_id=None)
-    # Of another source, with the same API key.
+    # Another source has the same API key.
     logged(consumer, source="EventConsumer", api_key=key.api_key)
     logged(consumer, source="EventConsumer")
     logged(generate_keys(make_user("grace")).instance)
@@ -207,7 +207,7 @@ def test_page_names_the_last_request_if_it_was_long_ago(get, key):
     assert "Show these requests" in page
 
 
-def test_chart_above_the_log_is_of_the_listed_requests(get, key):
+def test_chart_above_the_log_counts_the_listed_requests(get, key):
     logged(key, path="/api/a")
     logged(key, "key_expired", path="/api/b", method="POST")
     logged(None, "other", path="/c")
@@ -251,7 +251,7 @@ def test_works_without_use_tz(get, key, settings):
     assert f"{row.at:%H:%M:%S.%f}<" in get(f"{LOG}{row.pk}/change/")
 
 
-def test_markup_is_text_and_content_security_policy_forbids_nothing(get, key):
+def test_markup_is_escaped_and_content_security_policy_blocks_nothing(get, key):
     logged(key, MARKUP, path=f"/{MARKUP}")
 
     for address in (user_page(key.user), key_page(key), LOG):
@@ -266,7 +266,7 @@ def test_pages_work_without_the_log(manager_client, get, key, user, caplog):
     with log_gone():
         pages = [
             get(user_page(key.user)),
-            # In a transaction, which a failed statement would end on PostgreSQL.
+            # This runs in a transaction, which a failed statement would abort on PostgreSQL.
             manager_client.post(key_page(key), {"rate_limit": "fast"}).content.decode(),
         ]
         with transaction.atomic():
@@ -339,7 +339,7 @@ def test_scale_has_round_numbers(most, labels):
     assert (ticks[0][1], ticks[-1][1]) == (0, HEIGHT)
 
 
-def test_bars_are_as_high_as_their_numbers():
+def test_bars_are_proportional_to_their_numbers():
     low, high, empty = chart_of({"accepted": 20}, {"accepted": 60, "other": 20}, {}).bars
 
     assert low.segments == [("accepted", 75, 25)]
@@ -358,7 +358,7 @@ def test_single_refusal_among_many_requests_is_visible():
     assert sum(height for _, _, height in bar.segments) == pytest.approx(HEIGHT, abs=0.1)
 
 
-def test_every_reason_is_drawn_apart():
+def test_every_reason_has_its_own_segment():
     codes = {reason.code: number for number, reason in enumerate(Reason, start=5)}
     chart = chart_of({"accepted": 2, "other": 3, "of_another_version": 4, **codes})
 
@@ -397,17 +397,17 @@ def test_legend_and_bars_link_to_what_they_count(manager_client, get, key, where
 
 
 def luminance(colour):
-    """The relative luminance of WCAG 2.2."""
+    """Return the relative luminance (WCAG 2.2)."""
     return sum(map(mul, (0.2126, 0.7152, 0.0722), linear(colour)))
 
 
 def linear(colour):
-    """The linear red, green and blue of ``#rrggbb``."""
+    """Return the linear red, green and blue of ``#rrggbb``."""
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
 
 
-# What people see who have no cones for red, or for green. Machado, Oliveira and Fernandes, 2009.
+# How people without cones for red, or for green, see. Machado, Oliveira and Fernandes, 2009.
 EYES = {
     "all": [(1, 0, 0), (0, 1, 0), (0, 0, 1)],
     "no red": [
@@ -424,7 +424,7 @@ EYES = {
 
 
 def oklab(rgb):
-    """The colour in a space whose distances are those that people see (Ottosson, 2020)."""
+    """Convert to a space whose distances are those that people see (Ottosson, 2020)."""
     cones = [
         max(0, sum(map(mul, row, rgb))) ** (1 / 3)
         for row in (
@@ -445,7 +445,7 @@ def oklab(rgb):
 
 @pytest.fixture
 def colours():
-    """The colours of each outcome, in the light and in the dark."""
+    """Return the colours of each outcome, in light and in dark."""
     path = Path(frappe_tokens.__file__).parent / "static" / "frappe_tokens" / "usage.css"
     style = path.read_text()
     return {

@@ -84,7 +84,7 @@ def test_generates_and_shows_the_secret_once(manager_client, user):
     assert "Nothing was generated." in text_of(again)
     assert not secrets_on(again)
     assert ApiKey.objects.get(user=user).secret_digest == key.secret_digest
-    # And the page offers the next step.
+    # The page has a new form.
     form = {"version": version_on(again), "grace": "0"}
     assert secrets_on(manager_client.post(generate_page(user), form))
 
@@ -108,7 +108,7 @@ def test_confirmation_says_what_happens_to_the_old_secrets(manager_client, user)
 
 @pytest.fixture
 def noon(manager_client, system_manager):
-    """It's noon on March 1, 2026, and someone has just signed in."""
+    """Stop the clock at noon on March 1, 2026, after a manager has signed in."""
     with time_machine.travel(NOON, tick=False):
         manager_client.force_login(system_manager)
         yield NOON
@@ -151,7 +151,7 @@ def test_old_secret_works_for_the_chosen_time(manager_client, user, noon, is_act
     ],
 )
 @pytest.mark.parametrize("is_action", [False, True])
-def test_time_that_the_core_would_refuse_rotates_nothing(
+def test_invalid_end_of_the_grace_period_rotates_nothing(
     manager_client, user, noon, is_action, form, problem
 ):
     generate_keys(user)
@@ -232,7 +232,7 @@ def test_breadcrumbs_lead_back_to_the_user_and_the_list(manager_client, user, mo
     assert trail.endswith("Keys generated")
 
 
-def test_nothing_is_offered_without_the_permission(staff, user):
+def test_section_is_hidden_without_the_permission(staff, user):
     client = staff("auth.view_user", "auth.change_user")
 
     page = text_of(client.get(user_page(user)))
@@ -277,7 +277,7 @@ def test_lagging_replica_generates_no_second_secret(manager_client, user, settin
 
 
 class LaggingReplica:
-    """A router whose replica knows users, and no keys yet."""
+    """A router whose replica has the users, but no keys yet."""
 
     def db_for_read(self, model, **hints):
         return "missing" if model is ApiKey else None
@@ -299,7 +299,7 @@ def action(rows, **more):
 
 
 def all_of(count):
-    """The action for all users, after ``count`` were added."""
+    """Return the action's form for all users, after adding ``count``."""
     User.objects.bulk_create(User(username=f"user{number}") for number in range(count))
     return action([User.objects.get(username="user0")], select_across="1")
 
@@ -363,7 +363,7 @@ def test_generates_for_more_users_than_a_form_may_have_fields(
     assert len(csv_on(answer)) == len(secrets_on(answer)) == User.objects.count()
 
 
-def test_lists_some_hundred_users_and_counts_the_others(manager_client, make_user):
+def test_lists_300_users_and_counts_the_others(manager_client, make_user):
     chosen = all_of(400)
     left_out = [make_user(f"z-gone{number}", is_active=False) for number in range(3)]
 
@@ -381,7 +381,7 @@ def test_lists_some_hundred_users_and_counts_the_others(manager_client, make_use
 
 
 class MixedUserAdmin(ApiAccessMixin, UserAdmin):
-    """A project's own, with the mixin."""
+    """A project's own ModelAdmin, with the mixin."""
 
 
 @pytest.mark.parametrize("own_admin", [ModelAdmin, MixedUserAdmin])

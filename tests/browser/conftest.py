@@ -12,7 +12,7 @@ from tests.groups import leave_out
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-# Nothing is fetched from elsewhere, and root may not use the sandbox.
+# Chromium must load nothing from elsewhere, and root can't use the sandbox.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -61,7 +61,7 @@ def site(live_server):
 
 @pytest.fixture
 def problems():
-    """What the browser complains about. A test takes out what it expects, and fails by the rest."""
+    """Errors in the browser. A test removes those that it expects, and any other fails it."""
     problems = []
     yield problems
     assert problems == []
@@ -69,7 +69,7 @@ def problems():
 
 @pytest.fixture
 def open_page(chromium, site, problems):
-    """Opens a page in a new window: ``open_page("/admin/", user, has_touch=True)``.
+    """Open a page in a new window: ``open_page("/admin/", user, has_touch=True)``.
 
     It runs under the strict Content-Security-Policy of the test settings. A violation or an error
     in a script is among the problems.
@@ -110,7 +110,7 @@ def axe(tmp_path_factory):
 
 @pytest.fixture
 def whoami(live_server):
-    """Sends a header, as a page shows it: ``whoami(header) == (200, '{"message":"ada"}')``."""
+    """Send a header as a page shows it: ``whoami(header) == (200, '{"message":"ada"}')``."""
 
     def send(header):
         name, _, value = header.partition(": ")

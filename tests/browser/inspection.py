@@ -12,7 +12,7 @@ WINDOWS = [(1280, 900), (390, 844)]
 SCHEMES = ["light", "dark"]
 PICTURES = os.environ.get("PICTURES")
 
-# What is ours on a page. The rest is the admin's, or a theme's.
+# Our elements on a page. The others are the admin's, or a theme's.
 OURS = [
     ".frappe-tokens",
     ".frappe-tokens-usage",
@@ -21,8 +21,8 @@ OURS = [
     "#result_list :is(td, th):has([class*='frappe-tokens'])",
 ]
 
-# How pages know which scheme to show: Django's admin and our own by the media query alone, themes
-# by what their scripts set when the page loads.
+# Django's admin and our pages choose the scheme by a media query alone, themes by what their
+# scripts set when the page loads.
 SET_SCHEME = """async scheme => {
     const root = document.documentElement;
     if (root.dataset.bsTheme) {
@@ -31,7 +31,7 @@ SET_SCHEME = """async scheme => {
     if (root.matches("[x-bind='themeBindings']")) {
         root.className = scheme;
     }
-    // Until all colours have faded. What inherits a colour fades after what it inherits from.
+    // Wait until no colour fades. An inherited colour fades after the one that it comes from.
     let fading;
     do {
         await new Promise(requestAnimationFrame);
@@ -40,7 +40,7 @@ SET_SCHEME = """async scheme => {
     } while (fading.length);
 }"""
 
-# What is ours is inside the window and has edges, on a dialog that hides what is below it.
+# Our elements are inside the window and have edges, and a dialog hides what is below it.
 LOOK = """selectors => {
     const found = [];
     const ours = selectors.join(", ");
@@ -87,8 +87,8 @@ RUN_AXE = """async ([included, excluded, options]) => {
 class Inspection:
     """Finds what is wrong on the pages of a tour: ``Inspection(axe).look_at(page, steps)``.
 
-    axe-core reads the whole pages except what ``exclude`` selects; with ``only_ours``, whether the
-    colours of what is ours can be read.
+    axe-core checks whole pages except what ``exclude`` selects; with ``only_ours``, only whether
+    our elements have enough contrast.
     """
 
     def __init__(self, axe, exclude=(), only_ours=False):
@@ -98,7 +98,7 @@ class Inspection:
         self.arguments = [OURS if only_ours else ["html"], list(exclude), options]
 
     def look_at(self, page, steps):
-        """Return the problems, each with where it is."""
+        """Return the problems, each with its place."""
         found = {}
         for name in steps:
             for where, problem in self._problems(page, name):

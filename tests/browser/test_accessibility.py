@@ -12,7 +12,7 @@ from .inspection import Inspection
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-# What is Django's own in the admin, and not ours to change:
+# Parts of Django's admin, which we don't change:
 DJANGOS = [
     # The links aren't underlined.
     ".breadcrumbs",
@@ -20,7 +20,7 @@ DJANGOS = [
     "#user_form fieldset:not(:has([data-frappe-tokens-section]))",
     # The field to choose a user by typing has no name.
     ".select2",
-    # The search field has no name but its title.
+    # The search field has only a title as its name.
     "#searchbar",
 ]
 

@@ -1,4 +1,4 @@
-"""The users' own page of keys in a real browser: by dialogs, and the same without JavaScript."""
+"""The users' own pages in a real browser: with dialogs, and without JavaScript."""
 
 import subprocess
 from datetime import timedelta
@@ -26,7 +26,7 @@ def _self_service(settings):
 
 
 def action(page, name, what):
-    """The button ``what`` of the key ``name``."""
+    """Return the button ``what`` of the key ``name``."""
     return page.locator(".frappe-tokens-key", has_text=name).get_by_role("link", name=what)
 
 

@@ -1,4 +1,4 @@
-"""Another site acts by a browser's Basic login, in a real browser."""
+"""Another site uses a browser's Basic login, in a real browser."""
 
 from urllib.parse import urlsplit
 
@@ -25,7 +25,7 @@ RPC = "/api/method/frappe.core.doctype.user.user.generate_keys"
 
 
 class AskForLogin(APIView):
-    """Its answer to a visitor without credentials opens the browser's login window."""
+    """Its response to a visitor without credentials opens the browser's login window."""
 
     authentication_classes = [BasicAuthentication]
     renderer_classes = [JSONRenderer]
@@ -35,14 +35,14 @@ class AskForLogin(APIView):
 
 
 def plain(request):
-    """A plain view that changes something, with Django's CSRF check around it."""
+    """A plain view that changes something, behind Django's CSRF check."""
     if request.method == "POST":
         Group.objects.create(name=request.POST["name"])
     return HttpResponse("done")
 
 
 urlpatterns = [
-    # At the root, as the browser sends a login to all that is below the place that asked for it.
+    # At the root, because the browser sends a login to all addresses below the one that asked.
     path("ask", AskForLogin.as_view()),
     path("plain/", plain),
     path("", include("testproject.urls")),
@@ -60,7 +60,7 @@ SITES = [
 
 @pytest.fixture
 def server(settings):
-    """A server with other settings than the other tests' server."""
+    """A server with its own settings."""
     settings.ALLOWED_HOSTS = ["localhost", "intranet.test"]
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
@@ -73,7 +73,7 @@ def server(settings):
 
 @pytest.fixture(params=SITES, ids=lambda sites: f"{sites[0]} by {sites[1]}")
 def submit(request, chromium, server, system_manager):
-    """Submits a form on a page of either site, in a browser that has logged in by Basic."""
+    """Submit a form on a page of either site, in a browser that has logged in by Basic."""
     host, other, by_address = request.param
     made = generate_keys(system_manager)
     own = f"{host}:{urlsplit(server.url).port}"
@@ -92,7 +92,7 @@ def submit(request, chromium, server, system_manager):
         address = f"http://{other if of_other_site else own}/page/"
         page.route(address, lambda route: route.fulfill(body=form, content_type="text/html"))
         page.goto(address)
-        page.unroute(address)  # the headers of an intercepted request lack what the browser adds
+        page.unroute(address)  # intercepted requests lack the headers that the browser adds
         with page.expect_navigation() as navigation:
             page.click("button")
         return navigation.value

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @each_window
 @pytest.mark.parametrize("place", ["account", "key", "user"])
-def test_one_press_disables_and_one_enables(
+def test_one_press_disables_and_another_enables(
     open_page, system_manager, user, settings, place, options
 ):
     settings.FRAPPE_TOKENS = {"SELF_SERVICE": True}

@@ -19,7 +19,7 @@ FOLDER = os.environ.get("SCREENSHOT_DIR")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    # Without a folder one is enough, to know that they can be taken.
+    # Without a folder, one scheme is enough to test that they can be taken.
     pytest.mark.parametrize("scheme", ["light", "dark"] if FOLDER else ["light"]),
 ]
 
@@ -39,7 +39,7 @@ def shoot(scheme, tmp_path):
         try:
             page.screenshot(path=picture)
         except PlaywrightError:
-            # On a busy machine headless Chromium sometimes has no frame to show yet.
+            # On a busy machine, headless Chromium sometimes has no frame yet.
             page.screenshot(path=picture)
 
     return take

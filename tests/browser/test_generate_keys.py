@@ -102,7 +102,7 @@ def test_program_is_chosen_by_a_tab(open_page, system_manager, target, options):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_no_credential_ever_breaks(open_page, system_manager, make_user, width):
+def test_credentials_never_wrap(open_page, system_manager, make_user, width):
     for name in ("ada", "n" * 100):
         make_user(name)
     page = open_page("/admin/auth/user/", system_manager, viewport={"width": width, "height": 900})
@@ -120,7 +120,7 @@ def test_no_credential_ever_breaks(open_page, system_manager, make_user, width):
             assert code.evaluate("e => e.scrollWidth <= e.clientWidth || !e.clientWidth")
 
 
-def test_long_name_lies_beside_the_object_tools(open_page, system_manager, target):
+def test_long_name_is_beside_the_object_tools(open_page, system_manager, target):
     key = generate_keys(target, name="Nightly export of invoices " * 3).instance
     page = open_page(f"/admin/frappe_tokens/apikey/{key.pk}/change/", system_manager)
 
@@ -168,7 +168,7 @@ def test_old_secret_works_until_the_chosen_time(open_page, system_manager, targe
 
 
 def test_selects_the_secret_where_there_is_no_clipboard(user_page):
-    """As on a site without HTTPS. Then Ctrl+C copies it."""
+    """A site without HTTPS has none. Ctrl+C then copies the secret."""
     user_page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: null})")
     user_page.reload()
     user_page.click(GENERATE)
@@ -248,7 +248,7 @@ def test_escape_never_loses_a_secret(user_page):
     held[0].continue_()
     expect(user_page.locator(SECRET)).to_be_visible()
 
-    for _ in range(4):  # browsers limit how often a page can prevent the closing
+    for _ in range(4):  # browsers limit how often a page can prevent closing
         user_page.keyboard.press("Escape")
         expect(user_page.locator(SECRET)).to_be_visible()
 

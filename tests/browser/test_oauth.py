@@ -1,4 +1,4 @@
-"""The authorization code flow in a real browser, by an application that is a real client."""
+"""The authorization code flow in a real browser, with a real client."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -70,7 +70,7 @@ def test_from_the_login_to_the_refused_request(
     assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
 
 
-def test_page_in_the_browser_gets_and_uses_a_token(open_page, ada, link):
+def test_page_in_a_browser_gets_and_uses_a_token(open_page, ada, link):
     page = open_page(link.address, ada)
     tab_to(page, ALLOW)
     page.keyboard.press("Enter")

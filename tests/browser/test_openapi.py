@@ -39,7 +39,7 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """The project, served, with a key of ada's."""
+    """Serve the project, with a key of ada."""
     folder = tmp_path_factory.mktemp("openapi")
     with (
         (folder / "log").open("w") as log,
@@ -99,6 +99,6 @@ def test_redoc_shows_the_schemes_and_the_operations(open_page, problems):
     for text in ("apiKeyToken", "apiKeyBasic", "apiKeyBearer", "/api/report/", WHO):
         # Redoc takes seconds to render on a busy machine.
         expect(page.locator("body")).to_contain_text(text, timeout=60_000)
-    # As the page says of its policy.
+    # As docs/openapi.md says about its policy.
     hosts = ("https://fonts.googleapis.com/", "https://cdn.redoc.ly/")
     problems[:] = [text for text in problems if not any(host in text for host in hosts)]

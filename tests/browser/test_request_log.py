@@ -65,7 +65,7 @@ def test_chart_works_by_keyboard_alone(open_page, system_manager, key):
     rows = page.locator(f"{TABLE} tbody tr")
     expect(rows).to_have_count(30)
     expect(rows.first).to_be_visible()
-    # The arrow keys scroll to the rest.
+    # The arrow keys scroll to the other columns.
     tab_to(page, f"{TABLE} [role=region]", at_most=1)
     page.keyboard.press("End")
     expect(rows.last).to_be_in_viewport()
@@ -77,7 +77,7 @@ def test_chart_works_by_keyboard_alone(open_page, system_manager, key):
 
 @each_window
 @pytest.mark.parametrize("where", ["user", "log"])
-def test_bars_tell_their_day_and_numbers_by_focus_and_by_hover(
+def test_bars_show_their_day_and_numbers_on_focus_and_hover(
     open_page, system_manager, key, where, options
 ):
     logged_days(key, {"accepted": 3, "key_revoked": 2}, 30)
@@ -86,7 +86,7 @@ def test_bars_tell_their_day_and_numbers_by_focus_and_by_hover(
     bars, shown = page.locator(f"{BARS} a"), page.locator(f"{TIP}:visible")
     expect(shown).to_have_count(0)
 
-    # The outer ones, where it could stick out.
+    # The text of the outer bars could stick out.
     for bar in (bars.first, bars.nth(14), bars.nth(15), bars.last):
         bar.focus()
         expect(shown).to_have_count(1)
@@ -112,7 +112,7 @@ def test_one_bar_is_reached_by_tab_and_the_others_by_arrows(open_page, system_ma
     expect(bars.nth(28)).to_be_focused()
     page.keyboard.press("Home")
     expect(bars.first).to_be_focused()
-    page.keyboard.press("ArrowLeft")  # there is none
+    page.keyboard.press("ArrowLeft")  # no bar is before the first
     page.keyboard.press("ArrowRight")
     expect(bars.nth(1)).to_be_focused()
     expect(shown).to_have_count(1)

@@ -1,4 +1,4 @@
-"""A tour of all our pages and dialogs, for tests that hold of each of them."""
+"""A tour of all our pages and dialogs, for tests that apply to each of them."""
 
 from datetime import timedelta
 
@@ -21,11 +21,11 @@ NEW = ".frappe-tokens-list [data-frappe-tokens-dialog]"
 
 
 def prepare(make_user):
-    """Make what the pages show: users, and keys in every state."""
+    """Create the users, and keys in every state, that the pages show."""
     ada, grace = make_user("ada"), make_user("grace")
     key = generate_keys(ada).instance
     generate_keys(ada, grace=timedelta(days=7))
-    logged_days(key, OUTCOMES, 7)  # a short list is read faster
+    logged_days(key, OUTCOMES, 7)  # a short list loads faster
     generate_keys(
         grace,
         name="deploy",
@@ -44,7 +44,7 @@ def prepare(make_user):
 
 
 def open_section(page, name):
-    """Open a section of a form, where a theme has sections behind tabs."""
+    """Open a section of a form, if the theme shows sections as tabs."""
     tab = page.get_by_role("tab", name=name)
     if tab.count():
         tab.click()
@@ -53,7 +53,7 @@ def open_section(page, name):
 
 
 def admin_pages(page):
-    """Open one page or dialog of the admin after the other, and yield its name."""
+    """Open all pages and dialogs of the admin, one by one, and yield their names."""
     users = get_user_model().objects.in_bulk(field_name="username")
 
     def admin_url(name, *args):
@@ -125,7 +125,7 @@ def admin_pages(page):
 
 
 def users_pages(page, site):
-    """Open one page or dialog of the users after the other, and yield its name."""
+    """Open all pages and dialogs of the users, one by one, and yield their names."""
     page.goto(reverse("frappe_tokens_account:keys"))
     page.click("summary")
     yield "own keys"

@@ -56,8 +56,8 @@ class RequestLogChangeList(ChangeList):
 
     def get_filters(self, request: HttpRequest) -> Any:
         self.date = [int(self.params[part]) for part in DATE_PARAMETERS if part in self.params]
-        # Without its year, a date has no index. The first and the last year have no beginning and
-        # end in every time zone.
+        # Only a date with its year has an index. In some time zones, the first year has no
+        # beginning, and the last one no end.
         has_gap = any(part not in self.params for part in DATE_PARAMETERS[: len(self.date)])
         if has_gap or self.date[:1] in ([MINYEAR], [MAXYEAR]):
             raise ValueError(self.date)
@@ -87,8 +87,8 @@ class RequestLogChangeList(ChangeList):
         return found
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[ApiRequestLog]) -> list[Any]:
-        # By time only, because only that has an index: with the primary key as well, MariaDB would
-        # sort all rows.
+        # By time only, which has an index. With the primary key as well, MariaDB would sort all
+        # rows.
         return ["at"] if super().get_ordering(request, queryset)[0] == "at" else ["-at"]
 
     @property
@@ -181,5 +181,5 @@ def _named(word: str) -> Q:
     if user is None:
         return of_key
     of_user = Q(user=user.pk)
-    # An index has either in the order of time, but not both together.
+    # An index finds either in the order of time, but not both together.
     return of_key | of_user if ApiRequestLog.objects.filter(of_key).exists() else of_user

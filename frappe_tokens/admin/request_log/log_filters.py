@@ -131,14 +131,14 @@ FILTERS = [UserFilter, KeyFilter, OutcomeFilter, StatusFilter, MethodFilter, Sou
 
 
 def deleted_user(pk: object) -> str:
-    """Return what to call a user of whom only the primary key is left in the log."""
+    """Return the name of a deleted user: the log has only the primary key."""
     return _("%(pk)s (deleted)") % {"pk": pk}
 
 
 def outcomes_that_occur() -> Collection[str]:
-    """Return the outcomes in the log, all of them if that can't be found out.
+    """Return the outcomes in the log, or all outcomes if the log can't be read.
 
-    An index answers whether there is a row with an outcome, however many there are.
+    An index tells whether an outcome has a row, however long the log is.
     """
     rows = ApiRequestLog.objects.order_by()
     tests = {f"has_{name}": Exists(rows.filter(outcome=name)) for name in LABELS}

@@ -47,7 +47,7 @@ class ApiRequestLogAdmin(ModelAdmin):
     )
     paginator = BoundedPaginator
     show_full_result_count = False
-    # A number beside each choice of each filter would cost a count each.
+    # Numbers beside the choices of the filters would cost one count each.
     show_facets = admin.ShowFacets.NEVER
     fields = [
         "exact_time",
@@ -90,7 +90,7 @@ class ApiRequestLogAdmin(ModelAdmin):
     def method_and_path(self, row: ApiRequestLog) -> str:
         if not row.method:
             return quiet(self.path_or_number(row))
-        # A line may end after a slash, and not within a word.
+        # A line may break after a slash, but not within a word.
         steps = ((step,) for step in re.split(r"(?<=[^/]/)(?=.)", row.path))
         return format_html(
             '<div class="frappe-tokens-request"><span class="frappe-tokens-method">{}</span>'
@@ -148,8 +148,8 @@ class ApiRequestLogAdmin(ModelAdmin):
         return format_html('{}<p class="frappe-tokens-help">{}</p>', label, sentence)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiRequestLog]:
-        # A join would leave out the rows of deleted users, if filtered by user. By default, Django
-        # would look for the users in the rows' database, which may have none.
+        # With a filter by user, a join would leave out the rows of deleted users. By default,
+        # Django would look for the users in the log's database, which may have none.
         user_model = get_user_model()
         users = user_model._base_manager.using(router.db_for_read(user_model))
         named = Prefetch("user", queryset=users)
@@ -157,7 +157,7 @@ class ApiRequestLogAdmin(ModelAdmin):
         return rows
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        # Any other could be slow, be invalid for a database, or reveal something about users.
+        # Others could be slow, be invalid for a database, or reveal something about users.
         return lookup in [*DATE_PARAMETERS, *(chosen.parameter_name for chosen in FILTERS)]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RequestLogChangeList]:

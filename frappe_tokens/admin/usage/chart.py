@@ -1,4 +1,4 @@
-"""The usage of some days as a stacked bar chart: what to draw where, and its texts.
+"""The usage of some days as a stacked bar chart: its shapes and its texts.
 
 The template draws it as SVG. Texts are beside the drawing, because it's stretched to the width of
 the page and they must stay legible on a phone.
@@ -159,7 +159,7 @@ def _stack(day: Day, top: int) -> list[tuple[str, float, float]]:
         outcome: max(LEAST, HEIGHT * number / top)
         for outcome, number in _drawn(day.outcomes).items()
     }
-    # The others give what the smallest ones got too much.
+    # Segments that LEAST enlarges may make the bar too high: then all of it is scaled down.
     scale = min(1.0, HEIGHT / sum(heights.values())) if heights else 1.0
     segments, y = [], float(HEIGHT)
     for outcome, height in heights.items():
@@ -169,7 +169,7 @@ def _stack(day: Day, top: int) -> list[tuple[str, float, float]]:
 
 
 def _drawn(outcomes: Mapping[str, int]) -> dict[str, int]:
-    """Count the outcomes that have a colour, in their order. Codes of other versions have none."""
+    """Count the outcomes that have a colour, in their order. Others count as ``other``."""
     numbers = Counter[str]()
     for outcome, number in outcomes.items():
         numbers[outcome if outcome in LABELS else OTHER] += number
@@ -177,7 +177,7 @@ def _drawn(outcomes: Mapping[str, int]) -> dict[str, int]:
 
 
 def _sorted(outcomes: Mapping[str, int]) -> list[str]:
-    """Sort by frequency, with what was accepted first."""
+    """Sort by frequency, with accepted requests first."""
     items = sorted(outcomes.items(), key=lambda item: (item[0] != ACCEPTED, -item[1], item[0]))
     return [outcome for outcome, _number in items]
 

@@ -19,7 +19,7 @@ LABELS: dict[str, str | Promise] = {
 
 
 def label_of(outcome: str) -> str:
-    """Return what to call ``outcome``. A code of another version stays as it is."""
+    """Return the label of ``outcome``. A code of another version is its own label."""
     return str(LABELS.get(outcome, outcome))
 
 

@@ -95,9 +95,9 @@ def render_usage(
 
     Args:
         requests: what to count.
-        link: returns where some of them are listed.
-        url: where all of them are listed, for pages that don't list them.
-        nothing: what to say if there are none.
+        link: returns the URL of a list of some of them.
+        url: of the list of all of them, for pages that don't list them.
+        nothing: the text if there are none.
         until_latest: whether the chart ends with the day of the latest one.
     """
     context: dict[str, object] = {"url": url, "off": why_off()}
@@ -148,11 +148,11 @@ def _refused(usage: Usage) -> str:
     if not usage.refused:
         return number
     share = 100 * usage.refused / usage.total
-    # What happened at all isn't 0 %, and what didn't always happen isn't 100 %.
+    # Show neither a few refusals as 0 %, nor almost all as 100 %.
     if share < 100:
         share = min(max(share, 0.1), 99.9)
     decimals = 0 if 1 <= share <= 99 or share == 100 else 1
     text = _("%(number)s (%(share)s %%)")
-    # It doesn't round.
+    # number_format() doesn't round.
     formatted = formats.number_format(round(share, decimals), decimals)
     return text % {"number": number, "share": formatted}

@@ -1,4 +1,4 @@
-/* Copy buttons, and a dialog for the pages of keys, in the admin and on the users' own page.
+/* Copy buttons, and a dialog for the pages of keys, in the admin and on the users' own pages.
 
    The pages work without this script: a link leads to them, their form generates, and the secret is
    in the response. The script fetches the same page and shows its content in a dialog. */
@@ -46,7 +46,7 @@
         page.querySelector("[data-frappe-tokens-section]")?.closest("fieldset, .card") ??
         page.querySelector("[data-frappe-tokens-renew]");
 
-    /* Replace our own section only, to keep what was typed into the form around it. */
+    /* Replace only our section, to keep what was typed into the form around it. */
     const renewSection = (page, link) => {
         const [section, renewed] = [sectionOf(document), sectionOf(page)];
         if (!section || !renewed) {
@@ -111,7 +111,7 @@
                     show(contentOf(answer));
                     return;
                 }
-                // It's done, and there is no secret to show.
+                // There is no secret to show.
                 dialog.close();
                 if (!renewSection(answer.page, link)) {
                     window.location.assign(answer.url); // signed out
@@ -159,7 +159,7 @@
         }
     });
 
-    // A link that says that it is a button, as the admin's own do, is pressed by the space bar too.
+    // As in the admin, the space bar also presses links with the role of a button.
     document.addEventListener("keydown", (event) => {
         if (event.key === " " && event.target.matches(BUTTONS)) {
             event.preventDefault();

@@ -1,5 +1,5 @@
-/* The bars of the chart of requests by keyboard: one of them is reached by Tab, the others by the
-   arrow keys. Without this script, Tab reaches each. Escape hides what a bar says. */
+/* The keyboard in the chart of requests: Tab reaches one bar, and the arrow keys reach the others.
+   Without this script, Tab reaches every bar. Escape hides the tip of a bar. */
 "use strict";
 {
     const BARS = ".frappe-tokens-usage-bars";

@@ -9,7 +9,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.node,
     pytest.mark.django_db(transaction=True),
-    # Of the themes, with a newer Django than they know.
+    # The themes don't support the newest Django yet.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
 ]
 

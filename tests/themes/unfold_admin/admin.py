@@ -1,4 +1,4 @@
-"""What a project with django-unfold has in an admin module of its own."""
+"""The admin module of a project with django-unfold."""
 
 from django.contrib import admin
 from unfold.admin import ModelAdmin
