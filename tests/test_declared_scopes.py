@@ -395,3 +395,27 @@ def test_check_leaves_a_broken_urlconf_to_django(settings):
     settings.ROOT_URLCONF = "tests.no_such_module"
 
     assert [*check_scopes()] == []
+
+
+@pytest.fixture
+def any_scope(settings, monkeypatch):
+    """A project that declares no scopes and has no toolkit."""
+    monkeypatch.setattr("frappe_tokens.conf.scopes_of_toolkit", lambda: None)
+    settings.FRAPPE_TOKENS = {}
+
+
+@pytest.mark.usefixtures("any_scope")
+def test_schema_takes_any_scope_where_none_are_declared():
+    schemas = SchemaGenerator().get_schema(request=None, public=True)["components"]["schemas"]
+
+    scopes = schemas["NewApiKey"]["properties"]["scopes"]
+    assert scopes["items"] == {"type": "string", "maxLength": 200}
+    assert "description" not in scopes
+
+
+@pytest.mark.usefixtures("any_scope", "views")
+def test_command_lists_views_where_no_scopes_are_declared():
+    out, err = run("list_scopes")
+
+    assert out.splitlines()[0].split() == ["scope", "methods", "path", "view"]
+    assert err == ""
