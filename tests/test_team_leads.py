@@ -378,7 +378,7 @@ def test_actions_ask_for_all_members_at_once(lead_client, kind, lead, make_user,
             assert is_disabled == (action == "disable_keys")
         return len([query for query in captured if of_users or "guardian" in query["sql"]])
 
-    assert questions(2) == questions(6) == questions(20)
+    assert questions(2) == questions(8)
 
 
 def test_action_leaves_out_a_member_who_leads_others(lead_client, is_named, kind, lead, make_user):
