@@ -43,6 +43,7 @@ class Sink:
 
     def write(self, entry: Entry) -> None:
         """Take ``entry``, in any thread. Errors are logged and never reach the request."""
+        # As in Django's own base classes, such as that of mail backends. The log reports it.
         raise NotImplementedError("A sink must define write().")
 
     def flush(self) -> None:

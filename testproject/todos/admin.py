@@ -19,6 +19,6 @@ class ToDoAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: ToDo, form: Any, change: bool) -> None:
         if not change:
-            # Users of the admin are never anonymous, but the stubs don't know that.
-            obj.owner = request.user  # type: ignore[assignment]
+            user: Any = request.user  # never anonymous in the admin
+            obj.owner = user
         super().save_model(request, obj, form, change)

@@ -58,7 +58,7 @@ def _command(request: HttpRequest) -> Any:
         check_body(request)
         if "cmd" in request.GET:
             return request.GET["cmd"]
-        request.body  # noqa: B018  Django keeps it, so that the view can read it again
+        _ = request.body  # Django keeps it, so that the view can read it again.
         sent = Request(
             request, parsers=[parser() for parser in FrappeEnvelopeMixin.parser_classes]
         ).data

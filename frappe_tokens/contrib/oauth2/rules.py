@@ -39,8 +39,8 @@ class Rules(OAuth2Validator):
         """For ``prompt=none``. If the project's validator doesn't implement it, ask the user."""
         try:
             return bool(super().validate_silent_login(request))
-        except NotImplementedError:
-            return False  # raised by oauthlib's own method
+        except NotImplementedError:  # oauthlib's own method raises it
+            return False
 
     def get_oidc_issuer_endpoint(self, request: Request) -> str:
         """Return the site, as in Frappe, and not the URL that the toolkit's are included at."""

@@ -127,7 +127,7 @@ def _ask(url: str, scheme: str, token: Secret, source: str | None = None) -> Ans
     headers = {"Accept": "application/json", "Authorization": f"{scheme} {value}"}
     if source is not None:
         headers["Frappe-Authorization-Source"] = source
-    # S310 is about URLs such as file://, which handle() has refused.
+    # S310 warns of URLs such as file://. handle() has refused all but http:// and https://.
     request = urllib.request.Request(url, headers=headers)  # noqa: S310
     opener = urllib.request.build_opener(_EveryAnswer)
     try:
