@@ -37,7 +37,7 @@ from ..keys import (
     version_for_new_key,
 )
 from ..models import ApiKey
-from ..ui import RevokeForm, trial_of
+from ..ui import EXPIRING_DAYS, RevokeForm, trial_of
 from ..verification import RequestInfo
 from .forms import EditForm, NewKeyForm, RotateForm
 from .pages import account_page, done, form_page, key_page, notice, posted
@@ -47,9 +47,6 @@ FIELDS = {"name_taken": "name", "expiry": "expires_at", "scopes": "scopes"}
 
 # How many revoked keys are listed: their number only grows.
 REVOKED_SHOWN = 20
-
-# How long before its end a key has a warning.
-SOON = timedelta(days=14)
 
 
 @account_page
@@ -67,7 +64,7 @@ def keys(request: HttpRequest, actor: Actor) -> HttpResponse:
         "revoked": revoked[:REVOKED_SHOWN],
         "older": max(revoked.count() - REVOKED_SHOWN, 0),
         "now": now,
-        "soon": now + SOON,
+        "soon": now + timedelta(days=EXPIRING_DAYS),
     }
     return TemplateResponse(request, "frappe_tokens/account/keys.html", context)
 

@@ -14,9 +14,8 @@ from django.utils.translation import gettext_lazy
 
 from ..base_models import AbstractApiKey, KeyState
 from ..keys import expiring_within, unused_for
+from ..ui import EXPIRING_DAYS
 
-# Soon enough to be warned.
-EXPIRING_DAYS = 14
 UNUSED_DAYS = 90
 
 

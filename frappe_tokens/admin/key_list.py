@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from ..base_models import AbstractApiKey, KeyState
-from ..ui import relative_time
+from ..ui import EXPIRING_DAYS, relative_time
 from .cells import badge, labelled, quiet
-from .key_filters import EXPIRING_DAYS, ExpiryFilter, StateFilter, UseFilter
+from .key_filters import ExpiryFilter, StateFilter, UseFilter
 from .key_revoking import KeyActionsMixin
 
 if TYPE_CHECKING:

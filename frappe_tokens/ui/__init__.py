@@ -7,11 +7,12 @@ from .form_fields import (
     RevokeForm,
     ScopesField,
 )
-from .moments import exact, relative_time
+from .moments import EXPIRING_DAYS, exact, relative_time
 from .rotation_forms import GraceForm, RenewalForm, RotationForm
 from .snippets import trial_of
 
 __all__ = [
+    "EXPIRING_DAYS",
     "ExpiryField",
     "GraceForm",
     "MetadataField",
