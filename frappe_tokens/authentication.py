@@ -12,7 +12,7 @@ from . import credentials, verification
 from .credentials import Credential
 from .crypto import Secret
 from .exceptions import Refused
-from .rest_exceptions import refusal
+from .rest_exceptions import challenge_of, refusal, view_of
 
 # Not translated, because RFC 6750, section 3, allows only ASCII.
 _WRONG_HEADER = "Send the token in the Authorization header, not in X-Api-Key."
@@ -41,7 +41,7 @@ class _SchemeAuthentication(BaseAuthentication):
 
         If one of our tokens is in ``X-Api-Key``, the challenge says where it belongs.
         """
-        challenge = verification.challenge(self.scheme)
+        challenge = challenge_of(self.scheme, request)
         if "HTTP_AUTHORIZATION" not in request.META and credentials.is_bare_token(
             Secret(request.META.get("HTTP_X_API_KEY", ""))
         ):
@@ -50,14 +50,14 @@ class _SchemeAuthentication(BaseAuthentication):
 
     def _verify(self, request: Request, credential: Credential) -> tuple[Any, Any]:
         later = [] if credential.ours else self._later_classes(request, credential)
-        info = verification.RequestInfo(request, _view(request))
+        info = verification.RequestInfo(request, view_of(request))
         try:
             if not later or credential.access_token:
                 auth = verification.verify(credential, info, leave_unknown=bool(later))
                 if auth is not None:
                     return auth.user, auth
         except Refused as refused:
-            raise refusal(refused, self.scheme) from refused
+            raise refusal(refused, self.scheme, request) from refused
         # If DRF called them, a class in between, such as the session's, would come first, and a
         # credential that none of them accepts would pass as anonymous.
         for other in later:
@@ -67,7 +67,7 @@ class _SchemeAuthentication(BaseAuthentication):
             answer: tuple[Any, Any] | None = authenticate(request)
             if answer is not None:
                 return answer
-        raise refusal(verification.unclaimed(credential, info), self.scheme)
+        raise refusal(verification.unclaimed(credential, info), self.scheme, request)
 
     def _later_classes(self, request: Request, credential: Credential) -> list[Any]:
         """Return the view's classes after this one that may answer ``credential``."""
@@ -111,11 +111,6 @@ class BearerAuthentication(_SchemeAuthentication):
 
 def _vary_on_header(request: Request) -> None:
     """Make caches keep the responses for different keys apart."""
-    headers = getattr(_view(request), "headers", None)
+    headers = getattr(view_of(request), "headers", None)
     if headers is not None and "Authorization" not in headers.get("Vary", ""):
         headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Authorization")))
-
-
-def _view(request: Request) -> Any:
-    """Return the view; None for a request that no DRF view has prepared."""
-    return (getattr(request, "parser_context", None) or {}).get("view")

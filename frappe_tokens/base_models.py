@@ -247,4 +247,4 @@ class AbstractApiKey(WritesChangesOnly, models.Model):
 
         A key without scopes opens every view. A scoped key opens none that declares no scopes.
         """
-        return not self.scopes or (bool(required) and set(required) <= set(self.scopes))
+        return not self.scopes or policy.open_view(self.scopes, required)

@@ -150,6 +150,7 @@ def _refuse(request: Any, scopes: tuple[str, ...]) -> HttpResponse:
         required_scopes=scopes,
         access_token=key is None,
     )
-    verification.report_failure(refused, verification.RequestInfo(request), key)
+    info = verification.RequestInfo(request)
+    verification.report_failure(refused, info, key)
     sent = verification.parse_header(request, credentials.SCHEMES)
-    return verification.refusal_response(request, refused, sent.scheme if sent else "token")
+    return verification.refusal_response(request, refused, sent.scheme if sent else "token", info)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from . import addresses
+from .conf import conf
 from .rates import parse_rate
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -39,6 +40,14 @@ def required_scopes(view: object, method: str) -> tuple[str, ...]:
     if isinstance(declared, str):
         return tuple(declared.split())
     return tuple(declared or ())
+
+
+def open_view(held: Collection[str], required: Collection[str]) -> bool:
+    """Whether the scopes ``held`` open a view that requires all of the scopes ``required``.
+
+    If it requires none, only ``ALL_SCOPE`` opens it.
+    """
+    return (bool(required) and set(required) <= set(held)) or conf.ALL_SCOPE in held
 
 
 def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework.exceptions import APIException, AuthenticationFailed, ErrorDetail
+from rest_framework.request import Request
 
 from . import verification
 from .exceptions import Refused
+from .verification import RequestInfo
 
 
 class AuthenticationRefused(APIException):
@@ -41,7 +45,22 @@ class RefusedCredentials(AuthenticationRefused, AuthenticationFailed):
             super().__setattr__(name, value)
 
 
-def refusal(refused: Refused, scheme: str) -> AuthenticationRefused:
+def refusal(refused: Refused, scheme: str, request: Request) -> AuthenticationRefused:
     """Return the exception to raise for ``refused``, with the challenge of ``scheme``."""
     cls = RefusedCredentials if refused.reason.status == 401 else AuthenticationRefused
-    return cls(refused, verification.challenge(scheme, refused))
+    return cls(refused, challenge_of(scheme, request, refused))
+
+
+def challenge_of(scheme: str, request: Request, refused: Refused | None = None) -> str:
+    """Return the challenge of ``scheme``, which may also be one for Bearer if the view takes it."""
+    takes_bearer = any(
+        getattr(each, "scheme", "") == "bearer"
+        for each in getattr(request, "authenticators", None) or ()
+    )
+    bearer = RequestInfo(request, view_of(request)) if takes_bearer else None
+    return verification.challenge(scheme, refused, bearer)
+
+
+def view_of(request: Request) -> Any:
+    """Return the view; None for a request that no DRF view has prepared."""
+    return (getattr(request, "parser_context", None) or {}).get("view")

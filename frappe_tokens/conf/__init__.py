@@ -12,8 +12,9 @@ from django.conf import settings
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 
-from ..rates import Rate, parse_rate
-from .reading import LONGEST, Reader
+from ..rates import Rate
+from .oauth import OAuthSettings
+from .reading import LONGEST
 from .scopes import SCOPE, Scopes, check_scopes, scopes_of_toolkit
 
 __all__ = [
@@ -49,7 +50,7 @@ _MINUTE = timedelta(minutes=1)
 _DEFAULT_SOURCES = {"User": "frappe_tokens.ApiKey"}
 
 
-class Settings(Reader):
+class Settings(OAuthSettings):
     """A live view of ``settings.FRAPPE_TOKENS``. Each property documents its default.
 
     Raises:
@@ -177,16 +178,7 @@ class Settings(Reader):
     @property
     def FAILURE_LIMIT(self) -> Rate | None:
         """How often an address may fail with one key: ``"100/minute"``."""
-        own: str | None = self._get("FAILURE_LIMIT", (str, NoneType), "100/minute")
-        try:
-            rate = parse_rate(own) if own is not None else None
-        except ValueError as error:
-            raise ImproperlyConfigured(f"FRAPPE_TOKENS['FAILURE_LIMIT']: {error}") from None
-        if rate is not None and not rate.number:
-            raise ImproperlyConfigured(
-                "FRAPPE_TOKENS['FAILURE_LIMIT'] must allow at least one failure, or be None."
-            )
-        return rate
+        return self._rate("FAILURE_LIMIT", "100/minute", "failure")
 
     @property
     def NUM_PROXIES(self) -> int | None:

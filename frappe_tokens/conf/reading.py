@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from ..rates import Rate, parse_rate
+
 # Later times may be out of range for a database or a time zone.
 LONGEST = timedelta(days=36_500)
 
@@ -44,6 +46,19 @@ class Reader:
                 f"FRAPPE_TOKENS[{name!r}] must be positive, at most {LONGEST.days} days, or None."
             )
         return lifetime
+
+    def _rate(self, name: str, default: str, what: str) -> Rate | None:
+        """Read a limit of repetitions of ``what``; None for no limit."""
+        text: str | None = self._get(name, (str, NoneType), default)
+        try:
+            rate = parse_rate(text) if text is not None else None
+        except ValueError as error:
+            raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}]: {error}") from None
+        if rate is not None and not rate.number:
+            raise ImproperlyConfigured(
+                f"FRAPPE_TOKENS[{name!r}] must allow at least one {what}, or be None."
+            )
+        return rate
 
     def _get(self, name: str, types: tuple[type, ...], default: T) -> T:
         own: Any = getattr(settings, "FRAPPE_TOKENS", None)

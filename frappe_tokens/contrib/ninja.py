@@ -33,10 +33,17 @@ class AuthenticationRefused(HttpError):
         scheme: the scheme of its header.
     """
 
-    def __init__(self, refused: Refused, scheme: str) -> None:
+    def __init__(
+        self, refused: Refused, scheme: str, bearer: verification.RequestInfo | None = None
+    ) -> None:
         super().__init__(refused.reason.status, str(refused.sentence))
         self.refused = refused
         self.scheme = scheme
+        self._bearer = bearer
+
+    def response(self, request: HttpRequest) -> HttpResponse:
+        """Return the response with its code and headers."""
+        return verification.refusal_response(request, self.refused, self.scheme, self._bearer)
 
 
 def register(api: NinjaAPI) -> NinjaAPI:
@@ -44,7 +51,8 @@ def register(api: NinjaAPI) -> NinjaAPI:
 
     @api.exception_handler(AuthenticationRefused)
     def answer(request: HttpRequest, error: Any) -> HttpResponse:
-        return verification.refusal_response(request, error.refused, error.scheme)
+        answered: HttpResponse = error.response(request)
+        return answered
 
     return api
 
@@ -90,24 +98,30 @@ class TokenAuth(AuthBase):
         info = verification.RequestInfo(request, self)
         with suppress(RuntimeError):
             asyncio.get_running_loop()
-            return _aauthenticate(request, credential, info)
-        with _refusals(credential):
+            return _aauthenticate(request, credential, info, self._bearer(info))
+        with _refusals(credential, self._bearer(info)):
             return _admit(request, verification.verify(credential, info))
+
+    def _bearer(self, info: verification.RequestInfo) -> verification.RequestInfo | None:
+        return info if "bearer" in self.schemes else None
 
 
 async def _aauthenticate(
-    request: HttpRequest, credential: Credential, info: verification.RequestInfo
+    request: HttpRequest,
+    credential: Credential,
+    info: verification.RequestInfo,
+    bearer: verification.RequestInfo | None,
 ) -> object:
-    with _refusals(credential):
+    with _refusals(credential, bearer):
         return _admit(request, await verification.averify(credential, info))
 
 
 @contextmanager
-def _refusals(credential: Credential) -> Iterator[None]:
+def _refusals(credential: Credential, bearer: verification.RequestInfo | None) -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise AuthenticationRefused(refused, credential.scheme) from refused
+        raise AuthenticationRefused(refused, credential.scheme, bearer) from refused
 
 
 def _admit(request: HttpRequest, key: object) -> object:

@@ -72,7 +72,7 @@ class TokenAuthenticationMiddleware(MiddlewareMixin):
             try:
                 admit(request, verification.verify(credential, info))
             except Refused as refused:
-                return verification.refusal_response(request, refused, credential.scheme)
+                return self._refuse(request, refused, credential, info)
         return _vary(request, credential, cast(HttpResponse, self.get_response(request)))
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
@@ -81,7 +81,7 @@ class TokenAuthenticationMiddleware(MiddlewareMixin):
             try:
                 admit(request, await verification.averify(credential, info))
             except Refused as refused:
-                return verification.refusal_response(request, refused, credential.scheme)
+                return self._refuse(request, refused, credential, info)
         response = await cast(Awaitable[HttpResponse], self.get_response(request))
         return _vary(request, credential, response)
 
@@ -122,6 +122,12 @@ class TokenAuthenticationMiddleware(MiddlewareMixin):
             or hasattr(view, "model_admin")
             or (issubclass(view_class, LoginRequiredMixin) and _is_from_toolkit(view_class))
         )
+
+    def _refuse(
+        self, request: HttpRequest, refused: Refused, credential: Credential, info: RequestInfo
+    ) -> HttpResponse:
+        bearer = info if "bearer" in self.schemes else None
+        return verification.refusal_response(request, refused, credential.scheme, bearer)
 
     def _read(self, request: HttpRequest) -> tuple[Credential | None, RequestInfo | None]:
         """Return the credential, if any, and what to check it for, unless the view does."""

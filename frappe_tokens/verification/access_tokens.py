@@ -58,13 +58,21 @@ class AccessToken:
 # that the server hasn't issued. May raise a DatabaseError, which is answered with 503.
 Finder = Callable[[Secret, HttpRequest], AccessToken | None]
 
+# Takes Django's request, and whether the path is a resource of its own. Returns the URL of the
+# metadata that say where tokens come from (RFC 9728), "" if none are served.
+MetadataUrl = Callable[[HttpRequest, bool], str]
+
 _finder: Finder | None = None
+_metadata_url: MetadataUrl | None = None
 
 
-def register(finder: Finder | None) -> None:
-    """Look access tokens up with ``finder``; None for no server."""
-    global _finder
-    _finder = finder
+def register(finder: Finder | None, metadata_url: MetadataUrl | None = None) -> None:
+    """Look access tokens up with ``finder``; None for no server.
+
+    The challenge of views that take Bearer points to ``metadata_url``, if given.
+    """
+    global _finder, _metadata_url
+    _finder, _metadata_url = finder, metadata_url
 
 
 def are_known() -> bool:
@@ -75,6 +83,11 @@ def are_known() -> bool:
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
     """Return the token that was sent, by the registered finder; None if it wasn't issued."""
     return _finder(token, request) if _finder is not None else None
+
+
+def metadata_url(request: HttpRequest, is_resource: bool) -> str:
+    """Return the URL of the metadata of a resource; "" if none are served."""
+    return _metadata_url(request, is_resource) if _metadata_url is not None else ""
 
 
 def label(token: Secret) -> str:

@@ -10,6 +10,8 @@ from django.utils.html import format_html
 
 from ..conf import conf
 from ..exceptions import Reason, Refused
+from .access_tokens import metadata_url
+from .request import RequestInfo
 
 # For a database that doesn't answer.
 RETRY_AFTER_SECONDS = 5
@@ -17,8 +19,13 @@ RETRY_AFTER_SECONDS = 5
 _NAMES = {"basic": "Basic", "bearer": "Bearer"}
 
 
-def refusal_response(request: HttpRequest, refused: Refused, scheme: str) -> HttpResponse:
-    """Return Django's response to a refusal: JSON, or HTML if the client accepts only that."""
+def refusal_response(
+    request: HttpRequest, refused: Refused, scheme: str, bearer: RequestInfo | None = None
+) -> HttpResponse:
+    """Return Django's response to a refusal: JSON, or HTML if the client accepts only that.
+
+    ``scheme`` and ``bearer`` are those of :func:`challenge`.
+    """
     code, status = refused.reason.code, refused.reason.status
     if _wants_html(request):
         page = "<!DOCTYPE html><title>{0}</title><h1>{0}</h1><p>{1}</p><p>{2}</p>"
@@ -26,7 +33,7 @@ def refusal_response(request: HttpRequest, refused: Refused, scheme: str) -> Htt
         response = HttpResponse(format_html(page, title, refused.sentence, code), status=status)
     else:
         response = JsonResponse({"detail": str(refused.sentence), "code": code}, status=status)
-    if challenged := challenge(scheme, refused):
+    if challenged := challenge(scheme, refused, bearer):
         response["WWW-Authenticate"] = challenged
     if (seconds := retry_after(refused)) is not None:
         response["Retry-After"] = str(seconds)
@@ -41,11 +48,30 @@ def _wants_html(request: HttpRequest) -> bool:
         return False
 
 
-def challenge(scheme: str, refused: Refused | None = None) -> str:
+def challenge(
+    scheme: str, refused: Refused | None = None, bearer: RequestInfo | None = None
+) -> str:
     """Return the value of ``WWW-Authenticate``, "" for none (RFC 9110, 11.6.1; RFC 6750, 3).
 
-    Without ``refused``, the request had no credentials. The scheme is in lower case.
+    Args:
+        scheme: the scheme of the request, in lower case.
+        refused: why it was refused; None if it had no credentials.
+        bearer: the request, if its view takes Bearer too. If the metadata of the resource are
+            served, the challenge says where (RFC 9728, 5.1), as a second one for other schemes.
     """
+    own = _own_challenge(scheme, refused)
+    if bearer is None or (refused is not None and refused.reason.status not in (401, 403)):
+        return own
+    url = metadata_url(bearer.request, bearer.view_has("is_oauth_resource"))
+    if not url:
+        return own
+    if scheme == "bearer" and own:
+        return f'{own}, resource_metadata="{url}"'
+    pointing = f'Bearer realm="{conf.REALM}", resource_metadata="{url}"'
+    return f"{own}, {pointing}" if own else pointing
+
+
+def _own_challenge(scheme: str, refused: Refused | None) -> str:
     # Frappe writes "token" in lower case.
     realm = f'{_NAMES.get(scheme, scheme)} realm="{conf.REALM}"'
     if refused is None:

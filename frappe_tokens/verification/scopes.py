@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import policy
 from ..base_models import AbstractApiKey
+from ..conf import conf
 
 
 def view_scopes(view: Any, method: str) -> tuple[str, ...]:
@@ -37,14 +38,16 @@ def opens(credential: Any, required: Collection[str]) -> bool:
         credential: ``request.auth``, not None. An API key; or an OAuth 2 access token, which has
             ``allow_scopes(scopes)`` or a string of words in ``scope``. Anything else opens
             nothing, because it's unknown how to read its scopes.
-        required: the view's scopes. If it declares none, only a key without scopes opens it.
+        required: the view's scopes. If it declares none, only a key without scopes opens it, and
+            a credential with ``ALL_SCOPE``.
     """
     if isinstance(credential, AbstractApiKey):
         return credential.opens(required)
-    if not required:
-        return False
     allow_scopes = getattr(credential, "allow_scopes", None)
     if callable(allow_scopes):
-        return bool(allow_scopes(list(required)))
+        everything = conf.ALL_SCOPE
+        return bool(required and allow_scopes(list(required))) or bool(
+            everything and allow_scopes([everything])
+        )
     scope = getattr(credential, "scope", None)
-    return isinstance(scope, str) and set(required) <= set(scope.split())
+    return isinstance(scope, str) and policy.open_view(scope.split(), required)

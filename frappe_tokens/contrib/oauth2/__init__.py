@@ -33,7 +33,10 @@ def register() -> None:
     """Accept the toolkit's access tokens, and guard its pages in the admin."""
     from oauth2_provider.models import get_access_token_model, get_application_model
 
-    register_access_tokens(_find)
+    from .redirects import allow_native_apps
+
+    register_access_tokens(_find, _metadata_url)
+    allow_native_apps(get_application_model())
     for model in apps.get_models():
         if issubclass(model, get_application_model()):  # proxies send their own signals
             for signal in (post_save, post_delete):
@@ -64,3 +67,9 @@ def _find(token: Secret, request: HttpRequest) -> AccessToken | None:
     from .tokens import find
 
     return find(token, request)
+
+
+def _metadata_url(request: HttpRequest, is_resource: bool) -> str:
+    from .well_known import metadata_url
+
+    return metadata_url(request, is_resource)

@@ -11,6 +11,8 @@ from django.db import DatabaseError, DataError, InterfaceError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters
 from oauth2_provider.compat import login_not_required
 
 from frappe_tokens.api.bodies import MAX_BYTES, check_body
@@ -57,3 +59,6 @@ def answering_in_json(view: Callable[..., HttpResponseBase]) -> Callable[..., Ht
 
 # For every view. With ATOMIC_REQUESTS, a database that doesn't answer would fail outside the view.
 DECORATORS = [never_cache, outside_atomic_requests, answering_in_json, login_not_required]
+
+# For views whose clients are programs: they have no session, and need no CSRF token.
+FOR_CLIENTS = [*DECORATORS, csrf_exempt, sensitive_post_parameters()]

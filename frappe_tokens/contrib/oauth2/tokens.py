@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from django.core.exceptions import DisallowedHost
@@ -21,6 +21,8 @@ from frappe_tokens.keys import is_application_allowed
 from frappe_tokens.types import User
 from frappe_tokens.verification import AccessToken
 
+from .registered import allowed_scopes
+
 
 def find(token: Secret, request: HttpRequest) -> AccessToken | None:
     """Return the access token that was sent; None if the toolkit doesn't know it.
@@ -36,7 +38,7 @@ def find(token: Secret, request: HttpRequest) -> AccessToken | None:
         return None
     scopes = set(found.scope.split())
     expired = found.is_expired()
-    may_run = may_run_as_owner(found)
+    may_run = may_run_as_owner(found) and _has_allowed_scopes(found, scopes)
     uri = oauthlib_request.uri
     return AccessToken(
         auth=found,
@@ -75,6 +77,13 @@ def may_run_as_owner(token: AbstractAccessToken | AbstractRefreshToken) -> bool:
     if token.user_id is not None or token.application is None:
         return True
     return token.application.user_id is None or is_application_allowed(token.application)
+
+
+def _has_allowed_scopes(token: AbstractAccessToken, scopes: Collection[str]) -> bool:
+    """Return False if an unchecked client got it by the toolkit's own URLs, or before a change."""
+    return token.application is None or len(scopes) == len(
+        allowed_scopes(token.application, scopes)
+    )
 
 
 def _set_user(token: AbstractAccessToken) -> User | None:

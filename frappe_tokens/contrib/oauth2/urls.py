@@ -9,15 +9,21 @@ from collections.abc import Callable
 from django.http import HttpResponseBase
 from django.urls import include, path, re_path
 
-from . import views, well_known
+from . import introspection, profile, registration, views, well_known
+from .cors import open_to_listed_origins
 
-# With the toolkit's names.
+# With the toolkit's names. A page of another site may not ask for access itself.
 _VIEWS: list[tuple[str, str, Callable[..., HttpResponseBase]]] = [
     ("authorize", "authorize", views.Authorize.as_view()),
-    ("get_token", "token", views.GetToken.as_view()),
-    ("revoke_token", "revoke-token", views.RevokeToken.as_view()),
-    ("introspect_token", "introspect", views.IntrospectToken.as_view()),
-    ("openid_profile", "user-info", views.OpenIdProfile.as_view()),
+    ("get_token", "token", open_to_listed_origins(views.GetToken.as_view())),
+    ("revoke_token", "revoke-token", open_to_listed_origins(views.RevokeToken.as_view())),
+    ("introspect_token", "introspect", introspection.IntrospectToken.as_view()),
+    ("openid_profile", "user-info", open_to_listed_origins(profile.OpenIdProfile.as_view())),
+    (
+        "register_client",
+        "register-client",
+        open_to_listed_origins(registration.RegisterClient.as_view()),
+    ),
 ]
 _OTHER_FORMS = r"^(?:v[12]/)?method/frappe[.](?:integrations|integration_broker)[.]oauth2[.]"
 
