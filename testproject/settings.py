@@ -124,6 +124,7 @@ OAUTH2_PROVIDER = {
         "todos": "Use the to-do list",
         "events": "Use the events",
         "openid": "See your name, your email address and your roles",
+        "all": "Do everything that you may do, except to manage API keys",
     },
     "DEFAULT_SCOPES": ["read", "todos"],
     # Enough time to copy the code.
@@ -131,8 +132,8 @@ OAUTH2_PROVIDER = {
     "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
     "REFRESH_TOKEN_EXPIRE_SECONDS": 14 * 24 * 3600,
     "REFRESH_TOKEN_REUSE_PROTECTION": True,
-    # The demo's application is on this machine.
-    "ALLOWED_REDIRECT_URI_SCHEMES": ["https", "http"] if DEBUG else ["https"],
+    # The demo's application is on this machine, which needs no "http" here.
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
     # RFC 9700: tokens are stored hashed, and unsafe flows are off.
     "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
     "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
@@ -149,4 +150,8 @@ FRAPPE_TOKENS = {
     # There is no proxy.
     "NUM_PROXIES": 0,
     "REQUEST_LOG_RETENTION": timedelta(days=90),
+    # Programs such as frappectl and MCP clients register themselves, and ask for "all".
+    "OAUTH_DYNAMIC_REGISTRATION": True,
+    "OAUTH_REGISTRATION_SCOPES": ["read", "write", "todos", "openid", "all"],
+    "ALL_SCOPE": "all",
 }

@@ -59,8 +59,9 @@ INSTALLED_APPS = [
 ANONYMOUS_USER_NAME = None
 SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 
-# The default; tests of self-service switch it on.
-FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None}
+# The defaults; tests of these features switch them on.
+FRAPPE_TOKENS = {**FRAPPE_TOKENS, "SELF_SERVICE": False, "NUM_PROXIES": None, "ALL_SCOPE": ""}
+FRAPPE_TOKENS |= {"OAUTH_DYNAMIC_REGISTRATION": False, "OAUTH_REGISTRATION_SCOPES": []}
 
 # Those of the tests' views and keys. Without SCOPES, these are the scopes that keys may have.
 _SCOPES = ["a", "b", "keys", "more", "notes", "other", "prices", "reports", "todo", "user", "weld"]

@@ -57,6 +57,15 @@ SETTINGS = {
         "https://api.github.com/meta/public_keys/secret_scanning",
         ["", "http://example.com/keys", "https://", "file:///etc/passwd"],
     ),
+    "OAUTH_DYNAMIC_REGISTRATION": (False, True, [None, "yes"]),
+    "OAUTH_REGISTRATION_LIMIT": ((6, 3600), None, [6, "0/hour", "six"]),
+    "OAUTH_REGISTRATION_SCOPES": ((), ("todos", "openid"), ["todos", [1], ["a b"]]),
+    "OAUTH_ALLOWED_ORIGINS": (
+        (),
+        ("https://spa.example.com", "http://localhost:3000", "*"),
+        ["*", [None], ["spa.example.com"], ["https://spa.example.com/"]],
+    ),
+    "ALL_SCOPE": ("", "all", [None, "two words"]),
     "REALM": (
         "api",
         "Example Ltd. (api)",

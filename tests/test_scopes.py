@@ -137,6 +137,27 @@ def test_scoped_key_opens_only_views_whose_scopes_it_holds(scoped, keys, url):
         assert ask(keys, url, method).status_code == (405 if method == "PROPFIND" else 200)
 
 
+@pytest.mark.parametrize("url", VIEWS)
+def test_scope_for_everything_opens_what_a_key_without_scopes_opens(settings, user, keys, url):
+    everything = generate_keys(user, name="everything", scopes=["all"])
+
+    for method in VIEWS[url]:
+        settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "ALL_SCOPE": ""}
+        assert ask(everything, url, method).status_code == 403
+        settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "ALL_SCOPE": "all"}
+        assert ask(everything, url, method).status_code == ask(keys, url, method).status_code
+
+
+@pytest.mark.urls("testproject.urls")
+def test_scope_for_everything_manages_no_keys(settings, system_manager):
+    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "ALL_SCOPE": "all"}
+    everything = generate_keys(system_manager, name="everything", scopes=["all"])
+
+    assert client_of(everything).get("/api/keys/").status_code == 200
+    made = client_of(everything).post("/api/keys/", {"user": "ada", "name": "new"})
+    assert made.status_code == 403
+
+
 def passed_on(view):
     @functools.wraps(view)
     def wrapper(*args, **kwargs):

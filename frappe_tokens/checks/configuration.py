@@ -21,7 +21,7 @@ from ..middleware.installed import logs_requests, misplaced
 from ..models import ApiRequestLog
 from ..request_log import current_sink
 
-NAMES = sorted(name for name in vars(Settings) if name.isupper())
+NAMES = sorted(name for name in dir(Settings) if name.isupper())
 
 _REQUEST_LOG = "frappe_tokens.middleware.RequestLogMiddleware"
 

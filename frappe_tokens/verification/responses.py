@@ -57,7 +57,8 @@ def challenge(
         scheme: the scheme of the request, in lower case.
         refused: why it was refused; None if it had no credentials.
         bearer: the request, if its view takes Bearer too. If the metadata of the resource are
-            served, the challenge says where (RFC 9728, 5.1), as a second one for other schemes.
+            served, the challenge says where (RFC 9728, 5.1), as a second one for other schemes,
+            and which scopes a token needs.
     """
     own = _own_challenge(scheme, refused)
     if bearer is None or (refused is not None and refused.reason.status not in (401, 403)):
@@ -65,9 +66,14 @@ def challenge(
     url = metadata_url(bearer.request, bearer.view_has("is_oauth_resource"))
     if not url:
         return own
+    pointing = f'resource_metadata="{url}"'
+    if refused is None or refused.reason.status == 401:
+        # Or else clients would ask users for every scope of the site.
+        scopes = " ".join(bearer.required_scopes)
+        pointing += f', scope="{scopes}"' if scopes else ""
     if scheme == "bearer" and own:
-        return f'{own}, resource_metadata="{url}"'
-    pointing = f'Bearer realm="{conf.REALM}", resource_metadata="{url}"'
+        return f"{own}, {pointing}"
+    pointing = f'Bearer realm="{conf.REALM}", {pointing}'
     return f"{own}, {pointing}" if own else pointing
 
 

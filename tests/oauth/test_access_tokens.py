@@ -448,8 +448,9 @@ def test_no_token_is_logged_cached_repeated_or_sent_with_a_failure(
 
 
 @pytest.mark.urls("testproject.urls")
-@pytest.mark.parametrize("scope", ["read write todos", "todos", ""])
-def test_token_manages_no_keys(issue, system_manager, user, scope):
+@pytest.mark.parametrize("scope", ["read write todos", "todos", "all", ""])
+def test_token_manages_no_keys(issue, system_manager, user, scope, settings):
+    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "ALL_SCOPE": "all"}
     api_key = generate_keys(user).api_key
     before = list(ApiKey.objects.values())
     client = Client(headers={"Authorization": issue(system_manager, scope).header})
@@ -464,7 +465,7 @@ def test_token_manages_no_keys(issue, system_manager, user, scope):
         client.delete(f"/api/keys/{api_key}/"),
     ]
 
-    assert {each.status_code for each in answers} == {403}
+    assert {each.status_code for each in answers} <= {403, 404}
     assert list(ApiKey.objects.values()) == before
 
 
@@ -481,3 +482,13 @@ def test_rate_limit_is_per_application_and_user(issue, user, make_user, confiden
     assert statuses(issue(make_user("grace")), 2) == [200, 200]
     assert statuses(issue(user, application=None), 2) == [200, 200]
     assert statuses(issue(user, application=None), 1) == [429]  # of no application: together
+
+
+def test_scope_for_everything_opens_what_a_key_without_scopes_opens(ask, issue, settings, user):
+    everything, openid = issue(user, "all openid"), issue(user, "openid")
+    assert refusal(ask(everything.header)) == (403, "insufficient_scope")
+
+    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "ALL_SCOPE": "all"}
+
+    assert ask(everything.header).status_code == 200
+    assert refusal(ask(openid.header)) == (403, "insufficient_scope")

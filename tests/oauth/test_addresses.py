@@ -155,8 +155,9 @@ def test_answer_of_the_user_is_sent_to_the_application(ada, public):
 
     assert set(allowed) == {"code", "state", "iss"}
     assert (allowed["state"], allowed["iss"]) == ("opaque", "http://testserver")
+    assert set(denied) == {"error", "state", "iss"}
     assert (denied["error"], denied["state"]) == ("access_denied", "opaque")
-    assert "code" not in denied
+    assert denied["iss"] == "http://testserver"
 
 
 def test_consent_needs_its_csrf_token(ada, public, user):
@@ -440,7 +441,9 @@ def test_introspection_of_a_refresh_token(service, issue_refresh_token, user, pu
 
     described = service("introspect_token", token=live, token_type_hint="refresh_token").json()
 
+    ends = AccessToken.objects.get().expires + timedelta(days=14)
     assert described == {
+        "exp": int(ends.timestamp()),
         "active": True,
         "scope": "read",
         "client_id": public.client_id,
@@ -454,7 +457,9 @@ def test_introspection_of_a_refresh_token(service, issue_refresh_token, user, pu
         toolkit(REFRESH_TOKEN_EXPIRE_SECONDS=lifetime)
         for seconds, active in ((30, True), (61, lifetime is None)):
             AccessToken.objects.update(expires=timezone.now() - timedelta(seconds=seconds))
-            assert service("introspect_token", token=live).json()["active"] is active
+            described = service("introspect_token", token=live).json()
+            assert described["active"] is active
+            assert ("exp" in described) is (active and lifetime is not None)
 
 
 def test_introspection_of_tokens_that_do_not_work(service, issue, user, make_user):

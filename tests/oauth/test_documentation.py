@@ -32,8 +32,9 @@ BLOCKS = [
 class Reader:
     """Does what the guide says, with the site at ``url`` instead of https://example.com."""
 
-    def __init__(self, url):
+    def __init__(self, url, settings):
         self.url = url
+        self.settings = settings
         self.names = {"input": self._answer, "INSTALLED_APPS": ["first"]}
         self.environment = {"PATH": "/usr/bin:/bin:/usr/local/bin"}
         self.finished = set()
@@ -45,6 +46,8 @@ class Reader:
             source = text.replace("https://example.com", self.url)
             if language == "python":
                 exec(compile(source, "oauth.md", "exec"), self.names)  # noqa: S102
+                own = self.names.get("FRAPPE_TOKENS", {})
+                self.settings.FRAPPE_TOKENS = {**self.settings.FRAPPE_TOKENS, **own}
             elif language == "json":
                 assert {**printed[-1], "access_token": "..."} == json.loads(source)
             elif source != INSTALL:
@@ -68,7 +71,7 @@ class Reader:
 @pytest.fixture
 def reader(live_server, settings, monkeypatch):
     """Has installed the server and declared scopes."""
-    reader = Reader(live_server.url)
+    reader = Reader(live_server.url, settings)
     reader.do("Install")
     reader.do("Say what your views are for")
     assert reader.names["INSTALLED_APPS"] == ["first", "oauth2_provider"]
@@ -98,6 +101,10 @@ def test_guide_gets_a_token_by_both_flows(reader, user, make_user, capsys):
     reader.do("Who may let an application run as a user")
     guarded = reader.names["partner_site"].get_model_admin(reader.names["Application"])
     assert isinstance(guarded, OAuthApplicationAdminMixin)
+
+    (client,) = reader.do("Let clients register themselves")
+    assert client["client_name"] == "Notes"
+    reader.do("Pages of other sites")
 
     reader.do("An application asks a user")
     assert reader.names["todos"]["owner"] == "ada"

@@ -9,7 +9,7 @@ from oauth2_provider.models import Application
 
 from .conftest import METHODS, REDIRECT_URI
 from .test_addresses import ada as ada
-from .test_addresses import code_for, redeem
+from .test_addresses import answer, back, code_for, redeem
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +70,7 @@ def test_resource_metadata_with_the_projects_own_names(toolkit, slash):
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_openid_configuration(openid, toolkit, settings, slash):
+def test_openid_configuration(openid, slash):
     content = document(f"openid-configuration{slash}").json()
     assert content["issuer"] == SITE
     assert content["userinfo_endpoint"] == f"{SITE}{METHODS}openid_profile"
@@ -79,10 +79,54 @@ def test_openid_configuration(openid, toolkit, settings, slash):
     assert content["response_types_supported"] == ["code", "code id_token"]
     assert Client().get(content["jwks_uri"].removeprefix(SITE)).json()["keys"]
 
-    toolkit(OIDC_ENABLED=False)
-    for debug in (True, False):
-        settings.DEBUG = debug
-        assert document(f"openid-configuration{slash}").status_code == 404
+
+@pytest.mark.parametrize("slash", ["", "/", "/api/mcp"])
+def test_openid_configuration_without_id_tokens(slash):
+    content = document(f"openid-configuration{slash}").json()
+
+    server = document("oauth-authorization-server").json()
+    assert content == {
+        **server,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [],
+    }
+    assert content["userinfo_endpoint"] == f"{SITE}{METHODS}openid_profile"
+    assert "jwks_uri" not in content
+    assert document("jwks.json").status_code == 404
+
+
+def test_resource_offers_everything_but_the_scope_for_everything(settings):
+    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "ALL_SCOPE": "all"}
+
+    assert "all" in document("oauth-authorization-server").json()["scopes_supported"]
+    offered = document("oauth-protected-resource").json()["scopes_supported"]
+    assert "todos" in offered
+    assert "all" not in offered
+
+
+def test_metadata_of_a_path_name_the_path_and_the_one_issuer(toolkit):
+    for place in ("api/mcp", "api/mcp/", "caf%C3%A9/%22"):
+        content = document(f"oauth-protected-resource/{place}").json()
+        assert content["resource"] == f"{SITE}/{place}"
+        assert content["authorization_servers"] == [SITE]
+        assert document(f"oauth-authorization-server/{place}").json()["issuer"] == SITE
+
+    toolkit(OAUTH2_PROTECTED_RESOURCE_IDENTIFIER="https://api.example.com/")
+    content = document("oauth-protected-resource/mcp").json()
+    assert content["resource"] == "https://api.example.com/mcp"
+
+
+@pytest.mark.parametrize("name", ["oauth-protected-resource/api/mcp", "oauth-authorization-server"])
+def test_pages_of_all_origins_may_read_the_documents(name):
+    asked = {"Access-Control-Request-Method": "GET", "Origin": "https://inspector.example.com"}
+
+    preflight = Client().options(f"/.well-known/{name}", headers=asked)
+    response = Client().get(f"/.well-known/{name}", headers={"Origin": asked["Origin"]})
+
+    assert preflight.status_code == 204
+    assert "MCP-Protocol-Version" in preflight["Access-Control-Allow-Headers"]
+    for answered in (preflight, response):
+        assert answered["Access-Control-Allow-Origin"] == "*"
 
 
 @pytest.mark.parametrize("own", ["", "https://id.example.com"])
@@ -105,6 +149,18 @@ urlpatterns = [
     path("api/", include("frappe_tokens.contrib.oauth2.urls")),
     path("", include("frappe_tokens.contrib.oauth2.well_known")),
 ]
+
+
+@pytest.mark.urls(__name__)
+def test_there_is_one_issuer_beside_the_toolkits_own_addresses(openid, ada, public):
+    Application.objects.update(algorithm="RS256")
+    sent = back(answer(ada, public, {"allow": "true"}, scope="openid"))
+    signed = redeem(public, sent["code"]).json()["id_token"]
+
+    issued_by = jwt.decode(signed, options={"verify_signature": False})["iss"]
+    published = document("oauth-authorization-server").json()["issuer"]
+    (server,) = document("oauth-protected-resource").json()["authorization_servers"]
+    assert {sent["iss"], issued_by, published, server} == {SITE}
 
 
 @pytest.mark.urls(__name__)

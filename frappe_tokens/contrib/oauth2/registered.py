@@ -10,9 +10,20 @@ import logging
 import math
 import time
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.core.cache import caches
+from django.db.models import QuerySet
+from django.utils import timezone
 from oauth2_provider.models import AbstractApplication as Application
+from oauth2_provider.models import (
+    get_access_token_model,
+    get_application_model,
+    get_grant_model,
+    get_refresh_token_model,
+    refresh_token_expire_timedelta,
+)
+from oauth2_provider.settings import oauth2_settings
 
 from frappe_tokens.conf import conf
 from frappe_tokens.logs import RateLimitedLogger
@@ -63,3 +74,26 @@ def seconds_to_wait(info: RequestInfo) -> int | None:
         _log_cache_error()
         return RETRY_AFTER_SECONDS
     return None
+
+
+def unused_since(before: datetime) -> QuerySet[Application]:
+    """Return the unchecked clients that nobody has used since ``before``.
+
+    They were registered earlier, have no token that expired later, and none that still works.
+    """
+    live_codes = get_grant_model()._default_manager.filter(expires__gte=timezone.now())
+    # One for managing a registration never expires.
+    access_tokens = get_access_token_model()._default_manager.exclude(
+        scope=oauth2_settings.DCR_REGISTRATION_SCOPE
+    )
+    refresh_tokens = get_refresh_token_model()._default_manager.filter(revoked=None)
+    if lifetime := refresh_token_expire_timedelta():
+        refresh_tokens = refresh_tokens.filter(access_token__expires__gte=before - lifetime)
+    in_use = [live_codes, access_tokens.filter(expires__gte=before), refresh_tokens]
+    unused = get_application_model()._default_manager.exclude(
+        registration_source=Application.RegistrationSource.MANUAL
+    )
+    for rows in in_use:
+        unused = unused.exclude(pk__in=rows.exclude(application=None).values("application"))
+    unused_clients: QuerySet[Application] = unused.filter(created__lt=before)
+    return unused_clients

@@ -66,8 +66,12 @@ class RegisterClient(View):
         try:
             metadata = _parse(request.body)
             application = build_application(metadata)
+            extra = _extra(application, metadata)
         except InvalidMetadata as error:
-            content = {"error": "invalid_client_metadata", "error_description": str(error)}
+            content: dict[str, object] = {
+                "error": "invalid_client_metadata",
+                "error_description": str(error),
+            }
             return JsonResponse(content, status=400)
         if (seconds := seconds_to_wait(RequestInfo(request))) is not None:
             content = {
@@ -77,7 +81,10 @@ class RegisterClient(View):
             return JsonResponse(content, status=429, headers={"Retry-After": str(seconds)})
         client_secret = application.client_secret  # now or never: saving hashes it
         application.save()
-        return JsonResponse(_describe(application, metadata, client_secret), status=201)
+        content = _describe(application) | extra
+        if application.client_type == Application.CLIENT_CONFIDENTIAL:
+            content["client_secret"] = client_secret
+        return JsonResponse(content, status=201)
 
 
 def build_application(metadata: Mapping[str, Any]) -> Application:
@@ -113,8 +120,8 @@ def _redirect_uris(metadata: Mapping[str, Any]) -> list[str]:
     if not 1 <= len(uris) <= REDIRECT_URIS_MAX:
         raise InvalidMetadata(f"redirect_uris must have 1 to {REDIRECT_URIS_MAX} addresses.")
     for uri in uris:
-        # In the database, a space separates them.
-        if not is_for_anyone(uri) or not uri.isascii() or set(uri) & set(" \t\r\n\f\v\x1c\x1d"):
+        # Stored together, they are separated by white space.
+        if not is_for_anyone(uri) or not uri.isascii() or uri.split() != [uri]:
             raise InvalidMetadata(
                 f"{uri[:TEXT_MAX_LENGTH]!r} can't be a redirect URI. Use https://, "
                 "http://127.0.0.1 or a scheme such as com.example.app, without a fragment, a "
@@ -123,15 +130,20 @@ def _redirect_uris(metadata: Mapping[str, Any]) -> list[str]:
     return uris
 
 
-def _describe(
-    application: Application, metadata: Mapping[str, Any], client_secret: str
-) -> dict[str, object]:
-    """Return Frappe's response."""
-    is_public = application.client_type == Application.CLIENT_PUBLIC
+def _extra(application: Application, metadata: Mapping[str, Any]) -> dict[str, object]:
+    """Return what is in the response, but not stored."""
     requested = _text(metadata, "scope", None).split()
     offered = get_scopes_backend().get_available_scopes(application=application)
     scopes = allowed_scopes(application, requested or offered)
-    response: dict[str, object] = {
+    return {
+        "token_endpoint_auth_method": metadata.get("token_endpoint_auth_method") or "none",
+        "scope": " ".join(scopes),
+        **{name: text for name in _DESCRIPTIONS if (text := _text(metadata, name))},
+    }
+
+
+def _describe(application: Application) -> dict[str, object]:
+    return {
         "client_id": application.client_id,
         "client_id_issued_at": int(application.created.timestamp()),
         "client_secret_expires_at": 0,  # never
@@ -139,11 +151,7 @@ def _describe(
         "redirect_uris": application.redirect_uris.split(),
         "grant_types": ["authorization_code"],
         "response_types": ["code"],
-        "token_endpoint_auth_method": metadata.get("token_endpoint_auth_method") or "none",
-        "scope": " ".join(scopes),
     }
-    response |= {name: text for name in _DESCRIPTIONS if (text := _text(metadata, name))}
-    return response if is_public else {**response, "client_secret": client_secret}
 
 
 def _parse(body: bytes) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from django.http import HttpRequest
 from oauth2_provider.cimd import is_cimd_client_id
 from oauth2_provider.models import AbstractApplication as Application
-from oauth2_provider.models import get_application_model
+from oauth2_provider.models import get_application_model, redirect_to_uri_allowed
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.settings import oauth2_settings
 from oauthlib.common import Request
@@ -37,8 +37,12 @@ class Rules(OAuth2Validator):
         self, client_id: str, redirect_uri: str, request: Request, *args: object, **kwargs: object
     ) -> bool:
         """Also check those of a metadata document, which the toolkit stores as they are."""
-        allowed = super().validate_redirect_uri(client_id, redirect_uri, request, *args, **kwargs)
-        return allowed and (not is_unchecked(request.client) or is_for_anyone(redirect_uri))
+        if is_unchecked(request.client):
+            safe = [uri for uri in request.client.redirect_uris.split() if is_for_anyone(uri)]
+            return is_for_anyone(redirect_uri) and bool(redirect_to_uri_allowed(redirect_uri, safe))
+        return bool(
+            super().validate_redirect_uri(client_id, redirect_uri, request, *args, **kwargs)
+        )
 
     def get_default_redirect_uri(
         self, client_id: str, request: Request, *args: object, **kwargs: object

@@ -133,6 +133,10 @@ class ResourceMetadata(toolkit.OAuthProtectedResourceMetadataView):
             return own or issuer(request)
         return f"{own.rstrip('/')}/{path}" if own else request.build_absolute_uri(f"/{path}")
 
+    def get_scopes_supported(self) -> list[str]:
+        # Clients that know no better ask for all of them, so not for everything.
+        return [scope for scope in super().get_scopes_supported() if scope != conf.ALL_SCOPE]
+
     def get_authorization_servers(self, request: HttpRequest) -> list[str]:
         servers = oauth2_settings.OAUTH2_PROTECTED_RESOURCE_AUTHORIZATION_SERVERS
         return list(servers) or [issuer(request)]

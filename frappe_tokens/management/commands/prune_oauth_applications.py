@@ -1,0 +1,53 @@
+"""``manage.py prune_oauth_applications``: deletes clients that registered themselves in vain."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from ..selection import counted, duration, moment
+
+DEFAULT_AGE = timedelta(days=30)
+
+# How many are in memory at once.
+BATCH_SIZE = 500
+
+
+class Command(BaseCommand):
+    help = (
+        "Delete the OAuth 2 applications that registered themselves, or are known by their "
+        "metadata document, and that nobody uses: without a token for this long."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--unused-for",
+            type=duration,
+            default=DEFAULT_AGE,
+            metavar="30d",
+            help="minimum time without a token; default: 30d",
+        )
+
+    def handle(self, *args: object, unused_for: timedelta, **options: Any) -> None:
+        if not apps.is_installed("oauth2_provider"):
+            raise CommandError("Add oauth2_provider to INSTALLED_APPS first.")
+        if unused_for <= timedelta(0):
+            # Zero would also delete what a user is giving access to right now.
+            raise CommandError("Enter a positive time, for example --unused-for 30d.")
+        before = timezone.now() - unused_for
+        # By name, because the core must run without the toolkit.
+        unused_since = import_string("frappe_tokens.contrib.oauth2.registered.unused_since")
+        deleted = 0
+        while unused := list(unused_since(before)[:BATCH_SIZE]):
+            # One by one, with their signals and their tokens.
+            for application in unused:
+                application.delete()
+            deleted += len(unused)
+        self.stdout.write(
+            f"Deleted {counted(deleted, 'application')} unused since {moment(before)}."
+        )
