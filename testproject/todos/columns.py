@@ -65,24 +65,26 @@ def ordering(value: Any) -> list[Any]:
     ]
 
 
-def page(values: dict[str, Any]) -> slice:
-    """Return the slice for ``limit_start`` and ``limit_page_length`` (or ``limit``).
+def page(values: dict[str, Any]) -> tuple[int, int]:
+    """Return where a page starts, and its length.
 
-    A length of 0 means all, up to MAX_LENGTH.
+    They are ``start`` and ``limit`` in Frappe's v2, and ``limit_start`` and ``limit_page_length``
+    (or ``limit``) in v1. A length of 0 means all, up to MAX_LENGTH.
     """
-    start = _number("limit_start", values.get("limit_start"), default=0)
-    if start > MAX_START:
-        raise ValidationError(f"limit_start must be at most {MAX_START}.")
-    name = "limit" if values.get("limit") not in (None, "") else "limit_page_length"
-    length = _number(name, values.get(name), default=DEFAULT_LENGTH)
-    return slice(start, start + min(length or MAX_LENGTH, MAX_LENGTH))
+    start = _number(values, "start", "limit_start", default=0, highest=MAX_START)
+    length = _number(values, "limit", "limit_page_length", default=DEFAULT_LENGTH)
+    return start, min(length or MAX_LENGTH, MAX_LENGTH)
 
 
-def _number(name: str, value: Any, default: int) -> int:
-    if value is None or value == "":
+def _number(values: dict[str, Any], *names: str, default: int, highest: int | None = None) -> int:
+    """Return the number under the first of ``names`` that has one."""
+    name = next((name for name in names if values.get(name) not in (None, "")), None)
+    if name is None:
         return default
-    digits = str(value)
+    digits = str(values[name])
     # Databases can't handle nineteen digits or more.
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise ValidationError(f"{name} must be a whole number, 0 or more.")
+    if highest is not None and int(digits) > highest:
+        raise ValidationError(f"{name} must be at most {highest}.")
     return int(digits)

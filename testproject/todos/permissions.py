@@ -19,7 +19,10 @@ class RolePermissions(DjangoModelPermissions):
     perms_map = {
         action: [f"%(app_label)s.{verb}_%(model_name)s"]
         for verb, actions in {
-            "view": ("list", "retrieve", "get_list", "get_count", "get_value", "get_doc"),
+            "view": (
+                *("list", "retrieve", "meta", "count"),
+                *("get_list", "get_count", "get_value", "get_doc"),
+            ),
             "add": ("create", "insert"),
             "change": ("update", "set_value"),
             "delete": ("destroy", "delete_doc"),

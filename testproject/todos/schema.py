@@ -61,6 +61,7 @@ LIST = _query(
     ("order_by", "For example `modified desc`."),
     ("limit_start", "How many to skip."),
     ("limit_page_length", "How many at most. The default is 20."),
+    ("start", "Another name for `limit_start`."),
     ("limit", "Another name for `limit_page_length`."),
     ("as_dict", "`false` for lists of values instead of objects."),
 )

@@ -1,6 +1,7 @@
 """The ToDos at Frappe's addresses: ``api/resource/ToDo`` and ``api/method/frappe.client.*``.
 
-Both use :class:`ToDos`, so that permissions, validation and filters are the same.
+All use :class:`ToDos`, so that permissions, validation and filters are the same. With
+``frappe_version=2`` they have the envelopes of Frappe's REST API v2 (``frappe/api/v2.py``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 from frappe_tokens.api.envelope import FrappeEnvelopeMixin
 
 from .columns import PATHS, columns, ordering, page
+from .doctype import describe_doctype
 from .filters import all_of, any_of
 from .models import ToDo
 from .parameters import flag, from_body, from_query, parsed, parsed_or_word, text
@@ -37,15 +39,24 @@ class ToDos(FrappeEnvelopeMixin, GenericViewSet[ToDo]):
     permission_classes = [RolePermissions]
     required_scopes = ["todos"]  # scoped keys need this one
 
-    def find(self, values: dict[str, Any]) -> list[Any]:
-        """Return the rows for ``fields``, ``filters``, ``order_by`` and the limits."""
+    def find(self, values: dict[str, Any]) -> tuple[list[Any], bool]:
+        """Return the rows for ``fields``, ``filters``, ``order_by`` and the limits.
+
+        And whether there are more.
+        """
         names = columns(parsed("fields", values.get("fields")))
+        start, length = page(values)
         rows = self.get_queryset().filter(self.condition(values))
-        rows = rows.order_by(*ordering(values.get("order_by") or ""))[page(values)]
-        found = self.get_serializer(rows, many=True).data
+        rows = rows.order_by(*ordering(values.get("order_by") or ""))
+        found = self.get_serializer(rows[start : start + length + 1], many=True).data
+        shown, has_more = found[:length], len(found) > length
         if flag("as_dict", values.get("as_dict", True)):
-            return [{name: row[name] for name in names} for row in found]
-        return [[row[name] for name in names] for row in found]
+            return [{name: row[name] for name in names} for row in shown], has_more
+        return [[row[name] for name in names] for row in shown], has_more
+
+    def number(self, values: dict[str, Any]) -> int:
+        count: int = self.get_queryset().filter(self.condition(values)).count()
+        return count
 
     def condition(self, values: dict[str, Any]) -> Q:
         if values.get("group_by"):
@@ -67,7 +78,14 @@ class ToDos(FrappeEnvelopeMixin, GenericViewSet[ToDo]):
     @transaction.atomic
     def change(self, name: Any, values: dict[str, Any]) -> dict[str, Any]:
         # Locked, so that simultaneous changes don't undo each other or a deletion.
-        serializer = self.get_serializer(self.fetch(name, lock=True), data=values, partial=True)
+        todo = self.fetch(name, lock=True)
+        serializer = self.get_serializer(todo, data=values, partial=True)
+        # As in Frappe, a client that sends when the ToDo was modified undoes no later change.
+        if values.get("modified") not in (None, "", self.get_serializer(todo).data["modified"]):
+            raise ValidationError(
+                "Document has been modified after you have opened it. "
+                "Please refresh to get the latest document."
+            )
         serializer.is_valid(raise_exception=True)
         return self.document(serializer.save())
 
@@ -78,10 +96,12 @@ class ToDos(FrappeEnvelopeMixin, GenericViewSet[ToDo]):
 
 @describe_resource
 class ToDoResource(ToDos):
-    """``api/resource/ToDo`` and ``api/resource/ToDo/<name>``."""
+    """``api/resource/ToDo`` and ``api/resource/ToDo/<name>``, in v2 ``api/v2/document/ToDo``."""
 
     def list(self, request: Request) -> Response:
-        return Response({"data": self.find(from_query(request))})
+        rows, has_more = self.find(from_query(request))
+        more = {"has_next_page": has_more} if self.frappe_version == 2 else {}
+        return Response({"data": rows, **more})
 
     def create(self, request: Request) -> Response:
         return Response({"data": self.add(from_body(request))})
@@ -96,6 +116,16 @@ class ToDoResource(ToDos):
         self.fetch(name).delete()
         # Frappe 14 uses "message", Frappe 15 "data".
         return Response({"data": "ok", "message": "ok"}, status=202)
+
+
+class ToDoType(ToDos):
+    """``api/v2/doctype/ToDo``: what a ToDo consists of, and how many there are."""
+
+    def meta(self, request: Request) -> Response:
+        return Response({"data": describe_doctype()})
+
+    def count(self, request: Request) -> Response:
+        return Response({"data": self.number(from_query(request))})
 
 
 @describe_calls
@@ -115,18 +145,17 @@ class ToDoCalls(ToDos):
             raise NotFound(f"DocType {ascii(doctype)[:80]} not found.")
 
     def get_list(self, request: Request) -> Response:
-        return Response({"message": self.find(self.values)})
+        return Response({"message": self.find(self.values)[0]})
 
     def get_count(self, request: Request) -> Response:
-        rows = self.get_queryset().filter(self.condition(self.values))
-        return Response({"message": rows.count()})
+        return Response({"message": self.number(self.values)})
 
     def get_value(self, request: Request) -> Response:
         names = columns(parsed_or_word("fieldname", self.values.get("fieldname")))
         filters = parsed_or_word("filters", self.values.get("filters"))
         if filters and isinstance(filters, str):
             filters = {"name": filters}
-        found = self.find({"fields": names, "filters": filters, "limit": 1})
+        found, _ = self.find({"fields": names, "filters": filters, "limit": 1})
         if flag("as_dict", self.values.get("as_dict", True)):
             return Response({"message": found[0] if found else {}})
         values = list(found[0].values()) if found else None
@@ -161,16 +190,15 @@ class ToDoCalls(ToDos):
 
 
 class Unknown(FrappeEnvelopeMixin, APIView):
-    """All unknown methods and DocTypes."""
+    """All other addresses under ``api/``, for every HTTP method."""
 
     permission_classes = [AllowAny]
-    required_scopes = ToDos.required_scopes
+    accepts_any_scope = True
     schema = None
 
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        raise NotFound("There is no such method or DocType.")
-
-    post = put = patch = delete = get
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound("There is no such address, method or DocType.")
 
 
 class Logout(FrappeEnvelopeMixin, APIView):

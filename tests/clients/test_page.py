@@ -54,7 +54,7 @@ def run_javascript(heading, live_server, keys, cwd=None):
 def test_page_has_every_client():
     assert [heading for heading, _, _ in BLOCKS] == [
         *("curl", "curl", ROTATION, "requests", "httpx"),
-        *("JavaScript", "frappe-js-sdk", "frappe-client"),
+        *("JavaScript", "frappe-js-sdk", "frappe-client", "frappectl"),
     ]
     assert "\n## Postman\n" in PAGE
 
@@ -109,6 +109,16 @@ def test_fetch(live_server, keys):
 def test_frappe_js_sdk(sdk, live_server, keys):
     done = run_javascript("frappe-js-sdk", live_server, keys, cwd=sdk)
     assert done.stdout == "ada\n", done.stderr
+
+
+def test_frappectl(live_server, keys, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.defpath]))
+    (code,) = [code for heading, _, code in BLOCKS if heading == "frappectl"]
+
+    done = run(["sh", "-e", "-c", code], live_server, keys)
+
+    assert json.loads(done.stdout)["user"] == "ada", done.stderr
 
 
 @pytest.mark.node

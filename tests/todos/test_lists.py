@@ -185,6 +185,7 @@ def test_order(api, todos, order_by, expected):
         ({"limit": "2"}, 2),
         ({"limit_page_length": "2"}, 2),
         ({"limit_start": "1", "limit": "2"}, 2),
+        ({"start": "500"}, 1),
         ({"limit_start": "500"}, 1),
         ({"limit_start": "1000000"}, 0),
         ({"limit": "", "limit_page_length": "3"}, 3),
@@ -198,7 +199,7 @@ def test_pages(api, worker, query, expected):
     assert len(names(api, **query)) == expected
 
 
-@pytest.mark.parametrize("name", ["limit", "limit_page_length", "limit_start"])
+@pytest.mark.parametrize("name", ["limit", "limit_page_length", "limit_start", "start"])
 def test_unusable_limits_are_refused(api, todo, name):
     for value in ("-1", "x", "1.5", "\u0661", "1" * 5000, "\0"):
         assert_refused(api, f"{name} must be a whole number", **{name: value})
@@ -208,6 +209,7 @@ def test_unusable_limits_are_refused(api, todo, name):
     ("query", "sentence"),
     [
         ({"limit_start": "1000001"}, "limit_start must be at most 1000000"),
+        ({"start": "1000001"}, "start must be at most 1000000"),
         ({"fields": "name"}, "fields is not valid JSON"),
         ({"fields": '{"name": 1}'}, "Send fields as a list"),
         ({"as_dict": "perhaps"}, "as_dict must be true or false"),

@@ -74,6 +74,18 @@ def test_update_changes_only_what_is_sent(api, todo, user, method):
     assert (todo.owner, todo.creation) == (owner, creation)
 
 
+def test_update_of_an_outdated_document_is_refused(api, todo):
+    read = api.get(url(todo)).json()["data"]
+
+    first = api.put(url(todo), {**read, "status": "Closed"}, format="json")
+    second = api.put(url(todo), {**read, "status": "Cancelled"}, format="json")
+
+    assert (first.status_code, first.json()["data"]["status"]) == (200, "Closed")
+    assert_error(second, 417, "ValidationError", "has been modified after you have opened it")
+    todo.refresh_from_db()
+    assert todo.status == "Closed"
+
+
 def test_delete(api, todo):
     response = api.delete(url(todo))
 
@@ -133,13 +145,30 @@ def test_other_methods_are_405(api, todo):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/resource/User", "/api/resource/User/a", "/api/method/frappe.ping"]
+    "path",
+    [
+        *("/api/resource/User", "/api/resource/User/a", "/api/method/frappe.ping"),
+        *("/api/", "/api/nothing", "/api/v1", "/api/v1/resource/User", "/api/v3/method/ping"),
+    ],
 )
-def test_unknown_doctype_and_method_are_404(api, path):
-    assert_error(api.get(path), 404, "DoesNotExistError")
-    assert_error(APIClient().post(path), 404, "DoesNotExistError")
+def test_unknown_addresses_are_404(api, make_user, path):
+    narrow = client_of(make_user("narrow"), scopes=["other"])
+    for ask in (api.get, api.patch, api.options, APIClient().post, narrow.delete):
+        assert_error(ask(path), 404, "DoesNotExistError", "There is no such address")
     api.credentials(HTTP_AUTHORIZATION="token a:b")
     assert_error(api.get(path), 401, "AuthenticationError")
+
+
+@pytest.mark.parametrize("path", ["/api/schema", "/api/events", "/api/keys"])
+def test_known_addresses_need_no_slash(api, path):
+    assert api.get(path).status_code == 200
+
+
+def test_first_version_is_also_under_its_number(api, todo):
+    assert api.get("/api/v1/resource/ToDo").json() == api.get(LIST).json()
+    assert api.get(f"/api/v1/resource/ToDo/{todo.name}").json() == api.get(url(todo)).json()
+    count = api.get("/api/v1/method/frappe.client.get_count", {"doctype": "ToDo"})
+    assert count.json() == {"message": 1}
 
 
 def test_credentials_are_needed(todo):
