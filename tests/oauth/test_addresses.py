@@ -361,6 +361,7 @@ def test_client_credentials_are_taken_from_the_header_and_the_body(service, conf
     assert by_default["scope"] == "read todos"
     wrong = by_header("wrong"), service("get_token", client_secret="wrong", **sent)
     assert [response.status_code for response in wrong] == [401, 400]
+    assert wrong[0]["WWW-Authenticate"] == 'Basic realm="api"'
     assert wrong[0]["WWW-Authenticate"]
     assert {response.json()["error"] for response in wrong} == {"invalid_client"}
 

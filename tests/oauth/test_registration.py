@@ -169,6 +169,7 @@ def test_metadata_name_the_address(registering):
                 "https://user@app.example.com/",
                 "https://",
                 "https:///callback",
+                "https://-/callback",
                 "https://app.example.com/a b",
                 "https://app.example.com/\x1f",
                 "https://ëxample.com/",
@@ -501,3 +502,13 @@ def test_preflight_is_answered_for_listed_origins_only(registering):
     registering(OAUTH_ALLOWED_ORIGINS=["*"])
     answered = Client().post(METHODS + "get_token", headers={"Origin": "https://any.example.com"})
     assert answered["Access-Control-Allow-Origin"] == "https://any.example.com"
+
+
+def test_application_of_the_project_is_as_before(registering, ada, public):
+    granted = redeem(public, code_for(ada, public, redirect_uri=None, scope="read write")).json()
+    assert granted["scope"] == "read write"
+
+    sent = {"grant_type": "refresh_token", "client_id": public.client_id}
+    sent["refresh_token"] = granted["refresh_token"]
+    more = Client().post(METHODS + "get_token", {**sent, "scope": "read write todos"})
+    assert more.json()["error"] == "invalid_scope"

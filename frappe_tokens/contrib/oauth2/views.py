@@ -22,6 +22,7 @@ from oauthlib.common import Request as OAuthlibRequest
 from oauthlib.oauth2 import InvalidRequestError, OAuth2Error
 
 from frappe_tokens.keys import Actor
+from frappe_tokens.verification import challenge
 
 from .answering import DECORATORS, FOR_CLIENTS, UNREADABLE
 from .redirects import with_issuer
@@ -136,6 +137,8 @@ class GetToken(OAuth2Mixin, toolkit.TokenView):
         if response.status_code == 401 and "Authorization" not in request.headers:
             response.status_code = 400  # as in Frappe, and in RFC 6749 if no header was sent
             del response["WWW-Authenticate"]
+        elif response.status_code == 401:
+            response["WWW-Authenticate"] = challenge("basic")  # the scheme that was used
         return response
 
     get = post
