@@ -12,6 +12,7 @@ JOBS ?= auto
 # Not empty: measure coverage, which takes a third longer, into a file with this in its name.
 COVERAGE ?=
 BENCH ?=
+PART ?=
 
 EXTRAS := test
 ifneq (,$(findstring postgres,$(DATABASE_URL)))
@@ -33,7 +34,7 @@ endif
 FAST = tests/test_*.py tests/rest
 SLOW = browser or commits or node or parallel or process or server
 
-.PHONY: demo test test-fast test-all-but-browser test-browser bench lint messages screenshots clean
+.PHONY: demo test test-fast test-all-but-browser test-browser bench trust lint messages screenshots clean
 
 demo: $(VENV)/installed-demo
 	PORT=$(PORT) $(BIN)/python manage.py demo
@@ -58,6 +59,9 @@ test-browser: $(VENV)/installed-$(EXTRAS)
 
 bench: $(VENV)/installed-$(subst test,bench,$(EXTRAS))
 	$(BIN)/python -m benchmarks $(BENCH)
+
+trust: $(VENV)/installed-$(subst test,trust,$(EXTRAS))
+	$(BIN)/python -m trust $(PART)
 
 lint: $(VENV)/installed-test,lint
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""The parts. Each module has ``run(*, quick: bool) -> Report``."""
