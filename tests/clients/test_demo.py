@@ -84,7 +84,7 @@ def test_commands_can_be_pasted(live_server):
     for scheme, line in zip(("token", "Basic", "Bearer"), lines[:3], strict=True):
         assert f"Authorization: {scheme} " in line
     assert answers[:3] == [{"message": "api-user"}] * 3
-    todos, event, token, same_todos, code = answers[3:]
+    todos, event, token, same_todos, code, called = answers[3:]
     descriptions = {row["description"] for row in todos["data"]}
     assert descriptions == {sample["description"] for sample in demo.SAMPLES}
     assert (event["consumer"], event["user"]) == ("Door sensor", "api-user")
@@ -92,6 +92,7 @@ def test_commands_can_be_pasted(live_server):
     assert len(same_todos["data"]) == len(demo.SAMPLES)
     # The code has to be put in first.
     assert code["error"] == "invalid_grant"
+    assert len(called["result"]["structuredContent"]["todos"]) == len(demo.SAMPLES)
 
 
 def test_manager_can_use_the_admin(db, client):

@@ -92,7 +92,15 @@ OAuth 2: an application asks a user. Open this, log in, and copy the code:
 # a token for the code
 {curl} -d grant_type=authorization_code -d client_id={app} -d redirect_uri={link.redirect_uri} \
 -d code_verifier={link.code_verifier} -d code=PUT_IN_THE_CODE {get_token}
+
+Agents get to the ToDos here, with a key or, by OAuth 2, with the address alone:
+  MCP  {mcp}
+
+# an agent's call
+{curl} -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{call}' {mcp}
 """
+
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_todos"}}
 
 
 class Command(BaseCommand):
@@ -148,6 +156,8 @@ class Command(BaseCommand):
             basic=base64.b64encode(token.encode()).decode(),
             fields=json.dumps(["name", "description", "priority"]),
             event=json.dumps({"kind": "door opened", "payload": {"door": "north"}}),
+            mcp=site + reverse("mcp"),
+            call=json.dumps(CALL),
             link=oauth.public_client(site),
             app=oauth.APP,
             get_token=get_token,
