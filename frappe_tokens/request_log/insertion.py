@@ -56,7 +56,7 @@ def _statement(
         [_AT.get_db_prep_save(at, connection), _USER.get_db_prep_save(user, connection), *others]
         for at, user, *others in map(_values, entries)
     ]
-    one, two, takes_columns = _compiled(connection.alias)
+    one, two, takes_columns = _compiled(connection.alias, connection.vendor)
     if len(rows) == 1:
         return one, rows[0]
     if takes_columns:
@@ -65,11 +65,15 @@ def _statement(
 
 
 @cache
-def _compiled(alias: str) -> tuple[str, str, bool]:
+def _compiled(alias: str, vendor: str) -> tuple[str, str, bool]:
     """Return the INSERTs of one and of two entries, and whether the latter takes columns.
 
-    Compiling for every request would take a fifth of the time that the database takes for the row.
-    On PostgreSQL, Django passes several rows as one array for each column, whatever their number.
+    Compiling takes a fifth as long as the database needs for a row, so it's done once. On
+    PostgreSQL, Django passes several rows as one array for each column, whatever their number.
+
+    Args:
+        alias: of the database.
+        vendor: of the connection, which a test may have replaced by one to another database.
     """
     entry = _smallest(timezone.now())
     compiled = []
