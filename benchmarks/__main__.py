@@ -164,7 +164,7 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
         lambda: request_log.readme(database, sizes.rounds),
         lambda: in_process.measure(database, sizes.rounds),
         lambda: stages.measure(sizes.rounds),
-        lambda: request_log.measure(sizes.rounds),
+        lambda: request_log.measure(database, sizes.rounds),
         lambda: request_log.flood(sizes.flood),
         lambda: end_to_end.measure(database, sizes.seconds, sizes.e2e_rounds),
         lambda: asynchronous.measure(sizes.seconds, sizes.e2e_rounds),

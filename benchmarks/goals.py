@@ -74,6 +74,7 @@ README = {
 }
 
 # The whole request, as a multiple of one that is not logged.
+DURABLE_LOG = {"PostgreSQL": Goal(1.8, 1.5)}
 BUFFERED_LOG = Goal(1.06, 1.03)
 
 # Milliseconds with this many rows on PostgreSQL.

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import cache
 from django.core.handlers.base import BaseHandler
+from django.db import connection
 from django.db.models import Sum
 from django.http import HttpRequest
 from django.test import override_settings
@@ -19,7 +20,7 @@ from django.test import override_settings
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import current_sink, unproven
 
-from . import contenders, goals
+from . import contenders, durable_log, goals
 from .contenders import Contender
 from .goals import Goal
 from .measure import Figure, Probe, Trial, WrongAnswer, interleave, use
@@ -94,8 +95,11 @@ def flood(requests: int) -> list[Table]:
     return [table]
 
 
-def measure(rounds: int) -> list[Table]:
-    """Return the table of the logs, each timed ``rounds`` times and then in streams."""
+def measure(database: str, rounds: int) -> list[Table]:
+    """Return the table of the logs, each timed ``rounds`` times and then in streams.
+
+    On PostgreSQL, another shows where the durable log's time goes.
+    """
     ours = contenders.frappe_tokens(contenders.make_user("ada"))
     without = _handler(settings.MIDDLEWARE)
     behind = _handler([settings.LOG_MIDDLEWARE, *settings.MIDDLEWARE])
@@ -104,12 +108,16 @@ def measure(rounds: int) -> list[Table]:
         *(Probe(name, partial(_trial, ours, behind), log=name) for name in LOGS),
     ]
     title = "The request log: a whole authenticated request against one without"
-    table = _compare(title, probes, NO_LOG, {BUFFERED: goals.BUFFERED_LOG}, rounds)
+    bounds = {DURABLE: goals.DURABLE_LOG.get(database), BUFFERED: goals.BUFFERED_LOG}
+    table = _compare(title, probes, NO_LOG, bounds, rounds)
     table.notes.append(
         "Through the example project's middleware. No log: without RequestLogMiddleware. Null: "
         "with it, but nothing is stored."
     )
-    return [table]
+    if connection.vendor != "postgresql":
+        return [table]
+    trials = partial(_trial, ours, without), partial(_trial, ours, behind)
+    return [table, durable_log.measure(*trials, rounds)]
 
 
 def _compare(

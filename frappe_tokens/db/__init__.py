@@ -4,13 +4,13 @@ from .bulk import in_batches, insert_rows, update_rows
 from .instances import InstanceFactory, WritesChangesOnly
 from .json_text import with_json_text
 from .outages import explain, is_outage, mark_broken_transactions
-from .timeouts import LOCK_SECONDS, bounded_insert, statement_timeout
+from .timeouts import LOCK_SECONDS, execute_insert, statement_timeout
 
 __all__ = [
     "LOCK_SECONDS",
     "InstanceFactory",
     "WritesChangesOnly",
-    "bounded_insert",
+    "execute_insert",
     "explain",
     "in_batches",
     "insert_rows",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -83,32 +83,33 @@ _BOUNDS: dict[str, Callable[[BaseDatabaseWrapper], AbstractContextManager[None]]
 }
 
 
-@contextmanager
-def bounded_insert(connection: Any, lock_seconds: int = LOCK_SECONDS) -> Iterator[str]:
-    """Limit how long an INSERT waits for locks, if possible without another round trip.
+def execute_insert(
+    connection: Any, sql: str, params: Sequence[object], lock_seconds: int = LOCK_SECONDS
+) -> None:
+    """Execute an INSERT, and limit how long it waits for locks, without another round trip.
 
     In a transaction there is no limit, because it would also apply to the rest of it.
 
-    Yields:
-        what to write in place of ``INSERT``.
+    Raises:
+        django.db.DatabaseError: nothing was written.
     """
     vendor = None if connection.in_atomic_block else connection.vendor
-    if vendor == "postgresql" and connection.settings_dict["OPTIONS"].get("server_side_binding"):
-        # It allows one statement per string only.
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{lock_seconds}s'")
-            yield "INSERT"
-    elif vendor == "postgresql":
+    bound: AbstractContextManager[None] = nullcontext()
+    values: Sequence[object] | None = params
+    if vendor == "postgresql":
         # Two statements in one string are one transaction, and one round trip.
-        yield f"SET LOCAL lock_timeout = '{lock_seconds}s'; INSERT"
+        sql = f"SET LOCAL lock_timeout = '{lock_seconds}s'; {sql}"
+        if connection.settings_dict["OPTIONS"].get("server_side_binding"):
+            # The server binds parameters only if there is one statement.
+            sql, values = connection.ops.compose_sql(sql, params), None
     elif vendor == "mysql" and connection.mysql_is_mariadb:
         limits = f"lock_wait_timeout={lock_seconds}, innodb_lock_wait_timeout={lock_seconds}"
-        yield f"SET STATEMENT {limits} FOR INSERT"
+        sql = f"SET STATEMENT {limits} FOR {sql}"
     elif vendor == "mysql":
         # InnoDB's own can't be set for one statement, and the session's is the project's.
-        yield f"INSERT /*+ SET_VAR(lock_wait_timeout={lock_seconds}) */"
+        hint = f"INSERT /*+ SET_VAR(lock_wait_timeout={lock_seconds}) */"
+        sql = sql.replace("INSERT", hint, 1)
     elif vendor == "sqlite":
-        with _bound_sqlite(connection, lock_seconds):
-            yield "INSERT"
-    else:
-        yield "INSERT"
+        bound = _bound_sqlite(connection, lock_seconds)
+    with bound, connection.cursor() as cursor:
+        cursor.execute(sql, values)

@@ -60,7 +60,7 @@ def entry_for(request: HttpRequest, at: datetime, seconds: float, status: int) -
         source,
         redacted(info.methods[0], METHOD_MAX_LENGTH),
         redacted_path(request.path, PATH_MAX_LENGTH),
-        status,
+        int(status),  # a view may have set an HTTPStatus
         min(int(seconds * 1000), 2**31 - 1),
         info.address() or None,
         redacted(request.META.get("HTTP_USER_AGENT", ""), USER_AGENT_MAX_LENGTH),

@@ -1,6 +1,7 @@
 """What the row of a request contains."""
 
 import asyncio
+from http import HTTPStatus
 from types import SimpleNamespace
 
 import pytest
@@ -70,6 +71,13 @@ def test_entry_of_a_refused_request(outcome, user_id):
 
     assert (entry.user_id, entry.api_key) == (user_id, "ftk_1")
     assert entry.outcome == outcome.refused.reason.code
+
+
+def test_status_is_a_plain_number():
+    """Drivers write an enum's member in different ways."""
+    entry = entry_for(make_request(), AT, 0.1, HTTPStatus.NOT_FOUND)
+
+    assert (type(entry.status), entry.status) == (int, 404)
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,21 @@
 """Entries become the rows that the ORM would write, without side effects for the caller."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations.loader import MigrationLoader
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from frappe_tokens.db import bounded_insert
+from frappe_tokens.db import LOCK_SECONDS, execute_insert
 from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import insertion
 
 from ..groups import leave_out
 from ..log_tables import TABLE, log_gone
-from .conftest import IMPOSSIBLE, an_entry, logged_paths
+from .conftest import IMPOSSIBLE, an_entry, locked, logged_paths
 from .population import utc
 
 LIMITS = {
@@ -34,22 +36,38 @@ def stored():
 
 
 @pytest.mark.django_db
-def test_rows_are_those_of_the_orm():
-    entry = an_entry(
-        "/50%s/100%/\\n\\/'\"/\u20ac\U0001f600/{0}/$1/;--INSERT",
-        at=utc(2026, 2, 28, 12, 0, 0, 123456),
-        user_id=2**31 - 1,
-        ip="2001:db8::1",
-        user_agent="\U0001f600" * 200,
-        duration_ms=2**31 - 1,
-    )
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"user_id": 2**31 - 1, "ip": "2001:db8::1", "duration_ms": 2**31 - 1},
+        {"user_id": None, "ip": None, "number": 2**31 - 1},
+    ],
+    ids=["long", "empty"],
+)
+def test_rows_are_those_of_the_orm(columns):
+    at = utc(2026, 2, 28, 12, 0, 0, 123456)
+    path = "/50%s/100%/\\n\\/'\"/\u20ac\U0001f600/{0}/$1/;--INSERT"
+    entry = an_entry(path, at=at, user_agent="\U0001f600" * 200, **columns)
 
-    for number in (1, 2):
+    for number in (1, 2, 3):
         insertion.insert([entry] * number)
 
     ApiRequestLog.objects.create(**entry._asdict())
     *written, expected = stored()
-    assert written == [expected] * 3
+    assert written == [expected] * 6
+
+
+@pytest.mark.django_db
+def test_many_rows_keep_their_order_and_their_columns():
+    entries = [
+        an_entry(f"/{number}", user_id=number or None, ip=ip, duration_ms=number * 40_000)
+        for number, ip in enumerate(["192.0.2.1", "2001:db8::1", None, "192.0.2.2"] * 20)
+    ]
+
+    insertion.insert(entries)
+
+    rows = ApiRequestLog.objects.order_by("pk")
+    assert list(rows.values_list(*entries[0]._fields)) == [tuple(entry) for entry in entries]
 
 
 @commits
@@ -102,6 +120,24 @@ def binding(request, transactional_db):
     del connection.settings_dict["OPTIONS"]["server_side_binding"]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_insert_is_one_round_trip(binding, number):
+    with CaptureQueriesContext(connection) as captured:
+        insertion.insert([an_entry("/50%s/")] * number)
+
+    assert len(captured) == 1
+    assert logged_paths() == ["/50%s/"] * number
+
+
+def test_insert_waits_for_a_lock_only_briefly(binding):
+    with locked():
+        started = time.monotonic()
+        with pytest.raises(DatabaseError):
+            insertion.insert([an_entry()])
+
+    assert LOCK_SECONDS / 2 <= time.monotonic() - started < 30
+
+
 def test_timeouts_of_the_connection_are_restored(binding):
     before = limit()
 
@@ -146,19 +182,22 @@ def test_old_database_accepts_every_character(utf8mb3_database):
 
 
 @commits
-def test_mysql_gets_the_timeout_as_a_hint():
-    """MariaDB, which the tests run on, takes it for a comment."""
-    mysql = SimpleNamespace(vendor="mysql", mysql_is_mariadb=False, in_atomic_block=False)
-    with bounded_insert(mysql) as insert:
-        assert "SET_VAR(lock_wait_timeout=1)" in insert
-        if connection.vendor != "mysql":
-            leave_out("database server", "only MySQL and MariaDB have hints", in_ci_too=True)
-        with connection.cursor() as cursor:
-            cursor.execute(f"{insert} INTO {TABLE} SELECT * FROM {TABLE}")
+@pytest.mark.parametrize(
+    ("vendor", "start"),
+    [("mysql", "INSERT /*+ SET_VAR(lock_wait_timeout=1) */ INTO "), ("other", "INSERT INTO ")],
+)
+def test_other_databases_get_a_hint_or_nothing(vendor, start):
+    """The databases of the tests take the hint of MySQL for a comment."""
+    other = SimpleNamespace(
+        vendor=vendor, mysql_is_mariadb=False, in_atomic_block=False, cursor=connection.cursor
+    )
+    columns = "at, api_key, source, method, path, status, duration_ms, user_agent, outcome, number"
+    values = "CURRENT_TIMESTAMP, '', '', '', %s, 200, 1, '', '', 1"
+    sql = f"INSERT INTO {TABLE} ({columns}) VALUES ({values})"
 
+    with CaptureQueriesContext(connection) as captured:
+        execute_insert(other, sql, ["/other"])
 
-def test_other_databases_get_a_plain_insert():
-    other = SimpleNamespace(vendor="other", in_atomic_block=False)
-
-    with bounded_insert(other) as insert:
-        assert insert == "INSERT"
+    (query,) = captured
+    assert query["sql"].startswith(start)
+    assert logged_paths() == ["/other"]
