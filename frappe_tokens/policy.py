@@ -47,13 +47,16 @@ def open_view(held: Collection[str], required: Collection[str]) -> bool:
 
     If it requires none, only ``ALL_SCOPE`` opens it.
     """
-    return (bool(required) and set(required) <= set(held)) or conf.ALL_SCOPE in held
+    if required and set(required) <= set(held):
+        return True
+    everything = conf.ALL_SCOPE
+    return bool(everything) and everything in {*held}
 
 
 def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
     """Return the names of the policies (``POLICIES``) that allow more in ``after``."""
     is_wider: dict[str, Callable[[Any, Any], bool]] = {
-        "scopes": lambda old, new: bool(old) and not (new and set(new) <= set(old)),
+        "scopes": lambda old, new: bool(old) and not (new and _includes(old, new)),
         "read_only": lambda old, new: old and not new,
         "allowed_ips": addresses.is_wider,
         "rate_limit": _is_faster,
@@ -65,6 +68,11 @@ def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
         for name, wider in is_wider.items()
         if before[name] != after[name] and wider(before[name], after[name])
     }
+
+
+def _includes(old: Collection[str], new: Collection[str]) -> bool:
+    everything = conf.ALL_SCOPE
+    return set(new) <= set(old) or (bool(everything) and everything in old)
 
 
 def _is_faster(before: str, after: str) -> bool:

@@ -10,7 +10,7 @@ from ..rates import Rate
 from .reading import Reader
 from .scopes import SCOPE
 
-_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class OAuthSettings(Reader):
@@ -28,7 +28,7 @@ class OAuthSettings(Reader):
 
     @property
     def OAUTH_REGISTRATION_SCOPES(self) -> tuple[str, ...]:
-        """The scopes that clients can get that registered themselves: none."""
+        """The scopes that clients can get if they registered themselves: none."""
         scopes: tuple[str, ...] = self._get("OAUTH_REGISTRATION_SCOPES", (list, tuple), ())
         for scope in scopes:
             if not isinstance(scope, str) or not SCOPE.fullmatch(scope):
@@ -46,7 +46,7 @@ class OAuthSettings(Reader):
             if not isinstance(origin, str) or not (origin == "*" or _ORIGIN.fullmatch(origin)):
                 raise ImproperlyConfigured(
                     f"FRAPPE_TOKENS['OAUTH_ALLOWED_ORIGINS'] has {origin!r}. Use a scheme and a "
-                    'host without a path, such as "https://app.example.com", or "*".'
+                    'host in lower case, without a path, such as "https://app.example.com", or "*".'
                 )
         return tuple(origins)
 

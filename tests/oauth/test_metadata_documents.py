@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from oauth2_provider.models import Application, Grant
 
 from .conftest import REDIRECT_URI
@@ -31,7 +30,6 @@ class Fetcher:
 @pytest.fixture
 def publish(registering, toolkit):
     """Publishes a document, and returns what stands for its application."""
-    cache.clear()
     Fetcher.documents, Fetcher.fetched = {}, []
     toolkit(CIMD_ENABLED=True, CIMD_METADATA_FETCHER=f"{__name__}.Fetcher")
 

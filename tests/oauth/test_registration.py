@@ -6,13 +6,15 @@ from datetime import timedelta
 import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.db.models.signals import pre_delete
 from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import AccessToken, Application, Grant, RefreshToken, set_token_value
 from oauth2_provider.settings import oauth2_settings
 
-from frappe_tokens.contrib.oauth2.scope_check import check_scopes
+from frappe_tokens.contrib.oauth2.registration_check import check_registration
 
+from . import test_addresses
 from .conftest import METHODS, REDIRECT_URI, drf, refusal, set_user
 from .test_addresses import (
     BROWSER,
@@ -43,14 +45,10 @@ METADATA = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _no_registrations_yet():
-    cache.clear()
-
-
 @pytest.fixture
 def registering(settings):
     """Allows registration: ``registering(OAUTH_REGISTRATION_LIMIT=None)``."""
+    cache.clear()
 
     def allow(**own):
         settings.FRAPPE_TOKENS = {
@@ -289,19 +287,33 @@ def test_nobody_registers_while_the_cache_is_away(registering, settings, caplog)
     assert not Application.objects.exists()
 
 
-def test_user_is_warned_and_always_asked(registering, ada, toolkit, user, issue):
+@pytest.mark.parametrize(
+    ("skip_authorization", "changes"),
+    [(False, {}), (True, {}), (False, {"approval_prompt": "auto"})],
+)
+def test_user_is_warned_and_always_asked(
+    registering, ada, user, issue, skip_authorization, changes
+):
     client = registered()
-    page = ada.get(url_of(client))
+    issue(user, "read todos", application=client)  # gave access before
+    Application.objects.update(skip_authorization=skip_authorization)
+
+    page = ada.get(url_of(client, **changes))
+
+    assert page.status_code == 200
     assert "This application registered itself" in page.content.decode()
-    # Neither an earlier access nor the application's flag spares the question.
-    issue(user, "read todos", application=client)
+    assert "Use the to-do list" in page.content.decode()
+    assert not Grant.objects.exists()
+
+
+def test_client_that_wants_no_question_is_refused(registering, ada, toolkit, user, issue):
+    toolkit(OIDC_ENABLED=True, OAUTH2_VALIDATOR_CLASS=f"{test_addresses.__name__}.Silent")
+    client = registered()
     Application.objects.update(skip_authorization=True)
 
-    for changes in ({}, {"approval_prompt": "auto"}):
-        page = ada.get(url_of(client, **changes))
-        assert page.status_code == 200
-        assert "This application registered itself" in page.content.decode()
-    assert not Grant.objects.exists()
+    sent = back(ada.get(url_of(client, prompt="none", scope="openid")))
+
+    assert sent["error"] == "consent_required"
 
 
 def test_checked_client_may_skip_the_question(ada, public):
@@ -330,7 +342,7 @@ def test_registered_client_gets_declared_scopes_only(registering, ada, user):
     assert set(sent["scope"].split()) == {"read", "todos", "openid"}
     assert back(ada.get(url_of(client, scope="write events")))["error"] == "invalid_scope"
     default = redeem(client, code_for(ada, client, scope=None)).json()
-    assert set(default["scope"].split()) == {"read", "todos", "openid"}
+    assert set(default["scope"].split()) == {"read", "todos"}
 
 
 def test_refresh_that_asks_for_everything_again_gets_what_was_given(registering, ada):
@@ -403,24 +415,30 @@ def test_applications_of_the_admin_may_have_native_redirect_uris(admin_client, m
 
 
 def unused_application(days, source="dcr"):
+    """Create an application that got its last token, if any, ``days`` ago."""
     application = Application.objects.create(
         client_type="public",
         authorization_grant_type="authorization-code",
         redirect_uris=REDIRECT_URI,
         registration_source=source,
     )
-    created = timezone.now() - days * DAY
-    Application.objects.filter(pk=application.pk).update(created=created)
+    at = timezone.now() - days * DAY
+    Application.objects.filter(pk=application.pk).update(created=at, updated=at)
     return application
 
 
-def give(model, application, user, days, **fields):
+def give(model, application, user, ended, **fields):
     token = model(user=user, application=application, **fields)
     if hasattr(model, "expires"):
-        token.expires = timezone.now() - days * DAY
+        token.expires = timezone.now() - ended * DAY
     set_token_value(token, f"{model.__name__} {application.pk}")
     token.save()
     return token
+
+
+def give_refresh_token(application, user, **fields):
+    access_token = give(AccessToken, application, user, 80)
+    return give(RefreshToken, application, user, 0, access_token=access_token, **fields)
 
 
 def test_clients_that_are_not_used_are_deleted(user, capsys, toolkit):
@@ -430,8 +448,8 @@ def test_clients_that_are_not_used_are_deleted(user, capsys, toolkit):
         unused_application(90, "manual"),
         *(unused_application(90) for _ in range(3)),
     ]
-    give(AccessToken, kept[2], user, 29)
-    give(RefreshToken, kept[3], user, 0, access_token=give(AccessToken, kept[3], user, 80))
+    give(AccessToken, kept[2], user, -1)
+    give_refresh_token(kept[3], user)
     Grant.objects.create(
         user=user,
         application=kept[4],
@@ -439,21 +457,55 @@ def test_clients_that_are_not_used_are_deleted(user, capsys, toolkit):
         expires=timezone.now() + DAY,
         redirect_uri=REDIRECT_URI,
     )
-    gone = [unused_application(31), unused_application(31, "cimd"), unused_application(90)]
+    gone = [unused_application(31), unused_application(31, "cimd")]
+    gone += [unused_application(90) for _ in range(3)]
     give(AccessToken, gone[0], user, 31)
-    revoked = {"access_token": None, "revoked": timezone.now()}
-    give(RefreshToken, gone[2], user, 0, **revoked)
+    give_refresh_token(gone[2], user, revoked=timezone.now())
+    give(RefreshToken, gone[3], user, 0, access_token=None)
+    # The toolkit's own registration issues one that never ends.
     registration = oauth2_settings.DCR_REGISTRATION_SCOPE
-    give(AccessToken, gone[2], None, -9999, scope=registration)
+    give(AccessToken, gone[4], None, -9999, scope=registration)
+    # A token of no application.
+    AccessToken.objects.create(user=user, token="alone", expires=timezone.now() + DAY)
 
     call_command("prune_oauth_applications")
 
-    assert capsys.readouterr().out.startswith("Deleted 3 applications unused since ")
+    assert capsys.readouterr().out.startswith("Deleted 5 applications unused since ")
     assert {*Application.objects.all()} == {*kept}
     # A refresh token that has ended keeps nothing.
     toolkit(REFRESH_TOKEN_EXPIRE_SECONDS=14 * 24 * 3600)
     call_command("prune_oauth_applications", unused_for=30 * DAY)
     assert kept[3] not in Application.objects.all()
+
+
+def test_client_that_gets_a_token_is_in_use(registering, ada):
+    client = registered()
+    long_ago = timezone.now() - 90 * DAY
+    Application.objects.update(created=long_ago, updated=long_ago)
+
+    redeem(client, code_for(ada, client))
+    AccessToken.objects.all().delete()  # as cleartokens does with those that have expired
+    RefreshToken.objects.all().delete()
+    call_command("prune_oauth_applications")
+
+    assert Application.objects.get() == client
+
+
+def test_client_that_gets_a_token_while_others_are_deleted_stays(user):
+    clients = [unused_application(60) for _ in range(2)]
+
+    def use_the_other(instance, **kwargs):
+        for other in clients:
+            if other != instance and not AccessToken.objects.exists():
+                give(AccessToken, other, user, -1)
+
+    pre_delete.connect(use_the_other, sender=Application)
+    try:
+        call_command("prune_oauth_applications")
+    finally:
+        pre_delete.disconnect(use_the_other, sender=Application)
+
+    assert Application.objects.count() == AccessToken.objects.count() == 1
 
 
 def test_pruning_needs_a_time_and_the_toolkit(settings):
@@ -465,17 +517,17 @@ def test_pruning_needs_a_time_and_the_toolkit(settings):
 
 
 def test_check_names_scopes_that_no_client_can_get(registering, settings):
-    assert [*check_scopes()] == []
+    assert [*check_registration()] == []
 
     registering(OAUTH_REGISTRATION_SCOPES=["reed"], ALL_SCOPE="everything")
-    first, second = check_scopes()
+    first, second = check_registration()
     assert "'reed'" in first.msg
     assert "'everything'" in second.msg
     registering(OAUTH_REGISTRATION_SCOPES=[], ALL_SCOPE="")
-    (found,) = check_scopes()
+    (found,) = check_registration()
     assert "can't get any scope" in found.msg
     registering(OAUTH_REGISTRATION_SCOPES=1)
-    assert [*check_scopes()] == []
+    assert [*check_registration()] == []
 
 
 def test_preflight_is_answered_for_listed_origins_only(registering):

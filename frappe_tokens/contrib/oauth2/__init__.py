@@ -34,10 +34,10 @@ def register() -> None:
     from oauth2_provider.models import get_access_token_model, get_application_model
 
     from .redirects import allow_native_apps
-    from .scope_check import check_scopes
+    from .registration_check import check_registration
 
     register_access_tokens(_find, _metadata_url)
-    checks.register(check_scopes, TAG, Tags.security)
+    checks.register(check_registration, TAG, Tags.security)
     allow_native_apps(get_application_model())
     for model in apps.get_models():
         if issubclass(model, get_application_model()):  # proxies send their own signals

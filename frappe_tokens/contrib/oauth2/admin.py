@@ -89,7 +89,8 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: Application | None = None
     ) -> list[str]:
-        fields = [*super().get_readonly_fields(request, obj)]
+        # Otherwise, anyone who may change a registered client could lift its limits.
+        fields = [*super().get_readonly_fields(request, obj), "registration_source"]
         return fields if obj is None else [*fields, self._state_field(request, obj)]
 
     def get_fieldsets(self, request: HttpRequest, obj: Application | None = None) -> _FieldsetSpec:

@@ -15,6 +15,7 @@ from frappe_tokens.verification import challenge
 
 from .answering import FOR_CLIENTS
 from .profile import claims
+from .registered import may_have
 from .rules import IntrospectionRules
 from .tokens import find_issued, may_run_as_owner
 from .views import OAuth2Mixin
@@ -82,5 +83,9 @@ def _describe_refresh_token(issued: models.AbstractRefreshToken) -> dict[str, ob
 
 def _runs_as_active_user(issued: models.AbstractAccessToken | models.AbstractRefreshToken) -> bool:
     """Whether requests with a token run as an active user: its own, else the application's."""
+    token = getattr(issued, "access_token", issued)  # a refresh token's scopes
+    scopes = token.scope.split() if token is not None else []
+    if not (may_run_as_owner(issued) and may_have(issued.application, scopes)):
+        return False
     user = issued.user or (issued.application and issued.application.user)
-    return bool(user and user.is_active and may_run_as_owner(issued))
+    return bool(user and user.is_active)

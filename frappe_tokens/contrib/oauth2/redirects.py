@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from oauth2_provider.models import AbstractApplication
 from oauth2_provider.settings import oauth2_settings
 
 # "localhost" too: many clients use it, although RFC 8252, section 8.3, prefers the addresses.
-LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|\[::1\]|localhost)(:[0-9]{1,5})?([/?][!-~]*)?")
+
+# Browsers read a backslash as a slash.
+_UNSAFE = re.compile(r"[^!-~]|[#*\\]")
 
 
 def allow_native_apps(model: type[AbstractApplication]) -> None:
@@ -35,8 +39,8 @@ def allowed_schemes(application: AbstractApplication) -> list[str]:
 
 
 def is_loopback(uri: str) -> bool:
-    parts = _split(uri)
-    return parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
+    """Whether ``uri`` leads to a program on the user's own device."""
+    return _LOOPBACK.fullmatch(uri) is not None
 
 
 def is_private_use(uri: str) -> bool:
@@ -44,27 +48,32 @@ def is_private_use(uri: str) -> bool:
     return "." in _split(uri).scheme
 
 
-def is_for_anyone(uri: str) -> bool:
-    """Whether a client that nobody here has checked may have this redirect URI.
+def is_safe(uri: str) -> bool:
+    """Whether a client that no administrator has checked may have this redirect URI.
 
     It is https, loopback or has a private-use scheme, and no fragment, wildcard or user name.
     """
     parts = _split(uri)
     secure = parts.scheme == "https" and bool(parts.hostname)
     return (secure or is_loopback(uri) or is_private_use(uri)) and not (
-        "#" in uri or "*" in uri or "@" in parts.netloc
+        _UNSAFE.search(uri) or "@" in parts.netloc
     )
 
 
 def with_issuer(uri: str, issuer: str) -> str:
-    """Return ``uri`` with the parameter ``iss``, also for errors (RFC 9207, section 2)."""
+    """Return ``uri`` with the parameter ``iss``, also for errors (RFC 9207, section 2).
+
+    It replaces any other, and is where the response is: in the fragment if there is one.
+    """
     parts = urlsplit(uri)
-    query = [
-        (name, value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        if name != "iss"
-    ]
-    return parts._replace(query=urlencode([*query, ("iss", issuer)])).geturl()
+    query, fragment = _without_issuer(parts.query), _without_issuer(parts.fragment)
+    (fragment if fragment else query).append(("iss", issuer))
+    return parts._replace(query=urlencode(query), fragment=urlencode(fragment)).geturl()
+
+
+def _without_issuer(params: str) -> list[tuple[str, str]]:
+    pairs = parse_qsl(params, keep_blank_values=True)
+    return [(name, value) for name, value in pairs if name != "iss"]
 
 
 def _split(uri: str) -> SplitResult:

@@ -23,8 +23,9 @@ from frappe_tokens.conf import conf
 from frappe_tokens.verification import RequestInfo
 
 from .answering import FOR_CLIENTS
-from .redirects import is_for_anyone
-from .registered import allowed_scopes, seconds_to_wait
+from .redirects import is_safe
+from .registered import allowed_scopes
+from .registration_limit import count_registration
 
 REDIRECT_URIS_MAX = 10
 TEXT_MAX_LENGTH = 255
@@ -43,8 +44,8 @@ _DESCRIPTIONS = (
 )
 
 
-class InvalidMetadata(ValueError):
-    """What a client says of itself can't be registered. The message says why."""
+class InvalidMetadata(Exception):
+    """A client can't be registered with this metadata. The message says why."""
 
 
 @method_decorator(FOR_CLIENTS, name="dispatch")
@@ -64,7 +65,7 @@ class RegisterClient(View):
     @sensitive_variables()
     def post(self, request: HttpRequest) -> JsonResponse:
         try:
-            metadata = _parse(request.body)
+            metadata = _parse(request)
             application = build_application(metadata)
             extra = _extra(application, metadata)
         except InvalidMetadata as error:
@@ -73,7 +74,7 @@ class RegisterClient(View):
                 "error_description": str(error),
             }
             return JsonResponse(content, status=400)
-        if (seconds := seconds_to_wait(RequestInfo(request))) is not None:
+        if (seconds := count_registration(RequestInfo(request))) is not None:
             content = {
                 "error": "temporarily_unavailable",
                 "error_description": f"Too many clients were registered. Wait {seconds} seconds.",
@@ -88,21 +89,23 @@ class RegisterClient(View):
 
 
 def build_application(metadata: Mapping[str, Any]) -> Application:
-    """Return the application, not saved yet, that a client's ``metadata`` describe.
+    """Return the application, not saved yet, that a client's ``metadata`` describes.
 
     Raises:
-        InvalidMetadata: they are wrong, or ask for more than such clients may have.
+        InvalidMetadata: it is invalid, or asks for more than such clients may have.
     """
     grant_types = _strings(metadata, "grant_types", ["authorization_code"])
     if "authorization_code" not in grant_types or not _GRANT_TYPES.issuperset(grant_types):
-        raise InvalidMetadata('grant_types must be "authorization_code", and "refresh_token".')
+        raise InvalidMetadata(
+            'grant_types must have "authorization_code", and may have "refresh_token".'
+        )
     if _strings(metadata, "response_types", ["code"]) != ["code"]:
-        raise InvalidMetadata('response_types must be "code".')
+        raise InvalidMetadata('response_types must be ["code"].')
     method = metadata.get("token_endpoint_auth_method") or "none"
     if not isinstance(method, str) or method not in _METHODS:
         raise InvalidMetadata(f"token_endpoint_auth_method must be one of {', '.join(_METHODS)}.")
     application: Application = get_application_model()(
-        name=_text(metadata, "client_name"),
+        name=_text(metadata, "client_name").strip(),
         client_type=_METHODS[method],
         authorization_grant_type=Application.GRANT_AUTHORIZATION_CODE,
         redirect_uris=" ".join(_redirect_uris(metadata)),
@@ -120,12 +123,11 @@ def _redirect_uris(metadata: Mapping[str, Any]) -> list[str]:
     if not 1 <= len(uris) <= REDIRECT_URIS_MAX:
         raise InvalidMetadata(f"redirect_uris must have 1 to {REDIRECT_URIS_MAX} addresses.")
     for uri in uris:
-        # Stored together, they are separated by white space.
-        if not is_for_anyone(uri) or not uri.isascii() or uri.split() != [uri]:
+        if not is_safe(uri):
             raise InvalidMetadata(
                 f"{uri[:TEXT_MAX_LENGTH]!r} can't be a redirect URI. Use https://, "
                 "http://127.0.0.1 or a scheme such as com.example.app, without a fragment, a "
-                "wildcard and a user name."
+                "wildcard or a user name."
             )
     return uris
 
@@ -154,9 +156,12 @@ def _describe(application: Application) -> dict[str, object]:
     }
 
 
-def _parse(body: bytes) -> Mapping[str, Any]:
+def _parse(request: HttpRequest) -> Mapping[str, Any]:
+    if request.content_type != "application/json":
+        # Any page on the internet can make its visitors' browsers send other types.
+        raise InvalidMetadata("Send the client's metadata with Content-Type: application/json.")
     try:
-        metadata = json.loads(body)
+        metadata = json.loads(request.body)
     except (ValueError, RecursionError):
         metadata = None
     if not isinstance(metadata, dict):

@@ -14,12 +14,14 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
 from oauth2_provider import views as toolkit
+from oauth2_provider.exceptions import OAuthToolkitError
 from oauth2_provider.models import AbstractApplication as Application
 from oauth2_provider.models import get_application_model, revoke_access_token
 from oauth2_provider.oauth2_backends import OAuthLibCore
 from oauth2_provider.views.mixins import OAuthLibMixin
 from oauthlib.common import Request as OAuthlibRequest
 from oauthlib.oauth2 import InvalidRequestError, OAuth2Error
+from oauthlib.openid.connect.core.exceptions import ConsentRequired
 
 from frappe_tokens.keys import Actor
 from frappe_tokens.verification import challenge
@@ -88,6 +90,9 @@ class Authorize(OAuth2Mixin, toolkit.AuthorizationView):
         # The toolkit issues codes without asking for applications that skip authorization, and if
         # a client that has a token asks for that.
         if request.method != "POST" and is_unchecked(self.oauth2_data["application"]):
+            if "none" in request.GET.get("prompt", "").split():
+                refused = ConsentRequired(state=credentials.get("state"))
+                raise OAuthToolkitError(error=refused, redirect_uri=credentials["redirect_uri"])
             raise _ConsentNeeded
         issued: tuple[str, object, object, int] = super().create_authorization_response(
             request, scopes, credentials, allow
@@ -104,7 +109,18 @@ class Authorize(OAuth2Mixin, toolkit.AuthorizationView):
         response: HttpResponse = super().redirect(location, application)
         return response
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        application = context.get("application")
+        if application is not None:
+            # A metadata document may have any name, such as one that reverses the text after it.
+            name = application.name.strip() if application.name.isprintable() else ""
+            context["application_name"] = name or application.client_id
+        return context
+
     def form_valid(self, form: BaseForm) -> HttpResponse:
+        if form.cleaned_data["resource"].split() != self.request.GET.getlist("resource"):
+            return self.form_invalid(form)
         try:
             response: HttpResponse = super().form_valid(form)
         except ObjectDoesNotExist:

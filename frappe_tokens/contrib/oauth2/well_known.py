@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from urllib.parse import urljoin
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -78,10 +79,10 @@ class DocumentMixin(ServerMetadataViewMixin, View):
                 if "token" not in response_type.split() and "code" in response_type.split()
             ],
             "response_modes_supported": ["query"],
-            "token_endpoint_auth_methods_supported": [
-                *document["token_endpoint_auth_methods_supported"],
-                "none",  # public clients
-            ],
+            "token_endpoint_auth_methods_supported": list(
+                # The last one is for public clients.
+                dict.fromkeys([*document["token_endpoint_auth_methods_supported"], "none"])
+            ),
             "userinfo_endpoint": self._get_endpoint_url(request, "user-info"),
             "revocation_endpoint": self._get_endpoint_url(request, "revoke-token"),
             "introspection_endpoint": self._get_endpoint_url(request, "introspect"),
@@ -127,11 +128,12 @@ class ResourceMetadata(toolkit.OAuthProtectedResourceMetadataView):
     """``oauth-protected-resource`` (RFC 9728), of the site or of the path after it."""
 
     def get_resource(self, request: HttpRequest) -> str:
-        own = oauth2_settings.OAUTH2_PROTECTED_RESOURCE_IDENTIFIER
-        path = escape_uri_path(self.kwargs.get("path") or "")
-        if not path:
+        own: str = oauth2_settings.OAUTH2_PROTECTED_RESOURCE_IDENTIFIER
+        # Two slashes would name another host.
+        path = "/" + escape_uri_path(self.kwargs.get("path") or "").lstrip("/")
+        if path == "/":
             return own or issuer(request)
-        return f"{own.rstrip('/')}/{path}" if own else request.build_absolute_uri(f"/{path}")
+        return urljoin(own, path) if own else request.build_absolute_uri(path)
 
     def get_scopes_supported(self) -> list[str]:
         # Clients that know no better ask for all of them, so not for everything.

@@ -1,4 +1,4 @@
-"""``manage.py prune_oauth_applications``: deletes clients that registered themselves in vain."""
+"""``manage.py prune_oauth_applications``: deletes registered clients that no one uses."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from ..selection import counted, duration, moment
 
 DEFAULT_AGE = timedelta(days=30)
 
-# How many are in memory at once.
-BATCH_SIZE = 500
-
 
 class Command(BaseCommand):
     help = (
-        "Delete the OAuth 2 applications that registered themselves, or are known by their "
-        "metadata document, and that nobody uses: without a token for this long."
+        "Delete OAuth 2 applications that registered themselves, or are known by a metadata "
+        "document, and have got no token for a time."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -41,13 +38,7 @@ class Command(BaseCommand):
             raise CommandError("Enter a positive time, for example --unused-for 30d.")
         before = timezone.now() - unused_for
         # By name, because the core must run without the toolkit.
-        unused_since = import_string("frappe_tokens.contrib.oauth2.registered.unused_since")
-        deleted = 0
-        while unused := list(unused_since(before)[:BATCH_SIZE]):
-            # One by one, with their signals and their tokens.
-            for application in unused:
-                application.delete()
-            deleted += len(unused)
+        deleted = import_string("frappe_tokens.contrib.oauth2.unused.delete_unused")(before)
         self.stdout.write(
             f"Deleted {counted(deleted, 'application')} unused since {moment(before)}."
         )
