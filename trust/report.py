@@ -54,7 +54,7 @@ class Report:
         """For a terminal of 100 columns."""
         lines = [self.title, "-" * len(self.title)]
         for row in self.rows:
-            outcome = "kept" if row.tried and not row.failed else "BROKEN"
+            outcome = ("BROKEN" if row.failed else "kept") if row.tried else "NOT TRIED"
             lines.append(fill(f"{outcome}: {row.promise}", 100, subsequent_indent="  "))
             lines.append(f"  tried {row.tried:,}, failed {row.failed:,}  {row.shown_by}".rstrip())
         return "\n".join([*lines, "", *(fill(note, 100) for note in self.notes)]) + "\n"

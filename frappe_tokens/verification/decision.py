@@ -113,7 +113,7 @@ def unclaimed(credential: Credential, info: RequestInfo) -> Refused:
     if not (credential.access_token and access_tokens.are_known()):
         return report_failure(_malformed(credential), info)
     presented = PresentedToken(credential)
-    refused = _counted(Refused(Reason.INVALID_CREDENTIALS), info, presented.label)
+    refused = _counted(Refused(Reason.INVALID_CREDENTIALS), info, presented.label, "")
     return report_failure(presented.refusal(refused), info)
 
 
@@ -150,7 +150,7 @@ def _look_up(presented: PresentedKey | PresentedToken, info: RequestInfo) -> boo
         raise Refused(Reason.SERVICE_UNAVAILABLE, api_key=presented.label) from error
 
 
-def _counted(refused: Refused, info: RequestInfo, label: str, api_secret: str = "") -> Refused:
+def _counted(refused: Refused, info: RequestInfo, label: str, api_secret: str) -> Refused:
     """Count a failure. Return ``refused``, or its replacement after too many failures."""
     if refused.reason in _COUNTED:
         try:

@@ -106,7 +106,7 @@ class OAuthApplicationAdminMixin(_SecretsMixin):
         application = super().get_object(request, object_id, from_field)
         if application is not None and not self.has_change_permission(request, application):
             # If it isn't hashed, users who may only view the application could act as its user.
-            application.client_secret = ""
+            application.client_secret = ""  # nosec B105 # hides it
         return application
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[_FormBase]:
