@@ -167,7 +167,7 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
         lambda: request_log.measure(database, sizes.rounds),
         lambda: request_log.flood(sizes.flood),
         lambda: end_to_end.measure(database, sizes.seconds, sizes.e2e_rounds),
-        lambda: asynchronous.measure(sizes.seconds, sizes.e2e_rounds),
+        lambda: asynchronous.measure(database, sizes.seconds, sizes.e2e_rounds),
         lambda: scale.keys_of_a_user(sizes.user_keys, sizes.rounds),
         lambda: bulk.measure(sizes.users, sizes.sample),
         keys_in_table,

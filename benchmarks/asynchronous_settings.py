@@ -4,7 +4,6 @@ In the environment: ``BENCHMARKS_PLAIN``, for the middleware that authenticates 
 ``BENCHMARKS_ASYNC`` for a server whose threads end with the requests.
 """
 
-import importlib.util
 import os
 
 from .settings import *  # noqa: F403 - all settings that this module doesn't replace
@@ -14,13 +13,16 @@ ROOT_URLCONF = "benchmarks.asynchronous_served"
 
 # Logging would take most of the time.
 MIDDLEWARE = [name for name in MIDDLEWARE if not name.endswith(".RequestLogMiddleware")]
-if os.environ.get("BENCHMARKS_PLAIN"):
-    place = MIDDLEWARE.index("django.contrib.auth.middleware.AuthenticationMiddleware") + 1
-    MIDDLEWARE.insert(place, "frappe_tokens.middleware.TokenAuthenticationMiddleware")
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 if os.environ.get("BENCHMARKS_ASYNC"):
-    DATABASES["default"]["CONN_MAX_AGE"] = 0
+    AUTHENTICATION = "benchmarks.anonymous.anonymous"
+    MIDDLEWARE = [AUTHENTICATION]
     # As Django recommends: a persistent connection would belong to a thread that ends.
-    is_postgresql = DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql"
-    if is_postgresql and importlib.util.find_spec("psycopg_pool"):
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 4, "max_size": 20}
+
+if os.environ.get("BENCHMARKS_PLAIN"):
+    place = MIDDLEWARE.index(AUTHENTICATION) + 1
+    MIDDLEWARE.insert(place, "frappe_tokens.middleware.TokenAuthenticationMiddleware")

@@ -64,6 +64,8 @@ BULK = Goal(0.10, 0.03)
 SERVED_TO_DRF_TOKEN = Goal(1.4, 1.7, at_least=True)
 SERVED_TO_KNOX = Goal(1.9, 2.3, at_least=True)
 SERVED_CACHED_TO_OPEN = Goal(0.85, 0.93, at_least=True)
+ASYNC_TO_DRF_TOKEN = Goal(1.5, 1.8, at_least=True)
+ASYNC_CACHED_TO_OPEN = Goal(0.85, 0.93, at_least=True)
 
 # The whole request with the default log, as a multiple of DRF TokenAuthentication's without one.
 README = {

@@ -158,6 +158,17 @@ def test_process_that_was_out_of_touch_does_not_trust_what_it_finds(
         assert is_revoked(keys)
 
 
+def test_local_memory_is_never_out_of_touch(keys, settings):
+    backend = "django.core.cache.backends.locmem.LocMemCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "never away"}}
+    find(keys)
+    hear_nothing_for_long(caches["default"], keys)
+    with later():
+        assert find(keys).is_from_cache
+        revoke(keys.instance)
+        assert is_revoked(keys)
+
+
 def test_keys_are_cached_again_after_an_outage(keys, cache, other):
     cache.away = True
     assert not find(keys).is_from_cache

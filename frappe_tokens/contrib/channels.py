@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from io import BytesIO
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connections
 from django.http import HttpResponse
 
 from .. import credentials, verification
@@ -66,7 +64,6 @@ class TokenAuthMiddleware:
         credential = credentials.parse(request.META.get("HTTP_AUTHORIZATION"), *self.schemes)
         if credential is None:
             return await self.inner({"user": AnonymousUser(), "auth": None, **scope}, receive, send)
-        await _close_old_connections()
         is_websocket = scope["type"] == "websocket"
         info = verification.RequestInfo(request, self, is_websocket=is_websocket)
         try:
@@ -76,15 +73,6 @@ class TokenAuthMiddleware:
             await _send_response(scope, receive, send, response)
             return None
         return await self.inner({**scope, "user": key.user, "auth": key}, receive, send)
-
-
-@sync_to_async
-def _close_old_connections() -> None:
-    """Do what Django does between requests, but not in the thread that Channels uses."""
-    for connection in connections.all(initialized_only=True):
-        # A test's is in a transaction.
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
 
 
 async def _send_response(

@@ -13,7 +13,7 @@ only costs queries until it expires.
 If the cache doesn't answer, the database does. After an error, a slow answer, or ``OUT_OF_TOUCH``
 seconds of silence, a process doesn't trust older entries. So changes that were made while the cache
 was down take effect at once when it is back, even with older data. A process that couldn't set a
-mark sets the barrier when it reaches the cache again.
+mark sets the barrier when it reaches the cache again. This process's own memory is always trusted.
 
 Not covered: the cache loses its last writes without any of these signs, it evicts a mark, or only
 the process that makes a change is cut off from it. An old entry is then used until it expires, at
@@ -35,6 +35,7 @@ from django.db import transaction
 from ..base_models import AbstractApiKey
 from ..conf import conf
 from ..logs import RateLimitedLogger
+from ..waiting import is_in_memory
 from .statement import Columns
 
 _logger = logging.getLogger("frappe_tokens.key_cache")
@@ -116,7 +117,7 @@ def look(slot: Slot) -> tuple[CacheEntry | None, Slot | None]:
         names = (name, barrier) if entry else (name, barrier, f"{name}:entry")
         answer = cache.get_many(names)
         now = time.time()
-        in_touch_since = _heard(alias, called_at, now)
+        in_touch_since = 0.0 if is_in_memory(cache) else _heard(alias, called_at, now)
         word = answer.get(name)
         if word is None and barrier not in answer:
             return None, slot._replace(read_at=now)

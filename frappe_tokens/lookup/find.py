@@ -8,14 +8,16 @@ from functools import partial
 from typing import NamedTuple
 
 from django.apps import apps
+from django.core.cache import caches
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..base_models import AbstractApiKey
 from ..conf import conf
+from ..waiting import MustWait, is_in_memory
 from . import cache
 from .cache import CacheEntry, Slot
-from .statement import Columns, statement_for
+from .statement import Columns, compiled, statement_for
 
 
 class Found(NamedTuple):
@@ -60,13 +62,17 @@ def source_model(source: str) -> type[AbstractApiKey] | None:
     return model
 
 
-def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
+def find(model: type[AbstractApiKey], api_key: str, *, may_wait: bool = True) -> Found | None:
     """Return the key with its user, from one SELECT or the cache; None if there is no such key.
 
     Raises:
         django.db.DatabaseError: the database doesn't answer.
+        MustWait: not ``may_wait``, and the key isn't in this process's memory.
     """
-    alias, cache_alias = router.db_for_read(model), conf.CACHE
+    cache_alias = conf.CACHE
+    if not may_wait:
+        _require_memory(model, cache_alias)
+    alias = router.db_for_read(model)
     statement = statement_for(model, alias)
     if statement is None:
         return _find_with_queryset(model, alias, api_key)
@@ -80,6 +86,8 @@ def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
     entry, slot = cache.look(Slot(cache_alias, statement.label, api_key, origin, factory))
     if entry is not None:
         return Found(entry.make(), entry.columns, None, entry)
+    if not may_wait:
+        raise MustWait
     # Only the current row may be cached, and a replica may lag behind.
     alias = router.db_for_write(model)
     connection = connections[alias]
@@ -90,6 +98,16 @@ def find(model: type[AbstractApiKey], api_key: str) -> Found | None:
     if not _reads_latest_commit(connection):
         slot = None
     return Found(statement.instance(alias, row), statement.columns_to_cache(row), slot)
+
+
+def _require_memory(model: type[AbstractApiKey], cache_alias: str | None) -> None:
+    """Raise MustWait if even a look into the cache may wait."""
+    # A router may read what a middleware has set in the request's thread.
+    if cache_alias is None or router.routers or not is_in_memory(caches[cache_alias]):
+        raise MustWait
+    statement = compiled(model, router.db_for_read(model))
+    if statement is None or not statement.reads_cache_at_once:
+        raise MustWait
 
 
 def _find_with_queryset(model: type[AbstractApiKey], alias: str, api_key: str) -> Found | None:

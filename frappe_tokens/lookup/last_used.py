@@ -16,6 +16,7 @@ from .. import crypto
 from ..conf import conf
 from ..db import explain
 from ..logs import RateLimitedLogger
+from ..waiting import MustWait
 from .find import Found
 
 _log_error = RateLimitedLogger(
@@ -24,7 +25,13 @@ _log_error = RateLimitedLogger(
 
 
 def record_use(
-    found: Found, *, now: datetime, address: Callable[[], str], secret: str, slot: str
+    found: Found,
+    *,
+    now: datetime,
+    address: Callable[[], str],
+    secret: str,
+    slot: str,
+    may_wait: bool = True,
 ) -> None:
     """Record that a key was used, if that is due, and replace an outdated digest.
 
@@ -35,6 +42,9 @@ def record_use(
         address: returns the client's address, "" if unknown. Called only if it's recorded.
         secret: the secret that was verified.
         slot: the name of the field whose digest it matched.
+
+    Raises:
+        MustWait: not ``may_wait``, and there is something to record.
     """
     key = found.key
     digest = getattr(key, slot)
@@ -63,6 +73,8 @@ def record_use(
         if not found.is_from_cache:
             found.store(due_at)
         return
+    if not may_wait:
+        raise MustWait
     changed = found.changed(changes)
 
     def write() -> None:

@@ -62,6 +62,7 @@ class LookupStatement:
         fingerprint: changes with the columns, as after an upgrade.
         is_cacheable: whether keys and users may come from a cache.
         has_schemas: whether connections have a current schema, ``schema_name``.
+        reads_cache_at_once: whether a cached key takes neither a connection nor the project's code.
     """
 
     def __init__(self, model: type[AbstractApiKey], connection: BaseDatabaseWrapper) -> None:
@@ -113,6 +114,9 @@ class LookupStatement:
         )
         self.label = model.cache_label()
         self.has_schemas = hasattr(connection, "schema_name")
+        self.reads_cache_at_once = (
+            self.is_cacheable and self._keys.has_default_constructor and not self.has_schemas
+        )
         fingerprint = f"{sql}{sorted(self._private)}".encode()
         self.fingerprint = hashlib.sha256(fingerprint).hexdigest()[:16]
         # A named parameter: for "%s", Django's SQLite backend searches the text every time.
@@ -191,6 +195,11 @@ def statement_for(model: type[AbstractApiKey], alias: str) -> LookupStatement | 
     except KeyError:
         statement = _statements[model, alias] = _compile(model, alias)
         return statement
+
+
+def compiled(model: type[AbstractApiKey], alias: str) -> LookupStatement | None:
+    """Return the same, but None if it isn't compiled yet. Compiling it may take a connection."""
+    return _statements.get((model, alias))
 
 
 def _compile(model: type[AbstractApiKey], alias: str) -> LookupStatement | None:

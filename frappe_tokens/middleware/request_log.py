@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.http import HttpRequest
@@ -14,8 +15,9 @@ from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 
 from ..logs import RateLimitedLogger
-from ..request_log import current_sink, record, waits
+from ..request_log import current_sink, record
 from ..verification import run_in_thread
+from ..waiting import MustWait
 
 logger = logging.getLogger(__name__)
 
@@ -60,33 +62,36 @@ class RequestLogMiddleware(MiddlewareMixin):
         try:
             response: HttpResponseBase = await self.get_response(request)
         except asyncio.CancelledError:
-            await _alog(log, request, CLIENT_CLOSED_REQUEST)
+            await _alog(log, CLIENT_CLOSED_REQUEST)
             raise
         except Exception:
-            await _alog(log, request, 500)
+            await _alog(log, 500)
             raise
-        await _alog(log, request, response.status_code)
+        await _alog(log, response.status_code)
         return response
 
-    def _watch(self, request: HttpRequest) -> Callable[[int], None]:
+    def _watch(self, request: HttpRequest) -> Callable[..., None]:
         """Start the clock, and return what logs the request with the status of the response."""
         at, started = timezone.now(), time.perf_counter()
 
-        def log(status: int) -> None:
+        def log(status: int, *, may_wait: bool = True) -> None:
             try:
-                record(request, at, time.perf_counter() - started, status)
+                record(request, at, time.perf_counter() - started, status, may_wait=may_wait)
+            except MustWait:
+                raise
             except Exception:
                 self._log_error()
 
         return log
 
 
-async def _alog(log: Callable[[int], None], request: HttpRequest, status: int) -> None:
+async def _alog(log: Callable[..., None], status: int) -> None:
     # If the client has left, the request's thread may still run the view, or authenticate. Wait for
     # that.
-    if status != CLIENT_CLOSED_REQUEST and not _blocks(request):
-        log(status)
-        return
+    if status != CLIENT_CLOSED_REQUEST:
+        with suppress(MustWait):
+            log(status, may_wait=False)
+            return
     writing = asyncio.ensure_future(run_in_thread(log, status))
     try:
         await asyncio.shield(writing)
@@ -94,10 +99,3 @@ async def _alog(log: Callable[[int], None], request: HttpRequest, status: int) -
         # The client has left. Without waiting, an entry may be lost.
         await writing
         raise
-
-
-def _blocks(request: HttpRequest) -> bool:
-    try:
-        return waits(request)
-    except Exception:
-        return False  # the setting is wrong; ``log`` reports it

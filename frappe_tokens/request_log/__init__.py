@@ -6,7 +6,7 @@ the :class:`Sink` that ``FRAPPE_TOKENS["REQUEST_LOG"]`` names.
 
 from .entries import Entry
 from .pruning import delete_in_batches, old_rows
-from .recording import close, record, waits
+from .recording import close, record
 from .sinks import NullSink, Sink, current_sink
 from .usage import (
     DAYS,
@@ -42,5 +42,4 @@ __all__ = [
     "requests_of_user",
     "sources_of",
     "usage_of",
-    "waits",
 ]

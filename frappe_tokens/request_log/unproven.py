@@ -26,6 +26,7 @@ from django.http import HttpRequest
 from ..conf import conf
 from ..logs import RateLimitedLogger
 from ..verification import get_outcome, increment, network_of
+from ..waiting import MustWait, is_in_memory
 from . import (
     buffered,  # noqa: F401 - its exit handler must be registered first, to run last
     insertion,
@@ -69,12 +70,16 @@ class Limit:
         self._counted: dict[tuple[str, str], tuple[datetime, int]] = {}
         self._timer: Timer | None = None
 
-    def admits(self, request: HttpRequest, entry: Entry) -> bool:
-        """Whether the ``entry`` of ``request`` may be written. If not, it is counted."""
+    def admits(self, request: HttpRequest, entry: Entry, *, may_wait: bool = True) -> bool:
+        """Whether the ``entry`` of ``request`` may be written. If not, it is counted.
+
+        Raises:
+            MustWait: not ``may_wait``, and the cache must be asked, which isn't in local memory.
+        """
         if not self.applies_to(request):
             return True
         network = network_of(entry.ip or "")
-        if self._has_room(network, conf.REQUEST_LOG_LIMIT or 0):
+        if self._has_room(network, conf.REQUEST_LOG_LIMIT or 0, may_wait):
             return True
         self._count(network, entry)
         return False
@@ -107,7 +112,7 @@ class Limit:
             except Exception:
                 _log_error()
 
-    def _has_room(self, network: str, limit: int) -> bool:
+    def _has_room(self, network: str, limit: int, may_wait: bool) -> bool:
         minute = int(time.time() // SECONDS)
         with self._lock:
             # A thread may be late by a minute. Any more means that the clock was set back.
@@ -118,6 +123,8 @@ class Limit:
             minute = self._minute
             if not limit or _ALL in self._full or network in self._full:
                 return False
+        if not (may_wait or is_in_memory(caches[conf.CACHE or "default"])):
+            raise MustWait
         for name, most in ((network, limit), (_ALL, limit * ADDRESSES)):
             if self._add(minute, name) > most:
                 with self._lock:

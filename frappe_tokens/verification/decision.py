@@ -9,6 +9,7 @@ import logging
 from datetime import datetime
 from typing import overload
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError, DataError, InterfaceError
 from django.utils import timezone
 
@@ -19,6 +20,7 @@ from ..db import explain, is_outage, mark_broken_transactions
 from ..exceptions import Reason, Refused
 from ..logs import RateLimitedLogger
 from ..signals import authentication_failed, authentication_succeeded
+from ..waiting import MustWait
 from . import access_tokens, limiter, threads
 from .presented import Auth, PresentedKey, PresentedToken, Verifiable
 from .request import Outcome, RequestInfo, get_outcome, set_outcome
@@ -62,6 +64,7 @@ def verify(
 
     Raises:
         Refused: unless the secret is correct, the reason reveals nothing about the key.
+        MustWait: not ``info.may_wait``. Nothing has been counted, recorded or reported.
     """
     presented: PresentedKey | PresentedToken
     # Another server's tokens must not count as failures.
@@ -80,19 +83,27 @@ def verify(
         if may_be_foreign and not _look_up(presented, info):
             return None
         if limiter.is_active():
-            limiter.check(info.address(), presented.label, presented.secret, info.source)
+            limiter.check(
+                info.address(),
+                presented.label,
+                presented.secret,
+                info.source,
+                may_wait=info.may_wait,
+            )
         if not may_be_foreign:
             _look_up(presented, info)
         now = timezone.now()
-        found = presented.matched(now)
+        found = presented.matched(info, now)
         if reason := _reason_against(found, info, now, presented.from_browser):
             required = info.required_scopes if reason is Reason.INSUFFICIENT_SCOPE else ()
             raise Refused(reason, api_key=found.api_key, required_scopes=required)
     except Refused as refused:
         counted = _counted(refused, info, presented.label, presented.secret)
         raise report_failure(presented.refusal(counted), info, found) from refused.__cause__
-    set_outcome(info.request, Outcome(found))
+    if not info.may_wait and authentication_succeeded.receivers:
+        raise MustWait
     presented.record_use(info, now)
+    set_outcome(info.request, Outcome(found))
     if authentication_succeeded.receivers:
         authentication_succeeded.send_robust(
             sender=type(found.auth), instance=found.auth, **info.described()
@@ -101,10 +112,19 @@ def verify(
 
 
 async def averify(credential: Credential, info: RequestInfo) -> Auth:
-    """Run :func:`verify` in one of a limited number of threads.
+    """Run :func:`verify`: in the event loop if nothing waits, else in one of a few threads.
 
-    Django's async ORM would use a thread for each query, and the cache is not async.
+    Django's async ORM would use a thread for each query, and its caches are not async. If that
+    changes, this is the place for it.
     """
+    info.may_wait = False
+    try:
+        return verify(credential, info)
+    except (MustWait, SynchronousOnlyOperation):
+        # The latter comes from code of the project, such as a property of its user model.
+        pass
+    finally:
+        info.may_wait = True
     return await threads.run_in_thread(verify, credential, info)
 
 
@@ -122,6 +142,7 @@ def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None
 
     ``found`` is the key whose secret was correct, or the access token, if any.
     """
+    _require_silence(info)
     known = get_outcome(info.request)
     proven = found or (known.key if known is not None else None)
     set_outcome(info.request, Outcome(proven, refused))
@@ -132,6 +153,12 @@ def report_failure(refused: Refused, info: RequestInfo, found: Verifiable | None
             sender=None, code=refused.reason.code, api_key=refused.api_key, **info.described()
         )
     return refused
+
+
+def _require_silence(info: RequestInfo) -> None:
+    """Raise MustWait if something listens for refusals, which may use a database or a disk."""
+    if not info.may_wait and (audit.is_heard() or authentication_failed.receivers):
+        raise MustWait
 
 
 def _malformed(credential: Credential) -> Refused:
@@ -153,8 +180,9 @@ def _look_up(presented: PresentedKey | PresentedToken, info: RequestInfo) -> boo
 def _counted(refused: Refused, info: RequestInfo, label: str, api_secret: str) -> Refused:
     """Count a failure. Return ``refused``, or its replacement after too many failures."""
     if refused.reason in _COUNTED:
+        _require_silence(info)
         try:
-            limiter.count(info.address(), label, api_secret, info.source)
+            limiter.count(info.address(), label, api_secret, info.source, may_wait=info.may_wait)
         except Refused as too_many:
             return too_many
     return refused

@@ -26,6 +26,7 @@ from ..conf import conf
 from ..exceptions import Reason, Refused
 from ..logs import RateLimitedLogger
 from ..rates import Rate
+from ..waiting import MustWait, has_fixed_names, is_in_memory
 from .request import DEFAULT_SOURCE
 
 _log_cache_error = RateLimitedLogger(
@@ -58,11 +59,24 @@ def reset() -> None:
     _refused.clear()
 
 
-def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
+def check(
+    address: str,
+    api_key: str,
+    api_secret: str,
+    source: str = DEFAULT_SOURCE,
+    *,
+    may_wait: bool = True,
+) -> None:
     """Refuse a token that failed too often from this address, with no query and no cache access.
 
     For an access token, ``api_key`` is its label and ``api_secret`` is "".
+
+    Raises:
+        Refused: it has failed too often.
+        MustWait: not ``may_wait``, and it takes the project's ``KEY_FUNCTION`` to know.
     """
+    if not (may_wait or has_fixed_names(_counts())):
+        raise MustWait
     limit = conf.FAILURE_LIMIT if _refused else None
     if limit is None:
         return
@@ -75,20 +89,34 @@ def check(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOU
         raise _too_many(api_key, wait)
 
 
-def count(address: str, api_key: str, api_secret: str, source: str = DEFAULT_SOURCE) -> None:
-    """Count a failure, and refuse one too many. If the cache doesn't answer, nothing is counted."""
+def count(
+    address: str,
+    api_key: str,
+    api_secret: str,
+    source: str = DEFAULT_SOURCE,
+    *,
+    may_wait: bool = True,
+) -> None:
+    """Count a failure, and refuse one too many. If the cache doesn't answer, nothing is counted.
+
+    Raises:
+        Refused: it has failed too often.
+        MustWait: not ``may_wait``, and the cache isn't in this process's memory.
+    """
     global _ends_at
     limit = conf.FAILURE_LIMIT
     network = network_of(address)
     if limit is None or not network:
         # Without an address, all clients would be counted together.
         return
+    if not (may_wait or is_in_memory(_counts())):
+        raise MustWait
     now = time.time()
     window = int(now // limit.seconds)
     # The rate is in the name, so that a new rate starts a new count.
     name = f"{PREFIX}{limit.number}/{limit.seconds}:{network}|{api_key}:{window}"
     try:
-        failed = increment(caches[conf.CACHE or "default"], name, 1, limit.seconds + 1)
+        failed = increment(_counts(), name, 1, limit.seconds + 1)
     except Exception:
         _log_cache_error()
         return
@@ -123,6 +151,10 @@ def increment(cache: BaseCache, name: str, number: int, seconds: int) -> int:
     return counted
 
 
+def _counts() -> BaseCache:
+    return caches[conf.CACHE or "default"]
+
+
 def _too_many(api_key: str, seconds: float) -> Refused:
     return Refused(Reason.TOO_MANY_FAILURES, api_key=api_key, retry_after=math.ceil(seconds))
 
@@ -130,7 +162,7 @@ def _too_many(api_key: str, seconds: float) -> Refused:
 def _digest(limit: Rate, network: str, api_key: str, api_secret: str, source: str) -> bytes:
     # A key that is unknown in one source may be correct in another. The cache's KEY_FUNCTION may
     # tell tenants apart.
-    tenant = caches[conf.CACHE or "default"].make_key("")
+    tenant = _counts().make_key("")
     identity = repr((tenant, limit, network, api_key, source)).encode()
     digest = hashlib.blake2b(identity, digest_size=16, key=_digest_key)
     digest.update(api_secret.encode())

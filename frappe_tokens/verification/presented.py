@@ -17,6 +17,7 @@ from ..lookup import Found
 from ..redaction import redacted
 from ..signals import secret_replayed
 from ..types import User
+from ..waiting import MustWait
 from . import access_tokens
 from .access_tokens import AccessToken
 from .request import DEFAULT_SOURCE, RequestInfo
@@ -77,10 +78,10 @@ class PresentedKey:
         if model is None:
             mistake = Mistake.UNKNOWN_SOURCE
             raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label, mistake=mistake)
-        self._found = lookup.find(model, self.label)
+        self._found = lookup.find(model, self.label, may_wait=info.may_wait)
         return self._found is not None
 
-    def matched(self, now: datetime) -> AbstractApiKey:
+    def matched(self, info: RequestInfo, now: datetime) -> AbstractApiKey:
         """Return the key, or refuse it. An unknown key takes as much work as a wrong secret."""
         key = self._found.key if self._found is not None else None
         current, previous = crypto.matches_which(
@@ -92,6 +93,8 @@ class PresentedKey:
             raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
         if not current and policy.has_ended(key.previous_expires_at, now):
             if conf.REVOKE_ON_REPLAY:
+                if not info.may_wait:
+                    raise MustWait
                 secret_replayed.send_robust(sender=type(key), instance=key)
             raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
         self._slot = "secret_digest" if current else "previous_digest"
@@ -107,7 +110,14 @@ class PresentedKey:
     def record_use(self, info: RequestInfo, now: datetime) -> None:
         """Record when and from where the key was used, once its secret has matched."""
         found = cast("Found", self._found)
-        lookup.record_use(found, now=now, address=info.address, secret=self.secret, slot=self._slot)
+        lookup.record_use(
+            found,
+            now=now,
+            address=info.address,
+            secret=self.secret,
+            slot=self._slot,
+            may_wait=info.may_wait,
+        )
         if self._slot == "previous_digest":
             found.key.authenticated_by_old_secret = True
 
@@ -131,13 +141,15 @@ class PresentedToken:
         names_source = info.source != DEFAULT_SOURCE
         if names_source and not self._may_be_foreign:
             return False
+        if not info.may_wait:
+            raise MustWait
         self._found = access_tokens.find(self._token, info.request)
         if self._found is not None and names_source:
             # If this were left to the server's own class, none of our checks would run.
             self._found = replace(self._found, is_valid_here=False)
         return self._found is not None
 
-    def matched(self, now: datetime) -> AccessToken:
+    def matched(self, info: RequestInfo, now: datetime) -> AccessToken:
         """Return the token. Refuse one that no server issued, or that is for another service."""
         if self._found is None or not self._found.is_valid_here:
             raise Refused(Reason.INVALID_CREDENTIALS, mistake=self._mistake)

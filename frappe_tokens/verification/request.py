@@ -51,9 +51,13 @@ class RequestInfo:
             in lower case. None, or a view that declares none, is closed to scoped keys.
         for_people: whether the view is a page for people in browsers.
         is_websocket: whether the request starts a WebSocket.
+
+    Attributes:
+        may_wait: whether the decision may wait, for a database for example. If not, it raises
+            :class:`~frappe_tokens.waiting.MustWait` instead, and has had no effect so far.
     """
 
-    __slots__ = ("_given", "_is_websocket", "_meta", "_view", "for_people", "request")
+    __slots__ = ("_given", "_is_websocket", "_meta", "_view", "for_people", "may_wait", "request")
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class RequestInfo:
         self._meta: Mapping[str, Any] = self.request.META
         self._view = view
         self.for_people = for_people
+        self.may_wait = True
         self._is_websocket = is_websocket
 
     @property

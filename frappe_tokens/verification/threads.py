@@ -25,11 +25,11 @@ async def run_in_thread(work: Callable[..., Result], *args: Any) -> Result:
 
     There, a middleware may have prepared the connection, for a tenant for example. A connection
     that ``work`` opened is closed afterwards unless it's persistent, so that a slow view doesn't
-    hold one.
+    hold one. Outside of Django's requests, as with Channels, a broken or old one is closed before.
     """
     free = semaphore()
     await free.acquire()
-    task = asyncio.ensure_future(sync_to_async(_work_and_close)(work, args))
+    task = asyncio.ensure_future(_work_and_close(work, args))
     # Threads can't be stopped: one counts until it ends, even if nothing awaits it any more.
     task.add_done_callback(lambda _task: free.release())
     try:
@@ -44,10 +44,16 @@ def semaphore() -> asyncio.Semaphore:
     return _semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(CONCURRENT))
 
 
+@sync_to_async
 def _work_and_close(work: Callable[..., Result], args: tuple[Any, ...]) -> Result:
     opened_before = set(_open_connections())
     # No other request can use the connections of a thread that ends with the request.
     is_own_thread = SyncToAsync.thread_sensitive_context.get(None) is not None
+    if not is_own_thread:
+        for connection in opened_before:
+            # Django does it between requests. A test's connection is in a transaction.
+            if not connection.in_atomic_block:
+                connection.close_if_unusable_or_obsolete()
     try:
         return work(*args)
     finally:

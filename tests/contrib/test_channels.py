@@ -20,6 +20,8 @@ from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
 from ..conftest import token_header
+from ..event_loop import first_step
+from ..event_loop import local_memory as local_memory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -178,3 +180,20 @@ def test_connection_older_than_conn_max_age_is_not_reused(keys, monkeypatch):
     first, second, third = used
     assert first is second
     assert second is not third
+
+
+@pytest.mark.usefixtures("local_memory")
+def test_key_in_local_memory_opens_a_socket_without_a_thread(keys):
+    scope = {"type": "websocket", "path": "/", "headers": headers_of(token_header(keys))}
+
+    async def inner(scope, receive, send):
+        return scope["user"].get_username()
+
+    async def serve():
+        application = TokenAuthMiddleware(inner)
+        # The first one caches the key.
+        return await application(scope, None, None), await first_step(
+            application(scope, None, None)
+        )
+
+    assert asyncio.run(serve()) == ("ada", "ada")

@@ -5,6 +5,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+import time_machine
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.db import connections
@@ -15,10 +16,12 @@ from django.urls import path
 from frappe_tokens.asgi import close_at_shutdown
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.middleware import RequestLogMiddleware
-from frappe_tokens.request_log import Sink, current_sink
-from frappe_tokens.verification import Outcome
+from frappe_tokens.request_log import Sink, current_sink, unproven
+from frappe_tokens.verification import AccessToken, Outcome
 from frappe_tokens.verification.request import set_outcome
 
+from ..client import IN_A_MINUTE
+from ..event_loop import ELSEWHERE, LOCAL, WAITS, first_step, use_cache
 from . import asgi
 from .conftest import logged_paths
 
@@ -160,6 +163,69 @@ def test_async_server_calls_only_a_sink_that_blocks_in_a_thread(sink, settings):
     loop = asyncio.run(get())
     assert (sink.threads == [loop]) is not sink.blocks
     assert len(sink.entries) == 1
+
+
+async def refusing(request):
+    set_outcome(request, Outcome(refused=Refused(Reason.MALFORMED_CREDENTIALS)))
+    return HttpResponse(status=401)
+
+
+async def accepting(request):
+    set_outcome(request, Outcome(AccessToken(None, None, None)))
+    return HttpResponse()
+
+
+@pytest.fixture
+def endless_minute(monkeypatch):
+    """No thread writes the counts meanwhile."""
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: None)
+    with time_machine.travel(IN_A_MINUTE, tick=False):
+        yield
+
+
+@pytest.mark.usefixtures("endless_minute")
+@pytest.mark.parametrize(
+    ("view", "backend", "limit", "waits"),
+    [
+        (accepting, ELSEWHERE, 5, False),
+        (refusing, LOCAL, 5, False),
+        (refusing, ELSEWHERE, None, False),
+        (refusing, ELSEWHERE, 5, True),
+        (refusing, ELSEWHERE, 0, False),
+    ],
+)
+def test_request_is_logged_in_the_loop_unless_a_count_is_elsewhere(
+    settings, view, backend, limit, waits
+):
+    use_cache(settings, backend)
+    settings.FRAPPE_TOKENS |= {
+        "REQUEST_LOG": f"{__name__}.FastSink",
+        "REQUEST_LOG_LIMIT": limit,
+    }
+
+    async def serve():
+        request = AsyncRequestFactory().get("/", headers=HEADERS)
+        return await first_step(RequestLogMiddleware(view)(request))
+
+    assert (asyncio.run(serve()) == WAITS) is waits
+    assert len(current_sink().entries) == (0 if waits or limit == 0 else 1)
+
+
+@pytest.mark.usefixtures("endless_minute")
+def test_requests_beyond_the_limit_are_counted_in_the_loop(settings):
+    use_cache(settings, ELSEWHERE)
+    settings.FRAPPE_TOKENS |= {"REQUEST_LOG": f"{__name__}.FastSink", "REQUEST_LOG_LIMIT": 1}
+
+    async def serve():
+        middleware = RequestLogMiddleware(refusing)
+        request = AsyncRequestFactory().get("/", headers=HEADERS)
+        for _ in range(2):
+            await middleware(request)
+        return await first_step(middleware(request))
+
+    assert asyncio.run(serve()).status_code == 401
+    unproven.limit.write_counts()
+    assert [entry.number for entry in current_sink().entries] == [1, 2]
 
 
 class Conversation:
