@@ -59,7 +59,7 @@ class AccessToken:
 Finder = Callable[[Secret, HttpRequest], AccessToken | None]
 
 # Takes Django's request, and whether the path is a resource of its own. Returns the URL of the
-# metadata that say where tokens come from (RFC 9728), "" if none are served.
+# metadata that says where tokens come from (RFC 9728), "" if none is served.
 MetadataUrl = Callable[[HttpRequest, bool], str]
 
 _finder: Finder | None = None
@@ -86,7 +86,7 @@ def find(token: Secret, request: HttpRequest) -> AccessToken | None:
 
 
 def metadata_url(request: HttpRequest, is_resource: bool) -> str:
-    """Return the URL of the metadata of a resource; "" if none are served."""
+    """Return the URL of the metadata of a resource; "" if none is served."""
     return _metadata_url(request, is_resource) if _metadata_url is not None else ""
 
 

@@ -56,7 +56,7 @@ def challenge(
     Args:
         scheme: the scheme of the request, in lower case.
         refused: why it was refused; None if it had no credentials.
-        bearer: the request, if its view takes Bearer too. If the metadata of the resource are
+        bearer: the request, if its view takes Bearer too. If the metadata of the resource is
             served, the challenge says where (RFC 9728, 5.1), as a second one for other schemes,
             and which scopes a token needs.
     """

@@ -1,4 +1,4 @@
-"""Lets pages of other sites call the addresses of OAuth 2 (CORS), always without cookies."""
+"""Lets pages of other sites call the OAuth 2 endpoints (CORS), always without cookies."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def issuer(request: HttpRequest) -> str:
 
 
 def metadata_url(request: HttpRequest, is_resource: bool) -> str:
-    """Return where the metadata of the requested resource are (RFC 9728, 3.1); "" if nowhere.
+    """Return where the metadata of the requested resource is (RFC 9728, 3.1); "" if nowhere.
 
     The resource is the whole site, or the path of the request if ``is_resource`` is True.
     """
