@@ -30,6 +30,29 @@ def explain(error: Exception) -> str:
     return "the database refuses the statement."
 
 
+def close_lost_connections() -> bool:
+    """Close the connections that were lost since an earlier request, outside of transactions.
+
+    Return whether there was one. If so, what failed may be read again, by a new connection. (What
+    failed to be written may have been written.)
+    """
+    lost = [
+        connection
+        for connection in connections.all(initialized_only=True)
+        if connection.connection is not None
+        # False at the beginning of a request. A connection that was made or checked since then may
+        # have a state that the request needs, such as the tenant.
+        and not connection.health_check_done
+        and connection.errors_occurred
+        and not connection.in_atomic_block
+        and connection.get_autocommit()
+        and not connection.is_usable()
+    ]
+    for connection in lost:
+        connection.close()
+    return bool(lost)
+
+
 def mark_broken_transactions() -> None:
     """Make Django roll back what it can't commit. A failing commit would replace the response.
 
