@@ -169,6 +169,34 @@ def test_no_address_responds_500_without_a_table(system_manager, settings, missi
     assert 0 < len(advice) < statuses[503]
 
 
+@contextmanager
+def read_only():
+    """As a standby is."""
+    read, write = {
+        "postgresql": ("SET default_transaction_read_only = on", "RESET ALL"),
+        "mysql": ("SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE"),
+        "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(read)
+        try:
+            yield
+        finally:
+            cursor.execute(write)
+
+
+def test_what_writes_is_503_while_the_database_is_read_only(manager, user):
+    with read_only():
+        assert call("GET", WHO, manager).status_code == 200
+        assert call("GET", "/api/keys", manager).status_code == 200
+        for method, path in (
+            ("POST", "/api/keys"),
+            ("POST", f"/api/keys/{manager.api_key}/rotate"),
+            ("POST", "/api/method/frappe.core.doctype.user.user.generate_keys"),
+        ):
+            assert_unavailable(call(method, path, manager))
+
+
 def test_session_that_cannot_be_read_is_503(system_manager):
     browser = Client(raise_request_exception=False)
     assert browser.login(username="manager", password=PASSWORD)

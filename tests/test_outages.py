@@ -7,6 +7,7 @@ from django.db import (
     DataError,
     IntegrityError,
     InterfaceError,
+    InternalError,
     OperationalError,
     ProgrammingError,
     connection,
@@ -17,6 +18,7 @@ from frappe_tokens.db import explain, is_outage, mark_broken_transactions
 from frappe_tokens.models import ApiKey
 
 AWAY, MISSING, REFUSED = "doesn't answer", "Run manage.py migrate.", "refuses the statement"
+READ_ONLY = "is read-only"
 TABLE = ApiKey._meta.db_table
 
 
@@ -41,6 +43,9 @@ def of_driver(error, **attributes):
         (OperationalError("no such table: x"), True, MISSING),
         (OperationalError("no such column: x"), True, MISSING),
         (OperationalError("table x has no column named y"), True, MISSING),
+        # A standby: psycopg, psycopg2
+        (of_driver(InternalError("cannot UPDATE"), sqlstate="25006"), True, READ_ONLY),
+        (of_driver(InternalError("cannot UPDATE"), pgcode="25006"), True, READ_ONLY),
         # Wrong statements, or wrong data
         (of_driver(ProgrammingError("syntax error"), sqlstate="42601"), False, REFUSED),
         (of_driver(ProgrammingError(1064, "You have an error")), False, REFUSED),

@@ -3,13 +3,14 @@
 from .bulk import in_batches, insert_rows, update_rows
 from .instances import InstanceFactory, WritesChangesOnly
 from .json_text import with_json_text
-from .outages import explain, is_outage, mark_broken_transactions
+from .outages import close_lost_connections, explain, is_outage, mark_broken_transactions
 from .timeouts import LOCK_SECONDS, execute_insert, statement_timeout
 
 __all__ = [
     "LOCK_SECONDS",
     "InstanceFactory",
     "WritesChangesOnly",
+    "close_lost_connections",
     "execute_insert",
     "explain",
     "in_batches",

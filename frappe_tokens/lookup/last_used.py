@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from .. import crypto
 from ..conf import conf
-from ..db import explain
+from ..db import close_lost_connections, explain
 from ..logs import RateLimitedLogger
 from ..waiting import MustWait
 from .find import Found
@@ -87,6 +87,8 @@ def record_use(
                 stored.update(**changes)
         except (DatabaseError, InterfaceError) as error:
             _log_error(key.api_key, explain(error))
+            # For the view's own queries, if the key came from the cache.
+            close_lost_connections()
         else:
             for name, value in changes.items():
                 setattr(key, name, value)

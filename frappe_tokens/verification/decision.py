@@ -16,7 +16,7 @@ from django.utils import timezone
 from .. import addresses, audit, policy
 from ..conf import conf
 from ..credentials import Credential
-from ..db import explain, is_outage, mark_broken_transactions
+from ..db import close_lost_connections, explain, is_outage, mark_broken_transactions
 from ..exceptions import Reason, Refused
 from ..logs import RateLimitedLogger
 from ..signals import authentication_failed, authentication_succeeded
@@ -169,6 +169,9 @@ def _look_up(presented: PresentedKey | PresentedToken, info: RequestInfo) -> boo
     try:
         return presented.look_up(info)
     except (DatabaseError, InterfaceError) as error:
+        # As after a restart of the database. It ends, because a new connection isn't closed again.
+        if close_lost_connections():
+            return _look_up(presented, info)
         # The driver raises DataError for text that it can't encode.
         if not (is_outage(error) or isinstance(error, DataError)):
             raise
