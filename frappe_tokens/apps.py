@@ -11,10 +11,11 @@ class FrappeTokensConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks
-        from .keys import connect_replays
+        from .keys import connect_deletion, connect_replays
         from .lookup import connect_invalidation
 
         checks.register()
+        connect_deletion()
         connect_invalidation()
         connect_replays()
         if apps.is_installed("django.contrib.admin"):

@@ -3,7 +3,13 @@
 from .bulk import in_batches, insert_rows, update_rows
 from .instances import InstanceFactory, WritesChangesOnly
 from .json_text import with_json_text
-from .outages import close_lost_connections, explain, is_outage, mark_broken_transactions
+from .outages import (
+    close_lost_connections,
+    explain,
+    is_conflict,
+    is_outage,
+    mark_broken_transactions,
+)
 from .timeouts import LOCK_SECONDS, execute_insert, statement_timeout
 
 __all__ = [
@@ -15,6 +21,7 @@ __all__ = [
     "explain",
     "in_batches",
     "insert_rows",
+    "is_conflict",
     "is_outage",
     "mark_broken_transactions",
     "statement_timeout",

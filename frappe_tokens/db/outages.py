@@ -9,6 +9,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 # SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html), numbers of MySQL and
 # MariaDB (https://mariadb.com/kb/en/mariadb-error-code-reference/), and SQLite's sentences.
+_CONFLICT_CODES = frozenset({"40001", "40P01", "1020", "1213"})
 _MISSING_CODES = frozenset({"42P01", "42703", "1146", "1054"})
 # Such as a standby that isn't promoted yet. Others call it an OperationalError.
 _READ_ONLY_CODE = "25006"
@@ -25,6 +26,14 @@ def is_outage(error: Exception) -> bool:
         or _is_missing_schema(error)
         or _is_read_only(error)
     )
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether the database ended the transaction because of a parallel one. Repeating it helps.
+
+    It's a deadlock, or an isolation level that allows nothing newer than the transaction.
+    """
+    return _code(error) in _CONFLICT_CODES
 
 
 def explain(error: Exception) -> str:
@@ -78,18 +87,19 @@ def _is_lost(connection: Any) -> bool:
 
 
 def _is_missing_schema(error: Exception) -> bool:
-    if not isinstance(error, DatabaseError):
-        return False
-    first = str(next(iter(error.args), ""))
-    return (_sqlstate(error) or first) in _MISSING_CODES or bool(_MISSING_SENTENCES.match(first))
+    code = _code(error)
+    return code in _MISSING_CODES or bool(_MISSING_SENTENCES.match(code))
 
 
 def _is_read_only(error: Exception) -> bool:
-    return isinstance(error, DatabaseError) and _sqlstate(error) == _READ_ONLY_CODE
+    return _code(error) == _READ_ONLY_CODE
 
 
-def _sqlstate(error: DatabaseError) -> str | None:
+def _code(error: Exception) -> str:
+    """Return the driver's code, or what it says first; "" if ``error`` isn't the database's."""
+    if not isinstance(error, DatabaseError):
+        return ""
     # Django's errors have the arguments of the driver's, which are their causes. The attribute of
     # psycopg2 has another name.
-    driver = error.__cause__
-    return getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None)
+    driver, first = error.__cause__, str(next(iter(error.args), ""))
+    return str(getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or first)

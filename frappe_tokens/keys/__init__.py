@@ -14,6 +14,7 @@ from .actors import (
 )
 from .changes import change_key, change_user, check_as_new
 from .csv_rows import as_json, csv_row, shown_fields
+from .deletion import connect as connect_deletion
 from .generation import (
     BATCH_SIZE,
     GeneratedKeys,
@@ -101,6 +102,7 @@ __all__ = [
     "clean_grace",
     "clean_metadata",
     "clean_name",
+    "connect_deletion",
     "connect_replays",
     "create_key",
     "credential_of",

@@ -13,10 +13,12 @@ from ..base_models import POLICIES, AbstractApiKey
 from ..models import ApiKey
 from .actors import Actor, check_manager, check_reach, check_target, check_widening
 from .announcements import record_history
-from .locking import lock_users, locked_key, transaction_for
+from .locking import lock_users, locked_key, refresh, transaction_for
 from .options import clean_changes, set_value
+from .repeating import repeated
 
 
+@repeated
 def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: object) -> None:
     """Change what a key may do, and its name.
 
@@ -49,9 +51,10 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: objec
         text = _("Changed %(fields)s of API key %(api_key)s.")
         text = text % {"fields": names, "api_key": key.api_key}
         record_history(by, [(stored.user, text), (stored, text)])
-    key.refresh_from_db(using=stored._state.db)
+    refresh(key, stored._state.db)
 
 
+@repeated
 def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> None:
     """Let ``key`` run as another user, from the next request on. Its secret stays the same.
 
@@ -92,7 +95,7 @@ def change_user(key: AbstractApiKey, user: Any, *, by: Actor | None = None) -> N
             stored.save(update_fields=["user"])
             text = _("Changed the user of API key %(api_key)s.") % {"api_key": key.api_key}
             record_history(by, [(changed, text) for changed in (before, user, stored)])
-    key.refresh_from_db(using=stored._state.db)
+    refresh(key, stored._state.db)
 
 
 def check_as_new(key: AbstractApiKey, by: Actor | None) -> None:

@@ -22,9 +22,10 @@ from ..models import ApiKey
 from ..types import User
 from .actors import Actor, check_reach, check_target
 from .announcements import announce_generated
-from .locking import lock_targets, locked_key, locking_read
+from .locking import lock_targets, locked_key, refresh, unrevoked_keys
 from .number import check_number
 from .options import KeyOptions, Options, clean_expiry, clean_grace, set_value
+from .repeating import repeated
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -90,6 +91,7 @@ def create_key(
     return _generate(user, KeyOptions.clean(by, options), must_be_new=True)
 
 
+@repeated
 @sensitive_variables()
 def _generate(
     user: User | AnonymousUser, options: KeyOptions, *, must_be_new: bool
@@ -131,9 +133,14 @@ def generate_keys_for_users(
     Returns:
         The keys, in the order of ``users``.
     """
-    cleaned = KeyOptions.clean(by, options)
-    alias = router.db_for_write(ApiKey)
     pks = dict.fromkeys(getattr(user, "pk", user) for user in users)
+    return _for_all(pks, KeyOptions.clean(by, options), by)
+
+
+@repeated
+@sensitive_variables()
+def _for_all(pks: Iterable[object], cleaned: KeyOptions, by: Actor | None) -> list[GeneratedKeys]:
+    alias = router.db_for_write(ApiKey)
     results: list[GeneratedKeys] = []
     with transaction.atomic(using=alias):
         targets = lock_targets(pks, by)
@@ -151,10 +158,9 @@ def generate_keys_for_users(
             check_number([target for target in batch if target.pk not in existing])
             ends = {pk: key.expires_at for pk, key in existing.items()}
             rows = [cleaned.apply(target, existing.get(target.pk), now) for target in batch]
-            results += [
-                set_secret(key, cleaned.grace, now, by, ends_at=ends.get(key.user_id))
-                for key in rows
-            ]
+            for key in rows:
+                ends_at = ends.get(key.user_id)
+                results.append(set_secret(key, cleaned.grace, now, by, ends_at=ends_at))
             if new := [key for key in rows if key._state.adding]:
                 insert_rows(new, "api_key", alias)
             if changed := [key for key in rows if key.user_id in existing]:
@@ -163,6 +169,7 @@ def generate_keys_for_users(
     return results
 
 
+@repeated
 @sensitive_variables()
 def generate_keys_for_source(
     key: AbstractApiKey,
@@ -196,7 +203,7 @@ def generate_keys_for_source(
         generated = set_secret(stored, grace, now, by, ends_at=ends_at)
         stored.save(update_fields=SECRET_FIELDS)
         announce_generated([(generated.instance, rotated)], by)
-    key.refresh_from_db(using=stored._state.db)
+    refresh(key, stored._state.db)
     return replace(generated, instance=key)
 
 
@@ -241,10 +248,3 @@ def set_secret(
     key.secret_digest = crypto.make_digest(secret)
     key.rotated_at = now
     return GeneratedKeys(key.api_key, secret, key)
-
-
-def unrevoked_keys(users: Iterable[User], name: str) -> dict[object, ApiKey]:
-    """Return the keys with this name, as stored now, by the primary keys of their users."""
-    pks = [user.pk for user in users]
-    keys = ApiKey.objects.stored().filter(user__in=pks, name=name, live=True)
-    return {key.user_id: key for key in locking_read(keys.order_by())}

@@ -20,6 +20,7 @@ from .import_checks import CheckedPair, Checks, ImportedPair, Problem
 from .locking import locked_users
 from .number import is_too_many, numbers_of
 from .options import default_expiry
+from .repeating import repeated
 
 # Lines per statement.
 BATCH_SIZE = 250
@@ -72,11 +73,7 @@ def import_keys(
     users = {pair.user_id for pair in pairs}
     if not dry_run:
         try:
-            with transaction.atomic(using=router.db_for_write(ApiKey)):
-                # All of them before the first key is written.
-                if sum(1 for user in locked_users(users) if user.is_active) < len(users):
-                    raise IntegrityError("users were deleted or deactivated")
-                _write(pairs, show_progress)
+            _store(pairs, users, show_progress)
         except (IntegrityError, OperationalError) as error:
             # Meanwhile, the same API key or name was stored, or the database ended a deadlock.
             raise ValidationError(
@@ -84,6 +81,18 @@ def import_keys(
                 code="changed",
             ) from error
     return Imported(len(pairs), len(users), checks.short)
+
+
+@repeated
+@sensitive_variables()
+def _store(
+    pairs: list[CheckedPair], users: set[object], show_progress: Callable[[int], object]
+) -> None:
+    with transaction.atomic(using=router.db_for_write(ApiKey)):
+        # All of them before the first key is written.
+        if sum(1 for user in locked_users(users) if user.is_active) < len(users):
+            raise IntegrityError("users were deleted or deactivated")
+        _write(pairs, show_progress)
 
 
 @sensitive_variables()

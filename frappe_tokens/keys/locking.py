@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
@@ -99,13 +99,20 @@ def lock_active_users() -> list[Any]:
     return list(users.values_list("pk", flat=True))
 
 
-def _lockable(users: Manager[Any], alias: str) -> QuerySet[Any]:
+def lock_for_deletion(user: User, alias: str) -> None:
+    """Lock a user who is being deleted, and with them, what refers to them."""
+    users = _lockable(type(user)._base_manager, alias, is_deletion=True)
+    list(users.filter(pk=user.pk).values_list("pk"))
+
+
+def _lockable(users: Manager[Any], alias: str, *, is_deletion: bool = False) -> QuerySet[Any]:
     """Return the users in order, so that reading them locks them. SQLite is locked at once."""
     features = connections[alias].features
     ordered: QuerySet[Any] = users.using(alias).order_by("pk")
     if features.has_select_for_update:
         # Not the primary key: inserting a row that refers to the user must not wait.
-        ordered = ordered.select_for_update(no_key=features.has_select_for_no_key_update)
+        no_key = features.has_select_for_no_key_update and not is_deletion
+        ordered = ordered.select_for_update(no_key=no_key)
     else:
         # SQLite locks the database at the first write, which fails if another transaction has
         # written since this one first read.
@@ -148,6 +155,12 @@ def locked_key(key: _Key, by: Actor | None) -> Iterator[_Key]:
         yield stored
 
 
+def refresh(key: AbstractApiKey, alias: str | None) -> None:
+    """Reload ``key`` from the database ``alias``, unless it was deleted meanwhile."""
+    with suppress(type(key).DoesNotExist):
+        key.refresh_from_db(using=alias)
+
+
 def lock_rows(model: type[_Key], keys: Iterable[_Key], by: Actor | None) -> dict[object, _Key]:
     """Lock the users of ``keys``, then the keys, which are all of ``model``.
 
@@ -177,6 +190,13 @@ def locking_read(rows: QuerySet[_Key]) -> QuerySet[_Key]:
     """
     locks = connections[rows.db].features.has_select_for_update
     return rows.select_for_update() if locks else rows
+
+
+def unrevoked_keys(users: Iterable[User], name: str) -> dict[object, ApiKey]:
+    """Return the keys with this name, as stored now, by the primary keys of their users."""
+    pks = [user.pk for user in users]
+    keys = ApiKey.objects.stored().filter(user__in=pks, name=name, live=True)
+    return {key.user_id: key for key in locking_read(keys.order_by())}
 
 
 @contextmanager

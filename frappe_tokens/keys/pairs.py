@@ -19,11 +19,12 @@ from ..models import ApiKey
 from ..types import User
 from .actors import check_target
 from .announcements import announce_generated
-from .generation import set_secret, unrevoked_keys
+from .generation import set_secret
 from .import_checks import SHORT_SECRET_LENGTH, check_pair
-from .locking import lock_targets, locking_read
+from .locking import lock_targets, locking_read, unrevoked_keys
 from .number import check_number
 from .options import KeyOptions, Options
+from .repeating import repeated
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing's own comes with Python 3.11
@@ -77,12 +78,20 @@ def set_up_pair(
     check_pair(api_key, api_secret)
     cleaned = KeyOptions.clean(None, options)
     try:
-        with transaction.atomic(using=router.db_for_write(ApiKey)):
-            return _set_up(user, api_key, api_secret, cleaned)
+        return _set_up_at_once(user, api_key, api_secret, cleaned)
     except IntegrityError:
         raise ValidationError(
             _("Keys or users changed in the meantime. Try again."), code="changed"
         ) from None
+
+
+@repeated
+@sensitive_variables()
+def _set_up_at_once(
+    user: User, api_key: str, api_secret: Secret, options: KeyOptions
+) -> PairResult:
+    with transaction.atomic(using=router.db_for_write(ApiKey)):
+        return _set_up(user, api_key, api_secret, options)
 
 
 @sensitive_variables()

@@ -13,6 +13,7 @@ from ..base_models import AbstractApiKey
 from ..logs import RateLimitedLogger
 from ..signals import secret_replayed
 from .locking import lock_rows, transaction_for
+from .repeating import repeated
 from .revocation import revoke
 
 _log_error = RateLimitedLogger(
@@ -45,12 +46,17 @@ def _request_finished(**_: object) -> None:
 
 def _revoke(key: AbstractApiKey) -> None:
     """Revoke ``key``, unless its secrets have changed since it was looked up. Logs errors."""
-    model = type(key)
     try:
-        with transaction_for(router.db_for_write(model)):
-            stored = lock_rows(model, [key], None).get(key.pk)
-            if stored is not None and stored.previous_digest == key.previous_digest:
-                revoke(stored, reason=_("A replaced secret was used."))
+        _revoke_unchanged(key)
     except Exception:
         # The request is refused anyway. After it, nothing else would handle the error.
         _log_error(key.api_key)
+
+
+@repeated
+def _revoke_unchanged(key: AbstractApiKey) -> None:
+    model = type(key)
+    with transaction_for(router.db_for_write(model)):
+        stored = lock_rows(model, [key], None).get(key.pk)
+        if stored is not None and stored.previous_digest == key.previous_digest:
+            revoke(stored, reason=_("A replaced secret was used."))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from django.apps import apps
 from django.core.exceptions import PermissionDenied
 from django.db import router
@@ -20,8 +18,9 @@ from ..models import ApiKey
 from ..redaction import HIDDEN, redacted, redacted_url
 from .actors import Actor, check_manager, check_reach
 from .announcements import announce
-from .locking import lock_rows, lock_users, locked_key, transaction_for
+from .locking import lock_rows, lock_users, locked_key, refresh, transaction_for
 from .mail import send_leaked
+from .repeating import repeated
 
 
 def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) -> bool:
@@ -44,6 +43,7 @@ def revoke(key: AbstractApiKey, *, reason: str = "", by: Actor | None = None) ->
     return _revoke(key, redacted(reason, 200), by)
 
 
+@repeated
 def _revoke(key: AbstractApiKey, reason: str, by: Actor | None, *, leaked: bool = False) -> bool:
     model = type(key)
     alias = router.db_for_write(model)
@@ -64,11 +64,11 @@ def _revoke(key: AbstractApiKey, reason: str, by: Actor | None, *, leaked: bool 
         invalidate(model.cache_label(), [key.api_key], alias)
         if revoked:
             announce("key_revoked", [(key, {"reason": reason})], by, is_emailed=not leaked)
-    with suppress(model.DoesNotExist):  # deleted meanwhile, with its user
-        key.refresh_from_db(using=alias)
+    refresh(key, alias)
     return revoked
 
 
+@repeated
 def disable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
     """Refuse ``key``, from the next request on, until it is enabled again.
 
@@ -95,10 +95,11 @@ def disable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
             stored.disabled_at, stored.disabled_by = timezone.now(), user
             stored.save(update_fields=["disabled_at", "disabled_by"])
             announce("key_disabled", [(stored, {})], by)
-    key.refresh_from_db(using=stored._state.db)
+    refresh(key, stored._state.db)
     return changed
 
 
+@repeated
 def enable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
     """Accept a disabled ``key`` again, with its old secret.
 
@@ -129,10 +130,11 @@ def enable(key: AbstractApiKey, *, by: Actor | None = None) -> bool:
             stored.disabled_at = stored.disabled_by = None
             stored.save(update_fields=["disabled_at", "disabled_by"])
             announce("key_enabled", [(stored, {})], by)
-    key.refresh_from_db(using=stored._state.db)
+    refresh(key, stored._state.db)
     return changed
 
 
+@repeated
 @sensitive_variables()
 def revoke_leaked(api_key: str, api_secret: str, *, url: str = "") -> bool:
     """Revoke the key of a secret that someone found, and email the key's user.

@@ -17,6 +17,7 @@ from .announcements import announce_generated
 from .generation import SECRET_FIELDS, GeneratedKeys, set_secret
 from .locking import locked_key
 from .options import clean_expiry, clean_grace
+from .repeating import repeated
 
 # A client that asks for the same lifetime again may be early, or its clock may be ahead.
 _TOLERANCE = timedelta(minutes=1)
@@ -25,6 +26,7 @@ _TOLERANCE = timedelta(minutes=1)
 _GRACE_MAX = timedelta(days=1)
 
 
+@repeated
 @sensitive_variables()
 def rotate_itself(
     key: AbstractApiKey, *, grace: timedelta | None = None, expires_at: datetime | None = None
