@@ -4,7 +4,7 @@ from .bulk import in_batches, insert_rows, update_rows
 from .instances import InstanceFactory, WritesChangesOnly
 from .json_text import with_json_text
 from .outages import close_lost_connections, explain, is_outage, mark_broken_transactions
-from .timeouts import LOCK_SECONDS, execute_insert, statement_timeout
+from .timeouts import LOCK_SECONDS, execute_insert, short_locks, statement_timeout
 
 __all__ = [
     "LOCK_SECONDS",
@@ -17,6 +17,7 @@ __all__ = [
     "insert_rows",
     "is_outage",
     "mark_broken_transactions",
+    "short_locks",
     "statement_timeout",
     "update_rows",
     "with_json_text",

@@ -33,12 +33,20 @@ class Trial:
     @property
     def recovery(self) -> float:
         """Seconds from the fault's end until every answer was as without it."""
-        late = [
-            answer.asked_at
+        return max((answer.asked_at for answer in self._wrong()), default=self.ended) - self.ended
+
+    @property
+    def wrong(self) -> str:
+        """What was wrong after the fault's end."""
+        count = Counter((answer.kind, answer.status) for answer in self._wrong())
+        return ", ".join(f"{number} x {kind} {status}" for (kind, status), number in count.items())
+
+    def _wrong(self) -> list[Answer]:
+        return [
+            answer
             for answer in self.answers
             if answer.asked_at > self.ended and not answer.is_full_service
         ]
-        return max(late, default=self.ended) - self.ended
 
     @property
     def slowest(self) -> float:

@@ -61,7 +61,9 @@ def _tried(
     for fault in faults:
         victim = ground.tokens["victim"].pop()
         trials.append(asyncio.run(attempt(fault, ground, victim, rng, seconds)))
-        print(f"  {fault.name}: full service after {trials[-1].recovery:.1f} s", flush=True)
+        last = trials[-1]
+        wrong = f" ({last.wrong})" if last.wrong else ""
+        print(f"  {fault.name}: full service after {last.recovery:.1f} s{wrong}", flush=True)
     return trials
 
 
