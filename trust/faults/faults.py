@@ -83,11 +83,14 @@ def _too_many_connections(ground: Ground) -> AbstractAsyncContextManager[None]:
     """The server refuses another one of the site with the same code as where none is left."""
     postgresql = _postgresql(ground)
 
-    def limit(number: int) -> None:
-        postgresql.execute(f"ALTER ROLE site CONNECTION LIMIT {number}")
-        postgresql.end_connections()
+    def limit() -> None:
+        postgresql.execute("ALTER ROLE site CONNECTION LIMIT 0")
+        postgresql.end_all_connections()
 
-    return _between(lambda: limit(0), lambda: limit(-1))
+    return _between(
+        limit,
+        lambda: postgresql.execute("ALTER ROLE site CONNECTION LIMIT -1"),
+    )
 
 
 def _read_only(ground: Ground) -> AbstractAsyncContextManager[None]:
@@ -139,7 +142,7 @@ async def _workers_killed(ground: Ground) -> AsyncIterator[None]:
 
     loop = asyncio.get_running_loop()
     wait = lambda: asyncio.run_coroutine_threadsafe(kill(), loop).result()  # noqa: E731
-    async with _repeated(wait, 2):
+    async with _repeated(wait, 5):
         yield
 
 
@@ -178,7 +181,7 @@ ON_POSTGRESQL: Iterable[Fault] = (
     Fault("certificate of the database expired", _certificate_expired, is_away=True),
     Fault("Redis stopped", _redis_stopped),
     Fault("Redis so slow that it answers nothing", _redis_hangs),
-    Fault("a worker of each site killed, every two seconds", _workers_killed, ends_workers=True),
+    Fault("a worker of each site killed, every five seconds", _workers_killed, ends_workers=True),
 )
 WITH_A_CLOCK: Iterable[Fault] = (
     Fault("clock an hour ahead, then back", _clock_set("3600")),

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.server import ROOT, served
@@ -44,35 +44,37 @@ def can_mount() -> bool:
 
 @contextmanager
 def on_postgresql() -> Iterator[Ground]:
+    """The database and the cache, without a site."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trust-faults-")))
         postgresql = PostgreSQL(folder)
         stack.callback(postgresql.stop)
         redis = Redis()
         stack.callback(redis.stop)
-        environment = {"DATABASE_URL": postgresql.url, "REDIS_URL": redis.url}
-        tokens = _prepare(environment)
-        sites = stack.enter_context(_sites(environment))
-        yield Ground(sites, tokens, postgresql, redis)
+        tokens = _prepare({"DATABASE_URL": postgresql.url, "REDIS_URL": redis.url})
+        yield Ground([], tokens, postgresql, redis)
 
 
 @contextmanager
-def with_a_clock(ground: Ground) -> Iterator[Ground]:
-    """The same site, by servers whose clock is that of a file."""
+def with_sites(ground: Ground, *, clock: bool = False) -> Iterator[Ground]:
+    """Serve the site; with ``clock``, by the time of a file."""
     assert ground.postgresql is not None
     assert ground.redis is not None
-    # Those of the other servers, which have nothing to do.
-    ground.postgresql.end_connections()
     with tempfile.TemporaryDirectory() as folder:
-        clock = Path(folder) / "clock"
-        clock.write_text("0")
-        environment = {
-            "DATABASE_URL": ground.postgresql.url,
-            "REDIS_URL": ground.redis.url,
-            "TRUST_CLOCK": str(clock),
-        }
-        with _sites(environment) as sites:
-            yield Ground(sites, ground.tokens, ground.postgresql, ground.redis, clock)
+        environment = {"DATABASE_URL": ground.postgresql.url, "REDIS_URL": ground.redis.url}
+        file = Path(folder) / "clock"
+        if clock:
+            file.write_text("0")
+            environment["TRUST_CLOCK"] = str(file)
+        with (
+            _server({**environment, "TRUST_CACHE": ""}) as uncached,
+            _server({**environment, "TRUST_CACHE": "default"}) as cached,
+        ):
+            yield replace(
+                ground,
+                sites=[Site(uncached, cached=False), Site(cached, cached=True)],
+                clock=file,
+            )
 
 
 @contextmanager
@@ -100,15 +102,6 @@ def _prepare(environment: Mapping[str, str]) -> Tokens:
     ).stdout
     tokens: Tokens = json.loads(printed)
     return tokens
-
-
-@contextmanager
-def _sites(environment: Mapping[str, str]) -> Iterator[list[Site]]:
-    with (
-        _server({**environment, "TRUST_CACHE": ""}) as uncached,
-        _server({**environment, "TRUST_CACHE": "default"}) as cached,
-    ):
-        yield [Site(uncached, cached=False), Site(cached, cached=True)]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import subprocess
 import time
 from contextlib import suppress
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,12 @@ EXPIRED = timedelta(seconds=-1)
 
 def missing() -> list[str]:
     """Return what is not installed here, and that cannot be done without."""
-    needed = {"PostgreSQL's initdb": _binaries(), "redis-server": shutil.which("redis-server")}
+    needed = {
+        "PostgreSQL's initdb": _binaries(),
+        "redis-server": shutil.which("redis-server"),
+        "psycopg": find_spec("psycopg"),
+        "redis": find_spec("redis"),
+    }
     return [name for name, where in needed.items() if not where]
 
 
@@ -102,6 +108,13 @@ class PostgreSQL:
         own = "FROM pg_stat_activity WHERE usename = 'site'"
         self.execute(f"SELECT count(pg_terminate_backend(pid, 2000)) {own}")
 
+    def end_all_connections(self) -> None:
+        """Also those that were about to begin. The site must not be able to make another."""
+        end = time.monotonic() + SECONDS
+        while self.connections():
+            assert time.monotonic() < end, "the site has connections, but should have none"
+            self.end_connections()
+
     def connections(self) -> int:
         """Return how many the site has."""
         number: int = self.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'site'")
@@ -121,7 +134,8 @@ class PostgreSQL:
                 is_used = ends_in > EXPIRED
             except psycopg.OperationalError:
                 is_used = ends_in <= EXPIRED
-        self.end_connections()
+        if ends_in <= EXPIRED:
+            self.end_all_connections()
 
     def _certify(self, ends_in: timedelta) -> None:
         certificate, key = self._folder / "server.crt", self._folder / "server.key"

@@ -12,7 +12,7 @@ from .faults import Fault
 from .ground import CONNECTIONS_MAX, Ground
 from .load import GOOD, Answer, Load, send
 
-BEFORE, AFTER = 2, 8  # seconds of load
+BEFORE, AFTER = 2, 6  # seconds of load
 FULL_SERVICE = 5.0  # seconds until which it is promised
 # For what is on its way while a fault begins (s).
 ON_ITS_WAY = 1.0
@@ -25,6 +25,7 @@ class Trial:
     fault: Fault
     answers: list[Answer]
     began: float
+    end_began: float
     ended: float
     victim_revoked_at: float
     connections: tuple[int, int] | None
@@ -62,7 +63,7 @@ class Trial:
             and not answer.cached
             and self.began + ON_ITS_WAY < answer.asked_at
             and answer.status > 0
-            and answer.answered_at < self.ended
+            and answer.answered_at < self.end_began
         ]
 
     def after_revocation(self) -> list[Answer]:
@@ -95,8 +96,8 @@ async def attempt(
         await asyncio.sleep(seconds / 2)
         revocation = asyncio.create_task(load.revoke_victim())
         await asyncio.sleep(seconds / 2)
-        ended = time.monotonic()
-    # Where the end takes time, as of a database that starts, the fault lasts as long.
+        end_began = time.monotonic()
+    # The end takes time, as where a database starts.
     ended = time.monotonic()
     await asyncio.sleep(AFTER)
     after = await asyncio.to_thread(_connections, ground)
@@ -107,6 +108,7 @@ async def attempt(
         fault,
         load.answers,
         began,
+        end_began,
         ended,
         load.victim_revoked_at,
         None if before is None or after is None else (before, after),

@@ -13,7 +13,7 @@ from ..faults.ground import (
     can_mount,
     on_postgresql,
     on_sqlite,
-    with_a_clock,
+    with_sites,
 )
 from ..faults.load import GOOD, RATE, Answer
 from ..faults.servers import missing
@@ -31,11 +31,12 @@ def run(*, quick: bool) -> Report:
         return report
     rng, seconds = random.Random(SEED), 3 if quick else 10
     trials: list[Trial] = []
-    with on_postgresql() as ground:
-        statuses = asyncio.run(first_requests(ground, 4 if quick else 20))
-        trials += _tried(ON_POSTGRESQL, ground, rng, seconds)
-        with with_a_clock(ground) as with_clock:
-            trials += _tried(WITH_A_CLOCK, with_clock, rng, seconds)
+    with on_postgresql() as servers:
+        with with_sites(servers) as ground:
+            statuses = asyncio.run(first_requests(ground, 4 if quick else 20))
+            trials += _tried(ON_POSTGRESQL, ground, rng, seconds)
+        with with_sites(servers, clock=True) as ground:
+            trials += _tried(WITH_A_CLOCK, ground, rng, seconds)
     if can_mount():
         with on_sqlite() as ground:
             trials += _tried(ON_SQLITE, ground, rng, seconds)
@@ -127,7 +128,7 @@ def _rows(trials: list[Trial], first: list[int]) -> list[Row]:
             "The first requests after the database restarted are answered 200",
             len(first),
             sum(status != 200 for status in first),
-            before="each connection's first was 503",
+            before="503 for each connection's first",
         ),
     ]
 
