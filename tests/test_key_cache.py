@@ -22,6 +22,7 @@ from frappe_tokens.lookup.find import _reads_latest_commit
 from frappe_tokens.models import ApiKey
 
 from .client import HOUR, MINUTE, NOON, TICK, ask, attempt, client_of, with_wrong_secret
+from .conftest import LIMIT
 from .replicas import Replicas
 from .sources.models import Drone, Meter, Robot
 
@@ -411,7 +412,7 @@ def test_without_a_cache_a_replica_is_read_and_never_written(
         django_assert_num_queries(1, using="default") as written,
     ):
         assert ask(keys).status_code == 200
-    assert written[0]["sql"].startswith("UPDATE")
+    assert LIMIT.sub("", written[0]["sql"]).startswith("UPDATE")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import logging
-from contextlib import contextmanager
+import time
+from contextlib import closing, contextmanager
 
 import pytest
 from django.contrib.auth.models import Group
@@ -7,10 +8,12 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from frappe_tokens import crypto, lookup
 from frappe_tokens.keys import find_user, generate_keys
+from frappe_tokens.lookup import last_used
 from frappe_tokens.lookup.find import Found
 from frappe_tokens.models import ApiKey
 
 from .client import HOUR, MINUTE, NOON, TICK
+from .groups import leave_out
 
 # With real commits: a use is written down at the end of the transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -166,6 +169,38 @@ def test_update_that_fails_leaves_what_the_request_did(keys, within):
 def test_use_is_written_down_in_a_transaction_run_by_hand(keys):
     with transaction_by_hand():
         record_use(keys.instance, NOON, keys.api_secret)
+    assert ApiKey.objects.get().last_used_at == NOON
+
+
+@contextmanager
+def locked_keys():
+    """Another connection holds the rows (on SQLite: the database, for writing)."""
+    begin = "BEGIN IMMEDIATE" if connection.vendor == "sqlite" else "BEGIN"
+    lock = "" if connection.vendor == "sqlite" else " FOR UPDATE"
+    with closing(connection.copy()) as other, other.cursor() as cursor:
+        cursor.execute(begin)
+        cursor.execute(f"SELECT 1 FROM {ApiKey._meta.db_table}{lock}")
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+
+
+def test_use_waits_for_a_lock_only_briefly_and_once(keys):
+    if connection.vendor == "mysql" and not connection.mysql_is_mariadb:
+        leave_out("Locked keys", "MySQL can't limit how long one statement waits for a row")
+    waited = []
+    with locked_keys():
+        for _ in range(2):
+            began = time.monotonic()
+            record_use(keys.instance, NOON, keys.api_secret)
+            waited.append(time.monotonic() - began)
+    assert ApiKey.objects.get().last_used_at is None
+    assert waited[0] < 4
+    assert waited[1] < waited[0] / 2
+
+    last_used.reset()
+    record_use(keys.instance, NOON, keys.api_secret)
     assert ApiKey.objects.get().last_used_at == NOON
 
 

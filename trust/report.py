@@ -57,7 +57,8 @@ class Report:
             outcome = ("BROKEN" if row.failed else "kept") if row.tried else "NOT TRIED"
             lines.append(fill(f"{outcome}: {row.promise}", 100, subsequent_indent="  "))
             lines.append(f"  tried {row.tried:,}, failed {row.failed:,}  {row.shown_by}".rstrip())
-        return "\n".join([*lines, "", *(fill(note, 100) for note in self.notes)]) + "\n"
+        notes = [note if note.startswith("|") else fill(note, 100) for note in self.notes]
+        return "\n".join([*lines, "", *notes]) + "\n"
 
     def markdown(self) -> str:
         """For a file, below a heading of the second level."""

@@ -10,7 +10,7 @@ from .outages import (
     is_outage,
     mark_broken_transactions,
 )
-from .timeouts import LOCK_SECONDS, execute_insert, statement_timeout
+from .timeouts import LOCK_SECONDS, execute_insert, short_locks, statement_timeout
 
 __all__ = [
     "LOCK_SECONDS",
@@ -24,6 +24,7 @@ __all__ = [
     "is_conflict",
     "is_outage",
     "mark_broken_transactions",
+    "short_locks",
     "statement_timeout",
     "update_rows",
     "with_json_text",

@@ -93,6 +93,28 @@ def execute_insert(
     Raises:
         django.db.DatabaseError: nothing was written.
     """
+    sql, values, bound = _limited(connection, sql, params, lock_seconds)
+    with bound, connection.cursor() as cursor:
+        cursor.execute(sql, values)
+
+
+@contextmanager
+def short_locks(connection: Any) -> Iterator[None]:
+    """Limit how long each statement waits for locks, like :func:`execute_insert`."""
+
+    def execute(inner: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        sql, values, bound = _limited(connection, sql, params, LOCK_SECONDS)
+        with bound:
+            return inner(sql, values, many, context)
+
+    with connection.execute_wrapper(execute):
+        yield
+
+
+def _limited(
+    connection: Any, sql: str, params: Sequence[object], lock_seconds: int
+) -> tuple[str, Sequence[object] | None, AbstractContextManager[None]]:
+    """Return the statement with a limit, its parameters, and what to execute it in."""
     vendor = None if connection.in_atomic_block else connection.vendor
     bound: AbstractContextManager[None] = nullcontext()
     values: Sequence[object] | None = params
@@ -107,9 +129,8 @@ def execute_insert(
         sql = f"SET STATEMENT {limits} FOR {sql}"
     elif vendor == "mysql":
         # InnoDB's own can't be set for one statement, and the session's is the project's.
-        hint = f"INSERT /*+ SET_VAR(lock_wait_timeout={lock_seconds}) */"
-        sql = sql.replace("INSERT", hint, 1)
+        verb, _, rest = sql.partition(" ")
+        sql = f"{verb} /*+ SET_VAR(lock_wait_timeout={lock_seconds}) */ {rest}"
     elif vendor == "sqlite":
         bound = _bound_sqlite(connection, lock_seconds)
-    with bound, connection.cursor() as cursor:
-        cursor.execute(sql, values)
+    return sql, values, bound

@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from .. import crypto
 from ..conf import conf
-from ..db import close_lost_connections, explain
+from ..db import LOCK_SECONDS, close_lost_connections, explain, short_locks
 from ..logs import RateLimitedLogger
 from ..waiting import MustWait
 from .find import Found
@@ -22,6 +22,18 @@ from .find import Found
 _log_error = RateLimitedLogger(
     logging.getLogger("frappe_tokens.lookup"), "The use of API key %s could not be recorded: %s"
 )
+
+# An UPDATE that took this long to fail (s) waited for a lock. Those of the next seconds would wait
+# as long, so this process makes none.
+_SLOW = LOCK_SECONDS / 2
+_REST = 5
+
+_rests_until: dict[str, float] = {}
+
+
+def reset() -> None:
+    """Forget that a lock was held, like a new process. For tests."""
+    _rests_until.clear()
 
 
 def record_use(
@@ -80,12 +92,21 @@ def record_use(
     def write() -> None:
         # The model's own queryset would invalidate the cache entries of all keys.
         stored = type(key)._base_manager.using(alias).filter(*conditions, pk=key.pk)
+        started = time.monotonic()
+        if started < _rests_until.get(alias, 0):
+            return
         try:
             # An error would end a transaction that the project manages itself.
             is_manual = not connection.get_autocommit()
-            with transaction.atomic(using=alias) if is_manual else nullcontext():
+            with (
+                transaction.atomic(using=alias) if is_manual else nullcontext(),
+                short_locks(connection),
+            ):
                 stored.update(**changes)
         except (DatabaseError, InterfaceError) as error:
+            ended = time.monotonic()
+            if ended - started >= _SLOW:
+                _rests_until[alias] = ended + _REST
             _log_error(key.api_key, explain(error))
             # For the view's own queries, if the key came from the cache.
             close_lost_connections()

@@ -1,0 +1,1 @@
+"""A site whose database, cache and clock are taken from it while it serves requests."""
