@@ -48,7 +48,7 @@ def generate_api_key() -> str:
 
 def generate_api_secret() -> Secret:
     """Return a new API secret: the prefix, 43 base62 characters (256 bits), and a checksum."""
-    body = conf.SECRET_PREFIX + _random(API_SECRET_RANDOM_LENGTH)
+    body = Secret(conf.SECRET_PREFIX + _random(API_SECRET_RANDOM_LENGTH))
     return Secret(body + checksum(body))
 
 
@@ -64,7 +64,7 @@ def checksum(text: str) -> str:
 
 def has_valid_checksum(secret: str) -> bool:
     """Whether ``secret`` has the form of a generated one, with any prefix, and a valid checksum."""
-    body, claimed = secret[:-CHECKSUM_LENGTH], secret[-CHECKSUM_LENGTH:]
+    body, claimed = Secret(secret[:-CHECKSUM_LENGTH]), secret[-CHECKSUM_LENGTH:]
     return len(body) > API_SECRET_RANDOM_LENGTH and body.isascii() and checksum(body) == claimed
 
 

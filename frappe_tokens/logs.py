@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from weakref import WeakSet
 
+from django.http import HttpRequest
+
 SECONDS = 60
 
 
@@ -25,14 +27,20 @@ class RateLimitedLogger:
         self._logged_at = -math.inf
         _all.add(self)
 
-    def __call__(self, *arguments: object) -> None:
+    def __call__(self, *arguments: object, request: HttpRequest | None = None) -> None:
+        """Log it. In mails to ADMINS, Django's filter of ``request`` hides what it is to hide."""
         now = time.monotonic()
         if now - self._logged_at >= SECONDS:
             self._logged_at = now
             has_exception = sys.exc_info()[0] is not None
             # A logging handler of the project may fail.
             with suppress(Exception):
-                self._logger.error(self._message, *arguments, exc_info=has_exception)
+                self._logger.error(
+                    self._message,
+                    *arguments,
+                    exc_info=has_exception,
+                    extra={"request": request} if request is not None else None,
+                )
 
 
 _all: WeakSet[RateLimitedLogger] = WeakSet()

@@ -193,6 +193,28 @@ def test_prometheus_counts(user, run):
     assert codes <= {reason.code for reason in Reason}
 
 
+def test_sentry_gets_no_bodies_and_no_variables_of_oauth(run):
+    without_secrets = run("reports").without_secrets
+
+    def event(url):
+        frames = {"frames": [{"function": "post", "vars": {"code": "swordfish"}}]}
+        values = [{"stacktrace": frames}, {"stacktrace": None}, {}]
+        return {
+            "request": {"url": url, "data": {"code": "swordfish"}},
+            "exception": {"values": values},
+            "threads": {"values": [{"stacktrace": frames}]},
+        }
+
+    methods = "https://example.com/api/method/"
+    cleaned = without_secrets(event(f"{methods}frappe.integrations.oauth2.get_token"), {})
+    assert "swordfish" not in str(cleaned)
+    assert cleaned["exception"]["values"][0]["stacktrace"]["frames"] == [{"function": "post"}]
+    other = without_secrets(event(f"{methods}frappe.auth.get_logged_user"), {})
+    assert "data" not in other["request"]
+    assert "swordfish" in str(other["exception"])
+    assert without_secrets({"message": "of a command"}, {}) == {"message": "of a command"}
+
+
 @pytest.mark.django_db(transaction=True)
 def test_opentelemetry_counts(user, run):
     reader = InMemoryMetricReader()

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from django.views.decorators.debug import sensitive_variables
 
@@ -15,9 +16,19 @@ from ..keys import GeneratedKeys
 from ..redaction import spreadsheet_safe
 
 
+@dataclass(frozen=True, slots=True)
+class CsvFile:
+    """A file whose ``link`` has its content, so that the server doesn't have to store it.
+
+    No string, because Sentry's traces have the strings of a template's context.
+    """
+
+    link: Secret = field(repr=False)
+
+
 @sensitive_variables()
-def csv_link(generated: Iterable[tuple[object, GeneratedKeys]]) -> Secret:
-    """Return a data URL of the CSV file: the server doesn't have to store it for the download."""
+def csv_file(generated: Iterable[tuple[object, GeneratedKeys]]) -> CsvFile:
+    """Return the CSV file of the secrets, each beside its user and its object."""
     rows = []
     for subject, keys in generated:
         row = {"user": spreadsheet_safe(keys.instance.user.get_username())}
@@ -28,6 +39,5 @@ def csv_link(generated: Iterable[tuple[object, GeneratedKeys]]) -> Secret:
     writer = csv.DictWriter(text, rows[0])
     writer.writeheader()
     writer.writerows(rows)
-    content = base64.b64encode(text.getvalue().encode()).decode()
-    # A Secret, because a template's error page prints the context.
-    return Secret(f"data:text/csv;charset=utf-8;base64,{content}")
+    content = Secret(base64.b64encode(text.getvalue().encode()).decode())
+    return CsvFile(Secret(f"data:text/csv;charset=utf-8;base64,{content}"))

@@ -18,7 +18,7 @@ from ..keys import GeneratedKeys, Plan
 from ..ui import trial_of
 from ..verification import DEFAULT_SOURCE
 from .bases import ModelAdmin
-from .csv_file import csv_link
+from .csv_file import csv_file
 
 # Since then, the breadcrumbs of the admin are a list.
 BREADCRUMBS_ARE_A_LIST = django.VERSION >= (6, 1)
@@ -103,7 +103,7 @@ class PagesMixin(ModelAdmin):
             generated=generated,
             several=model_ngettext(self.opts, len(generated)),
             source=_source_header(generated[0][1]),
-            csv_link=csv_link(generated),
+            csv_file=csv_file(generated),
             left_out=left_out,
         )
 

@@ -108,6 +108,7 @@ class MetadataField(serializers.JSONField):
 class TokenField(OfType):
     """``<api_key>:<api_secret>`` or a secret alone, well formed or not."""
 
+    types = (str, Secret)
     default_error_messages = {
         "invalid": gettext_lazy(
             "Enter the token as a string: <api_key>:<api_secret>, or the API secret alone."
@@ -116,6 +117,15 @@ class TokenField(OfType):
 
     def to_internal_value(self, data: str) -> Secret:
         return Secret(data)
+
+
+def hidden(data: object) -> object:
+    """Return parsed JSON whose tokens ``repr()`` hides: DRF has ``data`` in variables."""
+    if isinstance(data, list):
+        return [hidden(item) for item in data]
+    if isinstance(data, dict) and isinstance(data.get("token"), str):
+        return {**data, "token": Secret(data["token"])}
+    return data
 
 
 class ZoneField(serializers.Field[ZoneInfo, str, object, object]):

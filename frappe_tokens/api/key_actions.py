@@ -22,6 +22,7 @@ from ..rest_exceptions import AuthenticationRefused
 from ..verification import RequestInfo, check_failures, count_failure, secret_label
 from . import serializers
 from .errors import Unavailable
+from .fields import hidden
 from .keys import KeysView, validated, with_secret
 from .signatures import check_signature
 
@@ -110,14 +111,14 @@ class RevokeLeaked(KeysView):
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        body = request.body  # before the parser reads it: the bytes are signed
-        if isinstance(request.data, list):
-            check_signature(body, request.headers)
+        # The body is read before the parser does: its bytes are signed.
+        if request.body and isinstance(request.data, list):
+            check_signature(request)
             findings = validated(
-                serializers.FindingsSerializer(data=request.data, max_length=MAX_FINDINGS)
+                serializers.FindingsSerializer(data=hidden(request.data), max_length=MAX_FINDINGS)
             )
             return Response([_revoke_found(finding) for finding in findings])
-        token = validated(self.get_serializer(data=request.data))["token"]
+        token = validated(self.get_serializer(data=hidden(request.data)))["token"]
         api_key, api_secret = credentials.parse_found(token)
         if api_secret:
             address = RequestInfo(request).address()

@@ -12,13 +12,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from ..conf import conf
@@ -85,12 +86,12 @@ public_keys = PublicKeys()
 
 
 @sensitive_variables()
-def check_signature(body: bytes, headers: Mapping[str, str]) -> None:
+def check_signature(request: Request) -> None:
     """Refuse a report that isn't signed with one of the keys at ``SECRET_SCANNING_KEYS_URL``.
 
     Args:
-        body: of the request, as sent.
-        headers: of the request. Their names are case-insensitive.
+        request: its body was read before its data. It's in no variable here, because reports of
+            errors show those.
 
     Raises:
         ValidationError: reports are off.
@@ -101,15 +102,15 @@ def check_signature(body: bytes, headers: Mapping[str, str]) -> None:
     if url is None:
         text = _('This site takes no list of findings. Send one token: {"token": "..."}.')
         raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [text]})
-    identifier = headers.get("Github-Public-Key-Identifier", "")
-    signature = headers.get("Github-Public-Key-Signature", "")
+    identifier = request.headers.get("Github-Public-Key-Identifier", "")
+    signature = request.headers.get("Github-Public-Key-Signature", "")
     key = public_keys.find(url, identifier) if identifier and signature else None
-    if key is None or not _is_signed(body, signature, key):
+    if key is None or not _is_signed(request, signature, key):
         raise PermissionDenied(_("The signature is missing or wrong."), "invalid_signature")
 
 
 @sensitive_variables()
-def _is_signed(body: bytes, signature: str, key: str) -> bool:
+def _is_signed(request: Request, signature: str, key: str) -> bool:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -119,7 +120,8 @@ def _is_signed(body: bytes, signature: str, key: str) -> bool:
         public_key = load_pem_public_key(key.encode())
         if not isinstance(public_key, EllipticCurvePublicKey):
             return False
-        public_key.verify(base64.b64decode(signature, validate=True), body, ECDSA(SHA256()))
+        signed = base64.b64decode(signature, validate=True)
+        public_key.verify(signed, request.body, ECDSA(SHA256()))
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
     return True

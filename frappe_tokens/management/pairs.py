@@ -20,7 +20,7 @@ from ..keys import PairResult
 from .selection import moment, owner_of, username_of
 
 # A little more than the longest pair.
-FILE_MAX_LENGTH = 1000  # bytes
+FILE_MAX_LENGTH = 1000  # characters
 
 _DONE = {
     "created": "Stored the API key %s of %s.",
@@ -68,12 +68,12 @@ def _read_file(path: str) -> Secret:
     """Return the text in the file, without one final line break."""
     problem = ""
     try:
-        with open(path, "rb") as file:
-            content = file.read(FILE_MAX_LENGTH + 1)
-        if len(content) > FILE_MAX_LENGTH:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            text = Secret(file.read(FILE_MAX_LENGTH + 1))
+        if len(text) > FILE_MAX_LENGTH:
             problem = "is too big for <api_key>:<api_secret>"
         else:
-            return Secret(content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r"))
+            return Secret(text.removesuffix("\n").removesuffix("\r"))
     except OSError as error:
         problem = f"can't be read: {error.strerror}"
     except ValueError:

@@ -53,14 +53,13 @@ def trial_of(request: HttpRequest, keys: GeneratedKeys, source: str = "") -> Tri
     path, is_projects = path_for(keys.instance)
     url = request.build_absolute_uri(path)
     lines = [line for line in (keys.header, Secret(source)) if line]
-    headers = dict(line.split(": ", 1) for line in lines)
-    curl = [f"curl {shlex.quote(url)}", *(f"-H {shlex.quote(line)}" for line in lines)]
+    headers = {line.partition(": ")[0]: Secret(line.partition(": ")[2]) for line in lines}
     texts = {
-        "curl": ("curl", " \\\n  ".join(curl)),
+        "curl": ("curl", _curl(url, lines)),
         "python": ("Python (requests)", _python(url, headers)),
         "javascript": ("JavaScript (fetch)", _javascript(url, headers)),
     }
-    snippets = [Snippet(slug, name, Secret(text)) for slug, (name, text) in texts.items()]
+    snippets = [Snippet(slug, name, text) for slug, (name, text) in texts.items()]
     return Trial(snippets, list(keys.instance.allowed_ips), is_projects)
 
 
@@ -85,27 +84,40 @@ def _opens(key: AbstractApiKey, endpoint: Endpoint) -> bool:
     return endpoint.answers_get and endpoint.accepts_tokens and key.opens(endpoint.required_scopes)
 
 
+# Each piece is a Secret, because reports of errors show variables. sensitive_variables() hides them
+# only from Django's own, without DEBUG.
+
+
+@sensitive_variables()
+def _curl(url: str, lines: list[Secret]) -> Secret:
+    options = [Secret(f"-H {shlex.quote(line)}") for line in lines]
+    return Secret(" \\\n  ".join([f"curl {shlex.quote(url)}", *options]))
+
+
 # The strings of JSON are also those of Python and of JavaScript.
 
 
 @sensitive_variables()
-def _python(url: str, headers: dict[str, str]) -> str:
-    pairs = "".join(f"    {json.dumps(n)}: {json.dumps(v)},\n" for n, v in headers.items())
-    return (
+def _pairs(headers: dict[str, Secret]) -> Secret:
+    return Secret("".join(f"    {json.dumps(n)}: {json.dumps(v)},\n" for n, v in headers.items()))
+
+
+@sensitive_variables()
+def _python(url: str, headers: dict[str, Secret]) -> Secret:
+    return Secret(
         "import requests\n\n"
         f"url = {json.dumps(url)}\n"
-        f"headers = {{\n{pairs}}}\n"
+        f"headers = {{\n{_pairs(headers)}}}\n"
         "response = requests.get(url, headers=headers, timeout=10)\n"
         "print(response.status_code, response.text)"
     )
 
 
 @sensitive_variables()
-def _javascript(url: str, headers: dict[str, str]) -> str:
-    pairs = "".join(f"    {json.dumps(n)}: {json.dumps(v)},\n" for n, v in headers.items())
-    return (
+def _javascript(url: str, headers: dict[str, Secret]) -> Secret:
+    return Secret(
         f"const response = await fetch({json.dumps(url)}, {{\n"
-        f"  headers: {{\n{pairs}  }},\n"
+        f"  headers: {{\n{_pairs(headers)}  }},\n"
         "});\n"
         "console.log(response.status, await response.text());"
     )

@@ -123,8 +123,8 @@ class _EveryAnswer(urllib.request.HTTPErrorProcessor):
 
 @sensitive_variables()
 def _ask(url: str, scheme: str, token: Secret, source: str | None = None) -> Answer:
-    value = base64.b64encode(token.encode()).decode() if scheme == "basic" else token
-    headers = {"Accept": "application/json", "Authorization": f"{scheme} {value}"}
+    value = Secret(base64.b64encode(token.encode()).decode()) if scheme == "basic" else token
+    headers = {"Accept": "application/json", "Authorization": Secret(f"{scheme} {value}")}
     if source is not None:
         headers["Frappe-Authorization-Source"] = source
     # S310 warns of URLs such as file://. handle() has refused all but http:// and https://.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,6 +25,9 @@ COLUMNS = ["api_key", "api_secret", "user"]
 
 # Far longer than any valid line. Other files may have no line breaks.
 LINE_MAX_LENGTH = 10_000  # bytes
+
+# Bytes that aren't UTF-8 become surrogates, which UTF-8 can't have.
+_NO_TEXT = re.compile("[\0\udc80-\udcff]")
 
 
 class Command(BaseCommand):
@@ -98,15 +102,13 @@ def _rows(file: BinaryIO) -> Iterator[ImportedPair | Problem]:
 
 @sensitive_variables()
 def _read_line(file: BinaryIO) -> Secret:
-    line = file.readline(LINE_MAX_LENGTH + 1)
-    if len(line) > LINE_MAX_LENGTH:
+    # Never bytes in a variable: reports of errors show those.
+    line = Secret(file.readline(LINE_MAX_LENGTH + 1).decode("utf-8-sig", "surrogateescape"))
+    if len(line.encode("utf-8", "surrogateescape")) > LINE_MAX_LENGTH:
         raise csv.Error(f"it is longer than {LINE_MAX_LENGTH:,} bytes")
-    try:
-        if b"\0" not in line:
-            return Secret(line.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        pass
-    raise csv.Error("it is not text in UTF-8")
+    if _NO_TEXT.search(line):
+        raise csv.Error("it is not text in UTF-8")
+    return line
 
 
 @sensitive_variables()
