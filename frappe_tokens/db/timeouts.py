@@ -99,10 +99,16 @@ def execute_insert(
 
 
 @contextmanager
-def short_locks(connection: Any) -> Iterator[None]:
+def short_locks(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Limit how long each statement waits for locks, like :func:`execute_insert`."""
 
-    def execute(inner: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    def execute(
+        inner: Callable[..., object],
+        sql: str,
+        params: Sequence[object],
+        many: bool,
+        context: dict[str, object],
+    ) -> object:
         sql, values, bound = _limited(connection, sql, params, LOCK_SECONDS)
         with bound:
             return inner(sql, values, many, context)

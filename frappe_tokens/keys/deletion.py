@@ -6,8 +6,6 @@ until the user is locked would be left over, and the database would refuse to de
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import models, router
@@ -32,13 +30,13 @@ def connect() -> None:
             pre_delete.connect(_lock_user, sender=model)
 
 
-def _key_found(instance: AbstractApiKey, origin: Any = None, **_: object) -> None:
+def _key_found(instance: AbstractApiKey, origin: object = None, **_: object) -> None:
     # Django announces keys before their users.
     if origin is not None:
         origin.__dict__.setdefault(_FOUND, set()).add((instance.cache_label(), instance.pk))
 
 
-def _lock_user(instance: User, using: str, origin: Any = None, **_: object) -> None:
+def _lock_user(instance: User, using: str, origin: object = None, **_: object) -> None:
     """Lock the user first, as all calls do, and delete the keys that Django hasn't found."""
     if using != router.db_for_write(ApiKey):
         return
@@ -47,8 +45,9 @@ def _lock_user(instance: User, using: str, origin: Any = None, **_: object) -> N
     for model in apps.get_models():
         if not issubclass(model, AbstractApiKey) or model._meta.proxy:
             continue
-        user: Any = model._meta.get_field("user")
-        if user.model is not model or user.remote_field.on_delete is not models.CASCADE:
+        user = model._meta.get_field("user")
+        on_delete = getattr(user.remote_field, "on_delete", None)
+        if user.model is not model or on_delete is not models.CASCADE:
             continue
         for key in locking_read(model._base_manager.using(using).filter(user=instance.pk)):
             if (key.cache_label(), key.pk) not in found:

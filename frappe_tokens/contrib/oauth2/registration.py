@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -88,7 +87,7 @@ class RegisterClient(View):
         return JsonResponse(content, status=201)
 
 
-def build_application(metadata: Mapping[str, Any]) -> Application:
+def build_application(metadata: Mapping[str, object]) -> Application:
     """Return the application, not saved yet, that a client's ``metadata`` describes.
 
     Raises:
@@ -118,7 +117,7 @@ def build_application(metadata: Mapping[str, Any]) -> Application:
     return application
 
 
-def _redirect_uris(metadata: Mapping[str, Any]) -> list[str]:
+def _redirect_uris(metadata: Mapping[str, object]) -> list[str]:
     uris = _strings(metadata, "redirect_uris", [])
     if not 1 <= len(uris) <= REDIRECT_URIS_MAX:
         raise InvalidMetadata(f"redirect_uris must have 1 to {REDIRECT_URIS_MAX} addresses.")
@@ -132,7 +131,7 @@ def _redirect_uris(metadata: Mapping[str, Any]) -> list[str]:
     return uris
 
 
-def _extra(application: Application, metadata: Mapping[str, Any]) -> dict[str, object]:
+def _extra(application: Application, metadata: Mapping[str, object]) -> dict[str, object]:
     """Return what is in the response, but not stored."""
     requested = _text(metadata, "scope", None).split()
     offered = get_scopes_backend().get_available_scopes(application=application)
@@ -156,7 +155,7 @@ def _describe(application: Application) -> dict[str, object]:
     }
 
 
-def _parse(request: HttpRequest) -> Mapping[str, Any]:
+def _parse(request: HttpRequest) -> Mapping[str, object]:
     if request.content_type != "application/json":
         # Any page on the internet can make its visitors' browsers send other types.
         raise InvalidMetadata("Send the client's metadata with Content-Type: application/json.")
@@ -169,7 +168,7 @@ def _parse(request: HttpRequest) -> Mapping[str, Any]:
     return metadata
 
 
-def _strings(metadata: Mapping[str, Any], name: str, default: list[str]) -> list[str]:
+def _strings(metadata: Mapping[str, object], name: str, default: list[str]) -> list[str]:
     values = metadata.get(name)
     if values is None:
         return default
@@ -178,7 +177,9 @@ def _strings(metadata: Mapping[str, Any], name: str, default: list[str]) -> list
     return values
 
 
-def _text(metadata: Mapping[str, Any], name: str, max_length: int | None = TEXT_MAX_LENGTH) -> str:
+def _text(
+    metadata: Mapping[str, object], name: str, max_length: int | None = TEXT_MAX_LENGTH
+) -> str:
     text = metadata.get(name) or ""
     if not isinstance(text, str) or not text.isprintable():
         raise InvalidMetadata(f"{name} must be a string of printable characters.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 from django.core.cache import cache
 from django.http import HttpRequest
@@ -139,13 +138,16 @@ class UncheckedClientRules(OAuth2Validator):
             record_use(request.client)
         return saved
 
-    def finalize_id_token(self, id_token: Any, token: Any, handler: Any, request: Request) -> Any:
+    def finalize_id_token(
+        self, id_token: dict[str, object], token: object, handler: object, request: Request
+    ) -> str:
         """Sign with the site's key, since there is no one to choose how."""
         client = request.client
         if is_unchecked(client) and not client.algorithm and oauth2_settings.OIDC_RSA_PRIVATE_KEY:
             client.algorithm = Application.RS256_ALGORITHM
             client.save(update_fields=["algorithm"])  # the toolkit loads it again
-        return super().finalize_id_token(id_token, token, handler, request)
+        signed: str = super().finalize_id_token(id_token, token, handler, request)
+        return signed
 
     def _load_application(self, client_id: str, request: Request) -> Application | None:
         """Limit how many metadata documents are fetched."""

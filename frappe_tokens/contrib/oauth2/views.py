@@ -85,7 +85,7 @@ class Authorize(OAuth2Mixin, toolkit.AuthorizationView):
         return response
 
     def create_authorization_response(
-        self, request: HttpRequest, scopes: str, credentials: dict[str, Any], allow: bool
+        self, request: HttpRequest, scopes: str, credentials: dict[str, object], allow: bool
     ) -> tuple[str, object, object, int]:
         # The toolkit issues codes without asking for applications that skip authorization, and if
         # a client that has a token asks for that.
@@ -109,10 +109,10 @@ class Authorize(OAuth2Mixin, toolkit.AuthorizationView):
         response: HttpResponse = super().redirect(location, application)
         return response
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        context: dict[str, Any] = super().get_context_data(**kwargs)
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        context: dict[str, object] = super().get_context_data(**kwargs)
         application = context.get("application")
-        if application is not None:
+        if isinstance(application, Application):
             # A metadata document may have any name, such as one that reverses the text after it.
             name = application.name.strip() if application.name.isprintable() else ""
             context["application_name"] = name or application.client_id

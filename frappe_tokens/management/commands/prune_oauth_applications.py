@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -30,7 +29,7 @@ class Command(BaseCommand):
             help="minimum time without a token; default: 30d",
         )
 
-    def handle(self, *args: object, unused_for: timedelta, **options: Any) -> None:
+    def handle(self, *args: object, unused_for: timedelta, **options: object) -> None:
         if not apps.is_installed("oauth2_provider"):
             raise CommandError("Add oauth2_provider to INSTALLED_APPS first.")
         if unused_for <= timedelta(0):
