@@ -100,7 +100,7 @@ def execute_insert(
 
 @contextmanager
 def short_locks(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Limit how long each statement waits for locks, like :func:`execute_insert`."""
+    """Limit how long each UPDATE waits for locks, like :func:`execute_insert`."""
 
     def execute(
         inner: Callable[..., object],
@@ -109,6 +109,9 @@ def short_locks(connection: BaseDatabaseWrapper) -> Iterator[None]:
         many: bool,
         context: dict[str, object],
     ) -> object:
+        # For a model with several tables, Django reads the rows first.
+        if not sql.startswith("UPDATE"):
+            return inner(sql, params, many, context)
         sql, values, bound = _limited(connection, sql, params, LOCK_SECONDS)
         with bound:
             return inner(sql, values, many, context)
