@@ -26,6 +26,7 @@ from frappe_tokens.verification import limiter
 from frappe_tokens.verification.decision import RequestInfo
 
 from . import replicas
+from .chromium import chromium  # noqa: F401 - a fixture
 from .groups import LEFT_OUT
 
 # How long a statement waits for locks, before the statement itself.

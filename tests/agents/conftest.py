@@ -11,7 +11,7 @@ from django.utils import timezone
 from oauth2_provider.models import AccessToken
 
 from testproject import settings as example
-from tests.browser.conftest import chromium, open_page, problems, site  # noqa: F401 - fixtures
+from tests.browser.conftest import open_page, problems, site  # noqa: F401 - fixtures
 from tests.clients.conftest import install_package
 from tests.conftest import PASSWORD
 
