@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import jwt
 import pytest
 from django.contrib import admin
+from django.db import ProgrammingError, connection
 from django.test import Client
 from django.urls import include, path
 from oauth2_provider.models import AccessToken, Application
@@ -110,6 +111,22 @@ def test_check_warns_of_the_toolkits_page(registering, settings):
     assert [*check_registration()] == []
     registering()
     settings.ROOT_URLCONF = "testproject.urls"
+    assert [*check_registration()] == []
+    settings.ROOT_URLCONF = "tests.no_such_module"  # which Django reports
+    assert [*check_registration()] == []
+
+
+class NoScopes:
+    """Of a project whose table of scopes isn't there yet."""
+
+    def get_all_scopes(self):
+        raise ProgrammingError("no such table")
+
+
+def test_check_needs_no_scopes_that_can_be_read(registering, toolkit, settings):
+    settings.ROOT_URLCONF = "testproject.urls"
+    toolkit(SCOPES_BACKEND_CLASS=f"{__name__}.NoScopes")
+
     assert [*check_registration()] == []
 
 
@@ -218,19 +235,23 @@ def test_document_that_is_not_there_counts_once(publish):
     assert statuses == [201] * 5 + [429]
 
 
+def ignoring_case(execute, sql, *more):
+    """Compare on SQLite as MySQL and MariaDB do."""
+    if connection.vendor == "sqlite":
+        sql = sql.replace('"client_id" = %s', '"client_id" = %s COLLATE NOCASE')
+    return execute(sql, *more)
+
+
 def test_document_with_another_case_is_another_client(publish, ada):
-    publish("https://client.example.com/A.json")
+    first = publish("https://client.example.com/A.json")
     other = publish("https://client.example.com/a.json")
-    ada.get(url_of(Application(client_id="https://client.example.com/A.json")))
+    ada.get(url_of(first))
 
-    page = ada.get(url_of(other))
+    with connection.execute_wrapper(ignoring_case):
+        page = ada.get(url_of(other))
 
-    assert page.status_code in (200, 400)
-    if page.status_code == 200:
-        assert Fetcher.fetched == [
-            "https://client.example.com/A.json",
-            "https://client.example.com/a.json",
-        ]
+    # One of them can be stored where case is ignored, and both on PostgreSQL.
+    assert page.status_code == (200 if connection.vendor == "postgresql" else 400)
 
 
 def test_page_of_another_site_registers_nothing(registering):

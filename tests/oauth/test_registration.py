@@ -10,11 +10,11 @@ from django.db.models.signals import pre_delete
 from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import AccessToken, Application, Grant, RefreshToken, set_token_value
+from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.settings import oauth2_settings
 
 from frappe_tokens.contrib.oauth2.registration_check import check_registration
 
-from . import test_addresses
 from .conftest import METHODS, REDIRECT_URI, drf, refusal, set_user
 from .test_addresses import (
     BROWSER,
@@ -306,8 +306,18 @@ def test_user_is_warned_and_always_asked(
     assert not Grant.objects.exists()
 
 
-def test_client_that_wants_no_question_is_refused(registering, ada, toolkit, user, issue):
-    toolkit(OIDC_ENABLED=True, OAUTH2_VALIDATOR_CLASS=f"{test_addresses.__name__}.Silent")
+class Consenting(OAuth2Validator):
+    """Of a project whose users need not be asked again."""
+
+    def validate_silent_login(self, request):
+        return True
+
+    def validate_silent_authorization(self, request):
+        return True
+
+
+def test_client_that_wants_no_question_is_refused(registering, ada, toolkit):
+    toolkit(OIDC_ENABLED=True, OAUTH2_VALIDATOR_CLASS=f"{__name__}.Consenting")
     client = registered()
     Application.objects.update(skip_authorization=True)
 

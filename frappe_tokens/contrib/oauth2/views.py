@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.forms import BaseForm
@@ -111,11 +111,10 @@ class Authorize(OAuth2Mixin, toolkit.AuthorizationView):
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         context: dict[str, object] = super().get_context_data(**kwargs)
-        application = context.get("application")
-        if isinstance(application, Application):
-            # A metadata document may have any name, such as one that reverses the text after it.
-            name = application.name.strip() if application.name.isprintable() else ""
-            context["application_name"] = name or application.client_id
+        application = cast("Application", context["application"])
+        # A metadata document may have any name, such as one that reverses the text after it.
+        name = application.name.strip() if application.name.isprintable() else ""
+        context["application_name"] = name or application.client_id
         return context
 
     def form_valid(self, form: BaseForm) -> HttpResponse:
