@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from ...base_models import KeyState
+from ...crypto import Secret
 from ...db import in_batches
 from ...keys import (
     BATCH_SIZE,
@@ -90,7 +91,7 @@ class Command(BaseCommand):
             self._set_up_pair(options, policies)
             return
         # Text takes less memory than instances.
-        texts: list[str] = []
+        texts: list[Secret] = []
         present: list[str] = []
         missing = _missing(options)
         try:
@@ -207,23 +208,23 @@ def _create_user(username: str) -> None:
         ) from None
 
 
-def _formatted(generated: GeneratedKeys, options: Mapping[str, Any]) -> str:
+def _formatted(generated: GeneratedKeys, options: Mapping[str, Any]) -> Secret:
     key, username = generated.instance, username_of(generated.instance)
     if options["format"] == "json":
         fields = {"user": username, "name": getattr(key, "name", "")}
         fields |= {"api_key": generated.api_key, "api_secret": generated.api_secret}
-        return json.dumps(fields)
+        return Secret(json.dumps(fields))
     if options["format"] == "env":
         # A shell reads this file, and a username can't be trusted.
-        return (
+        return Secret(
             f"# {json.dumps(username)}\n"
             f"API_KEY={shlex.quote(generated.api_key)}\n"
             f"API_SECRET={shlex.quote(generated.api_secret)}"
         )
     if options["format"] == "curl":
-        return f"curl -H {shlex.quote(generated.header)} {shlex.quote(_url(options))}"
+        return Secret(f"curl -H {shlex.quote(generated.header)} {shlex.quote(_url(options))}")
     expires = "" if key.expires_at is None else f"  Expires     {moment(key.expires_at)}\n"
-    return (
+    return Secret(
         f"{owner_of(key)}\n"
         f"  API key     {generated.api_key}\n"
         f"  API secret  {generated.api_secret}\n"
