@@ -22,16 +22,19 @@ QUICK = {"DRF, token", "DRF, Basic", "RPC, generate", "leaked, pair", "OAuth, re
 ROUNDS = [("sync", "0", "0"), ("sync", "1", "1"), ("async", "0", "1"), ("async", "1", "0")]
 
 PROMISES = [
-    ("No log record has a secret, in its message, its attributes or its traceback", "log server"),
+    (
+        "No log record has a secret, but for codes in Django's SQL statements with `DEBUG`",
+        "log server",
+    ),
     ("No variable in a traceback with local variables shows an API secret", "variables"),
-    ("No response and no page about an error has a secret, with DEBUG or without", "pages"),
-    ("No mail about an error or a key has a secret, with DEBUG or without", "mails"),
-    ("No error, trace or log that Sentry receives has a secret, with variables", "Sentry"),
+    ("No response and no page about an error has a secret, but in the form that was sent", "pages"),
+    ("No mail about an error or a key has a secret, but in the form that was sent", "mails"),
+    ("No event that Sentry receives by `without_secrets` has a secret, with variables", "Sentry"),
     ("No span that OpenTelemetry exports has a secret", "OpenTelemetry"),
-    ("No row of any table has a secret: keys, log, history, sessions, tokens", "tables"),
+    ("No row of any table has a secret, but for the toolkit's table of codes", "tables"),
     ("No entry of the cache has a secret", "caches"),
     ("No page of the admin, list of keys or OpenAPI document has a secret", "shown"),
-    ("No command prints a secret that it was given, with an error on any line", "commands"),
+    ("No command prints a secret that it was given, with an error in any function", "commands"),
     ("No secret is in the arguments or the environment of a worker or a command", "processes"),
     (
         "After requests without an error, no object in a worker refers to an API secret, an "
@@ -142,7 +145,9 @@ def _notes(findings: Findings, raised: Counter[str]) -> list[str]:
     _, variables = findings.number("variables of the toolkit")
     return [
         f"Errors were raised {errors}. A line is the last one that a function of the app runs; "
-        "each was tried in the first way that runs it, with each server and each value of `DEBUG`.",
+        "each was tried in the first way that runs it, with each server and each value of `DEBUG`. "
+        "Left out is `hidden` in frappe_tokens/api/fields.py, whose variable has a leaked token, "
+        "and none of whose lines can fail.",
         f"What is known, and said in docs/security.md: there were {codes:,} codes in the toolkit's "
         f"table, and {logged:,} in Django's log of its statements with `DEBUG`; {shown:,} secrets "
         f"in forms, on {forms:,} pages and in mails about errors; "
