@@ -92,9 +92,11 @@ async def _call_tool(
 ) -> types.CallToolResult:
     if params.name not in TOOLS:
         raise MCPError(types.INVALID_PARAMS, "There is no such tool.")
-    run, user = TOOLS[params.name].run, context.request.user  # type: ignore[union-attr]
+    # Over HTTP, there is always one. The view has put the user into it.
+    request: Any = context.request
     try:
-        result = await sync_to_async(run)(user, params.arguments or {})
+        run = TOOLS[params.name].run
+        result = await sync_to_async(run)(request.user, params.arguments or {})
     except APIException as error:
         return types.CallToolResult(content=[_text(error.detail)], is_error=True)
     return types.CallToolResult(content=[_text(result)], structured_content=result)

@@ -11,7 +11,11 @@ from django.utils import timezone
 from oauth2_provider.models import AccessToken
 
 from testproject import settings as example
-from tests.browser.conftest import open_page, problems, site  # noqa: F401 - fixtures
+from tests.browser.conftest import (  # noqa: F401 - pytest finds fixtures by their names here
+    open_page,
+    problems,
+    site,
+)
 from tests.clients.conftest import install_package
 from tests.conftest import PASSWORD
 
@@ -41,15 +45,17 @@ def endpoint(live_server):
 
 
 @pytest.fixture
-def decide(open_page):  # noqa: F811 - the fixture
+def decide(request):
     """Log in as ada in Chromium, and decide about the access that a program asks for.
 
     ``decide(address)`` gives access; ``decide(address, "Deny")`` doesn't. Returns where the browser
     is sent to, which may be an address that only an app on a phone can open.
     """
 
+    visit = request.getfixturevalue("open_page")
+
     def press(address, button="Give access"):
-        page = open_page(address)
+        page = visit(address)
         page.fill("#id_username", "ada")
         page.fill("#id_password", PASSWORD)
         page.press("#id_password", "Enter")
