@@ -8,10 +8,11 @@ import secrets
 from contextlib import contextmanager
 
 import pytest
+from asgiref.sync import SyncToAsync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, connections
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
@@ -74,6 +75,17 @@ def the_language_of_the_settings():
     """What a request activates stays active in its thread, which here is the next test's."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def no_connection_is_left_to_the_next_loop():
+    """All loops without a server's context share one thread, and so its connections.
+
+    The next test may not be allowed to use them.
+    """
+    yield
+    if SyncToAsync.single_thread_executor._threads:
+        SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture(autouse=True)
