@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
@@ -46,11 +47,15 @@ class RotateKey(KeysView):
         return Response(with_secret(generate_keys_for_source(key, by=self.actor, **options)))
 
 
-class DisableKey(KeysView):
-    """Refuses a key until it is enabled again."""
+class ChangeKeyState(KeysView):
+    """Changes whether a key works.
+
+    Attributes:
+        change: disables or enables a key.
+    """
 
     serializer_class = serializers.StrictSerializer
-    change = staticmethod(disable)
+    change: Callable[..., object]
 
     def post(self, request: Request, api_key: str) -> Response:
         key = self.get_object()
@@ -59,7 +64,13 @@ class DisableKey(KeysView):
         return Response(serializers.ApiKeySerializer(key).data)
 
 
-class EnableKey(DisableKey):
+class DisableKey(ChangeKeyState):
+    """Refuses a key until it is enabled again."""
+
+    change = staticmethod(disable)
+
+
+class EnableKey(ChangeKeyState):
     """Accepts a disabled key again, with its old secret."""
 
     change = staticmethod(enable)

@@ -257,6 +257,8 @@ def test_each_call_is_described_once_with_its_responses():
         for method, operation in item.items()
     }
     assert described.keys() == RESPONSES.keys()
+    # Not that of another view, such as a base class.
+    assert len({operation["summary"] for operation in described.values()}) == len(described)
     for (path, method), operation in described.items():
         assert operation["summary"]
         assert operation["description"]
