@@ -1,0 +1,131 @@
+"""Fills the pages of the reference from the code, while MkDocs builds them.
+
+A line such as ``{{ settings }}`` is replaced by what the function of that name returns.
+"""
+
+import inspect
+import os
+import re
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import django
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = ROOT / "frappe_tokens" / "management" / "commands"
+
+
+def on_startup(**options):
+    """Set up the example project, which has every part of the app installed."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testproject.settings")
+    # Help texts are as wide as the page.
+    os.environ["COLUMNS"] = "100"
+    sys.path.insert(0, str(ROOT))
+    django.setup()
+
+
+def on_page_markdown(markdown, **options):
+    """Replace the lines that name a function of this module."""
+    return re.sub(r"^\{\{ (\w+) \}\}$", lambda found: FILLED[found[1]](), markdown, flags=re.M)
+
+
+def settings():
+    """Each setting with its type, default and docstring, in the order of the code."""
+    from frappe_tokens.conf import Settings
+
+    return "\n".join(_setting(name) for name in setting_names(Settings))
+
+
+def setting_names(settings_class):
+    """Return the names of all settings, those of a mixin after those of the class."""
+    names = [name for each in settings_class.__mro__ for name in vars(each) if name.isupper()]
+    return [name for name in names if not name.startswith("_")]
+
+
+def _setting(name):
+    from django.test import override_settings
+
+    from frappe_tokens.conf import Settings, conf
+
+    first, _, more = inspect.getdoc(getattr(Settings, name)).partition("\n")
+    meaning, _, default_in_words = first.rpartition(": ")
+    with override_settings(FRAPPE_TOKENS={}):
+        default = getattr(conf, name)
+    return f"""\
+### {name} {{ #{name.lower().replace("_", "-")} }}
+
+{meaning}.
+{more}
+
+Default: {_default(default, default_in_words)}
+"""
+
+
+def _default(value, in_words):
+    words = in_words.rstrip(".")
+    if isinstance(value, timedelta) and value:
+        return f"`{value!r}`".replace("datetime.", "")
+    return words if words.startswith("`") else f"`{value!r}` ({words})"
+
+
+def commands():
+    """What ``manage.py COMMAND --help`` says of each command, without Django's own options."""
+    from django.core.management import load_command_class
+
+    sections = []
+    for name in sorted(path.stem for path in COMMANDS.glob("[a-z]*.py")):
+        parser = load_command_class("frappe_tokens", name).create_parser("manage.py", name)
+        for action in parser._actions:
+            if {*action.option_strings} & DJANGO_OPTIONS:
+                action.help = "==SUPPRESS=="
+        sections.append(f"### {name}\n\n```text\n{parser.format_help()}```\n")
+    return "\n".join(sections)
+
+
+DJANGO_OPTIONS = {
+    *("--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback"),
+    *("--no-color", "--force-color", "--skip-checks"),
+}
+
+
+def http_api():
+    """The app's own operations, from the OpenAPI schema of the example project."""
+    from drf_spectacular.generators import SchemaGenerator
+
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    operations = [
+        _operation(method, path, operation, schema)
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+        if _is_ours(path, operation)
+    ]
+    return "\n".join(operations)
+
+
+def _is_ours(path, operation):
+    return {*operation["tags"]} <= {"keys", "method"} and "/frappe.client." not in path
+
+
+def _operation(method, path, operation, schema):
+    lines = [f"### {method.upper()} {path}", "", f"**{operation['summary']}.** {operation['description']}", ""]
+    if parameters := operation.get("parameters"):
+        lines += ["| Parameter | In | Meaning |", "|---|---|---|"]
+        lines += [f"| `{each['name']}` | {each['in']} | {_cell(each)} |" for each in parameters]
+        lines.append("")
+    content = operation.get("requestBody", {}).get("content", {})
+    if reference := next(iter(content.values()), {}).get("schema", {}).get("$ref"):
+        fields = schema["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
+        lines += ["| Field of the body | Type | Meaning |", "|---|---|---|"]
+        lines += [f"| `{name}` | {field.get('type', '')} | {_cell(field)} |" for name, field in fields.items()]
+        lines.append("")
+    lines += ["| Status | Response |", "|---|---|"]
+    lines += [f"| {status} | {_cell(response)} |" for status, response in sorted(operation["responses"].items())]
+    return "\n".join([*lines, ""])
+
+
+def _cell(described):
+    return " ".join(described.get("description", "").split()).replace("|", "\\|")
+
+
+FILLED = {"commands": commands, "http_api": http_api, "settings": settings}
