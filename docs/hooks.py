@@ -1,19 +1,19 @@
 """Fills the pages of the reference from the code, while MkDocs builds them.
 
-A line such as ``{{ settings }}`` is replaced by what the function of that name returns.
+A line such as ``{{ http_api }}`` is replaced by what the function of that name returns, and
+``{{ command list_keys }}`` by what it returns for that word.
 """
 
 import inspect
 import os
 import re
 import sys
-from datetime import timedelta
+from argparse import SUPPRESS
 from pathlib import Path
 
 import django
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ROOT / "frappe_tokens" / "management" / "commands"
 
 
 def on_startup(**options):
@@ -27,60 +27,67 @@ def on_startup(**options):
 
 def on_page_markdown(markdown, **options):
     """Replace the lines that name a function of this module."""
-    return re.sub(r"^\{\{ (\w+) \}\}$", lambda found: FILLED[found[1]](), markdown, flags=re.M)
+    return re.sub(r"^\{\{ (\w+)(?: (\w+))? \}\}$", _filled, markdown, flags=re.M)
 
 
-def settings():
-    """Each setting with its type, default and docstring, in the order of the code."""
-    from frappe_tokens.conf import Settings
-
-    return "\n".join(_setting(name) for name in setting_names(Settings))
+def _filled(found):
+    name, word = found.groups()
+    return FILLED[name](*filter(None, [word]))
 
 
-def setting_names(settings_class):
-    """Return the names of all settings, those of a mixin after those of the class."""
-    names = [name for each in settings_class.__mro__ for name in vars(each) if name.isupper()]
-    return [name for name in names if not name.startswith("_")]
-
-
-def _setting(name):
+def setting(name):
+    """The heading, docstring and default of a setting."""
     from django.test import override_settings
 
     from frappe_tokens.conf import Settings, conf
 
     first, _, more = inspect.getdoc(getattr(Settings, name)).partition("\n")
-    meaning, _, default_in_words = first.rpartition(": ")
+    meaning, _, in_words = first.rstrip(".").rpartition(": ")
     with override_settings(FRAPPE_TOKENS={}):
-        default = getattr(conf, name)
-    return f"""\
-### {name} {{ #{name.lower().replace("_", "-")} }}
-
-{meaning}.
-{more}
-
-Default: {_default(default, default_in_words)}
-"""
-
-
-def _default(value, in_words):
-    words = in_words.rstrip(".")
-    if isinstance(value, timedelta) and value:
-        return f"`{value!r}`".replace("datetime.", "")
-    return words if words.startswith("`") else f"`{value!r}` ({words})"
+        default = repr(getattr(conf, name)).replace("datetime.", "")
+    if in_words.startswith("`"):
+        default = in_words
+    elif default == in_words:
+        default = f"`{default}`"
+    else:
+        default = f"`{default}` ({in_words})"
+    anchor = name.lower().replace("_", "-")
+    heading = f"### {name} {{ #{anchor} }}"
+    return f"{heading}\n\n{meaning}. {' '.join(more.split())}\n\nDefault: {default}\n"
 
 
-def commands():
-    """What ``manage.py COMMAND --help`` says of each command, without Django's own options."""
+def command(name):
+    """What ``manage.py NAME --help`` says, without Django's own options."""
     from django.core.management import load_command_class
 
-    sections = []
-    for name in sorted(path.stem for path in COMMANDS.glob("[a-z]*.py")):
-        parser = load_command_class("frappe_tokens", name).create_parser("manage.py", name)
-        for action in parser._actions:
-            if {*action.option_strings} & DJANGO_OPTIONS:
-                action.help = "==SUPPRESS=="
-        sections.append(f"### {name}\n\n```text\n{parser.format_help()}```\n")
-    return "\n".join(sections)
+    parser = load_command_class("frappe_tokens", name).create_parser("manage.py", name)
+    for action in parser._actions:
+        if {*action.option_strings} & DJANGO_OPTIONS:
+            action.help = SUPPRESS
+    usage = parser.format_usage().removeprefix("usage: ").rstrip()
+    rows = [
+        f"| `{' '.join(filter(None, [*action.option_strings, _value(action)]))}` | {action.help} |"
+        for action in parser._actions
+        if action.help != SUPPRESS
+    ]
+    lines = [
+        parser.description,
+        "",
+        "```text",
+        usage,
+        "```",
+        "",
+        "| Argument | Means |",
+        "|---|---|",
+    ]
+    return "\n".join([*lines, *rows, ""])
+
+
+def _value(action):
+    """Return the placeholder of an option's value, as argparse names it."""
+    if action.nargs == 0:
+        return ""
+    return action.metavar or f"{{{','.join(action.choices or [action.dest])}}}"
 
 
 DJANGO_OPTIONS = {
@@ -108,7 +115,12 @@ def _is_ours(path, operation):
 
 
 def _operation(method, path, operation, schema):
-    lines = [f"### {method.upper()} {path}", "", f"**{operation['summary']}.** {operation['description']}", ""]
+    lines = [
+        f"### {method.upper()} {path}",
+        "",
+        f"**{operation['summary']}.** {operation['description']}",
+        "",
+    ]
     if parameters := operation.get("parameters"):
         lines += ["| Parameter | In | Meaning |", "|---|---|---|"]
         lines += [f"| `{each['name']}` | {each['in']} | {_cell(each)} |" for each in parameters]
@@ -117,10 +129,16 @@ def _operation(method, path, operation, schema):
     if reference := next(iter(content.values()), {}).get("schema", {}).get("$ref"):
         fields = schema["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
         lines += ["| Field of the body | Type | Meaning |", "|---|---|---|"]
-        lines += [f"| `{name}` | {field.get('type', '')} | {_cell(field)} |" for name, field in fields.items()]
+        lines += [
+            f"| `{name}` | {field.get('type', '')} | {_cell(field)} |"
+            for name, field in fields.items()
+        ]
         lines.append("")
     lines += ["| Status | Response |", "|---|---|"]
-    lines += [f"| {status} | {_cell(response)} |" for status, response in sorted(operation["responses"].items())]
+    lines += [
+        f"| {status} | {_cell(response)} |"
+        for status, response in sorted(operation["responses"].items())
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -128,4 +146,4 @@ def _cell(described):
     return " ".join(described.get("description", "").split()).replace("|", "\\|")
 
 
-FILLED = {"commands": commands, "http_api": http_api, "settings": settings}
+FILLED = {"command": command, "http_api": http_api, "setting": setting}

@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
 
 
 def page(name):
-    return (ROOT / "docs" / f"{name}.md").read_text()
+    return (DOCS / f"{name}.md").read_text()
 
 
 def blocks(text, language):
@@ -16,3 +17,9 @@ def blocks(text, language):
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     assert found
     return found
+
+
+def prose(text):
+    """What people read of a page: no examples, no targets of links."""
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"\]\([^)]*\)(\{[^}]*\})?", "]", text)
