@@ -1,6 +1,9 @@
 """What the pages of the documentation say of the code, all of it and only once."""
 
 import re
+import shutil
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -39,6 +42,23 @@ def test_links_of_the_readme_lead_to_files():
     assert links
     for target in (first or second for first, second in links):
         assert target.startswith("https://") or (ROOT / target).is_file(), target
+
+
+def test_links_of_the_readme_are_absolute_in_a_package(tmp_path):
+    readme = tmp_path / "README.md"
+    shutil.copy(ROOT / "README.md", readme)
+    before = len(re.findall(r'\]\(|src(?:set)?="', readme.read_text()))
+
+    command = [sys.executable, ROOT / ".ci/absolute-links", "https://example.com/app", "v1.2.3"]
+    subprocess.run([*command, readme], check=True, timeout=60)
+
+    links = re.findall(r'\]\(([^)]+)\)|src(?:set)?="([^"]+)"', readme.read_text())
+    targets = [first or second for first, second in links]
+    assert len(targets) == before
+    assert all(target.startswith("https://example.com/app/") for target in targets)
+    pictures = [target for target in targets if target.endswith(".png")]
+    assert pictures
+    assert all("/raw/v1.2.3/docs/images/" in picture for picture in pictures)
 
 
 def test_each_refusal_is_in_the_table_in_the_order_of_the_decision():
