@@ -1,19 +1,20 @@
 """Fills the pages of the reference from the code, while MkDocs builds them.
 
-A line such as ``{{ settings }}`` is replaced by what the function of that name returns.
+A line such as ``{{ settings }}`` is replaced by what the function of that name returns, and
+``{{ command list_keys }}`` by what it returns for that word.
 """
 
 import inspect
 import os
 import re
 import sys
+from argparse import SUPPRESS
 from datetime import timedelta
 from pathlib import Path
 
 import django
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ROOT / "frappe_tokens" / "management" / "commands"
 
 
 def on_startup(**options):
@@ -27,7 +28,12 @@ def on_startup(**options):
 
 def on_page_markdown(markdown, **options):
     """Replace the lines that name a function of this module."""
-    return re.sub(r"^\{\{ (\w+) \}\}$", lambda found: FILLED[found[1]](), markdown, flags=re.M)
+    return re.sub(r"^\{\{ (\w+)(?: (\w+))? \}\}$", _filled, markdown, flags=re.M)
+
+
+def _filled(found):
+    name, word = found.groups()
+    return FILLED[name](*filter(None, [word]))
 
 
 def settings():
@@ -69,18 +75,38 @@ def _default(value, in_words):
     return words if words.startswith("`") else f"`{value!r}` ({words})"
 
 
-def commands():
-    """What ``manage.py COMMAND --help`` says of each command, without Django's own options."""
+def command(name):
+    """What ``manage.py NAME --help`` says, without Django's own options."""
     from django.core.management import load_command_class
 
-    sections = []
-    for name in sorted(path.stem for path in COMMANDS.glob("[a-z]*.py")):
-        parser = load_command_class("frappe_tokens", name).create_parser("manage.py", name)
-        for action in parser._actions:
-            if {*action.option_strings} & DJANGO_OPTIONS:
-                action.help = "==SUPPRESS=="
-        sections.append(f"### {name}\n\n```text\n{parser.format_help()}```\n")
-    return "\n".join(sections)
+    parser = load_command_class("frappe_tokens", name).create_parser("manage.py", name)
+    for action in parser._actions:
+        if {*action.option_strings} & DJANGO_OPTIONS:
+            action.help = SUPPRESS
+    usage = parser.format_usage().removeprefix("usage: ").rstrip()
+    rows = [
+        f"| `{' '.join(filter(None, [*action.option_strings, _value(action)]))}` | {action.help} |"
+        for action in parser._actions
+        if action.help != SUPPRESS
+    ]
+    lines = [
+        parser.description,
+        "",
+        "```text",
+        usage,
+        "```",
+        "",
+        "| Argument | Means |",
+        "|---|---|",
+    ]
+    return "\n".join([*lines, *rows, ""])
+
+
+def _value(action):
+    """Return the placeholder of an option's value, as argparse names it."""
+    if action.nargs == 0:
+        return ""
+    return action.metavar or f"{{{','.join(action.choices or [action.dest])}}}"
 
 
 DJANGO_OPTIONS = {
@@ -108,7 +134,12 @@ def _is_ours(path, operation):
 
 
 def _operation(method, path, operation, schema):
-    lines = [f"### {method.upper()} {path}", "", f"**{operation['summary']}.** {operation['description']}", ""]
+    lines = [
+        f"### {method.upper()} {path}",
+        "",
+        f"**{operation['summary']}.** {operation['description']}",
+        "",
+    ]
     if parameters := operation.get("parameters"):
         lines += ["| Parameter | In | Meaning |", "|---|---|---|"]
         lines += [f"| `{each['name']}` | {each['in']} | {_cell(each)} |" for each in parameters]
@@ -117,10 +148,16 @@ def _operation(method, path, operation, schema):
     if reference := next(iter(content.values()), {}).get("schema", {}).get("$ref"):
         fields = schema["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
         lines += ["| Field of the body | Type | Meaning |", "|---|---|---|"]
-        lines += [f"| `{name}` | {field.get('type', '')} | {_cell(field)} |" for name, field in fields.items()]
+        lines += [
+            f"| `{name}` | {field.get('type', '')} | {_cell(field)} |"
+            for name, field in fields.items()
+        ]
         lines.append("")
     lines += ["| Status | Response |", "|---|---|"]
-    lines += [f"| {status} | {_cell(response)} |" for status, response in sorted(operation["responses"].items())]
+    lines += [
+        f"| {status} | {_cell(response)} |"
+        for status, response in sorted(operation["responses"].items())
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -128,4 +165,4 @@ def _cell(described):
     return " ".join(described.get("description", "").split()).replace("|", "\\|")
 
 
-FILLED = {"commands": commands, "http_api": http_api, "settings": settings}
+FILLED = {"command": command, "http_api": http_api, "settings": settings}
