@@ -1,10 +1,11 @@
 """Reads the pages of the documentation."""
 
 import re
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def page(name):
@@ -12,7 +13,7 @@ def page(name):
 
 
 def blocks(text, language):
-    """The examples in this language, of which there must be some."""
+    """The examples in this language, of which there must be some. Those in lists are indented."""
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     assert found
-    return found
+    return [textwrap.dedent(block) for block in found]

@@ -16,7 +16,6 @@ GUIDE = page("guide")
 def test_python_examples_compile(path):
     blocks = re.findall(r"^( *)```python\n(.*?)^\1```", path.read_text(), re.MULTILINE | re.DOTALL)
 
-    assert blocks
     for indent, block in blocks:
         source = re.sub(f"^{indent}", "", block, flags=re.MULTILINE)
         compile(source, path.name, "exec")
