@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "guardian",
     "knox",
     "rest_framework.authtoken",
+    "rest_framework_api_key",
     "tests.sources",
 ]
 

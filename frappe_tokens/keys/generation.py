@@ -128,7 +128,7 @@ def generate_keys_for_users(
 
     Args:
         users: the users, or their primary keys. Duplicates are ignored.
-        by, options: as for :func:`generate_keys`, which also documents the exceptions.
+        **options: as for :func:`generate_keys`, like ``by`` and the exceptions.
 
     Returns:
         The keys, in the order of ``users``.

@@ -36,9 +36,10 @@ def make_key(
 
     Args:
         user: whose requests the key is for.
-        disabled, revoked: whether the key is. For an expired one, use the key after its
-            ``expires_at``, with time-machine or freezegun.
-        policies: as for :func:`frappe_tokens.keys.generate_keys`.
+        disabled: whether the key is disabled.
+        revoked: whether it is revoked. For an expired key, use it after its ``expires_at``, with
+            time-machine or freezegun.
+        **policies: as for :func:`frappe_tokens.keys.generate_keys`.
 
     Raises:
         ValidationError: the user is inactive, or a policy is invalid.

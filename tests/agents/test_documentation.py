@@ -1,4 +1,4 @@
-"""docs/agents.md, done step by step."""
+"""The page about agents, done step by step."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.oauth.conftest import METHODS, issue, public  # noqa: F401 - fixtures
 
 from .test_endpoint import WATER, message
 
-PAGE = page("agents")
+PAGE = page("how-to/give-an-agent-access")
 SETTINGS = [block for block in blocks(PAGE, "python") if "FRAPPE_TOKENS = " in block]
 FILES = [json.loads(block)["mcpServers"]["todos"] for block in blocks(PAGE, "json")]
 GENERATE, CURL = (

@@ -1,4 +1,4 @@
-"""Swagger UI and Redoc of the project of docs/openapi.md."""
+"""Swagger UI and Redoc of the project of the page about OpenAPI."""
 
 import re
 import subprocess
@@ -99,6 +99,6 @@ def test_redoc_shows_the_schemes_and_the_operations(open_page, problems):
     for text in ("apiKeyToken", "apiKeyBasic", "apiKeyBearer", "/api/report/", WHO):
         # Redoc takes seconds to render on a busy machine.
         expect(page.locator("body")).to_contain_text(text, timeout=60_000)
-    # As docs/openapi.md says about its policy.
+    # As the page says about its policy.
     hosts = ("https://fonts.googleapis.com/", "https://cdn.redoc.ly/")
     problems[:] = [text for text in problems if not any(host in text for host in hosts)]

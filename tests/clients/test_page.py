@@ -1,26 +1,21 @@
-"""Runs every example of docs/clients.md."""
+"""Runs every example of the page about clients."""
 
 import json
 import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.utils import timezone
 
-from frappe_tokens import crypto
-from frappe_tokens.keys import generate_keys, revoke
-from frappe_tokens.models import ApiKey
+from frappe_tokens.keys import revoke
 
 from ..groups import leave_out
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-PAGE = (DOCS / "clients.md").read_text()
+PAGE = (DOCS / "how-to" / "call-the-api.md").read_text()
 # (heading, language, code) of each block.
 BLOCKS = [
     (section.partition("\n")[0], language, code)
@@ -28,7 +23,6 @@ BLOCKS = [
     for language, code in re.findall(r"^```(\w+)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 ]
 PYTHON = [(heading, code) for heading, language, code in BLOCKS if language == "python"]
-ROTATION = "A job that rotates its own key"
 SHELL = [code for heading, _, code in BLOCKS if heading == "curl"]
 JAVASCRIPT = {heading: code for heading, language, code in BLOCKS if language == "js"}
 
@@ -53,26 +47,10 @@ def run_javascript(heading, live_server, keys, cwd=None):
 
 def test_page_has_every_client():
     assert [heading for heading, _, _ in BLOCKS] == [
-        *("curl", "curl", ROTATION, "requests", "httpx"),
+        *("curl", "curl", "requests", "httpx"),
         *("JavaScript", "frappe-js-sdk", "frappe-client", "frappectl"),
     ]
     assert "\n## Postman\n" in PAGE
-
-
-def test_job_rotates_its_own_key(live_server, user, tmp_path):
-    expires_at = timezone.now() + timedelta(days=91)
-    keys = generate_keys(user, self_rotate=True, read_only=True, expires_at=expires_at)
-    (code,) = [code for heading, _, code in BLOCKS if heading == ROTATION]
-
-    done = run(["sh", "-e", "-c", code], live_server, keys, tmp_path)
-
-    assert (done.stdout, done.stderr) == ("", "")
-    (file,) = tmp_path.iterdir()
-    assert stat.filemode(file.stat().st_mode) == "-rw-------"
-    key = ApiKey.objects.get()
-    assert crypto.matches(file.read_text(), key.secret_digest)
-    assert key.expires_at < expires_at
-    assert key.previous_expires_at == key.rotated_at + timedelta(days=1)
 
 
 @pytest.mark.parametrize("code", SHELL, ids=["schemes", "by standard input"])

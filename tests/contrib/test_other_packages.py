@@ -19,7 +19,7 @@ from ..conftest import token_header
 
 pytestmark = pytest.mark.django_db
 
-PAGE = (Path(__file__).parent.parent.parent / "docs/other-packages.md").read_text()
+PAGE = (Path(__file__).parent.parent.parent / "docs/how-to/use-with-other-packages.md").read_text()
 CORS, AUDITLOG, _TENANTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 WHO = "/api/method/frappe.auth.get_logged_user"
 ORIGIN = "https://app.example.com"

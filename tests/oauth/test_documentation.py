@@ -1,4 +1,4 @@
-"""docs/oauth.md, done step by step, as someone does who reads it."""
+"""The pages about OAuth 2, done step by step, as someone does who reads them."""
 
 import json
 import re
@@ -16,10 +16,13 @@ from oauth2_provider.models import AccessToken
 from frappe_tokens.contrib.oauth2.admin import OAuthApplicationAdminMixin
 from frappe_tokens.exceptions import Reason
 
+from ..documentation import page
 from .conftest import visit
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGE = (ROOT / "docs/oauth.md").read_text()
+PAGE = "\n".join(
+    map(page, ["how-to/set-up-oauth2", "how-to/register-oauth2-clients", "reference/oauth2"])
+)
 INSTALL = 'pip install "frappe-tokens[oauth]"\n'
 # Each block with the title of its section.
 BLOCKS = [
@@ -45,7 +48,7 @@ class Reader:
         for _, language, text in (block for block in BLOCKS if block[0] == title):
             source = text.replace("https://example.com", self.url)
             if language == "python":
-                exec(compile(source, "oauth.md", "exec"), self.names)  # noqa: S102
+                exec(compile(source, "the documentation", "exec"), self.names)  # noqa: S102
                 own = self.names.get("FRAPPE_TOKENS", {})
                 self.settings.FRAPPE_TOKENS = {**self.settings.FRAPPE_TOKENS, **own}
             elif language == "json":

@@ -1,11 +1,11 @@
-"""docs/openapi.md, followed in a project of its own."""
+"""The page about OpenAPI, followed in a project of its own."""
 
 import os
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "openapi.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "describe-in-openapi.md").read_text()
 
 SETTINGS = """
 DEBUG = True

@@ -1,4 +1,4 @@
-"""The schema of the project of docs/openapi.md."""
+"""The schema of the project of the page about OpenAPI."""
 
 import subprocess
 import sys
