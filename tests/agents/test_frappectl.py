@@ -20,7 +20,9 @@ from .conftest import expire_access_tokens, query
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 FRAPPECTL = [sys.executable, "-m", "frappectl"]
-(LOGIN,) = [block for block in blocks(page("how-to/give-an-agent-access"), "sh") if "auth login" in block]
+(LOGIN,) = [
+    block for block in blocks(page("how-to/give-an-agent-access"), "sh") if "auth login" in block
+]
 
 
 class Machine:
