@@ -34,10 +34,19 @@ endif
 FAST = tests/test_*.py tests/rest
 SLOW = browser or commits or node or parallel or process or server
 
-.PHONY: demo test test-fast test-all-but-browser test-browser bench trust lint messages screenshots clean
+.PHONY: demo docs check-docs test test-fast test-all-but-browser test-browser bench trust lint messages screenshots clean
 
 demo: $(VENV)/installed-demo
 	PORT=$(PORT) $(BIN)/python manage.py demo
+
+# The documentation, at http://127.0.0.1:8001, made again at each change.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
+
+# Builds it, fails for a link or an anchor that leads nowhere, and checks the spelling.
+check-docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs frappe_tokens --skip '*.po,*.mo,*.js,*.json,*.svg'
 
 # In one run, unless coverage is measured: the browser needs a run of its own for that (setup.cfg).
 ifeq (,$(COVERAGE))

@@ -1,6 +1,6 @@
 """Fills the pages of the reference from the code, while MkDocs builds them.
 
-A line such as ``{{ settings }}`` is replaced by what the function of that name returns, and
+A line such as ``{{ http_api }}`` is replaced by what the function of that name returns, and
 ``{{ command list_keys }}`` by what it returns for that word.
 """
 
@@ -9,7 +9,6 @@ import os
 import re
 import sys
 from argparse import SUPPRESS
-from datetime import timedelta
 from pathlib import Path
 
 import django
@@ -36,43 +35,25 @@ def _filled(found):
     return FILLED[name](*filter(None, [word]))
 
 
-def settings():
-    """Each setting with its type, default and docstring, in the order of the code."""
-    from frappe_tokens.conf import Settings
-
-    return "\n".join(_setting(name) for name in setting_names(Settings))
-
-
-def setting_names(settings_class):
-    """Return the names of all settings, those of a mixin after those of the class."""
-    names = [name for each in settings_class.__mro__ for name in vars(each) if name.isupper()]
-    return [name for name in names if not name.startswith("_")]
-
-
-def _setting(name):
+def setting(name):
+    """The heading, docstring and default of a setting."""
     from django.test import override_settings
 
     from frappe_tokens.conf import Settings, conf
 
     first, _, more = inspect.getdoc(getattr(Settings, name)).partition("\n")
-    meaning, _, default_in_words = first.rpartition(": ")
+    meaning, _, in_words = first.rstrip(".").rpartition(": ")
     with override_settings(FRAPPE_TOKENS={}):
-        default = getattr(conf, name)
-    return f"""\
-### {name} {{ #{name.lower().replace("_", "-")} }}
-
-{meaning}.
-{more}
-
-Default: {_default(default, default_in_words)}
-"""
-
-
-def _default(value, in_words):
-    words = in_words.rstrip(".")
-    if isinstance(value, timedelta) and value:
-        return f"`{value!r}`".replace("datetime.", "")
-    return words if words.startswith("`") else f"`{value!r}` ({words})"
+        default = repr(getattr(conf, name)).replace("datetime.", "")
+    if in_words.startswith("`"):
+        default = in_words
+    elif default == in_words:
+        default = f"`{default}`"
+    else:
+        default = f"`{default}` ({in_words})"
+    anchor = name.lower().replace("_", "-")
+    heading = f"### {name} {{ #{anchor} }}"
+    return f"{heading}\n\n{meaning}. {' '.join(more.split())}\n\nDefault: {default}\n"
 
 
 def command(name):
@@ -165,4 +146,4 @@ def _cell(described):
     return " ".join(described.get("description", "").split()).replace("|", "\\|")
 
 
-FILLED = {"command": command, "http_api": http_api, "settings": settings}
+FILLED = {"command": command, "http_api": http_api, "setting": setting}

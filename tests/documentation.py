@@ -5,11 +5,12 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
 
 
 def page(name):
-    return (ROOT / "docs" / f"{name}.md").read_text()
+    return (DOCS / f"{name}.md").read_text()
 
 
 def blocks(text, language):
@@ -17,3 +18,9 @@ def blocks(text, language):
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     assert found
     return [textwrap.dedent(block) for block in found]
+
+
+def prose(text):
+    """What people read of a page: no examples, no targets of links."""
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"\]\([^)]*\)(\{[^}]*\})?", "]", text)

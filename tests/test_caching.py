@@ -58,7 +58,7 @@ def test_djangos_cache_keeps_the_responses_of_two_keys_apart(headers):
 
 
 def test_documented_view_checks_the_credential_before_the_cache(headers):
-    (example,) = (it for it in blocks(page("views"), "python") if "class Balance" in it)
+    (example,) = (it for it in blocks(page("reference/views"), "python") if "class Balance" in it)
     names = {"__name__": __name__}
     exec(example, names)  # noqa: S102 - the example on the page
     view = names["Balance"].as_view(

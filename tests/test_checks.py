@@ -430,7 +430,7 @@ def test_no_w004_if_the_keys_are_in_another_database(frappe_key, settings):
 def test_ids_are_unique_and_documented():
     sources = "".join(file.read_text() for file in (ROOT / "frappe_tokens/checks").glob("*.py"))
     names = re.findall(r'id="(frappe_tokens\.[A-Z]\d{3})"', sources)
-    table = page("deployment")
+    table = page("reference/checks")
     assert len(names) == len(set(names)) > 0
     assert [name for name in names if f"| `{name}` |" not in table] == []
 

@@ -14,7 +14,7 @@ from .documentation import blocks, page
 from .groups import leave_out
 from .request_log.conftest import an_entry
 
-PAGE = page("databases")
+PAGE = page("reference/databases")
 
 (EXACT,) = re.findall(r"`utf8mb4_bin`, which both have: the columns ([^.]+)\.", PAGE)
 

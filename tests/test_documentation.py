@@ -1,5 +1,10 @@
+"""What the pages of the documentation say of the code, all of it and only once."""
+
 import re
-from datetime import timedelta
+import shutil
+import subprocess
+import sys
+from collections import Counter
 
 import pytest
 
@@ -7,45 +12,104 @@ from frappe_tokens.conf import Settings, conf
 from frappe_tokens.exceptions import Reason
 from frappe_tokens.rates import Rate, parse_rate
 
-from .documentation import PAGES, page
+from .documentation import DOCS, PAGES, ROOT, page, prose
 
-GUIDE = page("guide")
+TEXT = {path: path.read_text() for path in PAGES}
+LONGEST_PAGE = 1_200
+LONGEST_SITE = 14_000
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def lines_of(pattern):
+    """How often each name is in a line of this form, on all pages together."""
+    return Counter(re.findall(pattern, "\n".join(TEXT.values()), re.MULTILINE))
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_python_examples_compile(path):
-    blocks = re.findall(r"^( *)```python\n(.*?)^\1```", path.read_text(), re.MULTILINE | re.DOTALL)
+    for indent, block in re.findall(
+        r"^( *)```python\n(.*?)^\1```", TEXT[path], re.MULTILINE | re.DOTALL
+    ):
+        compile(re.sub(f"^{indent}", "", block, flags=re.MULTILINE), path.name, "exec")
 
-    for indent, block in blocks:
-        source = re.sub(f"^{indent}", "", block, flags=re.MULTILINE)
-        compile(source, path.name, "exec")
 
+def test_links_of_the_readme_lead_to_files():
+    links = re.findall(r'\]\(([^)#]+)\)|src(?:set)?="([^"]+)"', (ROOT / "README.md").read_text())
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_links_lead_to_files_that_exist(path):
-    links = re.findall(r'\]\(([^)#]+)\)|src(?:set)?="([^"]+)"', path.read_text())
-
+    assert links
     for target in (first or second for first, second in links):
-        assert target.startswith("https://") or (path.parent / target).is_file(), target
+        assert target.startswith("https://") or (ROOT / target).is_file(), target
 
 
-def test_guide_names_every_refusal_with_its_status():
-    documented = re.findall(r"^\| (\d{3}) \| `(\w+)` \|", GUIDE, re.MULTILINE)
+def test_links_of_the_readme_are_absolute_in_a_package(tmp_path):
+    readme = tmp_path / "README.md"
+    shutil.copy(ROOT / "README.md", readme)
+    before = len(re.findall(r'\]\(|src(?:set)?="', readme.read_text()))
+
+    command = [sys.executable, ROOT / ".ci/absolute-links", "https://example.com/app", "v1.2.3"]
+    subprocess.run([*command, readme], check=True, timeout=60)
+
+    links = re.findall(r'\]\(([^)]+)\)|src(?:set)?="([^"]+)"', readme.read_text())
+    targets = [first or second for first, second in links]
+    assert len(targets) == before
+    assert all(target.startswith("https://example.com/app/") for target in targets)
+    pictures = [target for target in targets if target.endswith(".png")]
+    assert pictures
+    assert all("/raw/v1.2.3/docs/images/" in picture for picture in pictures)
+
+
+def test_each_refusal_is_in_the_table_in_the_order_of_the_decision():
+    documented = re.findall(r"^\| (\d{3}) \| `(\w+)` \|", page("reference/refusals"), re.MULTILINE)
 
     assert documented == [(str(reason.status), reason.code) for reason in Reason]
 
 
-def test_guide_names_every_setting_with_its_default(settings, monkeypatch):
+def test_each_setting_is_documented_once():
+    names = {name for name in dir(Settings) if name.isupper() and name[0] != "_"}
+
+    assert lines_of(r"^\{\{ setting (\w+) \}\}$") == dict.fromkeys(names, 1)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in dir(Settings) if name.isupper() and name[0] != "_"]
+)
+def test_docstring_of_a_setting_ends_with_its_default(settings, monkeypatch, name):
     settings.FRAPPE_TOKENS = {}
     monkeypatch.setattr("frappe_tokens.conf.scopes_of_toolkit", lambda: None)
-    documented = dict(re.findall(r"^\| `([A-Z_]+)` \| `(.+?)` \|", GUIDE, re.MULTILINE))
-    defaults = {
-        name: getattr(conf, name) for name in dir(Settings) if name.isupper() and name[0] != "_"
-    }
+    documented = getattr(Settings, name).__doc__.splitlines()[0].rstrip(".").rpartition(": ")[2]
+    default = getattr(conf, name)
 
-    assert set(documented) == set(defaults)
-    for name in ("FAILURE_LIMIT", "OAUTH_REGISTRATION_LIMIT"):
-        documented[name] = repr(parse_rate(eval(documented[name])))  # noqa: S307
-    for name, default in documented.items():
-        value = eval(default, {"timedelta": timedelta, "Rate": Rate})  # noqa: S307 - our own documentation
-        assert (tuple(value) if isinstance(value, list) else value) == defaults[name], name
+    if isinstance(default, Rate):
+        assert parse_rate(eval(documented.strip("`"))) == default  # noqa: S307
+    elif documented.startswith("``"):
+        assert eval(documented.strip("`")) == default  # noqa: S307 - our own docstring
+    else:
+        assert documented
+
+
+def test_each_command_is_documented_once():
+    folder = ROOT / "frappe_tokens" / "management" / "commands"
+    names = {path.stem for path in folder.glob("[a-z]*.py")}
+
+    assert lines_of(r"^\{\{ command (\w+) \}\}$") == dict.fromkeys(names, 1)
+
+
+def test_each_check_is_documented_once():
+    sources = "".join(file.read_text() for file in (ROOT / "frappe_tokens/checks").glob("*.py"))
+    sources += (ROOT / "frappe_tokens/contrib/oauth2/registration_check.py").read_text()
+    names = {*re.findall(r'"(frappe_tokens\.[A-Z]\d{3})"', sources)}
+
+    assert names <= lines_of(r"^\| `(frappe_tokens\.[A-Z]\d{3})` \|").keys()
+    assert {*lines_of(r"^\| `(frappe_tokens\.[A-Z]\d{3})` \|").values()} == {1}
+
+
+def test_no_page_is_long():
+    guides = [path for path in PAGES if (DOCS / "reference") not in path.parents]
+    words = {name_of(path): len(prose(TEXT[path]).split()) for path in guides}
+
+    assert {name: count for name, count in words.items() if count > LONGEST_PAGE} == {}
+    assert all(count > 20 for count in words.values())
+    assert sum(words.values()) <= LONGEST_SITE

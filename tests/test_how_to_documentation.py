@@ -307,11 +307,3 @@ def test_example_of_a_theme_sets_colors_that_exist():
 
     for name in re.findall(r"(--[a-z-]+):", example):
         assert f"    {name}:" in css
-
-
-def test_each_command_is_in_the_reference_once():
-    documented = re.findall(
-        r"^## (\w+)\n\n\{\{ command (\w+) \}\}$", page("reference/commands"), re.MULTILINE
-    )
-
-    assert sorted(documented) == [(name, name) for name in COMMANDS]

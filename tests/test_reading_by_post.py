@@ -1,4 +1,4 @@
-"""Views that read by POST, as docs/views.md has them."""
+"""Views that read by POST, as the page about scopes has them."""
 
 import pytest
 from django.test import RequestFactory
@@ -9,7 +9,9 @@ from frappe_tokens.keys import generate_keys
 from .conftest import bearer_header
 from .documentation import blocks, page
 
-(EXAMPLE,) = (block for block in blocks(page("views"), "python") if "class Search" in block)
+(EXAMPLE,) = (
+    block for block in blocks(page("how-to/declare-scopes"), "python") if "class Search" in block
+)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ class Settings(OAuthSettings):
 
     @property
     def SOURCES(self) -> Mapping[str, str]:
-        """The models for ``Frappe-Authorization-Source``, by name: ``ApiKey`` as "User"."""
+        """The models that keys are on, by name: ``{"User": "frappe_tokens.ApiKey"}``."""
         sources = self._get("SOURCES", (dict,), _DEFAULT_SOURCES)
         return sources if "User" in sources else {**_DEFAULT_SOURCES, **sources}
 
@@ -156,12 +156,12 @@ class Settings(OAuthSettings):
 
     @property
     def NOTIFY_CHANGES(self) -> bool:
-        """Whether users get a mail when someone else generates or revokes their key: False."""
+        """Whether users get an email when someone else makes, changes or ends their key: False."""
         return self._get("NOTIFY_CHANGES", (bool,), False)
 
     @property
     def SITE_URL(self) -> str:
-        """The address of the site, for the links in mails: none."""
+        """The scheme and host of the site, for the links in emails: none."""
         rule = 'a scheme and a host without a path, such as "https://example.com"'
         return self._text("SITE_URL", "", _SITE_URL, rule)
 
@@ -206,10 +206,7 @@ class Settings(OAuthSettings):
 
     @property
     def REQUEST_LOG_LIMIT(self) -> int | None:
-        """How many requests without a correct secret are logged per address and minute: 60.
-
-        More are only counted. None: all are logged.
-        """
+        """How many requests without a correct secret are logged per address and minute: 60."""
         return self._optional_int("REQUEST_LOG_LIMIT", 60)
 
     @property

@@ -23,7 +23,7 @@ class OAuthSettings(Reader):
 
     @property
     def OAUTH_REGISTRATION_LIMIT(self) -> Rate | None:
-        """How many clients an address may register: ``"6/hour"``. All together: 100 times that."""
+        """How many clients an address may register, all together 100 times that: ``"6/hour"``."""
         return self._rate("OAUTH_REGISTRATION_LIMIT", "6/hour", "registration")
 
     @property
@@ -40,7 +40,7 @@ class OAuthSettings(Reader):
 
     @property
     def OAUTH_ALLOWED_ORIGINS(self) -> tuple[str, ...]:
-        """The origins whose pages may get tokens without a secret, by CORS: none. ``"*"``: all."""
+        """The origins whose pages may get tokens without a secret; ``["*"]`` is all: none."""
         origins: tuple[str, ...] = self._get("OAUTH_ALLOWED_ORIGINS", (list, tuple), ())
         for origin in origins:
             if not isinstance(origin, str) or not (origin == "*" or _ORIGIN.fullmatch(origin)):

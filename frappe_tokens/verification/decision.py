@@ -50,7 +50,7 @@ def verify(credential: Credential, info: RequestInfo, *, leave_unknown: bool) ->
 def verify(
     credential: Credential, info: RequestInfo, *, leave_unknown: bool = False
 ) -> Auth | None:
-    """Accept or refuse a request, in the order of the table of refusals in ``docs/guide.md``.
+    """Accept or refuse a request, in the order of ``docs/reference/refusals.md``.
 
     Args:
         credential: from :func:`frappe_tokens.credentials.parse`.

@@ -14,12 +14,13 @@ from frappe_tokens.exceptions import Mistake, Reason
 from frappe_tokens.management.commands import check_token
 from frappe_tokens.models import ApiKey
 
+from ..documentation import page
 from .running import serving
 
 WHO = "/api/method/frappe.auth.get_logged_user"
 NO_SERVER = "http://127.0.0.1:9/"
 PAIR = "0123456789abcde:0123456789abcde"
-PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()
+PAGE = page("help/troubleshooting")
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
-"""The examples of the documentation of plain Django."""
+"""The examples for plain Django, Ninja and Channels."""
 
-import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -13,18 +11,22 @@ from django.urls import include, path
 from frappe_tokens.keys import generate_keys
 
 from ..conftest import token_header
+from ..documentation import blocks, page
 
 pytestmark = pytest.mark.django_db
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plain-django.md").read_text()
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+EXAMPLES = [
+    example
+    for name in ("django-views", "ninja", "channels")
+    for example in blocks(page(f"how-to/protect-{name}"), "python")
+]
 
 
 def example(containing):
     """The names that the only example with these words defines."""
     (source,) = [source for source in EXAMPLES if containing in source]
     names = {"__name__": "example"}
-    exec(compile(source, "plain-django.md", "exec"), names)  # noqa: S102 - our own documentation
+    exec(compile(source, "the documentation", "exec"), names)  # noqa: S102 - our own documentation
     return names
 
 

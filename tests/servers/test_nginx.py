@@ -1,4 +1,4 @@
-"""nginx hands the Authorization header on, its own login's too. docs/troubleshooting.md is used."""
+"""nginx passes the Authorization header on, and its own login. The pages about proxies are used."""
 
 import base64
 import os
@@ -13,13 +13,14 @@ from itertools import count
 import httpx
 import pytest
 
+from ..documentation import page
 from ..groups import leave_out
 from .conftest import make_token
 from .processes import PROJECT, WHO, free_port, in_environment, manage, running
 
 pytestmark = pytest.mark.process
 
-PAGE = (PROJECT / "docs" / "troubleshooting.md").read_text()
+PAGES = page("how-to/run-behind-a-proxy") + page("reference/proxies")
 LOGIN = ("staging", "made-up")
 ROOT = {"username": "root", "password": "a long made-up password"}
 ALLOWED, ELSEWHERE = "127.0.0.2", "127.0.0.3"
@@ -64,7 +65,7 @@ PASS = "location / { proxy_pass http://127.0.0.1:8000; }"
 
 def documented(language, begins):
     """The one example of the page that begins so."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", PAGES, re.MULTILINE | re.DOTALL)
     (found,) = [block for block in blocks if block.startswith(begins)]
     return found
 

@@ -72,7 +72,7 @@ LOGGING = {
         name: {"level": "DEBUG", "handlers": [], "propagate": True}
         for name in ("django", "django.server", "django.db.backends", "frappe_tokens")
     }
-    # With DEBUG, the toolkit logs what it issues, as docs/security.md says.
+    # With DEBUG, the toolkit logs what it issues, as the threat model says.
     | {name: {"level": "INFO"} for name in ("oauthlib", "oauth2_provider")}
     | {"django.template": {"level": "INFO"}, "urllib3": {"level": "INFO"}},
 }

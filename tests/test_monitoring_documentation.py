@@ -1,4 +1,4 @@
-"""What the page about operations shows is executed, with the packages that it names."""
+"""What the pages about monitoring show is executed, with the packages that they name."""
 
 import io
 import json
@@ -26,7 +26,7 @@ from .client import WHO, with_wrong_secret
 from .conftest import token_header
 from .documentation import blocks, page
 
-PAGE = page("operations")
+PAGE = page("reference/log-lines") + page("how-to/monitor")
 
 SIGNALS = [
     signals.authentication_failed,
