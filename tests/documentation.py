@@ -1,6 +1,7 @@
 """Reads the pages of the documentation."""
 
 import re
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,10 +14,10 @@ def page(name):
 
 
 def blocks(text, language):
-    """The examples in this language, of which there must be some."""
+    """The examples in this language, of which there must be some. Those in lists are indented."""
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     assert found
-    return found
+    return [textwrap.dedent(block) for block in found]
 
 
 def prose(text):

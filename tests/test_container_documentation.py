@@ -1,4 +1,4 @@
-"""What the page about deployment shows for containers is parsed and, if possible, executed."""
+"""What the page about services shows is parsed and, if possible, executed."""
 
 import os
 import re
@@ -13,14 +13,15 @@ import yaml
 from django.core.management import call_command
 from django.test import Client
 
+from frappe_tokens.keys import generate_keys
 from frappe_tokens.management.commands.generate_keys import Command
-from frappe_tokens.models import ApiRequestLog
+from frappe_tokens.models import ApiKey, ApiRequestLog
 
 from .documentation import PAGES, ROOT, blocks, page
 
-PAGE = page("deployment")
+PAGE = page("how-to/make-keys-for-a-service")
 
-COMPOSE, KUBERNETES = ([*yaml.safe_load_all(block)] for block in blocks(PAGE, "yaml"))
+CI, COMPOSE, KUBERNETES = ([*yaml.safe_load_all(block)] for block in blocks(PAGE, "yaml"))
 (SITE,) = COMPOSE[0]["services"].values()
 SECRET, DEPLOYMENT = KUBERNETES
 POD = DEPLOYMENT["spec"]["template"]["spec"]
@@ -70,7 +71,8 @@ def test_parts_refer_to_each_other():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_command_lines_are_accepted_by_the_commands_parser(path):
-    lines = re.findall(r"python manage\.py generate_keys (.*)", path.read_text())
+    text = path.read_text().replace("\\\n", " ")
+    lines = re.findall(r"python manage\.py generate_keys (.*)", text)
     parser = Command().create_parser("manage.py", "generate_keys")
 
     for line in lines:
@@ -113,6 +115,34 @@ def test_script_that_runs_twice_leaves_the_same_key(tmp_path, pair, start, mount
     assert "The API key ftk_robot of robot has this secret already. Nothing was changed." in again
     assert pair.read_text().strip().partition(":")[2] not in first + again
     assert ("gunicorn mysite.wsgi --bind" in again) == ("exec gunicorn" in script)
+
+
+@pytest.mark.django_db
+def test_service_of_the_page_gets_a_key(capsys):
+    (command,) = [block for block in blocks(PAGE, "sh") if "reports" in block]
+    arguments = re.search(r"generate_keys (.*?) >", command)[1]
+
+    call_command("generate_keys", *shlex.split(arguments))
+
+    key = ApiKey.objects.get(user__username="reports")
+    assert key.read_only
+    assert not key.user.has_usable_password()
+    assert [line.split("=")[0] for line in capsys.readouterr().out.splitlines()[1:3]] == [
+        *("API_KEY", "API_SECRET")
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_step_of_ci_calls_the_api(live_server, user):
+    (step,) = CI[0]["steps"]
+    keys = generate_keys(user)
+    script = step["run"].replace("https://example.com", live_server.url)
+    assert step["env"] == {name: f"${{{{ secrets.{name} }}}}" for name in ("API_KEY", "API_SECRET")}
+    env = {**os.environ, "API_KEY": keys.api_key, "API_SECRET": str(keys.api_secret)}
+
+    answer = subprocess.check_output(["sh", "-ec", script], env=env, text=True)
+
+    assert answer == '{"message":"ada"}'
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""The table of ``docs/security.md``: who may do what to whose keys."""
+"""The table of ``docs/reference/rights.md``: who may do what to whose keys."""
 
 import re
 from datetime import timedelta
@@ -24,7 +24,7 @@ from .team_leads import BACKENDS, PERMISSION, let_lead
 
 pytestmark = pytest.mark.django_db
 
-PAGE = page("security")
+PAGE = page("reference/rights")
 TARGETS = ["own", "members", "others", "more powerful", "inactive"]
 ALL = frozenset(TARGETS)
 

@@ -35,7 +35,9 @@ class KeyCommand(BaseCommand):
     change: Callable[[AbstractApiKey], bool]
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("keys", nargs="*", metavar="KEY", help="API key, without its secret")
+        parser.add_argument(
+            "keys", nargs="*", metavar="KEY", help="API keys, without their secrets."
+        )
         add_selection(parser)
 
     def handle(self, *args: object, **options: Any) -> None:

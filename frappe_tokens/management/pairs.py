@@ -33,9 +33,13 @@ _DONE = {
 def add_pair_arguments(parser: CommandParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "--from-env", metavar="NAME", help="environment variable with <api_key>:<api_secret>"
+        "--from-env",
+        metavar="NAME",
+        help="Store the pair <api_key>:<api_secret> in this environment variable.",
     )
-    group.add_argument("--secret-file", metavar="PATH", help="file with <api_key>:<api_secret>")
+    group.add_argument(
+        "--secret-file", metavar="PATH", help="Store the pair <api_key>:<api_secret> in this file."
+    )
 
 
 def has_pair(options: Mapping[str, Any]) -> bool:

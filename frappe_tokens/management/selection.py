@@ -47,9 +47,13 @@ def json_object(text: str) -> dict[str, object]:
 
 def add_selection(parser: CommandParser) -> None:
     parser.add_argument(
-        "--user", action="append", default=[], metavar="U", help="this user's keys; may be repeated"
+        "--user",
+        action="append",
+        default=[],
+        metavar="U",
+        help="Keys of this user. May be repeated.",
     )
-    parser.add_argument("--source", metavar="NAME", help="only this one of SOURCES")
+    parser.add_argument("--source", metavar="NAME", help="Only this one of SOURCES.")
 
 
 def source_models(source: str | None) -> dict[str, type[AbstractApiKey]]:

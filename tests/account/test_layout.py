@@ -1,7 +1,5 @@
 """The header of the pages, signing out, and the project's own layout."""
 
-import re
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -10,6 +8,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.test import Client
 from django.urls import path, reverse
 
+from tests.documentation import blocks, page
 from tests.html import attribute, elements, text
 
 from .conftest import LIST, NEW, text_of
@@ -18,9 +17,7 @@ TAGS = "frappe_tokens.templatetags.frappe_tokens"
 SIGN_OUT = f"{LIST}sign-out/"
 
 # The templates in the documentation: one that changes our header, and one that replaces our layout.
-EXTENDING, REPLACING = re.findall(
-    r"```django\n(.*?)```", Path("docs/managing.md").read_text(encoding="utf-8"), re.DOTALL
-)
+_ADMIN, EXTENDING, REPLACING = blocks(page("how-to/theme-the-pages"), "django")
 BASE = "frappe_tokens/account/base.html"
 THEIR_LAYOUT = (
     "<title>{% block head_title %}{% endblock %} - Acme</title>"
@@ -57,9 +54,9 @@ def test_header_shows_the_host_if_it_has_no_site(ada, monkeypatch):
     assert text(header_of(ada.get(LIST))).startswith("testserver Home")
 
 
-@pytest.mark.parametrize("page", [LIST, NEW])
-def test_header_links_home_and_signs_out(ada, page):
-    header = header_of(ada.get(page, headers={"host": "localhost:8000"}))
+@pytest.mark.parametrize("address", [LIST, NEW])
+def test_header_links_home_and_signs_out(ada, address):
+    header = header_of(ada.get(address, headers={"host": "localhost:8000"}))
 
     assert text(header) == "localhost:8000 Home Signed in as ada Sign out"
     assert [attribute(link, "href") for link in elements(header, "a")] == ["/"]
@@ -107,7 +104,7 @@ def test_project_can_change_parts_of_the_header(ada, use_templates):
 
     header = header_of(ada.get(LIST))
 
-    assert text(header) == "Acme Home Help Signed in as ada Sign out"
+    assert text(header) == "Example Home Help Signed in as ada Sign out"
 
 
 @pytest.mark.parametrize("name", ["header", "site_name", "home", "help", "user", "sign_out"])
@@ -120,8 +117,8 @@ def test_project_can_replace_each_block_of_the_header(ada, use_templates, name):
 def test_project_can_put_the_pages_into_its_own_layout(ada, use_templates):
     use_templates({BASE: REPLACING, "site.html": THEIR_LAYOUT})
 
-    page = text_of(ada.get(NEW))
+    shown = text_of(ada.get(NEW))
 
-    for shown in ("New API key - Acme", "acme.css", "account.css", "Acme</nav>", "allowed_ips"):
-        assert shown in page
-    assert not elements(page, class_="frappe-tokens-header")
+    for part in ("New API key - Acme", "acme.css", "account.css", "Acme</nav>", "allowed_ips"):
+        assert part in shown
+    assert not elements(shown, class_="frappe-tokens-header")

@@ -1,6 +1,7 @@
 """The pictures of README.md and docs/, taken from the running project: ``make screenshots``."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,23 @@ def test_takes_the_pictures_of_the_documentation(
     page.click(SUBMIT)
     expect(page.locator(".frappe-tokens-copy").last).to_be_visible()
     shoot(page, "generate-keys-list")
+
+
+def test_takes_the_picture_of_the_users_own_page(open_page, make_user, settings, scheme, shoot):
+    settings.FRAPPE_TOKENS = {**getattr(settings, "FRAPPE_TOKENS", {}), "SELF_SERVICE": True}
+    user, now = make_user("ada"), timezone.now()
+    deploy = generate_keys(user, name="deploy", expires_at=now + timedelta(days=9)).instance
+    limits = {"read_only": True, "allowed_ips": ["192.0.2.0/24"]}
+    generate_keys(user, name="nightly backup", expires_at=now + timedelta(days=88), **limits)
+    ApiKey.objects.filter(pk=deploy.pk).update(
+        last_used_at=now - timedelta(minutes=3), last_used_ip="192.0.2.7"
+    )
+    window = {"viewport": {"width": 900, "height": 800}, "color_scheme": scheme}
+
+    page = open_page("/account/api-keys/", user, **window)
+
+    expect(page.get_by_text("nightly backup").first).to_be_visible()
+    shoot(page, "account-keys")
 
 
 def test_takes_the_pictures_of_the_request_log(open_page, system_manager, make_user, scheme, shoot):

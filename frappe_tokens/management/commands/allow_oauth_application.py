@@ -21,7 +21,9 @@ class Command(BaseCommand):
     help = "Let tokens for client credentials of each application run as its current user."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("client_ids", nargs="+", metavar="CLIENT_ID")
+        parser.add_argument(
+            "client_ids", nargs="+", metavar="CLIENT_ID", help="Client ids of applications."
+        )
 
     def handle(self, *args: object, client_ids: list[str], **options: Any) -> None:
         if not apps.is_installed("oauth2_provider"):

@@ -71,9 +71,16 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("url", metavar="URL", help="a URL of your API, with http(s)://")
-        parser.add_argument("--scheme", choices=SCHEMES, default="token")
-        parser.add_argument("--source", metavar="NAME", help="for Frappe-Authorization-Source")
+        parser.add_argument(
+            "url", metavar="URL", help="A URL of your API, with http:// or https://."
+        )
+        parser.add_argument(
+            "--scheme",
+            choices=SCHEMES,
+            default="token",
+            help="The scheme of the Authorization header. Default: token.",
+        )
+        parser.add_argument("--source", metavar="NAME", help="For Frappe-Authorization-Source.")
 
     @sensitive_variables()
     def handle(self, *args: object, **options: Any) -> None:

@@ -29,9 +29,10 @@ from ...keys import (
     set_up_pair,
 )
 from ...models import ApiKey
+from ..key_options import add_key_options
 from ..pairs import add_pair_arguments, describe, format_pair, has_pair, read_pair
 from ..progress import progress_bar
-from ..selection import duration, json_object, moment, named_users, owner_of, username_of
+from ..selection import moment, named_users, owner_of, username_of
 
 DEFAULT_URL = "http://localhost:8000"
 
@@ -44,39 +45,30 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("users", nargs="*", metavar="USER", help="username")
-        parser.add_argument("--all-active", action="store_true", help="for every active user")
+        parser.add_argument("users", nargs="*", metavar="USER", help="Usernames.")
+        parser.add_argument("--all-active", action="store_true", help="For every active user.")
         parser.add_argument(
-            "--create-user", action="store_true", help="create missing users, without a password"
+            "--create-user",
+            action="store_true",
+            help="Create missing users, who can only use the API: they have no password.",
         )
         parser.add_argument(
-            "--if-missing", action="store_true", help="not for users who have this key already"
+            "--if-missing",
+            action="store_true",
+            help="Leave out users who have an unrevoked key of this name, even an expired one.",
         )
         add_pair_arguments(parser)
-        parser.add_argument("--name", default="", help="which of the user's keys; default: unnamed")
-        parser.add_argument("--read-only", action="store_true", help="only GET, HEAD and OPTIONS")
+        add_key_options(parser)
         parser.add_argument(
-            "--scope", action="append", default=[], metavar="S", help="may be repeated"
+            "--format",
+            choices=["curl", "env", "json", "text"],
+            default="text",
+            help="json: an object per line; env: for a shell; curl: a request. Default: text.",
         )
         parser.add_argument(
-            "--allow-ip", action="append", default=[], metavar="CIDR", help="from where; repeatable"
-        )
-        parser.add_argument(
-            "--self-rotate",
-            action="store_true",
-            help="the key may replace its own secret",
-        )
-        parser.add_argument("--description", default="", metavar="TEXT", help="for people")
-        parser.add_argument(
-            "--metadata", type=json_object, default={}, metavar="JSON", help="for programs"
-        )
-        parser.add_argument("--expires-in", type=duration, metavar="90d", help="life of the key")
-        parser.add_argument(
-            "--grace", type=duration, metavar="24h", help="how long the old secret keeps working"
-        )
-        parser.add_argument("--format", choices=["curl", "env", "json", "text"], default="text")
-        parser.add_argument(
-            "--url", default=DEFAULT_URL, help=f"site for --format curl; default: {DEFAULT_URL}"
+            "--url",
+            default=DEFAULT_URL,
+            help=f"The site for --format curl. Default: {DEFAULT_URL}.",
         )
 
     def handle(self, *args: object, **options: Any) -> None:

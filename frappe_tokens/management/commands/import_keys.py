@@ -38,8 +38,8 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE.csv", help="- for standard input")
-        parser.add_argument("--dry-run", action="store_true", help="check without importing")
+        parser.add_argument("file", metavar="FILE.csv", help="The file, or - for standard input.")
+        parser.add_argument("--dry-run", action="store_true", help="Check without importing.")
 
     @sensitive_variables()
     def handle(self, *args: object, **options: Any) -> None:

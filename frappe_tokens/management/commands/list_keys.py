@@ -34,14 +34,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--unused-for", type=duration, metavar="90d", help="unused for this long, or never used"
+            "--unused-for",
+            type=duration,
+            metavar="90d",
+            help="Last used at least this long ago; or never used, and their secret is that old.",
         )
         parser.add_argument(
-            "--expiring-in", type=duration, metavar="14d", help="expiring within this time"
+            "--expiring-in", type=duration, metavar="14d", help="Working, but expiring this soon."
         )
         add_selection(parser)
-        parser.add_argument("--all", action="store_true", help="include revoked keys")
-        parser.add_argument("--format", choices=["csv", "json", "text"], default="text")
+        parser.add_argument("--all", action="store_true", help="Include revoked keys.")
+        parser.add_argument(
+            "--format",
+            choices=["csv", "json", "text"],
+            default="text",
+            help="json: an object per line; csv: a row per key. Default: text.",
+        )
 
     def handle(self, *args: object, **options: Any) -> None:
         spans = (options["unused_for"], options["expiring_in"])

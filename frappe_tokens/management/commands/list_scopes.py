@@ -24,7 +24,7 @@ class Command(BaseCommand):
             "--format",
             choices=["json", "text"],
             default="text",
-            help="text: a table; json: an object per line",
+            help="json: an object per line. Default: text, a table.",
         )
 
     def handle(self, *args: object, **options: Any) -> None:

@@ -28,16 +28,16 @@ class Command(BaseCommand):
             type=duration,
             default=timedelta(days=14),
             metavar="14d",
-            help="how soon keys expire; 0d: no such notices; default: 14d",
+            help="How soon keys expire. 0d: no such notices. Default: 14d.",
         )
         parser.add_argument(
             "--unused-for",
             type=duration,
             default=timedelta(days=90),
             metavar="90d",
-            help="how long keys have been unused; 0d: no such notices; default: 90d",
+            help="How long keys have been unused. 0d: no such notices. Default: 90d.",
         )
-        parser.add_argument("--dry-run", action="store_true", help="only print what would be sent")
+        parser.add_argument("--dry-run", action="store_true", help="Only print what would be sent.")
 
     def handle(self, *args: object, **options: Any) -> None:
         models = source_models(None).values()

@@ -26,7 +26,7 @@ class Command(BaseCommand):
             type=duration,
             default=DEFAULT_AGE,
             metavar="30d",
-            help="minimum time without a token; default: 30d",
+            help="Minimum time without a token. Default: 30d.",
         )
 
     def handle(self, *args: object, unused_for: timedelta, **options: object) -> None:

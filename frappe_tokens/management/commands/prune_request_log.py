@@ -32,14 +32,14 @@ class Command(BaseCommand):
             type=duration,
             default=timedelta(0),
             metavar="90d",
-            help="minimum age; required",
+            help="Minimum age. Required.",
         )
         parser.add_argument(
             "--batch-size",
             type=int,
             default=BATCH_SIZE,
             metavar="N",
-            help=f"rows per transaction; default: {BATCH_SIZE}",
+            help=f"Rows per transaction. Default: {BATCH_SIZE}.",
         )
 
     def handle(self, *args: object, **options: Any) -> None:

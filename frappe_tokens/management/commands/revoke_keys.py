@@ -21,7 +21,7 @@ class Command(KeyCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
+        parser.add_argument("--reason", default="", metavar="TEXT", help="Why, for the record.")
 
     def handle(self, *args: object, **options: Any) -> None:
         self.change = partial(revoke, reason=options["reason"])

@@ -1,4 +1,4 @@
-"""What the page about mails shows can be run."""
+"""What the pages say about emails can be run."""
 
 import configparser
 import re
@@ -13,7 +13,8 @@ from frappe_tokens.keys.mail import MOST_EMAILS
 
 from .documentation import ROOT, blocks, page
 
-PAGE = page("notices")
+PAGE = page("how-to/email-users")
+TEMPLATES = page("reference/pages")
 MAILS = ROOT / "frappe_tokens/templates/frappe_tokens/mail"
 
 
@@ -22,7 +23,7 @@ def commands():
 
 
 def test_commands_are_valid():
-    assert len(commands()) == 5
+    assert len(commands()) == 4
     for line in commands():
         name, *arguments = shlex.split(line)
         command = load_command_class("frappe_tokens", name)
@@ -59,24 +60,24 @@ def test_task_of_celery_calls_the_command(capsys):
 
 
 def test_templates_and_their_variables_are_named():
-    section = PAGE[PAGE.index("## Templates") :]
+    section = TEMPLATES[TEMPLATES.index("## Emails") :]
     documented = re.findall(r"`([\w]+\.(?:txt|html))`", section)
     variables = re.findall(r"^\| [^|]*\| `(\w+)` \|", section, re.MULTILINE)
     texts = {path.name: path.read_text() for path in MAILS.iterdir()}
 
     assert set(documented) <= set(texts)
-    assert len(variables) == 9
+    assert len(variables) == 11
     for name in variables:
         assert any(re.search(rf"{{[{{%][^}}]*\b{name}\b", text) for text in texts.values()), name
 
 
 def test_template_of_a_project_may_choose_the_language(settings):
-    (source,) = blocks(PAGE, "django")
+    (source,) = blocks(TEMPLATES, "django")
     engine = engines["django"]
 
     assert engine.from_string(source).render({"user": {"language": "fr"}}).strip()
 
 
 def test_numbers_are_right():
-    assert f"more than {MOST_EMAILS} users" in " ".join(PAGE.split())
-    assert f"batches of {BATCH_SIZE} users" in PAGE
+    assert f"more than {MOST_EMAILS} users" in " ".join(TEMPLATES.split())
+    assert f"batches of {BATCH_SIZE} users" in TEMPLATES

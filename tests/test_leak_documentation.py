@@ -1,18 +1,22 @@
-"""The patterns and the checksum of the page about secret scanning fit what the app generates."""
+"""The patterns and the checksum of the page about leaked keys fit what the app generates."""
 
 import re
 import runpy
 
 import pytest
 import yaml
+from django.test import Client
 
 from frappe_tokens import crypto
 from frappe_tokens.api.bodies import MAX_BYTES
 from frappe_tokens.api.key_actions import MAX_FINDINGS
+from frappe_tokens.keys import generate_keys
+from frappe_tokens.models import ApiKey
 
 from .documentation import blocks, page
 
-PAGE = page("secret-scanning")
+PAGE = page("how-to/revoke-a-leaked-key")
+REPORTS = page("reference/http-api")
 AROUND = ["{}", '"{}"', "'{}',", "SECRET={}\n", "x={}&y", "({})", "https://a:{}@b", "[{}]", "{}."]
 
 
@@ -53,15 +57,10 @@ def test_patterns_cut_nothing_off(pattern, text):
     assert found(pattern, text.format(crypto.generate_api_secret())) == []
 
 
-def test_table_has_the_lengths():
-    rows = re.findall(r"`(ft[ks]_)` \| (\d+) \| (\d*) *\| (\d+) \|", PAGE)
+def test_page_names_the_lengths():
+    (lengths,) = re.findall(r"`fts_`, (\d+) letters and digits, and (\d+) more of a checksum", PAGE)
 
-    key, secret = crypto.generate_api_key(), crypto.generate_api_secret()
-    of_secret = (crypto.API_SECRET_RANDOM_LENGTH, crypto.CHECKSUM_LENGTH, len(secret))
-    assert rows == [
-        ("ftk_", str(crypto.API_KEY_RANDOM_LENGTH), "", str(len(key))),
-        ("fts_", *map(str, of_secret)),
-    ]
+    assert lengths == (str(crypto.API_SECRET_RANDOM_LENGTH), str(crypto.CHECKSUM_LENGTH))
 
 
 def test_function_verifies_the_checksum(tmp_path):
@@ -77,5 +76,19 @@ def test_function_verifies_the_checksum(tmp_path):
 
 
 def test_page_names_the_limits():
-    assert f"more than {MAX_FINDINGS} findings" in PAGE
-    assert f"more than {MAX_BYTES // 1024} KiB" in PAGE
+    assert f"more than {MAX_FINDINGS} findings" in REPORTS
+    assert f"more than {MAX_BYTES // 1024} KiB" in REPORTS
+
+
+@pytest.mark.django_db
+def test_report_of_the_page_revokes_the_key(user):
+    keys = generate_keys(user)
+    (command,) = [block for block in blocks(PAGE, "sh") if "revoke-leaked" in block]
+    path, kind, body = re.search(
+        r"https://example.com(\S+).*-H 'Content-Type: (.*?)' -d '(.*?)'", command, re.DOTALL
+    ).groups()
+
+    response = Client().post(path, body.replace("fts_...", keys.api_secret), content_type=kind)
+
+    assert response.status_code == 204
+    assert ApiKey.objects.get().is_revoked
