@@ -20,7 +20,7 @@ from .running import serving
 WHO = "/api/method/frappe.auth.get_logged_user"
 NO_SERVER = "http://127.0.0.1:9/"
 PAIR = "0123456789abcde:0123456789abcde"
-PAGE = page("help/troubleshooting")
+PAGE = page("reference/commands")
 
 
 @pytest.fixture
