@@ -41,6 +41,8 @@ TITLES = {
     "next_7_key_valid": "keys: check the old rows",
     "next_8_key_fill": "keys: fill a column in batches",
 }
+# They change no table on MariaDB.
+WITHOUT_DDL = {"next_7_key_valid", "next_8_key_fill"}
 
 TRAPS = (
     "What isn't online everywhere, without requests: how long it took, and in brackets, how long a "
@@ -51,28 +53,30 @@ TRAPS = (
 def run(*, quick: bool) -> Report:
     report = Report("Upgrades")
     keys, rows = (QUICK_KEYS, QUICK_ROWS) if quick else (KEYS, ROWS)
+    default = ""
     if number := os.environ.get(ROWS_VARIABLE):
+        default = f" (`{ROWS_VARIABLE}`; by default {KEYS:,} and {ROWS:,})"
         keys, rows = int(number) // 10, int(number)
     all_found: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(PROCESSES) as threads:
         tried = threads.map(lambda server: _tried(server, keys, rows, quick), SERVERS)
         by_server = dict(zip(SERVERS, tried, strict=True))
     for server, found in by_server.items():
-        report.rows += _rows(server, found)
+        report.rows += _rows(server, found, f"--keys {keys} --rows {rows}")
         if found:
             report.notes += [f"{SERVERS[server].title}:", _table(found), _summary(found)]
             all_found[SERVERS[server].title] = found
     if all_found:
         report.notes += [TRAPS, _traps(all_found)]
     report.notes.append(
-        f"{keys:,} keys and {rows:,} rows of the log. Meanwhile, gunicorn served the version "
-        "before the migration: ten requests a second with keys, and each second one key was "
-        "generated, used, rotated, revoked and tried again. Reads and writes of both tables were "
-        "also asked by two connections of their own, every 50 ms: how long they took includes the "
-        "wait for locks. Locks of PostgreSQL are sampled every 10 ms, so their times are upper "
-        "bounds. For MariaDB, the algorithm is the least that it accepted. Two databases "
-        "were tried at the same time, and others used the two cores of the machine as well (load "
-        f"average {os.getloadavg()[2]:.0f}): all times are upper bounds."
+        f"{keys:,} keys and {rows:,} rows of the log{default}. Meanwhile, gunicorn served the "
+        "version before the migration: ten requests a second with keys, and each second one key "
+        "was generated, used, rotated, revoked and tried again. Reads and writes of both tables "
+        "were also asked by two connections of their own, every 50 ms: how long they took includes "
+        "the wait for locks. Locks of PostgreSQL are sampled every 10 ms, so their times are upper "
+        "bounds. For MariaDB, the algorithm is the least that it accepted. Databases were tried at "
+        "the same time, and others used the two cores of the machine as well (load average "
+        f"{os.getloadavg()[2]:.0f}): all times are upper bounds."
     )
     return report
 
@@ -93,8 +97,8 @@ def _tried(server: str, keys: int, rows: int, quick: bool) -> dict[str, Any]:
     return found
 
 
-def _rows(name: str, found: dict[str, Any]) -> list[Row]:
-    server, command = SERVERS[name], f"python -m trust.upgrades {name}"
+def _rows(name: str, found: dict[str, Any], sizes: str) -> list[Row]:
+    server, command = SERVERS[name], f"python -m trust.upgrades {name} {sizes}"
     steps, answers = found.get("steps", []), found.get("answers", [])
 
     def row(promise: str, tried: int, failed: int) -> Row:
@@ -166,7 +170,8 @@ def _table(found: dict[str, Any]) -> str:
     for step in found["steps"]:
         direction = "forwards" if step["forwards"] else "backwards"
         locks = [_lock(name, seconds) for name, seconds in sorted(step["locks"].items())]
-        if algorithm := found["algorithms"].get(f"{step['name']} {direction}"):
+        algorithm = found["algorithms"].get(f"{step['name']} {direction}")
+        if algorithm and step["name"] not in WITHOUT_DDL:
             locks = [algorithm]
         lines.append(
             f"| {TITLES.get(step['name'], step['name'])} | {direction} | {step['seconds']:.1f}"

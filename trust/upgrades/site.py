@@ -59,9 +59,10 @@ def site(environment: Mapping[str, str], folder: Path | None) -> Iterator[int]:
         command = [sys.executable, "-m", "gunicorn", "trust.upgrades.wsgi:application"]
         command += [f"--bind=fd://{number}", "--workers=1", f"--threads={THREADS}"]
         command += ["--worker-class=gthread", "--log-level=critical", "--no-control-socket"]
-        return [*command, *([f"--pythonpath={folder}"] if folder else [])]
+        return command
 
-    with served(environment, command) as port:
+    version = {"UPGRADES_VERSION": str(folder or "")}
+    with served({**environment, **version}, command) as port:
         status, *_ = asyncio.run(send(port, "GET", "/pid/"))
         assert status == 200
         yield port
