@@ -35,7 +35,7 @@ def name_of(ahead):
 
 
 def blocks(language):
-    section = PAGE.read_text().split("\n## Large installations\n")[1].split("\n## ")[0]
+    section = PAGE.read_text().split("\n### A partition for each month\n")[1].split("\n## ")[0]
     return re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 
