@@ -31,6 +31,8 @@ GROUPS = (
     "scale",
     "pages",
     "usage",
+    "sizes",
+    "growth",
 )
 RESULTS = Path(__file__).with_name("results.md")
 
@@ -55,6 +57,9 @@ class Sizes:
     page_keys: int | None = None
     page_log_rows: int | None = None
     flood: int = 100_000
+    size_keys: int = 100_000
+    size_rounds: int = 3
+    growth: tuple[int, ...] = (1_000_000, 10_000_000)
 
 
 QUICK = Sizes(
@@ -70,6 +75,9 @@ QUICK = Sizes(
     page_keys=100,
     page_log_rows=1000,
     flood=1000,
+    size_keys=100,
+    size_rounds=1,
+    growth=(1000,),
 )
 NUMBERS = {
     "rounds": "how many times each request is timed",
@@ -138,6 +146,7 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
         bulk,
         end_to_end,
         goals,
+        growth,
         in_process,
         pages,
         request_log,
@@ -145,6 +154,7 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
         stages,
         usage,
     )
+    from . import sizes as sizes_of_sites
 
     def keys_in_table() -> list[Table]:
         many = sizes.many_keys or (1_000_000 if database == "PostgreSQL" else None)
@@ -173,6 +183,8 @@ def _groups(database: str, sizes: Sizes) -> dict[str, Callable[[], list[Table]]]
         keys_in_table,
         pages_of_admin,
         requests_in_log,
+        lambda: sizes_of_sites.measure(sizes.size_keys, sizes.seconds, sizes.size_rounds),
+        lambda: growth.measure(sizes.growth, sizes.seconds),
     ]
     return dict(zip(GROUPS, measures, strict=True))
 

@@ -38,7 +38,7 @@ def measure(keys: int, rows: int, rounds: int) -> list[Table]:
     )
     usage.populate(rows)
     population.analyse(get_user_model(), ApiKey)
-    client = _signed_in()
+    client = signed_in()
     list_of_keys, log = (
         reverse(f"admin:frappe_tokens_{name}_changelist") for name in ("apikey", "apirequestlog")
     )
@@ -53,7 +53,7 @@ def measure(keys: int, rows: int, rounds: int) -> list[Table]:
         "log, by outcome": f"{log}?outcome=key_expired",
     }
     probes = [
-        Probe(name, partial(Trial, partial(client.get, url), _check)) for name, url in pages.items()
+        Probe(name, partial(Trial, partial(client.get, url), check)) for name, url in pages.items()
     ]
     timings = interleave(probes, min(rounds, MOST_ROUNDS))
     table = Table(
@@ -74,7 +74,7 @@ def measure(keys: int, rows: int, rounds: int) -> list[Table]:
     return [table]
 
 
-def _signed_in() -> Client:
+def signed_in() -> Client:
     admin = make_user("admin")
     admin.is_staff = admin.is_superuser = True
     admin.save()
@@ -83,6 +83,6 @@ def _signed_in() -> Client:
     return client
 
 
-def _check(response: Any) -> None:
+def check(response: Any) -> None:
     if response.status_code != 200 or b'id="result_list"' not in response.content:
         raise WrongAnswer(f"The page answers {response.status_code}.")

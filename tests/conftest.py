@@ -242,7 +242,7 @@ def pytest_collection_modifyitems(items):
         elif mark is not None:
             if mark.kwargs.get("transaction"):
                 item.add_marker("commits")
-        elif "db" not in fixtures and item.get_closest_marker("process") is None:
+        elif not fixtures & {"db", "redis_url"} and item.get_closest_marker("process") is None:
             item.add_marker("pure")
 
 

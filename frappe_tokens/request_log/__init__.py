@@ -4,6 +4,7 @@
 the :class:`Sink` that ``FRAPPE_TOKENS["REQUEST_LOG"]`` names.
 """
 
+from .batches import BatchSink
 from .entries import Entry
 from .pruning import delete_in_batches, old_rows
 from .recording import close, record
@@ -26,6 +27,7 @@ __all__ = [
     "DAYS",
     "DAYS_MAX",
     "SAMPLE",
+    "BatchSink",
     "Day",
     "Entry",
     "NullSink",

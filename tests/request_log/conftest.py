@@ -1,5 +1,7 @@
 """Entries, and what may happen to the table of the log."""
 
+import os
+import secrets
 import time
 from contextlib import suppress
 from functools import partial
@@ -11,6 +13,7 @@ from frappe_tokens.models import ApiRequestLog
 from frappe_tokens.request_log import Entry, sinks
 from frappe_tokens.request_log.buffered import BufferedSink
 
+from ..groups import leave_out
 from ..log_tables import locked_log, log_gone
 
 
@@ -80,3 +83,58 @@ def sink(transactional_db):
     sink = BufferedSink()
     yield sink
     sink.close()
+
+
+@pytest.fixture
+def redis_url():
+    """The URL of the tests' Redis."""
+    url = os.environ.get("REDIS_URL")
+    if not url:
+        leave_out("Redis", "REDIS_URL names none", in_ci_too=True)
+    return url
+
+
+@pytest.fixture
+def redis(redis_url):
+    from redis import Redis
+
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def stream(redis):
+    """The key of a stream that no other test has."""
+    stream = f"tests:{secrets.token_hex(8)}"
+    yield stream
+    for key in redis.scan_iter(match=f"*{stream}*", count=1000):
+        redis.delete(key)
+
+
+@pytest.fixture
+def new_stream(stream):
+    """Makes sinks of this stream: ``new_stream(url, maxlen=10)``."""
+    from frappe_tokens.contrib.redis_streams import RedisStreamSink
+
+    class Stream(RedisStreamSink):
+        def connect(self):
+            client = super().connect()
+            client.connection_pool.connection_kwargs["client_name"] = stream
+            return client
+
+    def make(url, **attributes):
+        return type("Stream", (Stream,), {"url": url, "stream": stream, **attributes})()
+
+    return make
+
+
+@pytest.fixture
+def in_stream(redis, stream):
+    """The fields of the stream's entries, in their order."""
+    return lambda: [fields for _, fields in redis.xrange(stream)]
+
+
+@pytest.fixture
+def paths(in_stream):
+    """The paths in the stream, in their order."""
+    return lambda: [fields["path"] for fields in in_stream()]

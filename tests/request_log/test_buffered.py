@@ -10,8 +10,8 @@ from django.db.backends.signals import connection_created
 
 from frappe_tokens.db import LOCK_SECONDS
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import buffered, insertion
-from frappe_tokens.request_log.buffered import BATCH, ENOUGH
+from frappe_tokens.request_log import batches, insertion
+from frappe_tokens.request_log.batches import BATCH, ENOUGH
 
 from ..log_tables import TABLE, log_gone
 from .conftest import IMPOSSIBLE, an_entry, locked, logged_paths, wait_until
@@ -20,13 +20,13 @@ from .conftest import IMPOSSIBLE, an_entry, locked, logged_paths, wait_until
 @pytest.fixture
 def slow(monkeypatch):
     """Age alone has nothing written, or tried again."""
-    monkeypatch.setattr(buffered, "PERIOD", 600)
-    monkeypatch.setattr(buffered, "PAUSE_MAX", 600)
+    monkeypatch.setattr(batches, "PERIOD", 600)
+    monkeypatch.setattr(batches, "PAUSE_MAX", 600)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(buffered, "PERIOD", 0.01)
+    monkeypatch.setattr(batches, "PERIOD", 0.01)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def write(sink, *paths):
 
 
 def test_row_is_written_within_the_promised_time(sink):
-    assert buffered.PERIOD < 1
+    assert batches.PERIOD < 1
     assert BATCH <= 500
 
     for path in ("/first", "/second"):
@@ -128,12 +128,12 @@ def test_writing_does_not_wait_for_the_table(sink, slow):
 
 
 def test_full_buffer_drops_rows_and_counts_them(sink, slow, monkeypatch, caplog):
-    monkeypatch.setattr(buffered, "CAPACITY", 3)
+    monkeypatch.setattr(batches, "CAPACITY", 3)
 
     write(sink, *"12345")
 
     (message,) = caplog.messages
-    assert "3 rows wait, and the buffer is full." in message
+    assert "has a full buffer of 3 rows." in message
     assert "This process has lost 1 so far." in message
     assert not caplog.records[0].exc_info
     sink.close()
@@ -211,7 +211,7 @@ def test_row_that_fails_only_once_is_written(sink, slow, monkeypatch):
 
 def test_connection_is_closed_when_no_rows_wait(sink, opened, monkeypatch):
     """As at the end of a request, with ``CONN_MAX_AGE`` 0; the thread stays."""
-    monkeypatch.setattr(buffered, "QUIET", 600)
+    monkeypatch.setattr(batches, "QUIET", 600)
     write(sink, "/api/")
 
     wait_until(lambda: opened and opened[0].connection is None, seconds=20)
@@ -219,7 +219,7 @@ def test_connection_is_closed_when_no_rows_wait(sink, opened, monkeypatch):
 
 
 def test_thread_and_its_connection_end_without_rows(sink, quick, opened, monkeypatch):
-    monkeypatch.setattr(buffered, "QUIET", 0.01)
+    monkeypatch.setattr(batches, "QUIET", 0.01)
 
     for path in ("/first", "/second"):
         write(sink, path)
@@ -250,8 +250,8 @@ def stuck(sink, monkeypatch):
         insert(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(buffered, "PERIOD", 0.01)
-        patch.setattr(buffered, "PATIENCE", 0.01)
+        patch.setattr(batches, "PERIOD", 0.01)
+        patch.setattr(batches, "PATIENCE", 0.01)
         patch.setattr(insertion, "insert", wait)
         write(sink, "/api/")
         begun.wait(60)
@@ -328,15 +328,15 @@ def test_rows_wait_until_a_thread_can_be_started(sink, quick, no_threads):
 
 @pytest.fixture
 def exiting(monkeypatch):
-    monkeypatch.setattr(buffered, "_is_exiting", False)
-    monkeypatch.setattr(buffered, "_sinks", [])
+    monkeypatch.setattr(batches, "_is_exiting", False)
+    monkeypatch.setattr(batches, "_sinks", [])
 
 
 def test_exit_writes_what_no_thread_could(sink, exiting, no_threads):
-    buffered._sinks.append(sink)
+    batches._sinks.append(sink)
     write(sink, "/before")
 
-    buffered._at_exit()
+    batches._at_exit()
     assert logged_paths() == ["/before"]
 
     write(sink, "/during")
@@ -344,7 +344,7 @@ def test_exit_writes_what_no_thread_could(sink, exiting, no_threads):
 
 
 def test_exit_reports_what_is_lost(sink, exiting, caplog):
-    buffered._at_exit()
+    batches._at_exit()
     with log_gone():
         write(sink, "/api/")
         sink.close()
@@ -356,7 +356,7 @@ def test_exit_reports_what_is_lost(sink, exiting, caplog):
 
 def test_forked_process_starts_empty(sink, slow, no_threads):
     write(sink, "/parent")
-    buffered._after_fork()
+    batches._after_fork()
     no_threads.undo()
     write(sink, "/child")
     sink.close()

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 
 from frappe_tokens.models import ApiRequestLog
-from frappe_tokens.request_log import Entry, buffered
+from frappe_tokens.request_log import Entry, batches, buffered
 from frappe_tokens.request_log.insertion import insert
 from frappe_tokens.request_log.usage import usage_of
 
@@ -35,7 +35,7 @@ def name_of(ahead):
 
 
 def blocks(language):
-    section = PAGE.read_text().split("\n## Large installations\n")[1].split("\n## ")[0]
+    section = PAGE.read_text().split("\n### A partition for each month\n")[1].split("\n## ")[0]
     return re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 
@@ -149,7 +149,7 @@ def test_app_writes_into_the_month_of_the_request(partitioned):
 
 def test_row_without_a_partition_holds_up_no_others(partitioned, monkeypatch):
     # Only this thread's connection is in the schema, so the sink's own must not write.
-    monkeypatch.setattr(buffered, "PERIOD", 600)
+    monkeypatch.setattr(batches, "PERIOD", 600)
     before = len(logged())
     sink = buffered.BufferedSink()
     for ahead in (9, 0, 0):
