@@ -10,7 +10,7 @@ from django.db.migrations.loader import MigrationLoader
 from .documentation import blocks, page
 from .groups import leave_out
 
-SECTION = page("deployment").split("\n## Upgrades\n")[1].split("\n## ")[0]
+SECTION = page("how-to/upgrade")
 COMMANDS = [shlex.split(block) for block in blocks(SECTION, "sh")]
 
 

@@ -1,4 +1,4 @@
-"""``docs/other-packages.md``, with the packages that it names."""
+"""The page about other packages, with the packages that it names."""
 
 import re
 import runpy

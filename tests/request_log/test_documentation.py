@@ -18,7 +18,7 @@ from ..groups import leave_out
 from .conftest import an_entry, logged_paths, wait_until
 from .processes import PROJECT, environment
 
-PAGE = PROJECT / "docs" / "request-log.md"
+PAGE = PROJECT / "docs" / "reference" / "request-log.md"
 
 
 def examples(heading):

@@ -19,7 +19,7 @@ from .population import entry, log, logged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PAGE = Path(__file__).parents[2] / "docs" / "request-log.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "request-log.md"
 TABLE = ApiRequestLog._meta.db_table
 DAY = timedelta(days=1)
 NOW = datetime.now(timezone.utc)

@@ -1,4 +1,4 @@
-"""The online index on a request log that is partitioned as ``docs/request-log.md`` shows."""
+"""The online index on a request log that is partitioned as the documentation shows."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _default(column: str) -> str:
 
 def _statements() -> Iterator[str]:
     """Yield the statements of the page, one by one, as psql sends them."""
-    text = (ROOT / "docs" / "request-log.md").read_text()
+    text = (ROOT / "docs" / "reference" / "request-log.md").read_text()
     section = text.split("\n## Large installations\n")[1].split("\n## ")[0]
     statement = ""
     for block in re.findall(r"^```sql\n(.*?)^```", section, re.MULTILINE | re.DOTALL):

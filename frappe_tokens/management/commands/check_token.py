@@ -185,12 +185,12 @@ def _explain_redirect(url: str, location: str) -> str:
     if location == url:
         return (
             f"{printable(url)} redirects to itself. If a proxy terminates TLS, have it send "
-            "X-Forwarded-Proto, and set SECURE_PROXY_SSL_HEADER. See docs/troubleshooting.md."
+            "X-Forwarded-Proto, and set SECURE_PROXY_SSL_HEADER. See docs/help/troubleshooting.md."
         )
     return (
         f"{printable(url)} redirects to {printable(location)}, where clients may not send "
         "the Authorization header. Use that URL. If it is a login page, the header doesn't reach "
-        "the app, or the view accepts no tokens. See docs/troubleshooting.md."
+        "the app, or the view accepts no tokens. See docs/help/troubleshooting.md."
     )
 
 
@@ -199,14 +199,14 @@ def _why_not_arrived(probe: Answer) -> str:
         return (
             f"A different Authorization header arrives: it was refused with {probe.status} "
             f"{probe.code}. A proxy replaces it (proxy_set_header Authorization in nginx, "
-            "RequestHeader in Apache). See docs/troubleshooting.md."
+            "RequestHeader in Apache). See docs/help/troubleshooting.md."
         )
     challenge = str(probe.headers.get("WWW-Authenticate", ""))
     # A view that didn't get the header answers in JSON, perhaps with the same challenge.
     if probe.status == 401 and challenge.lower().startswith("basic") and not probe.body:
         return (
             "A server in front of the app requires its own login (auth_basic in nginx, AuthType "
-            "Basic in Apache), and refused the token. Exempt the API. See docs/troubleshooting.md."
+            "Basic in Apache), and refused the token. Exempt the API. See docs/help/troubleshooting.md."
         )
     if probe.status == 404:
         return "The URL doesn't exist (404)."
@@ -214,12 +214,12 @@ def _why_not_arrived(probe: Answer) -> str:
         return (
             "The request was refused before it reached a view (400). Check ALLOWED_HOSTS, and that "
             "the proxy sends the host (proxy_set_header Host $http_host in nginx). See "
-            "docs/troubleshooting.md."
+            "docs/help/troubleshooting.md."
         )
     if probe.status >= 500:
         return f"The server failed ({probe.status}). See its log, or the log of the proxy."
     return (
         f"The response ({probe.status}) doesn't depend on the Authorization header: it doesn't "
         "reach the app (Apache's mod_wsgi needs WSGIPassAuthorization On), or a proxy replaces it, "
-        "or the view uses other authentication classes. See docs/troubleshooting.md."
+        "or the view uses other authentication classes. See docs/help/troubleshooting.md."
     )
