@@ -64,8 +64,10 @@ def gunicorn(application: str) -> Command:
 
 
 @contextmanager
-def served(environment: Mapping[str, str], command: Command | None = None) -> Iterator[int]:
-    """Serve an application, by default the benchmarks' WSGI one. Yield its port on 127.0.0.1.
+def served(
+    environment: Mapping[str, str], command: Command | None = None, host: str = "127.0.0.1"
+) -> Iterator[int]:
+    """Serve an application, by default the benchmarks' WSGI one. Yield its port on ``host``.
 
     Args:
         environment: variables besides this process's own.
@@ -73,7 +75,7 @@ def served(environment: Mapping[str, str], command: Command | None = None) -> It
     """
     command = command or gunicorn("benchmarks.wsgi:application")
     # The socket is opened here, so that the port is free, and early requests wait for the workers.
-    with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile("w+") as log:
+    with socket.create_server((host, 0)) as listener, tempfile.TemporaryFile("w+") as log:
         port: int = listener.getsockname()[1]
         process = subprocess.Popen(
             command(listener.fileno()),

@@ -5,11 +5,17 @@ default database, but fails a test if the app lets a replica answer what it has 
 same call or request.
 """
 
+import copy
 import re
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
-from django.db import DEFAULT_DB_ALIAS
+from django.contrib.auth import get_user_model
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.sqlite3.base import DatabaseWrapper
+
+from frappe_tokens.models import ApiKey
 
 APP = str(Path(__file__).resolve().parent.parent / "frappe_tokens")
 # Django, and Python itself.
@@ -58,6 +64,36 @@ class Replicas:
 
     def allow_relation(self, one, other, **hints):
         return True
+
+
+class NoReplica(Replicas):
+    """Its replica can't be read at all."""
+
+    def db_for_read(self, model, **hints):
+        return "missing"
+
+
+@contextmanager
+def lagging_replica(folder, *instances):
+    """A replica that has ``instances`` as they are now, and learns of nothing newer.
+
+    It is a file of SQLite in ``folder``, and replaces the connection "replica", which the test's
+    mark must name.
+    """
+    own = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / "replica.sqlite3")}
+    complete = connections.configure_settings({"default": {}, "replica": own})["replica"]
+    before = connections["replica"]
+    connections["replica"] = DatabaseWrapper(complete, "replica")
+    try:
+        with connections["replica"].schema_editor() as editor:
+            editor.create_model(get_user_model())
+            editor.create_model(ApiKey)
+        for instance in map(copy.copy, instances):
+            type(instance)._base_manager.using("replica").bulk_create([instance])
+        yield
+    finally:
+        connections["replica"].close()
+        connections["replica"] = before
 
 
 def _frames_of_the_app():

@@ -33,7 +33,7 @@ from frappe_tokens.models import ApiKey
 from frappe_tokens.request_log import Sink
 from frappe_tokens.verification import access_tokens
 
-from .documentation import ROOT, page
+from .documentation import ROOT, blocks, page
 from .sources.models import Robot
 
 PEPPER = "long enough to be the key of an HMAC"
@@ -152,9 +152,27 @@ def source(name, label):
     return well(SOURCES={"Meter": "sources.Meter", name: label})
 
 
+def documented(name):
+    """What the example with this name on the page about deployment defines."""
+    (block,) = [
+        block for block in blocks(page("how-to/run-on-many-machines"), "python") if name in block
+    ]
+    module = {}
+    exec(block, module)  # noqa: S102 - our own documentation
+    return module
+
+
 SHARED = cache("redis.RedisCache")
 LOCAL = cache("locmem.LocMemCache")
 OTHER_CACHE = {"CACHES": {"default": SHARED, "k": LOCAL}}
+TWO = ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]
+SENTINEL = documented("SENTINELS")["CACHES"]["default"]
+CLIENT = {"CLIENT_CLASS": "django_redis.client.SentinelClient"}
+REPLICATED = [
+    {"CACHES": {"default": {**SHARED, "LOCATION": location}}}
+    for location in (TWO, tuple(TWO), ",".join(TWO), ";".join(TWO))
+]
+REPLICATED += [{"CACHES": {"default": {**SENTINEL, "OPTIONS": SENTINEL["OPTIONS"] | CLIENT}}}]
 IN_DATABASE = {"CACHES": {"default": cache("db.DatabaseCache")}}
 FORWARDED = {"CACHE": "default", "CLIENT_ADDRESS_HEADER": "Forwarded"}
 COUNTS_NOTHING = {"FAILURE_LIMIT": None, "NUM_PROXIES": 1}
@@ -201,6 +219,10 @@ BEHIND = [OTHER, SECURITY, COMMON]
         ("W010", {"MIDDLEWARE": [*BEHIND, LOG]}, [f"{SECURITY}, {COMMON} before {LOG}"]),
         ("W010", {"MIDDLEWARE": [*BEHIND, OWN_LOG, COMMON]}, [f"{COMMON} before {OWN_LOG}"]),
         ("W013", well(REQUEST_LOG_RETENTION=None), ["kept forever", "prune_request_log"]),
+        *(
+            ("W019", each, ["'default'", "replicas", "run-on-many-machines.md"])
+            for each in REPLICATED
+        ),
         ("W015", {"FRAPPE_TOKENS": FORWARDED}, ["'Forwarded'", "not read", "Set NUM_PROXIES"]),
     ],
 )
@@ -216,7 +238,7 @@ def test_finds_what_is_wrong(settings, name, changes, texts):
         assert expected in text
     assert "canary" not in text
     reported = any(str(it.id).endswith(name) for it in found(deploy=False))
-    assert reported == (name not in {"W003", "W005", "W006", "W007", "W008", "W013"})
+    assert reported == (name not in {"W003", "W005", "W006", "W007", "W008", "W013", "W019"})
 
 
 @pytest.mark.parametrize(
@@ -240,6 +262,10 @@ def test_finds_what_is_wrong(settings, name, changes, texts):
         {"CACHES": {"default": LOCAL}, "FRAPPE_TOKENS": COUNTS_NOTHING},
         {**IN_DATABASE, "FRAPPE_TOKENS": COUNTS_NOTHING},
         {"CACHES": {**IN_DATABASE["CACHES"], "k": SHARED}, **well(CACHE="k")},
+        {"CACHES": {"default": SENTINEL}},
+        {"CACHES": {"default": {**cache("memcached.PyMemcacheCache"), "LOCATION": TWO}}},
+        {"CACHES": {"default": {**SHARED, "LOCATION": TWO[:1]}}},
+        {**REPLICATED[0], **well(CACHE=None)},
         # Other middleware
         {"MIDDLEWARE": [OTHER, LOG, SECURITY, COMMON]},
         {"MIDDLEWARE": [OWN_LOG, SECURITY], **well(REQUEST_LOG="durable")},

@@ -1,17 +1,131 @@
 """A router that lets a replica answer, which sees what was written after its commit."""
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
-from frappe_tokens.keys import generate_keys
+from frappe_tokens import lookup
+from frappe_tokens.exceptions import Reason
+from frappe_tokens.keys import generate_keys, revoke
+from frappe_tokens.lookup import cache as key_cache
+from frappe_tokens.lookup import statement as statements
 from frappe_tokens.models import ApiKey
 
 from . import replicas
 from .admin.conftest import generate, generate_page
-from .client import GENERATE, JSON, client_of
+from .client import GENERATE, JSON, ask, attempt, client_of
 from .commands.running import run
-from .replicas import Replicas
+from .conftest import PASSWORD
+from .documentation import blocks, page
+from .replicas import NoReplica, Replicas, lagging_replica
+from .sources.models import Robot
+
+(ROUTER,) = [
+    block
+    for block in blocks(page("how-to/run-on-many-machines"), "python")
+    if "class ReplicaRouter" in block
+]
+
+
+@pytest.fixture
+def router(settings):
+    """The router that the page about deployment shows."""
+    module = {}
+    exec(ROUTER, module)  # noqa: S102 - our own documentation
+    settings.DATABASE_ROUTERS = [module["ReplicaRouter"]()]
+    return settings.DATABASE_ROUTERS[0]
+
+
+@pytest.fixture(params=["compiled", "queryset", "cached"])
+def way(request, settings, monkeypatch):
+    """How keys are found."""
+    settings.FRAPPE_TOKENS = {"REQUEST_LOG": "null"}
+    key_cache.reset()
+    if request.param == "queryset":
+        monkeypatch.setattr(statements, "_compile", lambda model, alias: None)
+        monkeypatch.setattr(statements, "_statements", {})
+    if request.param == "cached":
+        settings.FRAPPE_TOKENS["CACHE"] = "default"
+        cache.clear()
+
+
+def code(response):
+    return response.json().get("code")
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+def test_replica_that_lags_behind_revives_nothing_and_hides_nothing(
+    keys, make_user, router, tmp_path
+):
+    grace = generate_keys(make_user("grace"))
+    with lagging_replica(tmp_path, keys.instance.user, keys.instance):
+        assert ApiKey.objects.get().revoked_at is None  # it is read by others
+        assert ask(grace).json() == {"message": "grace"}
+        assert ask(keys).status_code == 200
+
+        rotated = generate_keys(keys.instance.user)
+        assert code(ask(keys)) == "invalid_credentials"
+        assert ask(rotated).status_code == 200
+
+        user = rotated.instance.user
+        user.is_active = False
+        user.save()
+        assert code(ask(rotated)) == "user_inactive"
+        user.is_active = True
+        user.save()
+        assert ask(rotated).status_code == 200
+
+        revoke(rotated.instance)
+        assert code(ask(rotated)) == "key_revoked"
+        assert attempt(rotated) is Reason.KEY_REVOKED
+        assert ApiKey.objects.get().revoked_at is None
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.django_db(transaction=True)
+def test_unknown_key_takes_one_query_and_none_at_a_replica(
+    keys, settings, django_assert_num_queries
+):
+    settings.DATABASE_ROUTERS = [NoReplica()]
+    for model in (ApiKey, Robot):
+        with django_assert_num_queries(1):
+            assert lookup.find(model, "unknown") is None
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.django_db(transaction=True)
+def test_columns_that_were_not_loaded_come_from_where_the_key_is_written(keys, settings):
+    settings.DATABASE_ROUTERS = [NoReplica()]
+    for _ in range(2):
+        key = attempt(keys)
+        assert key.created_at == keys.instance.created_at
+        assert key.user.check_password(PASSWORD)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+def test_key_can_be_read_again_from_a_replica(keys, router, tmp_path):
+    with lagging_replica(tmp_path, keys.instance.user, keys.instance):
+        revoke(keys.instance)
+        key = ApiKey.objects.get()
+        assert key.revoked_at is None
+        key.refresh_from_db(using="replica")
+        assert key.revoked_at is None
+        key.refresh_from_db(from_queryset=ApiKey.objects.using("replica"))
+        assert key.revoked_at is None
+        key.refresh_from_db()
+        assert key.revoked_at is not None
+
+
+def test_documented_router_sends_the_toolkit_to_the_primary_database(router):
+    from oauth2_provider.models import Grant
+
+    assert (router.db_for_read(Grant), router.db_for_read(ApiKey)) == ("default", "replica")
+    assert {router.db_for_write(Grant), router.db_for_write(ApiKey)} == {"default"}
+    assert router.allow_relation(None, None)
+    assert router.allow_migrate("default", "auth")
+    assert not router.allow_migrate("replica", "auth")
 
 
 def add_in_the_admin(manager, user):

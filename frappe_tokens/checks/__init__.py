@@ -29,6 +29,7 @@ def register() -> None:
     checks.register(authentication_classes.check_oauth2, TAG, Tags.security, deploy=True)
     checks.register(scopes.check_scopes, TAG)
     checks.register(deployment.check_cache, TAG, Tags.security, deploy=True)
+    checks.register(deployment.check_replicated_cache, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_https, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_failure_limit, TAG, Tags.security, deploy=True)
     checks.register(deployment.check_proxies, TAG, Tags.security, deploy=True)

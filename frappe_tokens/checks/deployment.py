@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.conf import settings
 from django.core import checks
@@ -54,6 +55,27 @@ def check_cache(**kwargs: object) -> Iterator[CheckMessage]:
             hint="Use Redis or Memcached, at least for this: set FRAPPE_TOKENS['CACHE'] to its "
             "alias.",
             id="frappe_tokens.W008",
+        )
+
+
+def check_replicated_cache(**kwargs: object) -> Iterator[CheckMessage]:
+    """W019: cached keys come from a replica, which may lag behind."""
+    alias = value_of("CACHE")
+    caches_by_alias: Mapping[str, Mapping[str, object]] = settings.CACHES
+    configured = caches_by_alias.get(alias, {}) if alias is not None else {}
+    location, options = configured.get("LOCATION"), configured.get("OPTIONS")
+    servers = re.split("[,;]", location) if isinstance(location, str) else location
+    several = isinstance(servers, list | tuple) and len(servers) > 1
+    client = options.get("CLIENT_CLASS") if isinstance(options, Mapping) else ""
+    if str(configured.get("BACKEND")).endswith(".RedisCache") and (
+        several or str(client).endswith(".SentinelClient")
+    ):
+        yield checks.Warning(
+            f"CACHES[{alias!r}] reads from Redis replicas. While one lags behind, a cached API key "
+            "keeps working after it was revoked.",
+            hint="Name only one server in LOCATION. For Redis Sentinel, use django-redis with "
+            "SentinelConnectionFactory and without SentinelClient; docs/how-to/run-on-many-machines.md shows how.",
+            id="frappe_tokens.W019",
         )
 
 

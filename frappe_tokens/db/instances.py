@@ -87,7 +87,12 @@ class WritesChangesOnly(_Model):
     def refresh_from_db(
         self: Any, using: Any = None, fields: Any = None, from_queryset: Any = None
     ) -> None:
-        """Treat the values that were read again as unchanged."""
+        """Treat the values that were read again as unchanged.
+
+        Django also loads deferred columns by this. A replica may not have the row yet.
+        """
+        if using is None and from_queryset is None:
+            using = router.db_for_write(self.__class__, instance=self)
         super().refresh_from_db(using, fields, from_queryset)
         if getattr(self._state, "cached", None) is None:
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import router
 from django.db.models.signals import ModelSignal, post_save
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -23,10 +24,12 @@ from .announcements import record_history
 
 def is_application_allowed(application: Any) -> bool:
     """Whether tokens for client credentials may run as the current user of ``application``."""
-    records = OAuthApplicationUser.objects.filter(
-        application_pk=str(application.pk), user_id=application.user_id
-    )
-    return application.user_id is not None and records.exists()
+    if application.user_id is None:
+        return False
+    # Not from a replica, which may not know yet that this was withdrawn.
+    records = OAuthApplicationUser.objects.using(router.db_for_write(OAuthApplicationUser))
+    allowed = records.filter(application_pk=str(application.pk), user_id=application.user_id)
+    return bool(allowed.exists())
 
 
 def allow_application(application: Any, *, by: Actor | None = None) -> None:

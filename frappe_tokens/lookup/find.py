@@ -72,7 +72,8 @@ def find(model: type[AbstractApiKey], api_key: str, *, may_wait: bool = True) ->
     cache_alias = conf.CACHE
     if not may_wait:
         _require_memory(model, cache_alias)
-    alias = router.db_for_read(model)
+    # A replica may lag behind: it would accept a revoked key and refuse a new one.
+    alias = router.db_for_write(model)
     statement = statement_for(model, alias)
     if statement is None:
         return _find_with_queryset(model, alias, api_key)
@@ -88,11 +89,8 @@ def find(model: type[AbstractApiKey], api_key: str, *, may_wait: bool = True) ->
         return Found(entry.make(), entry.columns, None, entry)
     if not may_wait:
         raise MustWait
-    # Only the current row may be cached, and a replica may lag behind.
-    alias = router.db_for_write(model)
     connection = connections[alias]
-    # That database may need another statement.
-    row = (statement_for(model, alias) or statement).fetch(connection, api_key)
+    row = statement.fetch(connection, api_key)
     if row is None:
         return None
     if not _reads_latest_commit(connection):
@@ -105,7 +103,7 @@ def _require_memory(model: type[AbstractApiKey], cache_alias: str | None) -> Non
     # A router may read what a middleware has set in the request's thread.
     if cache_alias is None or router.routers or not is_in_memory(caches[cache_alias]):
         raise MustWait
-    statement = compiled(model, router.db_for_read(model))
+    statement = compiled(model, router.db_for_write(model))
     if statement is None or not statement.reads_cache_at_once:
         raise MustWait
 

@@ -113,13 +113,13 @@ def _server(environment: Mapping[str, str]) -> Iterator[int]:
         return command
 
     with served(environment, command) as port:
-        asyncio.run(_all_workers(port))
+        asyncio.run(all_workers(port))
         yield port
 
 
-async def _all_workers(port: int) -> None:
+async def all_workers(port: int, host: str = "127.0.0.1") -> None:
     """Wait until every thread of every worker has begun."""
     seen: set[int] = set()
     while len(seen) < WORKERS:
-        calls = (send(port, "GET", "/pid/") for _ in range(WORKERS * THREADS))
+        calls = (send(port, "GET", "/pid/", host=host) for _ in range(WORKERS * THREADS))
         seen |= {json.loads(content)["pid"] for *_, content in await asyncio.gather(*calls)}

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -51,10 +51,10 @@ class Answer:
 
 
 async def send(
-    port: int, method: str, path: str, token: str = "", body: str = ""
+    port: int, method: str, path: str, token: str = "", body: str = "", *, host: str = "127.0.0.1"
 ) -> tuple[int, str, bytes]:
     """Return the status, the headers in lower case, and the body; raise OSError or EOFError."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection(host, port)
     try:
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
         lines += [f"Authorization: token {token}"] if token else []
@@ -69,6 +69,15 @@ async def send(
     if not head:
         raise EOFError
     return int(head.split(b" ", 2)[1]), head.decode("latin-1").lower(), content
+
+
+async def moments(rate: float, is_over: Callable[[], bool]) -> AsyncIterator[None]:
+    """Yield ``rate`` times a second. What couldn't be on time is made up for."""
+    began, number = time.monotonic(), 0
+    while not is_over():
+        number += 1
+        await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+        yield
 
 
 @dataclass(slots=True)
@@ -86,10 +95,7 @@ class Load:
 
     async def run(self) -> None:
         kinds, weights = list(MIX), list(MIX.values())
-        began, number = time.monotonic(), 0
-        while not self._stopped:
-            number += 1
-            await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
+        async for _ in moments(RATE, lambda: self._stopped):
             (kind,) = self.rng.choices(kinds, weights)
             task = asyncio.create_task(self._ask(self.rng.choice(self.sites), kind))
             self._tasks.add(task)

@@ -24,7 +24,7 @@ EXPIRED = timedelta(seconds=-1)
 def missing() -> list[str]:
     """Return what is not installed here, and that cannot be done without."""
     needed = {
-        "PostgreSQL's initdb": _binaries(),
+        "PostgreSQL's initdb": binaries(),
         "redis-server": shutil.which("redis-server"),
         "psycopg": find_spec("psycopg"),
         "redis": find_spec("redis"),
@@ -32,7 +32,7 @@ def missing() -> list[str]:
     return [name for name, where in needed.items() if not where]
 
 
-def _binaries() -> Path | None:
+def binaries() -> Path | None:
     """The newest version's directory, which Debian doesn't put on the PATH."""
     found = [Path(name) for name in [shutil.which("initdb")] if name]
     of_debian = Path("/usr/lib/postgresql").glob("*/bin/initdb")
@@ -40,8 +40,8 @@ def _binaries() -> Path | None:
     return found[-1].parent if found else None
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.create_server((host, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
@@ -49,30 +49,35 @@ def _free_port() -> int:
 class PostgreSQL:
     """A server in ``folder``, with a certificate that its clients check."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port, self._folder = _free_port(), folder
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self.host, self.port, self._folder = host, free_port(host), folder
         self._data, self._log = folder / "data", folder / "log"
         # It refuses to run as root.
         self._owner = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         folder.chmod(0o755)
         shutil.chown(folder, self._owner)
-        self._authority = Authority(folder)
+        self._create()
+
+    def _create(self) -> None:
+        self._authority = Authority(self._folder)
         self._run("initdb", "--auth=trust", "--username=postgres", "--no-sync", str(self._data))
         self._certify(DAY)
-        settings = {
-            "port": self.port,
-            "listen_addresses": "'127.0.0.1'",
-            "unix_socket_directories": "''",
-            "fsync": "off",
-            "ssl": "on",
-            "ssl_cert_file": f"'{folder / 'server.crt'}'",
-            "ssl_key_file": f"'{folder / 'server.key'}'",
-        }
-        with (self._data / "postgresql.conf").open("a") as file:
-            file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        self._configure(
+            unix_socket_directories="''",
+            fsync="off",
+            ssl="on",
+            ssl_cert_file=f"'{self._folder / 'server.crt'}'",
+            ssl_key_file=f"'{self._folder / 'server.key'}'",
+        )
         self.start()
         self.execute("CREATE ROLE site LOGIN", database="postgres")
         self.execute("CREATE DATABASE site OWNER site", database="postgres")
+
+    def _configure(self, **settings: str) -> None:
+        """Set what is not as by default, and the address."""
+        own = {"port": self.port, "listen_addresses": f"'{self.host}'", **settings}
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in own.items())
 
     @property
     def url(self) -> str:
@@ -87,11 +92,15 @@ class PostgreSQL:
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "-m", "immediate", "--wait", "--silent", "-D", str(self._data))
 
+    @property
+    def is_running(self) -> bool:
+        return (self._data / "postmaster.pid").exists()
+
     def connect(self, user: str = "postgres", database: str = "site") -> Any:
         import psycopg  # not needed by the other parts
 
         return psycopg.connect(
-            f"host=127.0.0.1 port={self.port} user={user} dbname={database} sslmode=disable",
+            f"host={self.host} port={self.port} user={user} dbname={database} sslmode=disable",
             autocommit=True,
             # One of the faults is that it's on.
             options="-c default_transaction_read_only=off",
@@ -145,7 +154,7 @@ class PostgreSQL:
             path.chmod(0o600)
 
     def _run(self, program: str, *arguments: str) -> None:
-        directory = _binaries()
+        directory = binaries()
         assert directory is not None, "missing() was not asked"
         subprocess.run(
             [str(directory / program), *arguments],
@@ -161,16 +170,19 @@ class PostgreSQL:
 class Redis:
     """A server that keeps nothing on the disk."""
 
-    def __init__(self) -> None:
-        self.port = _free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+    def __init__(self, host: str = "127.0.0.1", *options: str) -> None:
+        self.host, self.port, self._options = host, free_port(host), options
+        self.url = f"redis://{host}:{self.port}/0"
         self.start()
 
     def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
-        command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+        command = ["redis-server", "--port", str(self.port), "--bind", self.host]
+        command += ["--save", "", "--appendonly", "no", "--daemonize", "no", *self._options]
+        self._begin(command)
+
+    def _begin(self, command: list[str]) -> None:
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        while self._send("PING") != b"+PONG":
+        while self.send("PING") != b"+PONG":
             assert self._process.poll() is None, "redis-server does not start"
 
     def stop(self) -> None:
@@ -184,8 +196,14 @@ class Redis:
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
-    def _send(self, command: str) -> bytes:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as client:
-            client.sendall(f"{command}\r\n".encode())
-            return client.recv(100).strip()
-        return b""
+    def send(self, command: str) -> bytes:
+        """Return the first bytes of the answer; none if there is no answer."""
+        return answer_of(self.host, self.port, command)
+
+
+def answer_of(host: str, port: int, command: str) -> bytes:
+    """Return the first bytes that a server of Redis or Sentinel answers, if any."""
+    with suppress(OSError), socket.create_connection((host, port), 1) as client:
+        client.sendall(f"{command}\r\n".encode())
+        return client.recv(1000).strip()
+    return b""

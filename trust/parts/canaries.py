@@ -148,7 +148,8 @@ def _notes(findings: Findings, raised: Counter[str]) -> list[str]:
         "each was tried in the first way that runs it, with each server and each value of `DEBUG`. "
         "Left out is `hidden` in frappe_tokens/api/fields.py, whose variable has a leaked token, "
         "and none of whose lines can fail.",
-        f"What is known, and said in docs/understand/threat-model.md: there were {codes:,} codes in the toolkit's "
+        "What is known, and said in docs/understand/threat-model.md: "
+        f"there were {codes:,} codes in the toolkit's "
         f"table, and {logged:,} in Django's log of its statements with `DEBUG`; {shown:,} secrets "
         f"in forms, on {forms:,} pages and in mails about errors; "
         f"{variables:,} in variables of requests to OAuth 2 URLs, where a traceback has them. "

@@ -8,6 +8,7 @@ import time
 from datetime import timedelta
 
 from django.core.cache import caches
+from django.db import router
 from django.utils import timezone
 from oauth2_provider.models import AbstractApplication as Application
 from oauth2_provider.models import get_application_model
@@ -56,7 +57,10 @@ def count_registration(info: RequestInfo) -> int | None:
 def _registered_in(seconds: int) -> int:
     """Return how many clients registered in the last ``seconds``."""
     since = timezone.now() - timedelta(seconds=seconds)
-    applications = get_application_model()._default_manager.filter(created__gte=since)
+    model = get_application_model()
+    applications = model._default_manager.using(router.db_for_write(model)).filter(
+        created__gte=since
+    )
     count: int = applications.exclude(
         registration_source=Application.RegistrationSource.MANUAL
     ).count()

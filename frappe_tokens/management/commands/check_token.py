@@ -206,7 +206,8 @@ def _why_not_arrived(probe: Answer) -> str:
     if probe.status == 401 and challenge.lower().startswith("basic") and not probe.body:
         return (
             "A server in front of the app requires its own login (auth_basic in nginx, AuthType "
-            "Basic in Apache), and refused the token. Exempt the API. See docs/help/troubleshooting.md."
+            "Basic in Apache), and refused the token. Exempt the API. See "
+            "docs/help/troubleshooting.md."
         )
     if probe.status == 404:
         return "The URL doesn't exist (404)."

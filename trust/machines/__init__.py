@@ -1,0 +1,1 @@
+"""Three app servers, whose database and cache are replicated and fail over."""
