@@ -24,3 +24,8 @@ def prose(text):
     """What people read of a page: no examples, no targets of links."""
     text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"\]\([^)]*\)(\{[^}]*\})?", "]", text)
+
+
+def words(text):
+    """The words of a page, for which the borders of tables don't count."""
+    return [word for word in prose(text).split() if any(map(str.isalnum, word))]

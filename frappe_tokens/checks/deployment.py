@@ -74,7 +74,8 @@ def check_replicated_cache(**kwargs: object) -> Iterator[CheckMessage]:
             f"CACHES[{alias!r}] reads from Redis replicas. While one lags behind, a cached API key "
             "keeps working after it was revoked.",
             hint="Name only one server in LOCATION. For Redis Sentinel, use django-redis with "
-            "SentinelConnectionFactory and without SentinelClient; docs/how-to/run-on-many-machines.md shows how.",
+            "SentinelConnectionFactory and without SentinelClient. See "
+            "docs/how-to/run-on-many-machines.md.",
             id="frappe_tokens.W019",
         )
 
