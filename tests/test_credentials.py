@@ -47,9 +47,6 @@ def test_splits_at_the_first_colon(scheme):
     )
 
 
-
-
-
 @pytest.mark.parametrize("text", [None, "", "\t", "\x00", ":", "tokens a:b", "token_ a:b", "\xa0"])
 def test_header_of_another_scheme_is_no_credential(scheme, text):
     others = [other for other in SCHEMES if other != scheme]

@@ -53,9 +53,6 @@ def test_every_character_is_as_likely_as_any_other(monkeypatch):
     assert drawn[248:] == ["z"] * 8  # of the next portion: these bytes would make it uneven
 
 
-
-
-
 def test_repr_hides_a_secret():
     secret = Secret("canary")
     for shown in (repr(secret), repr([secret]), repr({"a": secret}), f"{secret!r}", ascii(secret)):
@@ -86,8 +83,6 @@ def test_pepper_id_tells_peppers_apart_and_does_not_tell_the_pepper(settings):
         assert pepper_id not in pepper.encode().hex()
         ids.add(pepper_id)
     assert len(ids) == 2
-
-
 
 
 def test_comparison_is_constant_time(monkeypatch):

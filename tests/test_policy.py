@@ -171,7 +171,6 @@ def test_methods_of_a_read_only_key(methods, allowed):
     assert not policy.are_safe([""])
 
 
-
 NO_POLICIES = {
     "scopes": [],
     "read_only": False,
