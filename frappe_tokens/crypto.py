@@ -84,7 +84,7 @@ def matches(secret: str, digest: str) -> bool:
         digest: the stored digest; "" for a key that doesn't exist. The result is then False,
             after the same work as for a wrong secret.
     """
-    return hmac.compare_digest(_digest_like(secret, digest), digest)
+    return _are_equal(_digest_like(secret, digest), digest)
 
 
 def matches_which(secret: str, digest: str, older: str) -> tuple[bool, bool]:
@@ -94,7 +94,7 @@ def matches_which(secret: str, digest: str, older: str) -> tuple[bool, bool]:
     digest ("") nor a missing key ("" twice).
     """
     presented = _digest_like(secret, older or digest)
-    return matches(secret, digest), hmac.compare_digest(presented, older)
+    return matches(secret, digest), _are_equal(presented, older)
 
 
 def possible_digests(secret: str) -> list[str]:
@@ -117,6 +117,11 @@ def _digest_like(secret: str, digest: str) -> str:
         if digest.startswith(_hmac_label(pepper)):
             return _hmac_digest(secret, pepper)
     return make_digest(secret)
+
+
+def _are_equal(made: str, stored: str) -> bool:
+    # compare_digest() raises an error for others, which no digest has.
+    return stored.isascii() and hmac.compare_digest(made, stored)
 
 
 def _hmac_digest(secret: str, pepper: str) -> str:

@@ -3,7 +3,6 @@
 import pytest
 
 from frappe_tokens import addresses, policy
-from frappe_tokens.models import ApiKey
 
 from .client import NOON, TICK
 
@@ -138,21 +137,6 @@ def test_client_address_in_a_header_of_the_proxy(value, num_proxies, address):
     ("networks", "address", "allowed"),
     [
         ([], "", True),
-        (["192.0.2.1"], "192.0.2.1", True),
-        (["192.0.2.1"], "192.0.2.2", False),
-        (["192.0.2.0/24"], "192.0.2.255", True),
-        (["192.0.2.0/24"], "192.0.3.0", False),
-        (["198.51.100.0/24", "192.0.2.0/24"], "192.0.2.9", True),
-        (["0.0.0.0/0"], "203.0.113.9", True),
-        (["2001:db8::/32"], "2001:db8:ffff::1", True),
-        (["2001:db8::/32"], "2001:db9::1", False),
-        # The two families do not mix, but for IPv4-mapped addresses.
-        (["0.0.0.0/0"], "2001:db8::1", False),
-        (["192.0.2.0/24"], "::ffff:192.0.2.1", True),
-        (["192.0.2.0/24"], "::ffff:c000:0201", True),
-        (["::ffff:192.0.2.0/120"], "192.0.2.1", True),
-        (["::ffff:192.0.2.0/120"], "192.0.3.1", False),
-        ([" 192.0.2.0/24 "], "192.0.2.1", True),
         # Without an address, a restricted key is of no use.
         (["0.0.0.0/0", "::/0"], "", False),
         (["0.0.0.0/0", "::/0"], "unknown", False),
@@ -185,23 +169,6 @@ def test_refuses_what_is_no_network(text):
 def test_methods_of_a_read_only_key(methods, allowed):
     assert policy.are_safe(methods.split()) is allowed
     assert not policy.are_safe([""])
-
-
-@pytest.mark.parametrize(
-    ("held", "required", "opens"),
-    [
-        ([], [], True),
-        ([], ["todo"], True),
-        (["todo"], [], False),
-        (["todo"], ["todo"], True),
-        (["todo", "user"], ["todo"], True),
-        (["todo"], ["todo", "user"], False),
-        (["todo"], ["Todo"], False),
-        (["todo"], ["tod"], False),
-    ],
-)
-def test_scopes(held, required, opens):
-    assert ApiKey(scopes=held).opens(required) is opens
 
 
 NO_POLICIES = {

@@ -48,7 +48,7 @@ def fuzz(live_server, tmp_path, schema, known, settings, monkeypatch):
     # Django's server sends the headers by themselves, and the client waits 40 ms for the body.
     monkeypatch.setattr(WSGIRequestHandler, "disable_nagle_algorithm", True)
     path = tmp_path / "schema.json"
-    path.write_text(json.dumps(_with_what_there_is(schema, known)))
+    path.write_text(json.dumps(with_what_there_is(schema, known)))
 
     def run(*options, examples=1):
         command = [
@@ -64,7 +64,7 @@ def fuzz(live_server, tmp_path, schema, known, settings, monkeypatch):
     return run
 
 
-def _with_what_there_is(schema, known):
+def with_what_there_is(schema, known):
     """Return ``schema``, in which users, keys and sources often exist."""
     for item in schema["paths"].values():
         operations = item.values()
