@@ -45,8 +45,8 @@ def setting(name):
     meaning, _, in_words = first.rstrip(".").rpartition(": ")
     with override_settings(FRAPPE_TOKENS={}):
         default = repr(getattr(conf, name)).replace("datetime.", "")
-    if in_words.startswith("`"):
-        default = in_words
+    if in_words.startswith(("`", "django-oauth-toolkit")):
+        default = in_words  # the example project has the toolkit
     elif default == in_words:
         default = f"`{default}`"
     else:

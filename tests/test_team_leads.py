@@ -444,8 +444,7 @@ def test_without_such_a_backend_no_query_is_made(make_user, member, django_asser
 
 # The documentation
 
-SECTION = documentation("managing").partition("## Team leads")[2].partition("## How many keys")[0]
-SETTINGS, ASSIGN, BACKEND = blocks(SECTION, "python")
+SETTINGS, ASSIGN, BACKEND = blocks(documentation("how-to/let-leads-manage-keys"), "python")
 
 
 def test_documented_use_of_guardian(make_user, member, settings):
