@@ -14,6 +14,8 @@ from frappe_tokens.keys import revoke
 
 from ..groups import leave_out
 
+pytestmark = pytest.mark.once
+
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE = (DOCS / "how-to" / "call-the-api.md").read_text()
 # (heading, language, code) of each block.

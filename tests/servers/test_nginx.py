@@ -18,7 +18,7 @@ from ..groups import leave_out
 from .conftest import make_token
 from .processes import PROJECT, WHO, free_port, in_environment, manage, running
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.once, pytest.mark.process]
 
 PAGES = page("how-to/run-behind-a-proxy") + page("reference/proxies")
 LOGIN = ("staging", "made-up")
