@@ -130,8 +130,8 @@ def start_pytest(
         command += ["-p", f"no:{plugin}"]
     command += ["--capture=no", "-q", *([] if given["mode"] == "import" else [WARM_UP])]
     environment = {**os.environ, "MUTANTS": name, "PYTHONPATH": str(ROOT)}
-    for service in ("DATABASE_URL", "REDIS_URL"):
-        environment.pop(service, None)
+    for setting in ("DATABASE_URL", "FUZZING", "REDIS_URL"):
+        environment.pop(setting, None)
     with log.open("w") as output:
         return subprocess.Popen(
             [*command, *arguments],

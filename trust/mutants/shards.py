@@ -32,6 +32,8 @@ def _tests(*names: str) -> list[str]:
 _PURE = _tests(
     *("test_credentials.py", "test_crypto.py", "test_networks.py", "test_policy.py"),
     *("test_rates.py", "test_redaction.py", "test_scopes.py", "plain/test_addresses.py"),
+    *("properties/test_headers.py", "properties/test_policies.py", "properties/test_secrets.py"),
+    "properties/test_texts.py",
 )
 _REQUESTS = _tests(
     *("test_auth*.py", "test_browsers.py", "test_clock.py", "test_database_away.py"),
@@ -43,6 +45,7 @@ _REQUESTS = _tests(
     *("oauth/test_metadata*.py", "plain/test_*.py", "commands/test_list_scopes.py"),
     *("request_log/test_entries.py", "test_lost_connections.py", "rest/test_own_key.py"),
     *("rest/test_wire.py", "rest/test_leaked.py", "sources/test_*.py"),
+    *("properties/test_headers.py", "properties/test_policies.py"),
 )
 _LOOKUPS = _tests(
     *("test_auth*.py", "test_cach*.py", "test_clock.py", "test_database_away.py"),
@@ -61,6 +64,7 @@ _MANAGING = _tests(
     *("test_self_service.py", "test_sources_generation.py", "test_team_leads.py"),
     *("test_moments.py", "commands/test_*.py", "rest/test_*.py", "sources/test_*.py"),
     *("admin/test_*.py", "account/test_*.py", "oauth/test_application*.py"),
+    *("properties/test_import.py", "properties/test_texts.py"),
 )
 
 SHARDS = {
