@@ -36,7 +36,7 @@ def required_scopes(view: object, method: str) -> tuple[str, ...]:
         name = getattr(view, "action", None) or method.lower()
         if name == "head" and name not in declared:
             name = "get"  # Django answers HEAD with the view's get()
-        declared = declared.get(name, ())
+        declared = declared.get(name)
     if isinstance(declared, str):
         return tuple(declared.split())
     return tuple(declared or ())
@@ -55,13 +55,14 @@ def open_view(held: Collection[str], required: Collection[str]) -> bool:
 
 def widened(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
     """Return the names of the policies (``POLICIES``) that allow more in ``after``."""
+    # Called with values that differ.
     is_wider: dict[str, Callable[[Any, Any], bool]] = {
         "scopes": lambda old, new: bool(old) and not (new and _includes(old, new)),
-        "read_only": lambda old, new: old and not new,
+        "read_only": lambda old, new: not new,
         "allowed_ips": addresses.is_wider,
         "rate_limit": _is_faster,
         "expires_at": lambda old, new: old is not None and (new is None or new > old),
-        "self_rotate": lambda old, new: new and not old,
+        "self_rotate": lambda old, new: bool(new),
     }
     return {
         name
@@ -77,10 +78,9 @@ def _includes(old: Collection[str], new: Collection[str]) -> bool:
 
 def _is_faster(before: str, after: str) -> bool:
     """Whether the rate ``after`` allows more than ``before``, in any length of time."""
-    if not before or not after:
-        return True  # a key without its own rate has the site's, which is unknown here
     try:
         old, new = parse_rate(before), parse_rate(after)
     except ValueError:
-        return True  # stored without validation
+        # Stored without validation, or "": the site's rate, which is unknown here.
+        return True
     return new.number > old.number or new.number * old.seconds > old.number * new.seconds

@@ -85,6 +85,35 @@ def test_pepper_id_tells_peppers_apart_and_does_not_tell_the_pepper(settings):
     assert len(ids) == 2
 
 
+def test_digests_that_are_stored_keep_matching_after_an_upgrade(settings):
+    hexadecimal = "618794be175a5a642a8d2e31f4713a17b550dd3a4c5f2f2df92d6095efa07b1e"
+    settings.FRAPPE_TOKENS = {"PEPPERS": [OLD]}
+
+    assert crypto.make_digest("secret") == f"hmac-sha256$b43acfe1${hexadecimal}"
+
+
+PEPPERS = [[], [OLD], [NEW, OLD]]
+
+
+def digest_with(settings, peppers, secret):
+    settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
+    return crypto.make_digest(secret)
+
+
+@pytest.mark.parametrize("of_older", PEPPERS)
+@pytest.mark.parametrize("of_current", PEPPERS)
+def test_older_secret_matches_whatever_pepper_the_current_one_has(settings, of_older, of_current):
+    older = digest_with(settings, of_older, "older")
+    current = digest_with(settings, of_current, "current")
+    settings.FRAPPE_TOKENS = {"PEPPERS": [NEW, OLD]}
+
+    assert crypto.matches_which("older", current, older) == (False, True)
+    assert crypto.matches_which("current", current, older) == (True, False)
+    assert crypto.matches_which("current", current, "") == (True, False)
+    assert crypto.matches_which("wrong", current, older) == (False, False)
+    assert crypto.matches_which("wrong", "", "") == (False, False)
+
+
 def test_comparison_is_constant_time(monkeypatch):
     compared = []
 

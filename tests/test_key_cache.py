@@ -15,9 +15,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, connections, transaction
 from django.test import override_settings
 
-from frappe_tokens import lookup
-from frappe_tokens.keys import generate_keys, generate_keys_for_users, revoke
-from frappe_tokens.lookup import statement as statements
+from frappe_tokens import crypto, lookup
+from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_users, revoke
+from frappe_tokens.lookup import statement as lookup_statement
 from frappe_tokens.lookup.find import _reads_latest_commit
 from frappe_tokens.models import ApiKey
 
@@ -52,12 +52,62 @@ def test_without_the_setting_nothing_is_kept(keys, settings):
     assert not is_cached(keys)
 
 
-def test_wrong_secret_is_refused_from_the_cache_too(keys, statements):
+def test_wrong_secret_takes_the_same_query_as_an_unknown_key(keys, statements):
+    """So time doesn't tell that a key exists and was used recently."""
     ask(keys)
+    assert is_cached(keys)
+    unknown = GeneratedKeys(crypto.generate_api_key(), keys.api_secret, keys.instance)
+    for refused in (with_wrong_secret(keys), unknown):
+        with statements() as verbs:
+            assert ask(refused).json()["code"] == "invalid_credentials"
+        assert verbs == ["SELECT"]
+    assert is_cached(keys)
+
+
+def test_new_secret_works_even_if_an_old_entry_is_cached(keys, settings):
     ask(keys)
+    with override_settings(FRAPPE_TOKENS={}):  # as in a process without the cache
+        new = generate_keys(keys.instance.user)
+    assert is_cached(keys)
+    assert ask(new).status_code == 200
+
+
+def test_old_secret_in_its_grace_period_needs_no_query(keys, statements):
+    new = generate_keys(keys.instance.user, grace=HOUR)
+    cache.clear()
+    for presented in (new, keys):
+        ask(presented)
     with statements() as verbs:
-        assert ask(with_wrong_secret(keys)).json()["code"] == "invalid_credentials"
+        assert {ask(presented).status_code for presented in (new, keys)} == {200}
     assert verbs == []
+
+
+def test_each_request_hashes_its_secret_once(keys, monkeypatch):
+    calls, matches_which = [], crypto.matches_which
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return matches_which(*arguments)
+
+    monkeypatch.setattr(crypto, "matches_which", counted)
+    unknown = GeneratedKeys(crypto.generate_api_key(), keys.api_secret, keys.instance)
+    for presented in (keys, keys, with_wrong_secret(keys), unknown):
+        ask(presented)
+    assert is_cached(keys)
+    assert len(calls) == 4
+
+
+def test_digest_that_a_field_decrypts_is_read_from_the_database(keys, monkeypatch, statements):
+    monkeypatch.setattr(lookup_statement, "_statements", {})
+    for name in ("secret_digest", "previous_digest"):
+        column = ApiKey._meta.get_field(name)
+        monkeypatch.setattr(column, "from_db_value", lambda value, *_: value, raising=False)
+    assert ask(keys).status_code == 200
+    assert is_cached(keys)
+    with statements() as verbs:
+        assert ask(keys).status_code == 200
+        assert ask(with_wrong_secret(keys)).status_code == 401
+    assert verbs == ["SELECT", "SELECT"]
 
 
 def test_policies_apply_to_cached_keys(user):
@@ -336,7 +386,7 @@ def test_keys_of_one_schema_are_not_those_of_another(keys, monkeypatch):
     """As django-tenants names it. Without a ``KEY_FUNCTION``, the tenants share the cache."""
     backend = type(connections["default"])
     schema = partial(monkeypatch.setattr, backend, "schema_name", raising=False)
-    monkeypatch.setattr(statements, "_statements", {})
+    monkeypatch.setattr(lookup_statement, "_statements", {})
     schema("one")
     ask(keys)
     assert is_cached(keys)
@@ -367,7 +417,7 @@ def test_user_model_that_reads_the_password_when_made_is_not_kept(keys, monkeypa
         self.before = (self.password, self.email)
 
     monkeypatch.setattr(model, "__init__", init)
-    monkeypatch.setattr(statements, "_statements", {})
+    monkeypatch.setattr(lookup_statement, "_statements", {})
     for _ in range(3):
         assert ask(keys).status_code == 200
     assert not is_cached(keys)

@@ -171,6 +171,31 @@ def test_methods_of_a_read_only_key(methods, allowed):
     assert not policy.are_safe([""])
 
 
+@pytest.mark.parametrize(
+    ("held", "everything", "opens"),
+    [
+        (["all"], "all", True),
+        (["todo", "all"], "all", True),
+        (["todo"], "all", False),
+        (["all"], "", False),
+        ([""], "", False),
+    ],
+)
+@pytest.mark.parametrize("required", [[], ["user"]])
+def test_scope_that_opens_everything(settings, held, everything, required, opens):
+    settings.FRAPPE_TOKENS = {"ALL_SCOPE": everything}
+
+    assert policy.open_view(held, required) is opens
+
+
+@pytest.mark.parametrize(
+    ("moment", "ended"),
+    [(NOON + TICK, False), (NOON, True), (NOON - TICK, True), (None, False)],
+)
+def test_what_ends_at_noon_has_ended_at_noon(moment, ended):
+    assert policy.has_ended(moment, NOON) is ended
+
+
 NO_POLICIES = {
     "scopes": [],
     "read_only": False,
@@ -190,6 +215,10 @@ NO_POLICIES = {
         ("scopes", ["a", "b"], ["a", "c"], True),
         ("scopes", [], ["a"], False),
         ("scopes", ["a", "b"], ["b"], False),
+        ("scopes", ["a", "b"], ["b", "a"], False),
+        ("scopes", ["a"], ["all"], True),
+        ("scopes", ["a"], ["b"], True),
+        ("scopes", ["all"], ["a"], False),
         ("allowed_ips", ["192.0.2.0/24"], [], True),
         ("allowed_ips", ["192.0.2.0/24"], ["192.0.2.0/23"], True),
         ("allowed_ips", ["192.0.2.0/24"], ["192.0.2.7", "2001:db8::1"], True),
@@ -205,13 +234,18 @@ NO_POLICIES = {
         ("rate_limit", "60/minute", "2/s", True),
         ("rate_limit", "10/minute", "600/hour", True),
         ("rate_limit", "10/minute", "10/hour", False),
+        ("rate_limit", "60/minute", "1/second", False),
+        ("self_rotate", False, True, True),
+        ("self_rotate", True, False, False),
         ("expires_at", NOON, None, True),
         ("expires_at", NOON, NOON + TICK, True),
         ("expires_at", None, NOON, False),
         ("expires_at", NOON, NOON - TICK, False),
     ],
 )
-def test_what_widens_a_key(name, before, after, widened):
+def test_what_widens_a_key(settings, name, before, after, widened):
+    settings.FRAPPE_TOKENS = {"ALL_SCOPE": "all"}
+
     found = policy.widened({**NO_POLICIES, name: before}, {**NO_POLICIES, name: after})
 
     assert found == ({name} if widened else set())

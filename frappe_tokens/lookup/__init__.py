@@ -4,5 +4,14 @@ from .cache import invalidate
 from .find import Found, find, source_model
 from .invalidation import connect as connect_invalidation
 from .last_used import record_use
+from .statement import Columns
 
-__all__ = ["Found", "connect_invalidation", "find", "invalidate", "record_use", "source_model"]
+__all__ = [
+    "Columns",
+    "Found",
+    "connect_invalidation",
+    "find",
+    "invalidate",
+    "record_use",
+    "source_model",
+]

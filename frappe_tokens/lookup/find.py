@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -62,12 +62,22 @@ def source_model(source: str) -> type[AbstractApiKey] | None:
     return model
 
 
-def find(model: type[AbstractApiKey], api_key: str, *, may_wait: bool = True) -> Found | None:
+def find(
+    model: type[AbstractApiKey],
+    api_key: str,
+    *,
+    accepts: Callable[[Columns], bool] | None = None,
+    may_wait: bool = True,
+) -> Found | None:
     """Return the key with its user, from one SELECT or the cache; None if there is no such key.
+
+    Args:
+        accepts: whether these cached columns may be used. If not, the database is read. By default,
+            all may.
 
     Raises:
         django.db.DatabaseError: the database doesn't answer.
-        MustWait: not ``may_wait``, and the key isn't in this process's memory.
+        MustWait: not ``may_wait``, and this process's memory has no such entry.
     """
     cache_alias = conf.CACHE
     if not may_wait:
@@ -85,7 +95,7 @@ def find(model: type[AbstractApiKey], api_key: str, *, may_wait: bool = True) ->
     origin = f"{alias}:{schema}:{statement.fingerprint}"
     factory = partial(statement.factory, alias)
     entry, slot = cache.look(Slot(cache_alias, statement.label, api_key, origin, factory))
-    if entry is not None:
+    if entry is not None and (accepts is None or accepts(entry.columns)):
         return Found(entry.make(), entry.columns, None, entry)
     if not may_wait:
         raise MustWait

@@ -13,7 +13,7 @@ from ..conf import conf
 from ..credentials import API_KEY_MAX_LENGTH, Credential
 from ..crypto import Secret
 from ..exceptions import Mistake, Reason, Refused
-from ..lookup import Found
+from ..lookup import Columns, Found
 from ..redaction import redacted
 from ..signals import secret_replayed
 from ..types import User
@@ -71,6 +71,9 @@ class PresentedKey:
         self.from_browser = credential.scheme == "basic"
         self._found: Found | None = None
         self._slot = ""
+        # The digests that the secret was compared with, and the result.
+        self._digests: tuple[str, str] | None = None
+        self._matches = False, False
 
     def look_up(self, info: RequestInfo) -> bool:
         """Look the key up. Return whether there is such a key."""
@@ -78,14 +81,15 @@ class PresentedKey:
         if model is None:
             mistake = Mistake.UNKNOWN_SOURCE
             raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label, mistake=mistake)
-        self._found = lookup.find(model, self.label, may_wait=info.may_wait)
+        self._found = lookup.find(
+            model, self.label, accepts=self._matches_cached, may_wait=info.may_wait
+        )
         return self._found is not None
 
     def matched(self, info: RequestInfo, now: datetime) -> AbstractApiKey:
         """Return the key, or refuse it. An unknown key takes as much work as a wrong secret."""
         key = self._found.key if self._found is not None else None
-        current, previous = crypto.matches_which(
-            self.secret,
+        current, previous = self._compare(
             key.secret_digest if key is not None else "",
             key.previous_digest if key is not None else "",
         )
@@ -99,6 +103,22 @@ class PresentedKey:
             raise Refused(Reason.INVALID_CREDENTIALS, api_key=self.label)
         self._slot = "secret_digest" if current else "previous_digest"
         return key
+
+    def _matches_cached(self, columns: Columns) -> bool:
+        """Whether the secret is a cached key's. A wrong one takes a query, as for an unknown key.
+
+        Otherwise, a fast refusal would reveal that the key exists and was used recently.
+        """
+        key, _user = columns
+        # A digest that a field of the project converts isn't cached.
+        return any(self._compare(key.get("secret_digest", ""), key.get("previous_digest", "")))
+
+    def _compare(self, digest: str, previous: str) -> tuple[bool, bool]:
+        """Whether the secret matches each digest. Hashes only once, cached or not."""
+        if self._digests != (digest, previous):
+            self._digests = digest, previous
+            self._matches = crypto.matches_which(self.secret, digest, previous)
+        return self._matches
 
     def refusal(self, refused: Refused) -> Refused:
         """Return ``refused`` without a possible secret."""

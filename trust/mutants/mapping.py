@@ -1,0 +1,144 @@
+"""Finds out which tests run which lines, and how long each takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .making import ROOT, Mutant
+from .statuses import WARM_UP
+
+PROCESSES = 2
+
+# Without servers, browsers, Node.js, and what needs a database server.
+MARKS = "not (browser or node or parallel or process or server)"
+
+# How much processor time the tests of one mutant may take until one of them fails, in seconds.
+BUDGET = 30.0
+
+
+@dataclass(slots=True)
+class Map:
+    """Which tests run which lines, and how much time each takes.
+
+    Attributes:
+        lines: the names of the tests by path and line. "" stands for imports, and for what is
+            set up once for all tests.
+        seconds: of the processor, by the names of the tests.
+        late: the tests with real transactions, which empty the database.
+        failed: the tests that failed although nothing was changed.
+        files: the files of all tests.
+        noticed: how many mutants of a module each test has noticed so far.
+    """
+
+    lines: dict[str, dict[int, set[str]]]
+    files: Sequence[str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    late: set[str] = field(default_factory=set)
+    failed: list[str] = field(default_factory=list)
+    noticed: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def tests_for(self, mutant: Mutant) -> tuple[list[str], bool]:
+        """Return the tests that run the mutant, and whether imports run it."""
+        by_line = self.lines[mutant.path]
+        first, last = mutant.lines
+        found: set[str] = set().union(*(by_line.get(n, ()) for n in range(first, last + 1)))
+        at_import = "" in found
+        if at_import and not self.seconds.keys() & found:
+            found = set().union(*by_line.values())  # the whole module depends on it
+        return self.in_order(found, mutant.path, BUDGET), at_import
+
+    def in_order(
+        self, names: Iterable[str], path: str = "", budget: float = float("inf")
+    ) -> list[str]:
+        """Return the tests, as many as take ``budget`` seconds.
+
+        Those come first that have noticed most, then those of the module, then fast ones.
+        """
+        noticed, own = self.noticed[path], f"test_{Path(path).stem}.py"
+        ordered = sorted(
+            self.seconds.keys() & names,
+            key=lambda name: (
+                name in self.late,
+                -noticed[name],
+                own not in name,
+                self.seconds[name],
+                name,
+            ),
+        )
+        total, chosen = 0.0, []
+        for name in ordered:
+            total += self.seconds[name]
+            if total > budget and chosen:
+                break
+            chosen.append(name)
+        return chosen
+
+
+def measure(paths: Sequence[str], tests: Sequence[str]) -> Map:
+    """Run ``tests`` once, and record which lines of ``paths`` each of them runs."""
+    whole = [str(ROOT / path) for path in paths]
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [Path(folder, f"{part}.log") for part in range(PROCESSES)]
+        results = [Path(folder, f"{part}.json") for part in range(PROCESSES)]
+        given = {"mode": "map", "paths": whole, "parts": PROCESSES}
+        running = [
+            start_pytest(folder, {**given, "part": part, "result": str(result)}, tests, log=log)
+            for part, (result, log) in enumerate(zip(results, logs, strict=True))
+        ]
+        for process, result, log in zip(running, results, logs, strict=True):
+            process.wait()
+            if not result.exists():
+                raise RuntimeError(log.read_text()[-3000:])
+        parts = [json.loads(result.read_text()) for result in results]
+    merged = Map({path: {} for path in paths}, tests)
+    for part in parts:
+        merged.seconds |= part["seconds"]
+        merged.late |= {*part["late"]}
+        merged.failed += [name for name, why in part["unusable"].items() if why == "failed"]
+        for name in part["unusable"]:
+            merged.seconds.pop(name, None)
+        for path, whole_path in zip(paths, whole, strict=True):
+            for line, names in part["lines"][whole_path].items():
+                merged.lines[path].setdefault(int(line), set()).update(names)
+    merged.seconds.pop(WARM_UP, None)
+    return merged
+
+
+def start_pytest(
+    folder: str,
+    given: dict[str, Any],
+    arguments: Sequence[str],
+    *,
+    log: Path,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start pytest with :mod:`.plugin`, which gets ``given``."""
+    handle, name = tempfile.mkstemp(dir=folder, suffix=".json")
+    with os.fdopen(handle, "w") as file:
+        json.dump(given, file)
+    command = [sys.executable, "-m", "pytest", "-p", "trust.mutants.plugin", "-m", MARKS]
+    for plugin in ("randomly", "xdist", "sugar", "cacheprovider"):
+        command += ["-p", f"no:{plugin}"]
+    command += ["--capture=no", "-q", *([] if given["mode"] == "import" else [WARM_UP])]
+    environment = {**os.environ, "MUTANTS": name, "PYTHONPATH": str(ROOT)}
+    for setting in ("DATABASE_URL", "FUZZING", "REDIS_URL"):
+        environment.pop(setting, None)
+    with log.open("w") as output:
+        return subprocess.Popen(
+            [*command, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
+        )

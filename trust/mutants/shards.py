@@ -1,0 +1,78 @@
+"""The parts into which the run is divided, each with its tests. Each can be run alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .making import ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Modules, and the files and folders with the tests that are tried on their mutants."""
+
+    paths: list[str]
+    tests: list[str]
+
+
+def _folder(name: str) -> list[str]:
+    return sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "frappe_tokens" / name).glob("*.py")
+        if path.name != "__init__.py"
+    )
+
+
+def _tests(*names: str) -> list[str]:
+    """Return the files that match any of the ``names``."""
+    found = {path for name in names for path in (ROOT / "tests").glob(name)}
+    return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
+_PURE = _tests(
+    *("test_credentials.py", "test_crypto.py", "test_networks.py", "test_policy.py"),
+    *("test_rates.py", "test_redaction.py", "test_scopes.py", "plain/test_addresses.py"),
+    *("properties/test_headers.py", "properties/test_policies.py", "properties/test_secrets.py"),
+    "properties/test_texts.py",
+)
+_REQUESTS = _tests(
+    *("test_auth*.py", "test_browsers.py", "test_clock.py", "test_database_away.py"),
+    *("test_disabling.py", "test_exception_handlers.py", "test_limiter.py", "test_logs.py"),
+    *("test_narrow_credentials.py", "test_networks.py", "test_permissions.py", "test_policy.py"),
+    *("test_reading_by_post.py", "test_replays.py", "test_scopes.py", "test_timeouts.py"),
+    *("test_unknown_credentials.py", "test_verification.py", "test_audit.py", "test_outages.py"),
+    *("contrib/test_*.py", "oauth/test_access_tokens.py", "oauth/test_challenges.py"),
+    *("oauth/test_metadata*.py", "plain/test_*.py", "commands/test_list_scopes.py"),
+    *("request_log/test_entries.py", "test_lost_connections.py", "rest/test_own_key.py"),
+    *("rest/test_wire.py", "rest/test_leaked.py", "sources/test_*.py"),
+    *("properties/test_headers.py", "properties/test_policies.py"),
+)
+_LOOKUPS = _tests(
+    *("test_auth*.py", "test_cach*.py", "test_clock.py", "test_database_away.py"),
+    *("test_driver_prepared.py", "test_key_cache.py", "test_key_cache_outages.py"),
+    *("test_lookup.py", "test_lost_connections.py", "test_models.py", "test_replica.py"),
+    *("test_statement.py", "test_timeouts.py", "test_usage.py", "test_verification.py"),
+    *("test_replays.py", "test_rotation.py", "plain/test_without_threads.py", "sources/test_*.py"),
+)
+_MANAGING = _tests(
+    *("test_announcements.py", "test_audit.py", "test_bodies.py", "test_bulk.py"),
+    *("test_change*.py", "test_deadlocks.py", "test_declared_scopes.py", "test_deeds.py"),
+    *("test_deleting_users.py", "test_descriptions.py", "test_disabling.py"),
+    *("test_escalation.py", "test_keys*.py", "test_lifetimes.py", "test_locking.py"),
+    *("test_mail.py", "test_narrow_credentials.py", "test_number.py", "test_pairs.py"),
+    *("test_replays.py", "test_replica.py", "test_rights.py", "test_rotation.py"),
+    *("test_self_service.py", "test_sources_generation.py", "test_team_leads.py"),
+    *("test_moments.py", "commands/test_*.py", "rest/test_*.py", "sources/test_*.py"),
+    *("admin/test_*.py", "account/test_*.py", "oauth/test_application*.py"),
+    *("properties/test_import.py", "properties/test_texts.py"),
+)
+
+SHARDS = {
+    "credentials": Shard(["frappe_tokens/credentials.py"], _PURE),
+    "crypto": Shard(["frappe_tokens/crypto.py"], _PURE),
+    "policy": Shard(["frappe_tokens/policy.py"], _PURE),
+    "addresses": Shard(["frappe_tokens/addresses.py"], _PURE),
+    "verification": Shard(_folder("verification"), _REQUESTS),
+    "lookup": Shard(_folder("lookup"), _LOOKUPS),
+    "keys": Shard(_folder("keys"), _MANAGING),
+}
