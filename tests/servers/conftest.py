@@ -5,8 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from frappe_tokens.management.commands import check_token
+
 from ..commands.test_check_token import check as check
 from .processes import manage
+
+
+@pytest.fixture(autouse=True)
+def _time_to_start(monkeypatch):
+    """A server's first response takes as long as Django's import, and a CGI script's every one.
+
+    On a busy machine, that is longer than ``check_token`` waits.
+    """
+    monkeypatch.setattr(check_token, "TIMEOUT_SECONDS", 60)
 
 
 @pytest.fixture(scope="session")
