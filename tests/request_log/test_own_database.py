@@ -102,7 +102,8 @@ def test_requests_are_written_there(own_log, settings, keys, log):
     assert logged_paths() == [WHO, WHO, GENERATE]
     with own_log.cursor() as cursor:
         cursor.execute(f"SELECT user_id FROM {TABLE} ORDER BY id")
-        assert cursor.fetchall() == [(keys.instance.user.pk,), (None,), (keys.instance.user.pk,)]
+        users = list(cursor.fetchall())
+        assert users == [(keys.instance.user.pk,), (None,), (keys.instance.user.pk,)]
 
 
 def test_usage_counts_there(own_log, keys):
