@@ -96,6 +96,7 @@ def test_command_makes_the_key_of_an_agent(ada, capsys):
     assert key.expires_at
 
 
+@pytest.mark.once
 def test_clients(keys, live_server):
     assert run([sys.executable, "-c", PYTHON], keys, live_server) == "ada\n"
     answer = json.loads(run(["sh", "-ec", CURL], keys, live_server))

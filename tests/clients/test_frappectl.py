@@ -10,6 +10,8 @@ from django.contrib.auth.models import Group, Permission
 from frappe_tokens.keys import generate_keys
 from testproject.todos.models import ToDo
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def run(live_server, tmp_path, worker_keys):

@@ -19,6 +19,8 @@ from frappe_tokens.models import ApiKey
 
 from ..groups import leave_out
 
+pytestmark = pytest.mark.once
+
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE = (DOCS / "clients.md").read_text()
 # (heading, language, code) of each block.

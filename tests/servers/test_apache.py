@@ -12,7 +12,7 @@ import pytest
 from ..groups import leave_out
 from .processes import PROJECT, WHO, free_port, running
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.once, pytest.mark.process]
 
 SITE_PACKAGES = Path(pytest.__file__).parent.parent
 MODULES = Path("/usr/lib/apache2/modules")

@@ -17,7 +17,7 @@ from ..groups import leave_out
 from .conftest import make_token
 from .processes import PROJECT, WHO, free_port, in_environment, manage, running
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.once, pytest.mark.process]
 
 PAGE = (PROJECT / "docs" / "troubleshooting.md").read_text()
 LOGIN = ("staging", "made-up")
