@@ -10,6 +10,15 @@ def schema():
 
 
 @pytest.fixture
+def validate_schema():
+    """Raises if a schema isn't valid."""
+    # Here, because the import takes two seconds, and most runs collect the tests without using it.
+    from drf_spectacular.validation import validate_schema
+
+    return validate_schema
+
+
+@pytest.fixture
 def describe():
     """The schema of a project that has this view, or these, alone: at ``/0``, ``/1``..."""
 

@@ -11,7 +11,6 @@ from django.utils.module_loading import import_string
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.settings import patched_settings, spectacular_settings
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
-from drf_spectacular.validation import validate_schema
 from rest_framework import authentication as drf
 from rest_framework import serializers
 from rest_framework.generics import CreateAPIView, RetrieveAPIView
@@ -88,7 +87,7 @@ def test_each_scheme_is_one_that_tools_know(describe):
     assert described == {"apiKeyBasic": ("http", "basic"), "apiKeyBearer": ("http", "bearer")}
 
 
-def test_is_described_beside_the_schemes_of_other_classes(describe):
+def test_is_described_beside_the_schemes_of_other_classes(describe, validate_schema):
     class Both(View):
         authentication_classes = [ours.TokenAuthentication, drf.TokenAuthentication]
         permission_classes = [AllowAny]
@@ -124,7 +123,7 @@ def test_source_header_is_optional_and_there_for_several_sources(
         assert described[SOURCE]["schema"] == {"type": "string", "enum": names}
 
 
-def test_refusals_are_documented_with_body_and_codes(describe):
+def test_refusals_are_documented_with_body_and_codes(describe, validate_schema):
     class InEnvelope(FrappeEnvelopeMixin, View):
         pass
 
@@ -176,7 +175,7 @@ def test_views_without_our_classes_are_left_alone(describe):
     assert set(schema["components"]["schemas"]) == {"Note"}
 
 
-def test_required_scopes_are_named_by_method(describe):
+def test_required_scopes_are_named_by_method(describe, validate_schema):
     class Scoped(View):
         required_scopes = {"get": ["notes:read"], "post": "notes:read notes:write"}
 
