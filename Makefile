@@ -43,10 +43,12 @@ demo: $(VENV)/installed-demo
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
 
-# Builds it, fails for a link or an anchor that leads nowhere, and checks the spelling.
-check-docs: $(VENV)/installed-docs
+# Builds it, fails for a link or an anchor that leads nowhere, and checks the spelling and the types of
+# the examples.
+check-docs: $(VENV)/installed-docs $(VENV)/installed-test,lint
+	$(BIN)/python docs/check_examples.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs frappe_tokens --skip '*.po,*.mo,*.js,*.json,*.svg'
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs frappe_tokens --skip '*.po,*.mo,*.js,*.json,*.svg' --ignore-words-list sie
 
 # In one run, unless coverage is measured: the browser needs a run of its own for that (setup.cfg).
 ifeq (,$(COVERAGE))

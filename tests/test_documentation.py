@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from importlib import import_module
 
 import pytest
 
@@ -113,3 +114,60 @@ def test_no_page_is_long():
     assert {name: count for name, count in length.items() if count > LONGEST_PAGE} == {}
     assert min(length.values()) > 50
     assert sum(length.values()) <= LONGEST_SITE
+
+
+PUBLIC = [
+    *("authentication", "decorators", "exceptions", "keys", "middleware", "permissions", "signals"),
+    *("request_log", "test", "throttling", "verification", "account", "asgi", "base_models"),
+    *("contrib.channels", "contrib.ninja", "contrib.oauth2", "contrib.redis_streams", "admin"),
+]
+# What the modules above share with each other, and not with projects.
+INTERNAL = {
+    "decorators": "check_scopes",
+    "keys": """
+        BATCH_SIZE BEYOND_RIGHTS DueNotices GRACE_MAX ImportedPair Notice Options Plan Problem
+        RESTRICTED UNKNOWN UNUSED address_of as_json check_as_new check_manager check_number
+        check_reach check_target clean_changes clean_description clean_expiry clean_grace
+        clean_metadata clean_name connect_deletion connect_replays csv_row default_expiry
+        expiring_within find_user find_visible_user is_application_allowed led_by
+        lock_active_users lock_rows lock_users locked_key outside_atomic_requests plan_for
+        plan_for_row prune_notices send_notices shown_fields transaction_for version_for_new_key
+        withdraw_application
+    """,
+    "request_log": """
+        DAYS DAYS_MAX Day NullSink SAMPLE current_sink delete_in_batches latest_of old_rows
+        requests_of_key requests_of_user sources_of usage_of
+    """,
+    "throttling": "Budget budget_of",
+    "verification": """
+        AccessToken DEFAULT_SOURCE RETRY_AFTER_SECONDS RequestInfo RoutedView are_known
+        check_failures count_failure increment may_be_browser network_of ninja_operations
+        parse_header refusal_response register_access_tokens report_failure retry_after
+        routed_views run_in_thread secret_label unclaimed
+    """,
+    "contrib.ninja": "AuthenticationRefused",
+    "admin": "add_api_access",
+}
+
+
+def public_names(module):
+    """Its ``__all__``, else what it defines itself."""
+    if hasattr(module, "__all__"):
+        return set(module.__all__)
+    return {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    }
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_documented(name):
+    module = import_module(f"frappe_tokens.{name}")
+    documented = "\n".join(TEXT.values())
+
+    missing = {each for each in public_names(module) if not re.search(rf"\b{each}\b", documented)}
+    if f"::: frappe_tokens.{name}\n\n" in documented:  # with all of its names
+        missing = set()
+
+    assert missing == {*INTERNAL.get(name, "").split()}
