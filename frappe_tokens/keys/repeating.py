@@ -15,7 +15,7 @@ from ..models import ApiKey
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
-ATTEMPTS = 5
+ATTEMPTS = 10
 
 
 def repeated(write: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:

@@ -90,7 +90,7 @@ BAD = [
     lambda user, key, secret: (user, key, ""),
     lambda user, key, secret: (user, key, f"{secret} x"),
     lambda user, key, secret: (user, key, f"fts_{secret}"),
-    lambda user, key, secret: (user, key, "\0" * 12),
+    lambda user, key, secret: (user, key, "\x7f" * 12),
 ]
 
 
