@@ -35,6 +35,9 @@ LIMIT = re.compile(r"^SET (LOCAL [^;]*;|STATEMENT .*? FOR) ")
 
 PASSWORD = "a long made-up password"
 
+# Clients, schemas and other packages, for which one database is like another.
+ONCE = ("tests/agents/", "tests/clients/", "tests/move/", "tests/openapi/")
+
 
 @pytest.fixture(autouse=True)
 def no_failures_counted_so_far(monkeypatch):
@@ -244,6 +247,8 @@ def pytest_collection_modifyitems(items):
                 item.add_marker("commits")
         elif not fixtures & {"db", "redis_url"} and item.get_closest_marker("process") is None:
             item.add_marker("pure")
+        if item.nodeid.startswith(ONCE) and item.get_closest_marker("server") is None:
+            item.add_marker("once")
 
 
 def pytest_collection_finish():
