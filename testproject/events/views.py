@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework.generics import ListCreateAPIView
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import FormParser
@@ -22,6 +24,14 @@ class EventPages(PageNumberPagination):
     page_size = 50
 
 
+@extend_schema_view(
+    get=extend_schema(
+        responses={
+            200: EventSerializer(many=True),
+            404: OpenApiResponse(OpenApiTypes.OBJECT, "There is no such page."),
+        }
+    )
+)
 class Events(CheckedBodyMixin, ListCreateAPIView[Event]):
     """``request.user`` is the consumer's user, and ``request.auth`` the consumer."""
 
