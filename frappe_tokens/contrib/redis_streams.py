@@ -55,7 +55,9 @@ class RedisStreamSink(BatchSink):
     def connect(self) -> Redis:
         """Return the client, which connects later."""
         if not self.url:
-            raise ImproperlyConfigured(f"{type(self).__name__}.url is empty.")
+            raise ImproperlyConfigured(
+                f"{type(self).__name__}.url is empty. Set it, for example to redis://127.0.0.1:6379/2."
+            )
         # The thread tries again, after a pause.
         retry = Retry(NoBackoff(), 0)
         try:
@@ -68,7 +70,8 @@ class RedisStreamSink(BatchSink):
         except ValueError:
             # Its message may contain a part of the password.
             raise ImproperlyConfigured(
-                f"{type(self).__name__}.url is not a valid URL of Redis."
+                f"{type(self).__name__}.url is not a valid URL of Redis. Begin it with redis://, "
+                "rediss:// or unix://."
             ) from None
 
     def send(self, entries: Sequence[Entry]) -> None:

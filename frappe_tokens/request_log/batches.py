@@ -52,6 +52,7 @@ class BatchSink(Sink):
         After an exception, they are sent again, perhaps with others after them. Except in tests, no
         two threads send at once.
         """
+        # As in Sink.write(): a subclass that forgot it is reported by the log.
         raise NotImplementedError("A sink must define send().")
 
     def disconnect(self) -> None:

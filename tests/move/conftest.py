@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from django.core import checks
 from django.core.management import call_command
 from django.test import Client
 
@@ -13,6 +14,30 @@ from ..documentation import page
 
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 MARKED = "  # remove in step 4\n"
+
+
+def moves_and_returns(reader, old, scheme):
+    """Both work until the old one is switched off, and again when it's back on."""
+    reader.accept_both()
+    assert ask(old) == (200, "ada")
+    reader.execute("Generate keys")
+    new = f"{scheme} {handed_out()['ada']}"
+    assert (ask(old), ask(new)) == ((200, "ada"), (200, "ada"))
+
+    reader.switch_off()
+    assert (ask(old), ask(new)) == ((401, None), (200, "ada"))
+
+    reader.accept_both()
+    assert (ask(old), ask(new)) == ((200, "ada"), (200, "ada"))
+
+
+def order_is_right(reader):
+    """No check complains about the order of the classes."""
+    reader.accept_both()
+
+    assert {"frappe_tokens.W001", "frappe_tokens.W002"}.isdisjoint(
+        message.id for message in checks.run_checks()
+    )
 
 
 class Reader:

@@ -1,13 +1,12 @@
 """docs/move/authtoken.md, done step by step, with DRF's own tokens."""
 
 import pytest
-from django.core import checks
 from rest_framework.authtoken.models import Token
 
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
-from .conftest import ask, handed_out
+from .conftest import ask, handed_out, moves_and_returns, order_is_right
 
 PAGE = "move/authtoken"
 
@@ -21,25 +20,11 @@ def old(user):
 
 
 def test_both_work_until_the_old_tokens_are_switched_off_and_back_on(reader, old):
-    reader.accept_both()
-    assert ask(old) == (200, "ada")
-    reader.execute("Generate keys")
-    new = f"Token {handed_out()['ada']}"
-    assert (ask(old), ask(new)) == ((200, "ada"), (200, "ada"))
-
-    reader.switch_off()
-    assert (ask(old), ask(new)) == ((401, None), (200, "ada"))
-
-    reader.accept_both()
-    assert (ask(old), ask(new)) == ((200, "ada"), (200, "ada"))
+    moves_and_returns(reader, old, "Token")
 
 
 def test_order_of_the_classes_is_right(reader):
-    reader.accept_both()
-
-    assert {"frappe_tokens.W001", "frappe_tokens.W002"}.isdisjoint(
-        message.id for message in checks.run_checks()
-    )
+    order_is_right(reader)
 
 
 def test_keys_are_for_active_users_with_a_token_and_without_a_key(reader, old, make_user):

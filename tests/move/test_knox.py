@@ -3,14 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from django.core import checks
 from knox import auth
 from knox.models import AuthToken
 
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey, ApiRequestLog
 
-from .conftest import ask, handed_out
+from .conftest import ask, handed_out, moves_and_returns, order_is_right
 
 PAGE = "move/knox"
 
@@ -24,25 +23,11 @@ def old(user):
 
 
 def test_both_work_until_knox_is_switched_off_and_back_on(reader, old):
-    reader.accept_both()
-    assert ask(old) == (200, "ada")
-    reader.execute("Generate keys")
-    new = f"Token {handed_out()['ada']}"
-    assert (ask(old), ask(new)) == ((200, "ada"), (200, "ada"))
-
-    reader.switch_off()
-    assert (ask(old), ask(new)) == ((401, None), (200, "ada"))
-
-    reader.accept_both()
-    assert (ask(old), ask(new)) == ((200, "ada"), (200, "ada"))
+    moves_and_returns(reader, old, "Token")
 
 
 def test_order_of_the_classes_is_right(reader):
-    reader.accept_both()
-
-    assert {"frappe_tokens.W001", "frappe_tokens.W002"}.isdisjoint(
-        message.id for message in checks.run_checks()
-    )
+    order_is_right(reader)
 
 
 def test_both_work_with_the_prefix_bearer(reader, keys, settings, monkeypatch):

@@ -3,13 +3,12 @@
 from datetime import timedelta
 
 import pytest
-from django.core import checks
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.tokens import AccessToken
 
 from frappe_tokens.models import ApiRequestLog
 
-from .conftest import ask, handed_out
+from .conftest import ask, handed_out, moves_and_returns, order_is_right
 
 PAGE = "move/simplejwt"
 
@@ -25,25 +24,11 @@ def header_for(user):
 
 def test_both_work_until_the_old_tokens_are_switched_off_and_back_on(reader, user):
     old = header_for(user)
-    reader.accept_both()
-    assert ask(old) == (200, "ada")
-    reader.execute("Generate keys")
-    new = f"Bearer {handed_out()['ada']}"
-    assert (ask(old), ask(new)) == ((200, "ada"), (200, "ada"))
-
-    reader.switch_off()
-    assert (ask(old), ask(new)) == ((401, None), (200, "ada"))
-
-    reader.accept_both()
-    assert (ask(old), ask(new)) == ((200, "ada"), (200, "ada"))
+    moves_and_returns(reader, old, "Bearer")
 
 
 def test_order_of_the_classes_is_right(reader):
-    reader.accept_both()
-
-    assert {"frappe_tokens.W001", "frappe_tokens.W002"}.isdisjoint(
-        message.id for message in checks.run_checks()
-    )
+    order_is_right(reader)
 
 
 def test_keys_are_for_active_users_who_have_sent_a_token(reader, user, keys, make_user):
