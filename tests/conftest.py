@@ -61,14 +61,15 @@ def as_in_production(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def no_loop_of_the_browsers(request):
+def no_loop_of_the_browsers(request, monkeypatch):
     """Playwright's loop counts as running in this thread, from the first browser to the end.
 
-    So no other could run in a test that comes after it.
+    So no other could run in a test that comes after it, and Django would refuse no query in one.
     """
     loop = asyncio._get_running_loop()
     if request.node.get_closest_marker("browser") is None:
         asyncio._set_running_loop(None)
+        monkeypatch.delenv("DJANGO_ALLOW_ASYNC_UNSAFE", raising=False)
     yield
     asyncio._set_running_loop(loop or asyncio._get_running_loop())
 
