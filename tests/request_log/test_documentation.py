@@ -18,17 +18,18 @@ from ..groups import leave_out
 from .conftest import an_entry, logged_paths, wait_until
 from .processes import PROJECT, environment
 
-PAGE = PROJECT / "docs" / "reference" / "request-log.md"
+REFERENCE = PROJECT / "docs" / "reference"
+PAGES = "".join((REFERENCE / f"{name}.md").read_text() for name in ("request-log", "large-request-logs"))
 
 
 def examples(heading):
-    section = PAGE.read_text().split(f"\n### {heading}\n")[1].split("\n### ")[0]
+    (section,) = re.findall(rf"^##+ {heading}\n(.*?)(?=^##+ |\Z)", PAGES, re.MULTILINE | re.DOTALL)
     return re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 
 def run(names, *sources):
     for source in sources:
-        exec(compile(source, PAGE.name, "exec"), names)  # noqa: S102 - our own documentation
+        exec(compile(source, "example", "exec"), names)  # noqa: S102 - our own documentation
     return names
 
 

@@ -19,7 +19,7 @@ from .population import entry, log, logged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "request-log.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "large-request-logs.md"
 TABLE = ApiRequestLog._meta.db_table
 DAY = timedelta(days=1)
 NOW = datetime.now(timezone.utc)
@@ -35,7 +35,7 @@ def name_of(ahead):
 
 
 def blocks(language):
-    section = PAGE.read_text().split("\n### A partition for each month\n")[1].split("\n## ")[0]
+    section = PAGE.read_text().split("\n## A partition for each month\n")[1].split("\n## ")[0]
     return re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 

@@ -17,7 +17,7 @@ class AddIndexOnline(AddIndex):
     """Add an index without blocking writes. The migration has ``atomic = False``.
 
     InnoDB does so by default. On SQLite, writes wait. On PostgreSQL, the log may be partitioned
-    (``docs/reference/request-log.md``).
+    (``docs/reference/large-request-logs.md``).
     """
 
     atomic = False

@@ -59,8 +59,8 @@ def _default(column: str) -> str:
 
 def _statements() -> Iterator[str]:
     """Yield the statements of the page, one by one, as psql sends them."""
-    text = (ROOT / "docs" / "reference" / "request-log.md").read_text()
-    section = text.split("\n## Large installations\n")[1].split("\n## ")[0]
+    text = (ROOT / "docs" / "reference" / "large-request-logs.md").read_text()
+    section = text.split("\n## A partition for each month\n")[1].split("\n## ")[0]
     statement = ""
     for block in re.findall(r"^```sql\n(.*?)^```", section, re.MULTILINE | re.DOTALL):
         for line in block.splitlines(keepends=True):
