@@ -1,4 +1,5 @@
 import base64
+from itertools import count
 
 import pytest
 
@@ -121,8 +122,8 @@ MISTAKES = {
 def test_malformed_pair_and_likely_mistake_are_recognized(scheme, token, mistake):
     parsed = credential(scheme, token)
 
-    assert not parsed.well_formed
-    assert (parsed.api_key, parsed.api_secret) == ("", "")
+    assert parsed.well_formed is False
+    assert (parsed.scheme, parsed.api_key, parsed.api_secret) == (scheme, "", "")
     assert parsed.mistake is mistake
 
 
@@ -165,6 +166,28 @@ def test_longest_pair(scheme):
     assert credential(scheme, f"{key}:{secret}").well_formed
 
 
+def test_longest_token_without_a_scheme():
+    longest = f"{KEY:k<{API_KEY_MAX_LENGTH}}:{'fts_':s<{API_SECRET_MAX_LENGTH}}"
+
+    assert parse(longest, "token") == Credential(
+        "token", ours=True, mistake=Mistake.NO_TOKEN_SCHEME
+    )
+    assert parse(f"{longest}s", "token") is None
+
+
+@pytest.mark.parametrize("last", ["\n", "\x0b", "\xa0"])
+def test_only_spaces_and_tabs_after_a_token_without_a_scheme_are_ignored(last):
+    assert parse(f"{FRAPPE_KEY}:{FRAPPE_SECRET}{last}", "token") is None
+
+
+def test_no_letter_after_a_token_without_a_scheme_is_ignored():
+    texts = (f"fts_{number:a>43}" for number in count())
+    secrets = (text + crypto.checksum(text) for text in texts)
+    secret = next(secret for secret in secrets if secret.endswith("X"))
+
+    assert parse(f"legacy:{secret}", "token") is not None
+
+
 @pytest.mark.parametrize("prefix", ["fts_", "fed"])
 def test_pair_from_a_frappe_site_is_ours_whatever_it_begins_with(scheme, prefix, settings):
     settings.FRAPPE_TOKENS = {"SECRET_PREFIX": prefix}
@@ -185,7 +208,9 @@ def test_pair_from_a_frappe_site_is_ours_whatever_it_begins_with(scheme, prefix,
     ],
 )
 def test_credential_is_ours_by_its_form(scheme, token, ours):
-    assert credential(scheme, token).ours is ours
+    parsed = credential(scheme, token)
+
+    assert (parsed.scheme, parsed.ours) == (scheme, ours)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ PROCESSES = 2
 MARKS = "not (browser or node or parallel or process or server)"
 
 # How much processor time the tests of one mutant may take until one of them fails, in seconds.
-BUDGET = 30.0
+BUDGET = 10.0
 
 
 @dataclass(slots=True)

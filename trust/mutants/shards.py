@@ -35,6 +35,7 @@ _PURE = _tests(
     *("properties/test_headers.py", "properties/test_policies.py", "properties/test_secrets.py"),
     "properties/test_texts.py",
 )
+_HEADERS = [*_PURE, *_tests("plain/test_middleware*.py", "rest/test_leaked*.py")]
 _REQUESTS = _tests(
     *("test_auth*.py", "test_browsers.py", "test_clock.py", "test_database_away.py"),
     *("test_disabling.py", "test_exception_handlers.py", "test_limiter.py", "test_logs.py"),
@@ -68,7 +69,7 @@ _MANAGING = _tests(
 )
 
 SHARDS = {
-    "credentials": Shard(["frappe_tokens/credentials.py"], _PURE),
+    "credentials": Shard(["frappe_tokens/credentials.py"], _HEADERS),
     "crypto": Shard(["frappe_tokens/crypto.py"], _PURE),
     "policy": Shard(["frappe_tokens/policy.py"], _PURE),
     "addresses": Shard(["frappe_tokens/addresses.py"], _PURE),
