@@ -57,6 +57,7 @@ def test_repr_hides_a_secret():
     secret = Secret("canary")
     for shown in (repr(secret), repr([secret]), repr({"a": secret}), f"{secret!r}", ascii(secret)):
         assert "canary" not in shown
+        assert "'********'" in shown
     assert str(secret) == "canary"
     assert secret == "canary"
     assert "canary" not in repr(crypto.generate_api_secret())

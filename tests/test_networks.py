@@ -109,12 +109,13 @@ def test_addresses_are_taken_and_kept_in_one_form(browser, root, give):
         "10.0.0.0/255.0.0.0",
         "2001:DB8:0::1",
         "::ffff:1.2.3.0/120",
+        "::ffff:0:0/96",
     ]
 
     give(browser, root, given)
 
     stored = ApiKey.objects.get(name="new").allowed_ips
-    assert stored == ["192.0.2.7", "10.0.0.0/8", "2001:db8::1", "1.2.3.0/24"]
+    assert stored == ["192.0.2.7", "10.0.0.0/8", "2001:db8::1", "1.2.3.0/24", "0.0.0.0/0"]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,7 @@ def test_addresses_are_taken_and_kept_in_one_form(browser, root, give):
         ("127.0.0.1/8", "127.0.0.0/8"),
         ("2001:db8::1/32", "2001:db8::/32"),
         ("::ffff:127.0.0.1/104", "127.0.0.0/8"),
+        ("::ffff:127.0.0.1/95", "::fffe:0:0/95"),
         ("10.0.0.1/0", ""),
         ("2001:db8::1/0", ""),
         ("192.0.2.300", ""),

@@ -19,7 +19,8 @@ from .conftest import an_entry, logged_paths, wait_until
 from .processes import PROJECT, environment
 
 REFERENCE = PROJECT / "docs" / "reference"
-PAGES = "".join((REFERENCE / f"{name}.md").read_text() for name in ("request-log", "large-request-logs"))
+NAMES = ["request-log.md", "large-request-logs.md"]
+PAGES = "".join((REFERENCE / name).read_text() for name in NAMES)
 
 
 def examples(heading):

@@ -32,23 +32,16 @@ class Live:
             for path, text in self._texts.items()
         }
         self._functions: defaultdict[CodeType, list[FunctionType]] = defaultdict(list)
-        self._caches = []
-        gc.unfreeze()  # gc doesn't list what is frozen
-        for thing in gc.get_objects():
-            if isinstance(thing, FunctionType):
-                if thing.__code__.co_filename in names:
-                    self._functions[thing.__code__].append(thing)
-            elif isinstance(thing, functools._lru_cache_wrapper) and (
-                thing.__module__.startswith("frappe_tokens.")
-            ):
-                self._caches.append(thing)
-        gc.freeze()
+        self._caches = Caches()
+        for thing in _objects():
+            if isinstance(thing, FunctionType) and thing.__code__.co_filename in names:
+                self._functions[thing.__code__].append(thing)
 
     def exchange(self, path: Path, source: str) -> bool:
         """Turn the module into its mutant; False if that takes an import."""
         old = self._modules[path]
         if _set_again(path, self._texts[path], source):
-            self._clear()
+            self._caches.clear()
             return True
         new = compile(source, str(path), "exec", dont_inherit=True)
         pairs = _changed(old, new)
@@ -59,12 +52,32 @@ class Live:
         for one, other in pairs:
             for function in self._functions[one]:
                 function.__code__ = other
-        self._clear()
+        self._caches.clear()
         return True
 
-    def _clear(self) -> None:
-        for cached in self._caches:
-            cached.cache_clear()
+
+class Caches:
+    """The results that functions of the app remember (``functools.lru_cache``)."""
+
+    def __init__(self) -> None:
+        self._functions = [
+            thing
+            for thing in _objects()
+            if isinstance(thing, functools._lru_cache_wrapper)
+            and thing.__module__.startswith("frappe_tokens.")
+        ]
+
+    def clear(self) -> None:
+        for function in self._functions:
+            function.cache_clear()
+
+
+def _objects() -> list[object]:
+    gc.unfreeze()  # gc doesn't list what is frozen
+    try:
+        return gc.get_objects()
+    finally:
+        gc.freeze()
 
 
 def _set_again(path: Path, text: str, source: str) -> bool:

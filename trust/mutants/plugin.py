@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from .applying import Live, MutantFinder
+from .applying import Caches, Live, MutantFinder
 from .statuses import FAILED, KILLED, MUST_IMPORT, SURVIVED, WARM_UP
 
 # Some mutants never end, and some take all memory. The limits are of processor time, because
@@ -42,6 +42,7 @@ class Mapper:
         self._seconds: dict[str, float] = {}
         self._unusable: dict[str, str] = {}
         self._late: set[str] = set()
+        self._caches: Caches | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -52,6 +53,9 @@ class Mapper:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         if item.nodeid != WARM_UP:
+            # What an earlier test has computed would hide that this one depends on it, too.
+            self._caches = self._caches or Caches()
+            self._caches.clear()
             self._coverage.switch_context(item.nodeid)
             if item.get_closest_marker("commits"):
                 self._late.add(item.nodeid)
