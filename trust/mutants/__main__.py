@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .making import all_mutants
 from .mapping import measure
+from .postgresql import try_again
 from .running import Outcome, run
 from .shards import SHARDS
 
@@ -49,9 +50,10 @@ def main() -> int:
             )
             log.flush()
 
-    outcomes = run(mutants, tests, report)
+    outcomes, again = try_again(run(mutants, tests, report), report)
     killed = sum(outcome.is_killed for outcome in outcomes)
     slow = [str(outcome.mutant) for outcome in outcomes if outcome.result == "too slow"]
+    print(f"{again} were tried on PostgreSQL, too.")
     print(f"{len(outcomes)} mutants, {killed} killed ({killed / len(outcomes):.1%}), slow: {slow}")
     print(f"{time.monotonic() - started:.0f} s")
     return 0

@@ -120,18 +120,21 @@ def start_pytest(
     *,
     log: Path,
     pass_fds: Sequence[int] = (),
+    marks: str = MARKS,
+    database: str = "",
 ) -> subprocess.Popen[bytes]:
-    """Start pytest with :mod:`.plugin`, which gets ``given``."""
+    """Start pytest with :mod:`.plugin`, which gets ``given``; by default on SQLite."""
     handle, name = tempfile.mkstemp(dir=folder, suffix=".json")
     with os.fdopen(handle, "w") as file:
         json.dump(given, file)
-    command = [sys.executable, "-m", "pytest", "-p", "trust.mutants.plugin", "-m", MARKS]
+    command = [sys.executable, "-m", "pytest", "-p", "trust.mutants.plugin", "-m", marks]
     for plugin in ("randomly", "xdist", "sugar", "cacheprovider"):
         command += ["-p", f"no:{plugin}"]
     command += ["--capture=no", "-q", *([] if given["mode"] == "import" else [WARM_UP])]
     environment = {**os.environ, "MUTANTS": name, "PYTHONPATH": str(ROOT)}
     for setting in ("DATABASE_URL", "FUZZING", "REDIS_URL"):
         environment.pop(setting, None)
+    environment["DATABASE_URL"] = database
     with log.open("w") as output:
         return subprocess.Popen(
             [*command, *arguments],

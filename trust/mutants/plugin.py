@@ -27,6 +27,8 @@ MEMORY = 6 * 1024**3
 SECONDS, FACTOR = 5, 30
 LONGEST_WAIT = 120
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 class Mapper:
     """Records the lines of each test, and how long it takes."""
@@ -156,24 +158,24 @@ class Server:
 
 
 class Importer:
-    """Runs the chosen tests in their order, each with a limit."""
+    """Runs the chosen tests in their order, by default all, each with a limit."""
 
     def __init__(self, request: dict[str, Any], result: str) -> None:
         self._request, self._result = request, result
         if request["source"]:
-            MutantFinder(Path(request["path"]), request["source"]).install()
+            MutantFinder(ROOT / request["path"], request["source"]).install()
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         _limit(60)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         found = {item.nodeid: item for item in items}
-        items[:] = [found[name] for name in self._request["tests"]]
+        items[:] = [found[name] for name in self._request.get("tests", found)]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         Path(self._result).write_text(item.nodeid)
-        _limit(self._request["seconds"][item.nodeid] + 10)
+        _limit(self._request.get("seconds", {}).get(item.nodeid, 2) + 10)
 
 
 class _Database:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ..mutants.equivalent import Key, listed, unknown
 from ..mutants.making import mutants_of
 from ..mutants.mapping import Map, measure
+from ..mutants.postgresql import try_again
 from ..mutants.running import Outcome, failing
 from ..mutants.running import run as run_mutants
 from ..mutants.shards import SHARDS
@@ -32,11 +33,12 @@ def report_of(shards: Sequence[str]) -> Report:
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     checks: list[Row] = []
-    slow = 0
+    slow = again = 0
     for name in shards:
         began = time.monotonic()
         covering = measure(SHARDS[name].paths, SHARDS[name].tests)
-        found = _outcomes(name, covering, reasons)
+        found, number = _outcomes(name, covering, reasons)
+        again += number
         checks += _checks(name, found, covering, reasons)
         slow += sum(outcome.result == "too slow" for outcome in found)
         minutes = (time.monotonic() - began) / 60
@@ -49,18 +51,21 @@ def report_of(shards: Sequence[str]) -> Report:
         )
     report.rows += checks
     report.notes.append("\n".join(lines))
-    report.notes.append(f"{slow} of the noticed ones don't end, or take all memory.")
+    report.notes.append(
+        f"{slow} of the noticed ones don't end, or take all memory. {again} that no test on SQLite "
+        "noticed were tried on PostgreSQL."
+    )
     return report
 
 
-def _outcomes(name: str, covering: Map, reasons: dict[Key, str]) -> list[Outcome]:
+def _outcomes(name: str, covering: Map, reasons: dict[Key, str]) -> tuple[list[Outcome], int]:
     mutants = [mutant for path in SHARDS[name].paths for mutant in mutants_of(path)]
 
     def show(outcome: Outcome) -> None:
         if not outcome.is_killed and outcome.mutant.key not in reasons:
             print(f"  {outcome.result}: {outcome.mutant}", file=sys.stderr, flush=True)
 
-    return run_mutants(mutants, covering, show)
+    return try_again(run_mutants(mutants, covering, show), show)
 
 
 def _numbers(outcomes: Sequence[Outcome], reasons: dict[Key, str]) -> tuple[int, int]:

@@ -39,7 +39,7 @@ class Size:
 
 
 QUICK = Size(blocks=12, requests=16, state=1.0, existence=1.0, leak=20_000)
-FULL = Size(blocks=100, requests=200, state=0.02, existence=0.15, leak=20)
+FULL = Size(blocks=100, requests=200, state=0.03, existence=0.15, leak=100)
 
 
 @dataclass(frozen=True, slots=True)
