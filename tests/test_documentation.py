@@ -25,6 +25,14 @@ def lines_of(pattern):
     return Counter(re.findall(pattern, "\n".join(TEXT.values()), re.MULTILINE))
 
 
+def differing(documented, names):
+    """What keeps each of these names from being there once, for a message."""
+    missing = [f"{name} is missing" for name in sorted(names - documented.keys())]
+    unknown = [f"{name} doesn't exist" for name in sorted(documented.keys() - names)]
+    repeated = [f"{name} is repeated" for name in sorted(names) if documented[name] > 1]
+    return ", ".join(missing + unknown + repeated)
+
+
 def name_of(path):
     return str(path.relative_to(ROOT))
 
@@ -71,7 +79,8 @@ def test_each_refusal_is_in_the_table_in_the_order_of_the_decision():
 def test_each_setting_is_documented_once():
     names = {name for name in dir(Settings) if name.isupper() and name[0] != "_"}
 
-    assert lines_of(r"^\{\{ setting (\w+) \}\}$") == dict.fromkeys(names, 1)
+    wrong = differing(lines_of(r"^\{\{ setting (\w+) \}\}$"), names)
+    assert not wrong, f"Write {{{{ setting NAME }}}} once in docs/reference/settings.md: {wrong}"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +104,8 @@ def test_each_command_is_documented_once():
     folder = ROOT / "frappe_tokens" / "management" / "commands"
     names = {path.stem for path in folder.glob("[a-z]*.py")}
 
-    assert lines_of(r"^\{\{ command (\w+) \}\}$") == dict.fromkeys(names, 1)
+    wrong = differing(lines_of(r"^\{\{ command (\w+) \}\}$"), names)
+    assert not wrong, f"Write {{{{ command NAME }}}} once in docs/reference/commands.md: {wrong}"
 
 
 def test_each_check_is_documented_once():
