@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from frappe_tokens.conf import conf
+from frappe_tokens.conf import Settings, conf
 
 PEPPER = "long enough to be the key of an HMAC"
 # Each setting: its default, another value, and invalid ones.
@@ -75,6 +75,11 @@ SETTINGS = {
 DEFAULTS = {name: default for name, (default, _, _) in SETTINGS.items()}
 OTHERS = {name: other for name, (_, other, _) in SETTINGS.items()}
 INVALID = [(name, value) for name, (_, _, values) in SETTINGS.items() for value in values]
+
+
+def test_each_setting_is_in_the_table():
+    # The default of SCOPES is django-oauth-toolkit's: tests/test_declared_scopes.py.
+    assert {*SETTINGS, "SCOPES"} == {name for name in dir(Settings) if name.isupper()}
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
