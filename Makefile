@@ -58,7 +58,7 @@ else
 test: test-all-but-browser test-browser
 endif
 
-# What to run between two edits: no servers and no browser, on SQLite, in 45 seconds on two cores.
+# What to run between two edits: no servers and no browser, on SQLite.
 test-fast: $(VENV)/installed-test
 	DATABASE_URL= REDIS_URL= $(RUN) -m "not ($(SLOW)) $(AND)" $(PYTEST) $(FAST)
 
