@@ -52,8 +52,8 @@ def test_without_the_setting_nothing_is_kept(keys, settings, statements, caplog)
     with statements() as verbs:
         keys.instance.user.save()
     assert verbs == ["UPDATE"]
-    assert not caplog.messages
     generate_keys(keys.instance.user)
+    assert not caplog.messages
     settings.FRAPPE_TOKENS = {"CACHE": "default"}
     assert not is_cached(keys)
 
@@ -431,6 +431,10 @@ def test_keys_of_one_database_are_not_those_of_another(keys, settings, django_as
     with django_assert_num_queries(1, using="replica"):
         assert not is_cached(keys)
 
+    tenants.alias = "default"
+    keys.instance.user.save()
+    assert not is_cached(keys)
+
 
 def test_keys_of_one_schema_are_not_those_of_another(keys, monkeypatch):
     """As django-tenants names it. Without a ``KEY_FUNCTION``, the tenants share the cache."""
@@ -531,7 +535,7 @@ def test_what_is_cached_is_read_where_it_is_written(keys, settings, django_asser
         assert found.key._state.db == "default"
         found.store(math.inf)
         found = find(keys)
-        found.key.user.save()
+        keys.instance.user.save()
     assert found.is_from_cache
     assert (found.key._state.db, found.key.user._state.db) == ("default", "default")
 

@@ -162,6 +162,24 @@ def test_commit_ends_an_entry_again_if_the_cache_has_lost_the_first_mark(
     assert not find(keys).is_from_cache
 
 
+@pytest.mark.parametrize("database", ["default", "replica"])
+@pytest.mark.parametrize("is_at_first", [True, False])
+def test_commit_of_a_users_change_ends_what_was_theirs_before_or_is_now(
+    keys, make_user, cache, database, is_at_first
+):
+    owners = [keys.instance.user, make_user("grace")]
+    first, last = owners if is_at_first else owners[::-1]
+    rows = ApiKey._base_manager.using(database).filter(pk=keys.instance.pk)
+    rows.update(user=first)
+    find(keys)
+    older = cache.saved()
+    with transaction.atomic(using=database):
+        save_user(keys, database)
+        rows.update(user=last)
+        cache.restore(older)
+    assert not find(keys).is_from_cache
+
+
 def test_request_takes_one_round_trip_and_no_entry_that_is_remembered(keys, cache):
     find(keys)
     with Process().run():
