@@ -45,6 +45,8 @@ class SwitchableCache(LocMemCache):
     away = False
     seconds = 0.0
     takes_marks = True
+    # How many names each round trip asks for.
+    asked = ()
 
     def _answer(self):
         if self.away:
@@ -56,10 +58,12 @@ class SwitchableCache(LocMemCache):
 
     def get(self, *args, **kwargs):
         self._answer()
+        self.asked = (*self.asked, 1)
         return super().get(*args, **kwargs)
 
     def get_many(self, keys, version=None):
         self._answer()
+        self.asked = (*self.asked, len(keys))
         return {key: value for key in keys if (value := super(SwitchableCache, self).get(key))}
 
     def add(self, *args, **kwargs):

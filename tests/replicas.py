@@ -66,6 +66,18 @@ class Replicas:
         return True
 
 
+class KeysElsewhere:
+    """Keys and users are in the database ``alias``, and other models in the default database."""
+
+    def __init__(self, alias):
+        self.alias = alias
+
+    def db_for_read(self, model, **hints):
+        return self.alias if model._meta.app_label in {"frappe_tokens", "auth"} else None
+
+    db_for_write = db_for_read
+
+
 class NoReplica(Replicas):
     """Its replica can't be read at all."""
 

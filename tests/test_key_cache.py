@@ -4,6 +4,7 @@ import logging
 import math
 from contextlib import closing, nullcontext
 from datetime import timedelta
+from enum import Enum
 from functools import partial
 from importlib import import_module
 
@@ -20,10 +21,11 @@ from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_u
 from frappe_tokens.lookup import statement as lookup_statement
 from frappe_tokens.lookup.find import _reads_latest_commit
 from frappe_tokens.models import ApiKey
+from frappe_tokens.waiting import MustWait
 
 from .client import HOUR, MINUTE, NOON, TICK, ask, attempt, client_of, with_wrong_secret
-from .replicas import Replicas
-from .sources.models import Drone, Meter, Robot
+from .replicas import KeysElsewhere, Replicas
+from .sources.models import Drone, Meter, Operator, Robot
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "replica"]),
@@ -44,10 +46,14 @@ def is_cached(keys):
     return found is not None and found.is_from_cache
 
 
-def test_without_the_setting_nothing_is_kept(keys, settings):
+def test_without_the_setting_nothing_is_kept(keys, settings, statements, caplog):
     settings.FRAPPE_TOKENS = {}
     ask(keys)
+    with statements() as verbs:
+        keys.instance.user.save()
+    assert verbs == ["UPDATE"]
     generate_keys(keys.instance.user)
+    assert not caplog.messages
     settings.FRAPPE_TOKENS = {"CACHE": "default"}
     assert not is_cached(keys)
 
@@ -216,6 +222,35 @@ def test_change_ends_the_entry(keys, change, within):
     assert not is_cached(keys)
 
 
+@pytest.mark.parametrize("change", [lambda keys: keys.instance.save(), deactivate])
+def test_entry_ends_before_the_change_is_written(keys, change):
+    """Because without a transaction, the next reader may come between the change and its end."""
+    ask(keys)
+    cached_at_write = []
+
+    def look(execute, sql, *rest):
+        if sql.startswith("UPDATE"):
+            cached_at_write.append(is_cached(keys))
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(look):
+        change(keys)
+    assert cached_at_write == [False]
+
+
+def test_error_after_the_commit_of_a_change_of_the_user_is_not_raised(user):
+    failing = []
+
+    def fail(execute, sql, *rest):
+        if failing:
+            raise OperationalError("the server has gone away")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(fail), transaction.atomic():
+        user.save()
+        failing.append(True)
+
+
 @pytest.mark.parametrize("roll_back", [True, False], ids=["rolled back", "committed"])
 @pytest.mark.parametrize("many", [True, False], ids=["update", "save"])
 def test_changed_key_is_cached_again_when_its_mark_expires(keys, settings, roll_back, many):
@@ -237,7 +272,7 @@ def test_changed_key_is_cached_again_when_its_mark_expires(keys, settings, roll_
 
 def test_what_django_does_not_see_ends_with_the_timeout(keys, settings):
     settings.CACHES = {"default": LOCAL}
-    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "CACHE_TIMEOUT": timedelta(seconds=30)}
+    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "CACHE_TIMEOUT": timedelta(seconds=29.5)}
     with time_machine.travel(NOON, tick=False) as clock:
         ask(keys)
         ApiKey._base_manager.update(read_only=True)
@@ -246,19 +281,22 @@ def test_what_django_does_not_see_ends_with_the_timeout(keys, settings):
             found = find(keys)
             assert (found.is_from_cache, found.key.read_only) == (True, False)
             found.store(math.inf)
-        clock.shift(timedelta(seconds=3))
+        clock.shift(timedelta(seconds=2.5))
         found = find(keys)
         assert (found.is_from_cache, found.key.read_only) == (False, True)
+        clock.shift(timedelta(seconds=0.5))
+        assert all(map(caches["default"]._has_expired, caches["default"]._cache))
 
 
-def test_row_that_was_read_too_long_ago_is_not_kept(keys):
+@pytest.mark.parametrize(("seconds", "is_kept"), [(59, True), (60, False)])
+def test_row_that_was_read_too_long_ago_is_not_kept(keys, seconds, is_kept):
     with time_machine.travel(NOON, tick=False) as clock:
         ask(keys)
         cache.clear()
         found = find(keys)
-        clock.shift(MINUTE)
+        clock.shift(timedelta(seconds=seconds))
         found.store(math.inf)
-        assert not is_cached(keys)
+        assert is_cached(keys) is is_kept
 
 
 def test_use_is_written_once_an_interval_from_the_cache_too(keys, settings, statements):
@@ -282,13 +320,29 @@ def test_digest_that_was_renewed_is_the_one_in_the_cache(keys, settings, stateme
     assert verbs == ["UPDATE"]
 
 
-def test_other_changes_leave_a_key_in_the_cache(user, keys):
+def test_digest_that_was_not_renewed_after_all_is_renewed_later(keys, settings):
+    ask(keys)
+    pepper = "a new pepper, which is long enough for HMAC"
+    settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "PEPPERS": [pepper]}
+    with transaction.atomic():
+        assert ask(keys).status_code == 200
+        transaction.set_rollback(True)
+    assert ask(keys).status_code == 200
+    assert crypto.is_current(ApiKey.objects.get().secret_digest)
+
+
+def test_other_changes_leave_a_key_in_the_cache(user, keys, make_user, statements):
     other = generate_keys(user, name="other")
     ask(keys)
 
     generate_keys(user, name="other")
     revoke(other.instance)
     ApiKey.objects.filter(name="no such key").update(read_only=True)
+    with statements() as verbs:
+        another_user = make_user("grace")
+    assert verbs == ["INSERT"]
+    generate_keys(another_user)
+    another_user.save()
 
     assert is_cached(keys)
 
@@ -315,6 +369,13 @@ def test_change_of_the_user_ends_the_keys_of_other_sources(user, settings):
     user.save()
 
     assert not lookup.find(Robot, robot.api_key).is_from_cache
+
+
+def test_user_may_be_saved_as_an_instance_of_another_model(keys):
+    ask(keys)
+    assert is_cached(keys)
+    Operator.objects.get().save()
+    assert not is_cached(keys)
 
 
 def test_model_without_a_statement_is_not_cached(user):
@@ -362,24 +423,17 @@ def test_cached_key_needs_no_database(keys, settings, monkeypatch, caplog):
     assert "could not be recorded" in caplog.text
 
 
-class Tenants:
-    """One database for each tenant."""
-
-    present = "default"
-
-    def db_for_read(self, model, **hints):
-        return self.present
-
-    db_for_write = db_for_read
-
-
 def test_keys_of_one_database_are_not_those_of_another(keys, settings, django_assert_num_queries):
-    settings.DATABASE_ROUTERS = [tenants := Tenants()]
+    settings.DATABASE_ROUTERS = [tenants := KeysElsewhere("default")]
     ask(keys)
     assert is_cached(keys)
-    tenants.present = "replica"
+    tenants.alias = "replica"
     with django_assert_num_queries(1, using="replica"):
         assert not is_cached(keys)
+
+    tenants.alias = "default"
+    keys.instance.user.save()
+    assert not is_cached(keys)
 
 
 def test_keys_of_one_schema_are_not_those_of_another(keys, monkeypatch):
@@ -407,6 +461,40 @@ def test_what_a_view_does_to_user_and_key_is_not_kept(keys, settings, due):
             assert (key.scopes, key.user.is_superuser) == ([], False)
             key.user.is_superuser = True
             key.scopes.append("all")
+
+
+def test_entry_of_another_version_of_the_app_is_not_used(keys, monkeypatch):
+    ask(keys)
+    assert is_cached(keys)
+    column = ApiKey._meta.get_field("rate_limit")
+    monkeypatch.setattr(column, "from_db_value", lambda value, *_: value, raising=False)
+    monkeypatch.setattr(lookup_statement, "_statements", {})
+    assert not is_cached(keys)
+
+
+def own_constructor(model, monkeypatch):
+    def init(self, *args, **kwargs):
+        super(model, self).__init__(*args, **kwargs)
+
+    monkeypatch.setattr(model, "__init__", init, raising=False)
+
+
+def schemas(model, monkeypatch):
+    monkeypatch.setattr(type(connections["default"]), "schema_name", "one", raising=False)
+
+
+@pytest.mark.parametrize("own", [None, own_constructor, schemas])
+def test_only_what_neither_connects_nor_runs_the_projects_code_is_found_without_waiting(
+    keys, settings, monkeypatch, own
+):
+    settings.CACHES = {"default": LOCAL}
+    monkeypatch.setattr(lookup_statement, "_statements", {})
+    if own:
+        own(ApiKey, monkeypatch)
+    ask(keys)
+    assert is_cached(keys)
+    with pytest.raises(MustWait) if own else nullcontext():
+        assert lookup.find(ApiKey, keys.api_key, may_wait=False).is_from_cache
 
 
 def test_user_model_that_reads_the_password_when_made_is_not_kept(keys, monkeypatch):
@@ -447,6 +535,7 @@ def test_what_is_cached_is_read_where_it_is_written(keys, settings, django_asser
         assert found.key._state.db == "default"
         found.store(math.inf)
         found = find(keys)
+        keys.instance.user.save()
     assert found.is_from_cache
     assert (found.key._state.db, found.key.user._state.db) == ("default", "default")
 
@@ -468,6 +557,31 @@ def test_transaction_with_an_older_snapshot_puts_nothing_into_the_cache(name, ca
         assert _reads_latest_commit(twin)
         twin.set_autocommit(False)
         assert _reads_latest_commit(twin) is (caches and connection.vendor != "sqlite")
+
+
+class Level(Enum):
+    """As psycopg names them."""
+
+    READ_COMMITTED = 2
+    REPEATABLE_READ = 3
+
+
+@pytest.mark.parametrize(
+    ("level", "is_latest"),
+    [
+        ("read committed", True),
+        ("repeatable read", False),
+        (Level.READ_COMMITTED, True),
+        (Level.REPEATABLE_READ, False),
+        (None, False),
+    ],
+)
+def test_isolation_level_is_known_by_each_drivers_name_of_it(level, is_latest):
+    with closing(connection.copy()) as twin:
+        twin.connect()
+        twin.set_autocommit(False)
+        twin.isolation_level = level
+        assert _reads_latest_commit(twin) is is_latest
 
 
 def test_request_in_a_transaction_is_cached_where_it_sees_what_is_committed(keys):

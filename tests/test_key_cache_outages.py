@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.core.cache import caches
+from django.db import transaction
 
 from frappe_tokens import lookup
 from frappe_tokens.keys import generate_keys, revoke
@@ -17,7 +18,7 @@ from frappe_tokens.models import ApiKey
 from .caches import SwitchableCache
 from .client import NOON
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 
 STATE = (key_cache._memory, key_cache._in_touch, key_cache._heard_at, key_cache._owed)
 
@@ -116,12 +117,76 @@ def test_revocation_reaches_all_processes_once_the_cache_is_back(keys, cache, ot
 def test_mark_that_the_cache_did_not_take_is_made_up_for(keys, cache, other):
     cache.takes_marks = False
     revoke(keys.instance)
+    with later():
+        assert is_revoked(keys)
     cache.takes_marks = True
 
     find(keys)
 
     with other.run():
         assert is_revoked(keys)
+
+
+def test_all_keys_of_the_model_are_read_again_after_a_lost_mark(keys, user, cache):
+    other = generate_keys(user, name="other")
+    find(other)
+    assert find(other).is_from_cache
+
+    revoke_while_away(cache, keys)
+
+    assert not find(other).is_from_cache
+
+
+def save_key(keys, using):
+    keys.instance.save(using=using)
+
+
+def update_keys(keys, using):
+    ApiKey.objects.using(using).update(rate_limit="1/s")
+
+
+def save_user(keys, using):
+    keys.instance.user.save(using=using)
+
+
+@pytest.mark.parametrize("change", [save_key, update_keys, save_user])
+@pytest.mark.parametrize("database", ["default", "replica"])
+def test_commit_ends_an_entry_again_if_the_cache_has_lost_the_first_mark(
+    keys, cache, change, database
+):
+    find(keys)
+    older = cache.saved()
+    with transaction.atomic(using=database):
+        change(keys, database)
+        cache.restore(older)
+    assert not find(keys).is_from_cache
+
+
+@pytest.mark.parametrize("database", ["default", "replica"])
+@pytest.mark.parametrize("is_at_first", [True, False])
+def test_commit_of_a_users_change_ends_what_was_theirs_before_or_is_now(
+    keys, make_user, cache, database, is_at_first
+):
+    owners = [keys.instance.user, make_user("grace")]
+    first, last = owners if is_at_first else owners[::-1]
+    rows = ApiKey._base_manager.using(database).filter(pk=keys.instance.pk)
+    rows.update(user=first)
+    find(keys)
+    older = cache.saved()
+    with transaction.atomic(using=database):
+        save_user(keys, database)
+        rows.update(user=last)
+        cache.restore(older)
+    assert not find(keys).is_from_cache
+
+
+def test_request_takes_one_round_trip_and_no_entry_that_is_remembered(keys, cache):
+    find(keys)
+    with Process().run():
+        cache.asked = ()
+        for _ in range(2):
+            assert find(keys).is_from_cache
+    assert cache.asked == (3, 2)
 
 
 def see_an_error(cache, keys):
@@ -131,13 +196,21 @@ def see_an_error(cache, keys):
 
 
 def wait_for_a_slow_answer(cache, keys):
-    cache.seconds = key_cache.SLOW + 1
+    cache.seconds = 2
     find(keys)
     cache.seconds = 0
 
 
 def hear_nothing_for_long(cache, keys):
-    wait(key_cache.OUT_OF_TOUCH + 1)
+    wait(11)
+
+
+def fail_to_cache_another_key(cache, keys):
+    another = ApiKey.objects.create(user=keys.instance.user, name="another")
+    found = lookup.find(ApiKey, another.api_key)
+    cache.away = True
+    found.store(math.inf)
+    cache.away = False
 
 
 def restore_older_data(cache, keys):
@@ -147,8 +220,16 @@ def restore_older_data(cache, keys):
     cache.restore(older)
 
 
+NOTICES = [
+    see_an_error,
+    wait_for_a_slow_answer,
+    hear_nothing_for_long,
+    fail_to_cache_another_key,
+]
+
+
 @pytest.mark.parametrize("happens", [revoke_while_away, restore_older_data])
-@pytest.mark.parametrize("notice", [see_an_error, wait_for_a_slow_answer, hear_nothing_for_long])
+@pytest.mark.parametrize("notice", NOTICES)
 def test_process_that_was_out_of_touch_does_not_trust_what_it_finds(
     keys, cache, other, happens, notice
 ):
@@ -156,6 +237,20 @@ def test_process_that_was_out_of_touch_does_not_trust_what_it_finds(
     with later(), other.run():
         notice(cache, keys)
         assert is_revoked(keys)
+
+
+def test_short_silence_and_short_wait_are_nothing_unusual(keys, cache, other):
+    with later(), other.run():
+        wait(10)
+        cache.seconds = 1
+        assert find(keys).is_from_cache
+
+
+@pytest.mark.parametrize(("seconds", "is_trusted"), [(10, True), (11, False)])
+def test_clock_of_another_machine_may_be_ten_seconds_behind(keys, cache, seconds, is_trusted):
+    find(keys)
+    with later(seconds=-seconds), Process().run():
+        assert find(keys).is_from_cache is is_trusted
 
 
 def test_local_memory_is_never_out_of_touch(keys, settings):
@@ -208,3 +303,4 @@ def test_process_forgets_its_entries_where_there_are_too_many(keys, user, monkey
 
     assert find(keys).is_from_cache
     assert find(other).is_from_cache
+    assert len(key_cache._memory) == 1

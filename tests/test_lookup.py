@@ -4,9 +4,18 @@ from contextlib import closing, contextmanager
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
+from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens import crypto, lookup
+from frappe_tokens.db import LOCK_SECONDS
 from frappe_tokens.keys import find_user, generate_keys
 from frappe_tokens.lookup import last_used
 from frappe_tokens.lookup.find import Found
@@ -14,9 +23,10 @@ from frappe_tokens.models import ApiKey
 
 from .client import HOUR, MINUTE, NOON, TICK
 from .groups import leave_out
+from .replicas import KeysElsewhere
 
 # With real commits: a use is written down at the end of the transaction.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 
 PEPPERS = ["the newest pepper, long enough for HMAC", "an older pepper, long enough for HMAC"]
 
@@ -34,7 +44,9 @@ def test_name_that_no_user_can_have_is_nobodys(user, monkeypatch, field):
 
 def test_brings_key_and_user_in_one_select(keys, django_assert_num_queries):
     with django_assert_num_queries(1):
-        assert lookup.find(ApiKey, keys.api_key).key.user.get_username() == "ada"
+        key = lookup.find(ApiKey, keys.api_key).key
+        assert key.user.get_username() == "ada"
+    assert key._state.db == key.user._state.db == "default"
     with django_assert_num_queries(1):
         assert lookup.find(ApiKey, "ftk_unknown") is None
 
@@ -53,10 +65,12 @@ def test_database_tells_keys_apart_by_case(keys, user):
     assert ApiKey.objects.filter(api_key="ftk_MIXED").count() == 1
 
 
-def test_use_is_written_down(keys):
+def test_use_is_written_down(keys, user):
+    other = generate_keys(user, name="other")
     record_use(keys.instance, NOON, keys.api_secret)
-    stored = ApiKey.objects.get()
+    stored = ApiKey.objects.get(pk=keys.instance.pk)
     assert (stored.last_used_at, stored.last_used_ip) == (NOON, "192.0.2.1")
+    assert ApiKey.objects.get(pk=other.instance.pk).last_used_at is None
     assert (keys.instance.last_used_at, keys.instance.last_used_ip) == (NOON, "192.0.2.1")
     assert stored.previous_used_at is None
 
@@ -76,6 +90,7 @@ def test_use_is_written_at_most_once_an_interval(keys, settings, statements, int
 
     with statements() as early:
         record_use(key, NOON + interval - TICK, keys.api_secret)
+        record_use(key, NOON - interval, keys.api_secret)  # the clock was set back
     with statements() as due:
         record_use(key, NOON + interval, keys.api_secret)
 
@@ -139,21 +154,28 @@ def test_use_that_cannot_be_written_down_is_logged_without_the_secret(
     settings.FRAPPE_TOKENS = {"PEPPERS": PEPPERS}
     with connection.execute_wrapper(refuse_updates(error)):
         record_use(keys.instance, NOON, keys.api_secret)
-    assert [entry.levelno for entry in caplog.records] == [logging.ERROR]
+    logged = [(entry.name, entry.levelno) for entry in caplog.records]
+    assert logged == [("frappe_tokens.lookup", logging.ERROR)]
     assert keys.api_key in caplog.text
     assert keys.api_secret not in caplog.text
     assert keys.instance.last_used_at is None
 
 
+def test_no_error_of_a_use_that_cannot_be_written_down_is_raised(keys):
+    with connection.execute_wrapper(refuse_updates(RuntimeError)):
+        record_use(keys.instance, NOON, keys.api_secret)
+    assert keys.instance.last_used_at is None
+
+
 @contextmanager
-def transaction_by_hand():
-    transaction.set_autocommit(False)
+def transaction_by_hand(using="default"):
+    transaction.set_autocommit(False, using)
     try:
         yield
-        transaction.commit()
+        transaction.commit(using)
     finally:
-        transaction.rollback()
-        transaction.set_autocommit(True)
+        transaction.rollback(using)
+        transaction.set_autocommit(True, using)
 
 
 @pytest.mark.parametrize("within", [transaction.atomic, transaction_by_hand])
@@ -166,9 +188,27 @@ def test_update_that_fails_leaves_what_the_request_did(keys, within):
     assert ApiKey.objects.get().last_used_at is None
 
 
-def test_use_is_written_down_in_a_transaction_run_by_hand(keys):
-    with transaction_by_hand():
+@pytest.mark.parametrize("database", ["default", "replica"])
+def test_use_is_written_down_in_a_transaction_run_by_hand(keys, settings, database):
+    settings.DATABASE_ROUTERS = [KeysElsewhere(database)]
+    with CaptureQueriesContext(connections[database]) as queries, transaction_by_hand(database):
         record_use(keys.instance, NOON, keys.api_secret)
+        assert keys.instance.last_used_at == NOON
+    assert ApiKey.objects.get().last_used_at == NOON
+    # An error would end only what is between.
+    sent = "; ".join(query["sql"] for query in queries)
+    assert sent.index("SAVEPOINT") < sent.index("UPDATE ") < sent.index("RELEASE")
+
+
+@pytest.mark.parametrize("database", ["default", "replica"])
+def test_use_is_written_down_after_the_transaction_of_the_request(keys, settings, database):
+    settings.DATABASE_ROUTERS = [router := KeysElsewhere(database)]
+    with transaction.atomic(using=database):
+        record_use(keys.instance, NOON, keys.api_secret)
+        assert keys.instance.last_used_at is None
+        router.alias = "missing"  # by then, it may read what another request has set
+    router.alias = database
+    assert keys.instance.last_used_at == NOON
     assert ApiKey.objects.get().last_used_at == NOON
 
 
@@ -200,6 +240,40 @@ def test_use_waits_for_a_lock_only_briefly_and_once(keys):
     assert waited[1] < waited[0] / 2
 
     last_used.reset()
+    record_use(keys.instance, NOON, keys.api_secret)
+    assert ApiKey.objects.get().last_used_at == NOON
+
+
+@pytest.mark.parametrize(
+    ("waited", "later", "is_written"),
+    [
+        (LOCK_SECONDS * 0.4, 0, True),
+        (LOCK_SECONDS / 2, 4.9, False),
+        (LOCK_SECONDS / 2, 5, True),
+    ],
+)
+def test_after_a_long_wait_no_use_is_written_down_for_five_seconds(
+    keys, monkeypatch, waited, later, is_written
+):
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def wait(execute, sql, *rest):
+        nonlocal now
+        if sql.startswith("UPDATE"):
+            now += waited
+            raise OperationalError("the row is locked")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(wait):
+        record_use(keys.instance, NOON, keys.api_secret)
+    now += later
+    record_use(keys.instance, NOON, keys.api_secret)
+    assert (ApiKey.objects.get().last_used_at == NOON) is is_written
+
+
+def test_use_is_written_down_right_after_the_machine_has_started(keys, monkeypatch):
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     record_use(keys.instance, NOON, keys.api_secret)
     assert ApiKey.objects.get().last_used_at == NOON
 

@@ -3,7 +3,6 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from types import MethodType
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -11,6 +10,7 @@ from django.db import connection, connections, models
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init
 from django.db.models.sql.compiler import SQLCompiler
+from django.test import override_settings
 
 from frappe_tokens import crypto, lookup
 from frappe_tokens.lookup import statement as statements
@@ -224,6 +224,15 @@ def test_settings_that_are_compiled_in_count_at_once(user, settings, other):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
+@pytest.mark.parametrize("name", ["DATABASES", "TIME_ZONE", "USE_TZ", "USE_I18N"])
+def test_statement_is_compiled_again_after_a_setting_that_it_may_depend_on(name, settings):
+    before = statement_for(ApiKey, "default")
+    with override_settings(**{name: getattr(settings, name)}):
+        is_same = statement_for(ApiKey, "default") is before
+    assert is_same is (name == "USE_I18N")
+
+
 class MoreParameters(SQLCompiler):
     def as_sql(self):
         sql, parameters = super().as_sql()
@@ -257,19 +266,33 @@ def test_backend_that_compiles_something_else_has_no_statement(monkeypatch, comp
         LookupStatement(ApiKey, twin)
 
 
-def test_field_that_may_decrypt_is_not_cached(user, monkeypatch):
-    def from_db_value(self, value, *_):
-        return value and f"decrypted {value}"
+def decrypt(value, *_):
+    return value and f"decrypted {value}"
 
+
+# Methods of built-in classes belong to no module.
+@pytest.mark.parametrize("function", [decrypt, "decrypted {}".format, decrypt.__call__])
+def test_field_that_may_decrypt_is_not_cached(user, monkeypatch, function):
     key = ApiKey.objects.create(user=user, rate_limit="cipher")
     monkeypatch.setattr(statements, "_statements", {})
     column = ApiKey._meta.get_field("rate_limit")
-    monkeypatch.setattr(column, "from_db_value", MethodType(from_db_value, column), raising=False)
+    monkeypatch.setattr(column, "from_db_value", function, raising=False)
 
     assert by_statement(ApiKey, key.api_key).rate_limit == "decrypted cipher"
     cached = by_cache(ApiKey, key.api_key)
     assert "rate_limit" in cached.get_deferred_fields()
     assert cached.rate_limit == "decrypted cipher"
+
+
+def test_field_converts_by_its_column_and_connection(keys, monkeypatch):
+    def from_db_value(value, expression, connection):
+        return f"{expression.target.name} in {connection.alias}"
+
+    monkeypatch.setattr(statements, "_statements", {})
+    column = ApiKey._meta.get_field("rate_limit")
+    monkeypatch.setattr(column, "from_db_value", from_db_value, raising=False)
+
+    assert by_statement(ApiKey, keys.api_key).rate_limit == "rate_limit in default"
 
 
 def test_primary_keys_of_the_projects_own_kind_are_cached(keys, monkeypatch):

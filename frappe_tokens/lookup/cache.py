@@ -172,17 +172,20 @@ def invalidate(label: str, api_keys: Iterable[str] | None, using: str) -> None:
         return
     _mark(alias, names)
     if transaction.get_connection(using).in_atomic_block:
-        transaction.on_commit(lambda: _mark(alias, names), using=using, robust=True)
+        transaction.on_commit(lambda: _mark(alias, names), using=using)
 
 
 def _mark(alias: str, names: set[str]) -> None:
     seconds = conf.CACHE_TIMEOUT.total_seconds() + MARGIN
     try:
         # Memcached returns the names that it didn't store.
-        if not caches[alias].set_many(dict.fromkeys(names, _CHANGED), seconds):
-            return
+        lost = bool(caches[alias].set_many(dict.fromkeys(names, _CHANGED), seconds))
     except Exception:
-        _in_touch.pop(alias, None)
+        lost = True
+    if not lost:
+        return
+    # Until the barrier is set, this process doesn't trust older entries either.
+    _in_touch.pop(alias, None)
     barriers = {":".join(name.split(":")[:2]) for name in names}
     _owed.setdefault(alias, set()).update(barriers)
     _log_lost_mark()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from django.apps import apps
 from django.core.cache import caches
-from django.db import connections, router
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..base_models import AbstractApiKey
@@ -113,7 +113,7 @@ def _require_memory(model: type[AbstractApiKey], cache_alias: str | None) -> Non
     # A router may read what a middleware has set in the request's thread.
     if cache_alias is None or router.routers or not is_in_memory(caches[cache_alias]):
         raise MustWait
-    statement = compiled(model, router.db_for_write(model))
+    statement = compiled(model, DEFAULT_DB_ALIAS)
     if statement is None or not statement.reads_cache_at_once:
         raise MustWait
 
@@ -132,5 +132,5 @@ def _reads_latest_commit(connection: BaseDatabaseWrapper) -> bool:
     # A transaction may see the database as it was when it began. Django names the isolation level
     # as the driver does: "read committed" (MySQL), or a number with that name (PostgreSQL).
     level = getattr(connection, "isolation_level", None)
-    name = getattr(level, "name", level) or ""
+    name = getattr(level, "name", level)
     return str(name).replace("_", " ").lower() == "read committed"

@@ -79,7 +79,7 @@ class LookupStatement:
         self._keys = InstanceFactory(model)
         # A model with its own constructor or attributes may need all columns.
         deferred = {f.name for f in fields} & _DEFERRED if self._keys.is_plain else set()
-        keys = manager.using(connection.alias).select_related("user").defer(*deferred).order_by()
+        keys = manager.select_related("user").defer(*deferred).order_by()
         # The value only serves to recognize the parameter.
         compiler: Any = keys.filter(api_key=__name__).query.get_compiler(connection=connection)
         sql, parameters = compiler.as_sql()

@@ -1,4 +1,5 @@
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models
 
 from frappe_tokens.base_models import AbstractApiKey, ApiKeyQuerySet
@@ -35,6 +36,13 @@ class Sensor(AbstractApiKey):
 
     class Meta(AbstractApiKey.Meta):
         pass
+
+
+class Operator(get_user_model()):
+    """Users as another model of the same table."""
+
+    class Meta:
+        proxy = True
 
 
 class InService(models.Manager["Meter"]):

@@ -50,9 +50,9 @@ _REQUESTS = _tests(
 )
 _LOOKUPS = _tests(
     *("test_auth*.py", "test_cach*.py", "test_clock.py", "test_database_away.py"),
-    *("test_driver_prepared.py", "test_key_cache.py", "test_key_cache_outages.py"),
+    *("test_driver_prepared.py", "test_key_cache*.py"),
     *("test_lookup.py", "test_lost_connections.py", "test_models.py", "test_replica.py"),
-    *("test_statement.py", "test_timeouts.py", "test_usage.py", "test_verification.py"),
+    *("test_statement.py", "test_timeouts.py", "test_verification.py"),
     *("test_replays.py", "test_rotation.py", "plain/test_without_threads.py", "sources/test_*.py"),
 )
 _MANAGING = _tests(
