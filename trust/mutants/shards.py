@@ -73,7 +73,6 @@ ON_POSTGRESQL = {
     "frappe_tokens/lookup/driver_prepared.py": _tests(
         "test_driver_prepared.py", "test_lost_con*.py"
     ),
-    "frappe_tokens/lookup/find.py": _tests("test_key_cache_races.py", "test_driver_prepared.py"),
     "frappe_tokens/lookup/statement.py": _tests("test_statement.py", "test_driver_prepared.py"),
     "frappe_tokens/keys/locking.py": _tests("test_locking.py", "test_parallel.py"),
     "frappe_tokens/keys/repeating.py": _tests("test_locking.py", "test_parallel.py"),
