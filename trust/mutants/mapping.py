@@ -24,6 +24,9 @@ MARKS = "not (browser or node or parallel or process or server)"
 # How much processor time the tests of one mutant may take until one of them fails, in seconds.
 BUDGET = 10.0
 
+# The same for those that commit, in addition. They are slow, and would rarely get a turn.
+LATE_BUDGET = 4.0
+
 
 @dataclass(slots=True)
 class Map:
@@ -54,22 +57,33 @@ class Map:
         at_import = "" in found
         if at_import and not self.seconds.keys() & found:
             found = set().union(*by_line.values())  # the whole module depends on it
-        return self.in_order(found, mutant.path, BUDGET), at_import
+        early = self.in_order(found - self.late, mutant.path, BUDGET)
+        return [*early, *self.in_order(found & self.late, mutant.path, LATE_BUDGET)], at_import
 
     def in_order(
         self, names: Iterable[str], path: str = "", budget: float = float("inf")
     ) -> list[str]:
         """Return the tests, as many as take ``budget`` seconds.
 
-        Those come first that have noticed most, then those of the module, then fast ones.
+        Those come first that have noticed most, then those of the module, then fast ones, of each
+        file in turn.
         """
         noticed, own = self.noticed[path], f"test_{Path(path).stem}.py"
+        turns: Counter[str] = Counter()
+        turn: dict[str, int] = {}
+        for name in sorted(
+            self.seconds.keys() & names, key=lambda name: (self.seconds[name], name)
+        ):
+            file = name.partition("::")[0]
+            turn[name] = turns[file]
+            turns[file] += 1
         ordered = sorted(
-            self.seconds.keys() & names,
+            turn,
             key=lambda name: (
                 name in self.late,
                 -noticed[name],
                 own not in name,
+                turn[name],
                 self.seconds[name],
                 name,
             ),
