@@ -193,7 +193,10 @@ def failing(error, verb):
 def test_database_that_does_not_answer_is_503_and_in_the_log_once(keys, error, caplog):
     with connection.execute_wrapper(failing(error, "SELECT")):
         for _ in range(2):
-            assert attempt(keys) is Reason.SERVICE_UNAVAILABLE
+            with pytest.raises(Refused) as raised:
+                verify(credential(keys), info_of())
+            assert raised.value.reason is Reason.SERVICE_UNAVAILABLE
+            assert raised.value.api_key == keys.api_key
 
     (record,) = (entry for entry in caplog.records if entry.name == "frappe_tokens.verification")
     assert "server closed the connection unexpectedly" in str(record.exc_info)

@@ -171,7 +171,7 @@ async def refusing(request):
 
 
 async def accepting(request):
-    set_outcome(request, Outcome(AccessToken(None, None, None)))
+    set_outcome(request, Outcome(AccessToken(None, None, None, False, True, False)))
     return HttpResponse()
 
 
