@@ -124,6 +124,14 @@ def test_source_is_named_if_it_exists(log, requested, named):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("source", ["User", "Nobody"])
+def test_secret_in_place_of_the_api_key_is_not_shown(log, source):
+    get(f"token {'a1' * 20}:secret", frappe_authorization_source=source)
+
+    assert only_line(log)["api_key"] == "********"
+
+
+@pytest.mark.django_db
 def test_refusal_of_a_row_without_a_user_names_none(settings, log):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Sensor": "sources.Sensor"}}
     secret = crypto.generate_api_secret()

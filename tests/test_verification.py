@@ -19,6 +19,7 @@ from django.db import (
     connections,
 )
 from django.test import RequestFactory
+from django.views import View
 from rest_framework.request import Request
 
 from frappe_tokens import crypto
@@ -29,7 +30,7 @@ from frappe_tokens.models import ApiKey
 from frappe_tokens.verification import Outcome, RequestInfo, get_outcome, verify
 
 from .client import DAY, HOUR, NOON, TICK, attempt, with_wrong_secret
-from .conftest import info_of, token_header
+from .conftest import basic_header, info_of, token_header
 from .groups import leave_out
 
 pytestmark = pytest.mark.django_db
@@ -118,6 +119,38 @@ def test_outcome_is_set_on_djangos_request(keys, wrap):
     with pytest.raises(Refused) as raised:
         verify(credential(keys), info)
     assert get_outcome(request) == Outcome(keys.instance, raised.value)
+
+
+class OpenToEveryKey(View):
+    accepts_any_scope = accepts_read_only = True
+
+
+@pytest.mark.parametrize("view", [OpenToEveryKey(), OpenToEveryKey.as_view()])
+def test_view_may_be_open_to_every_key(user, view):
+    narrow = generate_keys(user, scopes=["todo"], read_only=True)
+    info = RequestInfo(RequestFactory().post("/"), view)
+
+    assert verify(credential(narrow), info) == narrow.instance
+
+
+@pytest.mark.parametrize("options", [{}, {"is_websocket": True}])
+def test_page_of_another_site_may_send_a_safe_request_but_open_no_websocket(keys, options):
+    request = RequestFactory().get("/", headers={"origin": "https://evil.example"})
+    basic = parse(basic_header(keys), "basic")
+
+    try:
+        reason = verify(basic, RequestInfo(request, **options)) and None
+    except Refused as refused:
+        reason = refused.reason
+
+    assert reason is (Reason.CROSS_SITE_REQUEST if options else None)
+
+
+def test_object_that_resembles_a_request_may_lack_everything():
+    info = RequestInfo(SimpleNamespace(META={}, method=None))
+
+    assert info.methods == ("", "")
+    assert info.described() == {"address": "", "method": "", "path": ""}
 
 
 # What it costs
