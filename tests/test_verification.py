@@ -153,6 +153,13 @@ def test_object_that_resembles_a_request_may_lack_everything():
     assert info.described() == {"address": "", "method": "", "path": ""}
 
 
+def test_method_that_was_sent_is_reported_and_not_an_override():
+    request = RequestFactory().post("/")
+    request.method = "PUT"
+
+    assert RequestInfo(request).described()["method"] == "POST"
+
+
 # What it costs
 
 
