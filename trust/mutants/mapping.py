@@ -88,7 +88,8 @@ class Map:
                 name,
             ),
         )
-        total, chosen = 0.0, []
+        total = 0.0
+        chosen: list[str] = []
         for name in ordered:
             total += self.seconds[name]
             if total > budget and chosen:
