@@ -27,7 +27,14 @@ from frappe_tokens.credentials import Credential, parse
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification import Outcome, RequestInfo, get_outcome, verify
+from frappe_tokens.verification import (
+    Outcome,
+    RequestInfo,
+    get_outcome,
+    report_failure,
+    verify,
+)
+from frappe_tokens.waiting import MustWait
 
 from .client import DAY, HOUR, NOON, TICK, attempt, with_wrong_secret
 from .conftest import basic_header, info_of, token_header
@@ -158,6 +165,26 @@ def test_method_that_was_sent_is_reported_and_not_an_override():
     request.method = "PUT"
 
     assert RequestInfo(request).described()["method"] == "POST"
+
+
+def test_refusal_by_a_view_leaves_on_record_whose_key_it_was(keys):
+    info = info_of()
+    verify(credential(keys), info)
+
+    refused = report_failure(Refused(Reason.INSUFFICIENT_SCOPE), info)
+
+    assert get_outcome(info.request) == Outcome(keys.instance, refused)
+
+
+def test_refusal_is_not_reported_where_nothing_may_wait(log):
+    info = info_of()
+    info.may_wait = False
+
+    with pytest.raises(MustWait):
+        verify(Credential("token"), info)
+
+    assert get_outcome(info.request) is None
+    assert log.records == []
 
 
 # What it costs

@@ -66,9 +66,11 @@ class Map:
         """Return the tests, as many as take ``budget`` seconds.
 
         Those come first that have noticed most. Then each file has a turn, with its fastest test:
-        slow files would have none otherwise. The module's own file has four tests a turn.
+        slow files would have none otherwise. The files that are named after the module or its
+        folder have four tests a turn.
         """
-        noticed, own = self.noticed[path], f"test_{Path(path).stem}.py"
+        noticed = self.noticed[path]
+        own = f"test_{Path(path).stem}.py", f"test_{Path(path).parent.name}.py"
         turns: Counter[str] = Counter()
         turn: dict[str, int] = {}
         for name in sorted(
@@ -83,7 +85,7 @@ class Map:
                 name in self.late,
                 -noticed[name],
                 turn[name],
-                own not in name,
+                not name.partition("::")[0].endswith(own),
                 self.seconds[name],
                 name,
             ),
