@@ -187,6 +187,19 @@ def test_refusal_is_not_reported_where_nothing_may_wait(log):
     assert log.records == []
 
 
+def test_access_token_that_failed_too_often_is_refused(settings):
+    settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "1/day"}
+    unknown = parse("Bearer nobody-issued-this", "bearer")
+
+    reasons = []
+    for _ in range(3):
+        with pytest.raises(Refused) as raised:
+            verify(unknown, info_of())
+        reasons.append(raised.value.reason)
+
+    assert reasons == [Reason.INVALID_CREDENTIALS] + [Reason.TOO_MANY_FAILURES] * 2
+
+
 # What it costs
 
 
