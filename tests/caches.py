@@ -32,6 +32,18 @@ class FullCache(LocMemCache):
         return False
 
 
+class WatchedCache(LocMemCache):
+    """One that remembers for how long to keep what was added."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.timeouts = []
+
+    def add(self, key, value, timeout, *args):
+        self.timeouts.append(timeout)
+        return super().add(key, value, timeout, *args)
+
+
 class JSONCache(LocMemCache):
     """One that makes lists of tuples and texts of dates, as JSON does."""
 
@@ -98,3 +110,8 @@ class SharedRedisCache(RedisCache):
         for key in client.scan_iter(match=f"{self.key_prefix}:*", count=1000):
             client.delete(key)
         return True
+
+
+def tenants_name(key, prefix, version):
+    """A ``KEY_FUNCTION`` of a project, which may ask the database."""
+    return f"tenant:{key}"

@@ -107,6 +107,7 @@ def test_one_failure_too_many_is_announced_as_such(keys, settings, received):
 
     codes = [call["code"] for call in received]
     assert codes == ["invalid_credentials", "too_many_failures", "too_many_failures"]
+    assert {call["api_key"] for call in received} == {keys.api_key}
 
 
 @pytest.mark.django_db
@@ -117,8 +118,17 @@ def test_one_failure_too_many_is_announced_as_such(keys, settings, received):
 def test_source_is_named_if_it_exists(log, requested, named):
     get("token key:secret", frappe_authorization_source=requested)
 
-    assert only_line(log)["source"] == named
+    line = only_line(log)
+    assert (line["api_key"], line["source"]) == ("key", named)
     assert "my secret" not in repr(lines(log))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("source", ["User", "Nobody"])
+def test_secret_in_place_of_the_api_key_is_not_shown(log, source):
+    get(f"token {'a1' * 20}:secret", frappe_authorization_source=source)
+
+    assert only_line(log)["api_key"] == "********"
 
 
 @pytest.mark.django_db

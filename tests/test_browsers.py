@@ -10,8 +10,8 @@ MOZILLA = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 TRUSTED = ["https://app.example.com", "https://*.example.org"]
 
 
-def request_of(site, origin, **more):
-    sent = {"Sec-Fetch-Site": site, "Origin": origin}
+def request_of(site, origin, agent=None, **more):
+    sent = {"Sec-Fetch-Site": site, "Origin": origin, "User-Agent": agent}
     headers = {name: value for name, value in sent.items() if value is not None}
     return RequestFactory().post("/", headers=headers, **more)
 
@@ -84,6 +84,7 @@ def test_page_of_a_websocket_has_the_scheme_of_http(scheme, origin, another):
     [
         (None, None, "curl/8.5.0", False),
         (None, None, "", False),
+        (None, None, None, False),
         (None, None, "python-requests/2.32 (not Mozilla/5.0)", False),
         ("same-origin", None, MOZILLA, False),
         ("none", None, MOZILLA, True),
@@ -93,4 +94,4 @@ def test_page_of_a_websocket_has_the_scheme_of_http(scheme, origin, another):
     ],
 )
 def test_may_be_browser(site, origin, agent, maybe):
-    assert may_be_browser(request_of(site, origin, HTTP_USER_AGENT=agent)) is maybe
+    assert may_be_browser(request_of(site, origin, agent)) is maybe

@@ -15,7 +15,7 @@ from frappe_tokens.exceptions import Refused
 from frappe_tokens.keys import GeneratedKeys, generate_keys
 from frappe_tokens.models import ApiKey
 from frappe_tokens.rates import parse_rate
-from frappe_tokens.verification import limiter
+from frappe_tokens.verification import increment, limiter
 
 from .client import IN_A_MINUTE, WHO, client_of
 from .client import with_wrong_secret as wrong
@@ -59,13 +59,17 @@ def test_failures_beyond_the_limit_are_refused_until_the_window_ends(keys, clock
     assert code(wrong(keys)) == "invalid_credentials"
 
 
-def test_token_that_failed_too_often_takes_no_query_and_is_not_kept(keys, settings, statements):
+def test_token_that_failed_too_often_takes_no_query_and_is_not_kept(
+    keys, settings, clock, statements
+):
     limit_to(settings, "2/minute")
     broken = wrong(keys)
     assert [code(broken) for _ in range(2)] == ["invalid_credentials"] * 2
 
     with statements() as verbs:
         assert {code(broken) for _ in range(3)} == {"too_many_failures"}
+        clock.shift(timedelta(seconds=39, milliseconds=900))  # almost the end of the window
+        assert code(broken) == "too_many_failures"
 
     assert verbs == []
     kept = repr(vars(limiter))
@@ -140,7 +144,7 @@ def test_addresses_behind_trusted_proxies_are_told_apart(keys, settings):
 @pytest.mark.parametrize(
     ("failed", "refused", "open_"),
     [
-        ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"),
+        ("2001:db8::1", "2001:db8::ffff:0:0:1", "2001:db8:0:1::1"),
         ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
         # As behind a Unix socket: all clients would be counted together.
         ("", None, ""),
@@ -215,6 +219,37 @@ def test_count_is_kept_where_keys_are_cached(keys, settings):
         limit_to(settings, "2/minute", CACHE=cache)
         assert [ask(wrong(keys)).status_code for _ in range(3)] == [401, 401, last]
     caches["keys"].clear()
+
+
+@pytest.mark.parametrize(
+    ("backend", "renews"), [("locmem.LocMemCache", False), ("filebased.FileBasedCache", True)]
+)
+def test_count_lasts_as_long_as_it_is_asked_to(settings, tmp_path, clock, backend, renews):
+    """A cache that can't increment atomically writes the number again, and so lasts longer."""
+    backend = f"django.core.cache.backends.{backend}"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path), "TIMEOUT": 1}}
+    cache = caches["default"]
+
+    assert [increment(cache, "failures", number, 60) for number in (2, 3)] == [2, 5]
+    clock.shift(timedelta(seconds=59))
+    assert increment(cache, "failures", -1, 60) == 4
+    clock.shift(timedelta(seconds=2))
+    assert increment(cache, "failures", 1, 60) == (5 if renews else 1)
+    clock.shift(timedelta(seconds=61))
+    assert increment(cache, "failures", 1, 60) == 1
+    # Only a positive number starts a count.
+    assert [increment(cache, "none", number, 60) for number in (0, -1)] == [0, -1]
+    assert cache.get("none") is None
+
+
+def test_count_is_kept_for_as_long_as_its_window(settings):
+    settings.CACHES = {"default": {"BACKEND": "tests.caches.WatchedCache"}}
+    limit_to(settings, "5/minute")
+
+    fail(HERE, 1)
+
+    # One second more, because the clock of the cache's machine may be ahead.
+    assert caches["default"].timeouts == [61]
 
 
 def test_parallel_failures_are_all_counted():

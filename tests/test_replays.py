@@ -41,7 +41,7 @@ def test_replay_revokes_the_key_on_record(pair, log):
     old, new = pair
     reason = "A replaced secret was used."
 
-    with receiving(key_revoked) as calls:
+    with receiving(key_revoked) as calls, receiving(secret_replayed) as replays:
         refused, replayed = ask(with_wrong_secret(old)), ask(old)
 
     assert replayed.status_code == 401
@@ -49,10 +49,12 @@ def test_replay_revokes_the_key_on_record(pair, log):
     assert ApiKey.objects.get().revoked_reason == reason
     assert ask(new).json()["code"] == "key_revoked"
     assert [(call["by"], call["reason"]) for call in calls] == [(None, reason)]
+    assert [(call["sender"], call["instance"]) for call in replays] == [(ApiKey, new.instance)]
     events = [record.event for record in log.records if hasattr(record, "event")]
     assert events == ["request_refused", "key_revoked", "request_refused", "request_refused"]
-    outcomes = ApiRequestLog.objects.order_by("pk").values_list("outcome", flat=True)
-    assert [*outcomes] == ["invalid_credentials", "invalid_credentials", "key_revoked"]
+    logged = ApiRequestLog.objects.order_by("pk").values_list("api_key", "outcome")
+    outcomes = ["invalid_credentials", "invalid_credentials", "key_revoked"]
+    assert [*logged] == [(new.api_key, outcome) for outcome in outcomes]
 
 
 def test_without_the_setting_nothing_changes(user, settings):

@@ -19,6 +19,7 @@ from django.db import (
     connections,
 )
 from django.test import RequestFactory
+from django.views import View
 from rest_framework.request import Request
 
 from frappe_tokens import crypto
@@ -26,10 +27,17 @@ from frappe_tokens.credentials import Credential, parse
 from frappe_tokens.exceptions import Reason, Refused
 from frappe_tokens.keys import GeneratedKeys, generate_keys, revoke
 from frappe_tokens.models import ApiKey
-from frappe_tokens.verification import Outcome, RequestInfo, get_outcome, verify
+from frappe_tokens.verification import (
+    Outcome,
+    RequestInfo,
+    get_outcome,
+    report_failure,
+    verify,
+)
+from frappe_tokens.waiting import MustWait
 
 from .client import DAY, HOUR, NOON, TICK, attempt, with_wrong_secret
-from .conftest import info_of, token_header
+from .conftest import basic_header, info_of, token_header
 from .groups import leave_out
 
 pytestmark = pytest.mark.django_db
@@ -120,6 +128,78 @@ def test_outcome_is_set_on_djangos_request(keys, wrap):
     assert get_outcome(request) == Outcome(keys.instance, raised.value)
 
 
+class OpenToEveryKey(View):
+    accepts_any_scope = accepts_read_only = True
+
+
+@pytest.mark.parametrize("view", [OpenToEveryKey(), OpenToEveryKey.as_view()])
+def test_view_may_be_open_to_every_key(user, view):
+    narrow = generate_keys(user, scopes=["todo"], read_only=True)
+    info = RequestInfo(RequestFactory().post("/"), view)
+
+    assert verify(credential(narrow), info) == narrow.instance
+
+
+@pytest.mark.parametrize("options", [{}, {"is_websocket": True}])
+def test_page_of_another_site_may_send_a_safe_request_but_open_no_websocket(keys, options):
+    request = RequestFactory().get("/", headers={"origin": "https://evil.example"})
+    basic = parse(basic_header(keys), "basic")
+
+    try:
+        reason = verify(basic, RequestInfo(request, **options)) and None
+    except Refused as refused:
+        reason = refused.reason
+
+    assert reason is (Reason.CROSS_SITE_REQUEST if options else None)
+
+
+def test_object_that_resembles_a_request_may_lack_everything():
+    info = RequestInfo(SimpleNamespace(META={}, method=None))
+
+    assert info.methods == ("", "")
+    assert info.described() == {"address": "", "method": "", "path": ""}
+
+
+def test_method_that_was_sent_is_reported_and_not_an_override():
+    request = RequestFactory().post("/")
+    request.method = "PUT"
+
+    assert RequestInfo(request).described()["method"] == "POST"
+
+
+def test_refusal_by_a_view_leaves_on_record_whose_key_it_was(keys):
+    info = info_of()
+    verify(credential(keys), info)
+
+    refused = report_failure(Refused(Reason.INSUFFICIENT_SCOPE), info)
+
+    assert get_outcome(info.request) == Outcome(keys.instance, refused)
+
+
+def test_refusal_is_not_reported_where_nothing_may_wait(log):
+    info = info_of()
+    info.may_wait = False
+
+    with pytest.raises(MustWait):
+        verify(Credential("token"), info)
+
+    assert get_outcome(info.request) is None
+    assert log.records == []
+
+
+def test_access_token_that_failed_too_often_is_refused(settings):
+    settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "1/day"}
+    unknown = parse("Bearer nobody-issued-this", "bearer")
+
+    reasons = []
+    for _ in range(3):
+        with pytest.raises(Refused) as raised:
+            verify(unknown, info_of())
+        reasons.append(raised.value.reason)
+
+    assert reasons == [Reason.INVALID_CREDENTIALS] + [Reason.TOO_MANY_FAILURES] * 2
+
+
 # What it costs
 
 
@@ -193,7 +273,10 @@ def failing(error, verb):
 def test_database_that_does_not_answer_is_503_and_in_the_log_once(keys, error, caplog):
     with connection.execute_wrapper(failing(error, "SELECT")):
         for _ in range(2):
-            assert attempt(keys) is Reason.SERVICE_UNAVAILABLE
+            with pytest.raises(Refused) as raised:
+                verify(credential(keys), info_of())
+            assert raised.value.reason is Reason.SERVICE_UNAVAILABLE
+            assert raised.value.api_key == keys.api_key
 
     (record,) = (entry for entry in caplog.records if entry.name == "frappe_tokens.verification")
     assert "server closed the connection unexpectedly" in str(record.exc_info)

@@ -37,9 +37,9 @@ class AccessToken:
     auth: Any
     user: User | None
     expires_at: datetime | None
-    read_only: bool = False
-    is_valid_here: bool = True
-    is_revoked: bool = False
+    read_only: bool
+    is_valid_here: bool
+    is_revoked: bool
 
     # Not for access tokens.
     api_key: ClassVar[str] = ""

@@ -70,10 +70,11 @@ class PresentedKey:
         self.secret = credential.api_secret
         self.from_browser = credential.scheme == "basic"
         self._found: Found | None = None
-        self._slot = ""
+        # The column that the secret matched.
+        self._slot: str
         # The digests that the secret was compared with, and the result.
         self._digests: tuple[str, str] | None = None
-        self._matches = False, False
+        self._matches: tuple[bool, bool]
 
     def look_up(self, info: RequestInfo) -> bool:
         """Look the key up. Return whether there is such a key."""

@@ -26,7 +26,7 @@ class Outcome(NamedTuple):
         refused: why the request was refused; None if it wasn't.
     """
 
-    key: Any = None
+    key: Any
     refused: Refused | None = None
 
 

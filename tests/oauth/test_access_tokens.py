@@ -366,6 +366,8 @@ def test_tokens_are_malformed_or_left_to_others_without_a_server(ask, user, stat
     with statements() as verbs:
         assert refusal(ask("Bearer abc")) == (401, "malformed_credentials")
     assert "SELECT" not in verbs
+    challenge = 'Bearer realm="api", error="invalid_token"'
+    assert drf("Bearer abc")["WWW-Authenticate"] == challenge
     assert access_tokens.find("abc", None) is None
     assert drf(f"Bearer {Jwt.for_user(user)}", "/drf/jwt/").json() == {"user": "ada"}
     assert refusal(drf("bearer a.b.c", "/drf/jwt/")) == (401, "malformed_credentials")
@@ -402,6 +404,25 @@ def test_failures_are_counted_by_token(ask, issue, user, settings, statements):
     assert ask(good.header).status_code == 200
     for header in (good.header, f"Bearer {Jwt.for_user(user)}"):
         assert drf(header, "/drf/jwt/").json() == {"user": "ada"}
+
+
+def test_failures_with_tokens_that_nobody_accepts_are_counted_by_token(settings, statements):
+    settings.FRAPPE_TOKENS = {"FAILURE_LIMIT": "2/hour"}
+
+    answers = [drf("Bearer wrong", "/drf/toolkit/") for _ in range(3)]
+    with statements() as verbs:
+        answers.append(drf("Bearer wrong"))
+
+    assert [each.status_code for each in answers] == [401, 401, 429, 429]
+    assert verbs == []
+    assert drf("Bearer other", "/drf/toolkit/").status_code == 401
+
+
+def test_page_of_another_site_may_send_a_token(issue, user):
+    """A browser doesn't send one by itself."""
+    origin = {"Origin": "https://evil.example.com"}
+
+    assert drf(issue(user).header, method="POST", **origin).json() == {"user": "ada"}
 
 
 def test_failures_with_a_source_scope_or_method_leave_the_token_right(issue, user, settings):

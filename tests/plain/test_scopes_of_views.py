@@ -76,6 +76,7 @@ def test_view_that_another_calls_responds_as_the_middleware_does(visitor, user):
     assert reported == [("insufficient_scope", made.api_key)]
     html = visitor.get("calls-another/", made, accept="text/html")
     assert html.headers["Content-Type"].startswith("text/html")
+    assert html.content.startswith(b"<!DOCTYPE html><title>403 Forbidden</title>")
 
 
 def test_decorator_refuses_a_credential_of_another_package():

@@ -166,12 +166,12 @@ def test_async_server_calls_only_a_sink_that_blocks_in_a_thread(sink, settings):
 
 
 async def refusing(request):
-    set_outcome(request, Outcome(refused=Refused(Reason.MALFORMED_CREDENTIALS)))
+    set_outcome(request, Outcome(None, Refused(Reason.MALFORMED_CREDENTIALS)))
     return HttpResponse(status=401)
 
 
 async def accepting(request):
-    set_outcome(request, Outcome(AccessToken(None, None, None)))
+    set_outcome(request, Outcome(AccessToken(None, None, None, False, True, False)))
     return HttpResponse()
 
 
@@ -267,7 +267,7 @@ def test_outcome_of_a_view_whose_client_left_is_logged(sink):
     def view(request):
         busy.set()
         free.wait(60)
-        set_outcome(request, Outcome(refused=refused))
+        set_outcome(request, Outcome(None, refused))
         return HttpResponse()
 
     async def answer(request):

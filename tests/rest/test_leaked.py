@@ -225,7 +225,12 @@ def test_lookup_by_secret_uses_the_indexes(user, settings, peppers):
         assert index.name in plan, plan
 
 
-def test_too_many_guesses_are_refused_until_the_minute_ends(keys, limit, statements):
+@pytest.mark.parametrize("function", [None, "tests.caches.tenants_name"])
+def test_too_many_guesses_are_refused_until_the_minute_ends(
+    keys, limit, settings, statements, function
+):
+    memory = "django.core.cache.backends.locmem.LocMemCache"
+    settings.CACHES = {"default": {"BACKEND": memory, "KEY_FUNCTION": function}}
     guesses = [wrong(keys) for _ in range(4)]
 
     assert [report(guess).status_code for guess in guesses[:3]] == [204] * 3

@@ -24,6 +24,9 @@ MARKS = "not (browser or node or parallel or process or server)"
 # How much processor time the tests of one mutant may take until one of them fails, in seconds.
 BUDGET = 10.0
 
+# The same for those that commit, in addition. They are slow, and would rarely get a turn.
+LATE_BUDGET = 8.0
+
 
 @dataclass(slots=True)
 class Map:
@@ -54,27 +57,41 @@ class Map:
         at_import = "" in found
         if at_import and not self.seconds.keys() & found:
             found = set().union(*by_line.values())  # the whole module depends on it
-        return self.in_order(found, mutant.path, BUDGET), at_import
+        early = self.in_order(found - self.late, mutant.path, BUDGET)
+        return [*early, *self.in_order(found & self.late, mutant.path, LATE_BUDGET)], at_import
 
     def in_order(
         self, names: Iterable[str], path: str = "", budget: float = float("inf")
     ) -> list[str]:
         """Return the tests, as many as take ``budget`` seconds.
 
-        Those come first that have noticed most, then those of the module, then fast ones.
+        Those come first that have noticed most. Then each file has a turn, with its fastest test:
+        slow files would have none otherwise. The files that are named after the module or its
+        folder have four tests a turn.
         """
-        noticed, own = self.noticed[path], f"test_{Path(path).stem}.py"
+        noticed = self.noticed[path]
+        own = f"test_{Path(path).stem}.py", f"test_{Path(path).parent.name}.py"
+        turns: Counter[str] = Counter()
+        turn: dict[str, int] = {}
+        for name in sorted(
+            self.seconds.keys() & names, key=lambda name: (self.seconds[name], name)
+        ):
+            file = name.partition("::")[0]
+            turn[name] = turns[file] // (4 if file.endswith(own) else 1)
+            turns[file] += 1
         ordered = sorted(
-            self.seconds.keys() & names,
+            turn,
             key=lambda name: (
                 name in self.late,
                 -noticed[name],
-                own not in name,
+                turn[name],
+                not name.partition("::")[0].endswith(own),
                 self.seconds[name],
                 name,
             ),
         )
-        total, chosen = 0.0, []
+        total = 0.0
+        chosen: list[str] = []
         for name in ordered:
             total += self.seconds[name]
             if total > budget and chosen:

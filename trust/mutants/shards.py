@@ -38,7 +38,8 @@ _PURE = _tests(
 _HEADERS = [*_PURE, *_tests("plain/test_middleware*.py", "rest/test_leaked*.py")]
 _REQUESTS = _tests(
     *("test_auth*.py", "test_browsers.py", "test_clock.py", "test_database_away.py"),
-    *("test_disabling.py", "test_exception_handlers.py", "test_limiter.py", "test_logs.py"),
+    *("test_disabling.py", "test_exception_handlers.py", "test_key_cache.py"),
+    *("test_limiter.py", "test_logs.py"),
     *("test_narrow_credentials.py", "test_networks.py", "test_permissions.py", "test_policy.py"),
     *("test_reading_by_post.py", "test_replays.py", "test_scopes.py", "test_timeouts.py"),
     *("test_unknown_credentials.py", "test_verification.py", "test_audit.py", "test_outages.py"),
