@@ -75,6 +75,7 @@ ON_POSTGRESQL = {
         "test_driver_prepared.py", "test_lost_con*.py"
     ),
     "frappe_tokens/lookup/statement.py": _tests("test_statement.py", "test_driver_prepared.py"),
+    "frappe_tokens/verification/decision.py": _tests("test_lost_con*.py"),
     "frappe_tokens/keys/locking.py": _tests("test_locking.py", "test_parallel.py"),
     "frappe_tokens/keys/repeating.py": _tests("test_locking.py", "test_parallel.py"),
 }
