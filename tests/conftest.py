@@ -35,8 +35,14 @@ LIMIT = re.compile(r"^SET (LOCAL [^;]*;|STATEMENT .*? FOR) ")
 
 PASSWORD = "a long made-up password"
 
-# Clients, schemas and other packages, for which one database is like another.
-ONCE = ("tests/agents/", "tests/clients/", "tests/move/", "tests/openapi/")
+# Clients, schemas, other packages, bodies, rights, the users' own pages and examples of the
+# documentation, for which one database is like another.
+ONCE = (
+    *("tests/account/", "tests/agents/", "tests/clients/", "tests/move/", "tests/openapi/"),
+    *("tests/test_bodies.py", "tests/test_deeds.py", "tests/test_team_leads.py"),
+    *("tests/test_examples.py", "tests/test_snippets.py"),
+    *(f"tests/test_{page}_documentation.py" for page in ("container", "email", "how_to", "leak")),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -248,7 +254,9 @@ def pytest_collection_modifyitems(items):
                 item.add_marker("commits")
         elif not fixtures & {"db", "redis_url"} and item.get_closest_marker("process") is None:
             item.add_marker("pure")
-        if item.nodeid.startswith(ONCE) and item.get_closest_marker("server") is None:
+        if item.nodeid.startswith(ONCE) and not any(
+            item.get_closest_marker(name) for name in ("parallel", "server")
+        ):
             item.add_marker("once")
 
 
