@@ -488,6 +488,7 @@ def test_only_what_neither_connects_nor_runs_the_projects_code_is_found_without_
     keys, settings, monkeypatch, own
 ):
     settings.CACHES = {"default": LOCAL}
+    settings.DATABASE_ROUTERS = []
     monkeypatch.setattr(lookup_statement, "_statements", {})
     if own:
         own(ApiKey, monkeypatch)
