@@ -39,7 +39,7 @@ PASSWORD = "a long made-up password"
 # documentation, for which one database is like another.
 ONCE = (
     *("tests/account/", "tests/agents/", "tests/clients/", "tests/move/", "tests/openapi/"),
-    *("tests/test_bodies.py", "tests/test_deeds.py", "tests/test_team_leads.py"),
+    *("tests/test_bodies.py", "tests/test_deeds.py"),
     *("tests/test_examples.py", "tests/test_snippets.py"),
     *(f"tests/test_{page}_documentation.py" for page in ("container", "email", "how_to", "leak")),
 )

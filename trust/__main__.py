@@ -36,7 +36,7 @@ def main() -> int:
         print(report.text(), flush=True)
         holds = holds and report.holds
         if not (options.quick or options.no_results):
-            write([report])
+            write(report)
     return 0 if holds else 1
 
 

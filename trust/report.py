@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -74,13 +73,12 @@ class Report:
         return "\n\n".join(["\n".join(lines), *self.notes]) + "\n"
 
 
-def write(reports: Sequence[Report], path: Path = RESULTS) -> None:
-    """Replace the sections of ``reports`` in the file; keep the others."""
+def write(report: Report, path: Path = RESULTS) -> None:
+    """Replace the section of ``report`` in the file; keep the others."""
     text = path.read_text() if path.exists() else HEAD
     head, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
     by_title = {section.partition("\n")[0]: section for section in sections}
-    for report in reports:
-        day = f"{date.today():%Y-%m-%d}"
-        by_title[report.title] = f"{report.title}\n\nTried on {day}.\n\n{report.markdown()}\n"
+    day = f"{date.today():%Y-%m-%d}"
+    by_title[report.title] = f"{report.title}\n\nTried on {day}.\n\n{report.markdown()}\n"
     ordered = [by_title[title] for title in sorted(by_title)]
     path.write_text("## ".join([head.rstrip() + "\n\n", *ordered]).rstrip() + "\n")

@@ -18,7 +18,11 @@ from frappe_tokens.models import ApiKey
 from testproject.mcp.views import Endpoint
 from tests.client import JSON
 from tests.documentation import blocks, page
-from tests.oauth.conftest import METHODS, issue, public  # noqa: F401 - fixtures
+from tests.oauth.conftest import (  # noqa: F401 - pytest finds fixtures by their names here
+    METHODS,
+    issue,
+    public,
+)
 
 from .test_endpoint import WATER, message
 

@@ -149,7 +149,7 @@ def start_pytest(
         command += ["-p", f"no:{plugin}"]
     command += ["--capture=no", "-q", *([] if given["mode"] == "import" else [WARM_UP])]
     environment = {**os.environ, "MUTANTS": name, "PYTHONPATH": str(ROOT)}
-    for setting in ("DATABASE_URL", "FUZZING", "REDIS_URL"):
+    for setting in ("FUZZING", "REDIS_URL"):
         environment.pop(setting, None)
     environment["DATABASE_URL"] = database
     with log.open("w") as output:

@@ -33,7 +33,10 @@ def try_again(
     for files in {tuple(ON_POSTGRESQL[outcome.mutant.path]) for outcome in tried}:
         status, _, log = _run({"source": ""}, files)
         if status:
-            raise RuntimeError(f"Without a change, the tests fail on PostgreSQL: {log}")
+            raise RuntimeError(
+                "Without a change, the tests fail on PostgreSQL. POSTGRES_URL must name a server "
+                f"on which databases may be created. {log}"
+            )
     with ThreadPoolExecutor(PROCESSES) as threads:
         found = {id(one): new for one, new in zip(tried, threads.map(_again, tried), strict=True)}
     for outcome in found.values():
