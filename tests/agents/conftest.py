@@ -45,13 +45,15 @@ def endpoint(live_server):
 
 
 @pytest.fixture
-def decide(request):
+def decide(request, chromium):
     """Log in as ada in Chromium, and decide about the access that a program asks for.
 
     ``decide(address)`` gives access; ``decide(address, "Deny")`` doesn't. Returns where the browser
     is sent to, which may be an address that only an app on a phone can open.
-    """
 
+    It names ``chromium``, whose loop must run before the test has its database. Otherwise, Django
+    would forbid the other databases on one connection, and allow them again on another.
+    """
     visit = request.getfixturevalue("open_page")
 
     def press(address, button="Give access"):
