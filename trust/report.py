@@ -77,7 +77,7 @@ def write(report: Report, path: Path = RESULTS) -> None:
     """Replace the section of ``report`` in the file; keep the others."""
     text = path.read_text() if path.exists() else HEAD
     head, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
-    by_title = {section.partition("\n")[0]: section for section in sections}
+    by_title = {section.partition("\n")[0]: f"{section.rstrip()}\n\n" for section in sections}
     day = f"{date.today():%Y-%m-%d}"
     by_title[report.title] = f"{report.title}\n\nTried on {day}.\n\n{report.markdown()}\n"
     ordered = [by_title[title] for title in sorted(by_title)]

@@ -39,6 +39,7 @@ class Notes(APIView):
 
 class Mcp(Notes):
     authentication_classes = [BearerAuthentication]
+    required_scopes = ["notes", "todos"]
     is_oauth_resource = True
 
 
@@ -76,7 +77,7 @@ def challenge(path, header=None, method="GET", **options):
 def test_request_without_a_credential(user):
     assert challenge("/notes/") == f'token realm="api", {SECOND}, {NOTES}'
     url = "http://testserver/.well-known/oauth-protected-resource/mcp/caf%C3%A9/"
-    expected = f'Bearer realm="api", resource_metadata="{url}", {NOTES}'
+    expected = f'Bearer realm="api", resource_metadata="{url}", scope="notes todos"'
     assert challenge("/mcp/café/") == expected
     assert challenge("/open/") == SECOND
     assert challenge("/internal/") == 'token realm="api"'

@@ -88,6 +88,7 @@ JSON, HTML = "application/json", "text/html; charset=utf-8"
     [
         (None, JSON),
         ("text/html,application/xhtml+xml,*/*;q=0.8", JSON),
+        ("text/html, application/json", JSON),
         (";;,=/q", JSON),
         ("text/html; x*=foo'en'%41", JSON),
         ("text/html", HTML),

@@ -18,7 +18,9 @@ from .shards import SHARDS
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m trust.mutants", description=__doc__)
     parser.add_argument("shards", nargs="+", metavar="SHARD", help=", ".join(SHARDS))
-    parser.add_argument("--only", default="", help="mutants that contain this text")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="TEXT", help="mutants that contain one of these"
+    )
     parser.add_argument("--part", default="0/1", help="such as 0/4")
     parser.add_argument("--show", action="store_true", help="list the mutants, run nothing")
     parser.add_argument("--out", type=Path)
@@ -26,7 +28,9 @@ def main() -> int:
     part, parts = map(int, options.part.split("/"))
     paths = [path for name in options.shards for path in SHARDS[name].paths]
     chosen = sorted({test for name in options.shards for test in SHARDS[name].tests})
-    mutants = [mutant for mutant in all_mutants(paths) if options.only in str(mutant)][part::parts]
+    mutants = [
+        mutant for mutant in all_mutants(paths) if any(text in str(mutant) for text in options.only)
+    ][part::parts]
     if options.show:
         for mutant in mutants:
             print(mutant)

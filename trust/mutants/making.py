@@ -177,8 +177,10 @@ def _is_left_out(node: cst.CSTNode) -> bool:
 
 
 def _is_type(node: cst.BaseExpression) -> bool:
-    """Whether this is an alias for annotations, such as ``tuple[str, int]`` or ``A | None``."""
+    """Whether this is only for annotations, such as ``tuple[str, int]`` or ``A | None``."""
     match node:
+        case cst.Call(func=cst.Name(value=name)):
+            return name in _FOR_TYPES
         case cst.Subscript(value=cst.Name(value=name)):
             return name in {"Callable", "dict", "list", "tuple"}
         case cst.BinaryOperation(operator=cst.BitOr()):

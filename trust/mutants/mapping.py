@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -56,9 +57,20 @@ class Map:
         found: set[str] = set().union(*(by_line.get(n, ()) for n in range(first, last + 1)))
         at_import = "" in found
         if at_import and not self.seconds.keys() & found:
-            found = set().union(*by_line.values())  # the whole module depends on it
+            # What uses the name that is assigned, or else all of the module.
+            found = self._using(mutant) or set().union(*by_line.values())
         early = self.in_order(found - self.late, mutant.path, BUDGET)
         return [*early, *self.in_order(found & self.late, mutant.path, LATE_BUDGET)], at_import
+
+    def _using(self, mutant: Mutant) -> set[str]:
+        """Return the tests that run lines with the name that ``mutant`` assigns."""
+        name = re.match(r"(\w+)\b[^=(]*=", mutant.before)
+        if name is None:
+            return set()
+        lines = enumerate(mutant.source.splitlines(), start=1)
+        numbers = [number for number, line in lines if re.search(rf"\b{name[1]}\b", line)]
+        found = set().union(*(self.lines[mutant.path].get(number, ()) for number in numbers))
+        return found & self.seconds.keys()
 
     def in_order(
         self, names: Iterable[str], path: str = "", budget: float = float("inf")
