@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .making import ROOT
 
@@ -24,8 +25,13 @@ def _folder(name: str) -> list[str]:
 
 
 def _tests(*names: str) -> list[str]:
-    """Return the files that match any of the ``names``."""
-    found = {path for name in names for path in (ROOT / "tests").glob(name)}
+    """Return the files that match any of the ``names``, each of which must have some."""
+    found: set[Path] = set()
+    for name in names:
+        matching = [*(ROOT / "tests").glob(name)]
+        if not matching:
+            raise LookupError(f"No file in tests is called {name}.")
+        found.update(matching)
     return sorted(str(path.relative_to(ROOT)) for path in found)
 
 
@@ -44,7 +50,7 @@ _REQUESTS = _tests(
     *("test_reading_by_post.py", "test_replays.py", "test_scopes.py", "test_timeouts.py"),
     *("test_unknown_credentials.py", "test_verification.py", "test_audit.py", "test_outages.py"),
     *("contrib/test_*.py", "oauth/test_access_tokens.py", "oauth/test_challenges.py"),
-    *("oauth/test_metadata*.py", "plain/test_*.py", "commands/test_list_scopes.py"),
+    *("oauth/test_metadata*.py", "plain/test_*.py", "test_declared_scopes.py"),
     *("request_log/test_entries.py", "test_lost_connections.py", "rest/test_own_key.py"),
     *("rest/test_wire.py", "rest/test_leaked.py", "sources/test_*.py"),
     *("properties/test_headers.py", "properties/test_policies.py"),
