@@ -49,6 +49,7 @@ class Map:
     late: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
     noticed: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _known_ways: dict[str, dict[str, frozenset[int]]] = field(default_factory=dict)
 
     def tests_for(self, mutant: Mutant) -> tuple[list[str], bool]:
         """Return the tests that run the mutant, and whether imports run it."""
@@ -72,25 +73,40 @@ class Map:
         found = set().union(*(self.lines[mutant.path].get(number, ()) for number in numbers))
         return found & self.seconds.keys()
 
+    def _ways(self, path: str) -> dict[str, frozenset[int]]:
+        """Return the lines of the module that each test runs."""
+        if path not in self._known_ways:
+            lines: defaultdict[str, set[int]] = defaultdict(set)
+            for number, names in self.lines.get(path, {}).items():
+                for name in names:
+                    lines[name].add(number)
+            self._known_ways[path] = {name: frozenset(found) for name, found in lines.items()}
+        return self._known_ways[path]
+
     def in_order(
         self, names: Iterable[str], path: str = "", budget: float = float("inf")
     ) -> list[str]:
         """Return the tests, as many as take ``budget`` seconds.
 
-        Those come first that have noticed most. Then each file has a turn, with its fastest test:
-        slow files would have none otherwise. The files that are named after the module or its
-        folder have four tests a turn.
+        Those come first that have noticed most. Then each way through the module has a turn, that
+        is, each set of its lines that a test runs, and among those tests each file, with its
+        fastest test: slow files would have none otherwise. The files that are named after the
+        module or its folder have four tests a turn.
         """
-        noticed = self.noticed[path]
+        noticed, ways = self.noticed[path], self._ways(path)
         own = f"test_{Path(path).stem}.py", f"test_{Path(path).parent.name}.py"
-        turns: Counter[str] = Counter()
+        of_files: Counter[object] = Counter()
         turn: dict[str, int] = {}
         for name in sorted(
             self.seconds.keys() & names, key=lambda name: (self.seconds[name], name)
         ):
             file = name.partition("::")[0]
-            turn[name] = turns[file] // (4 if file.endswith(own) else 1)
-            turns[file] += 1
+            turn[name] = of_files[ways.get(name), file] // (4 if file.endswith(own) else 1)
+            of_files[ways.get(name), file] += 1
+        of_ways: Counter[object] = Counter()
+        for name in sorted(turn, key=lambda name: (turn[name], self.seconds[name], name)):
+            turn[name] = of_ways[ways.get(name)]
+            of_ways[ways.get(name)] += 1
         ordered = sorted(
             turn,
             key=lambda name: (
