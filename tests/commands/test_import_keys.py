@@ -269,6 +269,7 @@ NOT_TEXT = "The line is not valid CSV: it is not text in UTF-8."
     [
         (f"nobody,KEY,{CANARY}", "There is no user 'nobody'."),
         (f"no\x1bbody,KEY,{CANARY}", r"There is no user 'no\x1bbody'."),
+        (f"\ufeffada,KEY,{CANARY}", r"There is no user '\ufeffada'."),
         (f"gone,KEY,{CANARY}", "'gone': The user is inactive. Activate the user first."),
         *((f"{u},KEY,{CANARY}", IS_NO_USER) for u in (COMPLETE, f"{API_KEY}:{API_SECRET}")),
         *((f"ada,{key},{CANARY}", KEY_FORM) for key in ("", "a:b", "ключ", "k" * 65)),

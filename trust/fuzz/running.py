@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _EXECUTED = re.compile(r"^stat::number_of_executed_units: *(\d+)", re.MULTILINE)
 _COVERED = re.compile(r"\bcov: (\d+)")
-_EXAMPLES = re.compile(r"- (\d+) passing examples?, (\d+) failing")
+_EXAMPLES = re.compile(r"- (\d+) passing(?: examples?)?, (\d+) failing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def run_tests(folder: Path, times: int, *tests: str) -> Tried:
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:xdist"),
             *("-p", "no:sugar", "--hypothesis-show-statistics", f"--junitxml={report}"),
-            *("--hypothesis-seed=2026", *tests),
+            *("-o", "junit_family=xunit1", "--hypothesis-seed=2026", *tests),
         ],
         cwd=ROOT,
         env={**os.environ, "FUZZING": str(times), "DATABASE_URL": "", "REDIS_URL": ""},

@@ -70,6 +70,7 @@ _MANAGING = _tests(
     *("test_mail.py", "test_narrow_credentials.py", "test_number.py", "test_pairs.py"),
     *("test_replays.py", "test_replica.py", "test_rights.py", "test_rotation.py"),
     *("test_self_service.py", "test_sources_generation.py", "test_team_leads.py"),
+    *("test_unknown_credentials.py", "contrib/test_other_packages.py"),
     *("test_moments.py", "commands/test_*.py", "rest/test_*.py", "sources/test_*.py"),
     *("admin/test_*.py", "account/test_*.py", "oauth/test_application*.py"),
     *("properties/test_import.py", "properties/test_texts.py"),

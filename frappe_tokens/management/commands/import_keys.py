@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -51,6 +52,8 @@ class Command(BaseCommand):
                 file = opened if opened.seekable() else io.BytesIO(opened.read())
                 total = sum(1 for _ in iter(partial(file.readline, LINE_MAX_LENGTH), b""))
                 file.seek(0)
+                if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                    file.seek(0)
             except OSError as error:
                 raise CommandError(f"{path!r} can't be read: {error.strerror}.") from None
             show = stack.enter_context(progress_bar(self.stderr, total, options["verbosity"]))
@@ -103,7 +106,7 @@ def _rows(file: BinaryIO) -> Iterator[ImportedPair | Problem]:
 @sensitive_variables()
 def _read_line(file: BinaryIO) -> Secret:
     # Never bytes in a variable: reports of errors show those.
-    line = Secret(file.readline(LINE_MAX_LENGTH + 1).decode("utf-8-sig", "surrogateescape"))
+    line = Secret(file.readline(LINE_MAX_LENGTH + 1).decode("utf-8", "surrogateescape"))
     if len(line.encode("utf-8", "surrogateescape")) > LINE_MAX_LENGTH:
         raise csv.Error(f"it is longer than {LINE_MAX_LENGTH:,} bytes")
     if _NO_TEXT.search(line):
