@@ -27,7 +27,10 @@ REQUESTS = (
 
 SEQUENCES = "tests/openapi/test_stateful.py"
 
-BEFORE = {PROPERTIES: "a stored digest that isn't ASCII raised an error, found by reading"}
+BEFORE = {
+    IMPORTS: "a byte order mark at the beginning of any line was ignored",
+    PROPERTIES: "a stored digest that isn't ASCII raised an error, found by reading",
+}
 
 
 @dataclass(frozen=True, slots=True)
