@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -32,7 +33,7 @@ BEYOND_RIGHTS = gettext_lazy(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Actor:
     """Who manages keys.
 
@@ -47,8 +48,6 @@ class Actor:
     credential: Any = None
     history: bool = True
     total: int = 1
-    # What :meth:`preload` has read about users, by primary key.
-    _known: dict[object, Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, request: HttpRequest, *, history: bool = True) -> Actor:
@@ -160,6 +159,11 @@ class Actor:
         if not self.may_generate:
             self._known.update(teams.read(self.user, owners))
         rights.load_permissions(owners)
+
+    @cached_property
+    def _known(self) -> dict[object, Known]:
+        """What :meth:`preload` has read about users, by primary key."""
+        return {}
 
     @property
     def _is_superuser(self) -> bool:
