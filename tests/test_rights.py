@@ -164,6 +164,9 @@ class Missing:
     def __get__(self, *arguments):
         raise AttributeError
 
+    def __set__(self, *arguments):
+        raise AttributeError
+
 
 def test_user_model_that_lists_no_permissions_keeps_working(
     make_user, manager, helpdesk, monkeypatch
@@ -178,12 +181,18 @@ def test_user_model_that_lists_no_permissions_keeps_working(
     assert [manager.may_manage(user) for user in users] == [False, False, True]
 
 
-def test_user_model_that_grants_every_permission(make_user, manager, monkeypatch):
-    """As the one in Django's documentation of custom user models."""
+def test_user_model_that_grants_every_permission(make_user, monkeypatch):
+    """As the one in Django's documentation of custom user models, which has no superusers."""
+    one, other, clerk = make_user("one"), make_user("other"), make_user("clerk", is_staff=True)
     monkeypatch.setattr(User, "has_perm", lambda *arguments: True, raising=False)
+    for name in ("get_all_permissions", "is_superuser"):
+        monkeypatch.setattr(User, name, Missing(), raising=False)
+    by = Actor(one)
 
-    assert Actor(make_user("one")).may_manage(make_user("other"))
-    assert not Actor(make_user("third")).may_manage(make_user("clerk", is_staff=True))
+    by.preload([other, clerk])
+
+    assert by.may_manage(other)
+    assert not by.may_manage(clerk)
 
 
 # Many users

@@ -439,7 +439,7 @@ def test_without_such_a_backend_no_query_is_made(make_user, member, django_asser
         assert not by.may_lead
         assert not by.is_lead
         assert not by.may_manage(member)
-        by.preload([member])
+        by.preload([plain, member])
 
 
 # The documentation

@@ -181,7 +181,7 @@ class ApiKeySourceMixin(ReadableMixin, KeyListMixin):
     def save_model(
         self, request: HttpRequest, obj: AbstractApiKey, form: KeyForm, change: bool
     ) -> None:
-        actor = Actor.of(request, history=False)  # Django writes it
+        actor = Actor.of(request, history=False)  # Django writes the row's
         if not change:
             if obj.user is not None:
                 check_target(obj.user, actor)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -32,14 +33,14 @@ BEYOND_RIGHTS = gettext_lazy(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Actor:
     """Who manages keys.
 
     Attributes:
         user: the user that the request runs as; None if the project has no anonymous user.
         credential: what authenticated the request (``request.auth``); None for a session.
-        history: whether to write the admin's history. Django does it for the admin's own forms.
+        history: whether to write the admin's history of keys. For its own forms, Django does it.
         total: how many keys the request changes.
     """
 
@@ -47,8 +48,6 @@ class Actor:
     credential: Any = None
     history: bool = True
     total: int = 1
-    # What :meth:`preload` has read about users, by primary key.
-    _known: dict[object, Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, request: HttpRequest, *, history: bool = True) -> Actor:
@@ -79,8 +78,7 @@ class Actor:
         credential = self.credential
         return credential is not None and not (
             isinstance(credential, AbstractApiKey)
-            and not credential.read_only
-            and not credential.scopes
+            and not (credential.read_only or credential.scopes)
             and not credential.authenticated_by_old_secret
         )
 
@@ -93,8 +91,7 @@ class Actor:
     def may_serve_self(self) -> bool:
         """Whether this user may generate their own keys, by ``SELF_SERVICE`` or permission."""
         user = self.user
-        signed_in = bool(user and user.is_authenticated and user.is_active)
-        if not signed_in or self.is_restricted:
+        if self.is_restricted or not (user and user.is_authenticated and user.is_active):
             return False
         return conf.SELF_SERVICE or (self._may_ask and bool(user.has_perm(OWN_PERMISSION)))
 
@@ -161,6 +158,10 @@ class Actor:
             self._known.update(teams.read(self.user, owners))
         rights.load_permissions(owners)
 
+    @cached_property
+    def _known(self) -> dict[object, Known]:
+        return {}  # what preload() has read about users, by primary key
+
     @property
     def _is_superuser(self) -> bool:
         return bool(getattr(self.user, "is_superuser", False))
@@ -224,12 +225,11 @@ def check_widening(before: dict[str, object], key: AbstractApiKey, by: Actor | N
     if not widened or by is None:
         return
     if not by.may_manage(key.user):
-        raise PermissionDenied(
-            _(
-                "You can't extend what an API key may do, or give it its own rate limit. "
-                "Ask an administrator."
-            )
+        text = _(
+            "You can't extend what an API key may do, or give it its own rate limit. "
+            "Ask an administrator."
         )
+        raise PermissionDenied(text)
     check_reach(key, by, widened)
 
 

@@ -86,9 +86,10 @@ def after_commit(signal: Signal, model: type[Model], report: Callable[[], None])
 def record_history(by: Actor | None, notes: Iterable[tuple[Model | None, str]]) -> None:
     """Write ``notes``, each with its object, to the admin's history. Notes about None are skipped.
 
-    The history needs a user, so it can't record trusted code.
+    Those about keys are skipped, too, if ``by`` says so. The history needs a user, so it can't
+    record trusted code.
     """
-    if by is None or not by.history or not apps.is_installed("django.contrib.admin"):
+    if by is None or not apps.is_installed("django.contrib.admin"):
         return
     from django.contrib.admin.models import CHANGE, LogEntry
     from django.contrib.admin.options import get_content_type_for_model
@@ -105,5 +106,5 @@ def record_history(by: Actor | None, notes: Iterable[tuple[Model | None, str]]) 
                 change_message=text,
             )
             for changed, text in batch
-            if changed is not None
+            if changed is not None and (by.history or not isinstance(changed, AbstractApiKey))
         )

@@ -33,6 +33,13 @@ def page_of(key, what="change"):
     return f"{KEYS}{key.pk}/{what}/"
 
 
+def history():
+    return [
+        (entry.content_type.model, entry.get_change_message())
+        for entry in LogEntry.objects.order_by("pk")
+    ]
+
+
 def test_added_key_shows_its_secret_once(manager_client, user):
     assert "_addanother" not in text_of(manager_client.get(ADD))
     form = form_of(
@@ -57,7 +64,8 @@ def test_added_key_shows_its_secret_once(manager_client, user):
     assert key.allowed_ips == ["192.0.2.0/24", "2001:db8::1"]
     assert key.expires_at is not None
     assert key.created_by == User.objects.get(username="manager")
-    assert secret not in "".join(entry.change_message for entry in LogEntry.objects.all())
+    note = f"Generated a secret for API key {key.api_key}."
+    assert history() == [("user", note), ("apikey", "Added.")]
 
     again = manager_client.post(ADD, form)
     assert "already has an API key with this name" in text_of(again)
@@ -81,6 +89,11 @@ def test_saving_changes_only_what_was_edited(manager_client, user):
     assert (changed.name, changed.policies) == ("ci", expected)
     assert changed.lifetime == key.lifetime
     assert (changed.api_key, changed.secret_digest) == (key.api_key, key.secret_digest)
+    assert history() == [
+        ("apikey", "No fields changed."),
+        ("user", f"Changed scopes, read-only of API key {key.api_key}."),
+        ("apikey", "Changed Name, Scopes and Read-only."),
+    ]
 
 
 @pytest.mark.parametrize(
