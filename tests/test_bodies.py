@@ -18,10 +18,12 @@ from rest_framework.views import APIView
 from frappe_tokens.api.bodies import MAX_BYTES, check_body
 from frappe_tokens.api.envelope import FrappeEnvelopeMixin
 from frappe_tokens.keys import generate_keys
+from frappe_tokens.models import ApiKey
 
 from .addresses import calls
 from .client import GENERATE, JSON
 from .conftest import token_header
+from .rest.conftest import works
 
 pytestmark = pytest.mark.django_db
 
@@ -133,6 +135,41 @@ def test_part_named_in_an_unknown_charset_is_refused(system_manager, monkeypatch
     headers = {"authorization": token_header(generate_keys(system_manager))}
 
     assert_unreadable(send("POST", GENERATE, b"--b--\r\n", MULTIPART, headers=headers))
+
+
+def reads_forms(get_response):
+    """A middleware of a project."""
+
+    def middleware(request):
+        request.POST.get("_method")
+        return get_response(request)
+
+    return middleware
+
+
+@pytest.mark.parametrize("path", [KEYS, f"{KEYS}revoke-leaked/"])
+def test_form_that_a_middleware_has_read_is_not_taken_for_an_empty_body(
+    system_manager, settings, path
+):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.reads_forms"]
+    key = generate_keys(system_manager, name="admin")
+    form = {"name": "narrow", "read_only": "true"}
+
+    response = Client().post(path, form, headers={"authorization": token_header(key)})
+
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+    assert ApiKey.objects.get() == key.instance
+
+
+def test_views_that_take_forms_take_those_that_a_middleware_has_read(system_manager, settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.reads_forms"]
+    headers = {"authorization": token_header(generate_keys(system_manager, name="admin"))}
+    form = {"user": system_manager.username}
+
+    response = Client().post(GENERATE, form, headers=headers)
+
+    assert response.status_code == 200
+    assert works(**response.json()["message"])
 
 
 # The size

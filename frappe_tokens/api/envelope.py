@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -57,6 +57,16 @@ class JSONMixin(CheckedBodyMixin):
 
     parser_classes = [StrictJSONParser]
     renderer_classes = [JSONRenderer]
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        super().initial(request, *args, **kwargs)
+        # If a middleware has read such a body, DRF would return no data instead of this error, and
+        # options such as "read_only" would be ignored.
+        is_multipart = request._request.content_type == "multipart/form-data"
+        if is_multipart and request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
+            negotiator = self.get_content_negotiator()
+            if negotiator.select_parser(request, self.get_parsers()) is None:
+                raise UnsupportedMediaType(request.content_type)
 
     def perform_content_negotiation(
         self, request: Request, force: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from rest_framework.fields import empty
 
 from ..conf import LONGEST
 from ..crypto import Secret
-from ..keys import clean_expiry, clean_grace
+from ..keys import as_json, clean_expiry, clean_grace
 from ..validators import ITEM_MAX_LENGTH
 
 
@@ -103,6 +104,12 @@ class SecondsField(OfType):
 
 class MetadataField(serializers.JSONField):
     """A JSON object, which the serializer validates."""
+
+    # The stubs say that a JSONField returns text.
+    def to_representation(self, value: object) -> object:  # type: ignore[override]
+        # A source may have its own attribute of this name, of any type. An error would lose the
+        # secret in the response.
+        return json.loads(as_json(value))
 
 
 class TokenField(OfType):

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import router
+from django.utils.encoding import escape_uri_path
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import ValidationError
@@ -121,7 +122,7 @@ class KeyList(KeysView):
         if user is None:
             raise ValidationError({"user": [_("There is no user with this name.")]})
         generated = create_key(user, by=self.actor, **options)
-        location = f"{request.path.rstrip('/')}/{generated.api_key}/"
+        location = escape_uri_path(f"{request.path.rstrip('/')}/{generated.api_key}/")
         return Response(with_secret(generated), 201, headers={"Location": location})
 
     def _is_for_led_user(self, data: object) -> bool:

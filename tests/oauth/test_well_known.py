@@ -3,7 +3,7 @@
 import jwt
 import pytest
 from django.test import Client
-from django.urls import include, path
+from django.urls import include, path, set_script_prefix
 from jwcrypto.jwk import JWK
 from oauth2_provider.models import Application
 
@@ -161,6 +161,26 @@ def test_there_is_one_issuer_beside_the_toolkits_own_addresses(openid, ada, publ
     published = document("oauth-authorization-server").json()["issuer"]
     (server,) = document("oauth-protected-resource").json()["authorization_servers"]
     assert {sent["iss"], issued_by, published, server} == {SITE}
+
+
+@pytest.mark.parametrize("own", ["", "https://id.example.com"])
+def test_site_under_a_prefix_is_an_issuer_of_its_own(openid, toolkit, ada, public, own):
+    # Whatever answers at the root of the host must not be asked for tokens.
+    toolkit(OIDC_ISS_ENDPOINT=own)
+    Application.objects.update(algorithm="RS256")
+    set_script_prefix("/app/")
+    try:
+        sent = back(answer(ada, public, {"allow": "true"}, scope="openid"))
+        signed = redeem(public, sent["code"]).json()["id_token"]
+        published = document("oauth-authorization-server").json()["issuer"]
+        resource = document("oauth-protected-resource").json()
+    finally:
+        set_script_prefix("/")
+
+    issued_by = jwt.decode(signed, options={"verify_signature": False})["iss"]
+    (server,) = resource["authorization_servers"]
+    issuers = {sent["iss"], issued_by, published, server, resource["resource"]}
+    assert issuers == {own or f"{SITE}/app"}
 
 
 @pytest.mark.urls(__name__)

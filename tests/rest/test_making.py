@@ -5,6 +5,8 @@ from datetime import datetime, timezone
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import include, path
 
 from frappe_tokens.crypto import checksum
 from frappe_tokens.keys import generate_keys
@@ -159,3 +161,16 @@ def test_inactive_user_is_refused(manager, make_user):
         response = send(manager, "POST", body={"user": "gone"})
 
     assert_refused(response, 400, "user_inactive", "Activate the user first.")
+
+
+urlpatterns = [path("für alle/", include("frappe_tokens.urls"))]
+
+
+@pytest.mark.urls(__name__)
+def test_location_is_quoted(manager):
+    headers = {"authorization": f"token {manager.token}"}
+
+    response = Client().post("/für alle/keys/", {"name": "x"}, "application/json", headers=headers)
+
+    assert response["Location"] == f"/f%C3%BCr%20alle/keys/{response.json()['api_key']}/"
+    assert Client().get(response["Location"], headers=headers).json()["name"] == "x"

@@ -92,6 +92,21 @@ def test_row_of_another_source_is_described_and_rotates_itself(user, settings):
     assert row.secret_digest != digest
 
 
+@pytest.mark.parametrize("value", [{"team": "ops"}, DAY, ApiKey.objects, {1, 2}])
+def test_attribute_of_another_source_with_the_name_of_ours_loses_no_secret(
+    user, settings, monkeypatch, value
+):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+    monkeypatch.setattr(Robot, "metadata", value, raising=False)
+    keys = generate_keys_for_source(Robot.objects.create(user=user, self_rotate=True))
+
+    rotated = send(keys, "POST", "self/rotate/", HTTP_FRAPPE_AUTHORIZATION_SOURCE="Robot")
+
+    assert rotated.status_code == 200
+    assert rotated.json()["metadata"] == (value if isinstance(value, dict) else str(value))
+    assert rotated.json()["api_secret"] != keys.api_secret
+
+
 def test_session_has_no_credential(browser):
     headers = {"x-csrftoken": browser.cookies["csrftoken"].value}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from django.urls import get_script_prefix
 from oauth2_provider.models import AbstractApplication as Application
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.settings import oauth2_settings
@@ -65,7 +66,8 @@ class Rules(UncheckedClientRules):
         if getattr(endpoint, "__func__", None) is not OAuth2Validator.get_oidc_issuer_endpoint:
             return str(endpoint(request))  # the project's own
         url = urlsplit(endpoint(request))
-        return oauth2_settings.OIDC_ISS_ENDPOINT or f"{url.scheme}://{url.netloc}"
+        site = f"{url.scheme}://{url.netloc}{get_script_prefix()}".rstrip("/")
+        return oauth2_settings.OIDC_ISS_ENDPOINT or site
 
 
 class IntrospectionRules(Rules):

@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import NoReverseMatch, re_path, reverse
+from django.urls import NoReverseMatch, get_script_prefix, re_path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.encoding import escape_uri_path
 from django.views import View
@@ -35,8 +35,12 @@ _GRANT_TYPES = {"authorization_code", "client_credentials", "password", "refresh
 
 
 def issuer(request: HttpRequest) -> str:
-    """Return the issuer's identifier: ``OIDC_ISS_ENDPOINT``, else the site, as in Frappe."""
-    return oauth2_settings.OIDC_ISS_ENDPOINT or request.build_absolute_uri("/").rstrip("/")
+    """Return the issuer's identifier: ``OIDC_ISS_ENDPOINT``, else the site, as in Frappe.
+
+    With the prefix of the site, if any: another program may answer at the root of the host.
+    """
+    site = request.build_absolute_uri(get_script_prefix()).rstrip("/")
+    return oauth2_settings.OIDC_ISS_ENDPOINT or site
 
 
 def metadata_url(request: HttpRequest, is_resource: bool) -> str:
