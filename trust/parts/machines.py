@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..machines.ground import machines, missing
 from ..machines.load import OUTSTANDING, RATE, Asked
@@ -50,7 +50,7 @@ def run(*, quick: bool) -> Report:
             trials.append(asyncio.run(attempt(ground, rng, seconds, cached=cached)))
         print(f"  {_name(trials[-1])}: {len(trials[-1].asked):,} requests", flush=True)
     report.rows += _rows(trials)
-    report.notes += [_table(trials), _what_was_tried(trials)]
+    report.notes += [_table(trials), _what_was_tried(trials), *_wrong_answers(trials)]
     return report
 
 
@@ -115,6 +115,20 @@ def _decided(asked: Iterable[Asked], kind: str) -> Row:
     tried = [(each, right) for each, right in decided if right is not None and right.kind == kind]
     wrong = [each for each, right in tried if each.is_wrong and each.status]
     return Row(PROMISES[kind], len(tried), len(wrong), f"seed {SEED}", FOUND.get(kind, ""))
+
+
+def _wrong_answers(trials: list[Trial]) -> Iterator[str]:
+    """Say what was answered wrongly, and how long after which fail-over."""
+    for trial in trials:
+        for asked in trial.asked:
+            if asked.status in (500, 502, 504) or (asked.is_wrong and asked.status != 503):
+                kind = asked.expected.kind if asked.expected else "during a change"
+                yield (
+                    f"{_name(trial)}: {kind}: {asked.status or 'no answer'} after "
+                    f"{asked.ended - asked.began:.2f} s, begun "
+                    f"{asked.began - trial.redis.lost_at:+.2f} s from the loss of Redis and "
+                    f"{asked.began - trial.postgresql.lost_at:+.2f} s from that of PostgreSQL."
+                )
 
 
 def _is_another(asked: Asked) -> bool:
