@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from django.http import RawPostDataException
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
@@ -60,13 +61,14 @@ class JSONMixin(CheckedBodyMixin):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
-        # If a middleware has read such a body, DRF would return no data instead of this error, and
-        # options such as "read_only" would be ignored.
-        is_multipart = request._request.content_type == "multipart/form-data"
-        if is_multipart and request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
+        try:
+            request.stream  # noqa: B018 - it raises the error
+        except RawPostDataException:
+            # A middleware has read the form. DRF would return no data instead of this error, and
+            # options such as "read_only" would be ignored.
             negotiator = self.get_content_negotiator()
             if negotiator.select_parser(request, self.get_parsers()) is None:
-                raise UnsupportedMediaType(request.content_type)
+                raise UnsupportedMediaType(request.content_type) from None
 
     def perform_content_negotiation(
         self, request: Request, force: bool = False
