@@ -67,13 +67,14 @@ class Replicas:
 
 
 class KeysElsewhere:
-    """Keys and users are in the database ``alias``, and other models in the default database."""
+    """Keys, users and these ``apps`` are in the database ``alias``, others in the default one."""
 
-    def __init__(self, alias):
+    def __init__(self, alias, *apps):
         self.alias = alias
+        self.apps = {"frappe_tokens", "auth", *apps}
 
     def db_for_read(self, model, **hints):
-        return self.alias if model._meta.app_label in {"frappe_tokens", "auth"} else None
+        return self.alias if model._meta.app_label in self.apps else None
 
     db_for_write = db_for_read
 

@@ -1,5 +1,7 @@
 """Receivers of the signals, the log and the admin's history learn what was done to keys."""
 
+import logging
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import PermissionDenied
@@ -182,6 +184,32 @@ def test_errors_of_receivers_change_nothing(keys, caplog):
     assert rotated.api_secret not in caplog.text
 
 
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING], ids=["logged", "not logged"])
+def test_receiver_of_one_kind_of_key_needs_no_log(user, log, level):
+    calls = []
+
+    def receive(**arguments):
+        calls.append(arguments["instance"])
+
+    log.set_level(level, logger="frappe_tokens")
+    keys_generated.connect(receive, sender=ApiKey)
+    try:
+        generated = generate_keys(user)
+    finally:
+        keys_generated.disconnect(receive, sender=ApiKey)
+
+    assert calls == [generated.instance]
+
+
+def test_log_that_fails_changes_nothing(user, monkeypatch, log):
+    def fail(record):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(logging.getLogger("frappe_tokens"), "filters", [fail])
+
+    assert ask(generate_keys(user)).status_code == 200
+
+
 # The admin's history
 
 
@@ -199,6 +227,14 @@ def test_history_has_neither_trusted_code_nor_refusals(keys):
     revoke(keys.instance)
 
     assert history() == []
+
+
+def test_history_names_the_user_and_the_key(user, system_manager, monkeypatch):
+    monkeypatch.setattr(type(user), "__str__", lambda user: "a" * 300)
+    key = generate_keys(user, name="ci", by=Actor(system_manager)).instance
+
+    names = LogEntry.objects.order_by("pk").values_list("object_repr", flat=True)
+    assert list(names) == ["a" * 200, f"ci ({key.api_key})"]
 
 
 def test_project_without_the_admin_has_no_history(user, system_manager):

@@ -68,6 +68,15 @@ def test_keys_that_are_generated_meanwhile_are_deleted_too(make_user, sources, c
     assert not any(model._base_manager.exists() for model in (Robot, Sensor))
 
 
+def test_row_with_the_number_of_a_user_takes_nothing_of_theirs(make_user):
+    user = make_user("ada")
+    kept = generate_keys(user).instance
+
+    Robot.objects.create(pk=user.pk, user=make_user("grace")).delete()
+
+    assert ApiKey.objects.get() == kept
+
+
 def test_each_key_is_announced_once(user):
     for name in ("a", "b"):
         generate_keys(user, name=name)

@@ -1,11 +1,21 @@
+import sqlite3
+from contextlib import closing
+
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from frappe_tokens.account import views as account_views
 from frappe_tokens.api import keys as api_keys
 from frappe_tokens.api import rpc
 from frappe_tokens.keys import generate_keys, generate_keys_for_source, locking, set_up_pair
-from frappe_tokens.keys.locking import lock_active_users, lock_users
+from frappe_tokens.keys.actors import Actor
+from frappe_tokens.keys.locking import (
+    find_user,
+    lock_active_users,
+    lock_for_deletion,
+    lock_rows,
+    lock_users,
+)
 from frappe_tokens.models import ApiKey
 
 from .groups import leave_out
@@ -37,6 +47,80 @@ def test_locks_any_number_of_users_of_any_kind_of_key(make_user):
 
     assert list(lock_users(range(pks[0], pks[0] + 100_000))) == pks
     assert sorted(lock_users(str(pk) for pk in pks)) == pks
+
+
+def test_old_sqlite_allows_999_parameters(make_user):
+    if not hasattr(sqlite3.Connection, "setlimit") or connection.vendor != "sqlite":
+        leave_out("older SQLite", "Python 3.11 and SQLite set the limit", in_ci_too=True)
+    user = make_user("ada")
+    keys = [ApiKey(user=user, name=str(number)) for number in range(1000)]
+    before = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+    try:
+        ApiKey.objects.bulk_create(keys, batch_size=10)
+        assert list(lock_users(range(user.pk, user.pk + 1000))) == [user.pk]
+        assert list(lock_users(str(pk) for pk in range(user.pk, user.pk + 1000))) == [user.pk]
+        assert len(lock_rows(ApiKey, keys, None)) == 1000
+    finally:
+        connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, before)
+
+
+def test_users_are_locked_in_the_order_of_the_database(make_user, monkeypatch):
+    """Two calls in other orders would wait for each other."""
+    monkeypatch.setattr(locking, "LOCK_SIZE", 4)
+    pks = [make_user(f"user{number}").pk for number in range(20)]
+
+    assert list(lock_users(reversed(pks))) == pks
+    if connection.vendor != "sqlite":  # which locks all at once
+        assert list(lock_users(map(str, pks))) == pks
+
+
+def is_locked(user, strength="UPDATE"):
+    """Whether another connection would wait for the row (on SQLite: for any write)."""
+    sql = f"SELECT 1 FROM auth_user WHERE id = {user.pk} FOR {strength} NOWAIT"
+    with closing(connection.copy()) as other, other.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA busy_timeout = 0")
+            sql = "BEGIN IMMEDIATE"
+        try:
+            cursor.execute(sql)
+        except DatabaseError:
+            return True
+    return False
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("lock", "also_for_references"),
+    [
+        (lambda key: lock_users([key.user_id]), False),
+        (lambda key: lock_active_users(), False),
+        (lambda key: lock_rows(ApiKey, [key], None), False),
+        (lambda key: lock_for_deletion(key.user, "default"), True),
+    ],
+    ids=["users", "active users", "rows", "deletion"],
+)
+def test_users_are_locked_until_the_end_of_the_transaction(keys, lock, also_for_references):
+    user = keys.instance.user
+    with transaction.atomic():
+        lock(keys.instance)
+        assert is_locked(user)
+        if connection.vendor == "postgresql":  # a row that refers to the user can be inserted
+            assert is_locked(user, "KEY SHARE") == also_for_references
+    assert not is_locked(user)
+
+
+def test_only_mysql_locks_who_makes_the_call_too(make_user):
+    ada, grace = make_user("ada"), make_user("grace")
+    also = {grace.pk} if connection.vendor == "mysql" else set()
+
+    assert set(lock_users([ada.pk], Actor(grace))) == {ada.pk} | also
+    for nobody in (None, Actor(None)):
+        assert set(lock_users([ada.pk], nobody)) == {ada.pk}
+
+
+def test_text_that_databases_do_not_accept_is_no_username(user):
+    assert find_user("ada") == user
+    assert find_user("ada\0") is find_user("ada\udcff") is None
 
 
 @pytest.mark.parallel

@@ -117,6 +117,10 @@ def test_key_can_be_read_again_from_a_replica(keys, router, tmp_path):
         key.refresh_from_db()
         assert key.revoked_at is not None
 
+        read_too_early = ApiKey.objects.get()
+        assert not revoke(read_too_early)
+        assert read_too_early.revoked_at is not None
+
 
 def test_documented_router_sends_the_toolkit_to_the_primary_database(router):
     from oauth2_provider.models import Grant

@@ -19,6 +19,7 @@ from frappe_tokens.keys import (
     change_user,
     disable,
     enable,
+    find_visible_user,
     generate_keys,
     generate_keys_for_users,
     revoke,
@@ -264,6 +265,11 @@ def test_lead_creates_keys_by_rest_for_members_only(send, keys):
     ]
     assert {response.status_code for response in others} == {403}
     assert len({response.content for response in others}) == 1
+
+
+def test_lead_learns_of_no_other_user(lead, member, user):
+    names = ["member", "lead", "ada", "unknown"]
+    assert [find_visible_user(name, Actor(lead)) for name in names] == [member, lead, None, None]
 
 
 def test_lead_generates_by_rpc_for_members_only(send, keys):

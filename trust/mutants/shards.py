@@ -64,7 +64,8 @@ _LOOKUPS = _tests(
 )
 _MANAGING = _tests(
     *("test_announcements.py", "test_audit.py", "test_bodies.py", "test_bulk.py"),
-    *("test_change*.py", "test_deadlocks.py", "test_declared_scopes.py", "test_deeds.py"),
+    *("test_change*.py", "test_databases.py", "test_deadlocks.py"),
+    *("test_declared_scopes.py", "test_deeds.py"),
     *("test_deleting_users.py", "test_descriptions.py", "test_disabling.py"),
     *("test_escalation.py", "test_keys*.py", "test_lifetimes.py", "test_locking.py"),
     *("test_mail.py", "test_narrow_credentials.py", "test_number.py", "test_pairs.py"),
@@ -83,6 +84,7 @@ ON_POSTGRESQL = {
     ),
     "frappe_tokens/lookup/statement.py": _tests("test_statement.py", "test_driver_prepared.py"),
     "frappe_tokens/verification/decision.py": _tests("test_lost_con*.py"),
+    "frappe_tokens/keys/deletion.py": _tests("test_deleting_users.py", "test_deadlocks.py"),
     "frappe_tokens/keys/locking.py": _tests("test_locking.py", "test_parallel.py"),
     "frappe_tokens/keys/repeating.py": _tests("test_locking.py", "test_parallel.py"),
 }
