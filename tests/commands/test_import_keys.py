@@ -212,8 +212,10 @@ def test_warns_about_short_secrets_without_a_pepper(
     assert bool(err) == bool(warning)
 
 
-def test_secret_in_a_wrong_column_gets_into_no_statement(user, write):
+@pytest.mark.parametrize("prefix", ["fts_", "another_"])
+def test_secret_in_a_wrong_column_gets_into_no_statement(user, write, settings, prefix):
     secret = crypto.generate_api_secret()
+    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": prefix}
 
     for line in (
         f"ada,{secret},ftk_0123456789abcdef",
