@@ -225,20 +225,20 @@ def log(caplog):
 
 
 @contextmanager
-def receiving(*signals):
-    """Collects the calls of receivers of these signals."""
+def receiving(*signals, sender=None):
+    """Collects the calls of receivers of these signals, from all senders or one."""
     calls = []
 
     def receive(**arguments):
         calls.append(arguments)
 
     for signal in signals:
-        signal.connect(receive)
+        signal.connect(receive, sender=sender)
     try:
         yield calls
     finally:
         for signal in signals:
-            signal.disconnect(receive)
+            signal.disconnect(receive, sender=sender)
 
 
 @pytest.hookimpl(tryfirst=True)

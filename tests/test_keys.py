@@ -1,6 +1,7 @@
 """Generating, rotating and revoking keys. Who may is in ``test_deeds.py``."""
 
 import copy
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 
@@ -58,6 +59,7 @@ def works(keys):
 def code_of(call):
     with pytest.raises(ValidationError) as raised:
         call()
+    assert raised.value.message
     assert raised.value.messages[0]
     return str(raised.value.code)
 
@@ -157,6 +159,7 @@ def test_user_is_taken_as_stored_now(user, system_manager):
 
     stored.update(is_active=False)
     assert code_of(lambda: generate_keys(user)) == "user_inactive"
+    assert code_of(lambda: generate_keys_for_users([user])) == "user_inactive"
     with pytest.raises(PermissionDenied):  # it doesn't disclose that the user is inactive
         generate_keys(user, by=Actor(user))
     assert not ApiKey.objects.exists()
@@ -350,6 +353,7 @@ def test_repr_of_what_is_returned_hides_the_secret(user, canary):
     assert keys.api_key in repr(keys)
     for shown in (
         f"{keys} {keys!r} {copy.deepcopy(keys)!r}",
+        repr(replace(keys, api_secret=str(keys.api_secret))),
         f"{keys.token!r} {keys.header!r}",
         f"{keys.instance} {keys.instance!r} {vars(keys.instance)!r}",
         repr([keys.api_secret, {"secret": keys.api_secret}, (keys.token,)]),

@@ -298,7 +298,7 @@ def test_rotating_here_and_there_at_once_leaves_one_of_the_secrets(user):
 @pytest.mark.parametrize(
     ("prefixes", "api_key"),
     [
-        ({"KEY_PREFIX": "C"}, "robot"),
+        ({"KEY_PREFIX": "Ca"}, "robot"),
         ({"KEY_PREFIX": "Can", "SECRET_PREFIX": "Canary"}, "robot"),
         ({"KEY_PREFIX": "Can"}, "Can_robot"),
     ],
@@ -313,3 +313,10 @@ def test_secret_may_begin_like_an_api_key_where_that_proves_nothing(
         secret = crypto.generate_api_secret()
 
     assert set_up_pair(user, api_key, secret).outcome == "created"
+
+
+def test_secret_does_not_begin_like_an_api_key(user, settings):
+    settings.FRAPPE_TOKENS = {"KEY_PREFIX": "Can"}
+
+    with pytest.raises(ValidationError, match="Are the two mixed up"):
+        set_up_pair(user, "robot", "Canaries" * 6)

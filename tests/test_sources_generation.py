@@ -292,6 +292,17 @@ def test_one_users_only_row_stays_the_only_one(make_user, user):
     assert second.user is None
 
 
+def test_row_may_be_read_from_a_replica(robot, user):
+    for change in (
+        generate_keys_for_source,
+        partial(change_key, read_only=True),
+        partial(change_user, user=user),
+    ):
+        robot._state.db = "lagging"
+        change(robot)
+        assert robot._state.db == "default"
+
+
 def test_a_users_api_key_stays_theirs(keys, make_user):
     with pytest.raises(TypeError, match="can't change its user"):
         change_user(keys.instance, make_user("grace"))

@@ -67,9 +67,9 @@ def import_keys(
     if checks.problems:
         line = _("line %(line)d: %(text)s")
         problems = sorted(checks.problems)[:MOST_PROBLEMS]
-        raise ValidationError([line % problem._asdict() for problem in problems], code="import")
+        raise ValidationError([line % problem._asdict() for problem in problems])
     if not pairs:
-        raise ValidationError(_("There are no keys to import."), code="no_keys")
+        raise ValidationError(_("There are no keys to import."))
     users = {pair.user_id for pair in pairs}
     if not dry_run:
         try:

@@ -212,10 +212,17 @@ def test_warns_about_short_secrets_without_a_pepper(
     assert bool(err) == bool(warning)
 
 
-def test_secret_in_a_wrong_column_gets_into_no_statement(user, write):
+@pytest.mark.parametrize("prefix", ["fts_", "another_"])
+def test_secret_in_a_wrong_column_gets_into_no_statement(user, write, settings, prefix):
     secret = crypto.generate_api_secret()
+    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": prefix}
 
-    for line in (f"ada,{secret},ftk_0123456789abcdef", f"{secret},ada,ftk_0123456789abcdef"):
+    for line in (
+        f"ada,{secret},ftk_0123456789abcdef",
+        f"{secret},ada,ftk_0123456789abcdef",
+        f"{secret},{API_KEY},{API_SECRET}",
+        f"ftk_0123456789abcdef:{secret},{API_KEY},{API_SECRET}",
+    ):
         with CaptureQueriesContext(connection) as captured:
             assert "Are the " in error_of(write(line))
         assert secret not in repr(captured.captured_queries)
@@ -239,11 +246,15 @@ def test_failure_to_write_is_not_blamed_on_the_file(user, write, monkeypatch, er
 
 
 @pytest.mark.django_db(transaction=True)
-def test_announces_every_key(write, monkeypatch):
+@pytest.mark.parametrize("returns_ids", [True, False])
+def test_announces_every_key(write, monkeypatch, returns_ids):
     monkeypatch.setattr(importing, "BATCH_SIZE", 2)
+    if not returns_ids:
+        features = type(connection.features)
+        monkeypatch.setattr(features, "can_return_rows_from_bulk_insert", False)
     make_users(5)
 
-    with receiving(keys_generated) as calls:
+    with receiving(keys_generated, sender=ApiKey) as calls:
         run(write(*lines_for(5)))
 
     seen = [(call["instance"].user.username, call["by"], call["rotated"]) for call in calls]
@@ -358,20 +369,22 @@ def test_numbers_lines_like_an_editor(make_user, write):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda user: type(user).objects.update(is_active=False),
+        lambda user: type(user).objects.filter(pk=user.pk).update(is_active=False),
         lambda user: user.delete(),
         generate_keys,
         lambda user: ApiKey.objects.create(user=user, api_key=API_KEY, name="other"),
     ],
     ids=["deactivated", "deleted", "same name", "same API key"],
 )
-def test_refuses_keys_that_became_impossible_after_the_check(user, change):
+def test_refuses_keys_that_became_impossible_after_the_check(user, make_user, change):
+    make_user("grace")
+    pairs = [
+        ImportedPair(2, "grace", "graces", Secret(CANARY)),
+        ImportedPair(3, "ada", API_KEY, Secret(CANARY)),
+    ]
     with pytest.raises(ValidationError, match="Keys or users changed in the meantime"):
-        import_keys(
-            [ImportedPair(2, "ada", API_KEY, Secret(CANARY))],
-            show_progress=lambda line: change(user),
-        )
-    assert not ApiKey.objects.filter(api_key=API_KEY, name="").exists()
+        import_keys(pairs, show_progress=lambda line: change(user))
+    assert not ApiKey.objects.filter(api_key__in=[API_KEY, "graces"], name="").exists()
 
 
 @pytest.mark.parametrize("text", ["\0", "\udcff"])

@@ -230,7 +230,9 @@ def test_lists_the_keys_of_all_sources_once_each_or_of_one(three_sources):
     assert listed() == ["key", "robot", "drone", "sensor"]
     assert listed("--source", "User") == ["key"]
     assert listed("--source", "Drone") == ["drone"]
-    assert objects("--source", "Sensor")[0]["user"] is None
+    (sensor,) = objects("--source", "Sensor")
+    assert sensor["user"] is None
+    assert (sensor["name"], sensor["description"], sensor["metadata"]) == ("", "", {})
 
     table = [line.split() for line in run()[0].splitlines()]
     assert [(row[0], row[-1]) for row in table[1:]] == [
