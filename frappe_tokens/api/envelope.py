@@ -62,9 +62,9 @@ class JSONMixin(CheckedBodyMixin):
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         try:
-            request.stream  # noqa: B018 - it raises the error
+            request.stream  # noqa: B018 - a property, and the one public way to get this error
         except RawPostDataException:
-            # A middleware has read the form. DRF would return no data instead of this error, and
+            # A middleware or the CSRF check has read the form. DRF would take it for empty, and
             # options such as "read_only" would be ignored.
             negotiator = self.get_content_negotiator()
             if negotiator.select_parser(request, self.get_parsers()) is None:

@@ -44,6 +44,7 @@ def change_key(key: AbstractApiKey, *, by: Actor | None = None, **changes: objec
             return
         if "name" in changes:
             stored.validate_constraints()
+        # With a new expiry, the lifetime is a new one, too.
         stored.save(update_fields=[*changes, "lifetime"])
         labels = {field.name: str(field.verbose_name) for field in stored._meta.fields}
         names = ", ".join(labels[name] for name in changes)
@@ -102,5 +103,5 @@ def check_as_new(key: AbstractApiKey, by: Actor | None) -> None:
     usual = {
         field.name: field.get_default() for field in key._meta.fields if field.name in POLICIES
     }
-    # No expiry is later than the usual one, which is none. MAX_LIFETIME limits it.
+    # By default, a key doesn't expire, so any expiry is allowed. MAX_LIFETIME limits it.
     check_widening(usual, key, by)

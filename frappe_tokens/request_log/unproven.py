@@ -28,7 +28,7 @@ from ..logs import RateLimitedLogger
 from ..verification import get_outcome, increment, network_of
 from ..waiting import MustWait, is_in_memory
 from . import (
-    batches,  # noqa: F401 - its exit handler must be registered first, to run last
+    batches,  # noqa: F401 - exit handlers run in reverse: this one must be registered first, to run last
     insertion,
 )
 from .entries import Entry

@@ -163,12 +163,21 @@ def test_there_is_one_issuer_beside_the_toolkits_own_addresses(openid, ada, publ
     assert {sent["iss"], issued_by, published, server} == {SITE}
 
 
-@pytest.mark.parametrize("own", ["", "https://id.example.com"])
-def test_site_under_a_prefix_is_an_issuer_of_its_own(openid, toolkit, ada, public, own):
+@pytest.mark.parametrize(
+    ("prefix", "own", "issuer"),
+    [
+        ("/app/", "", f"{SITE}/app"),
+        ("/für alle/", "", f"{SITE}/f%C3%BCr%20alle"),
+        ("/app/", "https://id.example.com", "https://id.example.com"),
+    ],
+)
+def test_site_under_a_prefix_is_an_issuer_of_its_own(
+    openid, toolkit, ada, public, prefix, own, issuer
+):
     # Whatever answers at the root of the host must not be asked for tokens.
     toolkit(OIDC_ISS_ENDPOINT=own)
     Application.objects.update(algorithm="RS256")
-    set_script_prefix("/app/")
+    set_script_prefix(prefix)
     try:
         sent = back(answer(ada, public, {"allow": "true"}, scope="openid"))
         signed = redeem(public, sent["code"]).json()["id_token"]
@@ -180,7 +189,7 @@ def test_site_under_a_prefix_is_an_issuer_of_its_own(openid, toolkit, ada, publi
     issued_by = jwt.decode(signed, options={"verify_signature": False})["iss"]
     (server,) = resource["authorization_servers"]
     issuers = {sent["iss"], issued_by, published, server, resource["resource"]}
-    assert issuers == {own or f"{SITE}/app"}
+    assert issuers == {issuer}
 
 
 @pytest.mark.urls(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from django.urls import get_script_prefix
+from django.utils.encoding import iri_to_uri
 from oauth2_provider.models import AbstractApplication as Application
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.settings import oauth2_settings
@@ -57,7 +58,7 @@ class Rules(UncheckedClientRules):
         """For ``prompt=none``. If the project's validator doesn't implement it, ask the user."""
         try:
             return bool(super().validate_silent_login(request))
-        except NotImplementedError:  # oauthlib's own method raises it
+        except NotImplementedError:  # from oauthlib, if the validator has no method of its own
             return False
 
     def get_oidc_issuer_endpoint(self, request: Request) -> str:
@@ -66,7 +67,8 @@ class Rules(UncheckedClientRules):
         if getattr(endpoint, "__func__", None) is not OAuth2Validator.get_oidc_issuer_endpoint:
             return str(endpoint(request))  # the project's own
         url = urlsplit(endpoint(request))
-        site = f"{url.scheme}://{url.netloc}{get_script_prefix()}".rstrip("/")
+        # As in well_known.issuer(): build_absolute_uri() quotes the prefix the same way.
+        site = iri_to_uri(f"{url.scheme}://{url.netloc}{get_script_prefix()}").rstrip("/")
         return oauth2_settings.OIDC_ISS_ENDPOINT or site
 
 
