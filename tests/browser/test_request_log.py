@@ -148,6 +148,18 @@ def test_log_and_keys_show_what_matters_without_scrolling(open_page, system_mana
         assert shown.evaluate("e => e.scrollWidth <= e.clientWidth")  # whole
 
 
+def test_list_of_keys_shows_whose_they_are_between_the_sidebars(open_page, system_manager, key):
+    page = open_page(KEYS, system_manager, viewport={"width": 1100, "height": 900})
+
+    user, state = (
+        page.locator(f"#result_list .field-key_{name}").first.bounding_box()
+        for name in ("user", "state")
+    )
+    assert fits(page)
+    assert user["width"] > 75
+    assert user["x"] + user["width"] <= state["x"] + 1
+
+
 def test_click_on_a_row_opens_the_request(open_page, system_manager, key):
     row = logged(key, "key_revoked")
     page = open_page(LOG, system_manager)
