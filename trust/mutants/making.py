@@ -173,6 +173,8 @@ def _is_left_out(node: cst.CSTNode) -> bool:
             return any(_name(item.decorator) == "overload" for item in node.decorators)
         case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
             return name in _NAMES or _is_type(node.value)
+        case cst.AnnAssign(annotation=cst.Annotation(annotation=cst.Name(value="TypeAlias"))):
+            return True
     return False
 
 
