@@ -8,6 +8,8 @@ from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import ProgrammingError
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
 from drf_spectacular.generators import SchemaGenerator
 from ninja import NinjaAPI
 from oauth2_provider.scopes import SettingsScopes
@@ -74,7 +76,6 @@ def test_without_the_setting_they_are_the_toolkits(settings):
     assert conf.SCOPES == {"backend": "From the backend"}
 
 
-@pytest.mark.django_db
 class StoredScopes(SettingsScopes):
     """Scopes in a table that the next migration creates."""
 
@@ -289,10 +290,29 @@ class OnlyInRequests(APIView):
     def get(self, request): ...
 
 
+class ByMethod(APIView):
+    required_scopes = {"get": ["todos:read"], "post": ["todos:write"]}
+
+    def get(self, request): ...
+
+    def post(self, request): ...
+
+
+@method_decorator(require_scopes("reports"), name="dispatch")
+class Page(View):
+    def get(self, request): ...
+
+
 class Instance:
+    required_scopes = ["reports"]
+
+    def __call__(self, request): ...
+
+
+class Foreign:
     """A view whose ``cls`` is not what Django REST framework sets."""
 
-    cls = dict
+    cls = Page
 
     def __call__(self, request): ...
 
@@ -302,6 +322,10 @@ ninja = NinjaAPI(urls_namespace="declared scopes")
 
 @ninja.get("/notes", auth=TokenAuth("notes"))
 def notes(request): ...
+
+
+@ninja.post("/notes", auth=TokenAuth("todos:write"))
+def new_note(request): ...
 
 
 @ninja.get("/open")
@@ -317,6 +341,9 @@ urlpatterns = [
     path("cached/", OnlyInRequests.as_view()),
     path("nested/", ToDos.as_view({"get": "list"}, required_scopes=[["nested"]])),
     path("instance/", Instance()),
+    path("foreign/", Foreign()),
+    path("methods/", ByMethod.as_view()),
+    path("page/", Page.as_view()),
 ]
 
 
@@ -336,11 +363,16 @@ def test_command_lists_views_by_scope():
         "reports: Read the reports",
         "",
         "scope methods path view",
-        f"notes GET /ninja/notes {__name__}.notes",
+        f"notes GET /ninja/notes {__name__}.notes, {__name__}.new_note",
         f"reports all /function/ {__name__}.function",
+        f"reports all /instance/ {__name__}.Instance",
+        f"reports GET /page/ {__name__}.Page",
         f"todos:done POST /done/ {__name__}.ToDos",
         f"todos:read GET POST /decorator/<int:pk>/ {__name__}.by_decorator",
+        f"todos:read GET /methods/ {__name__}.ByMethod",
         f"todos:read GET POST /todos/ {__name__}.ToDos",
+        f"todos:write POST /methods/ {__name__}.ByMethod",
+        f"todos:write POST /ninja/notes {__name__}.notes, {__name__}.new_note",
         f"todos:write POST /todos/ {__name__}.ToDos",
     ]
     assert err == ""
@@ -356,7 +388,7 @@ def test_command_lists_views_for_programs():
         "path": "/function/",
         "view": f"{__name__}.function",
     }
-    assert len(lines) == 6
+    assert len(lines) == 11
 
 
 def test_command_names_scopes_that_open_nothing(settings):

@@ -22,13 +22,12 @@ class RoutedView(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The dotted path of the view, or of its class."""
-        named = getattr(self.view, "cls", None) or getattr(self.view, "view_class", self.view)
-        for operation in ninja_operations(self.view):
-            named = operation.view_func
-        if not hasattr(named, "__name__"):
-            named = type(named)
-        return f"{named.__module__}.{named.__name__}"
+        """The dotted path of the view or of its class; those of all operations of Django Ninja."""
+        # REST framework gives the function of a viewset the names of the class.
+        views = [getattr(self.view, "view_class", self.view)]
+        views = [operation.view_func for operation in ninja_operations(self.view)] or views
+        named = [view if hasattr(view, "__name__") else type(view) for view in views]
+        return ", ".join(f"{view.__module__}.{view.__name__}" for view in named)
 
     @property
     def required_scopes(self) -> dict[str, tuple[str, ...]]:
@@ -59,8 +58,10 @@ def routed_views(resolver: URLResolver, prefix: str = "") -> Iterator[RoutedView
 
 def ninja_operations(view: object) -> Iterable[Any]:
     """Return the operations of Django Ninja that ``view`` consists of; none for other views."""
-    inner = inspect.unwrap(view) if callable(view) else None
-    if getattr(inner, "__module__", "") != "ninja.operation":
+    if not callable(view):  # None, where no path matches
+        return ()
+    inner = inspect.unwrap(view)
+    if inner.__module__ != "ninja.operation":
         return ()
     # Nothing public leads from a view to its operations. It is a method of the PathView that has
     # them (Ninja 1.4), or a function that refers to it. If neither, the middleware decides.
