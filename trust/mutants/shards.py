@@ -74,6 +74,7 @@ _MANAGING = _tests(
     *("test_unknown_credentials.py", "contrib/test_other_packages.py"),
     *("test_moments.py", "commands/test_*.py", "rest/test_*.py", "sources/test_*.py"),
     *("admin/test_*.py", "account/test_*.py", "oauth/test_application*.py"),
+    "oauth/test_replica.py",
     *("properties/test_import.py", "properties/test_texts.py"),
 )
 
