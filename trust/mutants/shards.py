@@ -87,6 +87,7 @@ ON_POSTGRESQL = {
     "frappe_tokens/verification/decision.py": _tests("test_lost_con*.py"),
     "frappe_tokens/keys/deletion.py": _tests("test_deleting_users.py", "test_deadlocks.py"),
     "frappe_tokens/keys/locking.py": _tests("test_locking.py", "test_parallel.py"),
+    "frappe_tokens/keys/number.py": _tests("test_number.py"),
     "frappe_tokens/keys/repeating.py": _tests("test_locking.py", "test_parallel.py"),
 }
 
