@@ -178,6 +178,8 @@ def test_mail_links_to_the_users_own_page(ada, by, mailoutbox, settings, site, u
     ((html, _kind),) = mailoutbox[0].alternatives
     assert ("https://example.com/account/api-keys/" in mailoutbox[0].body) == has_link
     assert ('<a href="https://example.com/account/api-keys/">' in html) == has_link
+    for text in (mailoutbox[0].body, html):
+        assert ("Manage your API keys" in text) == has_link
 
 
 def test_failing_mail_server_is_logged_and_changes_nothing(ada, by, monkeypatch, caplog):

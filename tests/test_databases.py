@@ -1,13 +1,18 @@
 """A router that keeps users, keys and the admin's history in another database than the default."""
 
+from types import SimpleNamespace
+
 import pytest
+import time_machine
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db import connections, transaction
 
 from frappe_tokens.keys import (
     Actor,
     ImportedPair,
+    allow_application,
     change_key,
     change_user,
     disable,
@@ -16,6 +21,7 @@ from frappe_tokens.keys import (
     generate_keys_for_source,
     generate_keys_for_users,
     import_keys,
+    is_application_allowed,
     revoke,
     revoke_leaked,
     rotate_itself,
@@ -23,10 +29,10 @@ from frappe_tokens.keys import (
 )
 from frappe_tokens.keys.generation import Secret
 from frappe_tokens.keys.locking import find_user, lock_active_users
-from frappe_tokens.models import ApiKey
+from frappe_tokens.models import ApiKey, SentNotice
 from frappe_tokens.signals import key_disabled, key_enabled, key_revoked, keys_generated
 
-from .client import attempt
+from .client import DAY, NOON, attempt
 from .conftest import receiving
 from .replicas import KeysElsewhere
 from .sources.models import Robot
@@ -93,6 +99,52 @@ def test_keys_are_managed_where_they_are(elsewhere, make_user, call):
             call(keys, by)
             assert calls == []  # not before the commit
         assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda keys, by: revoke(keys.instance, by=by),
+        lambda keys, by: revoke_leaked(keys.api_key, keys.api_secret),
+    ],
+    ids=["revoke", "leaked"],
+)
+def test_mail_waits_for_the_commit_where_the_key_is(
+    elsewhere, make_user, settings, mailoutbox, call
+):
+    keys = generate_keys(make_user("ada", email="ada@example.com"))
+    by = Actor(make_user("root", is_superuser=True))
+    settings.FRAPPE_TOKENS = {"NOTIFY_CHANGES": True}
+
+    with transaction.atomic(using="replica"):
+        call(keys, by)
+        assert mailoutbox == []
+
+    assert len(mailoutbox) == 1
+
+
+def test_notices_are_sent_and_pruned_where_the_keys_are(elsewhere, make_user, mailoutbox):
+    with time_machine.travel(NOON, tick=False) as clock:
+        key = generate_keys(make_user("ada", email="ada@example.com")).instance
+
+        clock.shift(100 * DAY)
+        call_command("notify_keys", verbosity=0)
+        assert len(mailoutbox) == SentNotice.objects.count() == 1
+
+        key.delete()
+        clock.shift(100 * DAY)
+        call_command("notify_keys", verbosity=0)
+        assert not SentNotice.objects.exists()
+
+
+def test_applications_are_allowed_where_the_users_are(elsewhere, make_user):
+    ada = make_user("ada")
+    application = SimpleNamespace(pk=1, user=ada, user_id=ada.pk)
+    assert not is_application_allowed(application)
+
+    allow_application(application)
+
+    assert is_application_allowed(application)
 
 
 def test_keys_are_changed_and_deleted_where_they_are(elsewhere, make_user):

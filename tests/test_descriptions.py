@@ -67,14 +67,32 @@ def test_metadata_may_spell_out_an_escape(keys):
 
 @pytest.mark.parametrize("description", ["x" * 501, "bell\a"], ids=["long", "not printable"])
 def test_description_is_short_and_printable(keys, description):
-    with pytest.raises(ValidationError, match="printable"):
+    with pytest.raises(ValidationError, match="at most 500 printable") as raised:
         change_key(keys.instance, description=description)
+    assert raised.value.error_dict["description"][0].code == "description"
+
+    change_key(keys.instance, description=description[:500].strip("\a"))
 
 
-@pytest.mark.parametrize("text", ["{}", "key:{}", 'Authorization: token "a:{}"', "use {}, now"])
-def test_no_text_takes_a_secret(keys, text):
+@pytest.mark.parametrize("prefix", ["fts_", "acme_"], ids=["present prefix", "older prefix"])
+@pytest.mark.parametrize(
+    "text", ["{}", "key:{}", 'Authorization: token "a:{}"', "use {}, now", "«{}»"]
+)
+def test_no_text_takes_a_secret(keys, settings, text, prefix):
     text = text.format(crypto.generate_api_secret())
+    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": prefix}
 
-    for change in ({"name": text}, {"description": text}, {"metadata": {"note": [text]}}):
-        with pytest.raises(ValidationError, match="secret"):
-            change_key(keys.instance, **change)
+    changes = {"name": text, "description": text, "metadata": {"note": [text]}}
+    for name, value in changes.items():
+        with pytest.raises(ValidationError, match="secret") as raised:
+            change_key(keys.instance, **{name: value})
+        assert raised.value.error_dict[name][0].code == "secret"
+
+
+@pytest.mark.parametrize("text", ['"{}"', "old:\n{}\nnew:\tnone", "vault\\{}", "\x7f{}\x1f"])
+def test_metadata_takes_no_secret_beside_an_escape(keys, settings, text):
+    text = text.format(crypto.generate_api_secret())
+    settings.FRAPPE_TOKENS = {"SECRET_PREFIX": "acme_"}
+
+    with pytest.raises(ValidationError, match="secret"):
+        change_key(keys.instance, metadata={"note": text})

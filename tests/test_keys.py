@@ -211,6 +211,15 @@ def test_default_grace_is_rotation_grace(user, settings):
     assert (key.previous_digest, key.previous_expires_at) == ("", None)
 
 
+def test_grace_lasts_at_most_ten_years(user):
+    longest = 3650 * DAY
+    generate_keys(user)
+
+    assert code_of(lambda: generate_keys(user, grace=longest + TICK)) == "grace"
+    key = generate_keys(user, grace=longest).instance
+    assert key.previous_expires_at - key.rotated_at == longest
+
+
 @pytest.mark.parametrize("grace", [HOUR, timedelta(0)])
 def test_only_the_last_secret_has_a_grace(user, grace):
     first, second = (generate_keys(user, grace=HOUR) for _ in range(2))
@@ -253,6 +262,8 @@ def test_max_lifetime_bounds_the_expiry(user, settings):
         for _ in range(2):  # a new key, and the same key again
             assert code_of(lambda: generate_keys(user, expires_at=NOON + DAY + TICK)) == "expiry"
             keys = generate_keys(user, expires_at=NOON + DAY)
+        with pytest.raises(ValidationError, match=r"must expire by March 1, 2030, noon\."):
+            generate_keys(user, expires_at=NOON + 2 * DAY)
 
     assert keys.instance.expires_at == NOON + DAY
 
@@ -425,10 +436,15 @@ def test_no_exception_carries_the_secret(user, canary):
 
 
 def test_expiry_is_naive_where_time_zones_are_off(user, settings):
-    settings.USE_TZ = False
-    naive = django_timezone.now() + DAY
+    aware = django_timezone.now() + DAY
+    naive = aware.replace(tzinfo=None)
+    with pytest.raises(ValidationError, match="The expiry needs a time zone"):
+        generate_keys(user, expires_at=naive)
 
-    assert code_of(lambda: generate_keys(user, expires_at=naive.replace(tzinfo=timezone.utc)))
+    settings.USE_TZ = False
+
+    with pytest.raises(ValidationError, match="The expiry must not have a time zone"):
+        generate_keys(user, expires_at=aware)
     assert generate_keys(user, expires_at=naive).instance.expires_at == naive
 
 

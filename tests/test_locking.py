@@ -2,12 +2,21 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
 
 from frappe_tokens.account import views as account_views
 from frappe_tokens.api import keys as api_keys
 from frappe_tokens.api import rpc
-from frappe_tokens.keys import generate_keys, generate_keys_for_source, locking, set_up_pair
+from frappe_tokens.crypto import Secret
+from frappe_tokens.keys import (
+    ImportedPair,
+    generate_keys,
+    generate_keys_for_source,
+    import_keys,
+    locking,
+    set_up_pair,
+)
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.keys.locking import (
     find_user,
@@ -123,6 +132,19 @@ def test_text_that_databases_do_not_accept_is_no_username(user):
     assert find_user("ada\0") is find_user("ada\udcff") is None
 
 
+@pytest.fixture
+def repeatable_read():
+    """Transactions read what was stored when they began, as is MySQL's default."""
+    if connection.vendor != "mysql":
+        leave_out("database server", "only MySQL locks rows that a snapshot hasn't", in_ci_too=True)
+    level = "SET SESSION TRANSACTION ISOLATION LEVEL"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{level} REPEATABLE READ")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(f"{level} READ COMMITTED")
+
+
 @pytest.mark.parallel
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
@@ -134,19 +156,32 @@ def test_text_that_databases_do_not_accept_is_no_username(user):
     ],
     ids=["by name", "by pair", "by row"],
 )
-def test_key_that_is_newer_than_the_transaction_is_found(user, rotate):
-    if connection.vendor != "mysql":
-        leave_out("database server", "only MySQL locks rows that a snapshot hasn't", in_ci_too=True)
-    level = "SET SESSION TRANSACTION ISOLATION LEVEL"
-    with connection.cursor() as cursor:
-        cursor.execute(f"{level} REPEATABLE READ")
-    try:
-        with transaction.atomic():
-            assert not ApiKey.objects.exists()
-            (first,), _errors = at_once(lambda: generate_keys(user))
-            rotate(first)
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f"{level} READ COMMITTED")
+def test_key_that_is_newer_than_the_transaction_is_found(user, repeatable_read, rotate):
+    with transaction.atomic():
+        assert not ApiKey.objects.exists()
+        (first,), _errors = at_once(lambda: generate_keys(user))
+        rotate(first)
 
     assert ApiKey.objects.get().api_key == first.api_key
+
+
+@pytest.mark.parallel
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda user: generate_keys(user, name="more"),
+        lambda user: import_keys([ImportedPair(1, "ada", "chosen", Secret("Canary" * 6))]),
+    ],
+    ids=["generate", "import"],
+)
+def test_key_that_is_newer_than_the_transaction_counts(user, repeatable_read, settings, make):
+    settings.FRAPPE_TOKENS = {"MAX_KEYS_PER_USER": 1}
+
+    with transaction.atomic():
+        assert not ApiKey.objects.exists()
+        at_once(lambda: generate_keys(user, name="first"))
+        with pytest.raises(ValidationError):
+            make(user)
+
+    assert ApiKey.objects.get().name == "first"

@@ -6,7 +6,14 @@ from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import generate_keys, generate_keys_for_source, revoke, revoke_leaked
+from frappe_tokens.keys import (
+    disable,
+    enable,
+    generate_keys,
+    generate_keys_for_source,
+    revoke,
+    revoke_leaked,
+)
 from frappe_tokens.keys.mail import send
 from frappe_tokens.models import ApiKey
 
@@ -50,6 +57,42 @@ def test_nothing_is_sent_without_an_address_or_a_subject(
 
     assert send(user, NAME, {}) is False
     assert mailoutbox == []
+
+
+def test_nothing_is_sent_if_the_user_model_has_no_email_address(
+    user, mailoutbox, templates, monkeypatch
+):
+    monkeypatch.setattr(type(user), "EMAIL_FIELD", "no_such_field")
+    templates(f"{NAME}_subject.txt", "A subject")
+
+    assert send(user, NAME, {}) is False
+    assert mailoutbox == []
+
+
+def test_template_of_a_project_gets_every_variable_about_every_change(
+    make_user, mailoutbox, templates, settings, django_capture_on_commit_callbacks
+):
+    settings.FRAPPE_TOKENS = {"NOTIFY_CHANGES": True}
+    options = settings.TEMPLATES[0]["OPTIONS"] | {"string_if_invalid": "missing"}
+    settings.TEMPLATES = [settings.TEMPLATES[0] | {"OPTIONS": options}, *settings.TEMPLATES[1:]]
+    variables = ("event", "rotated", "by", "reason")
+    templates("key_changed.txt", "|".join(f"{{{{ {name} }}}}" for name in variables))
+    ada = make_user("ada", email="ada@example.com")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        key = generate_keys(ada).instance
+        generate_keys(ada)
+        disable(key)
+        enable(key)
+        revoke(key, reason="leaked")
+
+    assert [mail.body for mail in mailoutbox] == [
+        "keys_generated|False|None|",
+        "keys_generated|True|None|",
+        "key_disabled|False|None|",
+        "key_enabled|False|None|",
+        "key_revoked|False|None|leaked",
+    ]
 
 
 # A key was revoked because it leaked

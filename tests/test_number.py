@@ -115,6 +115,23 @@ def test_import_counts_stored_keys_and_earlier_lines(user, make_user, monkeypatc
     assert import_keys([*pairs[:2], pairs[3]]).keys == 3
 
 
+def test_import_does_not_count_keys_of_others(user, make_user, settings):
+    grace = make_user("grace")
+    for name in ("one", "two"):
+        generate_keys(grace, name=name)
+    settings.FRAPPE_TOKENS = {"MAX_KEYS_PER_USER": 1}
+
+    assert import_keys([ImportedPair(1, "ada", "chosen", SECRET)]).keys == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_keys_are_counted_without_a_lock_before_anything_is_made(user, root, client):
+    client.force_login(root)
+
+    assert import_keys([ImportedPair(1, "ada", "chosen", SECRET)], dry_run=True).keys == 1
+    assert client.get(generate_page(user)).status_code == 200
+
+
 def test_key_that_is_generated_during_an_import_counts(full):
     revoke(ApiKey.objects.get(name="two"))
 

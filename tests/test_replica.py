@@ -1,6 +1,7 @@
 """A router that lets a replica answer, which sees what was written after its commit."""
 
 import pytest
+import time_machine
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -10,11 +11,11 @@ from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import generate_keys, revoke
 from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.lookup import statement as statements
-from frappe_tokens.models import ApiKey
+from frappe_tokens.models import ApiKey, SentNotice
 
 from . import replicas
 from .admin.conftest import generate, generate_page
-from .client import GENERATE, JSON, ask, attempt, client_of
+from .client import DAY, GENERATE, JSON, NOON, ask, attempt, client_of
 from .commands.running import run
 from .conftest import PASSWORD
 from .documentation import blocks, page
@@ -171,6 +172,25 @@ def test_command_makes_a_user_and_a_key_with_a_replica(settings):
     output, _ = run("generate_keys", "robot", "--create-user")
 
     assert ApiKey.objects.using("default").get(user__username="robot").api_key in output
+
+
+@pytest.mark.django_db(transaction=True)
+def test_notices_are_neither_repeated_nor_kept_because_of_a_replica(
+    make_user, settings, mailoutbox
+):
+    with time_machine.travel(NOON, tick=False) as clock:
+        key = generate_keys(make_user("ada", email="ada@example.com")).instance
+        settings.DATABASE_ROUTERS = [NoReplica()]
+
+        clock.shift(100 * DAY)
+        for _ in range(2):
+            run("notify_keys")
+        assert len(mailoutbox) == SentNotice.objects.using("default").count() == 1
+
+        revoke(key)
+        clock.shift(100 * DAY)
+        run("notify_keys")
+        assert not SentNotice.objects.using("default").exists()
 
 
 @pytest.mark.django_db

@@ -88,7 +88,7 @@ def send_changes(event: str, changes: Changes, by: User | None, total: int) -> N
 
     if notified:
         alias = router.db_for_write(type(notified[0][0]))
-        transaction.on_commit(send_all, using=alias, robust=True)
+        transaction.on_commit(send_all, using=alias)
 
 
 def send_leaked(key: AbstractApiKey, url: str) -> None:

@@ -188,9 +188,7 @@ def _claim(notice: Notice, alias: str) -> bool:
     source, api_key, kind, about = notice.claim
     try:
         with transaction.atomic(using=alias):
-            SentNotice.objects.using(alias).create(
-                source=source, api_key=api_key, kind=kind, about=about
-            )
+            SentNotice.objects.create(source=source, api_key=api_key, kind=kind, about=about)
     except IntegrityError:
         return False
     return True
@@ -214,7 +212,7 @@ def prune_notices(models: Collection[type[AbstractApiKey]]) -> int:
     notices = SentNotice.objects.using(router.db_for_write(SentNotice))
     expired = notices.exclude(kind=UNUSED).filter(about__lte=ended)
     over: list[Any] = list(expired.values_list("pk", flat=True))
-    old = notices.filter(kind=UNUSED, sent_at__lte=ended)
+    old = notices.filter(sent_at__lte=ended)
     for model in models:
         stored = model._base_manager.using(router.db_for_write(model)).only(
             "api_key", "last_used_at", "rotated_at", "created_at", "revoked_at"
@@ -231,7 +229,7 @@ def prune_notices(models: Collection[type[AbstractApiKey]]) -> int:
 
 
 def _is_over(key: AbstractApiKey | None, about: datetime, ended: datetime) -> bool:
-    """Whether a time without use, since ``about``, had an end before ``ended``."""
+    """Whether the key is gone, or was revoked, or used after ``about``, before ``ended``."""
     if key is None:
         return True
     if key.revoked_at is not None:

@@ -16,9 +16,11 @@ from frappe_tokens.keys import (
     enable,
     generate_keys,
     generate_keys_for_source,
+    prune_notices,
     revoke,
     send_notices,
 )
+from frappe_tokens.keys.notices import BATCH_SIZE
 from frappe_tokens.models import ApiKey, SentNotice
 from frappe_tokens.signals import key_expiring, key_unused
 
@@ -115,13 +117,14 @@ def test_mails_about_keys_that_expire_soon_and_unused_ones(ada, mailoutbox):
     ],
     ids=" ".join,
 )
-def test_periods_are_options(ada, mailoutbox, arguments, expected):
+def test_periods_are_options(make_user, ada, mailoutbox, arguments, expected):
+    make_key(make_user("grace"), "used", last_used_at=NOW)
     make_key(ada, "soon", expires_at=NOW + 2 * DAY)
     make_key(ada, "unused", created_at=NOW - 100 * DAY)
 
     _, shown = running.run_on_terminal("notify_keys", *arguments)
 
-    assert "1/1" in shown
+    assert "1/1" in shown  # the users with such keys
     assert [name for mail in mailoutbox for name in reported(mail)] == expected
 
 
@@ -245,6 +248,22 @@ def test_notices_about_an_expiry_are_deleted_a_month_after_it(ada, clock):
     assert claims() == []
 
 
+@pytest.mark.parametrize("end", [revoke, lambda key: key.delete()], ids=["revoked", "deleted"])
+def test_notices_about_an_expiry_are_deleted_a_month_after_the_key_has_gone(ada, clock, end):
+    key = make_key(ada, "soon", expires_at=NOW + 90 * DAY)
+    kept = make_key(ada, "kept", expires_at=NOW + 90 * DAY)
+    run("--expiring-in", "90d")
+    end(key)
+
+    clock.move_to(NOW + 30 * DAY - SECOND)
+    run("--expiring-in", "0d")
+    assert len(claims()) == 2
+    clock.move_to(NOW + 30 * DAY)
+    run("--expiring-in", "0d")
+
+    assert [api_key for _, api_key, _, _ in claims()] == [kept.api_key]
+
+
 ENDS = {
     "used": lambda key: ApiKey.objects.filter(pk=key.pk).update(last_used_at=NOW + DAY),
     "rotated": lambda key: ApiKey.objects.filter(pk=key.pk).update(rotated_at=NOW + DAY),
@@ -361,6 +380,8 @@ def test_dry_run_prints_and_sends_and_claims_nothing(ada, mailoutbox):
         "Would send 1 email about 2 keys.",
     ]
     assert (calls, mailoutbox, claims()) == ([], [], [])
+    run()
+    assert run("--dry-run")[0] == "Would send 0 emails about 0 keys.\n"
 
 
 @pytest.mark.parametrize(("verbosity", "lines"), [(0, 0), (1, 1), (2, 3)])
@@ -368,6 +389,36 @@ def test_prints_as_much_as_the_verbosity_allows(ada, verbosity, lines):
     make_key(ada, "soon", expires_at=NOW + DAY)
 
     assert len(run(verbosity=verbosity)[0].splitlines()) == lines
+
+
+def test_digests_are_not_read(ada):
+    make_key(ada, "soon", expires_at=NOW + DAY)
+
+    ((_user, (notice,)),) = DueNotices([ApiKey], 14 * DAY, 90 * DAY)
+
+    assert notice.key.get_deferred_fields() == {"secret_digest", "previous_digest"}
+
+
+def test_key_that_changed_while_many_emails_were_sent_is_left_out(make_user):
+    users = [make_user(f"user{number}") for number in range(BATCH_SIZE + 1)]
+    for user in users:
+        make_key(user, f"key of {user}", expires_at=NOW + DAY)
+
+    due = iter(DueNotices([ApiKey], 14 * DAY, 90 * DAY))
+    next(due)
+    revoke(ApiKey.objects.get(user=users[-1]))
+
+    assert [user for user, notices in due if not notices] == [None]
+
+
+def test_keys_of_notices_are_read_at_once(ada, clock, django_assert_num_queries):
+    for number in range(5):
+        make_key(ada, f"unused {number}", created_at=NOW - 100 * DAY)
+    run()
+    clock.move_to(NOW + 31 * DAY)
+
+    with django_assert_num_queries(3):  # obsolete notices, older ones, and their keys
+        assert prune_notices([ApiKey]) == 0
 
 
 def test_user_deleted_meanwhile_is_left_out(ada):

@@ -74,6 +74,7 @@ _MANAGING = _tests(
     *("test_unknown_credentials.py", "contrib/test_other_packages.py"),
     *("test_moments.py", "commands/test_*.py", "rest/test_*.py", "sources/test_*.py"),
     *("admin/test_*.py", "account/test_*.py", "oauth/test_application*.py"),
+    "oauth/test_replica.py",
     *("properties/test_import.py", "properties/test_texts.py"),
 )
 
@@ -86,6 +87,7 @@ ON_POSTGRESQL = {
     "frappe_tokens/verification/decision.py": _tests("test_lost_con*.py"),
     "frappe_tokens/keys/deletion.py": _tests("test_deleting_users.py", "test_deadlocks.py"),
     "frappe_tokens/keys/locking.py": _tests("test_locking.py", "test_parallel.py"),
+    "frappe_tokens/keys/number.py": _tests("test_number.py"),
     "frappe_tokens/keys/repeating.py": _tests("test_locking.py", "test_parallel.py"),
 }
 
