@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from .equivalent import listed
 from .making import all_mutants
 from .mapping import measure
 from .postgresql import try_again
@@ -54,7 +55,7 @@ def main() -> int:
             )
             log.flush()
 
-    outcomes, again = try_again(run(mutants, tests, report), report)
+    outcomes, again = try_again(run(mutants, tests, report, listed()), report)
     killed = sum(outcome.is_killed for outcome in outcomes)
     slow = [str(outcome.mutant) for outcome in outcomes if outcome.result == "too slow"]
     print(f"{again} were tried on PostgreSQL, too.")

@@ -28,6 +28,9 @@ BUDGET = 10.0
 # The same for those that commit, in addition. They are slow, and would rarely get a turn.
 LATE_BUDGET = 8.0
 
+# How many times as much the mutants get that no test has noticed, and that aren't listed.
+PATIENCE = 6
+
 
 @dataclass(slots=True)
 class Map:
@@ -41,6 +44,7 @@ class Map:
         failed: the tests that failed although nothing was changed.
         files: the files of all tests.
         noticed: how many mutants of a module each test has noticed so far.
+        patience: by how much the budgets are multiplied.
     """
 
     lines: dict[str, dict[int, set[str]]]
@@ -49,6 +53,7 @@ class Map:
     late: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
     noticed: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    patience: int = 1
     _known_ways: dict[str, dict[str, frozenset[int]]] = field(default_factory=dict)
 
     def tests_for(self, mutant: Mutant) -> tuple[list[str], bool]:
@@ -60,8 +65,9 @@ class Map:
         if at_import and not self.seconds.keys() & found:
             # What uses the name that is assigned, or else all of the module.
             found = self._using(mutant) or set().union(*by_line.values())
-        early = self.in_order(found - self.late, mutant.path, BUDGET)
-        return [*early, *self.in_order(found & self.late, mutant.path, LATE_BUDGET)], at_import
+        early = self.in_order(found - self.late, mutant.path, BUDGET * self.patience)
+        late = self.in_order(found & self.late, mutant.path, LATE_BUDGET * self.patience)
+        return [*early, *late], at_import
 
     def _using(self, mutant: Mutant) -> set[str]:
         """Return the tests that run lines with the name that ``mutant`` assigns."""

@@ -7,13 +7,14 @@ import os
 import queue
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .equivalent import Key
 from .making import ROOT, Mutant
-from .mapping import PROCESSES, Map, start_pytest
+from .mapping import PATIENCE, PROCESSES, Map, start_pytest
 from .statuses import FAILED, KILLED, MUST_IMPORT, SURVIVED
 
 if TYPE_CHECKING:
@@ -40,16 +41,31 @@ class Outcome:
         return self.result in ("killed", "too slow")
 
 
-def run(mutants: Sequence[Mutant], tests: Map, report: Callable[[Outcome], None]) -> list[Outcome]:
-    """Return what became of each mutant."""
-    outcomes: list[Outcome] = []
+def run(
+    mutants: Sequence[Mutant],
+    tests: Map,
+    report: Callable[[Outcome], None],
+    listed: Collection[Key] = (),
+) -> list[Outcome]:
+    """Return what became of each mutant.
+
+    Those that no test has noticed get more tests, unless they are ``listed`` as equivalent.
+    """
+    outcomes: dict[Key, Outcome] = {}
 
     def work(worker: Worker, mutant: Mutant) -> None:
-        outcomes.append(worker.outcome(mutant))
-        report(outcomes[-1])
+        outcome = outcomes[mutant.key] = worker.outcome(mutant)
+        if outcome.is_killed or mutant.key in listed or worker.tests.patience > 1:
+            report(outcome)
 
     _side_by_side(mutants, tests, work)
-    return outcomes
+    again = [
+        mutant
+        for mutant in mutants
+        if not outcomes[mutant.key].is_killed and mutant.key not in listed
+    ]
+    _side_by_side(again, replace(tests, patience=PATIENCE), work)
+    return [outcomes[mutant.key] for mutant in mutants]
 
 
 def failing(names: Iterable[str], tests: Map) -> list[str]:
@@ -91,18 +107,18 @@ class Worker:
     """A process that forks for each mutant, and others that import one."""
 
     def __init__(self, tests: Map) -> None:
-        self._tests = tests
+        self.tests = tests
         self._folder = tempfile.TemporaryDirectory()
         self._log = Path(self._folder.name, "log")
 
     def __enter__(self) -> Self:
         requests, to_server = os.pipe()
         from_server, answers = os.pipe()
-        paths = [str(ROOT / path) for path in self._tests.lines]
+        paths = [str(ROOT / path) for path in self.tests.lines]
         self._process = start_pytest(
             self._folder.name,
             {"mode": "serve", "paths": paths, "requests": requests, "answers": answers},
-            self._tests.files,
+            self.tests.files,
             log=self._log,
             pass_fds=(requests, answers),
         )
@@ -119,7 +135,7 @@ class Worker:
         self._folder.cleanup()
 
     def outcome(self, mutant: Mutant) -> Outcome:
-        names, at_import = self._tests.tests_for(mutant)
+        names, at_import = self.tests.tests_for(mutant)
         if not names:
             return Outcome(mutant, "no test")
         # What imports run may only seem to survive without one.
@@ -128,7 +144,7 @@ class Worker:
             status, test = self._imported(names, mutant)
         if status == SURVIVED:
             return Outcome(mutant, "survived", tests=len(names))
-        self._tests.noticed[mutant.path][test] += 1
+        self.tests.noticed[mutant.path][test] += 1
         return Outcome(mutant, "killed" if status >= KILLED else "too slow", test, len(names))
 
     def failing(self, names: Sequence[str]) -> list[str]:
@@ -147,7 +163,7 @@ class Worker:
             "path": "" if mutant is None else str(ROOT / mutant.path),
             "source": "" if mutant is None else mutant.source,
             "tests": names,
-            "seconds": {name: self._tests.seconds[name] for name in names},
+            "seconds": {name: self.tests.seconds[name] for name in names},
         }
 
     def _forked(self, names: Sequence[str], mutant: Mutant | None = None) -> tuple[int, str]:

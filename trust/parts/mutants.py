@@ -65,7 +65,7 @@ def _outcomes(name: str, covering: Map, reasons: dict[Key, str]) -> tuple[list[O
         if not outcome.is_killed and outcome.mutant.key not in reasons:
             print(f"  {outcome.result}: {outcome.mutant}", file=sys.stderr, flush=True)
 
-    return try_again(run_mutants(mutants, covering, show), show)
+    return try_again(run_mutants(mutants, covering, show, reasons), show)
 
 
 def _numbers(outcomes: Sequence[Outcome], reasons: dict[Key, str]) -> tuple[int, int]:
