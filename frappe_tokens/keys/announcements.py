@@ -94,9 +94,8 @@ def record_history(by: Actor | None, notes: Iterable[tuple[Model | None, str]]) 
     from django.contrib.admin.models import CHANGE, LogEntry
     from django.contrib.admin.options import get_content_type_for_model
 
-    history = LogEntry.objects.using(router.db_for_write(LogEntry))
     for batch in in_batches(notes):
-        history.bulk_create(
+        LogEntry.objects.bulk_create(
             LogEntry(
                 user_id=by.user.pk,
                 content_type_id=get_content_type_for_model(changed).pk,

@@ -12,7 +12,7 @@ from .equivalent import listed
 from .making import all_mutants
 from .mapping import measure
 from .postgresql import try_again
-from .running import Outcome, run
+from .running import Outcome, run, try_harder
 from .shards import SHARDS
 
 
@@ -55,7 +55,8 @@ def main() -> int:
             )
             log.flush()
 
-    outcomes, again = try_again(run(mutants, tests, report, listed()), report)
+    outcomes, again = try_again(run(mutants, tests, report), report)
+    outcomes = try_harder(outcomes, tests, report, listed())
     killed = sum(outcome.is_killed for outcome in outcomes)
     slow = [str(outcome.mutant) for outcome in outcomes if outcome.result == "too slow"]
     print(f"{again} were tried on PostgreSQL, too.")

@@ -7,7 +7,7 @@ import os
 import queue
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,31 +41,29 @@ class Outcome:
         return self.result in ("killed", "too slow")
 
 
-def run(
-    mutants: Sequence[Mutant],
-    tests: Map,
-    report: Callable[[Outcome], None],
-    listed: Collection[Key] = (),
-) -> list[Outcome]:
-    """Return what became of each mutant.
-
-    Those that no test has noticed get more tests, unless they are ``listed`` as equivalent.
-    """
+def run(mutants: Sequence[Mutant], tests: Map, report: Callable[[Outcome], None]) -> list[Outcome]:
+    """Return what became of each mutant."""
     outcomes: dict[Key, Outcome] = {}
 
     def work(worker: Worker, mutant: Mutant) -> None:
         outcome = outcomes[mutant.key] = worker.outcome(mutant)
-        if outcome.is_killed or mutant.key in listed or worker.tests.patience > 1:
-            report(outcome)
+        report(outcome)
 
-    _side_by_side(mutants, tests, work)
-    again = [
-        mutant
-        for mutant in mutants
-        if not outcomes[mutant.key].is_killed and mutant.key not in listed
-    ]
-    _side_by_side(again, replace(tests, patience=PATIENCE), work)
+    if mutants:
+        _side_by_side(mutants, tests, work)
     return [outcomes[mutant.key] for mutant in mutants]
+
+
+def try_harder(
+    outcomes: Sequence[Outcome],
+    tests: Map,
+    report: Callable[[Outcome], None],
+    listed: Container[Key],
+) -> list[Outcome]:
+    """Return the outcomes after more tests of what none has noticed, and isn't ``listed``."""
+    again = [one.mutant for one in outcomes if not one.is_killed and one.mutant.key not in listed]
+    found = {one.mutant.key: one for one in run(again, replace(tests, patience=PATIENCE), report)}
+    return [found.get(outcome.mutant.key, outcome) for outcome in outcomes]
 
 
 def failing(names: Iterable[str], tests: Map) -> list[str]:

@@ -10,7 +10,7 @@ from ..mutants.equivalent import Key, listed, unknown
 from ..mutants.making import mutants_of
 from ..mutants.mapping import Map, measure
 from ..mutants.postgresql import try_again
-from ..mutants.running import Outcome, failing
+from ..mutants.running import Outcome, failing, try_harder
 from ..mutants.running import run as run_mutants
 from ..mutants.shards import SHARDS
 from ..report import Report, Row
@@ -61,11 +61,14 @@ def report_of(shards: Sequence[str]) -> Report:
 def _outcomes(name: str, covering: Map, reasons: dict[Key, str]) -> tuple[list[Outcome], int]:
     mutants = [mutant for path in SHARDS[name].paths for mutant in mutants_of(path)]
 
+    def quiet(outcome: Outcome) -> None: ...
+
     def show(outcome: Outcome) -> None:
-        if not outcome.is_killed and outcome.mutant.key not in reasons:
+        if not outcome.is_killed:
             print(f"  {outcome.result}: {outcome.mutant}", file=sys.stderr, flush=True)
 
-    return try_again(run_mutants(mutants, covering, show, reasons), show)
+    outcomes, again = try_again(run_mutants(mutants, covering, quiet), quiet)
+    return try_harder(outcomes, covering, show, reasons), again
 
 
 def _numbers(outcomes: Sequence[Outcome], reasons: dict[Key, str]) -> tuple[int, int]:
