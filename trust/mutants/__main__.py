@@ -37,7 +37,7 @@ def main() -> int:
             print(mutant)
         print(len(mutants))
         return 0
-    started = time.monotonic()
+    started, reasons = time.monotonic(), listed()
     tests = measure(paths, chosen)
     total = sum(tests.seconds.values())
     print(f"{len(tests.seconds)} tests, {total:.0f} s, failed: {tests.failed}")
@@ -47,7 +47,7 @@ def main() -> int:
     log = options.out.open("a") if options.out else None
 
     def report(outcome: Outcome) -> None:
-        if not outcome.is_killed:
+        if not outcome.is_killed and outcome.mutant.key not in reasons:
             print(outcome.result, outcome.tests, outcome.mutant, flush=True)
         if log:
             log.write(
@@ -56,11 +56,13 @@ def main() -> int:
             log.flush()
 
     outcomes, again = try_again(run(mutants, tests, report), report)
-    outcomes = try_harder(outcomes, tests, report, listed())
+    outcomes = try_harder(outcomes, tests, report, reasons)
     killed = sum(outcome.is_killed for outcome in outcomes)
     slow = [str(outcome.mutant) for outcome in outcomes if outcome.result == "too slow"]
     print(f"{again} were tried on PostgreSQL, too.")
     print(f"{len(outcomes)} mutants, {killed} killed ({killed / len(outcomes):.1%}), slow: {slow}")
+    mistaken = [str(one.mutant) for one in outcomes if one.is_killed and one.mutant.key in reasons]
+    print(f"Listed as equivalent, and killed: {mistaken}")
     print(f"{time.monotonic() - started:.0f} s")
     return 0
 
