@@ -104,7 +104,7 @@ def test_key_of_an_inactive_administrator_is_not_widened(system_manager, helpdes
     key = generate_keys(helpdesk, read_only=True).instance
     User.objects.filter(pk=helpdesk.pk).update(is_active=False)
 
-    with pytest.raises(PermissionDenied):
+    with pytest.raises(PermissionDenied, match="permissions that you don't have"):
         change_key(key, read_only=False, by=Actor(system_manager))
     assert ApiKey.objects.get().read_only
 
