@@ -19,8 +19,11 @@ from .statuses import WARM_UP
 
 PROCESSES = 2
 
-# Without servers, browsers, Node.js, and what needs a database server.
-MARKS = "not (browser or node or parallel or process or server)"
+# Without servers, browsers and Node.js, and on SQLite also without what needs a database server.
+MARKS = {
+    "sqlite": "not (browser or node or parallel or process or server)",
+    "postgresql": "not (browser or node or process or server)",
+}
 
 # How much processor time the tests of one mutant may take until one of them fails, in seconds.
 BUDGET = 10.0
@@ -45,6 +48,7 @@ class Map:
         files: the files of all tests.
         noticed: how many mutants of a module each test has noticed so far.
         patience: by how much the budgets are multiplied.
+        database: the URL of a database on PostgreSQL, which each process adds its number to.
     """
 
     lines: dict[str, dict[int, set[str]]]
@@ -54,6 +58,7 @@ class Map:
     failed: list[str] = field(default_factory=list)
     noticed: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     patience: int = 1
+    database: str = ""
     _known_ways: dict[str, dict[str, frozenset[int]]] = field(default_factory=dict)
 
     def tests_for(self, mutant: Mutant) -> tuple[list[str], bool]:
@@ -134,15 +139,24 @@ class Map:
         return chosen
 
 
-def measure(paths: Sequence[str], tests: Sequence[str]) -> Map:
-    """Run ``tests`` once, and record which lines of ``paths`` each of them runs."""
+def measure(paths: Sequence[str], tests: Sequence[str], database: str = "") -> Map:
+    """Run ``tests`` once, and record which lines of ``paths`` each of them runs.
+
+    They run on SQLite, or on PostgreSQL with the URL of a ``database`` that needn't exist.
+    """
     whole = [str(ROOT / path) for path in paths]
     with tempfile.TemporaryDirectory() as folder:
         logs = [Path(folder, f"{part}.log") for part in range(PROCESSES)]
         results = [Path(folder, f"{part}.json") for part in range(PROCESSES)]
         given = {"mode": "map", "paths": whole, "parts": PROCESSES}
         running = [
-            start_pytest(folder, {**given, "part": part, "result": str(result)}, tests, log=log)
+            start_pytest(
+                folder,
+                {**given, "part": part, "result": str(result)},
+                tests,
+                log=log,
+                database=database and f"{database}_{part}",
+            )
             for part, (result, log) in enumerate(zip(results, logs, strict=True))
         ]
         for process, result, log in zip(running, results, logs, strict=True):
@@ -150,7 +164,7 @@ def measure(paths: Sequence[str], tests: Sequence[str]) -> Map:
             if not result.exists():
                 raise RuntimeError(log.read_text()[-3000:])
         parts = [json.loads(result.read_text()) for result in results]
-    merged = Map({path: {} for path in paths}, tests)
+    merged = Map({path: {} for path in paths}, tests, database=database)
     for part in parts:
         merged.seconds |= part["seconds"]
         merged.late |= {*part["late"]}
@@ -171,10 +185,10 @@ def start_pytest(
     *,
     log: Path,
     pass_fds: Sequence[int] = (),
-    marks: str = MARKS,
     database: str = "",
 ) -> subprocess.Popen[bytes]:
     """Start pytest with :mod:`.plugin`, which gets ``given``; by default on SQLite."""
+    marks = MARKS["postgresql" if database else "sqlite"]
     handle, name = tempfile.mkstemp(dir=folder, suffix=".json")
     with os.fdopen(handle, "w") as file:
         json.dump(given, file)

@@ -117,6 +117,8 @@ class Server:
                 ran = pipe.read()
             _, status = os.waitpid(child, 0)
             self._answer({"status": os.waitstatus_to_exitcode(status), "ran": ran})
+        database.restore()
+        database.remove()
         return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -179,20 +181,37 @@ class Importer:
 
 
 class _Database:
-    """The file of SQLite's database as it was set up, for each mutant again."""
+    """The database as it was set up, for each mutant again."""
 
     def __init__(self) -> None:
-        from django.db import connections
+        from django.db import connection, connections
 
         connections.close_all()
-        self._file = Path(str(connections["default"].settings_dict["NAME"]))
-        self._copy = self._file.with_name("as-set-up.sqlite3")
-        shutil.copyfile(self._file, self._copy)
+        self._connection, self._name = connection, str(connection.settings_dict["NAME"])
+        self._copy = f"{self._name}_as_set_up"
+        if connection.vendor == "sqlite":
+            shutil.copyfile(self._name, self._copy)
+        else:
+            self._copy_database(self._name, self._copy)
 
     def restore(self) -> None:
-        for left in self._file.parent.glob(f"{self._file.name}-*"):
+        if self._connection.vendor != "sqlite":
+            self._copy_database(self._copy, self._name)
+            return
+        file = Path(self._name)
+        for left in file.parent.glob(f"{file.name}-*"):
             left.unlink()
-        shutil.copyfile(self._copy, self._file)
+        shutil.copyfile(self._copy, file)
+
+    def remove(self) -> None:
+        if self._connection.vendor != "sqlite":
+            with self._connection._nodb_cursor() as cursor:
+                cursor.execute(f'DROP DATABASE "{self._copy}"')
+
+    def _copy_database(self, source: str, target: str) -> None:
+        with self._connection._nodb_cursor() as cursor:
+            cursor.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')
+            cursor.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}"')
 
 
 def _run(item: pytest.Item, following: pytest.Item) -> None:

@@ -81,9 +81,9 @@ def _side_by_side(things: Iterable[Any], tests: Map, work: Callable[[Worker, Any
         waiting.put(thing)
     errors: list[BaseException] = []
 
-    def take() -> None:
+    def take(number: int) -> None:
         try:
-            with Worker(tests) as worker:
+            with Worker(tests, number) as worker:
                 while not errors and not waiting.empty():
                     try:
                         work(worker, waiting.get_nowait())
@@ -92,7 +92,7 @@ def _side_by_side(things: Iterable[Any], tests: Map, work: Callable[[Worker, Any
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=take) for _ in range(PROCESSES)]
+    threads = [threading.Thread(target=take, args=[number]) for number in range(PROCESSES)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -104,8 +104,9 @@ def _side_by_side(things: Iterable[Any], tests: Map, work: Callable[[Worker, Any
 class Worker:
     """A process that forks for each mutant, and others that import one."""
 
-    def __init__(self, tests: Map) -> None:
+    def __init__(self, tests: Map, number: int) -> None:
         self.tests = tests
+        self._database = tests.database and f"{tests.database}_{number}"
         self._folder = tempfile.TemporaryDirectory()
         self._log = Path(self._folder.name, "log")
 
@@ -119,6 +120,7 @@ class Worker:
             self.tests.files,
             log=self._log,
             pass_fds=(requests, answers),
+            database=self._database,
         )
         os.close(requests)
         os.close(answers)
@@ -190,5 +192,6 @@ class Worker:
             {"mode": "import", **given},
             ["-x", *files],
             log=Path(self._folder.name, "import.log"),
+            database=self._database and f"{self._database}_import",
         )
         return process.wait(), last.read_text() or "its import"
