@@ -86,7 +86,7 @@ def test_disabled_key_gets_no_secret_and_its_page_says_so_before(keys, user, sys
         with pytest.raises(ValidationError, match="Enable it") as error:
             generate()
         assert error.value.code == "key_disabled"
-    (plan,) = plan_for([user], Actor(system_manager))
+    (plan,) = plan_for([user], Actor(system_manager), may_renew=False)
     assert "Enable it" in plan.blocked_by
 
 

@@ -38,7 +38,7 @@ def _secret_replayed(sender: type[AbstractApiKey], instance: AbstractApiKey, **_
 
 
 def _request_finished(**_: object) -> None:
-    if keys := getattr(_local, "keys", ()):
+    if keys := getattr(_local, "keys", None):
         _local.keys = ()
         for key in keys:
             _revoke(key)

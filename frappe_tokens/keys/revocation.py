@@ -57,7 +57,7 @@ def _revoke(key: AbstractApiKey, reason: str, by: Actor | None, *, leaked: bool 
     if isinstance(key, ApiKey):
         changes["live"] = None
     # The model's own queryset would invalidate the whole cache.
-    still_live = model._base_manager.using(alias).filter(pk=key.pk, revoked_at__isnull=True)
+    still_live = model._base_manager.filter(pk=key.pk, revoked_at__isnull=True)
     with transaction_for(alias):
         lock_users([key.user_id], by)
         revoked = bool(still_live.update(**changes))
