@@ -57,9 +57,7 @@ class Plan:
         return ends is not None and not policy.has_ended(ends, timezone.now())
 
 
-def plan_for(
-    users: Iterable[Any], actor: Actor, name: str = "", *, may_renew: bool
-) -> list[Plan]:
+def plan_for(users: Iterable[Any], actor: Actor, name: str = "", *, may_renew: bool) -> list[Plan]:
     """Return a plan for each of ``users``, with a few queries per batch.
 
     With ``may_renew``, expired keys aren't blocked, because the form asks for a later expiry.
