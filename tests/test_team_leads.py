@@ -200,7 +200,7 @@ def test_generating_for_many_members_costs_no_permission_query_each(kind, lead, 
 def test_any_number_of_members_is_read_with_999_parameters(kind, lead, make_user):
     if not hasattr(sqlite3.Connection, "setlimit") or connection.vendor != "sqlite":
         leave_out("older SQLite", "Python 3.11 and SQLite set the limit", in_ci_too=True)
-    by, members = Actor(lead), [make_user(f"member{number}") for number in range(60)]
+    by, members = Actor(lead), [make_user(f"member{number}") for number in range(100)]
     let_lead(kind, lead, *members)
     before = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
     try:
