@@ -8,7 +8,14 @@ from django.test import Client
 
 from frappe_tokens import lookup
 from frappe_tokens.exceptions import Reason
-from frappe_tokens.keys import disable, enable, generate_keys, revoke, set_up_pair
+from frappe_tokens.keys import (
+    disable,
+    enable,
+    generate_keys,
+    revoke,
+    revoke_leaked,
+    set_up_pair,
+)
 from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.lookup import statement as statements
 from frappe_tokens.models import ApiKey
@@ -120,6 +127,17 @@ def test_key_from_a_replica_that_was_changed_is_as_it_was_written(keys, tmp_path
         assert change(key)
 
         assert key.state == state
+
+
+@pytest.mark.django_db(transaction=True)
+def test_leaked_key_that_no_replica_has_yet_is_revoked(make_user, settings, mailoutbox):
+    keys = generate_keys(make_user("ada", email="ada@example.com"))
+    settings.DATABASE_ROUTERS = [NoReplica()]
+
+    assert revoke_leaked("", keys.api_secret)
+
+    assert ApiKey.objects.using("default").get().is_revoked
+    assert [mail.to for mail in mailoutbox] == [["ada@example.com"]]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -163,8 +163,9 @@ def revoke_leaked(api_key: str, api_secret: str, *, url: str = "") -> bool:
                 with transaction_for(alias):
                     stored = lock_rows(model, [key], None).get(key.pk)
                     if stored is not None and _works(api_secret, stored):
-                        known = True
+                        known, user = True, stored.user
                         if _revoke(stored, _("Reported as leaked."), None, leaked=True):
+                            stored.user = user  # a replica may not have them yet
                             send_leaked(stored, redacted_url(url.replace(api_secret, HIDDEN)))
     return known
 
