@@ -56,13 +56,16 @@ def test_protected_user_is_compared_by_every_permission(make_user):
     assert not manager.may_manage(mighty)
 
 
-def test_user_with_a_permission_that_no_model_declares_is_protected(make_user, manager):
-    model = ContentType.objects.get_for_model(User)
-    Permission.objects.create(codename="become.anyone", content_type=model)
-    mighty = make_user("mighty")
-    mighty.user_permissions.add(Permission.objects.get(codename="become.anyone"))
+@pytest.mark.parametrize(("app_label", "is_protected"), [("auth", True), ("todos", False)])
+def test_permission_that_no_model_declares_counts_as_others_of_its_app(
+    make_user, manager, app_label, is_protected
+):
+    models = ContentType.objects.filter(app_label=app_label)
+    permission = Permission.objects.create(codename="do.anything", content_type=models[0])
+    holder = make_user("holder")
+    holder.user_permissions.add(permission)
 
-    assert not manager.may_manage(mighty)
+    assert manager.may_manage(holder) is not is_protected
 
 
 def test_user_with_ordinary_permissions_is_not_protected(make_user, manager):

@@ -39,7 +39,7 @@ def _secret_replayed(sender: type[AbstractApiKey], instance: AbstractApiKey, **_
 
 def _request_finished(**_: object) -> None:
     if keys := getattr(_local, "keys", None):
-        _local.keys = ()
+        del _local.keys
         for key in keys:
             _revoke(key)
 
