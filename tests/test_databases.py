@@ -1,14 +1,17 @@
 """A router that keeps users, keys and the admin's history in another database than the default."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connections, transaction
 
+from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import (
     Actor,
     ImportedPair,
@@ -29,6 +32,8 @@ from frappe_tokens.keys import (
 )
 from frappe_tokens.keys.generation import Secret
 from frappe_tokens.keys.locking import find_user, lock_active_users
+from frappe_tokens.lookup import find
+from frappe_tokens.lookup.cache import put
 from frappe_tokens.models import ApiKey, SentNotice
 from frappe_tokens.signals import key_disabled, key_enabled, key_revoked, keys_generated
 
@@ -145,6 +150,29 @@ def test_applications_are_allowed_where_the_users_are(elsewhere, make_user):
     allow_application(application)
 
     assert is_application_allowed(application)
+
+
+def test_replayed_secret_revokes_the_key_where_it_is(elsewhere, make_user, settings):
+    settings.FRAPPE_TOKENS = {"REVOKE_ON_REPLAY": True}
+    old = generate_keys(make_user("ada"))
+    generate_keys(old.instance.user)
+
+    attempt(old)
+
+    assert ApiKey.objects.get().is_revoked
+
+
+@pytest.mark.usefixtures("cached_keys")
+def test_row_that_was_read_before_the_commit_is_not_kept(elsewhere, make_user):
+    keys = generate_keys(make_user("ada"))
+    found = find(ApiKey, keys.api_key)
+
+    with transaction.atomic(using="replica"):
+        revoke(keys.instance)
+        cache.clear()  # it takes longer than the cache remembers the change
+        put(found.slot, found.columns, math.inf)
+
+    assert attempt(keys) is Reason.KEY_REVOKED
 
 
 def test_keys_are_changed_and_deleted_where_they_are(elsewhere, make_user):

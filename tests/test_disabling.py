@@ -39,6 +39,14 @@ def test_key_is_disabled_and_enabled_again(keys, system_manager):
     assert (stored.state, stored.disabled_at, stored.disabled_by) == (KeyState.ACTIVE, None, None)
 
 
+@pytest.mark.parametrize("change", [disable, revoke])
+def test_refusal_says_for_what_the_permission_is_missing(keys, make_user, change):
+    sentence = f"You don't have permission to {change.__name__} API keys."
+
+    with pytest.raises(PermissionDenied, match=sentence):
+        change(keys.instance, by=Actor(make_user("eve")))
+
+
 def test_row_of_another_source_is_disabled_too(user):
     robot = Robot.objects.create(user=user)
 
@@ -86,7 +94,7 @@ def test_disabled_key_gets_no_secret_and_its_page_says_so_before(keys, user, sys
         with pytest.raises(ValidationError, match="Enable it") as error:
             generate()
         assert error.value.code == "key_disabled"
-    (plan,) = plan_for([user], Actor(system_manager))
+    (plan,) = plan_for([user], Actor(system_manager), may_renew=False)
     assert "Enable it" in plan.blocked_by
 
 

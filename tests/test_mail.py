@@ -104,9 +104,9 @@ URL = "https://github.com/octocat/hello/blob/12345600b9cbe38a219f39a9941c9319b60
 def leak(django_capture_on_commit_callbacks):
     """Report a secret: what is sent after the commit."""
 
-    def report(keys, url="", secret=None):
+    def report(keys, secret=None, **options):
         with django_capture_on_commit_callbacks(execute=True):
-            revoke_leaked("", secret or keys.api_secret, url=url)
+            revoke_leaked("", secret or keys.api_secret, **options)
             assert mail.outbox == []
         return mail.outbox
 
@@ -120,7 +120,7 @@ def test_user_of_a_leaked_key_gets_a_mail(make_user, leak, mailoutbox, settings)
     keys = generate_keys(ada, name="R&D <deploy>", description="In CI")
     ApiKey.objects.update(last_used_at=NOON)
 
-    (sent,) = leak(keys, URL)  # and no second mail about the revocation
+    (sent,) = leak(keys, url=URL)  # and no second mail about the revocation
 
     html, media_type = sent.alternatives[0]
     assert (sent.to, media_type) == (["ada@example.com"], "text/html")
@@ -149,7 +149,7 @@ def test_secrets_in_the_url_are_hidden(make_user, leak, mailoutbox, settings):
     settings.FRAPPE_TOKENS = {"SECRET_PREFIX": "acme_"}
     other = crypto.generate_api_secret()
 
-    (sent,) = leak(keys, f"https://example.com/?q={keys.api_secret}&r={other[:-1]}\n\nHi")
+    (sent,) = leak(keys, url=f"https://example.com/?q={keys.api_secret}&r={other[:-1]}\n\nHi")
 
     assert "https://example.com/?q=********&r=********\ufffd\ufffdHi" in sent.body
 

@@ -159,11 +159,11 @@ def test_confirmation_page_says_it(by, user, name):
     wide = generate_keys(user).instance
     row = EventConsumer.objects.create(name="Door", user=user)
 
-    (plan,) = plan_for([user], by)
+    (plan,) = plan_for([user], by, may_renew=False)
     assert LABELS[name] in plan.blocked_by
-    assert LABELS[name] in plan_for_row(row, by).blocked_by
+    assert LABELS[name] in plan_for_row(row, by, may_renew=False).blocked_by
     revoke(wide)
-    (plan,) = plan_for([user], by)
+    (plan,) = plan_for([user], by, may_renew=False)
     assert not plan.blocked_by
 
 

@@ -175,6 +175,16 @@ def test_pages_say_so_and_generate_nothing(full, root, client):
     assert ApiKey.objects.filter(user=full).count() == 2
 
 
+def test_pages_generate_the_last_key_that_a_user_may_have(full, root, client):
+    revoke(ApiKey.objects.get(name="one"))
+    client.force_login(root)
+
+    generated = generate(client, generate_page(full))
+
+    assert b"fts_" in generated.content
+    assert ApiKey.objects.filter(user=full, live=True).count() == 2
+
+
 def test_form_without_a_user_asks_for_one(root, client):
     client.force_login(root)
 

@@ -130,6 +130,25 @@ def test_another_secret_renews_an_expired_key_with_a_later_expiry(user):
 
 
 @time_machine.travel(NOON, tick=False)
+def test_replaced_secret_ends_with_the_expiry_that_it_had(user):
+    set_up_pair(user, API_KEY, SECRET, expires_at=NOON + DAY)
+
+    key = set_up_pair(user, API_KEY, OTHER, grace=9 * DAY, expires_at=NOON + 30 * DAY).key
+
+    assert (key.previous_expires_at, key.expires_at) == (NOON + DAY, NOON + 30 * DAY)
+
+
+@pytest.mark.parametrize(("length", "is_short"), [(31, True), (32, False)])
+def test_result_says_whether_the_secret_is_only_safe_with_a_pepper(user, length, is_short):
+    secret = SECRET[:length]
+
+    results = [set_up_pair(user, API_KEY, secret) for _ in range(2)]
+
+    assert [result.outcome for result in results] == ["created", "unchanged"]
+    assert [result.is_short for result in results] == [is_short, is_short]
+
+
+@time_machine.travel(NOON, tick=False)
 @pytest.mark.parametrize("secret", [OTHER, SECRET], ids=["current", "older"])
 def test_expired_secret_is_not_renewed_by_a_restart(user, secret):
     set_up_pair(user, API_KEY, SECRET)
@@ -137,7 +156,8 @@ def test_expired_secret_is_not_renewed_by_a_restart(user, secret):
     with time_machine.travel(NOON + DAY, tick=False):
         before = rows()
 
-        with pytest.raises(ValidationError, match="and so has this secret") as raised:
+        problem = f"API key {API_KEY} has expired, and so has this secret."
+        with pytest.raises(ValidationError, match=problem) as raised:
             set_up_pair(user, API_KEY, secret, expires_at=NOON + 3 * DAY)
 
         assert raised.value.code == "key_expired"
@@ -225,11 +245,12 @@ def test_refuses_an_api_key_that_was_stored_after_the_check(make_user, user):
 
     pre_save.connect(store_first, sender=ApiKey)
     try:
-        with pytest.raises(ValidationError, match="Keys or users changed in the meantime"):
+        with pytest.raises(ValidationError, match="changed in the meantime") as raised:
             set_up_pair(user, API_KEY, SECRET)
     finally:
         pre_save.disconnect(store_first, sender=ApiKey)
 
+    assert raised.value.code == "changed"
     assert not ApiKey.objects.filter(user=user).exists()
 
 

@@ -9,12 +9,17 @@ from django.db import OperationalError, connection
 from django.test import AsyncClient
 
 from frappe_tokens import crypto
-from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_source
+from frappe_tokens.keys import (
+    GeneratedKeys,
+    generate_keys,
+    generate_keys_for_source,
+    generate_keys_for_users,
+)
 from frappe_tokens.models import ApiKey, ApiRequestLog
 from frappe_tokens.signals import key_revoked, secret_replayed
 from tests.sources.models import Robot
 
-from .client import HOUR, NOON, WHO, ask, client_of, with_wrong_secret
+from .client import HOUR, NOON, WHO, ask, attempt, client_of, with_wrong_secret
 from .conftest import receiving, token_header
 from .test_parallel import at_once
 
@@ -116,6 +121,19 @@ def test_revocation_outlives_the_transaction_of_the_request(user, atomic, monkey
 
     assert response.status_code == 401
     assert ApiKey.objects.get().is_revoked
+
+
+def test_each_key_that_was_replayed_in_a_transaction_is_revoked_after_the_request(make_user):
+    """Such as one with a batch of others in it."""
+    first, second = (generate_keys(make_user(name)) for name in ("ada", "grace"))
+    generate_keys_for_users([first.instance.user, second.instance.user])
+
+    attempt(first)
+    before = [key.is_revoked for key in ApiKey.objects.all()]
+    ask(second)
+
+    assert before == [False, False]
+    assert [key.is_revoked for key in ApiKey.objects.all()] == [True, True]
 
 
 @pytest.mark.django_db(transaction=True)

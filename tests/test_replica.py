@@ -3,12 +3,20 @@
 import pytest
 import time_machine
 from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
 
 from frappe_tokens import lookup
 from frappe_tokens.exceptions import Reason
-from frappe_tokens.keys import generate_keys, revoke
+from frappe_tokens.keys import (
+    disable,
+    enable,
+    generate_keys,
+    revoke,
+    revoke_leaked,
+    set_up_pair,
+)
 from frappe_tokens.lookup import cache as key_cache
 from frappe_tokens.lookup import statement as statements
 from frappe_tokens.models import ApiKey, SentNotice
@@ -21,6 +29,8 @@ from .conftest import PASSWORD
 from .documentation import blocks, page
 from .replicas import NoReplica, Replicas, lagging_replica
 from .sources.models import Robot
+
+SECRET = "Canary" * 6
 
 (ROUTER,) = [
     block
@@ -103,6 +113,44 @@ def test_columns_that_were_not_loaded_come_from_where_the_key_is_written(keys, s
         key = attempt(keys)
         assert key.created_at == keys.instance.created_at
         assert key.user.check_password(PASSWORD)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+@pytest.mark.parametrize(
+    ("change", "state"), [(disable, "disabled"), (enable, "active"), (revoke, "revoked")]
+)
+def test_key_from_a_replica_that_was_changed_is_as_it_was_written(keys, tmp_path, change, state):
+    if change is enable:
+        disable(keys.instance)
+    with lagging_replica(tmp_path, keys.instance.user, keys.instance):
+        key = ApiKey.objects.using("replica").get()
+
+        assert change(key)
+
+        assert key.state == state
+
+
+@pytest.mark.django_db(transaction=True)
+def test_leaked_key_that_no_replica_has_yet_is_revoked(make_user, settings, mailoutbox):
+    keys = generate_keys(make_user("ada", email="ada@example.com"))
+    settings.DATABASE_ROUTERS = [NoReplica()]
+
+    assert revoke_leaked("", keys.api_secret)
+
+    assert ApiKey.objects.using("default").get().is_revoked
+    assert [mail.to for mail in mailoutbox] == [["ada@example.com"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pair_that_no_replica_has_yet_is_found_in_all_sources(user, settings):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+    row = Robot.objects.create(user=user)
+    settings.DATABASE_ROUTERS = [NoReplica()]
+
+    with pytest.raises(ValidationError, match="belongs to another source"):
+        set_up_pair(user, row.api_key, SECRET)
+
+    assert set_up_pair(user, "ftk_other", SECRET).outcome == "created"
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "replica"])

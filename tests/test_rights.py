@@ -3,11 +3,14 @@
 import pytest
 from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 
 from frappe_tokens.keys import change_key, generate_keys
 from frappe_tokens.keys.actors import Actor
 from frappe_tokens.models import ApiKey
+
+from .replicas import NoReplica
 
 pytestmark = pytest.mark.django_db
 
@@ -36,13 +39,14 @@ PROTECTED += ["frappe_tokens.view_apirequestlog", "events.change_eventconsumer"]
 PROTECTED += ["oauth2_provider.change_application", "oauth2_provider.view_accesstoken"]
 
 
-@pytest.mark.parametrize("permission", PROTECTED)
-def test_user_who_can_change_what_others_may_do_is_protected(make_user, manager, permission):
-    mighty = make_user("mighty", permissions=(permission,))
-    equal = Actor(make_user("equal", permissions=(KEYS, permission)))
+def test_users_who_can_change_what_others_may_do_are_protected(make_user, manager):
+    may_manage = {}
+    for name in PROTECTED:
+        mighty = make_user(f"mighty {name}", permissions=(name,))
+        equal = Actor(make_user(f"equal {name}", permissions=(KEYS, name)))
+        may_manage[name] = (manager.may_manage(mighty), equal.may_manage(mighty))
 
-    assert not manager.may_manage(mighty)
-    assert equal.may_manage(mighty)
+    assert may_manage == dict.fromkeys(PROTECTED, (False, True))
 
 
 def test_protected_user_is_compared_by_every_permission(make_user):
@@ -50,6 +54,18 @@ def test_protected_user_is_compared_by_every_permission(make_user):
     manager = Actor(make_user("manager", permissions=(KEYS, "auth.view_user")))
 
     assert not manager.may_manage(mighty)
+
+
+@pytest.mark.parametrize(("app_label", "is_protected"), [("auth", True), ("todos", False)])
+def test_permission_that_no_model_declares_counts_as_others_of_its_app(
+    make_user, manager, app_label, is_protected
+):
+    models = ContentType.objects.filter(app_label=app_label)
+    permission = Permission.objects.create(codename="do.anything", content_type=models[0])
+    holder = make_user("holder")
+    holder.user_permissions.add(permission)
+
+    assert manager.may_manage(holder) is not is_protected
 
 
 def test_user_with_ordinary_permissions_is_not_protected(make_user, manager):
@@ -132,11 +148,23 @@ class AnswersOnly(BaseBackend):
 class Remembers(ModelBackend):
     """Remembers, as Django's own does, but also that an inactive user has none."""
 
+    cache = "_perm_cache"
+
     def get_all_permissions(self, user_obj, obj=None):
-        if not hasattr(user_obj, "_perm_cache"):
+        if user_obj.username == "manager":
+            return super().get_all_permissions(user_obj, obj)
+        if not hasattr(user_obj, self.cache):
             mighty = user_obj.is_active and user_obj.username == "mighty"
-            user_obj._perm_cache = {"auth.change_user"} if mighty else set()
-        return user_obj._perm_cache
+            setattr(user_obj, self.cache, {"auth.change_user"} if mighty else set())
+        return getattr(user_obj, self.cache)
+
+
+class RemembersOfUsers(Remembers):
+    cache = "_user_perm_cache"
+
+
+class RemembersOfGroups(Remembers):
+    cache = "_group_perm_cache"
 
 
 def test_permission_that_a_backend_does_not_list_counts(make_user, manager, settings):
@@ -151,9 +179,10 @@ def test_permission_that_a_backend_does_not_list_counts(make_user, manager, sett
     assert [manager.may_manage(user) for user in users] == [False, True]
 
 
-def test_cached_permissions_of_an_inactive_user_are_ignored(make_user, manager, settings):
+@pytest.mark.parametrize("backend", [Remembers, RemembersOfUsers, RemembersOfGroups])
+def test_cached_permissions_of_an_inactive_user_are_ignored(make_user, manager, settings, backend):
     assert manager.may_generate
-    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Remembers"]
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.{backend.__name__}"]
     users = [make_user(name, is_active=False) for name in ("mighty", "worker")]
     assert [user.get_all_permissions() for user in users] == [set(), set()]
 
@@ -195,7 +224,42 @@ def test_user_model_that_grants_every_permission(make_user, monkeypatch):
     assert not by.may_manage(clerk)
 
 
+def test_user_model_without_staff_has_users_who_are_not_protected(make_user, manager, monkeypatch):
+    worker = make_user("worker")
+    monkeypatch.setattr(User, "is_staff", Missing())
+
+    assert manager.may_manage(worker)
+
+
+def test_user_model_that_keeps_its_permissions_does_not_lose_one(make_user, manager, monkeypatch):
+    kept = {"frappe_tokens.manage_own_keys"}
+    monkeypatch.setattr(User, "get_all_permissions", lambda user: kept)
+
+    assert manager.may_manage(make_user("worker"))
+    assert kept == {"frappe_tokens.manage_own_keys"}
+
+
 # Many users
+
+
+def test_permissions_of_one_user_take_two_queries(make_user, manager, django_assert_num_queries):
+    worker = make_user("worker", permissions=("todos.add_todo",))
+    worker.groups.add(Group.objects.create(name="Readers"))
+    assert manager.may_generate
+
+    with django_assert_num_queries(2):
+        manager.preload([worker])
+        assert manager.may_manage(worker)
+
+
+def test_permissions_are_read_where_the_users_are(make_user, manager, helpdesk, settings):
+    users = [helpdesk, make_user("worker")]
+    assert manager.may_generate
+    settings.DATABASE_ROUTERS = [NoReplica()]
+
+    manager.preload(users)
+
+    assert [manager.may_manage(user) for user in users] == [False, True]
 
 
 def test_permissions_of_many_users_are_read_at_once(

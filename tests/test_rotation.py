@@ -22,6 +22,7 @@ from frappe_tokens.keys import (
     generate_keys,
     generate_keys_for_source,
     generate_keys_for_users,
+    plan_for,
 )
 from frappe_tokens.models import ApiKey
 
@@ -129,6 +130,23 @@ def test_key_of_a_manager_makes_no_other_outlive_itself(user, system_manager, re
             renew(key, expires_at=NOON + HOUR + TICK, by=by)
 
         assert renew(key, expires_at=NOON + HOUR, by=by).instance.expires_at == NOON + HOUR
+
+
+@pytest.mark.django_db
+def test_plan_says_whether_the_older_secret_ends_early(user, system_manager):
+    def ends_early():
+        (plan,) = plan_for([user], Actor(system_manager), may_renew=False)
+        return plan.ends_older_secret
+
+    with time_machine.travel(NOON, tick=False) as clock:
+        said = [ends_early()]
+        for grace in (timedelta(0), timedelta(0), HOUR):
+            generate_keys(user, grace=grace)
+            said.append(ends_early())
+        clock.move_to(NOON + HOUR)
+        said.append(ends_early())
+
+    assert said == [False, False, False, True, False]
 
 
 class Exchange(NamedTuple):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import sys
 import types
 from functools import partial
@@ -32,6 +33,7 @@ from .admin.conftest import generate, generate_page, user_page
 from .client import GENERATE, JSON, client_of, rows
 from .documentation import blocks
 from .documentation import page as documentation
+from .groups import leave_out
 from .team_leads import BACKENDS, PERMISSION, let_lead
 
 pytestmark = pytest.mark.django_db
@@ -193,6 +195,46 @@ def test_generating_for_many_members_costs_no_permission_query_each(kind, lead, 
         assert all(map(by.has_permission_for, members))
 
     assert len(captured) <= 6
+
+
+def test_any_number_of_members_is_read_with_999_parameters(kind, lead, make_user):
+    if not hasattr(sqlite3.Connection, "setlimit") or connection.vendor != "sqlite":
+        leave_out("older SQLite", "Python 3.11 and SQLite set the limit", in_ci_too=True)
+    by, members = Actor(lead), [make_user(f"member{number}") for number in range(100)]
+    let_lead(kind, lead, *members)
+    before = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+    try:
+        by.preload(members)
+    finally:
+        connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, before)
+
+    assert all(map(by.may_manage, members))
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["guardian first", "guardian last"])
+def test_lists_show_the_keys_of_all_whom_any_backend_names(make_user, settings, order):
+    settings.AUTHENTICATION_BACKENDS = BACKENDS["rules beside guardian"][::order]
+    lead, by_rules, by_guardian = map(make_user, ("lead", "one", "other"))
+    let_lead("rules", lead, by_rules)
+    let_lead("guardian", lead, by_guardian)
+    generate_keys_for_users([make_user("stranger"), by_rules, by_guardian])
+
+    shown = Actor(lead).visible(ApiKey.objects.all())
+
+    assert {key.user for key in shown} == {by_rules, by_guardian}
+
+
+@pytest.mark.parametrize(
+    "rights", [{"permissions": ["auth.generate_keys"]}, {"is_superuser": True}]
+)
+def test_other_rights_make_nobody_a_lead(make_user, member, settings, rights):
+    settings.AUTHENTICATION_BACKENDS = BACKENDS["guardian"]
+    let_lead("guardian", make_user("lead"), member)  # which makes the permission
+
+    by = Actor(make_user("other", **rights))
+
+    assert not by.is_lead
+    assert by.may_manage(member) == bool(by.user.is_superuser)
 
 
 # REST and GENERATE

@@ -88,7 +88,7 @@ def rotate_key(request: HttpRequest, actor: Actor, key: ApiKey) -> HttpResponse:
     form = RotateForm(posted(request), expires_at=key.expires_at)
     if not key.secret_digest:
         del form.fields["grace"]
-    (plan,) = plan_for([request.user], actor, key.name)
+    (plan,) = plan_for([request.user], actor, key.name, may_renew=True)
     generate = partial(generate_keys_for_source, key, by=actor)
     return _generate(request, "rotate", form, plan.version, generate, plan=plan)
 

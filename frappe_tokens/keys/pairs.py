@@ -123,7 +123,7 @@ def _set_up(user: User, api_key: str, api_secret: Secret, options: KeyOptions) -
     key = options.apply(target, key, now)
     key.api_key = api_key
     set_secret(key, options.grace, now, None, api_secret, ends_at=ends_at)
-    key.save(using=router.db_for_write(ApiKey))
+    key.save()
     announce_generated([(key, existed)], None)
     return PairResult(key, "rotated" if existed else "created", [], is_short)
 

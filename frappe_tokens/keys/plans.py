@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -56,9 +57,7 @@ class Plan:
         return ends is not None and not policy.has_ended(ends, timezone.now())
 
 
-def plan_for(
-    users: Iterable[Any], actor: Actor, name: str = "", *, may_renew: bool = False
-) -> list[Plan]:
+def plan_for(users: Iterable[Any], actor: Actor, name: str = "", *, may_renew: bool) -> list[Plan]:
     """Return a plan for each of ``users``, with a few queries per batch.
 
     With ``may_renew``, expired keys aren't blocked, because the form asks for a later expiry.
@@ -80,7 +79,7 @@ def plan_for(
     return plans
 
 
-def plan_for_row(row: AbstractApiKey, actor: Actor, *, may_renew: bool = False) -> Plan:
+def plan_for_row(row: AbstractApiKey, actor: Actor, *, may_renew: bool) -> Plan:
     """Return a plan for a row of a source. ``may_renew``: as for :func:`plan_for`."""
     return Plan(row, row.user, row, _blocked_by(row.user, row, actor, may_renew))
 
@@ -90,8 +89,7 @@ def version_for_new_key(user: User | AnonymousUser) -> str:
 
     The form for new keys contains it, to detect that it is submitted twice.
     """
-    keys = ApiKey.objects.stored().filter(user_id=user.pk)
-    newest = keys.order_by("-pk").values_list("pk", flat=True).first()
+    newest = ApiKey.objects.stored().filter(user_id=user.pk).aggregate(Max("pk"))
     return hashlib.sha256(repr((user.pk, newest)).encode()).hexdigest()
 
 
@@ -109,7 +107,7 @@ def _blocked_by(
     except PermissionDenied as error:
         return str(error)
     except ValidationError as error:
-        return " ".join(error.messages)
+        return error.messages[0]
     if key is not None and key.is_disabled:
         return _("The API key is disabled. Enable it, then try again.")
     if key is not None and key.is_expired() and not may_renew:

@@ -38,8 +38,8 @@ def _secret_replayed(sender: type[AbstractApiKey], instance: AbstractApiKey, **_
 
 
 def _request_finished(**_: object) -> None:
-    if keys := getattr(_local, "keys", ()):
-        _local.keys = ()
+    if keys := getattr(_local, "keys", None):
+        del _local.keys
         for key in keys:
             _revoke(key)
 

@@ -31,7 +31,9 @@ def credential_of(request: HttpRequest) -> Any:
 def began_with_access_token(request: HttpRequest) -> bool:
     """Whether an access token started the session of ``request``, instead of a person."""
     session = getattr(request, "session", None)
-    path = session.get(BACKEND_SESSION_KEY, "") if session is not None else ""
+    if session is None:
+        return False
+    path = session.get(BACKEND_SESSION_KEY)
     # Django ignores sessions by other backends too.
     return path in settings.AUTHENTICATION_BACKENDS and extends(load_backend(path), _OAUTH2_BACKEND)
 

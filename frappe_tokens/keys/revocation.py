@@ -57,7 +57,7 @@ def _revoke(key: AbstractApiKey, reason: str, by: Actor | None, *, leaked: bool 
     if isinstance(key, ApiKey):
         changes["live"] = None
     # The model's own queryset would invalidate the whole cache.
-    still_live = model._base_manager.using(alias).filter(pk=key.pk, revoked_at__isnull=True)
+    still_live = model._base_manager.filter(pk=key.pk, revoked_at__isnull=True)
     with transaction_for(alias):
         lock_users([key.user_id], by)
         revoked = bool(still_live.update(**changes))
@@ -163,8 +163,9 @@ def revoke_leaked(api_key: str, api_secret: str, *, url: str = "") -> bool:
                 with transaction_for(alias):
                     stored = lock_rows(model, [key], None).get(key.pk)
                     if stored is not None and _works(api_secret, stored):
-                        known = True
+                        known, user = True, stored.user
                         if _revoke(stored, _("Reported as leaked."), None, leaked=True):
+                            stored.user = user  # a replica may not have them yet
                             send_leaked(stored, redacted_url(url.replace(api_secret, HIDDEN)))
     return known
 

@@ -50,7 +50,7 @@ def exceed(user: User | AnonymousUser, asker: User) -> bool:
     # The asker manages these keys anyway.
     permissions.discard(OWN_PERMISSION)
     is_staff = getattr(user, "is_staff", False)
-    if is_staff and not getattr(asker, "is_staff", False):
+    if is_staff and not asker.is_staff:
         return True  # some views check nothing else
     if not is_staff and not any(map(_leads_to_others, permissions)):
         return False
@@ -111,9 +111,9 @@ def _permissions_of(user: User | AnonymousUser) -> set[str] | None:
             # Cached permissions of an inactive user may be empty.
             for cached in ("_perm_cache", "_user_perm_cache", "_group_perm_cache"):
                 vars(user).pop(cached, None)
-    permissions: set[str] = set()
-    if hasattr(user, "get_all_permissions"):
-        permissions |= user.get_all_permissions()
+    # A copy: a project's user model may keep what it returns.
+    can_list = hasattr(user, "get_all_permissions")
+    permissions = set(user.get_all_permissions()) if can_list else set[str]()
     if not is_djangos_own():
         # Some backends can check permissions, but not list them.
         permissions.update(filter(user.has_perm, _sensitive_permissions() - permissions))
@@ -139,8 +139,12 @@ def is_guardians(backend: object) -> bool:
 
 def _leads_to_others(permission: str) -> bool:
     """Whether ``permission`` is sensitive, or may be because no model declares it."""
-    app_label = permission.partition(".")[0]
-    return app_label in _sensitive_apps() and permission not in _ordinary_permissions()
+    is_known = permission in _ordinary_permissions()
+    return _app_of(permission) in _sensitive_apps() and not is_known
+
+
+def _app_of(permission: str) -> str:
+    return permission.partition(".")[0]  # the rest may have dots, too
 
 
 @cache
@@ -152,7 +156,7 @@ def _sensitive_permissions() -> frozenset[str]:
 
 @cache
 def _sensitive_apps() -> frozenset[str]:
-    return frozenset(name.partition(".")[0] for name in _sensitive_permissions())
+    return frozenset(map(_app_of, _sensitive_permissions()))
 
 
 @cache

@@ -49,7 +49,7 @@ def rotate_itself(
     longest = max(_GRACE_MAX, conf.ROTATION_GRACE)
     if grace > longest:
         problem = _("A key that rotates itself can have a grace period of at most %(hours)d hours.")
-        params = {"hours": longest.total_seconds() // 3600}
+        params = {"hours": longest.total_seconds() / 3600}
         raise ValidationError(problem, code="grace", params=params)
     expires_at = None if expires_at is None else clean_expiry(expires_at)
     with locked_key(key, None) as stored:

@@ -75,7 +75,8 @@ def read(asker: User, targets: Iterable[User]) -> dict[object, Known]:
         pks = [target.pk for target in batch]
         named: set[object] = set()
         if uses_guardian:
-            named.update(_by_guardian(asker).filter(pk__in=pks).values_list("pk", flat=True))
+            found = _by_guardian(asker).filter(pk__in=pks).values_list("pk")
+            named.update(pk for (pk,) in found)
         first, *others = (
             _led_by_alone(target, asker).order_by().values_list(Value(number))
             for number, target in enumerate(batch)

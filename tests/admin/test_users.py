@@ -180,6 +180,20 @@ def test_proposes_a_grace_period_as_long_as_the_projects(manager_client, user, s
         assert [attribute(choice, "value") for choice in chosen] == ["86400"]
 
 
+def test_expired_key_is_renewed_by_a_later_expiry_and_left_out_by_the_action(manager_client, user):
+    until = timezone.now().replace(microsecond=0) + timedelta(days=1)
+    old = generate_keys(user).instance
+    ApiKey.objects.update(expires_at=timezone.now())
+
+    confirmation = manager_client.post(USERS, action([user]))
+    renewed = generate(manager_client, generate_page(user), expires_at=until.isoformat())
+
+    assert "The API key has expired. Rotate it alone" in text_of(confirmation)
+    assert secrets_on(renewed)
+    key = ApiKey.objects.get()
+    assert (key, key.expires_at) == (old, until)
+
+
 def test_generates_a_first_secret_and_rotates_the_next(manager_client, user):
     def words(page):
         (heading,) = elements(page, id="frappe-tokens-heading")
@@ -336,6 +350,19 @@ def test_generates_for_all_after_a_confirmation(manager_client, three):
     assert again.status_code == 409
     assert not secrets_on(again)
     assert set(ApiKey.objects.values_list("secret_digest", flat=True)) == digests
+
+
+def test_user_whom_the_confirmation_left_out_gets_no_key_without_another(manager_client, three):
+    User.objects.filter(pk=three[0].pk).update(is_active=False)
+    confirmation = manager_client.post(USERS, action(three))
+    assert "The user is inactive." in text_of(confirmation)
+    User.objects.filter(pk=three[0].pk).update(is_active=True)
+
+    form = action(three, version=version_on(confirmation), grace="0")
+    answer = manager_client.post(USERS, form)
+
+    assert answer.status_code == 409
+    assert not ApiKey.objects.exists()
 
 
 def test_action_asks_for_the_permission_on_each_user(manager_client, three, monkeypatch):

@@ -269,7 +269,8 @@ def test_old_secret_does_not_stay_for_long(ci, settings, setting, days):
     longest = days * 86_400
 
     with assert_unchanged():
-        assert_refused(rotate(ci, {"grace": longest + 1}), 400, "grace")
+        refused = rotate(ci, {"grace": longest + 1})
+    assert_refused(refused, 400, "grace", f"a grace period of at most {days * 24} hours.")
     assert rotate(ci, {"grace": longest}).status_code == 200
 
 
@@ -328,6 +329,7 @@ def test_secret_must_be_the_current_one(ci):
         ({"expires_in": 86400}, NOW + 1.5 * DAY),
         # Computed a moment before, or by another clock.
         ({"expires_in": 86430}, NOW + 1.5 * DAY),
+        ({"expires_in": 86460}, NOW + 1.5 * DAY),
         ({"expires_at": (NOW + 1.5 * DAY).isoformat()}, NOW + 1.5 * DAY),
         ({"expires_in": 60.5}, NOW + DAY / 2 + timedelta(seconds=60.5)),
     ],
@@ -340,6 +342,13 @@ def test_expiry_moves_by_at_most_the_lifetime(ci, body, expires_at):
     assert stored(ci).expires_at == expires_at
 
 
+def test_later_expiry_does_not_extend_the_replaced_secret(ci):
+    rotate(ci, {"expires_in": 86400, "grace": 86400}, NOW + DAY / 2)
+
+    assert stored(ci).expires_at == NOW + 1.5 * DAY
+    assert stored(ci).previous_expires_at == NOW + DAY
+
+
 @pytest.mark.parametrize("first", [{}, {"expires_in": 60}, {"expires_in": 86400}], ids=str)
 def test_repeated_rotations_dont_change_the_lifetime(ci, first):
     at = NOW + DAY / 2
@@ -348,7 +357,10 @@ def test_repeated_rotations_dont_change_the_lifetime(ci, first):
 
     with assert_unchanged():
         assert_refused(
-            rotate(current, {"expires_in": 86461}, at), 400, "expiry", "The key must expire by"
+            rotate(current, {"expires_in": 86461}, at),
+            400,
+            "expiry",
+            "The key must expire by Feb. 2, 2026, midnight.",
         )
     assert rotate(current, {"expires_in": 86400}, at).status_code == 200
     assert (stored(ci).expires_at, stored(ci).lifetime) == (at + DAY, DAY)
@@ -404,12 +416,19 @@ def test_later_expiry_is_refused(ci, settings):
         assert_wrong(rotate(ci, {"expires_in": 86400}), "expires_in", sentence="must expire by")
 
 
-def test_key_without_an_expiry_keeps_none(user):
+@pytest.mark.parametrize("longest", [None, DAY])
+def test_key_without_an_expiry_does_not_choose_one(user, settings, longest):
     keys = generate_keys(user, self_rotate=True)
+    settings.FRAPPE_TOKENS = {"MAX_LIFETIME": longest}
 
     with assert_unchanged():
         response = rotate(keys, {"expires_in": 60})
+
     assert_refused(response, 400, "expiry", "Leave out expires_at")
+
+
+def test_key_without_an_expiry_keeps_none(user):
+    keys = generate_keys(user, self_rotate=True)
 
     assert rotate(keys).json()["expires_at"] is None
 

@@ -76,11 +76,12 @@ class Map:
 
     def _using(self, mutant: Mutant) -> set[str]:
         """Return the tests that run lines with the name that ``mutant`` assigns."""
-        name = re.match(r"(\w+)\b[^=(]*=", mutant.before)
+        lines = mutant.source.splitlines()
+        # The first line of the statement, of which the mutant may have changed a later one.
+        name = re.match(r"(\w+)\b[^=(]*=", lines[mutant.lines[0] - 1])
         if name is None:
             return set()
-        lines = enumerate(mutant.source.splitlines(), start=1)
-        numbers = [number for number, line in lines if re.search(rf"\b{name[1]}\b", line)]
+        numbers = [n for n, line in enumerate(lines, start=1) if re.search(rf"\b{name[1]}\b", line)]
         found = set().union(*(self.lines[mutant.path].get(number, ()) for number in numbers))
         return found & self.seconds.keys()
 
