@@ -142,6 +142,19 @@ def test_leaked_key_that_no_replica_has_yet_is_revoked(make_user, settings, mail
 
 
 @pytest.mark.django_db(transaction=True)
+def test_key_of_a_user_whom_no_replica_has_yet_is_revoked(make_user, settings, mailoutbox):
+    generate_keys(make_user("ada", email="ada@example.com"))
+    settings.FRAPPE_TOKENS = {"NOTIFY_CHANGES": True}
+    settings.DATABASE_ROUTERS = [NoReplica()]
+    key = ApiKey.objects.using("default").get()
+
+    assert revoke(key)
+
+    assert ApiKey.objects.using("default").get().is_revoked
+    assert [mail.to for mail in mailoutbox] == [["ada@example.com"]]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_pair_that_no_replica_has_yet_is_found_in_all_sources(user, settings):
     settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
     row = Robot.objects.create(user=user)

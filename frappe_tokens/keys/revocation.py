@@ -13,12 +13,11 @@ from django.views.decorators.debug import sensitive_variables
 from .. import crypto, policy
 from ..base_models import AbstractApiKey
 from ..conf import conf
-from ..lookup import invalidate
 from ..models import ApiKey
 from ..redaction import HIDDEN, redacted, redacted_url
 from .actors import Actor, check_manager, check_reach
 from .announcements import announce
-from .locking import lock_rows, lock_users, locked_key, refresh, transaction_for
+from .locking import lock_rows, locked_key, refresh, transaction_for
 from .mail import send_leaked
 from .repeating import repeated
 
@@ -49,21 +48,21 @@ def _revoke(key: AbstractApiKey, reason: str, by: Actor | None, *, leaked: bool 
     alias = router.db_for_write(model)
     changes: dict[str, object] = {
         "revoked_at": timezone.now(),
-        "revoked_by": by.user if by is not None else None,
+        "revoked_by_id": by.user.pk if by is not None else None,
         "revoked_reason": reason,
         "previous_digest": "",
         "previous_expires_at": None,
     }
     if isinstance(key, ApiKey):
         changes["live"] = None
-    # The model's own queryset would invalidate the whole cache.
-    still_live = model._base_manager.filter(pk=key.pk, revoked_at__isnull=True)
     with transaction_for(alias):
-        lock_users([key.user_id], by)
-        revoked = bool(still_live.update(**changes))
-        invalidate(model.cache_label(), [key.api_key], alias)
-        if revoked:
-            announce("key_revoked", [(key, {"reason": reason})], by, is_emailed=not leaked)
+        stored = lock_rows(model, [key], by).get(key.pk)
+        revoked = stored is not None and not stored.is_revoked
+        if stored is not None and revoked:
+            for name, value in changes.items():
+                setattr(stored, name, value)
+            stored.save(update_fields=[*changes])
+            announce("key_revoked", [(stored, {"reason": reason})], by, is_emailed=not leaked)
     refresh(key, alias)
     return revoked
 

@@ -57,6 +57,7 @@ _REQUESTS = _tests(
 )
 _LOOKUPS = _tests(
     *("test_auth*.py", "test_cach*.py", "test_clock.py", "test_database_away.py"),
+    "test_databases.py",
     *("test_driver_prepared.py", "test_key_cache*.py"),
     *("test_lookup.py", "test_lost_connections.py", "test_models.py", "test_replica.py"),
     *("test_statement.py", "test_timeouts.py", "test_verification.py"),
