@@ -205,13 +205,19 @@ class _Database:
 
     def remove(self) -> None:
         if self._connection.vendor != "sqlite":
-            with self._connection._nodb_cursor() as cursor:
-                cursor.execute(f'DROP DATABASE "{self._copy}"')
+            self._execute(f'DROP DATABASE "{self._copy}"')
 
     def _copy_database(self, source: str, target: str) -> None:
-        with self._connection._nodb_cursor() as cursor:
-            cursor.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')
-            cursor.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}"')
+        self._execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')
+        self._execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}"')
+
+    def _execute(self, statement: str) -> None:
+        import psycopg
+
+        # Not Django's connection: no test runs now that may use it.
+        parameters = {**self._connection.get_connection_params(), "dbname": "postgres"}
+        with psycopg.connect(**parameters, autocommit=True) as connection:
+            connection.execute(statement)
 
 
 def _run(item: pytest.Item, following: pytest.Item) -> None:
