@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from .elsewhere import try_elsewhere
 from .equivalent import listed
 from .making import all_mutants
 from .mapping import measure
-from .postgresql import try_again
 from .running import Outcome, run, try_harder
 from .shards import SHARDS
 
@@ -55,11 +55,11 @@ def main() -> int:
             )
             log.flush()
 
-    outcomes, again = try_again(run(mutants, tests, report), report)
+    outcomes, again = try_elsewhere(run(mutants, tests, report), report)
     outcomes = try_harder(outcomes, tests, report, reasons)
     killed = sum(outcome.is_killed for outcome in outcomes)
     slow = [str(outcome.mutant) for outcome in outcomes if outcome.result == "too slow"]
-    print(f"{again} were tried on PostgreSQL, too.")
+    print(f"{again} were tried elsewhere, too.")
     print(f"{len(outcomes)} mutants, {killed} killed ({killed / len(outcomes):.1%}), slow: {slow}")
     mistaken = [str(one.mutant) for one in outcomes if one.is_killed and one.mutant.key in reasons]
     print(f"Listed as equivalent, and killed: {mistaken}")

@@ -49,6 +49,7 @@ class Map:
         noticed: how many mutants of a module each test has noticed so far.
         patience: by how much the budgets are multiplied.
         database: the URL of a database on PostgreSQL, which each process adds its number to.
+        settings: the module of other settings than the usual ones.
     """
 
     lines: dict[str, dict[int, set[str]]]
@@ -59,6 +60,7 @@ class Map:
     noticed: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     patience: int = 1
     database: str = ""
+    settings: str = ""
     _known_ways: dict[str, dict[str, frozenset[int]]] = field(default_factory=dict)
 
     def tests_for(self, mutant: Mutant) -> tuple[list[str], bool]:
@@ -75,13 +77,14 @@ class Map:
         return [*early, *late], at_import
 
     def _using(self, mutant: Mutant) -> set[str]:
-        """Return the tests that run lines with the name that ``mutant`` assigns."""
+        """Return the tests that run lines with a name that ``mutant`` assigns."""
         lines = mutant.source.splitlines()
         # The first line of the statement, of which the mutant may have changed a later one.
-        name = re.match(r"(\w+)\b[^=(]*=", lines[mutant.lines[0] - 1])
-        if name is None:
+        assigned = re.match(r"(\w+(?:, \w+)*)\b[^=(]*=", lines[mutant.lines[0] - 1])
+        if assigned is None:
             return set()
-        numbers = [n for n, line in enumerate(lines, start=1) if re.search(rf"\b{name[1]}\b", line)]
+        names = re.compile(rf"\b({assigned[1].replace(', ', '|')})\b")
+        numbers = [number for number, line in enumerate(lines, start=1) if names.search(line)]
         found = set().union(*(self.lines[mutant.path].get(number, ()) for number in numbers))
         return found & self.seconds.keys()
 
@@ -140,7 +143,9 @@ class Map:
         return chosen
 
 
-def measure(paths: Sequence[str], tests: Sequence[str], database: str = "") -> Map:
+def measure(
+    paths: Sequence[str], tests: Sequence[str], *, database: str = "", settings: str = ""
+) -> Map:
     """Run ``tests`` once, and record which lines of ``paths`` each of them runs.
 
     They run on SQLite, or on PostgreSQL with the URL of a ``database`` that needn't exist.
@@ -157,6 +162,7 @@ def measure(paths: Sequence[str], tests: Sequence[str], database: str = "") -> M
                 tests,
                 log=log,
                 database=database and f"{database}_{part}",
+                settings=settings,
             )
             for part, (result, log) in enumerate(zip(results, logs, strict=True))
         ]
@@ -165,7 +171,7 @@ def measure(paths: Sequence[str], tests: Sequence[str], database: str = "") -> M
             if not result.exists():
                 raise RuntimeError(log.read_text()[-3000:])
         parts = [json.loads(result.read_text()) for result in results]
-    merged = Map({path: {} for path in paths}, tests, database=database)
+    merged = Map({path: {} for path in paths}, tests, database=database, settings=settings)
     for part in parts:
         merged.seconds |= part["seconds"]
         merged.late |= {*part["late"]}
@@ -187,6 +193,7 @@ def start_pytest(
     log: Path,
     pass_fds: Sequence[int] = (),
     database: str = "",
+    settings: str = "",
 ) -> subprocess.Popen[bytes]:
     """Start pytest with :mod:`.plugin`, which gets ``given``; by default on SQLite."""
     marks = MARKS["postgresql" if database else "sqlite"]
@@ -196,6 +203,8 @@ def start_pytest(
     command = [sys.executable, "-m", "pytest", "-p", "trust.mutants.plugin", "-m", marks]
     for plugin in ("randomly", "xdist", "sugar", "cacheprovider"):
         command += ["-p", f"no:{plugin}"]
+    if settings:
+        command.append(f"--ds={settings}")
     command += ["--capture=no", "-q", *([] if given["mode"] == "import" else [WARM_UP])]
     environment = {**os.environ, "MUTANTS": name, "PYTHONPATH": str(ROOT)}
     for setting in ("FUZZING", "REDIS_URL"):

@@ -121,6 +121,7 @@ class Worker:
             log=self._log,
             pass_fds=(requests, answers),
             database=self._database,
+            settings=self.tests.settings,
         )
         os.close(requests)
         os.close(answers)
@@ -193,5 +194,6 @@ class Worker:
             ["-x", *files],
             log=Path(self._folder.name, "import.log"),
             database=self._database and f"{self._database}_import",
+            settings=self.tests.settings,
         )
         return process.wait(), last.read_text() or "its import"

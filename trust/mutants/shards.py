@@ -79,6 +79,14 @@ _MANAGING = _tests(
     *("properties/test_import.py", "properties/test_texts.py"),
 )
 
+# Modules that differ by the user model, with the tests that are tried with another one if a mutant
+# survives.
+CUSTOM_USER = "tests.custom_user.settings"
+WITH_CUSTOM_USER = dict.fromkeys(
+    ["frappe_tokens/keys/rights.py", "frappe_tokens/lookup/invalidation.py"],
+    _tests("custom_user/cases/test_*.py"),
+)
+
 # Modules that differ by database, with the tests that are tried on PostgreSQL if a mutant survives.
 ON_POSTGRESQL = {
     "frappe_tokens/lookup/driver_prepared.py": _tests(

@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Sequence
 
+from ..mutants.elsewhere import try_elsewhere
 from ..mutants.equivalent import Key, listed, unknown
 from ..mutants.making import mutants_of
 from ..mutants.mapping import Map, measure
-from ..mutants.postgresql import try_again
 from ..mutants.running import Outcome, failing, try_harder
 from ..mutants.running import run as run_mutants
 from ..mutants.shards import SHARDS
@@ -52,8 +52,8 @@ def report_of(shards: Sequence[str]) -> Report:
     report.rows += checks
     report.notes.append("\n".join(lines))
     report.notes.append(
-        f"{slow} of the noticed ones don't end, or take all memory. {again} that no test on SQLite "
-        "noticed were tried on PostgreSQL."
+        f"{slow} of the noticed ones don't end, or take all memory. {again} that the tests didn't "
+        "notice were tried with another user model or on PostgreSQL."
     )
     return report
 
@@ -67,7 +67,7 @@ def _outcomes(name: str, covering: Map, reasons: dict[Key, str]) -> tuple[list[O
         if not outcome.is_killed:
             print(f"  {outcome.result}: {outcome.mutant}", file=sys.stderr, flush=True)
 
-    outcomes, again = try_again(run_mutants(mutants, covering, quiet), quiet)
+    outcomes, again = try_elsewhere(run_mutants(mutants, covering, quiet), quiet)
     return try_harder(outcomes, covering, show, reasons), again
 
 
