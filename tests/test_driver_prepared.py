@@ -1,9 +1,8 @@
 """What psycopg prepares if the project has chosen it, and how requests do without it."""
 
+import re
 from contextlib import contextmanager
 from typing import Any
-
-import re
 
 import pytest
 from django.db import OperationalError, ProgrammingError, connection, transaction
