@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -32,11 +33,14 @@ def main() -> int:
     holds = True
     for name in options.parts or PARTS:
         # Each part imports its tools when it runs: another may do without them.
-        report: Report = import_module(f"trust.parts.{name}").run(quick=options.quick)
-        print(report.text(), flush=True)
-        holds = holds and report.holds
-        if not (options.quick or options.no_results):
-            write(report)
+        found: Report | Iterator[Report] = import_module(f"trust.parts.{name}").run(
+            quick=options.quick
+        )
+        for report in [found] if isinstance(found, Report) else found:
+            print(report.text(), flush=True)
+            holds = holds and report.holds
+            if not (options.quick or options.no_results):
+                write(report)
     return 0 if holds else 1
 
 

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from ..parts.mutants import report_of
+from ..report import write
 from .elsewhere import try_elsewhere
 from .equivalent import listed
 from .making import all_mutants
@@ -24,8 +26,15 @@ def main() -> int:
     )
     parser.add_argument("--part", default="0/1", help="such as 0/4")
     parser.add_argument("--show", action="store_true", help="list the mutants, run nothing")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="a file of JSON lines with what became of each")
+    parser.add_argument("--results", action="store_true", help="write results.md")
     options = parser.parse_args()
+    if options.results:
+        for name in options.shards:
+            report = report_of(name)
+            print(report.text())
+            write(report)
+        return 0
     part, parts = map(int, options.part.split("/"))
     paths = [path for name in options.shards for path in SHARDS[name].paths]
     chosen = sorted({test for name in options.shards for test in SHARDS[name].tests})

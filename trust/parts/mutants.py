@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..mutants.elsewhere import try_elsewhere
 from ..mutants.equivalent import Key, listed, unknown
@@ -21,40 +21,32 @@ WANTED = 0.95
 QUICK = "policy"
 
 
-def run(*, quick: bool) -> Report:
-    return report_of([QUICK] if quick else [*SHARDS])
+def run(*, quick: bool) -> Iterator[Report]:
+    """Yield a report for each shard."""
+    return map(report_of, [QUICK] if quick else SHARDS)
 
 
-def report_of(shards: Sequence[str]) -> Report:
-    """Run ``shards``, one after the other."""
-    report, reasons = Report("Mutants"), listed()
-    lines = [
-        "| Code | Mutants | Noticed | | Equivalent | Neither | Tests | Minutes |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    checks: list[Row] = []
-    slow = again = 0
-    for name in shards:
-        began = time.monotonic()
-        covering = measure(SHARDS[name].paths, SHARDS[name].tests)
-        found, number = _outcomes(name, covering, reasons)
-        again += number
-        checks += _checks(name, found, covering, reasons)
-        slow += sum(outcome.result == "too slow" for outcome in found)
-        minutes = (time.monotonic() - began) / 60
-        report.rows.append(_row(name, found, reasons))
-        killed, equivalent = _numbers(found, reasons)
-        rest = len(found) - killed - equivalent
-        lines.append(
-            f"| `{name}` | {len(found):,} | {killed:,} | {killed / len(found):.1%} | {equivalent}"
-            f" | {rest} | {len(covering.seconds):,} | {minutes:.0f} |"
-        )
-    report.rows += checks
-    report.notes.append("\n".join(lines))
+def report_of(name: str) -> Report:
+    """Run the shard."""
+    began, reasons = time.monotonic(), listed()
+    covering = measure(SHARDS[name].paths, SHARDS[name].tests)
+    outcomes, elsewhere = _outcomes(name, covering, reasons)
+    killed, equivalent = _numbers(outcomes, reasons)
+    slow = sum(outcome.result == "too slow" for outcome in outcomes)
+    report = Report(f"Mutants of {name}", [_row(name, outcomes, reasons)])
+    report.rows += _checks(name, outcomes, covering, reasons)
     report.notes.append(
-        f"{slow} of the noticed ones don't end, or take all memory. {again} that the tests didn't "
-        "notice were tried with another user model or on PostgreSQL."
+        f"{len(covering.seconds):,} tests noticed {killed:,} of {len(outcomes):,} mutants "
+        f"({killed / len(outcomes):.1%}), in {(time.monotonic() - began) / 60:.0f} minutes. "
+        f"{equivalent} others are listed, and {len(outcomes) - killed - equivalent} are not."
     )
+    if slow:
+        report.notes.append(f"{slow} of the noticed ones don't end, or take all memory.")
+    if elsewhere:
+        report.notes.append(
+            f"{elsewhere} were tried with another user model or on PostgreSQL, too: no other "
+            "test noticed them."
+        )
     return report
 
 
@@ -86,7 +78,7 @@ def _row(name: str, outcomes: Sequence[Outcome], reasons: dict[Key, str]) -> Row
         "as equivalent",
         len(outcomes),
         len(outcomes) - killed - (0 if too_few else equivalent),
-        f"python -m trust.mutants {name}",
+        f"python -m trust.mutants {name} --results",
     )
 
 
