@@ -55,9 +55,9 @@ def test_every_character_is_as_likely_as_any_other(monkeypatch):
 
 def test_repr_hides_a_secret():
     secret = Secret("canary")
-    for shown in (repr(secret), repr([secret]), repr({"a": secret}), f"{secret!r}", ascii(secret)):
-        assert "canary" not in shown
-        assert "'********'" in shown
+    assert repr(secret) == f"{secret!r}" == ascii(secret) == "'********'"
+    assert repr([secret]) == "['********']"
+    assert repr({"a": secret}) == "{'a': '********'}"
     assert str(secret) == "canary"
     assert secret == "canary"
     assert "canary" not in repr(crypto.generate_api_secret())
