@@ -7,9 +7,11 @@ from django.contrib.admin.models import LogEntry
 from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 from django.db import transaction
+from django.db.models.signals import pre_save
 from django.test import Client, modify_settings
 
 from frappe_tokens import signals
+from frappe_tokens.base_models import KeyState
 from frappe_tokens.keys import (
     change_key,
     generate_keys,
@@ -182,6 +184,26 @@ def test_errors_of_receivers_change_nothing(keys, caplog):
 
     assert caplog.text.count("a receiver's own") >= len(sent)
     assert rotated.api_secret not in caplog.text
+
+
+def test_code_of_a_project_that_saves_keys_does_not_stop_a_revocation(user, settings):
+    settings.FRAPPE_TOKENS = {"SOURCES": {"Robot": "sources.Robot"}}
+    first, second = (
+        generate_keys_for_source(Robot.objects.create(user=user, serial_number=number))
+        for number in (1, 2)
+    )
+
+    def fail(**_):
+        raise RuntimeError("a project's own")
+
+    pre_save.connect(fail, sender=Robot)
+    try:
+        assert revoke(first.instance)
+        assert revoke_leaked("", second.api_secret)
+    finally:
+        pre_save.disconnect(fail, sender=Robot)
+
+    assert {robot.state for robot in Robot.objects.all()} == {KeyState.REVOKED}
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING], ids=["logged", "not logged"])

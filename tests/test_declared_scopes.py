@@ -7,7 +7,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import ProgrammingError
-from django.urls import path
+from django.urls import path, re_path
 from django.utils.decorators import method_decorator
 from django.views import View
 from drf_spectacular.generators import SchemaGenerator
@@ -265,6 +265,14 @@ def test_schema_names_them():
 def function(request): ...
 
 
+@require_scopes("reports")
+def zebra(request, kind): ...
+
+
+@require_scopes("reports")
+def ant(request, kind): ...
+
+
 @require_scopes("todos:read")
 @api_view(["GET", "POST"])
 def by_decorator(request):
@@ -312,7 +320,8 @@ class Instance:
 class Foreign:
     """A view whose ``cls`` is not what Django REST framework sets."""
 
-    cls = Page
+    def __init__(self, cls):
+        self.cls = cls
 
     def __call__(self, request): ...
 
@@ -341,9 +350,12 @@ urlpatterns = [
     path("cached/", OnlyInRequests.as_view()),
     path("nested/", ToDos.as_view({"get": "list"}, required_scopes=[["nested"]])),
     path("instance/", Instance()),
-    path("foreign/", Foreign()),
+    path("foreign/", Foreign(Page)),
+    path("foreign/too/", Foreign(dict)),
     path("methods/", ByMethod.as_view()),
     path("page/", Page.as_view()),
+    re_path(r"^reports/(\d+)/$", zebra),
+    re_path(r"^reports/(\w+)/$", ant),
 ]
 
 
@@ -363,16 +375,18 @@ def test_command_lists_views_by_scope():
         "reports: Read the reports",
         "",
         "scope methods path view",
-        f"notes GET /ninja/notes {__name__}.notes, {__name__}.new_note",
+        f"notes GET /ninja/notes {__name__}.notes",
         f"reports all /function/ {__name__}.function",
         f"reports all /instance/ {__name__}.Instance",
         f"reports GET /page/ {__name__}.Page",
+        f"reports all /reports/<var>/ {__name__}.zebra",
+        f"reports all /reports/<var>/ {__name__}.ant",
         f"todos:done POST /done/ {__name__}.ToDos",
         f"todos:read GET POST /decorator/<int:pk>/ {__name__}.by_decorator",
         f"todos:read GET /methods/ {__name__}.ByMethod",
         f"todos:read GET POST /todos/ {__name__}.ToDos",
         f"todos:write POST /methods/ {__name__}.ByMethod",
-        f"todos:write POST /ninja/notes {__name__}.notes, {__name__}.new_note",
+        f"todos:write POST /ninja/notes {__name__}.new_note",
         f"todos:write POST /todos/ {__name__}.ToDos",
     ]
     assert err == ""
@@ -388,7 +402,7 @@ def test_command_lists_views_for_programs():
         "path": "/function/",
         "view": f"{__name__}.function",
     }
-    assert len(lines) == 11
+    assert len(lines) == 13
 
 
 def test_command_names_scopes_that_open_nothing(settings):
@@ -413,6 +427,18 @@ def test_check_finds_required_scopes_that_are_not_declared(settings, monkeypatch
         "it."
     )
     assert "The scopes are: todos:read, todos:write, reports." in warning.hint
+
+
+@pytest.mark.usefixtures("views")
+def test_check_names_the_operations_of_ninja_that_require_the_scope(settings, monkeypatch):
+    monkeypatch.setattr("frappe_tokens.checks.scopes.scopes_of_toolkit", lambda: None)
+    names = ("todos:read", "todos:done", "reports", "notes")
+    settings.FRAPPE_TOKENS = {"SCOPES": dict.fromkeys(names, "A description")}
+
+    (warning,) = check_scopes()
+
+    views = ", ".join(f"{__name__}.{name}" for name in ("ByMethod", "ToDos", "new_note"))
+    assert warning.msg.startswith(f"{views} require the scope 'todos:write', ")
 
 
 @pytest.mark.usefixtures("views")

@@ -76,7 +76,11 @@ def test_description_is_short_and_printable(keys, description):
 
 @pytest.mark.parametrize("prefix", ["fts_", "acme_"], ids=["present prefix", "older prefix"])
 @pytest.mark.parametrize(
-    "text", ["{}", "key:{}", 'Authorization: token "a:{}"', "use {}, now", "«{}»"]
+    "text",
+    [
+        *("{}", "key:{}", "TOKEN={}", "({})", "`{}`", "«{}»", "/{}", "{}.", "old|{}"),
+        *('Authorization: token "a:{}"', "use {}, now"),
+    ],
 )
 def test_no_text_takes_a_secret(keys, settings, text, prefix):
     text = text.format(crypto.generate_api_secret())

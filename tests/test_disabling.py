@@ -40,7 +40,7 @@ def test_key_is_disabled_and_enabled_again(keys, system_manager):
 
 
 @pytest.mark.parametrize("change", [disable, revoke])
-def test_refusal_says_for_what_the_permission_is_missing(keys, make_user, change):
+def test_refusal_names_the_missing_permission(keys, make_user, change):
     sentence = f"You don't have permission to {change.__name__} API keys."
 
     with pytest.raises(PermissionDenied, match=sentence):

@@ -17,13 +17,16 @@ from django.db import OperationalError, connection, connections, transaction
 from django.test import override_settings
 
 from frappe_tokens import crypto, lookup
+from frappe_tokens.credentials import parse
 from frappe_tokens.keys import GeneratedKeys, generate_keys, generate_keys_for_users, revoke
 from frappe_tokens.lookup import statement as lookup_statement
 from frappe_tokens.lookup.find import _reads_latest_commit
 from frappe_tokens.models import ApiKey
+from frappe_tokens.verification import verify
 from frappe_tokens.waiting import MustWait
 
 from .client import HOUR, MINUTE, NOON, TICK, ask, attempt, client_of, with_wrong_secret
+from .conftest import info_of, token_header
 from .replicas import KeysElsewhere, Replicas
 from .sources.models import Drone, Meter, Operator, Robot
 
@@ -114,6 +117,25 @@ def test_digest_that_a_field_decrypts_is_read_from_the_database(keys, monkeypatc
         assert ask(keys).status_code == 200
         assert ask(with_wrong_secret(keys)).status_code == 401
     assert verbs == ["SELECT", "SELECT"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE frappe_tokens_apikey SET live = NULL, revoked_at = '2020-01-01 00:00:00'",
+        "DELETE FROM frappe_tokens_apikey",
+    ],
+)
+def test_revoking_ends_what_is_cached_of_a_key_that_sql_has_ended(user, statement):
+    keys = generate_keys(user)
+    ask(keys)
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    assert ask(keys).status_code == 200  # from the cache
+
+    revoke(keys.instance)
+
+    assert ask(keys).status_code == 401
 
 
 def test_policies_apply_to_cached_keys(user):
@@ -496,6 +518,23 @@ def test_only_what_neither_connects_nor_runs_the_projects_code_is_found_without_
     assert is_cached(keys)
     with pytest.raises(MustWait) if own else nullcontext():
         assert lookup.find(ApiKey, keys.api_key, may_wait=False).is_from_cache
+
+
+def test_first_use_of_an_old_secret_is_recorded_where_waiting_is_allowed(keys, settings):
+    new = generate_keys(keys.instance.user, grace=HOUR)
+    settings.CACHES = {"default": LOCAL}
+    settings.DATABASE_ROUTERS = []
+    ask(new)
+    assert is_cached(keys)
+    info = info_of()
+    info.may_wait = False
+
+    with pytest.raises(MustWait):
+        verify(parse(token_header(keys), "token"), info)
+
+    assert ApiKey.objects.get().previous_used_at is None
+    assert ask(keys).status_code == 200
+    assert ApiKey.objects.get().previous_used_at is not None
 
 
 def test_user_model_that_reads_the_password_when_made_is_not_kept(keys, monkeypatch):

@@ -1,9 +1,12 @@
 """Mails to the users of keys."""
 
+import logging
+
 import pytest
 import time_machine
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
+from django.db import transaction
 
 from frappe_tokens import crypto
 from frappe_tokens.keys import (
@@ -93,6 +96,35 @@ def test_template_of_a_project_gets_every_variable_about_every_change(
         "key_enabled|False|None|",
         "key_revoked|False|None|leaked",
     ]
+
+
+class FailingHandler(logging.Handler):
+    def emit(self, record):
+        raise RuntimeError("a handler's own")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda keys: revoke(keys.instance),
+        lambda keys: revoke_leaked("", keys.api_secret),
+    ],
+    ids=["revoked", "leaked"],
+)
+def test_failing_mail_and_log_stop_nothing_else(
+    make_user, settings, monkeypatch, django_capture_on_commit_callbacks, end
+):
+    settings.FRAPPE_TOKENS = {"NOTIFY_CHANGES": True}
+    settings.EMAIL_BACKEND = "no.such.Backend"
+    keys = generate_keys(make_user("ada", email="ada@example.com"))
+    monkeypatch.setattr(logging.getLogger("frappe_tokens.notices"), "handlers", [FailingHandler()])
+    later = []
+
+    with django_capture_on_commit_callbacks(execute=True):
+        end(keys)
+        transaction.on_commit(lambda: later.append("called"))
+
+    assert later == ["called"]
 
 
 # A key was revoked because it leaked

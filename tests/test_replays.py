@@ -124,7 +124,7 @@ def test_revocation_outlives_the_transaction_of_the_request(user, atomic, monkey
 
 
 def test_each_key_that_was_replayed_in_a_transaction_is_revoked_after_the_request(make_user):
-    """Such as one with a batch of others in it."""
+    """For example, a batch request that contains other requests."""
     first, second = (generate_keys(make_user(name)) for name in ("ada", "grace"))
     generate_keys_for_users([first.instance.user, second.instance.user])
 

@@ -212,7 +212,7 @@ def test_any_number_of_members_is_read_with_999_parameters(kind, lead, make_user
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["guardian first", "guardian last"])
-def test_lists_show_the_keys_of_all_whom_any_backend_names(make_user, settings, order):
+def test_lists_show_the_keys_of_members_from_every_backend(make_user, settings, order):
     settings.AUTHENTICATION_BACKENDS = BACKENDS["rules beside guardian"][::order]
     lead, by_rules, by_guardian = map(make_user, ("lead", "one", "other"))
     let_lead("rules", lead, by_rules)
@@ -227,9 +227,9 @@ def test_lists_show_the_keys_of_all_whom_any_backend_names(make_user, settings, 
 @pytest.mark.parametrize(
     "rights", [{"permissions": ["auth.generate_keys"]}, {"is_superuser": True}]
 )
-def test_other_rights_make_nobody_a_lead(make_user, member, settings, rights):
+def test_other_rights_do_not_make_a_lead(make_user, member, settings, rights):
     settings.AUTHENTICATION_BACKENDS = BACKENDS["guardian"]
-    let_lead("guardian", make_user("lead"), member)  # which makes the permission
+    let_lead("guardian", make_user("lead"), member)  # creates the permission
 
     by = Actor(make_user("other", **rights))
 

@@ -31,9 +31,10 @@ def check_scopes(**kwargs: object) -> Iterator[CheckMessage]:
     with suppress(Exception):
         known = {*declared, *(scopes_of_toolkit() or ())}
         for view in routed_views(get_resolver()):
-            if not view.name.startswith(_OF_TOOLKIT):
-                for scope in {*sum(view.required_scopes.values(), ())} - known:
-                    missing.setdefault(scope, []).append(view.name)
+            for name, _method, scopes in view.requirements():
+                if not name.startswith(_OF_TOOLKIT):
+                    for scope in {*scopes} - known:
+                        missing.setdefault(scope, []).append(name)
     for scope, names in sorted(missing.items()):
         first = sorted({*names})[:NAMED_MAX]
         yield checks.Warning(

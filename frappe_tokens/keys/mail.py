@@ -88,7 +88,7 @@ def send_changes(event: str, changes: Changes, by: User | None, total: int) -> N
 
     if notified:
         alias = router.db_for_write(type(notified[0][0]))
-        transaction.on_commit(send_all, using=alias)
+        transaction.on_commit(send_all, using=alias, robust=True)
 
 
 def send_leaked(key: AbstractApiKey, url: str) -> None:
@@ -97,6 +97,7 @@ def send_leaked(key: AbstractApiKey, url: str) -> None:
         transaction.on_commit(
             lambda: _send_about(key, "key_leaked", {"url": url}),
             using=router.db_for_write(type(key)),
+            robust=True,
         )
 
 

@@ -229,7 +229,7 @@ def prune_notices(models: Collection[type[AbstractApiKey]]) -> int:
 
 
 def _is_over(key: AbstractApiKey | None, about: datetime, ended: datetime) -> bool:
-    """Whether the key is gone, or was revoked, or used after ``about``, before ``ended``."""
+    """Whether the key was deleted, or was revoked or used before ``ended`` (after ``about``)."""
     if key is None:
         return True
     if key.revoked_at is not None:

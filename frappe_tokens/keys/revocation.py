@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from .. import crypto, policy
 from ..base_models import AbstractApiKey
 from ..conf import conf
+from ..lookup import invalidate
 from ..models import ApiKey
 from ..redaction import HIDDEN, redacted, redacted_url
 from .actors import Actor, check_manager, check_reach
@@ -57,11 +58,15 @@ def _revoke(key: AbstractApiKey, reason: str, by: Actor | None, *, leaked: bool 
         changes["live"] = None
     with transaction_for(alias):
         stored = lock_rows(model, [key], by).get(key.pk)
+        # Also if it was revoked or deleted before, by SQL of which the cache knows nothing.
+        invalidate(model.cache_label(), [key.api_key], alias)
         revoked = stored is not None and not stored.is_revoked
         if stored is not None and revoked:
             for name, value in changes.items():
                 setattr(stored, name, value)
-            stored.save(update_fields=[*changes])
+            # Not save(), which a project's own code may stop. The model's own queryset would
+            # invalidate the whole cache.
+            model._base_manager.filter(pk=stored.pk).update(**changes)
             announce("key_revoked", [(stored, {"reason": reason})], by, is_emailed=not leaked)
     refresh(key, alias)
     return revoked

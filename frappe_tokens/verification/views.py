@@ -22,12 +22,9 @@ class RoutedView(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The dotted path of the view or of its class; those of all operations of Django Ninja."""
+        """The dotted path of the view, or of its class."""
         # REST framework gives the function of a viewset the names of the class.
-        views = [getattr(self.view, "view_class", self.view)]
-        views = [operation.view_func for operation in ninja_operations(self.view)] or views
-        named = [view if hasattr(view, "__name__") else type(view) for view in views]
-        return ", ".join(f"{view.__module__}.{view.__name__}" for view in named)
+        return _dotted_path(getattr(self.view, "view_class", self.view))
 
     @property
     def required_scopes(self) -> dict[str, tuple[str, ...]]:
@@ -35,15 +32,25 @@ class RoutedView(NamedTuple):
 
         A method is in upper case, and "" for a function, which may answer all methods.
         """
-        required = {method: _required(self.view, method) for method in _methods(self.view)}
+        return {method: scopes for _, method, scopes in self.requirements()}
+
+    def requirements(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Yield the dotted path, the method and the scopes of whatever requires any.
+
+        A view of Django Ninja consists of several functions.
+        """
+        for method in _methods(self.view):
+            if scopes := _required(self.view, method):
+                yield self.name, method, scopes
         for operation in ninja_operations(self.view):
             scopes = tuple(
                 scope
                 for callback in operation.auth_callbacks
                 for scope in policy.required_scopes(callback, "")
             )
-            required |= dict.fromkeys(operation.methods, scopes)
-        return {method: scopes for method, scopes in required.items() if scopes}
+            if scopes:
+                name = _dotted_path(operation.view_func)
+                yield from ((name, method, scopes) for method in operation.methods)
 
 
 def routed_views(resolver: URLResolver, prefix: str = "") -> Iterator[RoutedView]:
@@ -70,6 +77,11 @@ def ninja_operations(view: object) -> Iterable[Any]:
         path_view = inspect.getclosurevars(inner).nonlocals.get("self")
     operations: Iterable[Any] = getattr(path_view, "operations", ())
     return operations
+
+
+def _dotted_path(view: Any) -> str:
+    named = view if hasattr(view, "__name__") else type(view)
+    return f"{named.__module__}.{named.__name__}"
 
 
 def _methods(view: Any) -> list[str]:

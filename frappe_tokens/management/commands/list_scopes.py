@@ -50,14 +50,18 @@ class Command(BaseCommand):
             self.stderr.write(f"No view requires: {', '.join(unused)}.")
 
 
-def _rows() -> list[tuple[str, tuple[str, ...], str, str]]:
+def _rows() -> list[tuple[str, list[str], str, str]]:
     """Return a row for each scope and view, sorted by scope and path."""
-    rows = set()  # Django Ninja has a route for each operation, with a view of all of them
+    methods: dict[tuple[str, str, str], list[str]] = {}
     for view in routed_views(get_resolver()):
         path = simplify_regex(view.route).replace("\\", "")
-        methods: dict[str, tuple[str, ...]] = {}
-        for method, scopes in view.required_scopes.items():
+        for name, method, scopes in view.requirements():
             for scope in scopes:
-                methods[scope] = (*methods.get(scope, ()), method or "all")
-        rows |= {(scope, names, path, view.name) for scope, names in methods.items()}
-    return sorted(rows, key=lambda row: (row[0], row[2], row[1]))
+                found = methods.setdefault((scope, path, name), [])
+                # Django Ninja has a route for each operation, with a view of all of them.
+                if (shown := method or "all") not in found:
+                    found.append(shown)
+    return sorted(
+        ((scope, found, path, name) for (scope, path, name), found in methods.items()),
+        key=lambda row: (row[0], row[2]),
+    )
