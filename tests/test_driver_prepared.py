@@ -281,6 +281,22 @@ def test_missing_table_does_not_end_preparing(client, keys, caplog):
     assert not caplog.messages
 
 
+@pytest.mark.parametrize("code", ["40001", "53200", "57014"])
+def test_temporary_error_is_not_taken_for_a_lost_statement(client, keys, caplog, code):
+    find(client, keys.api_key, times=3)
+    execute(
+        client,
+        "CREATE FUNCTION pg_temp.fail() RETURNS text LANGUAGE plpgsql AS "
+        f"'BEGIN RAISE EXCEPTION ''temporary'' USING ERRCODE = ''{code}''; END'",
+    )
+    replace(client, "(text) AS SELECT pg_temp.fail() WHERE $1 <> ''")
+
+    with pytest.raises(OperationalError, match="temporary"):
+        find(client, keys.api_key)
+
+    assert not caplog.messages
+
+
 def test_wait_that_is_too_long_is_not_made_twice(client, keys, caplog):
     find(client, keys.api_key, times=3)
     execute(client, "SET lock_timeout TO '50ms'")
