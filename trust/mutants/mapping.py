@@ -26,13 +26,13 @@ MARKS = {
 }
 
 # How much processor time the tests of one mutant may take until one of them fails, in seconds.
-BUDGET = 10.0
+BUDGET = 5.0
 
 # The same for those that commit, in addition. They are slow, and would rarely get a turn.
-LATE_BUDGET = 8.0
+LATE_BUDGET = 3.0
 
 # How many times as much the mutants get that no test has noticed, and that aren't listed.
-PATIENCE = 6
+PATIENCE = 15
 
 
 @dataclass(slots=True)
