@@ -25,7 +25,7 @@ from frappe_tokens.models import ApiKey
 from frappe_tokens.signals import key_revoked, keys_generated
 
 from .account.conftest import make_key
-from .client import GENERATE, JSON, ask, client_of
+from .client import GENERATE, JSON, ask, client_of, rows
 from .conftest import receiving
 from .sources.models import Robot, Sensor
 from .test_audit import lines, logged, only_line
@@ -98,6 +98,8 @@ def test_revocation_is_announced_once(keys, system_manager, log, received):
 
     call = {"signal": key_revoked, "sender": ApiKey, "instance": key}
     assert received == [{**call, "by": system_manager, "reason": "lost"}]
+    ((stored,), announced) = rows(), received[0]["instance"]
+    assert {name: getattr(announced, name) for name in stored} == stored
     assert logged(log) == [("key_revoked", line_of(key, by="manager", reason="lost"))]
     assert log.messages == [f"Revoked API key {keys.api_key} of ada. Reason: lost"]
     assert history() == of_user_and_key(key, f"Revoked API key {keys.api_key}.")

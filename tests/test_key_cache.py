@@ -138,6 +138,15 @@ def test_revoking_ends_what_is_cached_of_a_key_that_sql_has_ended(user, statemen
     assert ask(keys).status_code == 401
 
 
+def test_revoking_a_key_leaves_the_others_cached(keys, user):
+    other = generate_keys(user, name="other")
+    ask(keys)
+
+    revoke(other.instance)
+
+    assert is_cached(keys)
+
+
 def test_policies_apply_to_cached_keys(user):
     read_only = generate_keys(user, read_only=True)
     scoped = generate_keys(user, name="scoped", scopes=["todos"])
