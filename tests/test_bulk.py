@@ -61,7 +61,7 @@ def test_database_that_takes_few_parameters_gets_several_statements(
 def test_new_rows_have_their_primary_keys_on_every_database(user):
     new = [ApiKey(user=user, name=f"{number}", scopes=["todo"]) for number in range(3)]
 
-    insert_rows(new, "api_key", "default")
+    insert_rows(new, "api_key")
 
     for key in new:
         assert (key._state.adding, key._state.db) == (False, "default")

@@ -4,6 +4,7 @@ from contextlib import closing
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from frappe_tokens.account import views as account_views
 from frappe_tokens.api import keys as api_keys
@@ -130,6 +131,23 @@ def test_only_mysql_locks_who_makes_the_call_too(make_user):
 def test_text_that_databases_do_not_accept_is_no_username(user):
     assert find_user("ada") == user
     assert find_user("ada\0") is find_user("ada\udcff") is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_user_is_locked_first(user, cached_keys):
+    """In any other order, a parallel call ends in a deadlock, or SQLite refuses to write."""
+    generate_keys(user)
+
+    with CaptureQueriesContext(connection) as captured:
+        user.delete()
+
+    statements = [query["sql"] for query in captured]
+    if connection.vendor == "sqlite":
+        assert statements[statements.index("BEGIN") + 1].startswith("UPDATE")
+    else:
+        lock = next(number for number, sql in enumerate(statements) if "FOR UPDATE" in sql)
+        assert "auth_user" in statements[lock]
+        assert not any(sql.startswith(("DELETE", "UPDATE")) for sql in statements[:lock])
 
 
 @pytest.fixture

@@ -8,11 +8,14 @@ from django.db import connection
 from django.test import Client
 
 from frappe_tokens import lookup
+from frappe_tokens.crypto import Secret
 from frappe_tokens.exceptions import Reason
 from frappe_tokens.keys import (
+    ImportedPair,
     disable,
     enable,
     generate_keys,
+    import_keys,
     revoke,
     revoke_leaked,
     set_up_pair,
@@ -152,6 +155,24 @@ def test_key_of_a_user_whom_no_replica_has_yet_is_revoked(make_user, settings, m
 
     assert ApiKey.objects.using("default").get().is_revoked
     assert [mail.to for mail in mailoutbox] == [["ada@example.com"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pair_of_a_user_whom_no_replica_has_yet_is_imported(user, settings):
+    settings.DATABASE_ROUTERS = [NoReplica()]
+
+    import_keys([ImportedPair(1, "ada", "chosen", Secret(SECRET))])
+
+    assert ApiKey.objects.using("default").get().user_id == user.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_user_is_deleted_without_reading_their_keys_from_a_replica(keys, settings):
+    settings.DATABASE_ROUTERS = [NoReplica()]
+
+    keys.instance.user.delete()
+
+    assert not ApiKey.objects.using("default").exists()
 
 
 @pytest.mark.django_db(transaction=True)

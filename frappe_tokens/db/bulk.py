@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from django.db import connections
+from django.db import connections, router
 from django.db.models import Expression, Field, Model
 from django.views.decorators.debug import sensitive_variables
 
@@ -55,11 +55,12 @@ def update_rows(rows: Sequence[_Row], fields: Iterable[str], alias: str) -> None
 
 
 @sensitive_variables()
-def insert_rows(rows: Sequence[_Row], unique: str, alias: str) -> None:
+def insert_rows(rows: Sequence[_Row], unique: str) -> None:
     """Write new ``rows``, and set their primary keys on every database.
 
     ``unique`` is the name of a unique field in which all of them have a value.
     """
+    alias = router.db_for_write(type(rows[0]))
     manager = type(rows[0])._default_manager.using(alias)
     manager.bulk_create(rows)
     # MySQL doesn't return the primary keys of many new rows.

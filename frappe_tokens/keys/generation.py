@@ -113,7 +113,7 @@ def _generate(
         now, ends_at = timezone.now(), existing.expires_at if existing is not None else None
         key = options.apply(target, existing, now)
         generated = set_secret(key, options.grace, now, options.by, ends_at=ends_at)
-        key.save(using=alias)
+        key.save()
         announce_generated([(key, existing is not None)], options.by)
     return generated
 
@@ -162,7 +162,7 @@ def _for_all(pks: Iterable[object], cleaned: KeyOptions, by: Actor | None) -> li
                 ends_at = ends.get(key.user_id)
                 results.append(set_secret(key, cleaned.grace, now, by, ends_at=ends_at))
             if new := [key for key in rows if key._state.adding]:
-                insert_rows(new, "api_key", alias)
+                insert_rows(new, "api_key")
             if changed := [key for key in rows if key.user_id in existing]:
                 update_rows(changed, sorted({*SECRET_FIELDS, *cleaned.values}), alias)
             announce_generated([(key, key.user_id in existing) for key in rows], by, len(targets))

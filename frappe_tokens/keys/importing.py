@@ -97,7 +97,6 @@ def _store(
 
 @sensitive_variables()
 def _write(pairs: list[CheckedPair], show_progress: Callable[[int], object]) -> None:
-    alias = router.db_for_write(ApiKey)
     now = timezone.now()
     expires_at = default_expiry(now)
     for batch in in_batches(pairs, BATCH_SIZE):
@@ -114,7 +113,7 @@ def _write(pairs: list[CheckedPair], show_progress: Callable[[int], object]) -> 
             )
             for pair in batch
         ]
-        insert_rows(keys, "api_key", alias)
+        insert_rows(keys, "api_key")
         numbers = numbers_of({pair.user_id for pair in batch}, lock=True)
         if any(map(is_too_many, numbers.values())):
             raise IntegrityError("users have other keys now")

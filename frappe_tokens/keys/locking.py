@@ -116,7 +116,7 @@ def _lockable(users: Manager[Any], alias: str, *, is_deletion: bool = False) -> 
     else:
         # SQLite locks the database at the first write, which fails if another transaction has
         # written since this one first read.
-        ApiKey._base_manager.using(alias).filter(pk=0).update(name="")
+        ApiKey._base_manager.filter(pk=0).update(name="")
     return ordered
 
 

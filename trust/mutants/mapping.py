@@ -78,7 +78,7 @@ class Map:
 
     def _using(self, mutant: Mutant) -> set[str]:
         """Return the tests that run lines with a name that ``mutant`` assigns."""
-        lines = mutant.source.splitlines()
+        lines = (ROOT / mutant.path).read_text().splitlines()
         # The first line of the statement, of which the mutant may have changed a later one.
         assigned = re.match(r"(\w+(?:, \w+)*)\b[^=(]*=", lines[mutant.lines[0] - 1])
         if assigned is None:
