@@ -25,6 +25,7 @@ from frappe_tokens.keys.locking import (
     lock_for_deletion,
     lock_rows,
     lock_users,
+    unrevoked_keys,
 )
 from frappe_tokens.models import ApiKey
 
@@ -148,6 +149,15 @@ def test_user_is_locked_first(user, cached_keys):
         lock = next(number for number, sql in enumerate(statements) if "FOR UPDATE" in sql)
         assert "auth_user" in statements[lock]
         assert not any(sql.startswith(("DELETE", "UPDATE")) for sql in statements[:lock])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_keys_of_others_are_left_alone(make_user):
+    ada, grace = make_user("ada"), make_user("grace")
+    key, _other = (generate_keys(user, name="ci").instance for user in (ada, grace))
+
+    with transaction.atomic():
+        assert unrevoked_keys([ada], "ci") == {ada.pk: key}
 
 
 @pytest.fixture

@@ -170,11 +170,10 @@ def lock_rows(model: type[_Key], keys: Iterable[_Key], by: Actor | None) -> dict
         The keys that exist, as stored now with their users, by primary key.
     """
     keys = list(keys)
-    alias = router.db_for_write(model)
     users = lock_users([key.user_id for key in keys], by)
     rows: dict[object, _Key] = {}
     for batch in in_batches([key.pk for key in keys], LOCK_SIZE):
-        stored = model._base_manager.using(alias).filter(pk__in=batch).order_by("pk")
+        stored = model._base_manager.filter(pk__in=batch).order_by("pk")
         for row in locking_read(stored):
             if row.user_id in users:
                 # The locked one, because a plain read may be older.
@@ -188,8 +187,8 @@ def locking_read(rows: QuerySet[_Key]) -> QuerySet[_Key]:
 
     The transaction's snapshot may be older than the lock of the user. A locking read isn't.
     """
-    locks = connections[rows.db].features.has_select_for_update
-    return rows.select_for_update() if locks else rows
+    locking: QuerySet[_Key] = rows.select_for_update()  # as any other read on SQLite
+    return locking
 
 
 def unrevoked_keys(users: Iterable[User], name: str) -> dict[object, ApiKey]:
