@@ -243,7 +243,7 @@ def clean_metadata(metadata: Mapping[str, object]) -> Mapping[str, object]:
 
 def _refuse_secrets(text: str) -> None:
     """Raise ValidationError if ``text``, which pages and clients show, contains a secret."""
-    if any(map(looks_secret, re.findall(r"[0-9A-Za-z](?:[\w.-]*[0-9A-Za-z])?", text, re.ASCII))):
+    if any(map(looks_secret, re.findall(r"[0-9A-Za-z](?:[0-9A-Za-z_.-]*[0-9A-Za-z])?", text))):
         raise ValidationError(
             _("This contains an API secret. Leave it out, and generate a new one."), code="secret"
         )
