@@ -41,7 +41,7 @@ def report_of(name: str) -> Report:
         f"{equivalent} others are listed, and {len(outcomes) - killed - equivalent} are not."
     )
     if slow:
-        report.notes.append(f"{slow} of the noticed ones don't end, or take all memory.")
+        report.notes.append(f"{slow} of the noticed ones took too much time or memory.")
     if elsewhere:
         report.notes.append(
             f"{elsewhere} were tried with another user model or on PostgreSQL, too: no other "
