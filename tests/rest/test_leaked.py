@@ -154,7 +154,7 @@ PEPPERS = ["an older pepper that is long enough", "a newer pepper that is long e
 @pytest.mark.parametrize("made_with", [[], PEPPERS[:1]], ids=["unpeppered", "peppered"])
 @pytest.mark.parametrize("form", ["{1}", " {1}\t", "ftk_0000000000000000:{1}"])
 def test_secret_alone_revokes_its_key(user, settings, made_with, peppers, form):
-    settings.FRAPPE_TOKENS = {"PEPPERS": made_with}
+    settings.FRAPPE_TOKENS = {"PEPPERS": made_with, "SECRET_PREFIX": "X_"}
     keys, other = generate_keys(user), generate_keys(user, name="other")
     settings.FRAPPE_TOKENS = {"PEPPERS": peppers}
 
