@@ -102,7 +102,8 @@ def parse_network(text: str, *, strict: bool = True) -> Network:
         # The name of an interface may be any text, and means nothing on another machine.
         raise ValueError("An address with the name of an interface is not a network.")
     network = ipaddress.ip_network(text.strip(), strict)
-    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+    # Only those within ::ffff:0:0/96 begin with a mapped address.
+    if isinstance(network, ipaddress.IPv6Network):
         mapped = network.network_address.ipv4_mapped
         if mapped is not None:
             return ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
