@@ -112,10 +112,11 @@ class FailingHandler(logging.Handler):
     ids=["revoked", "leaked"],
 )
 def test_failing_mail_and_log_stop_nothing_else(
-    make_user, settings, monkeypatch, django_capture_on_commit_callbacks, end
+    make_user, settings, templates, monkeypatch, django_capture_on_commit_callbacks, end
 ):
     settings.FRAPPE_TOKENS = {"NOTIFY_CHANGES": True}
-    settings.EMAIL_BACKEND = "no.such.Backend"
+    templates("key_changed.txt", "{% no_such_tag %}")
+    templates("key_leaked.txt", "{% no_such_tag %}")
     keys = generate_keys(make_user("ada", email="ada@example.com"))
     monkeypatch.setattr(logging.getLogger("frappe_tokens.notices"), "handlers", [FailingHandler()])
     later = []

@@ -38,7 +38,7 @@ def send(user: User, name: str, context: Mapping[str, object]) -> bool:
         Whether it was sent. It isn't if the user has no email address.
 
     Raises:
-        Exception: of the templates or of the project's ``EMAIL_BACKEND``.
+        Exception: of the templates or of the project's email backend.
     """
     address = address_of(user)
     if not address:
