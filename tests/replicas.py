@@ -20,6 +20,8 @@ from frappe_tokens.models import ApiKey
 APP = str(Path(__file__).resolve().parent.parent / "frappe_tokens")
 # Django, and Python itself.
 LIBRARIES = re.compile(r"site-packages/django/|/lib/python3\.\d+/(?!site-packages)")
+# Functions of Django: the constraint decides after the first, and the second reads no row.
+HARMLESS = {"_perform_unique_checks", "_check_bulk_create_options"}
 WRITTEN = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM)\s+[\"`]?(\w+)", re.IGNORECASE)
 
 # The last use of a key may be seen late, and SQLite's lock is an UPDATE of no row.
@@ -119,10 +121,7 @@ def _frames_of_the_app():
             frames.append(frame)
             if len(frames) == 1 and name.startswith(f"{APP}/middleware/"):
                 return []  # it only passes the request on
-        elif not frames and (
-            frame.f_code.co_name == "_perform_unique_checks"  # the constraint decides
-            or not LIBRARIES.search(name)
-        ):
+        elif not frames and (frame.f_code.co_name in HARMLESS or not LIBRARIES.search(name)):
             return []
         frame = frame.f_back
     return frames
