@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import requests
 from django.test import Client
+from playwright.sync_api import expect
 
 from tests.clients.conftest import install_package
 
@@ -12,6 +13,10 @@ WINDOWS = {
     "no-javascript": {"java_script_enabled": False},
 }
 each_window = pytest.mark.parametrize("options", WINDOWS.values(), ids=WINDOWS)
+
+# Milliseconds. A machine that tests other things at the same time can be slow.
+TIMEOUT = 30_000
+expect.set_options(timeout=TIMEOUT)
 
 GENERATE = "[data-frappe-tokens-dialog]"
 SUBMIT = "#frappe-tokens-content [type=submit]"
@@ -51,7 +56,7 @@ def open_page(chromium, site, problems):
     def open_window(path, user=None, **options):
         context = chromium.new_context(base_url=site, **options)
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(TIMEOUT)
         if user is not None:
             client = Client()
             client.force_login(user)

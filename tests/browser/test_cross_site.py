@@ -15,6 +15,8 @@ from frappe_tokens.authentication import BasicAuthentication
 from frappe_tokens.keys import generate_keys
 from frappe_tokens.models import ApiKey
 
+from .conftest import TIMEOUT
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
@@ -79,7 +81,7 @@ def submit(request, chromium, server, system_manager):
     own = f"{host}:{urlsplit(server.url).port}"
     login = {"username": made.api_key, "password": made.api_secret}
     context = chromium.new_context(**({} if by_address else {"http_credentials": login}))
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(TIMEOUT)
     page = context.new_page()
     prefix = f"{made.token}@" if by_address else ""
     answer = page.goto(f"http://{prefix}{own}/ask")
