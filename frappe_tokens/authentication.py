@@ -112,5 +112,8 @@ class BearerAuthentication(_SchemeAuthentication):
 def _vary_on_header(request: Request) -> None:
     """Make caches keep the responses for different keys apart."""
     headers = getattr(view_of(request), "headers", None)
-    if headers is not None and "Authorization" not in headers.get("Vary", ""):
-        headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Authorization")))
+    if headers is None:
+        return
+    vary = headers.get("Vary", "")
+    if "Authorization" not in vary:
+        headers["Vary"] = f"{vary}, Authorization" if vary else "Authorization"

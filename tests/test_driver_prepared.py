@@ -62,7 +62,7 @@ def find(client, api_key, model=ApiKey, times=1):
     for _ in range(times):
         statement = LookupStatement(model, client.copy())
         columns = statement.fetch(client, api_key)
-    return columns and statement.instance(client.alias, columns)
+    return columns and statement.instance(columns)
 
 
 def execute(client, sql):

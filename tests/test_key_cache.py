@@ -46,7 +46,7 @@ def find_and_store(model, api_key):
 
 def is_cached(keys):
     found = find(keys)
-    return found is not None and found.is_from_cache
+    return found is not None and found.entry
 
 
 def test_without_the_setting_nothing_is_kept(keys, settings, statements, caplog):
@@ -310,11 +310,11 @@ def test_what_django_does_not_see_ends_with_the_timeout(keys, settings):
         for _ in range(3):  # being used does not prolong it
             clock.shift(timedelta(seconds=9))
             found = find(keys)
-            assert (found.is_from_cache, found.key.read_only) == (True, False)
+            assert (found.entry, found.key.read_only) == (True, False)
             found.store(math.inf)
         clock.shift(timedelta(seconds=2.5))
         found = find(keys)
-        assert (found.is_from_cache, found.key.read_only) == (False, True)
+        assert (found.entry, found.key.read_only) == (False, True)
         clock.shift(timedelta(seconds=0.5))
         assert all(map(caches["default"]._has_expired, caches["default"]._cache))
 
@@ -383,23 +383,23 @@ def test_models_that_share_a_table_share_their_ends(user):
     find_and_store(Drone, drone.api_key)
     find_and_store(Robot, drone.api_key)
     # The one that came first has the place.
-    assert lookup.find(Drone, drone.api_key).is_from_cache
+    assert lookup.find(Drone, drone.api_key).entry
 
     Robot.objects.get().save()
 
     for model in (Drone, Robot):
-        assert not lookup.find(model, drone.api_key).is_from_cache
+        assert not lookup.find(model, drone.api_key).entry
 
 
 def test_change_of_the_user_ends_the_keys_of_other_sources(user, settings):
     settings.FRAPPE_TOKENS = {**settings.FRAPPE_TOKENS, "SOURCES": {"Robot": "sources.Robot"}}
     robot = Robot.objects.create(user=user)
     find_and_store(Robot, robot.api_key)
-    assert lookup.find(Robot, robot.api_key).is_from_cache
+    assert lookup.find(Robot, robot.api_key).entry
 
     user.save()
 
-    assert not lookup.find(Robot, robot.api_key).is_from_cache
+    assert not lookup.find(Robot, robot.api_key).entry
 
 
 def test_user_may_be_saved_as_an_instance_of_another_model(keys):
@@ -412,7 +412,7 @@ def test_user_may_be_saved_as_an_instance_of_another_model(keys):
 def test_model_without_a_statement_is_not_cached(user):
     robot = Robot.objects.create(user=user)
     find_and_store(Meter, robot.api_key)
-    assert not lookup.find(Meter, robot.api_key).is_from_cache
+    assert not lookup.find(Meter, robot.api_key).entry
 
 
 @pytest.mark.parametrize(("backend", "levels"), [("DeadCache", [logging.ERROR]), ("FullCache", [])])
@@ -526,7 +526,7 @@ def test_only_what_neither_connects_nor_runs_the_projects_code_is_found_without_
     ask(keys)
     assert is_cached(keys)
     with pytest.raises(MustWait) if own else nullcontext():
-        assert lookup.find(ApiKey, keys.api_key, may_wait=False).is_from_cache
+        assert lookup.find(ApiKey, keys.api_key, may_wait=False).entry
 
 
 def test_first_use_of_an_old_secret_is_recorded_where_waiting_is_allowed(keys, settings):
@@ -585,7 +585,7 @@ def test_what_is_cached_is_read_where_it_is_written(keys, settings, django_asser
         found.store(math.inf)
         found = find(keys)
         keys.instance.user.save()
-    assert found.is_from_cache
+    assert found.entry
     assert (found.key._state.db, found.key.user._state.db) == ("default", "default")
 
 

@@ -57,7 +57,7 @@ class Process:
 def find(keys):
     """What a request finds, which caches it then."""
     found = lookup.find(ApiKey, keys.api_key)
-    if not found.is_from_cache:
+    if not found.entry:
         found.store(math.inf)
     return found
 
@@ -80,9 +80,9 @@ def other(keys):
     other = Process()
     with other.run():
         find(keys)
-    assert find(keys).is_from_cache
+    assert find(keys).entry
     with other.run():
-        assert find(keys).is_from_cache
+        assert find(keys).entry
     return other
 
 
@@ -95,7 +95,7 @@ def revoke_while_away(cache, keys):
 @pytest.mark.parametrize("is_new", [False, True], ids=["this process", "a new process"])
 def test_key_that_was_revoked_while_the_cache_was_away_stays_revoked(keys, cache, is_new):
     find(keys)
-    assert find(keys).is_from_cache
+    assert find(keys).entry
 
     revoke_while_away(cache, keys)
 
@@ -130,11 +130,11 @@ def test_mark_that_the_cache_did_not_take_is_made_up_for(keys, cache, other):
 def test_all_keys_of_the_model_are_read_again_after_a_lost_mark(keys, user, cache):
     other = generate_keys(user, name="other")
     find(other)
-    assert find(other).is_from_cache
+    assert find(other).entry
 
     revoke_while_away(cache, keys)
 
-    assert not find(other).is_from_cache
+    assert not find(other).entry
 
 
 def save_key(keys, using):
@@ -159,7 +159,7 @@ def test_commit_ends_an_entry_again_if_the_cache_has_lost_the_first_mark(
     with transaction.atomic(using=database):
         change(keys, database)
         cache.restore(older)
-    assert not find(keys).is_from_cache
+    assert not find(keys).entry
 
 
 @pytest.mark.parametrize("database", ["default", "replica"])
@@ -177,7 +177,7 @@ def test_commit_of_a_users_change_ends_what_was_theirs_before_or_is_now(
         save_user(keys, database)
         rows.update(user=last)
         cache.restore(older)
-    assert not find(keys).is_from_cache
+    assert not find(keys).entry
 
 
 def test_request_takes_one_round_trip_and_no_entry_that_is_remembered(keys, cache):
@@ -185,7 +185,7 @@ def test_request_takes_one_round_trip_and_no_entry_that_is_remembered(keys, cach
     with Process().run():
         cache.asked = ()
         for _ in range(2):
-            assert find(keys).is_from_cache
+            assert find(keys).entry
     assert cache.asked == (3, 2)
 
 
@@ -243,14 +243,14 @@ def test_short_silence_and_short_wait_are_nothing_unusual(keys, cache, other):
     with later(), other.run():
         wait(10)
         cache.seconds = 1
-        assert find(keys).is_from_cache
+        assert find(keys).entry
 
 
 @pytest.mark.parametrize(("seconds", "is_trusted"), [(10, True), (11, False)])
 def test_clock_of_another_machine_may_be_ten_seconds_behind(keys, cache, seconds, is_trusted):
     find(keys)
     with later(seconds=-seconds), Process().run():
-        assert find(keys).is_from_cache is is_trusted
+        assert find(keys).entry is is_trusted
 
 
 def test_local_memory_is_never_out_of_touch(keys, settings):
@@ -259,18 +259,18 @@ def test_local_memory_is_never_out_of_touch(keys, settings):
     find(keys)
     hear_nothing_for_long(caches["default"], keys)
     with later():
-        assert find(keys).is_from_cache
+        assert find(keys).entry
         revoke(keys.instance)
         assert is_revoked(keys)
 
 
 def test_keys_are_cached_again_after_an_outage(keys, cache, other):
     cache.away = True
-    assert not find(keys).is_from_cache
+    assert not find(keys).entry
     cache.away = False
     with later(minutes=2):
-        assert not find(keys).is_from_cache
-        assert find(keys).is_from_cache
+        assert not find(keys).entry
+        assert find(keys).entry
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
@@ -282,7 +282,7 @@ def test_clock_that_is_set_ends_what_is_cached_and_no_more(keys, user, step):
         # New keys are cached.
         new = generate_keys(user, name="new")
         find(new)
-        assert find(new).is_from_cache
+        assert find(new).entry
 
 
 def test_cache_that_fails_before_the_key_is_cached_fails_no_request(keys, cache, caplog):
@@ -301,6 +301,6 @@ def test_process_forgets_its_entries_where_there_are_too_many(keys, user, monkey
         for made in (keys, other):
             find(made)
 
-    assert find(keys).is_from_cache
-    assert find(other).is_from_cache
+    assert find(keys).entry
+    assert find(other).entry
     assert len(key_cache._memory) == 1

@@ -3,7 +3,6 @@
 import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -47,8 +46,8 @@ class Reader:
     def __init__(self, api_key):
         self.statement = statement = statement_for(ApiKey, "default")
         assert statement is not None
-        origin, factory = f"default:{statement.fingerprint}", partial(statement.factory, "default")
-        self.wanted = Slot("default", statement.label, api_key, origin, factory)
+        origin = f"default:{statement.fingerprint}"
+        self.wanted = Slot("default", statement.label, api_key, origin, statement.factory)
         self.steps = [self.look, self.read, self.put]
 
     def look(self):

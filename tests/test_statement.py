@@ -64,7 +64,7 @@ def by_queryset(model, api_key):
 def by_statement(model, api_key):
     statement = statement_for(model, connection.alias)
     row = statement.fetch(connection, api_key)
-    return row and statement.instance(connection.alias, row)
+    return row and statement.instance(row)
 
 
 def user_hash(model, api_key):
@@ -77,7 +77,7 @@ def by_cache(model, api_key):
     row = statement.fetch(connection, api_key)
     kept = statement.columns_to_cache(row)
     assert user_hash(model, api_key) not in kept
-    return statement.factory(connection.alias, kept)()
+    return statement.factory(kept)()
 
 
 def empty(model, user):
@@ -310,7 +310,7 @@ def test_row_that_a_careless_collation_finds_is_not_the_key(user):
     statement._sql = f"{select} WHERE LOWER({where.split(' = ')[0]}) = LOWER(%(api_key)s)"
     for name in ("ftk_MiXeD", "ftk_mixed"):
         key = ApiKey.objects.create(user=user, name=name, api_key=name)
-        assert statement.instance("default", statement.fetch(connection, name)) == key
+        assert statement.instance(statement.fetch(connection, name)) == key
     assert statement.fetch(connection, "ftk_MIXED") is None
 
 

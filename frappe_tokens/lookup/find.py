@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import NamedTuple
 
 from django.apps import apps
@@ -36,10 +36,6 @@ class Found(NamedTuple):
     slot: Slot | None = None
     entry: CacheEntry | None = None
 
-    @property
-    def is_from_cache(self) -> bool:
-        return self.entry is not None
-
     def changed(self, changes: Mapping[str, object]) -> Found:
         """Return a copy with ``changes`` made to the columns that will be cached."""
         key, user = copy.deepcopy(self.columns)
@@ -58,8 +54,7 @@ class Found(NamedTuple):
 def source_model(source: str) -> type[AbstractApiKey] | None:
     """Return the model for a name in ``FRAPPE_TOKENS["SOURCES"]``; None for any other name."""
     label = conf.SOURCES.get(source)
-    model: type[AbstractApiKey] | None = apps.get_model(label) if label is not None else None
-    return model
+    return _model(label) if label is not None else None
 
 
 def find(
@@ -89,12 +84,12 @@ def find(
         return _find_with_queryset(model, alias, api_key)
     if cache_alias is None or not statement.is_cacheable:
         row = statement.fetch(connections[alias], api_key)
-        return Found(statement.instance(alias, row)) if row is not None else None
+        return Found(statement.instance(row)) if row is not None else None
     # With django-tenants, each tenant has a schema. A key must not open the site of another tenant.
     schema = getattr(connections[alias], "schema_name", "") if statement.has_schemas else ""
     origin = f"{alias}:{schema}:{statement.fingerprint}"
-    factory = partial(statement.factory, alias)
-    entry, slot = cache.look(Slot(cache_alias, statement.label, api_key, origin, factory))
+    wanted = Slot(cache_alias, statement.label, api_key, origin, statement.factory)
+    entry, slot = cache.look(wanted)
     if entry is not None and (accepts is None or accepts(entry.columns)):
         return Found(entry.make(), entry.columns, None, entry)
     if not may_wait:
@@ -105,7 +100,13 @@ def find(
         return None
     if not _reads_latest_commit(connection):
         slot = None
-    return Found(statement.instance(alias, row), statement.columns_to_cache(row), slot)
+    return Found(statement.instance(row), statement.columns_to_cache(row), slot)
+
+
+@functools.cache
+def _model(label: str) -> type[AbstractApiKey]:
+    model: type[AbstractApiKey] = apps.get_model(label)
+    return model
 
 
 def _require_memory(model: type[AbstractApiKey], cache_alias: str | None) -> None:

@@ -60,33 +60,30 @@ def record_use(
     """
     key = found.key
     digest = getattr(key, slot)
-    used = ["last_used_at"] if slot == "secret_digest" else ["last_used_at", "previous_used_at"]
-    due = now - conf.LAST_USED_INTERVAL
-    # A later time was recorded before the clock was set back.
-    ahead = now + conf.LAST_USED_INTERVAL
-    changes: dict[str, Any] = {}
-    # The UPDATE repeats each condition, so that only one of many processes writes, and not over a
-    # secret that is being replaced.
-    conditions = []
-    for name in used:
-        last = getattr(key, name)
-        if last is None or not due < last <= ahead:
-            changes[name] = now
-            conditions.append(~Q(**{f"{name}__gt": due, f"{name}__lte": ahead}))
-    if "last_used_at" in changes:
-        changes["last_used_ip"] = address() or None
-    if not crypto.is_current(digest):
-        changes[slot] = crypto.make_digest(secret)
-        conditions.append(Q(**{slot: digest}))
-    used_at: Any = changes.get("last_used_at", key.last_used_at)
-    # Relative to now, because the times may be naive and local.
-    due_at = time.time() + (used_at - due).total_seconds()
-    if not changes:
-        if not found.is_from_cache:
-            found.store(due_at)
+    used = ("last_used_at",) if slot == "secret_digest" else ("last_used_at", "previous_used_at")
+    interval = conf.LAST_USED_INTERVAL
+    # A time ahead of the clock was recorded before the clock was set back.
+    due, ahead = now - interval, now + interval
+    outdated = [
+        name for name in used if (last := getattr(key, name)) is None or not due < last <= ahead
+    ]
+    is_current = crypto.is_current(digest)
+    if is_current and not outdated:
+        if found.slot is not None:
+            found.store(_next_use(key.last_used_at, due))
         return
     if not may_wait:
         raise MustWait
+    changes: dict[str, Any] = dict.fromkeys(outdated, now)
+    # The UPDATE repeats each condition, so that only one of many processes writes, and not over a
+    # secret that is being replaced.
+    conditions = [~Q(**{f"{name}__gt": due, f"{name}__lte": ahead}) for name in outdated]
+    if "last_used_at" in changes:
+        changes["last_used_ip"] = address() or None
+    if not is_current:
+        changes[slot] = crypto.make_digest(secret)
+        conditions.append(Q(**{slot: digest}))
+    due_at = _next_use(changes.get("last_used_at", key.last_used_at), due)
     changed = found.changed(changes)
 
     def write() -> None:
@@ -127,3 +124,10 @@ def record_use(
     except (DatabaseError, InterfaceError) as error:
         # If the key came from the cache, this is the first use of the database.
         _log_error(key.api_key, explain(error))
+
+
+def _next_use(used_at: Any, due: datetime) -> float:
+    """Return when the use after the one at ``used_at`` must be recorded (s since 1970)."""
+    # Relative to now, because the times may be naive and local.
+    seconds: float = (used_at - due).total_seconds()
+    return time.time() + seconds

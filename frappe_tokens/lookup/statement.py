@@ -55,9 +55,10 @@ Columns = tuple[dict[str, Any], dict[str, Any] | None]
 
 
 class LookupStatement:
-    """The statement for one model, and how its rows become instances.
+    """The statement for one model in one database, and how its rows become instances.
 
     Attributes:
+        alias: the database.
         label: the name of the model in a cache.
         fingerprint: changes with the columns, as after an upgrade.
         is_cacheable: whether keys and users may come from a cache.
@@ -71,6 +72,7 @@ class LookupStatement:
         Raises:
             ValueError: the model's queryset may have another result; the message says why.
         """
+        self.alias = connection.alias
         manager, fields = model._default_manager, model._meta.concrete_fields
         if type(manager).get_queryset is not BaseManager.get_queryset:
             raise ValueError("its manager overrides get_queryset()")
@@ -137,9 +139,10 @@ class LookupStatement:
             else:
                 self._prepared.execute(cursor, parameters)
             # After a collation was changed by hand, a key in the wrong case may match.
-            row = next((list(row) for row in cursor if row[self._api_key] == api_key), None)
-        if row is None:
+            rows = [list(row) for row in cursor if row[self._api_key] == api_key]
+        if not rows:
             return None
+        row = rows[0]
         for position, (functions, column) in self._converters.items():
             value = row[position]
             for function in functions:
@@ -149,11 +152,12 @@ class LookupStatement:
         has_user = user[self._user_pk] is not None
         return dict(zip(self._key_names, row, strict=False)), user if has_user else None
 
-    def instance(self, alias: str, columns: Columns) -> AbstractApiKey:
+    def instance(self, columns: Columns) -> AbstractApiKey:
         """Return the key, with its user loaded, from the result of :meth:`fetch`."""
         key, user = columns
         return self._linked(
-            self._keys.create(alias, key), self._users.create(alias, user) if user else None
+            self._keys.create(self.alias, key),
+            self._users.create(self.alias, user) if user else None,
         )
 
     def columns_to_cache(self, columns: Columns) -> Columns:
@@ -164,14 +168,14 @@ class LookupStatement:
         )
         return key, user or None
 
-    def factory(self, alias: str, columns: Columns) -> Callable[[], AbstractApiKey]:
+    def factory(self, columns: Columns) -> Callable[[], AbstractApiKey]:
         """Return a function that creates the key and its user from cached columns.
 
         Changes to the instances don't affect ``columns``.
         """
         key, user = columns
-        make_key = self._keys.from_cache(alias, key)
-        make_user = self._users.from_cache(alias, user) if user else lambda: None
+        make_key = self._keys.from_cache(self.alias, key)
+        make_user = self._users.from_cache(self.alias, user) if user else lambda: None
         return lambda: self._linked(make_key(), make_user())
 
     def _linked(self, key: AbstractApiKey, user: User | None) -> AbstractApiKey:

@@ -97,8 +97,8 @@ def test_lookup_brings_what_a_queryset_brings(remembered):
     plain = ApiKey.objects.select_related("user").get()
     row = statement.fetch(connection, remembered.api_key)
     assert row is not None
-    fetched = statement.instance(connection.alias, row)
-    restored = statement.factory(connection.alias, statement.columns_to_cache(row))()
+    fetched = statement.instance(row)
+    restored = statement.factory(statement.columns_to_cache(row))()
     assert deferred(fetched) == (unread(ApiKey), set())
     assert deferred(restored) == (unread(ApiKey), {"password"})
     assert described(fetched) == described(restored) == described(plain)
@@ -116,7 +116,7 @@ def test_saving_a_related_model_ends_the_cached_key(remembered, settings, model)
         assert Client().get(WHO, headers=headers).status_code == 200
     found = find(ApiKey, remembered.api_key)
     assert found is not None
-    assert found.is_from_cache
+    assert found.entry
     saved = model._base_manager.get(email=remembered.instance.user.email)
     saved.is_active = False
     saved.save()
