@@ -32,8 +32,9 @@ class _SchemeAuthentication(BaseAuthentication):
             AuthenticationRefused: the request is refused; with 401 a ``RefusedCredentials``.
         """
         credential = verification.parse_header(request, [self.scheme])
-        result = None if credential is None else self._verify(request, credential)
-        _vary_on_header(request)
+        view = view_of(request)
+        result = None if credential is None else self._verify(request, credential, view)
+        _vary_on_header(view)
         return result
 
     def authenticate_header(self, request: Request) -> str:
@@ -48,9 +49,9 @@ class _SchemeAuthentication(BaseAuthentication):
             challenge += f', error_description="{_WRONG_HEADER}"'
         return challenge
 
-    def _verify(self, request: Request, credential: Credential) -> tuple[Any, Any]:
+    def _verify(self, request: Request, credential: Credential, view: Any) -> tuple[Any, Any]:
         later = [] if credential.ours else self._later_classes(request, credential)
-        info = verification.RequestInfo(request, view_of(request))
+        info = verification.RequestInfo(request, view)
         try:
             if not later or credential.access_token:
                 auth = verification.verify(credential, info, leave_unknown=bool(later))
@@ -109,9 +110,9 @@ class BearerAuthentication(_SchemeAuthentication):
     scheme = "bearer"
 
 
-def _vary_on_header(request: Request) -> None:
+def _vary_on_header(view: Any) -> None:
     """Make caches keep the responses for different keys apart."""
-    headers = getattr(view_of(request), "headers", None)
+    headers = getattr(view, "headers", None)
     if headers is None:
         return
     vary = headers.get("Vary", "")

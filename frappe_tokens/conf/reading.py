@@ -71,7 +71,7 @@ class Reader:
             return default
         value: T = own[name]
         # In Python, a bool is an int.
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        if type(value) not in types and (isinstance(value, bool) or not isinstance(value, types)):
             names = " or ".join("None" if t is NoneType else t.__name__ for t in types)
             raise ImproperlyConfigured(f"FRAPPE_TOKENS[{name!r}] must be of type {names}.")
         return value
