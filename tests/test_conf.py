@@ -1,8 +1,10 @@
+from collections import OrderedDict
 from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from django.utils.safestring import mark_safe
 
 from frappe_tokens.conf import Settings, conf
 
@@ -110,6 +112,14 @@ def test_cache_that_was_removed_is_refused(settings):
     settings.CACHES = {"default": settings.CACHES["default"]}
     with pytest.raises(ImproperlyConfigured, match="isn't in CACHES"):
         _ = conf.CACHE
+
+
+def test_value_may_be_of_a_subclass(settings):
+    sources = OrderedDict(Sensor="sources.Sensor")
+    settings.FRAPPE_TOKENS = {"SOURCES": sources, "REALM": mark_safe("intern")}
+
+    assert conf.SOURCES["Sensor"] == "sources.Sensor"
+    assert conf.REALM == "intern"
 
 
 def test_settings_must_be_a_dictionary(settings):

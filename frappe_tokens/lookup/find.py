@@ -103,6 +103,7 @@ def find(
     return Found(statement.instance(row), statement.columns_to_cache(row), slot)
 
 
+# Each request asks, and Django parses the label and checks its registry every time.
 @functools.cache
 def _model(label: str) -> type[AbstractApiKey]:
     model: type[AbstractApiKey] = apps.get_model(label)

@@ -10,7 +10,7 @@ from frappe_tokens.admin import ApiKeySourceMixin
 from .models import Event, EventConsumer
 
 
-# At run time, ModelAdmin is not generic.
+# The stubs make ModelAdmin generic; at run time, subscripting it is a TypeError.
 @admin.register(EventConsumer)
 class EventConsumerAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[type-arg]
     fields = ["name", "user"]
@@ -20,6 +20,7 @@ class EventConsumerAdmin(ApiKeySourceMixin, admin.ModelAdmin):  # type: ignore[t
     autocomplete_fields = ["user"]
 
 
+# Not generic, for the same reason.
 @admin.register(Event)
 class EventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Events can only be viewed. Consumers create them through the API."""

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from .models import ToDo
 
 
-# At run time, ModelAdmin is not generic.
+# The stubs make ModelAdmin generic; at run time, subscripting it is a TypeError.
 @admin.register(ToDo)
 class ToDoAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["description", "status", "priority", "date", "owner", "modified"]
